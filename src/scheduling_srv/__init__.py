@@ -1,0 +1,1 @@
+"""scheduling-srv: a durable job scheduler that emits every due run exactly once."""
