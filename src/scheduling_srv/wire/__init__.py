@@ -1,0 +1,1 @@
+"""Protobuf code generated from `proto/`; `make proto` writes it, nobody edits it."""
