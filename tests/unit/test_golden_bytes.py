@@ -22,9 +22,7 @@ ROWS: dict[str, tuple[Message, str]] = {
         jobs.ScheduledJob(
             id=7,
             type="t",
-            data=jobs.Data(
-                timezone="x", creator="y", payload=[Any(type_url="u", value=b"{}")]
-            ),
+            data=jobs.Data(timezone="x", creator="y", payload=[Any(type_url="u", value=b"{}")]),
             schedule_type="RECCUR",
         ),
         "08071201741a0f0a01781201791a070a017512027b7d2206524543435552",
@@ -40,8 +38,10 @@ ROWS: dict[str, tuple[Message, str]] = {
             parallel=2,
             interval="2 seconds",
         ),
-        "0a01615a0174620312016368f6ffffffffffffffff0170037a0b090000000000408f401001800102"
-        "a2010932207365636f6e6473",
+        (
+            "0a01615a0174620312016368f6ffffffffffffffff0170037a0b090000000000408f401001800102"
+            "a2010932207365636f6e6473"
+        ),
     ),
     "list": (
         jobs.JobList(

@@ -1,0 +1,1 @@
+"""The wing that reaches out: Redis, the Kafka producer, the clock."""

@@ -1,0 +1,1 @@
+"""Jobs, triggers and time: pure, no I/O, no event loop, no clock."""

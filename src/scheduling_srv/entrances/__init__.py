@@ -1,0 +1,1 @@
+"""The wing that lets in: gRPC, the Kafka listener, the admin pages."""

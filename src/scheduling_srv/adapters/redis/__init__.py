@@ -1,0 +1,1 @@
+"""The store: Lua scripts, and one typed function beside each."""

@@ -1,0 +1,109 @@
+# The commands of this repository; `make help` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+# The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
+PYTHON ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+WIRE := src/scheduling_srv/wire
+PROTOS := proto/scheduling_srv/wire
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto
+
+##@ Start
+
+.PHONY: setup
+setup: $(STAMP) ## Install everything that is locked into .venv (instant when nothing changed)
+
+$(STAMP): requirements.lock pyproject.toml tools/setup
+	@PYTHON="$(PYTHON)" sh tools/setup
+	@touch $@
+
+##@ Check
+
+.PHONY: test
+test: setup lint types imports proto-check kafka ## All checks and all tests, end to end ones on real servers included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: setup ## The tests that need no server
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: setup kafka ## The tests that need Kafka and Valkey; started here unless given
+	$(BIN)/python -m pytest tests --ignore=tests/unit $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## Style of the code and of the protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+.PHONY: types
+types: setup ## Static types
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: setup ## Who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: proto-check
+proto-check: setup ## Fail when the generated code is not what the protos say
+	@rm -rf build/proto && mkdir -p build/proto
+	@$(call generate,build/proto)
+	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_srv/wire $(WIRE) \
+		|| { echo 'The generated code is stale: run "make proto".' >&2; exit 1; }
+
+##@ Change
+
+.PHONY: format
+format: setup ## Rewrite code and protos in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+.PHONY: proto
+proto: setup ## Generate the wire code from the protos
+	@rm -f $(WIRE)/*_pb2*
+	@$(call generate,src)
+
+# resourcebase has no service, so no gRPC code.
+define generate
+$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)/*.proto && \
+$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
+	$(PROTOS)/job.proto $(PROTOS)/commandinterface.proto
+endef
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew, keeping what still fits (LOCK_ARGS=--upgrade renews all)
+	@test -x $(BIN)/uv || PYTHON="$(PYTHON)" sh tools/setup
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' --all-extras $(LOCK_ARGS) \
+		--output-file requirements.lock pyproject.toml
+
+##@ Servers for tests
+
+.PHONY: java
+java: ## See to it that Java 17 is there
+	@sh tests/harness/java/install
+
+.PHONY: kafka
+kafka: ## See to it that Kafka can be started (nothing to do when KAFKA_BOOTSTRAP_SERVERS names one)
+	@test -n "$$KAFKA_BOOTSTRAP_SERVERS" || sh tests/harness/java/fetch-kafka
+
+##@ Other
+
+.PHONY: clean
+clean: ## Remove what was made here
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
