@@ -1,20 +1,118 @@
-"""Every error that the domain raises on purpose.
+"""Every error that this product raises on purpose.
 
     SchedulingError
-    ├── Unparsable     a text of a request is not in the grammar
-    └── ElapsedTime    a one-time job is asked for an instant that has passed
+    ├── RequestError          the request is at fault; nothing of it was applied
+    │   ├── InvalidRequest    a field is missing, malformed or out of range
+    │   │   ├── Unparsable    a text is not in the grammar
+    │   │   └── ElapsedTime   a one-time job is asked for an instant that has passed
+    │   ├── AlreadyExists     a job with this id exists
+    │   ├── NotFound          no job has this id
+    │   └── TooLarge          the request is over a limit
+    ├── Unavailable           the request is fine, a server is not; it may be sent again
+    │   ├── StoreUnavailable  Redis does not answer, or not in time
+    │   ├── StoreNotReady     the schedule is being recovered from Kafka
+    │   ├── LogUnavailable    Kafka does not answer, or not in time
+    │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
+    │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── PublishFailed         a transaction may or may not have been committed
+    ├── Diverged              Redis and Kafka disagree on how far the outbox is published
+    ├── LeaseLost             another replica owns the shard by now
+    ├── StaleSource           the records were applied already, by whoever had the partition
+    └── StartError            the process cannot start as it was configured
 
 ``str(error)`` is a full sentence for the person who sent the request.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Violation(NamedTuple):
+    """One fault of a request, as in ``google.rpc.BadRequest.FieldViolation``."""
+
+    field: str
+    """Path of the field, such as ``items[3].interval``."""
+    description: str
+    """What is wrong with it, naming the item."""
 
 
 class SchedulingError(Exception):
     """The root of all errors that this product raises on purpose."""
 
 
-class Unparsable(SchedulingError):  # noqa: N818 - read as "raise Unparsable"
+class RequestError(SchedulingError):
+    """The request is at fault; nothing of it was applied."""
+
+    def __init__(self, sentence: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(sentence)
+        self.violations = tuple(violations)
+
+
+class InvalidRequest(RequestError):
+    """A field is missing, malformed or out of range (CONTRACT 3)."""
+
+
+class Unparsable(InvalidRequest):
     """A text of a request is not in the grammar (CONTRACT 3.5)."""
 
 
-class ElapsedTime(SchedulingError):  # noqa: N818 - as above
+class ElapsedTime(InvalidRequest):
     """A one-time job is due more than a second in the past (CONTRACT 3.5)."""
+
+
+class AlreadyExists(RequestError):
+    """A job with this id exists (CONTRACT 3.2)."""
+
+
+class NotFound(RequestError):
+    """No job has this id (CONTRACT 3.6)."""
+
+
+class TooLarge(RequestError):
+    """The request is over a limit that the operator set."""
+
+
+class Unavailable(SchedulingError):
+    """The request is fine, a server is not; it may be sent again."""
+
+
+class StoreUnavailable(Unavailable):
+    """Redis does not answer, or not in time."""
+
+
+class StoreNotReady(Unavailable):
+    """The schedule is being recovered from Kafka."""
+
+
+class LogUnavailable(Unavailable):
+    """Kafka does not answer, or not in time."""
+
+
+class NotAnnounced(Unavailable):
+    """The change is stored, but its announcement did not get to Kafka in time."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The store was rebuilt from Kafka while the change was under way."""
+
+
+class PublishFailed(SchedulingError):
+    """A transaction may or may not have been committed: recover before going on."""
+
+
+class Diverged(SchedulingError):
+    """Redis and Kafka disagree on how far the outbox is published: recover before going on."""
+
+
+class LeaseLost(SchedulingError):
+    """Another replica owns the shard by now."""
+
+
+class StaleSource(SchedulingError):
+    """The records were applied already, by whoever had the partition."""
+
+
+class StartError(SchedulingError):
+    """The process cannot start as it was configured."""

@@ -1,0 +1,72 @@
+"""Every key of a shard, on one page (docs/decisions/0001).
+
+All keys of a shard share the hash tag `{<shard>}`, so that one Lua call may touch them in a
+cluster. Scripts get the fixed keys in the order of `FIXED`; keys that carry a name (a creator, a
+type) are made in Lua from `{prefix}` and listed in `NAMED`.
+"""
+
+from __future__ import annotations
+
+FIXED = {
+    "meta": "hash: counters, positions, epoch, incarnation; one field each",
+    "lease": "string: owner and epoch; TTL of the lease",
+    "emitting": "string: set while the owner's loops do their work; TTL of two leases",
+    "jobs": "hash: job id -> record; living jobs, `now` jobs included",
+    "due": "zset: seq, kind, id; score = rank * 2^48 + due ms; what waits for its time",
+    "created": "zset: job id by seq; the jobs that Read shows, in order of creation",
+    "plan": "zset: cron jobs whose next time has to be computed; score = the time before it",
+    "waiting": "zset: all held runs by nominal time",
+    "freed": "set: types in which a place may have become free",
+    "runs": "hash: instance id -> run; unanswered instances",
+    "running": "zset: instance id by start ms",
+    "types": "hash: type -> number of unanswered instances",
+    "outbox": "list: entries that are not yet published",
+    "inputs": "hash: topic:partition -> next offset to apply",
+    "restores": "hash: restore commands that have not ended",
+}
+"""Name -> what it holds and what bounds it."""
+
+NAMED = {
+    "creator:": "zset: job ids of one creator by seq",
+    "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",
+    "limits:": "set: the limits n of a type by which runs are held",
+}
+"""Prefix -> what it holds. Each disappears with its last member."""
+
+
+def prefix(namespace: str, shard: int) -> str:
+    """What every key of the shard begins with."""
+    return f"{namespace}:{{{shard}}}:"
+
+
+def fixed(namespace: str, shard: int) -> list[str]:
+    """The KEYS of every script, in order."""
+    start = prefix(namespace, shard)
+    return [start + name for name in FIXED]
+
+
+def channel(namespace: str, shard: int) -> str:
+    """The pub/sub channel on which a shard says that there is work or how far it has published."""
+    return prefix(namespace, shard) + "wake"
+
+
+def shards(namespace: str) -> str:
+    """The number of shards, fixed at the first start."""
+    return f"{namespace}:shards"
+
+
+def offset(client_id: str, topic: str, partition: int) -> str:
+    """Where the next offset to read is shown, as decimal text (CONTRACT 2.1)."""
+    name = f"{client_id}:{topic}"
+    return name if partition == 0 else f"{name}:{partition}"
+
+
+def lua_table() -> str:
+    """The prelude of every script: the table `K` of the keys above."""
+    names = [f"{name} = KEYS[{index}]" for index, name in enumerate(FIXED, start=1)]
+    named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in NAMED]
+    lines = [*names, *named, 'wake = prefix .. "wake"']
+    return (
+        "local prefix = string.sub(KEYS[1], 1, -5)\n"
+        "local K = {\n    " + ",\n    ".join(lines) + ",\n}\n"
+    )

@@ -1,0 +1,15 @@
+--!include base job outbox input
+-- Appends events to the outbox, or just stores a partition's position.
+-- ARGV: now, partition or '', first offset, next offset, entries ...
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
+if not is_ready() then
+    return {'not ready'}
+end
+if not is_new(ARGV[2], ARGV[3]) then
+    return {'stale'}
+end
+for i = 5, #ARGV do
+    emit(ARGV[i])
+end
+advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))
+return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}

@@ -1,0 +1,23 @@
+--!include base job limits outbox remove input
+-- Deletes jobs by id; what does not exist is no error.
+-- ARGV: now, partition or '', first offset, next offset, ids ...
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, number of jobs deleted
+if not is_ready() then
+    return {'not ready'}
+end
+if not is_new(ARGV[2], ARGV[3]) then
+    return {'stale'}
+end
+local deleted = 0
+for i = 5, #ARGV do
+    local record = redis.call('HGET', K.jobs, ARGV[i])
+    if record then
+        local job = read_job(record)
+        remove_job(ARGV[i], job)
+        emit_deleted(ARGV[i], job.kind ~= NOW)
+        deleted = deleted + 1
+    end
+end
+local now = tonumber(ARGV[1])
+advance(ARGV[2], ARGV[4], now)
+return {'ok', flush(deleted > 0 and now or nil), redis.call('HGET', K.meta, 'incarnation'), deleted}

@@ -1,0 +1,54 @@
+-- What an answer does to a run and its job (CONTRACT 3.3).
+local function retry_delay(job, failures, cap)
+    if job.backoff == 0 then
+        return math.ceil(job.delay)
+    end
+    return math.ceil(math.min(job.delay * 2 ^ math.min(failures - 1, 1000), cap))
+end
+
+local function retry_key(id, seq, nominal)
+    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
+end
+
+local function plan_retry(id, job, nominal, attempt, now, cap)
+    local due = now + retry_delay(job, attempt - 1, cap)
+    redis.call('ZADD', K.due, job.rank * RANK + due, retry_member(job.seq, id, nominal, attempt))
+    local key = retry_key(id, job.seq, nominal)
+    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', job.seq, nominal, attempt, due))
+    return due
+end
+
+local function free_place(instance, type)
+    redis.call('HDEL', K.runs, instance)
+    redis.call('ZREM', K.running, instance)
+    if redis.call('HINCRBY', K.types, type, -1) <= 0 then
+        redis.call('HDEL', K.types, type)
+    end
+    return mark_freed(type)
+end
+
+-- Ends a run; returns whether there was one, and when something may be due because of it.
+local function end_run(instance, failed, now, cap)
+    local run = redis.call('HGET', K.runs, instance)
+    if not run then
+        return false
+    end
+    local seq, nominal, attempt, _, size, at = struct.unpack(RUN, run)
+    local due = free_place(instance, string.sub(run, at, at + size - 1)) and now
+    local id = string.sub(run, at + size)
+    local record = redis.call('HGET', K.jobs, id)
+    local job = record and read_job(record)
+    local alive = job and job.seq == seq
+    if alive and failed and attempt < job.attempts then
+        local again = plan_retry(id, job, nominal, attempt + 1, now, cap)
+        return true, due or again
+    end
+    if attempt > 1 then
+        emit('X' .. retry_key(id, seq, nominal))
+    end
+    if alive and job.kind < INTERVAL then
+        remove_job(id, job)
+        emit_deleted(id, job.kind == ONCE)
+    end
+    return true, due
+end

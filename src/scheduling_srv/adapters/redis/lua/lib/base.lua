@@ -1,0 +1,27 @@
+-- Small helpers that every script may use.
+local RANK = 281474976710656 -- 2^48: scores in `due` are rank * RANK + due ms
+local BATCH = 1000 -- what one variadic call may take: Lua's stack ends at 8000
+
+local function number(text)
+    return string.format('%.0f', text)
+end
+
+local function meta(field)
+    return tonumber(redis.call('HGET', K.meta, field) or '0')
+end
+
+local function is_ready()
+    return redis.call('HGET', K.meta, 'state') == 'ready'
+end
+
+local function owns(token)
+    return redis.call('GET', K.lease) == token
+end
+
+-- Calls `command key ...` with all of `args`, in pieces. `step` is the size of one element.
+local function in_batches(command, key, args, step)
+    local size = BATCH - BATCH % (step or 1)
+    for first = 1, #args, size do
+        redis.call(command, key, unpack(args, first, math.min(first + size - 1, #args)))
+    end
+end

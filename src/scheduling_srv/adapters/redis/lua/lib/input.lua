@@ -1,0 +1,14 @@
+-- Positions of the listener: a partition's records are applied in order, each once (CONTRACT 2.1).
+
+-- Whether the record at `first` is still to be applied. No partition: the change is not a record's.
+local function is_new(partition, first)
+    local stored = partition ~= '' and redis.call('HGET', K.inputs, partition)
+    return not stored or tonumber(first) >= tonumber(stored)
+end
+
+local function advance(partition, next, now)
+    if partition ~= '' then
+        redis.call('HSET', K.inputs, partition, next)
+        emit_marker(now)
+    end
+end

@@ -1,0 +1,48 @@
+-- Records of jobs (the Python twin is domain/record.py) and their places in the indexes.
+local HEADER = '<I8BBI4BdI4I8I2I4I2I2I4I2'
+local HEADER_SIZE = 51
+local NOW, ONCE, INTERVAL, CRON = 0, 1, 2, 3 -- kinds of triggers
+local NEXT, RETRY, MISSED = 0, 1, 2 -- kinds of members of `due`
+
+local function read_job(record)
+    local seq, kind, rank, attempts, backoff, delay, parallel, interval, type_size, data_size, _, trace_size,
+        creator_at, creator_size = struct.unpack(HEADER, record)
+    local varint = type_size > 128 and 2 or 1
+    return {
+        seq = seq, kind = kind, rank = rank, attempts = attempts, backoff = backoff, delay = delay,
+        parallel = parallel, interval = interval, type_size = type_size, data_size = data_size,
+        type = string.sub(record, HEADER_SIZE + varint + 1, HEADER_SIZE + type_size),
+        ready = string.sub(record, HEADER_SIZE + 1, HEADER_SIZE + type_size + data_size),
+        trace = trace_size > 0 and string.sub(record, -trace_size) or '',
+        creator = string.sub(record, creator_at + 1, creator_at + creator_size),
+    }
+end
+
+local function read_seq(record)
+    return (struct.unpack('<I8', record))
+end
+
+-- A member of `due`: creation order first, so that equal scores keep it.
+local function member(seq, kind, id)
+    return struct.pack('>I6B', seq, kind) .. id
+end
+
+local function retry_member(seq, id, nominal, attempt)
+    return struct.pack('>I6BI6I4', seq, RETRY, nominal, attempt) .. id
+end
+
+local function read_member(text)
+    local seq, kind = struct.unpack('>I6B', text)
+    if kind ~= RETRY then
+        return seq, kind, string.sub(text, 8)
+    end
+    local nominal, attempt = struct.unpack('>I6I4', text, 8)
+    return seq, kind, string.sub(text, 18), nominal, attempt
+end
+
+local function index_job(id, job)
+    if job.kind ~= NOW then
+        redis.call('ZADD', K.created, job.seq, id)
+        redis.call('ZADD', K.creator .. job.creator, job.seq, id)
+    end
+end

@@ -1,0 +1,17 @@
+--!include base
+-- Extends the lease, says whether due jobs are being emitted, or (lease 0) gives the lease back.
+-- ARGV: token, lease ms, '1' if the owner's loops work
+-- Returns: 'ok' | 'lost'
+if not owns(ARGV[1]) then
+    return 'lost'
+end
+if ARGV[2] == '0' then
+    redis.call('DEL', K.lease)
+    redis.call('PUBLISH', K.wake, 'released')
+    return 'ok'
+end
+redis.call('PEXPIRE', K.lease, ARGV[2])
+if ARGV[3] == '1' then
+    redis.call('SET', K.emitting, ARGV[1], 'PX', 2 * tonumber(ARGV[2]))
+end
+return 'ok'

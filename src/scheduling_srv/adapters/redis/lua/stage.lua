@@ -1,0 +1,39 @@
+--!include base job limits outbox run staging
+-- Moves what is due and may run into the outbox.
+-- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox
+-- Returns: 'ok' | 'lost' | 'full', runs staged, jobs to plan, next due ms or '', oldest start ms or ''
+if not owns(ARGV[1]) then
+    return {'lost'}
+end
+local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
+if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+    return {'full'}
+end
+local stage = new_stage(now, note_outage(now, tonumber(ARGV[4])), ARGV[5])
+
+for _, type in ipairs(redis.call('SPOP', K.freed, 100)) do
+    release(type)
+end
+for rank = 0, 4 do
+    local from = rank * RANK
+    local due = limit > 0
+            and redis.call('ZRANGE', K.due, number(from), number(from + now), 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+        or {}
+    local ids = {}
+    for i = 1, #due, 2 do
+        ids[#ids + 1] = select(3, read_member(due[i]))
+    end
+    local records = #ids > 0 and redis.call('HMGET', K.jobs, unpack(ids)) or {}
+    for i, record in ipairs(records) do
+        consider(stage, due[2 * i - 1], tonumber(due[2 * i]), from, record)
+    end
+    limit = limit - #ids
+end
+save_stage(stage)
+local staged = #entries
+if staged > 0 then
+    emit_marker(now)
+end
+flush()
+local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
+return {'ok', staged, redis.call('ZCARD', K.plan), next_due(), oldest}

@@ -1,0 +1,34 @@
+--!include base job limits outbox remove input writing
+-- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
+-- ARGV: now, partition or '', then for each group: mode, first offset, next offset, number of jobs,
+--       and for each job: id, due ms, record
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, then for each group: 'ok', or
+--          'exists' or 'missing' and the place of the job. A group from a record that fails is the
+--          last one that is looked at: its caller stores the position together with the reason.
+if not is_ready() then
+    return {'not ready'}
+end
+local now, partition, at = tonumber(ARGV[1]), ARGV[2], 3
+if not is_new(partition, ARGV[4] or '0') then
+    return {'stale'}
+end
+local results, first_due, next_offset = {}, nil, nil
+while at <= #ARGV do
+    local mode, size = ARGV[at], tonumber(ARGV[at + 3])
+    local fault, place = check(mode, at + 4, size)
+    results[#results + 1] = fault or 'ok'
+    results[#results + 1] = place or 0
+    if fault and partition ~= '' then
+        break
+    end
+    if not fault then
+        local due = put(at + 4, size)
+        first_due = math.min(first_due or due, due)
+        next_offset = ARGV[at + 2]
+    end
+    at = at + 4 + 3 * size
+end
+if next_offset then
+    advance(partition, next_offset, now)
+end
+return {'ok', flush(first_due), redis.call('HGET', K.meta, 'incarnation'), unpack(results)}

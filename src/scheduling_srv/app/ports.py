@@ -1,0 +1,396 @@
+"""Every port of the application, on one page: what must hold, not how it is done.
+
+`token` is the lease's owner and epoch. A call that carries one changes nothing and raises
+`LeaseLost` when somebody else holds the lease by now. Instants are epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from scheduling_srv.domain.job import NewJob
+
+
+class Clock(Protocol):
+    """The host's wall clock."""
+
+    def now(self) -> int:
+        """Epoch milliseconds, rounded down: a run is never early (DESIGN 3)."""
+
+
+# --- What goes into the store -------------------------------------------------------------------
+
+
+class WriteMode(StrEnum):
+    """What happens to ids that exist, and to those that do not (CONTRACT 3.6)."""
+
+    CREATE = "create"
+    """Existing: refused."""
+    UPDATE = "update"
+    """Not existing: refused."""
+    UPSERT = "upsert"
+    """Existing ones are replaced, others created."""
+
+
+class Source(NamedTuple):
+    """The consumed records that a change comes from: applied only if they are next in line."""
+
+    partition: str
+    """`topic:partition`."""
+    first: int
+    """Offset of the first record."""
+    next: int
+    """Offset behind the last record."""
+
+
+class Receipt(NamedTuple):
+    """The place in the outbox behind a change: published means announced."""
+
+    incarnation: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteGroup:
+    """Jobs that are written together or not at all."""
+
+    mode: WriteMode
+    jobs: Sequence[NewJob]
+    offset: int = 0
+    """Offset of the record that the group comes from, if it comes from one."""
+
+
+class Refusal(NamedTuple):
+    """Why a group was not written."""
+
+    reason: str
+    """`exists` or `missing`."""
+    index: int
+    """Place of the job within its group, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the groups, in order.
+
+    With a source, groups behind the first refused one were not looked at and are not in `refusals`.
+    """
+
+    receipt: Receipt
+    refusals: Sequence[Refusal | None]
+
+
+class StoredJob(NamedTuple):
+    """A job as the store holds it."""
+
+    id: bytes
+    record: bytes
+
+
+class Page(NamedTuple):
+    """Some jobs in order of creation."""
+
+    total: int
+    """How many match in all."""
+    cursor: str
+    """Where the next page begins."""
+    jobs: Sequence[StoredJob]
+
+
+class Answer(NamedTuple):
+    """What a worker said of an instance."""
+
+    instance: int
+    failed: bool
+
+
+class JobStore(Protocol):
+    """The living jobs. Raises `StoreUnavailable`, `StoreNotReady` and, with a source, `StaleSource`."""
+
+    async def write(
+        self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
+    ) -> Written:
+        """Write each group as a whole; all of it, and its announcements, in one atomic step."""
+
+    async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
+        """Delete the jobs that exist. Every run staged before lies before the receipt."""
+
+    async def clear(self, mode: str, last: str = "") -> tuple[Receipt, int, str]:
+        """Delete a piece of all jobs created up to `last`, announced (`delete`) or not (`reset`).
+
+        Returns the receipt, how many were deleted and `last` for the next piece.
+        """
+
+    async def reset(self, now: int) -> Receipt:
+        """Make every job and instance void, without announcing it."""
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        """The jobs with these ids, `now` jobs included."""
+
+    async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        """A page of the resources, of one creator unless it is empty."""
+
+    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], now: int) -> Receipt:
+        """Restore: put jobs into the journal and the schedule, take others out; announce nothing.
+
+        A job that is there with the same definition is left alone.
+        """
+
+
+class InputStore(Protocol):
+    """What the listener has applied."""
+
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+        """Apply answers to the runs they belong to; returns how many had one."""
+
+    async def append(
+        self, entries: Sequence[bytes], now: int, source: Source | None = None
+    ) -> Receipt:
+        """Append ready outbox entries; with a source, store its position."""
+
+    async def positions(self) -> Mapping[str, int]:
+        """`topic:partition` -> next offset to apply."""
+
+    async def show_offset(self, topic: str, partition: int, offset: int) -> None:
+        """Store the offset where operators look for it (CONTRACT 2.1)."""
+
+
+# --- What the owner does with it ----------------------------------------------------------------
+
+
+class Staged(NamedTuple):
+    """One staging call."""
+
+    full: bool
+    """The outbox holds as much as it may: Kafka is behind."""
+    entries: int = 0
+    unplanned: int = 0
+    """Cron jobs that wait for their next time."""
+    next_due: int | None = None
+    oldest_start: int | None = None
+    """Start of the run that has waited longest for its answer."""
+
+
+class Unplanned(NamedTuple):
+    """A cron job whose next time has to be computed."""
+
+    member: bytes
+    after: int
+    """The occurrence before, or the missed one if `missed`."""
+    missed: bool
+    record: bytes
+
+
+class Planned(NamedTuple):
+    """A cron job's next time; None: it never runs again."""
+
+    member: bytes
+    due: int | None
+    settled: bool
+    """It is the latest missed occurrence: run it, however late."""
+
+
+class Schedule(Protocol):
+    """Due jobs and unanswered runs, for the owner only."""
+
+    async def stage(self, token: str, now: int, limit: int) -> Staged:
+        """Move at most `limit` due runs to the outbox, in the order of CONTRACT 3.4."""
+
+    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
+        """The catch-up cutoff, and cron jobs to be planned."""
+
+    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
+        """Put cron jobs back into the schedule."""
+
+    async def expire(self, token: str, now: int, limit: int) -> int:
+        """Count runs without an answer as failed; returns how many were looked at."""
+
+
+class Taken(NamedTuple):
+    """Entries of the outbox, in order."""
+
+    after: int
+    """Number of the entry before the first."""
+    entries: Sequence[bytes]
+
+
+class Outbox(Protocol):
+    """The ordered announcements, for the owner only."""
+
+    async def take(self, token: str, published: int) -> Taken:
+        """Trim all up to `published`, then hand out what comes next.
+
+        How far it goes is stored before it is handed out. Raises `Diverged` when `published` is
+        not within the outbox.
+        """
+
+
+class Lease(Protocol):
+    """One owner a shard."""
+
+    async def acquire(self, owner: str) -> str | None:
+        """The token, or None while another one holds the lease."""
+
+    async def renew(self, token: str, *, emitting: bool) -> None:
+        """Stay the owner for another lease, and say whether due jobs are being emitted."""
+
+    async def release(self, token: str) -> None:
+        """Let the next one in at once."""
+
+    async def is_emitting(self) -> bool:
+        """Whether some replica is emitting due jobs."""
+
+
+class Signal(NamedTuple):
+    """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
+
+    kind: str
+    """`work`, `published`, `released` or `connected`."""
+    due: int | None = None
+    incarnation: str = ""
+    number: int = 0
+
+
+class Signals(Protocol):
+    """The shard's channel."""
+
+    def listen(self) -> AsyncIterator[Signal]:
+        """All signals from now on; reconnects by itself and then says `connected`."""
+
+
+# --- Kafka --------------------------------------------------------------------------------------
+
+
+class Topic(StrEnum):
+    """Where a record goes; the names are settings."""
+
+    JOBS = "jobs"
+    RESOURCES = "resources"
+    COMMANDS = "commands"
+    DEAD_LETTER = "dead_letter"
+    JOURNAL = "journal"
+    POSITION = "position"
+
+
+Headers = list[tuple[str, bytes]]
+
+
+class Record(NamedTuple):
+    """A record to be produced."""
+
+    topic: Topic
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    route: bytes
+    """Records with the same route stay in one partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The position record: how far the outbox is on Kafka, and what a rebuild needs to know."""
+
+    number: int
+    incarnation: str
+    replay_from: int = 0
+    """See docs/decisions/0001: nothing before this instant is open."""
+    seq: int = 0
+    instance: int = 0
+    reset: int = 0
+    """Jobs up to this creation number are void."""
+    inputs: Mapping[str, int] = field(default_factory=dict)
+
+
+class Publisher(Protocol):
+    """The only producer. Every failure is `PublishFailed`; then only `open` may follow."""
+
+    async def open(self) -> None:
+        """Fence every earlier producer of the shard and settle its open transaction."""
+
+    async def publish(self, records: Sequence[Record], position: Position) -> None:
+        """One transaction with all of it; returns when it is committed."""
+
+    async def close(self) -> None:
+        """Let go of the producers. Aborts what is open."""
+
+
+class LogRecord(NamedTuple):
+    """A record read back from a topic."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+
+class History(Protocol):
+    """What has been committed to Kafka. Raises `LogUnavailable`."""
+
+    async def last_position(self) -> Position | None:
+        """The last committed position record of the shard."""
+
+    def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of the shard's journal, in order."""
+
+    def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of the jobs topic from that instant on, partition by partition."""
+
+    def resources(self, offset: int, partition: int = 0) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of jobs.resource from `offset` to the end as it stands now."""
+
+
+# --- Recovery -----------------------------------------------------------------------------------
+
+
+class ShardState(NamedTuple):
+    """What Redis says of itself."""
+
+    ready: bool
+    incarnation: str
+    trimmed: int
+    taken: int
+
+
+class RebuiltJob(NamedTuple):
+    """A job as it is put back from Kafka, with its old creation number within the record."""
+
+    id: str
+    record: bytes
+    due: int | None
+    """Next occurrence; None: it only has runs."""
+
+
+class RebuiltRun(NamedTuple):
+    """An unanswered run, or with `due` one that waits for its retry."""
+
+    job_id: str
+    record: bytes
+    nominal: int
+    attempt: int
+    instance: int = 0
+    start: int = 0
+    due: int | None = None
+
+
+class ShardStore(Protocol):
+    """The shard as a whole, for the owner's recovery."""
+
+    async def state(self) -> ShardState:
+        """How far this Redis has got."""
+
+    async def initialise(self, token: str, position: Position | None, *, jump: int) -> None:
+        """Make the shard ready, counting on from `position`."""
+
+    async def begin_rebuild(self, token: str) -> None:
+        """Make the shard not ready and drop its content."""
+
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
+        """Put jobs into the store and the schedule."""
+
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
+        """Put unanswered runs and waiting retries into the store."""

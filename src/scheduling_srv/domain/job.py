@@ -1,0 +1,109 @@
+"""What a job is: the request of a client, its trigger, and the job as it is kept."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scheduling_srv.domain.backoff import BackoffType
+
+
+class Priority(IntEnum):
+    """Order among the runs that are due: the lower number first (CONTRACT 1 and 3.4)."""
+
+    CRITICAL = -15
+    HIGH = -10
+    MEDIUM = -5
+    NORMAL = 0
+    LOW = 10
+
+
+RANKS = {priority: rank for rank, priority in enumerate(sorted(Priority))}
+"""Place of each priority in the order, 0 (CRITICAL) to 4 (LOW): what the store sorts by."""
+
+
+class TriggerKind(IntEnum):
+    """What makes a job due (CONTRACT 3.1). The numbers are stored."""
+
+    NOW = 0
+    """Once, at once; never a job resource that Read shows."""
+    ONCE = 1
+    """Once, at the instant of `when`."""
+    INTERVAL = 2
+    """Every so many milliseconds after its creation, in phase."""
+    CRON = 3
+    """At each match of a cron expression in the job's time zone."""
+
+    @property
+    def recurring(self) -> bool:
+        """Whether the job stays after a run has ended."""
+        return self >= TriggerKind.INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a job runs.
+
+    `due` is its first run in epoch ms, `interval` the period in ms for INTERVAL, else 0.
+    """
+
+    kind: TriggerKind
+    due: int
+    interval: int = 0
+
+
+@dataclass(slots=True)
+class JobRequest:
+    """One job as a client asked for it, before anything is checked.
+
+    `data` is the serialized Data message with its time zone filled in, `None` when the
+    request had none. `rest` is the serialized Job without id, type and data. Both are opaque
+    here and go to Kafka and back to the client untouched.
+    """
+
+    id: str
+    type: str
+    timezone: str
+    creator: str
+    data: bytes | None
+    rest: bytes
+    priority: int = 0
+    attempts: int = 0
+    backoff_type: int = 0
+    backoff_delay: float = 0.0
+    parallel: int = 0
+    interval: str = ""
+    when: str = ""
+    now: bool = False
+    trace: bytes = b""
+    """`traceparent` and `tracestate` of the call, separated by a line feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that passed every check: what the store takes in."""
+
+    id: str
+    due: int
+    """Epoch ms of the first run."""
+    record: bytes
+    """See `scheduling_srv.domain.record`."""
+
+
+def generate_id() -> str:
+    """Sixteen letters and digits from 96 random bits: unique, and short in Redis (CONTRACT 3.2)."""
+    return base64.b64encode(os.urandom(12), altchars=b"xX").decode()
+
+
+__all__ = [
+    "RANKS",
+    "BackoffType",
+    "JobRequest",
+    "NewJob",
+    "Priority",
+    "Trigger",
+    "TriggerKind",
+    "generate_id",
+]

@@ -1,0 +1,137 @@
+"""The stored form of a job: a fixed header that Lua reads, then bytes that are ready to be sent.
+
+    header | type | data | rest | trace
+
+`type` and `data` are length-prefixed as protobuf wants them, without their tags, so that both a
+ScheduledJob and a Job are made by putting tags between slices (docs/decisions/0001). `rest` holds
+the remaining fields of the Job, `trace` the W3C trace context.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind
+
+HEADER = struct.Struct("<QBBIBdIQHIHHIH")
+"""See `Header` for the fields. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
+
+JOB_ID, JOB_TYPE, JOB_DATA = b"\x0a", b"\x5a", b"\x62"
+SCHEDULED_ID, SCHEDULED_TYPE, SCHEDULED_DATA, SCHEDULED_KIND = b"\x08", b"\x12", b"\x1a", b"\x22"
+
+
+class Header(NamedTuple):
+    """The fixed part of a record."""
+
+    seq: int
+    """Creation number, given by the store; also the generation in occurrence ids."""
+    kind: int
+    rank: int
+    attempts: int
+    backoff_type: int
+    backoff_delay: float
+    parallel: int
+    interval: int
+    type_size: int
+    data_size: int
+    rest_size: int
+    trace_size: int
+    creator_at: int
+    """Where the creator's text lies within the record, in bytes."""
+    creator_size: int
+
+
+def varint(value: int) -> bytes:
+    """`value` >= 0 as a protobuf varint (protobuf encoding guide, "Base 128 Varints")."""
+    if value < 0x80:
+        return bytes((value,))
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def sized(data: bytes) -> bytes:
+    """`data` behind its length, as protobuf writes bytes, strings and messages."""
+    return varint(len(data)) + data
+
+
+def pack(request: JobRequest, trigger: Trigger) -> bytes:
+    """The record of a checked request. Its `seq` is 0 until the store gives one."""
+    data = request.data or b""
+    creator = request.creator.encode()
+    type_part, data_part = sized(request.type.encode()), sized(data)
+    # The creator is a field of the data: point at it there instead of storing it twice.
+    creator_at = HEADER.size + len(type_part) + len(data_part) - len(data) + data.find(creator)
+    header = HEADER.pack(
+        0,
+        trigger.kind,
+        RANKS[Priority(request.priority)],
+        request.attempts,
+        request.backoff_type,
+        request.backoff_delay,
+        request.parallel,
+        trigger.interval,
+        len(type_part),
+        len(data_part),
+        len(request.rest),
+        len(request.trace),
+        creator_at,
+        len(creator),
+    )
+    return b"".join((header, type_part, data_part, request.rest, request.trace))
+
+
+def header(record: bytes) -> Header:
+    """The fixed part of `record`."""
+    return Header._make(HEADER.unpack_from(record))
+
+
+def job_message(job_id: bytes, record: bytes) -> bytes:
+    """The serialized Job: what Read answers and `jobsCreated` carries."""
+    head = header(record)
+    data_at = HEADER.size + head.type_size
+    rest_at = data_at + head.data_size
+    return b"".join(
+        (
+            JOB_ID,
+            sized(job_id),
+            JOB_TYPE,
+            record[HEADER.size : data_at],
+            JOB_DATA,
+            record[data_at:rest_at],
+            record[rest_at : rest_at + head.rest_size],
+        )
+    )
+
+
+def schedule_type(kind: int, recurring_spelling: str) -> str:
+    """`NOW`, `ONCE` or the recurring spelling that the operator chose (CONTRACT 3.1)."""
+    if kind == TriggerKind.NOW:
+        return "NOW"
+    return "ONCE" if kind == TriggerKind.ONCE else recurring_spelling
+
+
+def rest_of(record: bytes) -> bytes:
+    """The Job's fields other than id, type and data, serialized."""
+    head = header(record)
+    at = HEADER.size + head.type_size + head.data_size
+    return record[at : at + head.rest_size]
+
+
+def data_of(record: bytes) -> bytes:
+    """The serialized Data message of the job."""
+    head = header(record)
+    at = HEADER.size + head.type_size
+    part = record[at : at + head.data_size]
+    return part[_varint_size(part) :]
+
+
+def _varint_size(data: bytes) -> int:
+    size = 0
+    while data[size] & 0x80:
+        size += 1
+    return size + 1

@@ -1,0 +1,179 @@
+"""From what a client asked for to what the store takes in, or the sentences of CONTRACT 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scheduling_srv.domain import record
+from scheduling_srv.domain.cron import Cron, looks_like_cron
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
+from scheduling_srv.domain.interval import parse_interval
+from scheduling_srv.domain.job import (
+    BackoffType,
+    JobRequest,
+    NewJob,
+    Priority,
+    Trigger,
+    TriggerKind,
+    generate_id,
+)
+from scheduling_srv.domain.when import check_not_elapsed, parse_when
+from scheduling_srv.domain.zone import zone
+
+MAX_TEXT = 4096
+"""Bytes that an id, a type, a creator, an interval or a `when` text may have."""
+
+MAX_DELAY = 100.0 * 365 * 86_400_000
+"""The longest backoff delay, in ms: a hundred years."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator allows."""
+
+    min_interval: int = 100
+    """The shortest interval, in ms."""
+    max_items: int = 10_000
+    """How many jobs or ids one request may hold."""
+    max_job_bytes: int = 900_000
+    """How large a job may be: it has to fit into a Kafka message."""
+
+
+def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[NewJob]:
+    """Every job of a list, checked; an empty id is given a new one.
+
+    `now` is the instant of acceptance in epoch ms. Raises `InvalidRequest` with all faults of
+    all jobs, its sentence being the first one's, or `TooLarge`.
+    """
+    if len(requests) > rules.max_items:
+        msg = f"The list has {len(requests)} items; the limit is {rules.max_items}."
+        raise TooLarge(msg, [Violation("items", msg)])
+    jobs, faults = [], []
+    for index, request in enumerate(requests):
+        try:
+            jobs.append(check_job(request, now, rules))
+        except InvalidRequest as fault:
+            faults.append((index, request.id, fault))
+    faults.extend(_repeated(requests))
+    if faults:
+        raise _all_faults(faults)
+    return jobs
+
+
+def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
+    """One job, checked (CONTRACT 3.6). Raises `InvalidRequest` with the field and the sentence."""
+    _check_texts(request)
+    _check_numbers(request)
+    trigger = find_trigger(request, now, rules)
+    stored = record.pack(request, trigger)
+    if len(stored) + len(request.id) > rules.max_job_bytes:
+        _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
+    return NewJob(request.id or generate_id(), trigger.due, stored)
+
+
+def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
+    """When the job runs: `interval`, else `when`, else `now` (CONTRACT 3.1)."""
+    with _blame("data.timezone"):
+        place = zone(request.timezone)
+    if request.interval:
+        with _blame("interval"):
+            if looks_like_cron(request.interval):
+                return Trigger(TriggerKind.CRON, Cron.parse(request.interval).next_after(now, place))
+            period = parse_interval(request.interval)
+        if period < rules.min_interval:
+            _fail("interval", f"The shortest interval is {rules.min_interval} ms.")
+        return Trigger(TriggerKind.INTERVAL, now + period, period)
+    if request.when:
+        with _blame("when"):
+            due = parse_when(request.when, now, place)
+            check_not_elapsed(due, now)
+        return Trigger(TriggerKind.ONCE, due)
+    if request.now:
+        return Trigger(TriggerKind.NOW, now)
+    raise InvalidRequest("No schedule specified for job.", [Violation("interval", "")])
+
+
+def check_ids(ids: Sequence[str], rules: Rules) -> None:
+    """The ids of a delete or read request. Raises `TooLarge`."""
+    if len(ids) > rules.max_items:
+        msg = f"The list has {len(ids)} ids; the limit is {rules.max_items}."
+        raise TooLarge(msg, [Violation("ids", msg)])
+
+
+def _check_texts(request: JobRequest) -> None:
+    if not request.type:
+        _fail("type", "Job type not specified.")
+    if request.data is None:
+        _fail("data", "No job data specified.")
+    texts = {
+        "id": request.id,
+        "type": request.type,
+        "data.creator": request.creator,
+        "interval": request.interval,
+        "when": request.when,
+    }
+    for field, text in texts.items():
+        if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
+            _fail(field, f"The text is longer than {MAX_TEXT} bytes.")
+    if not request.id.isprintable():
+        _fail("id", "A job id has only printable characters.")
+    if len(request.rest) > 0xFFFF:
+        _fail("", "Job has too many unknown fields.")
+
+
+def _check_numbers(request: JobRequest) -> None:
+    if request.priority not in Priority:
+        _fail("priority", "The priority is none of LOW, NORMAL, MEDIUM, HIGH and CRITICAL.")
+    if request.backoff_type not in BackoffType:
+        _fail("backoff.type", "The backoff type is neither FIXED nor EXPONENTIAL.")
+    delay = request.backoff_delay
+    if not math.isfinite(delay) or not 0 <= delay <= MAX_DELAY:
+        _fail("backoff.delay", "The backoff delay is a number of milliseconds, not negative.")
+
+
+def _fail(field: str, sentence: str) -> None:
+    raise InvalidRequest(sentence, [Violation(field, sentence)])
+
+
+class _blame:  # noqa: N801 - reads as a statement
+    """Names the field in faults that a parser raises."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, fault: BaseException | None, _trace: object) -> None:
+        if isinstance(fault, InvalidRequest):
+            fault.violations = (Violation(self.field, str(fault)),)
+
+
+def _repeated(requests: Sequence[JobRequest]) -> list[tuple[int, str, InvalidRequest]]:
+    seen: set[str] = set()
+    faults = []
+    for index, request in enumerate(requests):
+        if request.id in seen:
+            sentence = "The id stands twice in the list."
+            fault = InvalidRequest(sentence, [Violation("id", sentence)])
+            faults.append((index, request.id, fault))
+        if request.id:
+            seen.add(request.id)
+    return faults
+
+
+def _all_faults(faults: Sequence[tuple[int, str, InvalidRequest]]) -> InvalidRequest:
+    faults = sorted(faults, key=lambda fault: fault[0])
+    violations = [
+        Violation(f"items[{index}].{violation.field}".rstrip("."), _describe(index, job_id, str(fault)))
+        for index, job_id, fault in faults
+        for violation in fault.violations
+    ]
+    return InvalidRequest(str(faults[0][2]), violations)
+
+
+def _describe(index: int, job_id: str, sentence: str) -> str:
+    name = f" (id {job_id})" if job_id else ""
+    return f"Item {index}{name}: {sentence}"
