@@ -1,0 +1,136 @@
+"""Which days match a cron expression: months as bits, looked up by length and first weekday.
+
+There are only 28 kinds of month (28 to 31 days, starting on one of seven weekdays), and each of
+them occurs. So an expression's days are 28 sets of bits, whether a date ever comes is a look at
+them, and a search goes from month to month, not from day to day. Bit n is day n of the month.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+LAST = 0
+"""In place of a number n: the last such weekday of the month."""
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_EPOCH_WEEKDAY = 4  # a Thursday, Sunday being 0
+_WEEK = 7
+_SHORTEST = 28
+_DECEMBER = 12
+_FEBRUARY = 2
+_LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SIX_WEEKS = sum(1 << _WEEK * week for week in range(6))
+
+
+@dataclass(frozen=True, slots=True)
+class DayRule:
+    """The two day fields of an expression, read."""
+
+    days: int
+    last_day: bool
+    weekdays: int
+    """Bit 0 is Sunday."""
+    nths: tuple[tuple[int, int], ...]
+    """(weekday, n): the n-th such weekday of a month, or the LAST."""
+    either: bool
+    """Both fields are restricted, and a day that matches one of them matches."""
+
+    def matching(self, length: int, first_weekday: int) -> int:
+        """Return the matching days of a month of `length` days that starts on `first_weekday`."""
+        by_number = self.by_number(length)
+        by_weekday = self._by_weekday(length, first_weekday)
+        return by_number | by_weekday if self.either else by_number & by_weekday
+
+    def by_number(self, length: int) -> int:
+        """Return the days of the day-of-month field alone."""
+        whole_month = (1 << length + 1) - 2
+        return self.days & whole_month | (self.last_day << length)
+
+    def _by_weekday(self, length: int, first_weekday: int) -> int:
+        bits = ((self.weekdays * _SIX_WEEKS) >> first_weekday) << 1
+        for weekday, nth in self.nths:
+            first = 1 + (weekday - first_weekday) % _WEEK
+            weeks = (length - first) // _WEEK if nth == LAST else nth - 1
+            bits |= 1 << first + _WEEK * weeks
+        return bits & (1 << length + 1) - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The days that match, numbered from 1970-01-01 = 0."""
+
+    months: int
+    """The months that may match; bit 1 is January."""
+    kinds: tuple[int, ...]
+    """The matching days of each of the 28 kinds of month: first by length, then by weekday."""
+
+    @classmethod
+    def of(cls, months: int, rule: DayRule) -> "Calendar":
+        """Work out a rule for all kinds of month."""
+        kinds = [(length, day) for length in range(_SHORTEST, 32) for day in range(_WEEK)]
+        return cls(months, tuple(rule.matching(length, day) for length, day in kinds))
+
+    @property
+    def comes(self) -> bool:
+        """Whether any day ever matches."""
+        return any(
+            any(self.kinds[(length - _SHORTEST) * _WEEK :][:_WEEK])
+            for length in lengths(self.months)
+        )
+
+    def next(self, day: int) -> int:
+        """Return the first matching day from `day` on; there is one, if `comes`."""
+        year, month, number = _date(day)
+        first = day - number + 1
+        rest = self._month(year, month, first) >> number << number
+        while not rest:
+            first += _length(year, month)
+            year, month = (year + 1, 1) if month == _DECEMBER else (year, month + 1)
+            rest = self._month(year, month, first)
+        return first + lowest(rest) - 1
+
+    def previous(self, day: int, since: int) -> int | None:
+        """Return the last matching day up to `day` and not before `since`."""
+        year, month, number = _date(day)
+        first = day - number + 1
+        rest = self._month(year, month, first) & (1 << number + 1) - 1
+        while not rest:
+            if first <= since:
+                return None
+            year, month = (year - 1, _DECEMBER) if month == 1 else (year, month - 1)
+            first -= _length(year, month)
+            rest = self._month(year, month, first)
+        found = first + highest(rest) - 1
+        return found if found >= since else None
+
+    def _month(self, year: int, month: int, first: int) -> int:
+        if not self.months >> month & 1:
+            return 0
+        kind = (_length(year, month) - _SHORTEST) * _WEEK + (first + _EPOCH_WEEKDAY) % _WEEK
+        return self.kinds[kind]
+
+
+def lengths(months: int) -> set[int]:
+    """Return how long the months of a set of bits can be."""
+    found = {_LENGTHS[month] for month in range(1, 13) if months >> month & 1}
+    return found | {29} if months >> _FEBRUARY & 1 else found
+
+
+def lowest(bits: int) -> int:
+    """Return the smallest number of a set of bits that is not empty."""
+    return (bits & -bits).bit_length() - 1
+
+
+def highest(bits: int) -> int:
+    """Return the greatest number of a set of bits that is not empty."""
+    return bits.bit_length() - 1
+
+
+def _date(day: int) -> tuple[int, int, int]:
+    found = date.fromordinal(day + _EPOCH)
+    return found.year, found.month, found.day
+
+
+def _length(year: int, month: int) -> int:
+    if month == _FEBRUARY and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
+        return 29
+    return _LENGTHS[month]

@@ -1,0 +1,136 @@
+"""The texts of `when`: a date with or without a time and an offset, or English (CONTRACT 3.5).
+
+A text without an offset is a local time of the job's zone: one that its clock skips means the first
+instant after the gap, one that it shows twice the first of these. A date alone is its midnight.
+What cannot be (30 February, 25:00, a weekday that the date does not have) is refused, never moved.
+"""
+
+import re
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from scheduling_srv.domain.clocktime import BASIC_CLOCK, CLOCK, clock_ms
+from scheduling_srv.domain.errors import ElapsedTime, Unparsable
+from scheduling_srv.domain.localtime import DAY, instant_ms
+from scheduling_srv.domain.names import MONTHS, WEEKDAYS
+from scheduling_srv.domain.texts import lowered, shown, single_spaced
+from scheduling_srv.domain.when_relative import parse_relative
+
+LONGEST_TEXT = 200
+GRACE_MS = 1000
+"""How far in the past an instant may be and still be accepted."""
+
+ACCEPTED = (
+    "give a date and time such as '2030-01-15T10:30:00+01:00' or 'Jan 15, 2030 10:30:00',"
+    " or words such as 'in 90 seconds' or 'tomorrow at 5pm'"
+)
+
+_EARLIEST_MS, _END_MS = -62_135_596_800_000, 253_402_300_800_000  # the years 1 to 9999
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+# The zones of RFC 2822 (section 4.3), in hours.
+_ZONES = {"z": 0, "ut": 0, "utc": 0, "gmt": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5}
+_ZONES |= {"mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
+_LAST_HOUR, _LAST_MINUTE = 23, 59
+
+_WEEKDAY = r"(?:(?P<weekday>[a-z]+)\.?,? )?"
+_DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?"
+_NAME = r"(?P<name>[a-z]+)\.?"
+_YEAR = r"(?P<year>[0-9]{4})"
+# In JavaScript's "GMT+0100" the offset is east of Greenwich, as it is without the letters.
+_ZONE = (
+    r"(?: ?(?P<zone>[a-z]+)"
+    r"| ?(?:gmt|utc)?(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?"
+)
+_TIME = rf"(?:,? (?:at )?{CLOCK}{_ZONE})?"
+_FORMS = [
+    re.compile(rf"{_YEAR}-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})(?:(?:t|,? ){CLOCK}{_ZONE})?"),
+    re.compile(rf"{_YEAR}(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})t{BASIC_CLOCK}{_ZONE}"),
+    re.compile(rf"{_WEEKDAY}{_NAME} {_DAY},? {_YEAR}{_TIME}"),
+    re.compile(rf"{_WEEKDAY}{_DAY} {_NAME},? {_YEAR}{_TIME}"),
+    re.compile(rf"{_WEEKDAY}(?P<month>[0-9]{{1,2}})/(?P<day>[0-9]{{1,2}})/{_YEAR}{_TIME}"),
+]
+
+
+def parse_when(text: str, now_ms: int, zone: ZoneInfo) -> int:
+    """Return the epoch ms UTC that `text` means at `now_ms`, in `zone` unless it has an offset.
+
+    Fractions finer than milliseconds are rounded up, so that nothing is early. An instant that has
+    passed is returned as it is: see `check_not_elapsed`.
+
+    Errors: Unparsable, saying what is accepted, unless the whole text is understood.
+    """
+    body, comment = _without_comment(single_spaced(text, LONGEST_TEXT, "Time"))
+    plain = lowered(body)
+    try:
+        due = None if plain is None else _parse(plain, now_ms, zone, comment=comment)
+    except ValueError as error:
+        raise Unparsable(f"Time {shown(text)} is not understood: {error}; {ACCEPTED}.") from None
+    if due is None:
+        raise Unparsable(f"Time {shown(text)} is not understood: {ACCEPTED}.")
+    if not _EARLIEST_MS <= due < _END_MS:
+        raise Unparsable(f"Time {shown(text)} is not in the years 1 to 9999.")
+    return due
+
+
+def check_not_elapsed(due_ms: int, now_ms: int) -> None:
+    """Refuse an instant more than one second in the past. Errors: ElapsedTime."""
+    if due_ms < now_ms - GRACE_MS:
+        raise ElapsedTime("Cannot schedule a job for an elapsed time")
+
+
+def _without_comment(text: str) -> tuple[str, bool]:
+    """Take off the zone's name that JavaScript puts last; it may be in any language."""
+    if not text.endswith(")"):
+        return text, False
+    body, _, comment = text[:-1].rpartition("(")
+    return (body.rstrip(" "), True) if ")" not in comment else (text, False)
+
+
+def _parse(plain: str, now_ms: int, zone: ZoneInfo, *, comment: bool) -> int | None:
+    """Errors: ValueError with a reason, where the form is understood and what it says cannot be."""
+    match = next(filter(None, (form.fullmatch(plain) for form in _FORMS)), None)
+    if not match:
+        return None if comment else parse_relative(plain, now_ms, zone)
+    found = match.groupdict()
+    time = clock_ms(match) if found["hour"] else 0
+    if time is None:
+        raise ValueError("there is no such time of day")
+    local_ms = _day(found) * DAY * 1000 + time
+    offset = _offset_ms(found)
+    if offset is not None:
+        return local_ms - offset
+    # Such a name in brackets explains an offset; alone it would be a guess.
+    if comment or local_ms >= _END_MS:
+        return None
+    return instant_ms(local_ms, zone)
+
+
+def _day(found: dict[str, str | None]) -> int:
+    """Return the day's number, from 1970-01-01 = 0."""
+    name = found.get("name")
+    month = MONTHS.get(name, 0) if name else int(found["month"] or 0)
+    try:
+        day = date(int(found["year"] or 0), month, int(found["day"] or 0))
+    except ValueError:
+        raise ValueError("there is no such date") from None
+    weekday = found.get("weekday")
+    if weekday and WEEKDAYS.get(weekday) != day.weekday():
+        raise ValueError(f"{day.isoformat()} is not that day of the week")
+    return day.toordinal() - _EPOCH_DAY
+
+
+def _offset_ms(found: dict[str, str | None]) -> int | None:
+    """Return by how much the text's clock is ahead of UTC, None if it does not say."""
+    name, sign = found["zone"], found["sign"]
+    if name:
+        if name not in _ZONES:
+            raise ValueError(f"{shown(name)} does not say an offset from UTC")
+        return _ZONES[name] * 3_600_000
+    if not sign:
+        return None
+    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    if hours > _LAST_HOUR or minutes > _LAST_MINUTE:
+        raise ValueError("there is no such offset from UTC")
+    offset = (hours * 60 + minutes) * 60_000
+    return -offset if sign == "-" else offset
