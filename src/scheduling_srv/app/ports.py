@@ -68,7 +68,7 @@ class Refusal(NamedTuple):
 
     reason: str
     """`exists` or `missing`."""
-    index: int
+    place: int
     """Place of the job within its group, from 0."""
 
 
@@ -108,7 +108,10 @@ class Answer(NamedTuple):
 
 
 class JobStore(Protocol):
-    """The living jobs. Raises `StoreUnavailable`, `StoreNotReady` and, with a source, `StaleSource`."""
+    """The living jobs.
+
+    Raises `StoreUnavailable`, `StoreNotReady` and, with a source, `StaleSource`.
+    """
 
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
@@ -383,7 +386,9 @@ class ShardStore(Protocol):
     async def state(self) -> ShardState:
         """How far this Redis has got."""
 
-    async def initialise(self, token: str, position: Position | None, *, jump: int) -> None:
+    async def initialise(
+        self, token: str, incarnation: str, position: Position | None, *, jump: int = 0
+    ) -> None:
         """Make the shard ready, counting on from `position`."""
 
     async def begin_rebuild(self, token: str) -> None:

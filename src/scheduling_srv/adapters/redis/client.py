@@ -1,0 +1,82 @@
+"""The connection to Redis or Valkey; its errors become ours here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    MaxConnectionsError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from scheduling_srv.domain.errors import StoreUnavailable
+
+Value: TypeAlias = str | bytes | int | float
+
+SERVER_FAULTS = ("OOM ", "MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
+"""Errors by which a server says that it cannot do it now, whoever asks."""
+
+
+class RedisClient:
+    """A small pool of connections. A command is sent once: whether a lost one was done is unknown.
+
+    `timeout` in seconds is for connecting and for each answer.
+    """
+
+    def __init__(self, url: str, *, password: str | None = None, timeout: float = 5.0) -> None:
+        options: dict[str, Any] = {"password": password} if password else {}
+        self.pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=16,
+            timeout=timeout,
+            protocol=2,  # RESP3 would change the types of what scripts return
+            retry=Retry(NoBackoff(), 0),  # a script that was sent twice would be applied twice
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            socket_keepalive=True,
+            **options,
+        )
+        self.redis: Redis = Redis(connection_pool=self.pool)
+
+    async def execute(self, *command: Value) -> Any:  # noqa: ANN401 - the answer's type is the command's
+        """Send a command. Raises `StoreUnavailable`, or what the command is wrong about."""
+        try:
+            return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            raise
+        except (RedisConnectionError, RedisTimeoutError, MaxConnectionsError, OSError) as fault:
+            msg = f"Redis does not answer: {str(fault) or type(fault).__name__}"
+            raise StoreUnavailable(msg) from fault
+        except ResponseError as fault:
+            if _is_servers_fault(str(fault)):
+                msg = f"Redis refuses: {fault}"
+                raise StoreUnavailable(msg) from fault
+            raise
+        except RedisError as fault:
+            msg = f"Redis failed: {str(fault) or type(fault).__name__}"
+            raise StoreUnavailable(msg) from fault
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailable` when there is no answer."""
+        await self.execute("PING")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.redis.aclose()
+        await self.pool.disconnect()
+
+
+def _is_servers_fault(text: str) -> bool:
+    # redis-py strips the prefix of errors that it has a class for; a script's error wraps it.
+    return any(fault in text for fault in SERVER_FAULTS) or text.startswith("command not allowed")

@@ -1,0 +1,153 @@
+"""Living jobs in Redis: the typed side of write, delete, clear, reset, put_back and page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.ports import (
+    Answer,
+    Page,
+    Receipt,
+    Refusal,
+    Source,
+    StoredJob,
+    WriteGroup,
+    Written,
+)
+from scheduling_srv.domain.errors import StaleSource, StoreNotReady
+from scheduling_srv.domain.job import NewJob
+
+PIECE = 1000
+"""Jobs that one call may touch when the whole need not be atomic."""
+
+
+def checked(reply: Sequence[Any]) -> Sequence[Any]:
+    """What follows `ok`. Raises `StoreNotReady` or `StaleSource`."""
+    state = reply[0]
+    if state == b"ok":
+        return reply[1:]
+    if state == b"not ready":
+        msg = "The schedule is being recovered from Kafka."
+        raise StoreNotReady(msg)
+    msg = "The records were applied already."
+    raise StaleSource(msg)
+
+
+def _receipt(reply: Sequence[Any]) -> Receipt:
+    return Receipt(reply[1].decode(), reply[0])
+
+
+def _origin(source: Source | None) -> tuple[Value, Value, Value]:
+    return source or ("", 0, 0)
+
+
+class RedisJobStore:
+    """Implements `JobStore` and `InputStore` for one shard."""
+
+    def __init__(
+        self, client: RedisClient, namespace: str, shard: int, *, client_id: str, max_backoff: int
+    ) -> None:
+        self.client = client
+        self.scripts = Scripts(client, namespace, shard)
+        self.base = keys.prefix(namespace, shard)
+        self.client_id = client_id
+        self.max_backoff = max_backoff
+
+    async def write(
+        self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
+    ) -> Written:
+        """`write.lua`."""
+        args: list[Value] = [now, source.partition if source else ""]
+        for group in groups:
+            args += (group.mode, group.offset, group.offset + 1, len(group.jobs))
+            for job in group.jobs:
+                args += (job.id, job.due, job.record)
+        reply = checked(await self.scripts.run_list("write", args))
+        verdicts = reply[2:]
+        refusals = [
+            None if reason == b"ok" else Refusal(reason.decode(), place - 1)
+            for reason, place in zip(verdicts[::2], verdicts[1::2], strict=True)
+        ]
+        return Written(_receipt(reply), refusals)
+
+    async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
+        """`delete.lua`."""
+        return _receipt(checked(await self.scripts.run("delete", now, *_origin(source), *ids)))
+
+    async def clear(self, mode: str, last: str = "") -> tuple[Receipt, int, str]:
+        """`clear.lua`; for a reset also the `now` jobs, by `reset_rest.lua`, at the end."""
+        reply = checked(await self.scripts.run("clear", last, PIECE, mode))
+        deleted, last = reply[2], reply[3].decode()
+        if mode == "reset" and deleted < PIECE:
+            await self._clear_rest(last)
+        return _receipt(reply), deleted, last
+
+    async def _clear_rest(self, last: str) -> None:
+        cursor = b"0"
+        while True:
+            cursor = checked(await self.scripts.run("reset_rest", last, cursor))[0]
+            if cursor == b"0":
+                return
+
+    async def reset(self, now: int) -> Receipt:
+        """`reset.lua`, then what it made void in pieces."""
+        reply = checked(await self.scripts.run("reset", now))
+        deleted, last = PIECE, reply[2].decode()
+        while deleted == PIECE:
+            _, deleted, last = await self.clear("reset", last)
+        return _receipt(reply)
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        """The records by id, in pieces."""
+        found: list[StoredJob | None] = []
+        for start in range(0, len(ids), PIECE):
+            piece = ids[start : start + PIECE]
+            records = await self.client.execute("HMGET", self.base + "jobs", *piece)
+            found += [
+                StoredJob(job_id.encode(), record) if record else None
+                for job_id, record in zip(piece, records, strict=True)
+            ]
+        return found
+
+    async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        """`page.lua`."""
+        order = "desc" if descending else "asc"
+        scope = "creator" if creator else ""
+        reply = checked(await self.scripts.run("page", scope, creator, order, cursor, limit))
+        jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
+        return Page(reply[0], reply[1].decode(), jobs)
+
+    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], now: int) -> Receipt:
+        """`put_back.lua`."""
+        args: list[Value] = [now, len(removed), *removed]
+        for job in jobs:
+            args += (job.id, job.due, job.record)
+        return _receipt(checked(await self.scripts.run_list("put_back", args)))
+
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+        """`complete.lua`."""
+        args: list[Value] = [now, *_origin(source), self.max_backoff]
+        for answer in answers:
+            args += (answer.instance, int(answer.failed))
+        applied: int = checked(await self.scripts.run_list("complete", args))[0]
+        return applied
+
+    async def append(
+        self, entries: Sequence[bytes], now: int, source: Source | None = None
+    ) -> Receipt:
+        """`append.lua`."""
+        return _receipt(checked(await self.scripts.run("append", now, *_origin(source), *entries)))
+
+    async def positions(self) -> Mapping[str, int]:
+        """The hash of applied positions."""
+        flat = await self.client.execute("HGETALL", self.base + "inputs")
+        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return {partition.decode(): int(offset) for partition, offset in pairs}
+
+    async def show_offset(self, topic: str, partition: int, offset: int) -> None:
+        """`SET {client_id}:{topic}` (CONTRACT 2.1)."""
+        await self.client.execute("SET", keys.offset(self.client_id, topic, partition), str(offset))

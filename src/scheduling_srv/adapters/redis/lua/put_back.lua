@@ -1,0 +1,27 @@
+--!include base job limits outbox remove writing
+-- Restores jobs without announcing them; what is there with the same definition is left alone.
+-- ARGV: now, number of ids to remove, those ids, then for each job: id, due ms, record
+-- Returns: 'ok' | 'not ready', last entry, incarnation
+if not is_ready() then
+    return {'not ready'}
+end
+local removed = tonumber(ARGV[2])
+for i = 3, 2 + removed do
+    local job = find(ARGV[i])
+    if job and job.kind ~= NOW then
+        remove_job(ARGV[i], job)
+        emit_deleted(ARGV[i], false)
+    end
+end
+local first
+for i = 3 + removed, #ARGV, 3 do
+    local old = redis.call('HGET', K.jobs, ARGV[i])
+    if not old or string.sub(old, 9) ~= string.sub(ARGV[i + 2], 9) then
+        if old then
+            remove_job(ARGV[i], read_job(old))
+        end
+        local due = put(i, 1, true)
+        first = math.min(first or due, due)
+    end
+end
+return {'ok', flush(first), redis.call('HGET', K.meta, 'incarnation')}

@@ -1,0 +1,178 @@
+"""The owner's side of a shard in Redis: staging, planning, time-outs, the outbox and the lease."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.ports import (
+    Planned,
+    Position,
+    RebuiltJob,
+    RebuiltRun,
+    ShardState,
+    Staged,
+    Taken,
+    Unplanned,
+)
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.errors import Diverged, LeaseLost
+
+NEXT, MISSED = 0, 2
+"""Kinds of members of `due`; see `lua/lib/job.lua`."""
+
+
+def _owned(reply: Any) -> Any:  # noqa: ANN401 - each script has its own answer
+    state = reply[0] if isinstance(reply, list) else reply
+    if state == b"lost":
+        msg = "Another replica owns the shard by now."
+        raise LeaseLost(msg)
+    if state == b"diverged":
+        msg = "What is published does not lie within the outbox."
+        raise Diverged(msg)
+    return reply
+
+
+def _instant(text: bytes) -> int | None:
+    return int(text) if text else None
+
+
+class RedisSchedule:
+    """Implements `Schedule`, `Outbox`, `Lease` and `ShardStore` for one shard."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int, rules: ShardRules) -> None:
+        self.client = client
+        self.scripts = Scripts(client, namespace, shard)
+        self.base = keys.prefix(namespace, shard)
+        self.rules = rules
+
+    async def stage(self, token: str, now: int, limit: int) -> Staged:
+        """`stage.lua`."""
+        rules = self.rules
+        window, missed = rules.catch_up_window, rules.missed_runs
+        reply = _owned(
+            await self.scripts.run("stage", token, now, limit, window, missed, rules.outbox_limit)
+        )
+        if reply[0] == b"full":
+            return Staged(full=True)
+        _, entries, unplanned, next_due, oldest = reply
+        return Staged(
+            full=False,
+            entries=entries,
+            unplanned=unplanned,
+            next_due=_instant(next_due),
+            oldest_start=_instant(oldest),
+        )
+
+    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
+        """`unplanned.lua`."""
+        reply = _owned(await self.scripts.run("unplanned", token, limit))
+        rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
+        # Byte 7 of a member is its kind.
+        found = [Unplanned(text, int(at), text[6] == MISSED, record) for text, at, record in rows]
+        return int(reply[1]), found
+
+    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
+        """`plan.lua`."""
+        args: list[Value] = [token]
+        for job in planned:
+            args += (
+                job.member,
+                "" if job.due is None else job.due,
+                MISSED if job.settled else NEXT,
+            )
+        _owned(await self.scripts.run_list("plan", args))
+
+    async def expire(self, token: str, now: int, limit: int) -> int:
+        """`expire.lua`."""
+        rules = self.rules
+        reply = _owned(
+            await self.scripts.run(
+                "expire", token, now, rules.completion_timeout, rules.max_backoff, limit
+            )
+        )
+        looked_at: int = reply[1]
+        return looked_at
+
+    async def take(self, token: str, published: int) -> Taken:
+        """`take.lua`."""
+        rules = self.rules
+        reply = _owned(
+            await self.scripts.run("take", token, published, rules.batch_records, rules.batch_bytes)
+        )
+        return Taken(int(reply[1]), reply[2:])
+
+    async def acquire(self, owner: str) -> str | None:
+        """`acquire.lua`."""
+        token = await self.scripts.run("acquire", owner, self.rules.lease)
+        return token.decode() or None
+
+    async def renew(self, token: str, *, emitting: bool) -> None:
+        """`renew.lua`."""
+        _owned(await self.scripts.run("renew", token, self.rules.lease, int(emitting)))
+
+    async def release(self, token: str) -> None:
+        """`renew.lua` with no time left."""
+        _owned(await self.scripts.run("renew", token, 0, 0))
+
+    async def is_emitting(self) -> bool:
+        """Whether the owner has said so within two leases."""
+        return bool(await self.client.execute("EXISTS", self.base + "emitting"))
+
+    async def state(self) -> ShardState:
+        """The meta hash."""
+        names = ("state", "incarnation", "trimmed", "taken")
+        ready, incarnation, trimmed, taken = await self.client.execute(
+            "HMGET", self.base + "meta", *names
+        )
+        return ShardState(
+            ready == b"ready", (incarnation or b"").decode(), int(trimmed or 0), int(taken or 0)
+        )
+
+    async def initialise(
+        self, token: str, incarnation: str, position: Position | None, *, jump: int = 0
+    ) -> None:
+        """`initialise.lua`."""
+        args: list[Value] = [token, incarnation]
+        if position:
+            args += (position.number, position.seq + jump, position.instance, position.reset)
+            args.append(json.dumps({name: str(at) for name, at in position.inputs.items()}))
+        _owned(await self.scripts.run_list("initialise", args))
+
+    async def begin_rebuild(self, token: str) -> None:
+        """`unready.lua`, then every key but the lease and the meta hash, in pieces."""
+        _owned(await self.scripts.run("unready", token))
+        keep = {(self.base + name).encode() for name in ("meta", "lease")}
+        cursor: bytes | int = 0
+        while True:
+            cursor, found = await self.client.execute(
+                "SCAN", cursor, "MATCH", _literal(self.base) + "*", "COUNT", 1000
+            )
+            if doomed := [key for key in found if key not in keep]:
+                await self.client.execute("UNLINK", *doomed)
+            if int(cursor) == 0:
+                return
+
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
+        """`load_jobs.lua`."""
+        args: list[Value] = [token]
+        for job in jobs:
+            args += (job.id, "" if job.due is None else job.due, job.record)
+        _owned(await self.scripts.run_list("load_jobs", args))
+
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
+        """`load_runs.lua`."""
+        args: list[Value] = [token]
+        for run in runs:
+            due: Value = "" if run.due is None else run.due
+            args += (run.job_id, run.record, run.nominal, run.attempt)
+            args += (run.instance, run.start, due)
+        _owned(await self.scripts.run_list("load_runs", args))
+
+
+def _literal(text: str) -> str:
+    return "".join("\\" + char if char in "*?[]\\" else char for char in text)

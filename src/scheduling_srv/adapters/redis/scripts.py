@@ -1,0 +1,61 @@
+"""Loads the Lua scripts and runs them: one call, one atomic change of state.
+
+A script begins with a line `--!include base job ...`; what it names in `lua/lib/` is put before
+it, after the table of keys. The typed functions beside each script are in the other modules of
+this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient, Value
+
+INCLUDE = "--!include"
+
+
+@cache
+def source(name: str) -> str:
+    """The whole text of a script."""
+    folder = resources.files(__package__) / "lua"
+    body = (folder / f"{name}.lua").read_text()
+    first, _, _ = body.partition("\n")
+    libraries = first.removeprefix(INCLUDE).split() if first.startswith(INCLUDE) else []
+    parts = [(folder / "lib" / f"{library}.lua").read_text() for library in libraries]
+    return "\n".join((keys.lua_table(), *parts, body))
+
+
+@cache
+def digest(name: str) -> str:
+    """The SHA-1 by which Redis knows the script."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+class Scripts:
+    """The scripts of one shard."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+        self.client = client
+        self.keys = keys.fixed(namespace, shard)
+
+    async def run(self, name: str, *args: Value) -> Any:  # noqa: ANN401 - each script has its own
+        """Run a script. Raises `StoreUnavailable`."""
+        return await self.run_list(name, args)
+
+    async def run_list(self, name: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
+        """The same for many arguments."""
+        try:
+            return await self._execute("EVALSHA", digest(name), args)
+        except NoScriptError:
+            # A restarted or failed-over server has not seen it yet.
+            return await self._execute("EVAL", source(name), args)
+
+    async def _execute(self, command: str, script: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
+        return await self.client.execute(command, script, len(self.keys), *self.keys, *args)

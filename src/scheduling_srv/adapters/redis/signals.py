@@ -1,0 +1,52 @@
+"""The shard's pub/sub channel: a nudge, never the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+from redis.exceptions import RedisError
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.app.ports import Signal
+
+log = structlog.get_logger(__name__)
+
+RECONNECT = 0.2
+"""Seconds between attempts to subscribe again."""
+
+
+def parse(text: str) -> Signal:
+    """A message as the scripts publish it (`lua/lib/outbox.lua`, `take.lua`, `renew.lua`)."""
+    kind, _, rest = text.partition(" ")
+    if kind == "published":
+        incarnation, _, number = rest.partition(" ")
+        return Signal(kind, incarnation=incarnation, number=int(number))
+    return Signal(kind, due=int(rest) if rest.isdigit() else None)
+
+
+class RedisSignals:
+    """Implements `Signals`."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+        self.client = client
+        self.channel = keys.channel(namespace, shard)
+
+    async def listen(self) -> AsyncIterator[Signal]:
+        """All signals; after each connection first `connected`, as some may have been missed."""
+        while True:
+            pubsub = self.client.redis.pubsub(ignore_subscribe_messages=True)
+            try:
+                await pubsub.subscribe(self.channel)
+                yield Signal("connected")
+                while True:
+                    message = await pubsub.get_message(timeout=None)
+                    if message:
+                        yield parse(message["data"].decode())
+            except (RedisError, OSError) as fault:
+                log.warning("signals lost", reason=str(fault))
+                await asyncio.sleep(RECONNECT)
+            finally:
+                await pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -1,0 +1,25 @@
+"""What the operator decides about a shard. All durations are in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRules:
+    """See CONTRACT 5 for the settings of the same names."""
+
+    completion_timeout: int = 3_600_000
+    max_backoff: int = 86_400_000
+    catch_up_window: int = 60_000
+    missed_runs: Literal["latest", "skip"] = "latest"
+    lease: int = 3_000
+    outbox_limit: int = 200_000
+    """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
+    batch_records: int = 2_000
+    """Entries of one Kafka transaction."""
+    batch_bytes: int = 8_000_000
+    """Bytes after which a transaction takes no further entries."""
+    stage_limit: int = 500
+    """Runs of one staging call: it blocks Redis for about a millisecond."""
