@@ -1,0 +1,257 @@
+"""The conversion: protobuf messages come in here and go no further (CONTRACT 1).
+
+Bytes in, domain objects out, and back; both transports use it. What is not the message that it
+should be is an `InvalidRequest`: truncated, not UTF-8, or a known field with a wrong wire type,
+which protobuf itself would take for a field of the future and silently ignore.
+
+It lies on the path of every job, where each touch of an object costs: no loop here does anything
+that it could leave to protobuf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from scheduling_srv.app.ports import Answer, StoredJob
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
+from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.record import job_message, sized, varint
+from scheduling_srv.entrances.fields import Selection, select
+from scheduling_srv.wire import commandinterface_pb2 as commands
+from scheduling_srv.wire import job_pb2 as jobs
+from scheduling_srv.wire import resourcebase_pb2 as resources
+
+JOB_SERVICE = jobs.DESCRIPTOR.services_by_name["Service"].full_name
+COMMAND_SERVICE = commands.DESCRIPTOR.services_by_name["Service"].full_name
+
+DEFAULT_TIMEZONE = "UTC"
+PAYLOAD_TYPE = "payload"
+"""The type_url of what commands answer (CONTRACT 4)."""
+
+_LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
+_COLLECTION, _IDS = 1, 2
+
+M = TypeVar("M", bound=Message)
+
+
+class ReadCall(NamedTuple):
+    """A JobReadRequest."""
+
+    creator: str
+    ids: Sequence[str]
+    descending: bool
+    limit: int
+    """0 means all."""
+    fields: Selection | None
+    """Which fields the answer holds; None: all."""
+
+
+class DeleteCall(NamedTuple):
+    """A DeleteRequest, or the Deleted event of somebody else."""
+
+    ids: Sequence[str]
+    everything: bool
+
+
+class CommandCall(NamedTuple):
+    """A CommandRequest."""
+
+    name: str
+    payload: bytes | None
+    """The payload's value; None if there was none."""
+
+
+# --- In -----------------------------------------------------------------------------------------
+
+
+def decode_job_list(raw: bytes, trace: bytes = b"", limit: int = 10_000) -> list[JobRequest]:
+    """The jobs of a JobList, unchecked; `trace` is the trace context that each of them gets.
+
+    Raises `InvalidRequest` for bytes that are no JobList, `TooLarge` for more than `limit` items.
+    """
+    items = _parse(jobs.JobList, raw).items
+    if len(items) > limit:
+        sentence = f"The list has {len(items)} items; the limit is {limit}."
+        raise TooLarge(sentence, [Violation("items", sentence)])
+    return [_job_request(job, trace) for job in items]
+
+
+def _job_request(job: jobs.Job, trace: bytes) -> JobRequest:
+    if len(UnknownFieldSet(job)):
+        _check_wire_types(job)
+    data, timezone, creator = _data(job)
+    job_id, job_type = job.id, job.type
+    delay, kind = _backoff(job)
+    job.ClearField("id")
+    job.ClearField("type")
+    job.ClearField("data")
+    return JobRequest(
+        job_id,
+        job_type,
+        timezone,
+        creator,
+        data,
+        job.SerializeToString(),
+        job.priority,
+        job.attempts,
+        kind,
+        delay,
+        job.parallel,
+        job.interval,
+        job.when,
+        job.now,
+        trace,
+    )
+
+
+def _data(job: jobs.Job) -> tuple[bytes | None, str, str]:
+    """The serialized Data with its time zone filled in, the time zone and the creator."""
+    if not job.HasField("data"):
+        return None, DEFAULT_TIMEZONE, ""
+    data = job.data
+    if len(UnknownFieldSet(data)):
+        _check_wire_types(data)
+    timezone = data.timezone
+    if not timezone:
+        data.timezone = timezone = DEFAULT_TIMEZONE
+    return data.SerializeToString(), timezone, data.creator
+
+
+def _backoff(job: jobs.Job) -> tuple[float, int]:
+    if not job.HasField("backoff"):
+        return 0.0, 0
+    backoff = job.backoff
+    if len(UnknownFieldSet(backoff)):
+        _check_wire_types(backoff)
+    return backoff.delay, backoff.type
+
+
+def decode_read(raw: bytes) -> ReadCall:
+    """A JobReadRequest. UNSORTED is ascending, as a list of unknown order is of no use to anybody.
+
+    Raises `InvalidRequest`, also for names of fields that jobs do not have.
+    """
+    request = _parse(jobs.JobReadRequest, raw)
+    _check_wire_types(request.filter)
+    if request.sort not in jobs.JobReadRequest.SortOrder.values():
+        sentence = "The sort order is none of UNSORTED, ASCENDING and DESCENDING."
+        raise InvalidRequest(sentence, [Violation("sort", sentence)])
+    names = [(each.name, each.include) for each in request.field]
+    return ReadCall(
+        request.filter.creator,
+        list(request.filter.jobs_ids),
+        request.sort == jobs.JobReadRequest.DESCENDING,
+        request.limit,
+        select(jobs.Job.DESCRIPTOR, names),
+    )
+
+
+def decode_delete(raw: bytes) -> DeleteCall:
+    """A DeleteRequest or a Deleted; these differ in the wire type of field 1 (CONTRACT 2).
+
+    Raises `InvalidRequest`, also for bytes that could be read either way.
+    """
+    request = _decode(resources.DeleteRequest, raw)
+    # The other fields are ignored, so it does not matter what is in them.
+    misfits = _misfits(request) & {_COLLECTION, _IDS}
+    if not misfits:
+        return DeleteCall(list(request.ids), request.collection)
+    if misfits == {_COLLECTION} and not request.ids:
+        return DeleteCall([_parse(jobs.Deleted, raw).id], everything=False)
+    raise InvalidRequest("The message is neither a DeleteRequest nor a Deleted.")
+
+
+def decode_answer(raw: bytes, *, failed: bool) -> Answer:
+    """A JobDone, or a JobFailed if it says `failed`. Its schedule_type is not believed.
+
+    Raises `InvalidRequest`.
+    """
+    kind: type[jobs.JobDone | jobs.JobFailed] = jobs.JobFailed if failed else jobs.JobDone
+    return Answer(_parse(kind, raw).id, failed)
+
+
+def decode_command(raw: bytes) -> CommandCall:
+    """A CommandRequest. Raises `InvalidRequest`."""
+    request = _parse(commands.CommandRequest, raw)
+    if not request.HasField("payload"):
+        return CommandCall(request.name, None)
+    _check_wire_types(request.payload)
+    return CommandCall(request.name, request.payload.value)
+
+
+# --- Out ----------------------------------------------------------------------------------------
+
+
+def encode_job_list(total: int, stored: Iterable[StoredJob], fields: Selection | None) -> bytes:
+    """A JobList of the selected fields, made of the stored bytes."""
+    parts = [encode_items(stored, fields)]
+    if total:
+        parts += (_LIST_TOTAL, varint(total))
+    return b"".join(parts)
+
+
+def encode_items(stored: Iterable[StoredJob], fields: Selection | None) -> bytes:
+    """A piece of a JobList: protobuf messages concatenate, so that long lists need no pause."""
+    parts: list[bytes] = []
+    for job_id, record in stored:
+        message = job_message(job_id, record)
+        if fields is not None:
+            message = _selected(message, fields)
+        parts += (_LIST_ITEM, sized(message))
+    return b"".join(parts)
+
+
+def _selected(message: bytes, fields: Selection) -> bytes:
+    job = jobs.Job.FromString(message)
+    fields.apply(job)
+    return job.SerializeToString()
+
+
+def encode_result(payload: bytes) -> bytes:
+    """The Any that a command answers over gRPC."""
+    return Any(type_url=PAYLOAD_TYPE, value=payload).SerializeToString()
+
+
+def encode_command_response(services: Sequence[str], payload: bytes) -> bytes:
+    """The CommandResponse event of the services with these logical names."""
+    answer = Any(type_url=PAYLOAD_TYPE, value=payload)
+    return commands.CommandResponse(services=services, payload=answer).SerializeToString()
+
+
+# --- Bytes --------------------------------------------------------------------------------------
+
+
+def _parse(kind: type[M], raw: bytes) -> M:
+    message = _decode(kind, raw)
+    _check_wire_types(message)
+    return message
+
+
+def _decode(kind: type[M], raw: bytes) -> M:
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise InvalidRequest(
+            f"The message cannot be read as {kind.DESCRIPTOR.full_name}."
+        ) from error
+
+
+def _check_wire_types(message: Message) -> None:
+    for number in sorted(_misfits(message)):
+        kind = message.DESCRIPTOR
+        name = kind.fields_by_number[number].name
+        sentence = f"Field {name} of {kind.full_name} has a wrong wire type."
+        raise InvalidRequest(sentence, [Violation(name, sentence)])
+
+
+def _misfits(message: Message) -> set[int]:
+    """Numbers of known fields that came with a wrong wire type."""
+    known = message.DESCRIPTOR.fields_by_number
+    strange = UnknownFieldSet(message)
+    numbers = {strange[index].field_number for index in range(len(strange))}
+    return {number for number in numbers if number in known}
