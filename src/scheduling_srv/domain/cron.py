@@ -138,14 +138,14 @@ class Cron:
         while last >= since:
             offset = offset_at(last, zone)
             local = self._last_local(last + offset, since - 2 * DAY)
-            if local is None:
-                return None
-            found = local - offset
-            back = max(found, last - DAY)
+            # Where no time matches before, the hour before a change may still have one.
+            back = last - DAY if local is None else max(local - offset, last - DAY)
             if offset_at(back, zone) != offset:
                 last = last_change(back, last, zone) - 1
-            elif back == found:
-                return found
+            elif local is None:
+                return None
+            elif back == local - offset:
+                return back
             else:
                 shows = reading(local, zone)
                 if not shows.skipped:

@@ -2,9 +2,9 @@
 
 * ``in 90 seconds``, ``4 seconds from now``, ``now``: elapsed time, whatever the clocks do; a month
   is 30 days and a year 365, as in intervals.
-* ``tomorrow``, ``friday``, ``next friday`` without a time: that day, at the wall-clock time of now.
-* ``tomorrow at 5pm``, ``today at 17:30``, ``monday at 9am``, ``next friday at noon``: the ``at`` may
-  be left out, and ``on`` may stand before a weekday. Midnight begins the day that is named.
+* ``tomorrow``, ``friday``, ``next friday`` without a time: that day, at the time of now.
+* ``tomorrow at 5pm``, ``today at 17:30``, ``monday at 9am``, ``next friday at noon``: the ``at``
+  may be left out, and ``on`` may stand before a weekday. Midnight begins the day that is named.
 * ``midnight``, ``noon``, ``5pm``, ``at 17:30``: the next such time.
 
 A weekday is the next one to come, today if that time is still ahead; with ``next`` it is never
