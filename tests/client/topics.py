@@ -1,0 +1,261 @@
+"""Kafka as consumers and producers of 2018 use it: bare records, key = event name."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.cimpl import NewTopic
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+END_OF_PARTITION = KafkaError._PARTITION_EOF
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record, as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+    headers: dict[str, str]
+    timestamp: int
+    """Milliseconds, as Kafka has it."""
+    read_at: float = field(compare=False)
+    """When this reader had it, in seconds as of time.time()."""
+
+    def parse(self, message_class: Any) -> Any:
+        return message_class.FromString(self.value)
+
+
+class TopicReader:
+    """Reads whole topics from their beginning and remembers every record.
+
+    Topics may be made after the reader; it looks for them until they are there.
+    """
+
+    def __init__(
+        self, bootstrap: str, *topics: str, isolation: Isolation = "read_committed"
+    ) -> None:
+        self.records: list[Record] = []
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._reached: dict[tuple[str, int], int] = {}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "unused",  # nothing is committed
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": isolation,
+                "fetch.wait.max.ms": 10,
+                "fetch.error.backoff.ms": 20,
+                "reconnect.backoff.max.ms": 200,
+                "log_level": 0,  # servers go away in tests; errors arrive as messages
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._consumer.close()
+
+    def wait_for(
+        self, predicate: Callable[[Record], bool], timeout: float = 10, *, count: int = 1
+    ) -> Record:
+        """The `count`-th record that fits, of all that were and will be read."""
+        return self.wait_for_all(predicate, count, timeout)[count - 1]
+
+    def wait_for_all(
+        self, predicate: Callable[[Record], bool], count: int, timeout: float = 10
+    ) -> list[Record]:
+        """The records that fit, once there are at least `count` of them."""
+        found = [record for record in self.records if predicate(record)]
+        deadline = time.monotonic() + timeout
+        while len(found) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(found)} of {count} in {timeout:g} s; {self.summary()}")
+            found += [record for record in self.poll(0.1) if predicate(record)]
+        return found
+
+    def drain(self, timeout: float = 10) -> list[Record]:
+        """Every record up to the topics' ends as they stand now."""
+        deadline = time.monotonic() + timeout
+        ends = self._ends(timeout)
+        while any(self._reached.get(place, 0) < end for place, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"reached {self._reached} of {ends}; {self.summary()}")
+            self.poll(0.1)
+        return self.records
+
+    def of(self, key: str) -> list[Record]:
+        """What was read so far with this key (event name)."""
+        return [record for record in self.records if record.key == key]
+
+    def summary(self) -> str:
+        counts: dict[str, int] = {}
+        for record in self.records:
+            name = f"{record.topic}/{record.key}"
+            counts[name] = counts.get(name, 0) + 1
+        return f"read so far: {counts or 'nothing'}"
+
+    def _ends(self, timeout: float) -> dict[tuple[str, int], int]:
+        """Where the topics end, records of open transactions included.
+
+        A transaction's end reaches its partitions a little after commit_transaction() has
+        returned; drain() waits for it, rather than miss what was committed.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._assigned():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no such topics: {self._topics}")
+            self.poll(0.1)
+        places = {each: OffsetSpec.latest() for each in self._consumer.assignment()}
+        isolation = IsolationLevel.READ_UNCOMMITTED
+        with AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0}) as admin:
+            ends = admin.list_offsets(places, isolation_level=isolation, request_timeout=timeout)
+            return {
+                (each.topic, each.partition): end.result(timeout).offset
+                for each, end in ends.items()
+            }
+
+    def poll(self, timeout: float) -> list[Record]:
+        """What arrives within `timeout`, or at once if something is there."""
+        self._assigned()
+        before = len(self.records)
+        for message in self._consumer.consume(500, timeout):
+            place = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                self.records.append(_record(message))
+                self._reached[place] = (message.offset() or 0) + 1
+            elif error.code() == END_OF_PARTITION:
+                self._reached[place] = message.offset() or 0
+            elif error.fatal():  # others pass: a server that is away comes back
+                raise KafkaException(error)
+        return self.records[before:]
+
+    def _assigned(self) -> bool:
+        """Takes up the partitions of topics that have appeared; True when all topics have."""
+        missing = {*self._topics} - {each.topic for each in self._consumer.assignment()}
+        for topic in missing:
+            partitions = list(self._partitions(topic))
+            if partitions:
+                self._consumer.incremental_assign(partitions)
+                missing = missing - {topic}
+        return not missing
+
+    def _partitions(self, topic: str) -> Iterator[TopicPartition]:
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=5).topics[topic]
+        except KafkaException:
+            return  # the server is away
+        if metadata.error is None:
+            for partition in metadata.partitions:
+                yield TopicPartition(topic, partition, 0)
+
+
+class Sender:
+    """Sends bare records; returns when Kafka has them."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": 0,
+                "enable.idempotence": True,
+                "log_level": 0,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._producer.flush(10)
+
+    def send(
+        self,
+        topic: str,
+        key: str | None,
+        value: Any,
+        *,
+        partition: int = 0,
+        headers: dict[str, str] | None = None,
+        timeout: float = 10,
+    ) -> int:
+        """`value`: bytes or a message; answers the record's offset."""
+        offsets: list[int] = []
+        self.post(topic, key, value, partition=partition, headers=headers, offsets=offsets)
+        left = self._producer.flush(timeout)
+        if left or len(offsets) != 1:
+            raise TimeoutError(f"Kafka did not take {key} on {topic} within {timeout:g} s")
+        return offsets[0]
+
+    def post(
+        self,
+        topic: str,
+        key: str | None,
+        value: Any,
+        *,
+        partition: int = 0,
+        headers: dict[str, str] | None = None,
+        offsets: list[int] | None = None,
+    ) -> None:
+        """Like send(), without waiting."""
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                raise KafkaException(error)
+            if offsets is not None:
+                offsets.append(message.offset() or 0)
+
+        self._producer.produce(
+            topic,
+            value if isinstance(value, bytes) else value.SerializeToString(),
+            key,
+            partition=partition,
+            headers=list((headers or {}).items()),
+            on_delivery=delivered,
+        )
+
+
+def make_topic(bootstrap: str, name: str, *, partitions: int = 1, **config: str) -> None:
+    """A topic that the test needs before the product has made it."""
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(timeout=10)
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=(message.key() or b"").decode(),
+        value=message.value() or b"",
+        headers=_headers(message),
+        timestamp=message.timestamp()[1],
+        read_at=time.time(),
+    )
+
+
+def _headers(message: Message) -> dict[str, str]:
+    headers: Any = message.headers() or ()  # pairs, whatever else its type allows
+    return {name: _text(value) for name, value in headers}
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

