@@ -1,0 +1,38 @@
+"""How long the caller of a use case waits for its answer.
+
+The gRPC entrance knows the deadline of the call; the use case that waits for an announcement has
+to answer before it, or the caller learns nothing of what became of its change (CONTRACT 3.6). A
+context variable carries it, so that no signature in between speaks of it. Tasks that serve several
+callers must not look here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_MARGIN_SHARE, _LONGEST_MARGIN = 0.1, 0.25
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Let what runs inside know that its caller waits for `seconds`; None: for as long as it takes.
+
+    Some of it, a tenth but at most a quarter of a second, is kept back for the way of the answer.
+    """
+    margin = 0.0 if seconds is None else min(seconds * _MARGIN_SHARE, _LONGEST_MARGIN)
+    token = _deadline.set(None if seconds is None else time.monotonic() + seconds - margin)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def remaining() -> float | None:
+    """Seconds until the answer has to be on its way, not negative; None: there is no deadline."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

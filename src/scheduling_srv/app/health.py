@@ -1,0 +1,112 @@
+"""Whether the service does what it is for, and if not, why (CONTRACT 4 and 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import structlog
+
+from scheduling_srv.domain.errors import SchedulingError
+
+Probe = Callable[[], Awaitable[bool]]
+"""True: all is well. A `SchedulingError` counts as false, its sentence as the reason."""
+
+PROBE_SECONDS = 1.0
+"""A server that takes longer to answer does not answer."""
+FRESH_SECONDS = 0.5
+"""How long a report is handed out again: health may be asked for often, servers must not be."""
+
+log = structlog.get_logger()
+
+
+class Status(StrEnum):
+    """The words of `grpc.health.v1` and of the health_check command."""
+
+    SERVING = "SERVING"
+    """Redis and Kafka answer, and due jobs are being emitted by this replica or another."""
+    NOT_SERVING = "NOT_SERVING"
+    """Something of that does not hold."""
+    UNKNOWN = "UNKNOWN"
+    """It could not be found out: a probe itself is broken."""
+
+
+class Report(NamedTuple):
+    """How the service is."""
+
+    status: Status
+    reason: str
+    """Sentences for humans; empty when SERVING."""
+
+
+SERVING = Report(Status.SERVING, "")
+CLOSING = Report(Status.NOT_SERVING, "This replica is shutting down.")
+
+
+class Health:
+    """Asks Redis, Kafka and the lease, at most every half second, for at most one second."""
+
+    def __init__(
+        self,
+        *,
+        redis: Probe,
+        kafka: Probe,
+        emitting: Probe,
+        probe_seconds: float = PROBE_SECONDS,
+        fresh_seconds: float = FRESH_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._servers = [("Redis does not answer.", redis), ("Kafka does not answer.", kafka)]
+        self._emitting = ("No replica is emitting due jobs.", emitting)
+        self._probe_seconds = probe_seconds
+        self._fresh_seconds = fresh_seconds
+        self._now = now
+        self._lock = asyncio.Lock()
+        self._report = SERVING
+        self._fresh_until = float("-inf")
+        self._closing = False
+
+    def close(self) -> None:
+        """Report NOT_SERVING from now on: the process is shutting down."""
+        self._closing = True
+
+    async def status(self) -> str:
+        """`SERVING`, `NOT_SERVING` or `UNKNOWN`."""
+        return (await self.report()).status
+
+    async def report(self) -> Report:
+        """The status and its reason. Never raises, never takes longer than two probes."""
+        async with self._lock:
+            if not self._closing and self._now() >= self._fresh_until:
+                self._report = await self._ask()
+                self._fresh_until = self._now() + self._fresh_seconds
+        return CLOSING if self._closing else self._report
+
+    async def _ask(self) -> Report:
+        found = _worst(await asyncio.gather(*[self._probe(*each) for each in self._servers]))
+        # While a server is away nobody emits: saying so as well would hide the cause.
+        return found if found.reason else await self._probe(*self._emitting)
+
+    async def _probe(self, sentence: str, probe: Probe) -> Report:
+        try:
+            async with asyncio.timeout(self._probe_seconds):
+                return SERVING if await probe() else Report(Status.NOT_SERVING, sentence)
+        except TimeoutError:
+            return Report(Status.NOT_SERVING, sentence)
+        except SchedulingError as error:
+            return Report(Status.NOT_SERVING, f"{sentence} {error}")
+        except Exception:
+            log.exception("health_probe_broken", probe=sentence)
+            return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
+
+
+def _worst(reports: Sequence[Report]) -> Report:
+    bad = [each for each in reports if each.reason]
+    if not bad:
+        return SERVING
+    certain = any(each.status is Status.NOT_SERVING for each in bad)
+    reason = " ".join(each.reason for each in bad)
+    return Report(Status.NOT_SERVING if certain else Status.UNKNOWN, reason)

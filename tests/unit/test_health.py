@@ -1,0 +1,109 @@
+"""SERVING when, and only when, Redis and Kafka answer and due jobs are being emitted."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from scheduling_srv.app.deadline import remaining, within
+from scheduling_srv.app.health import CLOSING, Health, Report, Status
+from scheduling_srv.domain.errors import StoreUnavailable
+
+
+@dataclass
+class Servers:
+    """What the probes find; an exception is raised, "hangs" never answers."""
+
+    redis: object = True
+    kafka: object = True
+    emitting: object = True
+    time: float = 0.0
+    asked: list[str] = field(default_factory=list)
+
+    async def probe(self, name: str) -> bool:
+        self.asked.append(name)
+        await asyncio.sleep(0)
+        found = getattr(self, name)
+        if isinstance(found, Exception):
+            raise found
+        if found == "hangs":
+            await asyncio.Event().wait()
+        return bool(found)
+
+    def health(self) -> Health:
+        return Health(
+            redis=lambda: self.probe("redis"),
+            kafka=lambda: self.probe("kafka"),
+            emitting=lambda: self.probe("emitting"),
+            probe_seconds=0.05,
+            now=lambda: self.time,
+        )
+
+
+async def test_all_is_well() -> None:
+    health = Servers().health()
+    assert await health.report() == Report(Status.SERVING, "")
+    assert await health.status() == "SERVING"
+
+
+@pytest.mark.parametrize(
+    ("servers", "reason"),
+    [
+        (Servers(redis=False), "Redis does not answer."),
+        (Servers(redis="hangs", emitting=False), "Redis does not answer."),
+        (Servers(redis=StoreUnavailable("Why.")), "Redis does not answer. Why."),
+        (Servers(kafka=False), "Kafka does not answer."),
+        (Servers(redis=False, kafka="hangs"), "Redis does not answer. Kafka does not answer."),
+        (Servers(emitting=False), "No replica is emitting due jobs."),
+        (Servers(kafka=KeyError(), redis=False), "Redis does not answer. Cannot find out: Kafka"),
+    ],
+)
+async def test_something_is_wrong(servers: Servers, reason: str) -> None:
+    report = await servers.health().report()
+    assert report.status is Status.NOT_SERVING
+    assert report.reason.startswith(reason)
+
+
+async def test_a_broken_probe_is_neither_good_nor_bad() -> None:
+    report = await Servers(kafka=KeyError()).health().report()
+    assert report == Report(Status.UNKNOWN, "Cannot find out: Kafka does not answer.")
+
+
+async def test_many_questions_are_one_probe_until_the_report_is_old() -> None:
+    servers = Servers()
+    health = servers.health()
+    await asyncio.gather(*[health.report() for _ in range(10)])
+    servers.time = 0.49
+    await health.report()
+    assert servers.asked == ["redis", "kafka", "emitting"]
+    servers.time, servers.kafka = 0.5, False
+    assert await health.status() == "NOT_SERVING"
+
+
+async def test_a_question_that_is_given_up_does_not_stop_the_others() -> None:
+    servers = Servers(redis="hangs")
+    health = servers.health()
+    first, second = asyncio.create_task(health.report()), asyncio.create_task(health.report())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).reason == "Redis does not answer."
+
+
+async def test_a_closing_replica_says_so() -> None:
+    health = Servers().health()
+    await health.report()
+    health.close()
+    assert await health.report() == CLOSING
+
+
+def test_a_deadline_leaves_time_for_the_answer() -> None:
+    assert remaining() is None
+    with within(1.0):
+        assert 0.8 < (remaining() or 0) <= 0.9
+        with within(None):
+            assert remaining() is None
+    with within(100.0):
+        assert 99.5 < (remaining() or 0) <= 99.75
+    with within(0.0):
+        assert remaining() == 0.0
+    assert remaining() is None
