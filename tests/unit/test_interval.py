@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.interval import ACCEPTED, check_shortest, parse_interval
+from scheduling_srv.domain.interval import ACCEPTED, parse_interval
 
 S, M, H, D = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -180,12 +180,6 @@ def test_an_amount_out_of_bounds_is_refused(text: str, why: str) -> None:
     with pytest.raises(Unparsable, match=why) as caught:
         parse_interval(text)
     assert len(str(caught.value)) < 300
-
-
-def test_the_shortest_interval_is_a_setting() -> None:
-    check_shortest(100, 100, "100 ms")
-    with pytest.raises(Unparsable, match="'99 ms' is too short: the shortest allowed is 100 ms"):
-        check_shortest(99, 100, "99 ms")
 
 
 NAMES = [

@@ -80,17 +80,6 @@ def parse_interval(text: str) -> int:
     return int(total)
 
 
-def check_shortest(interval_ms: int, shortest_ms: int, text: str) -> None:
-    """Refuse the interval `text` if it is shorter than the shortest that is allowed.
-
-    Errors: Unparsable.
-    """
-    if interval_ms < shortest_ms:
-        raise Unparsable(
-            f"Interval {shown(text)} is too short: the shortest allowed is {shortest_ms} ms."
-        )
-
-
 def duration(plain: str) -> Fraction | None:
     """Return the exact milliseconds of a lower-case, single-spaced text, None if not understood."""
     if match := _ISO.fullmatch(plain):
