@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -44,6 +44,8 @@ class Source(NamedTuple):
     """Offset of the first record."""
     next: int
     """Offset behind the last record."""
+    incarnation: str
+    """Of the store whose positions the consumer follows: a rebuilt one has others."""
 
 
 class Receipt(NamedTuple):
@@ -136,10 +138,13 @@ class JobStore(Protocol):
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         """A page of the resources, of one creator unless it is empty."""
 
-    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], now: int) -> Receipt:
+    async def last_seq(self) -> int:
+        """The newest creation number."""
+
+    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], last: int) -> Receipt:
         """Restore: put jobs into the journal and the schedule, take others out; announce nothing.
 
-        A job that is there with the same definition is left alone.
+        A job that is there with the same definition, or is newer than `last`, is left alone.
         """
 
 
@@ -154,11 +159,27 @@ class InputStore(Protocol):
     ) -> Receipt:
         """Append ready outbox entries; with a source, store its position."""
 
-    async def positions(self) -> Mapping[str, int]:
-        """`topic:partition` -> next offset to apply."""
+    async def positions(self) -> tuple[str, Mapping[str, int]]:
+        """The incarnation, and `topic:partition` -> next offset to apply."""
+
+    async def set_position(self, partition: str, offset: int, now: int) -> None:
+        """Apply the partition from `offset` on, whatever was applied before."""
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
         """Store the offset where operators look for it (CONTRACT 2.1)."""
+
+
+class Restores(Protocol):
+    """Restore commands that have not ended."""
+
+    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
+        """Note a restore."""
+
+    async def pending(self) -> Sequence[tuple[str, str]]:
+        """Number and request of each, in order."""
+
+    async def end(self, token: str, number: str, entry: bytes) -> None:
+        """Forget it and append its response, in one step."""
 
 
 # --- What the owner does with it ----------------------------------------------------------------
@@ -298,6 +319,8 @@ class Position:
 
     number: int
     incarnation: str
+    at: int = 0
+    """When it was written."""
     replay_from: int = 0
     """See docs/decisions/0001: nothing before this instant is open."""
     seq: int = 0
@@ -313,8 +336,8 @@ class Publisher(Protocol):
     async def open(self) -> None:
         """Fence every earlier producer of the shard and settle its open transaction."""
 
-    async def publish(self, records: Sequence[Record], position: Position) -> None:
-        """One transaction with all of it; returns when it is committed."""
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        """One transaction with all of it, committed. `records` are read in another thread."""
 
     async def close(self) -> None:
         """Let go of the producers. Aborts what is open."""
@@ -343,7 +366,7 @@ class History(Protocol):
     def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""
 
-    def resources(self, offset: int, partition: int = 0) -> AsyncIterator[Sequence[LogRecord]]:
+    def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
         """All committed records of jobs.resource from `offset` to the end as it stands now."""
 
 

@@ -11,10 +11,10 @@ from scheduling_srv.domain.cron import Cron, looks_like_cron
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.interval import parse_interval
 from scheduling_srv.domain.job import (
+    RANKS,
     BackoffType,
     JobRequest,
     NewJob,
-    Priority,
     Trigger,
     TriggerKind,
     generate_id,
@@ -24,6 +24,8 @@ from scheduling_srv.domain.zone import zone
 
 MAX_TEXT = 4096
 """Bytes that an id, a type, a creator, an interval or a `when` text may have."""
+
+BACKOFFS = frozenset(BackoffType)
 
 MAX_DELAY = 100.0 * 365 * 86_400_000
 """The longest backoff delay, in ms: a hundred years."""
@@ -80,7 +82,9 @@ def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
     if request.interval:
         with _blame("interval"):
             if looks_like_cron(request.interval):
-                return Trigger(TriggerKind.CRON, Cron.parse(request.interval).next_after(now, place))
+                return Trigger(
+                    TriggerKind.CRON, Cron.parse(request.interval).next_after(now, place)
+                )
             period = parse_interval(request.interval)
         if period < rules.min_interval:
             _fail("interval", f"The shortest interval is {rules.min_interval} ms.")
@@ -124,9 +128,9 @@ def _check_texts(request: JobRequest) -> None:
 
 
 def _check_numbers(request: JobRequest) -> None:
-    if request.priority not in Priority:
+    if request.priority not in RANKS:
         _fail("priority", "The priority is none of LOW, NORMAL, MEDIUM, HIGH and CRITICAL.")
-    if request.backoff_type not in BackoffType:
+    if request.backoff_type not in BACKOFFS:
         _fail("backoff.type", "The backoff type is neither FIXED nor EXPONENTIAL.")
     delay = request.backoff_delay
     if not math.isfinite(delay) or not 0 <= delay <= MAX_DELAY:
@@ -167,7 +171,9 @@ def _repeated(requests: Sequence[JobRequest]) -> list[tuple[int, str, InvalidReq
 def _all_faults(faults: Sequence[tuple[int, str, InvalidRequest]]) -> InvalidRequest:
     faults = sorted(faults, key=lambda fault: fault[0])
     violations = [
-        Violation(f"items[{index}].{violation.field}".rstrip("."), _describe(index, job_id, str(fault)))
+        Violation(
+            f"items[{index}].{violation.field}".rstrip("."), _describe(index, job_id, str(fault))
+        )
         for index, job_id, fault in faults
         for violation in fault.violations
     ]

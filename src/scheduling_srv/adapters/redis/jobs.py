@@ -7,6 +7,7 @@ from typing import Any
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
     Answer,
@@ -18,31 +19,18 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     Written,
 )
-from scheduling_srv.domain.errors import StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob
 
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 
 
-def checked(reply: Sequence[Any]) -> Sequence[Any]:
-    """What follows `ok`. Raises `StoreNotReady` or `StaleSource`."""
-    state = reply[0]
-    if state == b"ok":
-        return reply[1:]
-    if state == b"not ready":
-        msg = "The schedule is being recovered from Kafka."
-        raise StoreNotReady(msg)
-    msg = "The records were applied already."
-    raise StaleSource(msg)
-
-
 def _receipt(reply: Sequence[Any]) -> Receipt:
     return Receipt(reply[1].decode(), reply[0])
 
 
-def _origin(source: Source | None) -> tuple[Value, Value, Value]:
-    return source or ("", 0, 0)
+def _origin(source: Source | None) -> tuple[Value, Value, Value, Value]:
+    return source or ("", 0, 0, "")
 
 
 class RedisJobStore:
@@ -61,7 +49,7 @@ class RedisJobStore:
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
         """`write.lua`."""
-        args: list[Value] = [now, source.partition if source else ""]
+        args: list[Value] = [now, *_origin(source)]
         for group in groups:
             args += (group.mode, group.offset, group.offset + 1, len(group.jobs))
             for job in group.jobs:
@@ -121,9 +109,9 @@ class RedisJobStore:
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
 
-    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], now: int) -> Receipt:
+    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], last: int) -> Receipt:
         """`put_back.lua`."""
-        args: list[Value] = [now, len(removed), *removed]
+        args: list[Value] = [last, len(removed), *removed]
         for job in jobs:
             args += (job.id, job.due, job.record)
         return _receipt(checked(await self.scripts.run_list("put_back", args)))
@@ -142,12 +130,44 @@ class RedisJobStore:
         """`append.lua`."""
         return _receipt(checked(await self.scripts.run("append", now, *_origin(source), *entries)))
 
-    async def positions(self) -> Mapping[str, int]:
-        """The hash of applied positions."""
-        flat = await self.client.execute("HGETALL", self.base + "inputs")
-        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-        return {partition.decode(): int(offset) for partition, offset in pairs}
+    async def positions(self) -> tuple[str, Mapping[str, int]]:
+        """`positions.lua`."""
+        reply = checked(await self.scripts.run("positions"))
+        pairs = zip(reply[1::2], reply[2::2], strict=True)
+        return reply[0].decode(), {name.decode(): int(offset) for name, offset in pairs}
+
+    async def set_position(self, partition: str, offset: int, now: int) -> None:
+        """`set_position.lua`."""
+        checked(await self.scripts.run("set_position", partition, offset, now))
+
+    async def last_seq(self) -> int:
+        """From the meta hash."""
+        return int(await self.client.execute("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
         """`SET {client_id}:{topic}` (CONTRACT 2.1)."""
         await self.client.execute("SET", keys.offset(self.client_id, topic, partition), str(offset))
+
+
+class RedisRestores:
+    """Implements `Restores` for one shard."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+        self.client = client
+        self.scripts = Scripts(client, namespace, shard)
+        self.key = keys.prefix(namespace, shard) + "restores"
+
+    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
+        """`restore_begin.lua`."""
+        args = (now, *_origin(source), request)
+        return _receipt(checked(await self.scripts.run("restore_begin", *args)))
+
+    async def pending(self) -> Sequence[tuple[str, str]]:
+        """The hash, in order of the numbers."""
+        found = await self.client.execute("HGETALL", self.key)
+        pairs = [(number.decode(), request.decode()) for number, request in found.items()]
+        return sorted(pairs, key=lambda pair: int(pair[0]))
+
+    async def end(self, token: str, number: str, entry: bytes) -> None:
+        """`restore_end.lua`."""
+        owned(await self.scripts.run("restore_end", token, number, entry))

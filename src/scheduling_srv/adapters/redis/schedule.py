@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
     Planned,
@@ -20,21 +20,9 @@ from scheduling_srv.app.ports import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.domain.errors import Diverged, LeaseLost
 
 NEXT, MISSED = 0, 2
 """Kinds of members of `due`; see `lua/lib/job.lua`."""
-
-
-def _owned(reply: Any) -> Any:  # noqa: ANN401 - each script has its own answer
-    state = reply[0] if isinstance(reply, list) else reply
-    if state == b"lost":
-        msg = "Another replica owns the shard by now."
-        raise LeaseLost(msg)
-    if state == b"diverged":
-        msg = "What is published does not lie within the outbox."
-        raise Diverged(msg)
-    return reply
 
 
 def _instant(text: bytes) -> int | None:
@@ -54,7 +42,7 @@ class RedisSchedule:
         """`stage.lua`."""
         rules = self.rules
         window, missed = rules.catch_up_window, rules.missed_runs
-        reply = _owned(
+        reply = owned(
             await self.scripts.run("stage", token, now, limit, window, missed, rules.outbox_limit)
         )
         if reply[0] == b"full":
@@ -70,7 +58,7 @@ class RedisSchedule:
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
         """`unplanned.lua`."""
-        reply = _owned(await self.scripts.run("unplanned", token, limit))
+        reply = owned(await self.scripts.run("unplanned", token, limit))
         rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
         # Byte 7 of a member is its kind.
         found = [Unplanned(text, int(at), text[6] == MISSED, record) for text, at, record in rows]
@@ -85,12 +73,12 @@ class RedisSchedule:
                 "" if job.due is None else job.due,
                 MISSED if job.settled else NEXT,
             )
-        _owned(await self.scripts.run_list("plan", args))
+        owned(await self.scripts.run_list("plan", args))
 
     async def expire(self, token: str, now: int, limit: int) -> int:
         """`expire.lua`."""
         rules = self.rules
-        reply = _owned(
+        reply = owned(
             await self.scripts.run(
                 "expire", token, now, rules.completion_timeout, rules.max_backoff, limit
             )
@@ -101,7 +89,7 @@ class RedisSchedule:
     async def take(self, token: str, published: int) -> Taken:
         """`take.lua`."""
         rules = self.rules
-        reply = _owned(
+        reply = owned(
             await self.scripts.run("take", token, published, rules.batch_records, rules.batch_bytes)
         )
         return Taken(int(reply[1]), reply[2:])
@@ -113,11 +101,11 @@ class RedisSchedule:
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         """`renew.lua`."""
-        _owned(await self.scripts.run("renew", token, self.rules.lease, int(emitting)))
+        owned(await self.scripts.run("renew", token, self.rules.lease, int(emitting)))
 
     async def release(self, token: str) -> None:
         """`renew.lua` with no time left."""
-        _owned(await self.scripts.run("renew", token, 0, 0))
+        owned(await self.scripts.run("renew", token, 0, 0))
 
     async def is_emitting(self) -> bool:
         """Whether the owner has said so within two leases."""
@@ -140,12 +128,13 @@ class RedisSchedule:
         args: list[Value] = [token, incarnation]
         if position:
             args += (position.number, position.seq + jump, position.instance, position.reset)
+            args.append(position.at)
             args.append(json.dumps({name: str(at) for name, at in position.inputs.items()}))
-        _owned(await self.scripts.run_list("initialise", args))
+        owned(await self.scripts.run_list("initialise", args))
 
     async def begin_rebuild(self, token: str) -> None:
         """`unready.lua`, then every key but the lease and the meta hash, in pieces."""
-        _owned(await self.scripts.run("unready", token))
+        owned(await self.scripts.run("unready", token))
         keep = {(self.base + name).encode() for name in ("meta", "lease")}
         cursor: bytes | int = 0
         while True:
@@ -162,7 +151,7 @@ class RedisSchedule:
         args: list[Value] = [token]
         for job in jobs:
             args += (job.id, "" if job.due is None else job.due, job.record)
-        _owned(await self.scripts.run_list("load_jobs", args))
+        owned(await self.scripts.run_list("load_jobs", args))
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
         """`load_runs.lua`."""
@@ -171,7 +160,7 @@ class RedisSchedule:
             due: Value = "" if run.due is None else run.due
             args += (run.job_id, run.record, run.nominal, run.attempt)
             args += (run.instance, run.start, due)
-        _owned(await self.scripts.run_list("load_runs", args))
+        owned(await self.scripts.run_list("load_runs", args))
 
 
 def _literal(text: str) -> str:

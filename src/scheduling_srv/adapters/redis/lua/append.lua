@@ -1,14 +1,14 @@
 --!include base job outbox input
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', first offset, next offset, entries ...
+-- ARGV: now, partition or '', first offset, next offset, incarnation, entries ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3]) then
+if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-for i = 5, #ARGV do
+for i = 6, #ARGV do
     emit(ARGV[i])
 end
 advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))

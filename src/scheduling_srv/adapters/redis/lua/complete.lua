@@ -1,17 +1,17 @@
 --!include base job limits outbox remove input run answer
 -- Applies answers: jobDone and jobFailed.
--- ARGV: now, partition or '', first offset, next offset, cap of the backoff in ms,
+-- ARGV: now, partition or '', first offset, next offset, incarnation, cap of the backoff in ms,
 --       then for each answer: instance id, '1' if it failed
 -- Returns: 'ok' | 'not ready' | 'stale', number of answers that had a run
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3]) then
+if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local now, applied, first = tonumber(ARGV[1]), 0, nil
-for i = 6, #ARGV, 2 do
-    local known, due = end_run(ARGV[i], ARGV[i + 1] == '1', now, tonumber(ARGV[5]))
+for i = 7, #ARGV, 2 do
+    local known, due = end_run(ARGV[i], ARGV[i + 1] == '1', now, tonumber(ARGV[6]))
     applied = applied + (known and 1 or 0)
     first = due and math.min(first or due, due) or first
 end

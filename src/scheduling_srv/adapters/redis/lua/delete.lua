@@ -1,15 +1,15 @@
 --!include base job limits outbox remove input
 -- Deletes jobs by id; what does not exist is no error.
--- ARGV: now, partition or '', first offset, next offset, ids ...
+-- ARGV: now, partition or '', first offset, next offset, incarnation, ids ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, number of jobs deleted
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3]) then
+if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local deleted = 0
-for i = 5, #ARGV do
+for i = 6, #ARGV do
     local record = redis.call('HGET', K.jobs, ARGV[i])
     if record then
         local job = read_job(record)

@@ -1,9 +1,9 @@
 --!include base
--- Keeps everybody out while the shard is rebuilt. Only the epoch and the last staging call survive.
+-- Keeps everybody out while the shard is rebuilt. Only the epoch survives.
 -- ARGV: token
 -- Returns: 'ok' | 'lost'
 if not owns(ARGV[1]) then
     return 'lost'
 end
-redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset')
+redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'watermark', 'cutoff')
 return 'ok'

@@ -1,9 +1,12 @@
 -- Positions of the listener: a partition's records are applied in order, each once (CONTRACT 2.1).
 
 -- Whether the record at `first` is still to be applied. No partition: the change is not a record's.
-local function is_new(partition, first)
-    local stored = partition ~= '' and redis.call('HGET', K.inputs, partition)
-    return not stored or tonumber(first) >= tonumber(stored)
+local function is_new(partition, first, incarnation)
+    if partition == '' then
+        return true
+    end
+    local stored = redis.call('HGET', K.inputs, partition)
+    return incarnation == redis.call('HGET', K.meta, 'incarnation') and (not stored or tonumber(first) >= tonumber(stored))
 end
 
 local function advance(partition, next, now)

@@ -14,8 +14,14 @@ local function read_job(record)
         type = string.sub(record, HEADER_SIZE + varint + 1, HEADER_SIZE + type_size),
         ready = string.sub(record, HEADER_SIZE + 1, HEADER_SIZE + type_size + data_size),
         trace = trace_size > 0 and string.sub(record, -trace_size) or '',
+        trace_size = trace_size,
         creator = string.sub(record, creator_at + 1, creator_at + creator_size),
     }
+end
+
+-- What the client asked for, without what came with its call.
+local function definition(record)
+    return string.sub(record, HEADER_SIZE + 1, -1 - read_job(record).trace_size)
 end
 
 local function read_seq(record)

@@ -1,0 +1,209 @@
+"""Reads back what has been committed to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from scheduling_srv.app.ports import LogRecord, Position, Topic
+from scheduling_srv.domain.errors import LogUnavailable
+
+PIECE = 2000
+"""Records read at once."""
+TAIL = 16
+"""Offsets looked at first when the last record of a partition is wanted."""
+
+Result = TypeVar("Result")
+
+
+def as_record(message: Message) -> LogRecord:
+    """A consumed message without what only librdkafka knows."""
+    headers = {name: _as_bytes(value) for name, value in _pairs(message)}
+    _, timestamp = message.timestamp()
+    return LogRecord(
+        message.partition() or 0,
+        message.offset() or 0,
+        timestamp,
+        message.key(),
+        message.value(),
+        headers,
+    )
+
+
+def _pairs(message: Message) -> list[tuple[str, str | bytes | None]]:
+    headers = message.headers() or []
+    return list(headers.items()) if isinstance(headers, dict) else headers
+
+
+def _as_bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
+
+
+class KafkaHistory:
+    """Implements `History` for one shard. `timeout` in seconds bounds each wait for the broker."""
+
+    def __init__(
+        self,
+        config: Mapping[str, str | int | float | bool],
+        group: str,
+        shard: int,
+        topics: Mapping[Topic, str],
+        *,
+        timeout: float = 30.0,
+    ) -> None:
+        self.config = {
+            **config,
+            "group.id": f"{group}-history",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+        }
+        self.shard = shard
+        self.topics = topics
+        self.timeout = timeout
+
+    async def last_position(self) -> Position | None:
+        """The last committed position: looks at the tail, and further back only if it has to."""
+        with _Reader(self.config, self.timeout) as reader:
+            return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
+
+    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+        """The shard's partition of the journal, from the start."""
+        async for piece in self._read(Topic.JOURNAL, self.shard, 0):
+            yield piece
+
+    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """The jobs topic from `instant` on."""
+        name = self.topics[Topic.JOBS]
+        with _Reader(self.config, self.timeout) as reader:
+            starts = await reader.call(lambda: reader.starts_at(name, instant))
+        for start in starts:
+            if start.offset != OFFSET_END:
+                async for piece in self._read(Topic.JOBS, start.partition, start.offset):
+                    yield piece
+
+    async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """jobs.resource from `offset` on, partition by partition."""
+        name = self.topics[Topic.RESOURCES]
+        with _Reader(self.config, self.timeout) as reader:
+            partitions = await reader.call(lambda: reader.partitions(name))
+        for partition in partitions:
+            async for piece in self._read(Topic.RESOURCES, partition, offset):
+                yield piece
+
+    async def _read(
+        self, topic: Topic, partition: int, offset: int
+    ) -> AsyncIterator[Sequence[LogRecord]]:
+        with _Reader(self.config, self.timeout) as reader:
+            end = await reader.call(lambda: reader.assign(self.topics[topic], partition, offset))
+            while not reader.ended:
+                piece = await reader.call(lambda: reader.read(end))
+                if piece:
+                    yield piece
+
+
+class _Reader:
+    """One partition, read in a thread of its own up to where it ended at the start."""
+
+    def __init__(self, config: Mapping[str, str | int | float | bool], timeout: float) -> None:
+        self.consumer = Consumer(dict(config))
+        self.timeout = timeout
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self.ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        # Closing waits for the broker; whoever has read enough need not.
+        self.thread.submit(self.consumer.close)
+        self.thread.shutdown(wait=False)
+
+    async def call(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.thread, work)
+        except KafkaException as fault:
+            msg = f"Kafka does not answer: {fault}"
+            raise LogUnavailable(msg) from fault
+
+    def assign(self, topic: str, partition: int, offset: int) -> int:
+        """Read from `offset`, or the first one that is left; returns the end."""
+        place = TopicPartition(topic, partition)
+        low, high = self.consumer.get_watermark_offsets(place, timeout=self.timeout)
+        self.ended = high <= max(low, offset)
+        self.consumer.assign([TopicPartition(topic, partition, max(low, offset))])
+        return high
+
+    def read(self, end: int) -> list[LogRecord]:
+        """The next records below `end`; sets `ended` when there are no more."""
+        first = self.consumer.poll(self.timeout)
+        if first is None:
+            msg = f"Kafka does not answer: nothing came for {self.timeout} s."
+            raise LogUnavailable(msg)
+        messages = [first, *self.consumer.consume(PIECE, timeout=0.01)]
+        records = []
+        for message in messages:
+            if error := message.error():
+                self._note(error)
+            elif (message.offset() or 0) < end:
+                records.append(as_record(message))
+            if (message.offset() or 0) >= end - 1:
+                self.ended = True
+        return records
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            self.ended = True
+        elif not error.retriable():
+            raise KafkaException(error)
+
+    def partitions(self, topic: str) -> list[int]:
+        """Numbers of the topic's partitions."""
+        return sorted(
+            self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
+        )
+
+    def starts_at(self, topic: str, instant: int) -> list[TopicPartition]:
+        """For each partition the first offset at or after `instant`, or `OFFSET_END`."""
+        places = [TopicPartition(topic, number, instant) for number in self.partitions(topic)]
+        starts: list[TopicPartition] = self.consumer.offsets_for_times(places, timeout=self.timeout)
+        return starts
+
+
+def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> Position | None:
+    name = topics[Topic.POSITION]
+    low, high = reader.consumer.get_watermark_offsets(
+        TopicPartition(name, shard), timeout=reader.timeout
+    )
+    reach = TAIL
+    while low < high:
+        start = max(low, high - reach)
+        reader.ended = False
+        reader.consumer.assign([TopicPartition(name, shard, start)])
+        found: list[LogRecord] = []
+        while not reader.ended:
+            found += reader.read(high)
+        if found:
+            return parse_position(found[-1].value or b"{}")
+        if start == low:
+            return None
+        reach *= 16
+    return None
+
+
+def parse_position(value: bytes) -> Position:
+    """The position record (docs/decisions/0001)."""
+    return Position(**json.loads(value))

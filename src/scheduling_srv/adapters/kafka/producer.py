@@ -1,0 +1,124 @@
+"""The only producer: one transaction a batch, with the position record in it (DESIGN 3).
+
+Two transactional producers take turns: a transaction begun right after another one's commit on
+the *same* producer waits for the broker (CONCURRENT_TRANSACTIONS), on the other one it does not.
+Each begins only after the other's commit has returned, so the order of positions holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from scheduling_srv.app.ports import Position, Record, Topic
+from scheduling_srv.domain.errors import PublishFailed
+
+log = structlog.get_logger(__name__)
+
+PRODUCERS = 2
+POSITION_KEY = b"position"
+PARTITION_ZERO = frozenset({Topic.COMMANDS})
+"""Topics whose every record goes to partition 0, where 2018 clients look (CONTRACT 2)."""
+
+Result = TypeVar("Result")
+
+
+class TransactionalPublisher:
+    """Implements `Publisher` for one shard. `timeout` in seconds bounds each call to the broker."""
+
+    def __init__(
+        self,
+        config: Mapping[str, str | int | float | bool],
+        namespace: str,
+        shard: int,
+        topics: Mapping[Topic, str],
+        *,
+        timeout: float = 30.0,
+    ) -> None:
+        self.config = config
+        self.namespace = namespace
+        self.shard = shard
+        self.topics = topics
+        self.timeout = timeout
+        self.producers: list[Producer] = []
+        self.partitions: dict[Topic, int] = {}
+        self.turn = 0
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"publisher-{shard}")
+
+    async def open(self) -> None:
+        """New producers under the old transactional ids."""
+        await self._call(self._open)
+
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        """One transaction, committed."""
+        await self._call(lambda: self._publish(records, position))
+
+    async def close(self) -> None:
+        """Abort what is open and let go."""
+        await self._call(self._discard)
+        self.thread.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.thread, work)
+        except (KafkaException, BufferError) as fault:
+            raise PublishFailed(str(fault)) from fault
+
+    def _open(self) -> None:
+        self._discard()
+        for slot in range(PRODUCERS):
+            producer = Producer(self._properties(slot))
+            self.producers.append(producer)
+            producer.init_transactions(self.timeout)
+        self.partitions = self._count_partitions()
+
+    def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
+        return {
+            "queue.buffering.max.messages": 1_000_000,
+            "transaction.timeout.ms": 60_000,
+            **self.config,
+            "transactional.id": f"{self.namespace}-{self.shard}-{slot}",
+            "enable.idempotence": True,
+            "acks": "all",
+        }
+
+    def _count_partitions(self) -> dict[Topic, int]:
+        metadata = self.producers[0].list_topics(timeout=self.timeout).topics
+        known = {topic: metadata.get(name) for topic, name in self.topics.items()}
+        return {
+            topic: max(1, len(found.partitions) if found else 1) for topic, found in known.items()
+        }
+
+    def _publish(self, records: Iterable[Record], position: Position) -> None:
+        producer = self.producers[self.turn]
+        self.turn = (self.turn + 1) % PRODUCERS
+        producer.begin_transaction()
+        topics, partitions = self.topics, self.partitions
+        produce = producer.produce
+        for topic, key, value, headers, route in records:
+            count = partitions[topic]
+            partition = 0 if count == 1 or topic in PARTITION_ZERO else zlib.crc32(route) % count
+            produce(topics[topic], value, key, partition, headers=headers)  # type: ignore[arg-type]
+        produce(
+            topics[Topic.POSITION],
+            json.dumps(asdict(position)).encode(),
+            POSITION_KEY,
+            self.shard,
+        )
+        producer.commit_transaction(self.timeout)
+
+    def _discard(self) -> None:
+        """A producer after an error is never used again: its state is not to be trusted."""
+        for producer in self.producers:
+            producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self.producers = []
+        self.turn = 0

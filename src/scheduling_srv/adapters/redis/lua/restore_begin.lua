@@ -1,0 +1,14 @@
+--!include base job outbox input
+-- Notes a restore command, so that it is carried out whatever crashes.
+-- ARGV: now, partition or '', first offset, next offset, incarnation, the request as JSON
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
+if not is_ready() then
+    return {'not ready'}
+end
+if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+    return {'stale'}
+end
+redis.call('HSET', K.restores, redis.call('HINCRBY', K.meta, 'restores', 1), ARGV[6])
+redis.call('PUBLISH', K.wake, 'restore')
+advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))
+return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}

@@ -1,0 +1,12 @@
+--!include base outbox
+-- Ends a restore: forgets it and says so, in one step.
+-- ARGV: token, number of the restore, entry
+-- Returns: 'ok' | 'lost'
+if not owns(ARGV[1]) then
+    return 'lost'
+end
+if redis.call('HDEL', K.restores, ARGV[2]) == 1 then
+    emit(ARGV[3])
+    flush()
+end
+return 'ok'

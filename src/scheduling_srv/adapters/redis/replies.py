@@ -1,0 +1,32 @@
+"""The first word of a script's reply, and the error that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scheduling_srv.domain.errors import Diverged, LeaseLost, StaleSource, StoreNotReady
+
+
+def checked(reply: Sequence[Any]) -> Sequence[Any]:
+    """What follows `ok`. Raises `StoreNotReady` or `StaleSource`."""
+    state = reply[0]
+    if state == b"ok":
+        return reply[1:]
+    if state == b"not ready":
+        msg = "The schedule is being recovered from Kafka."
+        raise StoreNotReady(msg)
+    msg = "The records were applied already."
+    raise StaleSource(msg)
+
+
+def owned(reply: Any) -> Any:  # noqa: ANN401 - each script has its own answer
+    """The reply of a call that carries the owner's token. Raises `LeaseLost`, `Diverged`."""
+    state = reply[0] if isinstance(reply, list) else reply
+    if state == b"lost":
+        msg = "Another replica owns the shard by now."
+        raise LeaseLost(msg)
+    if state == b"diverged":
+        msg = "What is published does not lie within the outbox."
+        raise Diverged(msg)
+    return reply

@@ -1,0 +1,187 @@
+"""From entries of the outbox to records on Kafka (docs/decisions/0001).
+
+An entry is a letter, a fixed part that its Lua twin packs (`lua/lib/outbox.lua`, `run.lua`,
+`answer.lua`), and bytes that are passed on as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from scheduling_srv.app.ports import Headers, Position, Record, Topic
+from scheduling_srv.domain import record
+from scheduling_srv.domain.job import TriggerKind
+
+QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAPPENED, MARK = b"QCNDXREM"
+"""First bytes of entries."""
+
+QUEUED = struct.Struct("<xBIQIQHHHI")
+"""Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
+CREATED = struct.Struct("<xQH")
+"""First due ms, size of id."""
+RETRY = struct.Struct("<xH")
+"""Size of the key."""
+EVENT = struct.Struct("<xcHI")
+"""Topic's letter, size of the key, size of the headers."""
+JOURNAL_DUE = struct.Struct("<Q")
+"""First due ms, in front of the record in a journal value."""
+
+EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER}
+EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
+
+JOURNAL_JOB, JOURNAL_RETRY = b"job", b"retry"
+"""Values of the journal's `kind` header."""
+
+
+def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
+    """An outbox entry for a command response or a dead letter."""
+    texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
+    fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
+    return b"".join((b"E", fixed[1:], key, texts, value))
+
+
+@lru_cache(maxsize=4096)
+def rfc3339(instant: int) -> bytes:
+    """Epoch ms as RFC 3339 in UTC with milliseconds."""
+    whole, ms = divmod(instant, 1000)
+    moment = datetime.fromtimestamp(whole, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z".encode()
+
+
+def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
+    """The same for each re-send of a run, different for every other run (CONTRACT 2.2)."""
+    return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
+
+
+class Announcer:
+    """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
+
+    def __init__(self, recurring: str = "RECURR") -> None:
+        self.kinds = {
+            kind: record.SCHEDULED_KIND
+            + record.sized(record.schedule_type(kind, recurring).encode())
+            for kind in TriggerKind
+        }
+
+    def records(self, entries: Sequence[bytes], after: int, incarnation: str) -> Iterator[Record]:
+        """What the entries numbered `after + 1` and on become; markers become nothing."""
+        makers = {
+            QUEUE: self._queued,
+            CREATE: self._created,
+            NEW_NOW: self._created,
+            DELETE: self._deleted,
+            TOMBSTONE: self._deleted,
+            PUT_OFF: self._retry,
+            HAPPENED: self._event,
+        }
+        prefix = incarnation.encode() + b"-"
+        for number, entry in enumerate(entries, start=after + 1):
+            if entry[0] != MARK:
+                yield from makers[entry[0]](entry, prefix + b"%d" % number)
+
+    def _queued(self, entry: bytes, event_id: bytes) -> Iterator[Record]:
+        kind, instance, nominal, attempt, seq, id_size, trace_size, type_size, data_size = (
+            QUEUED.unpack_from(entry)
+        )
+        type_at = QUEUED.size + id_size
+        data_at = type_at + type_size
+        end = data_at + data_size
+        job_id = entry[QUEUED.size : type_at]
+        value = b"".join(
+            (
+                record.SCHEDULED_ID,
+                record.varint(instance),
+                record.SCHEDULED_TYPE,
+                entry[type_at:data_at],
+                record.SCHEDULED_DATA,
+                entry[data_at:end],
+                self.kinds[kind],
+            )
+        )
+        headers = [
+            ("occurrence-id", occurrence_id(job_id, seq, nominal, attempt)),
+            ("job-id", job_id),
+            ("nominal-time", rfc3339(nominal)),
+            ("attempt", b"%d" % attempt),
+            ("event-id", event_id),
+        ]
+        if trace_size:
+            headers += _trace_headers(entry[end:])
+        yield Record(Topic.JOBS, b"queuedJob", value, headers, job_id)
+
+    def _created(self, entry: bytes, event_id: bytes) -> Iterator[Record]:
+        due, id_size = CREATED.unpack_from(entry)
+        at = CREATED.size + id_size
+        job_id, stored = entry[CREATED.size : at], entry[at:]
+        if entry[0] == CREATE:
+            value = record.job_message(job_id, stored)
+            headers = [*_ids(event_id, job_id), ("nominal-time", rfc3339(due))]
+            yield Record(Topic.RESOURCES, b"jobsCreated", value, headers, job_id)
+        yield Record(
+            Topic.JOURNAL,
+            job_id,
+            JOURNAL_DUE.pack(due) + stored,
+            [("kind", JOURNAL_JOB), ("event-id", event_id + b"-j")],
+            job_id,
+        )
+
+    def _deleted(self, entry: bytes, event_id: bytes) -> Iterator[Record]:
+        job_id = entry[1:]
+        if entry[0] == DELETE:
+            value = record.JOB_ID + record.sized(job_id)
+            yield Record(Topic.RESOURCES, b"jobsDeleted", value, _ids(event_id, job_id), job_id)
+        yield Record(Topic.JOURNAL, job_id, None, [("event-id", event_id + b"-j")], job_id)
+
+    def _retry(self, entry: bytes, event_id: bytes) -> Iterator[Record]:
+        (size,) = RETRY.unpack_from(entry)
+        at = RETRY.size + size
+        key = entry[RETRY.size : at]
+        headers = [("kind", JOURNAL_RETRY), ("event-id", event_id)]
+        yield Record(Topic.JOURNAL, key, entry[at:], headers, key)
+
+    def _event(self, entry: bytes, event_id: bytes) -> Iterator[Record]:
+        letter, key_size, headers_size = EVENT.unpack_from(entry)
+        headers_at = EVENT.size + key_size
+        value_at = headers_at + headers_size
+        key = entry[EVENT.size : headers_at]
+        headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
+        headers.append(("event-id", event_id))
+        yield Record(EVENT_TOPICS[letter], key, entry[value_at:], headers, key)
+
+
+def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:
+    """The position behind `entries`: their last marker says what it holds."""
+    marks = [entry for entry in entries if entry[0] == MARK]
+    number = after + len(entries)
+    return _marked(position, marks[-1], number) if marks else replace(position, number=number)
+
+
+def _marked(position: Position, entry: bytes, number: int) -> Position:
+    marker = json.loads(entry[1:])
+    inputs = {name: int(at) for name, at in marker.get("inputs", {}).items()}
+    return replace(
+        position,
+        number=number,
+        replay_from=int(marker["replay_from"]),
+        seq=int(marker["seq"]),
+        instance=int(marker["instance"]),
+        reset=int(marker["reset"]),
+        inputs={**position.inputs, **inputs},
+    )
+
+
+def _ids(event_id: bytes, job_id: bytes) -> Headers:
+    return [("event-id", event_id), ("job-id", job_id)]
+
+
+def _trace_headers(trace: bytes) -> Headers:
+    parent, _, state = trace.partition(b"\n")
+    headers = [("traceparent", parent)]
+    if state:
+        headers.append(("tracestate", state))
+    return headers

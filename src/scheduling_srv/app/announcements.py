@@ -1,0 +1,61 @@
+"""Calls that wait until their change is on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count
+
+from scheduling_srv.app.ports import Receipt
+from scheduling_srv.domain.errors import OutcomeUnknown
+
+
+class Announcements:
+    """How far a shard has published, as far as this replica knows, and who waits for more."""
+
+    def __init__(self) -> None:
+        self.incarnation = ""
+        self.number = 0
+        self._order = count()
+        self._waiting: list[tuple[int, int, str, asyncio.Future[None]]] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any call waits."""
+        return bool(self._waiting)
+
+    async def wait(self, receipt: Receipt) -> None:
+        """Return when the change is published.
+
+        Raises `OutcomeUnknown` if the store is rebuilt meanwhile. Cancel it to give up.
+        """
+        if receipt.incarnation == self.incarnation and receipt.number <= self.number:
+            return
+        future = asyncio.get_running_loop().create_future()
+        place = (receipt.number, next(self._order), receipt.incarnation, future)
+        heapq.heappush(self._waiting, place)
+        await future
+
+    def published(self, incarnation: str, number: int) -> None:
+        """All up to `number` is on Kafka."""
+        if incarnation != self.incarnation:
+            self._begin(incarnation)
+        self.number = max(self.number, number)
+        while self._waiting and self._waiting[0][0] <= self.number:
+            *_, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    def _begin(self, incarnation: str) -> None:
+        """Numbers of another incarnation say nothing about those who wait."""
+        self.incarnation, self.number = incarnation, 0
+        kept = []
+        for place in self._waiting:
+            *_, promised, future = place
+            if promised == incarnation:
+                kept.append(place)
+            elif not future.done():
+                msg = "The store was rebuilt meanwhile; whether the change was kept is not known."
+                future.set_exception(OutcomeUnknown(msg))
+        heapq.heapify(kept)
+        self._waiting = kept

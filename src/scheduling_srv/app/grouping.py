@@ -1,0 +1,56 @@
+"""Group commit: single calls that arrive together share one store call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
+
+MOST_GROUPS = 500
+"""Calls that share one store call."""
+MOST_JOBS = 2_000
+"""Jobs after which a store call takes no further calls."""
+
+Outcome = tuple[Receipt, Refusal | None]
+
+
+class GroupCommit:
+    """While one store call is under way, the next one gathers."""
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._queue: list[tuple[WriteGroup, asyncio.Future[Outcome]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, group: WriteGroup) -> Outcome:
+        """Write the group, with whatever else waits. Raises `Unavailable`."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._queue.append((group, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await future
+
+    async def _write_all(self) -> None:
+        while self._queue:
+            batch = self._next_batch()
+            try:
+                written = await self.store.write([group for group, _ in batch], self.clock.now())
+            except Exception as fault:  # noqa: BLE001 - each caller raises it as its own
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(fault)
+                continue
+            for (_, future), refusal in zip(batch, written.refusals, strict=True):
+                if not future.done():
+                    future.set_result((written.receipt, refusal))
+
+    def _next_batch(self) -> list[tuple[WriteGroup, asyncio.Future[Outcome]]]:
+        size = jobs = 0
+        for group, _ in self._queue[:MOST_GROUPS]:
+            jobs += len(group.jobs)
+            if size and jobs > MOST_JOBS:
+                break
+            size += 1
+        batch, self._queue = self._queue[:size], self._queue[size:]
+        return batch

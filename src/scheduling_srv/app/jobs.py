@@ -1,0 +1,199 @@
+"""The use cases: create, read, update, upsert and delete jobs (CONTRACT 3.6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scheduling_srv.app import deadline
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.grouping import GroupCommit
+from scheduling_srv.app.ports import (
+    Clock,
+    JobStore,
+    Page,
+    Receipt,
+    Refusal,
+    Source,
+    StoredJob,
+    WriteGroup,
+    WriteMode,
+)
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotAnnounced,
+    NotFound,
+    RequestError,
+    Violation,
+)
+from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
+from scheduling_srv.domain.record import header
+from scheduling_srv.domain.validation import Rules, check_ids, check_jobs
+
+PAGE = 1_000
+"""Jobs read in one store call."""
+ANNOUNCE_TIMEOUT = 20.0
+"""Seconds that a call waits for its announcement; its own deadline may be shorter."""
+
+
+class ReadQuery(NamedTuple):
+    """What to read. Empty `creator` and `ids` do not restrict; `limit` 0 means all."""
+
+    creator: str = ""
+    ids: Sequence[str] = ()
+    descending: bool = False
+    limit: int = 0
+
+
+class ReadResult(NamedTuple):
+    """What was read; `total` counts what matches before the limit."""
+
+    total: int
+    jobs: Sequence[StoredJob]
+
+
+class Jobs:
+    """What both transports call. A call returns when its change is announced on Kafka."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        announcements: Announcements,
+        clock: Clock,
+        rules: Rules,
+        *,
+        wait_for_announcement: bool = True,
+    ) -> None:
+        self.store = store
+        self.announcements = announcements
+        self.clock = clock
+        self.rules = rules
+        self.wait_for_announcement = wait_for_announcement
+        self.commits = GroupCommit(store, clock)
+
+    async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Create all or none. Raises `RequestError` and `Unavailable`."""
+        return await self._write(WriteMode.CREATE, requests)
+
+    async def update(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Replace all or none. Raises `RequestError` and `Unavailable`."""
+        return await self._write(WriteMode.UPDATE, requests)
+
+    async def upsert(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Create or replace. Raises `RequestError` and `Unavailable`."""
+        return await self._write(WriteMode.UPSERT, requests)
+
+    def prepare(
+        self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
+    ) -> WriteGroup:
+        """Check a list of jobs, from either transport."""
+        if not requests:
+            sentence = f"Missing items in {mode} request."
+            raise InvalidRequest(sentence, [Violation("items", sentence)])
+        jobs = check_jobs(requests, self.clock.now(), self.rules)
+        if mode is WriteMode.UPDATE:
+            _check_named(requests)
+        return WriteGroup(mode, jobs, offset)
+
+    async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        group = self.prepare(mode, requests)
+        receipt, refusal = await self.commits.write(group)
+        if refusal:
+            raise refused(group.jobs, refusal)
+        await self.announced(receipt)
+        return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """Delete the jobs that exist. Raises `InvalidRequest`, `TooLarge`, `Unavailable`."""
+        await self.announced(await self.delete_from(ids))
+
+    async def delete_from(self, ids: Sequence[str], source: Source | None = None) -> Receipt:
+        """The same without waiting, for a record."""
+        if not ids:
+            sentence = "No arguments provided for delete operation"
+            raise InvalidRequest(sentence, [Violation("ids", sentence)])
+        check_ids(ids, self.rules)
+        return await self.store.delete(ids, self.clock.now(), source)
+
+    async def delete_all(self) -> None:
+        """Delete every job there is by now. Raises `Unavailable`."""
+        await self.announced(await self.clear())
+
+    async def clear(self) -> Receipt:
+        """The same without waiting: piece by piece, so that nobody else has to wait."""
+        receipt, deleted, last = await self.store.clear("delete")
+        while deleted:
+            receipt, deleted, last = await self.store.clear("delete", last)
+        return receipt
+
+    async def read(self, query: ReadQuery) -> ReadResult:
+        """Jobs in order of creation. Raises `TooLarge`, `Unavailable`."""
+        check_ids(query.ids, self.rules)
+        if query.ids:
+            return await self._read_ids(query)
+        first = await self._page(query, "", query.limit)
+        jobs, cursor = list(first.jobs), first.cursor
+        while cursor and (not query.limit or len(jobs) < query.limit):
+            page = await self._page(query, cursor, query.limit - len(jobs))
+            jobs += page.jobs
+            cursor = page.cursor
+        return ReadResult(first.total, jobs)
+
+    async def _page(self, query: ReadQuery, cursor: str, left: int) -> Page:
+        limit = min(left, PAGE) if left > 0 else PAGE
+        return await self.store.page(
+            query.creator, descending=query.descending, cursor=cursor, limit=limit
+        )
+
+    async def _read_ids(self, query: ReadQuery) -> ReadResult:
+        found = await self.store.get(list(dict.fromkeys(query.ids)))
+        jobs = [job for job in found if job and _is_shown(job, query.creator)]
+        jobs.sort(key=lambda job: header(job.record).seq, reverse=query.descending)
+        return ReadResult(len(jobs), jobs[: query.limit] if query.limit else jobs)
+
+    async def announced(self, receipt: Receipt) -> None:
+        """Wait until what stands before the receipt is on Kafka. Raises `Unavailable`."""
+        if not self.wait_for_announcement:
+            return
+        try:
+            async with asyncio.timeout(_patience()):
+                await self.announcements.wait(receipt)
+        except TimeoutError as fault:
+            msg = "Kafka does not answer: the change is stored and will be announced."
+            raise NotAnnounced(msg) from fault
+
+
+def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
+    """What the store's refusal means to the client."""
+    job_id, place = jobs[refusal.place].id, refusal.place
+    if refusal.reason == "exists":
+        sentence = f"A job with the id {job_id} already exists."
+        return AlreadyExists(
+            sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")]
+        )
+    sentence = f"There is no job with the id {job_id}."
+    return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])
+
+
+def _patience() -> float:
+    left = deadline.remaining()
+    return ANNOUNCE_TIMEOUT if left is None else min(left, ANNOUNCE_TIMEOUT)
+
+
+def _check_named(requests: Sequence[JobRequest]) -> None:
+    for index, request in enumerate(requests):
+        if not request.id:
+            sentence = "Job id not specified."
+            raise InvalidRequest(
+                sentence, [Violation(f"items[{index}].id", f"Item {index}: {sentence}")]
+            )
+
+
+def _is_shown(job: StoredJob, creator: str) -> bool:
+    head = header(job.record)
+    if head.kind == TriggerKind.NOW:
+        return False
+    at = head.creator_at
+    return not creator or job.record[at : at + head.creator_size] == creator.encode()

@@ -1,0 +1,208 @@
+"""Owning a shard: take the lease, recover, then stage and publish until the lease is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from scheduling_srv.app.ports import Clock, Lease, Signal
+from scheduling_srv.app.publisher import OutboxPublisher
+from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.stager import Stager
+from scheduling_srv.domain.errors import (
+    Diverged,
+    LeaseLost,
+    PublishFailed,
+    SchedulingError,
+    Unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+RETRY_PAUSE = 0.5
+"""Seconds between attempts to recover."""
+PUBLISH_LOOK = 1.0
+"""Seconds after which the publisher looks although nobody called."""
+
+Extra = Callable[[str], Awaitable[None]]
+"""Further work of the owner, given its token; runs until it is cancelled."""
+
+
+class Owner:
+    """The loops of the one replica that emits a shard's runs. Others stand by in `run`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        lease: Lease,
+        recovery: Recovery,
+        stager: Stager,
+        publisher: OutboxPublisher,
+        clock: Clock,
+        rules: ShardRules,
+        extras: tuple[Extra, ...] = (),
+    ) -> None:
+        self.name = name
+        self.lease = lease
+        self.recovery = recovery
+        self.stager = stager
+        self.publisher = publisher
+        self.clock = clock
+        self.rules = rules
+        self.extras = extras
+        self.emitting = False
+        self.problem = "The schedule has not been recovered yet."
+        self._sleep_until = 0
+        self._due = asyncio.Event()
+        self._work = asyncio.Event()
+        self._released = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def notice(self, signal: Signal) -> None:
+        """Something happened in the store: wake whom it concerns."""
+        if signal.kind in ("work", "connected"):
+            self._work.set()
+            if signal.kind == "connected" or (
+                signal.due is not None and signal.due < self._sleep_until
+            ):
+                self._due.set()
+        elif signal.kind == "released":
+            self._released.set()
+
+    def stop(self) -> None:
+        """Finish what was begun, then give the lease back; `run` returns."""
+        self._stopping.set()
+        for event in (self._due, self._work, self._released):
+            event.set()
+
+    async def run(self) -> None:
+        """Own the shard whenever nobody else does, until stopped."""
+        while not self._stopping.is_set():
+            try:
+                token = await self.lease.acquire(self.name)
+                if token:
+                    await self._own(token)
+                else:
+                    self.problem = ""
+                    await self._stand_by()
+            except Unavailable as fault:
+                self.problem = str(fault)
+                await self._pause(RETRY_PAUSE)
+
+    async def _stand_by(self) -> None:
+        self._released.clear()
+        await _wait(self._released, self.rules.lease / 1000 / 6)
+
+    async def _own(self, token: str) -> None:
+        log.info("lease taken", token=token)
+        keeper = asyncio.create_task(self._keep(token))
+        work = asyncio.create_task(self._work_until_lost(token))
+        try:
+            await asyncio.wait((keeper, work), return_when=asyncio.FIRST_COMPLETED)
+            await _cancel(work)
+            await _cancel(keeper)
+            for task in (keeper, work):
+                if not task.cancelled() and (fault := task.exception()):
+                    raise fault
+        except LeaseLost as fault:
+            log.warning("lease lost", reason=str(fault))
+        finally:
+            self.emitting = False
+            await self._release(token)
+
+    async def _release(self, token: str) -> None:
+        try:
+            await self.lease.release(token)
+            log.info("lease given back")
+        except SchedulingError as fault:
+            log.info("lease not given back: it will end by itself", reason=str(fault))
+
+    async def _keep(self, token: str) -> None:
+        """Renew the lease three times in its span; a Redis that is away has one span to return."""
+        last = self.clock.now()
+        while True:
+            try:
+                await self.lease.renew(token, emitting=self.emitting)
+                last = self.clock.now()
+            except Unavailable:
+                if self.clock.now() - last > self.rules.lease:
+                    raise
+            await asyncio.sleep(self.rules.lease / 3000)
+
+    async def _work_until_lost(self, token: str) -> None:
+        """Recover and work; whatever is in doubt, recover again."""
+        while not self._stopping.is_set():
+            try:
+                await self._recover(token)
+                await self._loops(token)
+            except (Diverged, PublishFailed, Unavailable) as fault:
+                self.emitting, self.problem = False, str(fault)
+                log.warning("not emitting", reason=str(fault))
+                await self._pause(RETRY_PAUSE)
+
+    async def _recover(self, token: str) -> None:
+        began = self.clock.now()
+        position = await self.recovery.run_once(token)
+        self.publisher.begin(position)
+        self.emitting, self.problem = True, ""
+        await self.lease.renew(token, emitting=True)
+        log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
+
+    async def _loops(self, token: str) -> None:
+        tasks = [
+            asyncio.create_task(self._stage(token)),
+            asyncio.create_task(self._publish(token)),
+            *(asyncio.ensure_future(extra(token)) for extra in self.extras),
+        ]
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait((*tasks, stop), return_when=asyncio.FIRST_COMPLETED)
+            if stop in done:
+                await asyncio.wait(tasks[:2])
+                done = set(tasks[:2])
+            for task in done - {stop}:
+                task.result()
+        finally:
+            for task in (*tasks, stop):
+                await _cancel(task)
+
+    async def _stage(self, token: str) -> None:
+        while not self._stopping.is_set():
+            self._due.clear()
+            result = await self.stager.run_once(token)
+            self._sleep_until = result.sleep_until
+            if result.entries:
+                self._work.set()
+            while (left := self._sleep_until - self.clock.now()) > 0 and not self._due.is_set():
+                await _wait(self._due, left / 1000)
+
+    async def _publish(self, token: str) -> None:
+        """Publish until stopped, and then until nothing is left."""
+        while True:
+            self._work.clear()
+            stopping = self._stopping.is_set()
+            if await self.publisher.run_once(token) == 0:
+                if stopping:
+                    return
+                await _wait(self._work, PUBLISH_LOOK)
+
+    async def _pause(self, seconds: float) -> None:
+        await _wait(self._stopping, seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))

@@ -1,0 +1,72 @@
+"""Computes the next times of cron jobs, which need time zones and therefore Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
+
+from scheduling_srv.app.ports import Planned, Schedule, Unplanned
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.cron import Cron
+from scheduling_srv.domain.errors import Unparsable
+from scheduling_srv.domain.zone import zone
+
+PLAN_LIMIT = 500
+"""Jobs of one round."""
+
+
+class CronText(NamedTuple):
+    """A cron job's expression and time zone."""
+
+    expression: str
+    timezone: str
+
+
+ReadCron: TypeAlias = Callable[[bytes], CronText]
+"""Finds the expression and the time zone in a record; it needs protobuf, so it is injected."""
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(text: CronText) -> tuple[Cron, ZoneInfo]:
+    return Cron.parse(text.expression), zone(text.timezone)
+
+
+def next_after(text: CronText, instant: int) -> int | None:
+    """The first occurrence after `instant`, or None when there is none in the calendar's range."""
+    cron, place = _parsed(text)
+    try:
+        return cron.next_after(instant, place)
+    except Unparsable:
+        return None
+
+
+def latest_missed(text: CronText, since: int, cutoff: int) -> int:
+    """The latest occurrence before `cutoff`; `since` is one."""
+    cron, place = _parsed(text)
+    latest = cron.latest_before(cutoff, since, place)
+    return since if latest is None else latest
+
+
+class Planner:
+    """Plans the cron jobs that have just run, and settles those whose runs were missed."""
+
+    def __init__(self, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
+        self.schedule = schedule
+        self.read_cron = read_cron
+        self.rules = rules
+
+    async def run_once(self, token: str) -> int:
+        """Plan at most `PLAN_LIMIT` jobs; returns how many."""
+        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
+        await self.schedule.plan(token, [self._plan(job, cutoff) for job in unplanned])
+        return len(unplanned)
+
+    def _plan(self, job: Unplanned, cutoff: int) -> Planned:
+        text = self.read_cron(job.record)
+        if not job.missed:
+            return Planned(job.member, next_after(text, job.after), settled=False)
+        if self.rules.missed_runs == "skip":
+            return Planned(job.member, next_after(text, cutoff - 1), settled=False)
+        return Planned(job.member, latest_missed(text, job.after, cutoff), settled=True)

@@ -1,0 +1,164 @@
+"""Puts a shard back together from Kafka when Redis has lost it (docs/decisions/0001)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, TypeVar
+
+import structlog
+
+from scheduling_srv.app import planner
+from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
+from scheduling_srv.app.ports import (
+    History,
+    LogRecord,
+    Position,
+    RebuiltJob,
+    RebuiltRun,
+    ShardStore,
+)
+from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
+from scheduling_srv.domain import record
+from scheduling_srv.domain.job import TriggerKind
+
+log = structlog.get_logger(__name__)
+
+SKEW = 10_000
+"""Milliseconds by which the clocks of hosts and brokers may differ."""
+PIECE = 500
+"""Jobs of one call."""
+SEQ_JUMP = 1 << 20
+"""Creation numbers skipped: those given out behind the last marker are not known."""
+
+Item = TypeVar("Item")
+
+
+AnswerOf: TypeAlias = Callable[[bytes], int | None]
+"""The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """The living jobs and waiting retries as Kafka has them."""
+
+    jobs: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """Id -> first due, record."""
+    retries: dict[bytes, JournalRetry] = field(default_factory=dict)
+
+    def add(self, entry: LogRecord) -> None:
+        """The next record of the journal."""
+        key, value = entry.key or b"", entry.value
+        if value is None:
+            self.jobs.pop(key.decode(), None)
+            self.retries.pop(key, None)
+        elif entry.headers.get("kind") == JOURNAL_RETRY:
+            self.retries[key] = JournalRetry.parse(key, value)
+        else:
+            (due,) = JOURNAL_DUE.unpack_from(value)
+            self.jobs[key.decode()] = (due, value[JOURNAL_DUE.size :])
+
+    def drop_void(self, reset: int) -> None:
+        """Forget what a reset has made void."""
+        self.jobs = {
+            job_id: job for job_id, job in self.jobs.items() if record.header(job[1]).seq > reset
+        }
+
+
+class Rebuild:
+    """Reads the journal and the end of the jobs topic, and loads what follows from them."""
+
+    def __init__(
+        self,
+        shard: ShardStore,
+        history: History,
+        read_cron: planner.ReadCron,
+        answer_of: AnswerOf,
+        jobs_topic: str,
+    ) -> None:
+        self.shard = shard
+        self.history = history
+        self.read_cron = read_cron
+        self.answer_of = answer_of
+        self.jobs_topic = jobs_topic
+
+    async def run(self, token: str, position: Position) -> Position:
+        """Rebuild the shard as of `position`; returns the position to go on from."""
+        log.warning("rebuilding the schedule from Kafka", position=position.number)
+        await self.shard.begin_rebuild(token)
+        journal = await self._read_journal(position)
+        settlement = await self._settle(position, journal)
+        jobs = [
+            RebuiltJob(job_id, stored, self._next_due(job_id, due, stored, settlement, position))
+            for job_id, (due, stored) in journal.jobs.items()
+        ]
+        runs = list(self._runs(journal, settlement))
+        for piece in _pieces(jobs):
+            await self.shard.load_jobs(token, piece)
+        for runs_piece in _pieces(runs):
+            await self.shard.load_runs(token, runs_piece)
+        go_on = replace(
+            position,
+            incarnation=uuid.uuid4().hex[:12],
+            seq=max([position.seq, *(record.header(job.record).seq for job in jobs)]),
+            instance=max(position.instance, settlement.last_instance),
+        )
+        await self.shard.initialise(token, go_on.incarnation, go_on, jump=SEQ_JUMP)
+        log.warning("the schedule is rebuilt", jobs=len(jobs), runs=len(runs))
+        return go_on
+
+    async def _read_journal(self, position: Position) -> Journal:
+        journal = Journal()
+        async for piece in self.history.journal():
+            for entry in piece:
+                journal.add(entry)
+        journal.drop_void(position.reset)
+        return journal
+
+    async def _settle(self, position: Position, journal: Journal) -> Settlement:
+        settlement = Settlement()
+        settlement.add_retries(journal.retries.values())
+        async for piece in self.history.jobs_since(max(0, position.replay_from - SKEW)):
+            for entry in piece:
+                self._settle_one(settlement, entry, position)
+        return settlement
+
+    def _settle_one(self, settlement: Settlement, entry: LogRecord, position: Position) -> None:
+        if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
+            settlement.emitted(Emission.parse(entry))
+        elif entry.key in (b"jobDone", b"jobFailed"):
+            applied = position.inputs.get(f"{self.jobs_topic}:{entry.partition}", 0)
+            instance = self.answer_of(entry.value or b"") if entry.offset < applied else None
+            if instance is not None:
+                settlement.answered(instance)
+
+    def _next_due(
+        self, job_id: str, due: int, stored: bytes, settlement: Settlement, position: Position
+    ) -> int | None:
+        head = record.header(stored)
+        latest = settlement.latest_nominal(job_id, head.seq)
+        if head.kind in (TriggerKind.NOW, TriggerKind.ONCE):
+            open_run = (job_id, head.seq) in settlement.waiting or latest is not None
+            return None if open_run else due
+        if latest is None:
+            # Occurrences before `replay_from` are settled, all later emissions were looked at.
+            if due >= position.replay_from:
+                return due
+            latest = position.replay_from - 1
+        if head.kind == TriggerKind.INTERVAL:
+            return due + ((latest - due) // head.interval + 1) * head.interval
+        return planner.next_after(self.read_cron(stored), latest)
+
+    def _runs(self, journal: Journal, settlement: Settlement) -> Iterator[RebuiltRun]:
+        for run in settlement.open_runs():
+            job = journal.jobs.get(run.job_id)
+            if job and record.header(job[1]).seq == run.seq:
+                yield RebuiltRun(
+                    run.job_id, job[1], run.nominal, run.attempt, run.instance, run.start, run.due
+                )
+
+
+def _pieces(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), PIECE):
+        yield items[start : start + PIECE]

@@ -1,0 +1,71 @@
+"""What a new owner does before it stages or publishes anything (docs/decisions/0001)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import structlog
+
+from scheduling_srv.app.ports import History, Position, Publisher, ShardState, ShardStore
+from scheduling_srv.app.rebuild import Rebuild
+
+log = structlog.get_logger(__name__)
+
+
+class Recovery:
+    """Fences the old owner and finds out where the outbox stands."""
+
+    def __init__(
+        self, shard: ShardStore, publisher: Publisher, history: History, rebuild: Rebuild
+    ) -> None:
+        self.shard = shard
+        self.publisher = publisher
+        self.history = history
+        self.rebuild = rebuild
+
+    async def run_once(self, token: str) -> Position:
+        """The position to go on from.
+
+        Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
+        """
+        await self.publisher.open()  # from here on nobody else can commit
+        position = await self.history.last_position()
+        state = await self.shard.state()
+        if state.ready:
+            return await self._settle(token, state, position)
+        if position is None and not await self._has_history():
+            return await self._first_start(token)
+        return await self.rebuild.run(token, position or Position(0, ""))
+
+    async def _settle(self, token: str, state: ShardState, position: Position | None) -> Position:
+        if position is None:
+            if state.trimmed:
+                log.warning("no position on Kafka: its topics are new", going_on=state.trimmed)
+            return Position(state.trimmed, state.incarnation)
+        if position.number > state.taken:
+            log.error("Redis has lost writes", published=position.number, taken=state.taken)
+            return await self.rebuild.run(token, position)
+        if position.number < state.trimmed:
+            log.warning(
+                "Kafka has lost a position", published=position.number, trimmed=state.trimmed
+            )
+        number = max(position.number, state.trimmed)
+        return replace(position, number=number, incarnation=state.incarnation)
+
+    async def _has_history(self) -> bool:
+        async for piece in self.history.journal():
+            if piece:
+                return True
+        return False
+
+    async def _first_start(self, token: str) -> Position:
+        incarnation = new_incarnation()
+        await self.shard.initialise(token, incarnation, None)
+        log.info("a new schedule begins", incarnation=incarnation)
+        return Position(0, incarnation)
+
+
+def new_incarnation() -> str:
+    """A name for the life of the store's content."""
+    return uuid.uuid4().hex[:12]

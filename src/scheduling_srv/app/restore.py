@@ -1,0 +1,166 @@
+"""The restore command: puts jobs back from the events on `jobs.resource` (CONTRACT 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from scheduling_srv.app.announce import event_entry
+from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.ports import (
+    Clock,
+    History,
+    JobStore,
+    LogRecord,
+    Restores,
+    Source,
+    Topic,
+)
+from scheduling_srv.domain import record
+from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
+from scheduling_srv.domain.validation import Rules, find_trigger
+
+log = structlog.get_logger(__name__)
+
+PIECE = 500
+"""Jobs of one store call."""
+LOOK = 5.0
+"""Seconds after which the owner looks for restores although nobody called."""
+LENIENT = Rules(min_interval=1)
+"""What was accepted once is put back, whatever the settings say now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What needs protobuf, injected."""
+
+    created: Callable[[bytes], JobRequest]
+    """A Job. Raises `InvalidRequest`."""
+    deleted: Callable[[bytes], str]
+    """The id in a Deleted. Raises `InvalidRequest`."""
+    response: Callable[[bytes], bytes]
+    """A CommandResponse with this JSON."""
+
+
+class Restorer:
+    """Accepts restores on every replica, and carries them out on the owner."""
+
+    def __init__(
+        self, *, store: JobStore, restores: Restores, history: History, clock: Clock, codec: Codec
+    ) -> None:
+        self.store = store
+        self.restores = restores
+        self.history = history
+        self.clock = clock
+        self.codec = codec
+        self._called = asyncio.Event()
+
+    async def start(self, request: RestoreRequest, source: Source | None) -> None:
+        """Note the restore; it outlives any crash. Raises `Unavailable`, `StaleSource`."""
+        await self.restores.begin(_dumps(request), self.clock.now(), source)
+
+    def notice(self) -> None:
+        """Somebody has noted a restore."""
+        self._called.set()
+
+    async def run(self, token: str) -> None:
+        """Carry out restores until cancelled."""
+        while True:
+            self._called.clear()
+            await self.run_once(token)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._called.wait()
+
+    async def run_once(self, token: str) -> int:
+        """Carry out what is noted; returns how many. Raises `Unavailable`, `LeaseLost`."""
+        pending = await self.restores.pending()
+        for number, text in pending:
+            request = _loads(text)
+            last = await self._restore(request)
+            answer = json.dumps({"topic": request.topic, "offset": last}).encode()
+            entry = event_entry(Topic.COMMANDS, b"restoreResponse", self.codec.response(answer))
+            await self.restores.end(token, number, entry)
+            log.info("restored", topic=request.topic, offset=last)
+        return len(pending)
+
+    async def _restore(self, request: RestoreRequest) -> int:
+        """One pass over the topic; returns the last offset that was looked at."""
+        newest = await self.store.last_seq()
+        last, final = request.offset - 1, dict[str, NewJob | None]()
+        async for piece in self.history.resources(request.offset):
+            for entry in piece:
+                last = max(last, entry.offset)
+                if entry.offset not in request.ignore:
+                    self._note(final, entry)
+            await asyncio.sleep(0)
+        await self._put_back(final, newest)
+        return last
+
+    def _note(self, final: dict[str, NewJob | None], entry: LogRecord) -> None:
+        """What the event says of its job; the last one counts. Anything else is skipped."""
+        try:
+            if entry.key == b"jobsCreated":
+                request = self.codec.created(entry.value or b"")
+                job = self._job(request, entry)
+                if job is None:
+                    final.pop(request.id, None)
+                else:
+                    final[request.id] = job
+            elif entry.key == b"jobsDeleted":
+                final[self.codec.deleted(entry.value or b"")] = None
+        except RequestError as fault:
+            log.warning("event not restored", offset=entry.offset, reason=str(fault))
+
+    def _job(self, request: JobRequest, entry: LogRecord) -> NewJob | None:
+        """The job with its next run, or None when its only run has passed."""
+        now = self.clock.now()
+        trigger = find_trigger(request, entry.timestamp, LENIENT)
+        first = _first_due(entry) or trigger.due
+        if trigger.kind == TriggerKind.CRON:
+            trigger = find_trigger(request, now, LENIENT)
+            due = max(first, trigger.due)
+        elif trigger.kind == TriggerKind.INTERVAL:
+            missed = max(0, (now - first) // trigger.interval + 1)
+            due = first + missed * trigger.interval
+        elif first <= now:
+            return None
+        else:
+            due = first
+        stored = record.pack(request, Trigger(trigger.kind, due, trigger.interval))
+        return NewJob(request.id, due, stored)
+
+    async def _put_back(self, final: dict[str, NewJob | None], newest: int) -> None:
+        items = list(final.items())
+        for start in range(0, len(items), PIECE):
+            piece = items[start : start + PIECE]
+            jobs: Sequence[NewJob] = [job for _, job in piece if job]
+            removed = [job_id for job_id, job in piece if job is None]
+            await self.store.put_back(jobs, removed, newest)
+
+
+def _first_due(entry: LogRecord) -> int | None:
+    """From the `nominal-time` header that this service gives to jobsCreated."""
+    text = entry.headers.get("nominal-time")
+    if not text:
+        return None
+    try:
+        return round(datetime.fromisoformat(text.decode()).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _dumps(request: RestoreRequest) -> str:
+    return json.dumps([request.topic, request.offset, sorted(request.ignore)])
+
+
+def _loads(text: str) -> RestoreRequest:
+    topic, offset, ignore = json.loads(text)
+    return RestoreRequest(topic, offset, frozenset(ignore))

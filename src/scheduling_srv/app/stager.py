@@ -1,0 +1,59 @@
+"""Moves due runs into the outbox, at their instant."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.ports import Clock, Schedule
+from scheduling_srv.app.shard_rules import ShardRules
+
+SAFETY_LOOK = 2_000
+"""Milliseconds after which it looks although nobody called: signals may be lost."""
+FULL_PAUSE = 50
+"""Milliseconds to wait when Kafka is behind."""
+EXPIRE_LIMIT = 500
+"""Runs that time out in one call."""
+
+
+class StageResult(NamedTuple):
+    """One round."""
+
+    entries: int
+    """Entries that were put into the outbox."""
+    sleep_until: int
+    """Epoch ms of the next round, unless something earlier comes up."""
+
+
+class Stager:
+    """The loop that makes jobs run. The owner's."""
+
+    def __init__(
+        self, schedule: Schedule, planner: Planner, clock: Clock, rules: ShardRules
+    ) -> None:
+        self.schedule = schedule
+        self.planner = planner
+        self.clock = clock
+        self.rules = rules
+
+    async def run_once(self, token: str) -> StageResult:
+        """Stage what is due by now. Raises `LeaseLost` and `StoreUnavailable`."""
+        now = self.clock.now()
+        staged = await self.schedule.stage(token, now, self.rules.stage_limit)
+        if staged.full:
+            return StageResult(0, now + FULL_PAUSE)
+        if staged.unplanned:
+            await self.planner.run_once(token)
+            return StageResult(staged.entries, now)
+        expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
+        if expiry is not None and expiry <= now:
+            await self.schedule.expire(token, now, EXPIRE_LIMIT)
+            return StageResult(staged.entries, now)
+        instants = [now + SAFETY_LOOK, staged.next_due, expiry]
+        return StageResult(
+            staged.entries, min(instant for instant in instants if instant is not None)
+        )
+
+
+def _expiry(oldest_start: int | None, timeout: int) -> int | None:
+    return None if oldest_start is None else oldest_start + timeout

@@ -1,0 +1,253 @@
+"""Applies consumed records to the store: in order, each once, whatever they hold (CONTRACT 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+
+from scheduling_srv import metrics
+from scheduling_srv.app.announce import event_entry
+from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
+from scheduling_srv.app.jobs import Jobs, refused
+from scheduling_srv.app.ports import (
+    Answer,
+    Clock,
+    InputStore,
+    Receipt,
+    Source,
+    Topic,
+    WriteGroup,
+    WriteMode,
+)
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    NotFound,
+    RequestError,
+    SchedulingError,
+    TooLarge,
+)
+from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.trace import trace_context
+
+log = structlog.get_logger(__name__)
+
+LARGEST_DEAD_LETTER = 500_000
+"""Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
+MOST_JOBS = 2_000
+"""Jobs of one store call, unless a single record holds more."""
+
+
+class Consumed(NamedTuple):
+    """A record as the consumer hands it over."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+    @property
+    def place(self) -> str:
+        """`topic:partition`."""
+        return f"{self.topic}:{self.partition}"
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Records that one store call applies."""
+
+    answers: list[Answer] = field(default_factory=list)
+    groups: list[WriteGroup] = field(default_factory=list)
+    records: list[Consumed] = field(default_factory=list)
+    jobs: int = 0
+
+
+Handler = Callable[[Consumed], Awaitable[None]]
+
+
+class Intake:
+    """Applies the records of one partition at a time. One instance a partition's batch at once."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        inputs: InputStore,
+        commands: Commands,
+        clock: Clock,
+        jobs_topic: str,
+        commands_topic: str,
+    ) -> None:
+        self.jobs = jobs
+        self.inputs = inputs
+        self.commands = commands
+        self.clock = clock
+        self.incarnation = ""
+        self._gathered = Gathered()
+        self._handlers: dict[tuple[str, bytes], Handler] = {
+            (jobs_topic, b"jobDone"): self._done,
+            (jobs_topic, b"jobFailed"): self._failed,
+            (jobs_topic, b"createJobs"): self._create,
+            (jobs_topic, b"modifyJobs"): self._modify,
+            (jobs_topic, b"deleteJobs"): self._delete,
+            **{(commands_topic, key.encode()): self._command for key in COMMAND_EVENTS},
+        }
+
+    async def apply(self, records: Sequence[Consumed], incarnation: str) -> None:
+        """Apply the records of a partition, in order. Unknown keys are skipped.
+
+        Raises `StaleSource` and `Unavailable`: then what was not applied comes again.
+        """
+        self.incarnation = incarnation
+        self._gathered = Gathered()
+        for record in records:
+            handler = self._handlers.get((record.topic, record.key or b""))
+            if handler is None:
+                continue
+            try:
+                await handler(record)
+            except RequestError as fault:
+                await self._flush()
+                await self._bury(record, fault)
+        await self._flush()
+
+    async def apply_alone(self, record: Consumed, incarnation: str) -> None:
+        """Apply one record; if that breaks, it is put aside. Raises as `apply` does."""
+        try:
+            await self.apply([record], incarnation)
+        except SchedulingError:
+            raise
+        except Exception as fault:
+            log.exception("a record broke", topic=record.topic, offset=record.offset)
+            await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
+
+    async def _done(self, record: Consumed) -> None:
+        await self._answer(record, convert.decode_answer(record.value or b"", failed=False))
+
+    async def _failed(self, record: Consumed) -> None:
+        await self._answer(record, convert.decode_answer(record.value or b"", failed=True))
+
+    async def _answer(self, record: Consumed, answer: Answer) -> None:
+        if self._gathered.groups:
+            await self._flush()
+        self._gathered.answers.append(answer)
+        self._gathered.records.append(record)
+
+    async def _create(self, record: Consumed) -> None:
+        await self._write(record, WriteMode.CREATE)
+
+    async def _modify(self, record: Consumed) -> None:
+        await self._write(record, WriteMode.UPDATE)
+
+    async def _write(self, record: Consumed, mode: WriteMode) -> None:
+        requests = convert.decode_job_list(
+            record.value or b"", trace_context(record.headers), self.jobs.rules.max_items
+        )
+        group = self.jobs.prepare(mode, requests, record.offset)
+        gathered = self._gathered
+        if gathered.answers or (gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS):
+            await self._flush()
+            gathered = self._gathered
+        gathered.groups.append(group)
+        gathered.records.append(record)
+        gathered.jobs += len(group.jobs)
+
+    async def _delete(self, record: Consumed) -> None:
+        call = convert.decode_delete(record.value or b"")
+        await self._flush()
+        source = self._source([record])
+        if call.everything:
+            await self.jobs.clear()
+            await self.inputs.append([], self.clock.now(), source)
+        else:
+            await self.jobs.delete_from(call.ids, source)
+
+    async def _command(self, record: Consumed) -> None:
+        await self._flush()
+        source, key = self._source([record]), (record.key or b"").decode()
+        try:
+            call = convert.decode_command(record.value or b"")
+        except RequestError as fault:
+            await self.commands.refuse_event(key, "", str(fault), source)
+            return
+        await self.commands.run_event(key, call.name, call.payload, source)
+
+    async def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, Gathered()
+        if gathered.answers:
+            source = self._source(gathered.records)
+            await self.inputs.complete(gathered.answers, self.clock.now(), source)
+            _count_answers(gathered.answers)
+        elif gathered.groups:
+            await self._write_groups(gathered.groups, gathered.records)
+
+    async def _write_groups(
+        self, groups: Sequence[WriteGroup], records: Sequence[Consumed]
+    ) -> None:
+        """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
+        while groups:
+            source = self._source(records)
+            written = await self.jobs.store.write(groups, self.clock.now(), source)
+            done = len(written.refusals)
+            refusal = written.refusals[-1]
+            if refusal:
+                await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
+            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:done]))
+            groups, records = groups[done:], records[done:]
+
+    def _source(self, records: Sequence[Consumed]) -> Source:
+        first, last = records[0], records[-1]
+        return Source(first.place, first.offset, last.offset + 1, self.incarnation)
+
+    async def _bury(self, record: Consumed, fault: RequestError | str) -> Receipt:
+        """Put the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""
+        status = _status(fault)
+        log.warning(
+            "record refused",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            status=status,
+            reason=str(fault),
+        )
+        metrics.DEAD_LETTERS.labels(reason=status).inc()
+        entry = event_entry(
+            Topic.DEAD_LETTER,
+            record.key or b"",
+            (record.value or b"")[:LARGEST_DEAD_LETTER],
+            _reason(record, status, fault),
+        )
+        return await self.inputs.append([entry], self.clock.now(), self._source([record]))
+
+
+def _status(fault: RequestError | str) -> str:
+    if isinstance(fault, str):
+        return "INTERNAL"
+    names = {AlreadyExists: "ALREADY_EXISTS", NotFound: "NOT_FOUND", TooLarge: "RESOURCE_EXHAUSTED"}
+    return names.get(type(fault), "INVALID_ARGUMENT")
+
+
+def _reason(record: Consumed, status: str, fault: RequestError | str) -> list[tuple[str, bytes]]:
+    headers = {
+        "status": status,
+        "reason": str(fault),
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+    }
+    if not isinstance(fault, str) and fault.violations:
+        headers["field"] = fault.violations[0].field
+        headers["detail"] = fault.violations[0].description
+    if len(record.value or b"") > LARGEST_DEAD_LETTER:
+        headers["truncated-from"] = str(len(record.value or b""))
+    return [(name, text.encode()) for name, text in headers.items()]
+
+
+def _count_answers(answers: Sequence[Answer]) -> None:
+    failed = sum(answer.failed for answer in answers)
+    metrics.ANSWERS.labels(outcome="failed").inc(failed)
+    metrics.ANSWERS.labels(outcome="done").inc(len(answers) - failed)

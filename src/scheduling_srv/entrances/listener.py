@@ -1,0 +1,245 @@
+"""The consumer group on the jobs and the commands topic (CONTRACT 2.1).
+
+Positions live in the store, beside what was applied; the group only shares out the partitions.
+What it commits to Kafka is for those who watch its lag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Literal, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from scheduling_srv.app.ports import Clock, InputStore, Source
+from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
+from scheduling_srv.entrances.intake import Consumed, Intake
+
+log = structlog.get_logger(__name__)
+
+POLL = 0.2
+"""Seconds that an empty poll waits."""
+BATCH = 500
+"""Records of one round."""
+PAUSE = 0.5
+"""Seconds to wait after a server did not answer."""
+WATERMARK_TIMEOUT = 10.0
+"""Seconds to wait for the broker's word on where a partition begins and ends."""
+
+Place = tuple[str, int]
+Result = TypeVar("Result")
+
+
+class Listener:
+    """Consumes, applies, and shows how far it is. `offset_interval` is in milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, str | int | float | bool],
+        group: str,
+        topics: Sequence[str],
+        intake: Intake,
+        inputs: InputStore,
+        clock: Clock,
+        start: Literal["latest", "earliest"],
+        offset_interval: int,
+    ) -> None:
+        self.config = {
+            "session.timeout.ms": 10_000,
+            **config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "allow.auto.create.topics": True,
+        }
+        self.topics = topics
+        self.intake = intake
+        self.inputs = inputs
+        self.clock = clock
+        self.start = start
+        self.offset_interval = offset_interval
+        self.incarnation = ""
+        self.next: dict[Place, int] = {}
+        self.shown: dict[Place, int] = {}
+        self.last_shown = 0
+        self.ready = False
+        self._stopping = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._consumer: Consumer | None = None
+
+    def stop(self) -> None:
+        """Apply what was read, then leave the group; `run` returns."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+        self._loop = asyncio.get_running_loop()
+        consumer = self._consumer = Consumer(dict(self.config))
+        consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
+        try:
+            while not self._stopping:
+                await self._round()
+            await self._show_offsets()
+        finally:
+            await self._in_thread(consumer.close)
+            self._thread.shutdown(wait=False)
+
+    async def _round(self) -> None:
+        try:
+            await self.run_once()
+        except StaleSource as fault:
+            log.info("going back to the stored positions", reason=str(fault))
+            await self._go_back()
+        except Unavailable as fault:
+            log.warning("not listening", reason=str(fault))
+            await asyncio.sleep(PAUSE)
+            await self._go_back()
+
+    async def run_once(self) -> int:
+        """Consume and apply one batch; returns how many records it had."""
+        messages = await self._in_thread(self._poll)
+        batches: dict[Place, list[Consumed]] = {}
+        for message in messages:
+            place = (message.topic() or "", message.partition() or 0)
+            batches.setdefault(place, []).append(_consumed(message))
+        for place, batch in batches.items():
+            if place in self.next:
+                await self._apply(batch)
+                self.next[place] = batch[-1].offset + 1
+        if self.clock.now() - self.last_shown >= self.offset_interval:
+            await self._show_offsets()
+        return len(messages)
+
+    async def _apply(self, batch: Sequence[Consumed]) -> None:
+        try:
+            await self.intake.apply(batch, self.incarnation)
+        except SchedulingError:
+            raise
+        except Exception:
+            # One bad record must not stop the others: find it, and put it aside.
+            log.exception("a batch broke", first=batch[0].offset, last=batch[-1].offset)
+            for record in batch:
+                await self.intake.apply_alone(record, self.incarnation)
+
+    def _poll(self) -> list[Message]:
+        consumer = self._client
+        first = consumer.poll(POLL)
+        if first is None:
+            return []
+        messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
+        good = []
+        for message in messages:
+            if error := message.error():
+                _note(error)
+            else:
+                good.append(message)
+        return good
+
+    # --- Partitions ---------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Called within `poll`, in the consumer's thread."""
+        assert self._loop  # noqa: S101 - `run` has set it
+        future = asyncio.run_coroutine_threadsafe(self._find_starts(partitions), self._loop)
+        consumer.assign(future.result())
+        log.info("partitions assigned", places=[f"{p.topic}:{p.partition}" for p in partitions])
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            self.next.pop((partition.topic, partition.partition), None)
+
+    async def _find_starts(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Where to begin; waits for the servers as long as it takes."""
+        while True:
+            try:
+                self.incarnation, stored = await self.inputs.positions()
+                starts = [await self._find_start(place, stored) for place in partitions]
+            except (SchedulingError, KafkaException) as fault:
+                log.warning("not listening", reason=str(fault))
+                if self._stopping:
+                    return []
+                await asyncio.sleep(PAUSE)
+            else:
+                self.ready = True
+                return starts
+
+    async def _find_start(
+        self, partition: TopicPartition, stored: Mapping[str, int]
+    ) -> TopicPartition:
+        topic, number = partition.topic, partition.partition
+        name = f"{topic}:{number}"
+        low, high = await asyncio.to_thread(
+            self._client.get_watermark_offsets,
+            TopicPartition(topic, number),
+            timeout=WATERMARK_TIMEOUT,
+        )
+        known = stored.get(name)
+        offset = low if self.start == "earliest" else high
+        if known is not None:
+            offset = known if low <= known <= high else low
+        if known is not None and offset != known:
+            log.warning("the stored position is not in the log", place=name, stored=known, low=low)
+        if offset != known:
+            # At once: what is sent from here on must not be missed by a restart.
+            await self.inputs.set_position(name, offset, self.clock.now())
+        self.next[topic, number] = offset
+        return TopicPartition(topic, number, offset)
+
+    async def _go_back(self) -> None:
+        """Read again from where the store says that it is."""
+        places = [TopicPartition(topic, number) for topic, number in self.next]
+        for start in await self._find_starts(places):
+            await self._in_thread(partial(self._client.seek, start))
+
+    # --- Positions ----------------------------------------------------------------------------
+
+    async def _show_offsets(self) -> None:
+        """Store the positions, also behind records that were skipped."""
+        self.last_shown = self.clock.now()
+        for (topic, number), offset in list(self.next.items()):
+            if self.shown.get((topic, number)) != offset:
+                source = Source(f"{topic}:{number}", offset, offset, self.incarnation)
+                await self.inputs.append([], self.clock.now(), source)
+                await self.inputs.show_offset(topic, number, offset)
+                self.shown[topic, number] = offset
+                await self._in_thread(partial(self._commit, topic, number, offset))
+
+    def _commit(self, topic: str, number: int, offset: int) -> None:
+        try:
+            self._client.commit(offsets=[TopicPartition(topic, number, offset)], asynchronous=True)
+        except KafkaException as fault:
+            log.debug("group offset not committed", reason=str(fault))
+
+    @property
+    def _client(self) -> Consumer:
+        assert self._consumer  # noqa: S101 - `run` has made it
+        return self._consumer
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _consumed(message: Message) -> Consumed:
+    headers = message.headers() or []
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Consumed(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        [(name, value if isinstance(value, bytes) else b"") for name, value in pairs],
+    )
+
+
+def _note(error: KafkaError) -> None:
+    """After all of these librdkafka goes on by itself."""
+    log.info("consumer", reason=error.str())
