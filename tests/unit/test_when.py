@@ -125,6 +125,17 @@ def test_it_is_understood_in_berlin(text: str, expected: str) -> None:
     assert when(text, BERLIN) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [
+        *[("Z", 0), ("UT", 0), ("UTC", 0), ("GMT", 0), ("EST", 5), ("EDT", 4)],
+        *[("CST", 6), ("CDT", 5), ("MST", 7), ("MDT", 6), ("PST", 8), ("PDT", 7)],
+    ],
+)
+def test_the_zones_of_rfc_2822(name: str, hours: int) -> None:
+    assert when(f"15 Jan 2019 10:00 {name}", BERLIN) == f"2019-01-15T{10 + hours}:00:00.000"
+
+
 def test_next_friday_on_a_friday_is_a_week_away() -> None:
     assert when("next friday at noon", now="2018-01-12T09:00:00") == "2018-01-19T12:00:00.000"
     assert when("friday at noon", now="2018-01-12T09:00:00") == "2018-01-12T12:00:00.000"
