@@ -78,7 +78,7 @@ def test_a_job_without_data_has_none_and_one_with_empty_data_has() -> None:
 
 def test_payloads_and_fields_of_the_future_pass_untouched() -> None:
     job = jobs.Job.FromString(TIMED.SerializeToString() + bytes.fromhex("a2060178"))
-    listed = convert.encode_job_list(1, [stored(job)], None)
+    listed = convert.encode_items([stored(job)], None) + convert.encode_total(1)
     assert jobs.JobList.FromString(listed) == jobs.JobList(items=[job], total_count=1)
 
 
@@ -121,12 +121,12 @@ def test_a_job_list_that_is_malformed(hexa: str, sentence: str) -> None:
 def test_the_golden_read_of_2018() -> None:
     raw = bytes.fromhex("080510021a060a026964100122090a0163120161120162")
     call = convert.decode_read(raw)
-    assert call[:4] == ("c", ["a", "b"], True, 5)
+    assert call.query == ("c", ["a", "b"], True, 5)
     assert call.fields is not None
 
 
 def test_a_read_of_everything() -> None:
-    assert convert.decode_read(b"") == ("", [], False, 0, None)
+    assert convert.decode_read(b"") == (("", [], False, 0), None)
 
 
 @pytest.mark.parametrize("hexa", ["1007", "0a0161", "22020801", "22030a01ff", "1a0410"])
@@ -138,7 +138,7 @@ def test_a_read_that_is_malformed(hexa: str) -> None:
 def read_with(*fields: tuple[str, bool]) -> jobs.Job:
     filters = [resources.FieldFilter(name=name, include=include) for name, include in fields]
     call = convert.decode_read(jobs.JobReadRequest(field=filters).SerializeToString())
-    raw = convert.encode_job_list(9, [stored(TIMED)], call.fields)
+    raw = convert.encode_items([stored(TIMED)], call.fields) + convert.encode_total(9)
     answer = jobs.JobList.FromString(raw)
     assert answer.total_count == 9
     return answer.items[0]
@@ -319,5 +319,5 @@ def test_damaged_messages_are_decoded_or_refused(
     )
 )
 def test_what_goes_in_comes_out(job: jobs.Job) -> None:
-    raw = convert.encode_job_list(0, [stored(job)], None)
+    raw = convert.encode_items([stored(job)], None) + convert.encode_total(0)
     assert jobs.JobList.FromString(raw) == jobs.JobList(items=[job])

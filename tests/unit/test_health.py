@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scheduling_srv.app.deadline import remaining, within
 from scheduling_srv.app.health import CLOSING, Health, Report, Status
 from scheduling_srv.domain.errors import StoreUnavailable
 
@@ -94,16 +93,3 @@ async def test_a_closing_replica_says_so() -> None:
     await health.report()
     health.close()
     assert await health.report() == CLOSING
-
-
-def test_a_deadline_leaves_time_for_the_answer() -> None:
-    assert remaining() is None
-    with within(1.0):
-        assert 0.8 < (remaining() or 0) <= 0.9
-        with within(None):
-            assert remaining() is None
-    with within(100.0):
-        assert 99.5 < (remaining() or 0) <= 99.75
-    with within(0.0):
-        assert remaining() == 0.0
-    assert remaining() is None

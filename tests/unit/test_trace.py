@@ -2,19 +2,19 @@
 
 import pytest
 
-from scheduling_srv.entrances.trace import trace_context
+from scheduling_srv.entrances.trace import trace_from_headers
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_both_parts_are_kept() -> None:
-    context = trace_context([("traceparent", PARENT), ("tracestate", b"a=1,b=2"), ("x", "y")])
+    context = trace_from_headers([("traceparent", PARENT), ("tracestate", b"a=1,b=2"), ("x", "y")])
     assert context == f"{PARENT}\na=1,b=2".encode()
 
 
 @pytest.mark.parametrize("state", ["", "a\nb", "é", "x" * 513])
 def test_a_bad_state_does_not_cost_the_parent(state: str) -> None:
-    assert trace_context([("Traceparent", PARENT), ("tracestate", state)]) == PARENT.encode()
+    assert trace_from_headers([("Traceparent", PARENT), ("tracestate", state)]) == PARENT.encode()
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_bad_state_does_not_cost_the_parent(state: str) -> None:
     ],
 )
 def test_without_a_valid_parent_there_is_none(parent: str) -> None:
-    assert trace_context([("traceparent", parent), ("tracestate", "a=1")]) == b""
-    assert trace_context([("traceparent", None)]) == b""
+    assert trace_from_headers([("traceparent", parent), ("tracestate", "a=1")]) == b""
+    assert trace_from_headers([("traceparent", None)]) == b""

@@ -36,3 +36,9 @@ def remaining() -> float | None:
     """Seconds until the answer has to be on its way, not negative; None: there is no deadline."""
     deadline = _deadline.get()
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def at_most(seconds: float) -> float:
+    """`seconds`, or less if the caller does not wait for so long."""
+    left = remaining()
+    return seconds if left is None else min(seconds, left)

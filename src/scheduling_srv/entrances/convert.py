@@ -17,6 +17,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from scheduling_srv.app.jobs import ReadQuery
 from scheduling_srv.app.ports import Answer, StoredJob
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
@@ -42,11 +43,7 @@ M = TypeVar("M", bound=Message)
 class ReadCall(NamedTuple):
     """A JobReadRequest."""
 
-    creator: str
-    ids: Sequence[str]
-    descending: bool
-    limit: int
-    """0 means all."""
+    query: ReadQuery
     fields: Selection | None
     """Which fields the answer holds; None: all."""
 
@@ -142,13 +139,13 @@ def decode_read(raw: bytes) -> ReadCall:
         sentence = "The sort order is none of UNSORTED, ASCENDING and DESCENDING."
         raise InvalidRequest(sentence, [Violation("sort", sentence)])
     names = [(each.name, each.include) for each in request.field]
-    return ReadCall(
+    query = ReadQuery(
         request.filter.creator,
         list(request.filter.jobs_ids),
         request.sort == jobs.JobReadRequest.DESCENDING,
         request.limit,
-        select(jobs.Job.DESCRIPTOR, names),
     )
+    return ReadCall(query, select(jobs.Job.DESCRIPTOR, names))
 
 
 def decode_delete(raw: bytes) -> DeleteCall:
@@ -187,16 +184,8 @@ def decode_command(raw: bytes) -> CommandCall:
 # --- Out ----------------------------------------------------------------------------------------
 
 
-def encode_job_list(total: int, stored: Iterable[StoredJob], fields: Selection | None) -> bytes:
-    """A JobList of the selected fields, made of the stored bytes."""
-    parts = [encode_items(stored, fields)]
-    if total:
-        parts += (_LIST_TOTAL, varint(total))
-    return b"".join(parts)
-
-
 def encode_items(stored: Iterable[StoredJob], fields: Selection | None) -> bytes:
-    """A piece of a JobList: protobuf messages concatenate, so that long lists need no pause."""
+    """A piece of a JobList of the selected fields; pieces concatenate, `encode_total` ends it."""
     parts: list[bytes] = []
     for job_id, record in stored:
         message = job_message(job_id, record)
@@ -204,6 +193,11 @@ def encode_items(stored: Iterable[StoredJob], fields: Selection | None) -> bytes
             message = _selected(message, fields)
         parts += (_LIST_ITEM, sized(message))
     return b"".join(parts)
+
+
+def encode_total(total: int) -> bytes:
+    """The last piece of a JobList."""
+    return _LIST_TOTAL + varint(total) if total else b""
 
 
 def _selected(message: bytes, fields: Selection) -> bytes:

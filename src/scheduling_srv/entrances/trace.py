@@ -9,13 +9,13 @@ _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f
 _STATE = re.compile(rb"[\x20-\x7e\t]{1,512}")
 
 
-def trace_context(metadata: Iterable[tuple[str, str | bytes | None]]) -> bytes:
+def trace_from_headers(headers: Iterable[tuple[str, str | bytes | None]]) -> bytes:
     """`traceparent` and `tracestate`, separated by a line feed; empty without a valid parent.
 
     A malformed one is left out, as the W3C recommendation asks: tracing never fails a call.
     """
     parent = state = b""
-    for key, value in metadata:
+    for key, value in headers:
         if key.lower() == "traceparent":
             parent = _bytes(value)
         elif key.lower() == "tracestate":

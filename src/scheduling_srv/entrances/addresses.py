@@ -1,0 +1,54 @@
+"""Addresses to listen on, `host:port`, and why one cannot be had."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import NamedTuple
+
+from scheduling_srv.domain.errors import StartError
+
+_ADDRESS = re.compile(
+    r"(?:\[(?P<six>[0-9a-fA-F:.%a-z]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})"
+)
+_LARGEST_PORT = 65535
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+    """0: any free one."""
+
+
+def parse_address(text: str) -> Address:
+    """`host:port`, the host of IPv6 in brackets. Raises ValueError with a sentence."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > _LARGEST_PORT:
+        raise ValueError(f"{text!r} is not an address such as '0.0.0.0:50054'")
+    return Address(found["six"] or found["host"], int(found["port"]))
+
+
+def listen(text: str, setting: str) -> socket.socket:
+    """A listening socket. Raises `StartError` that names the setting and the reason."""
+    try:
+        host, port = parse_address(text)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, place = found[0]
+        return socket.create_server(place[:2], family=family, backlog=1024)
+    except (OSError, ValueError) as error:
+        # `create_server` adds the address to the reason, which is in the sentence already.
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number and number > 0 else str(error)
+        raise StartError(f"Cannot listen on {text} ({setting}): {reason}.") from error
+
+
+def refused(text: str, setting: str) -> StartError:
+    """The error for an address that somebody else could not listen on."""
+    try:
+        listen(text, setting).close()
+    except StartError as error:
+        return error
+    return StartError(f"Cannot listen on {text} ({setting}): it was taken a moment ago.")

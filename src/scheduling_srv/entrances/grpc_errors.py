@@ -1,0 +1,125 @@
+"""From the errors of the domain to canonical gRPC codes with rich details (CONTRACT 3.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from scheduling_srv import metrics
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    SchedulingError,
+    TooLarge,
+    Unavailable,
+    Violation,
+)
+
+CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
+    (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
+    (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
+    (NotFound, grpc.StatusCode.NOT_FOUND),
+    (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (Unavailable, grpc.StatusCode.UNAVAILABLE),
+)
+"""All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""
+
+LONGEST_SENTENCE = 500
+"""Characters. A status travels in headers, of which clients by default take 8 KiB in all."""
+MOST_DETAILS = 3000
+"""Bytes of violations, for the same reason."""
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Method = Callable[[bytes, Context], Awaitable[bytes]]
+
+log = structlog.get_logger()
+
+
+def code_of(error: Exception) -> grpc.StatusCode:
+    """The canonical code of an error."""
+    return next((code for kind, code in CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+def guarded(name: str, method: Method) -> Method:
+    """`method` with its errors turned into statuses, counted under `name`.
+
+    Cancellation, which is how a call that nobody waits for ends, goes through.
+    """
+
+    async def call(request: bytes, context: Context) -> bytes:
+        with _observed(name) as outcome:
+            try:
+                return await method(request, context)
+            except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
+                failure = rpc_status.to_status(status_of(error))
+            outcome.append(failure.code)
+        return await context.abort(failure.code, failure.details, failure.trailing_metadata)
+
+    return call
+
+
+@contextmanager
+def _observed(name: str) -> Iterator[list[grpc.StatusCode]]:
+    """Counts a call; it has failed if a code is put into the list."""
+    outcome: list[grpc.StatusCode] = []
+    begun = time.perf_counter()
+    try:
+        yield outcome
+    except asyncio.CancelledError:
+        outcome.append(grpc.StatusCode.CANCELLED)
+        raise
+    finally:
+        code = outcome[0] if outcome else grpc.StatusCode.OK
+        metrics.CALLS.labels(method=name, code=code.name).inc()
+        metrics.CALL_SECONDS.labels(method=name).observe(time.perf_counter() - begun)
+
+
+def status_of(error: Exception) -> Status:
+    """The error as a client sees it: code, sentence, and the violations that have room."""
+    code = code_of(error)
+    if code is grpc.StatusCode.INTERNAL:
+        return _internal(error)
+    status = Status(code=code.value[0], message=_short(str(error)))
+    if isinstance(error, RequestError) and error.violations:
+        detail = AnyMessage()
+        detail.Pack(_bad_request(error.violations))
+        status.details.append(detail)
+    return status
+
+
+def _internal(error: Exception) -> Status:
+    """What a client may know of a fault of ours: where in our log it is."""
+    reference = secrets.token_hex(4)
+    log.error("call_failed", reference=reference, exc_info=error)
+    sentence = f"Internal error, see {reference} in the service's log."
+    return Status(code=grpc.StatusCode.INTERNAL.value[0], message=sentence)
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    request = BadRequest()
+    for index, (field, description) in enumerate(violations):
+        short = BadRequest.FieldViolation(field=_short(field), description=_short(description))
+        if index and request.ByteSize() + short.ByteSize() > MOST_DETAILS:
+            more = f"There are {len(violations) - index} more violations."
+            request.field_violations.add(description=more)
+            break
+        request.field_violations.append(short)
+    return request
+
+
+def _short(text: str) -> str:
+    """Cut, and with what headers or UTF-8 cannot carry escaped."""
+    text = text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}..."
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,198 @@
+"""The gRPC entrance: jobs, commands, reflection and health (CONTRACT 1).
+
+Methods take and give bytes, so that a message that cannot be read is the client's fault and not an
+INTERNAL error of the server, and so that answers are made of stored bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import grpc
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from scheduling_srv import metrics
+from scheduling_srv.app import deadline
+from scheduling_srv.app.health import Health
+from scheduling_srv.app.jobs import ReadQuery, ReadResult
+from scheduling_srv.app.ports import StoredJob
+from scheduling_srv.domain.errors import TooLarge
+from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.addresses import refused
+from scheduling_srv.entrances.fields import Selection
+from scheduling_srv.entrances.grpc_errors import Context, Method, guarded
+from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
+from scheduling_srv.entrances.trace import trace_from_headers
+
+SETTING = "SCHEDULING_GRPC_ADDRESS"
+MAX_REQUEST_BYTES = 32 * 2**20
+"""A larger request is RESOURCE_EXHAUSTED."""
+MAX_ANSWER_BYTES = 2**30
+"""An answer that would be larger is RESOURCE_EXHAUSTED: gRPC's own limit is twice that."""
+PIECE = 1_000
+"""Jobs that are made into an answer before others get their turn (3 ms)."""
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # Two processes that share a port by accident would each get half of the calls.
+    ("grpc.so_reuseport", 0),
+]
+_EMPTY = b""
+"""A google.protobuf.Empty."""
+
+
+class JobsPort(Protocol):
+    """The use cases of `app.jobs.Jobs`."""
+
+    async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Create all or none."""
+
+    async def update(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Replace all or none."""
+
+    async def upsert(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Create or replace, all or none."""
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """Delete the jobs that exist."""
+
+    async def delete_all(self) -> None:
+        """Delete every job."""
+
+    async def read(self, query: ReadQuery) -> ReadResult:
+        """Jobs in order of creation."""
+
+
+class CommandsPort(Protocol):
+    """The use cases of `app.commands.Commands`."""
+
+    async def run(self, name: str, payload: bytes | None) -> bytes:
+        """Run a command; returns its JSON."""
+
+
+class Write(Protocol):
+    """One of `JobsPort.create`, `update` and `upsert`."""
+
+    async def __call__(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        """Write all or none."""
+
+
+class GrpcServer:
+    """A server on `address` (`host:port`; port 0: any). Health also knows the names `services`.
+
+    A list of more than `max_items` jobs is refused before it is looked at.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        jobs: JobsPort,
+        commands: CommandsPort,
+        health: Health,
+        services: Iterable[str] = (),
+        max_items: int = 10_000,
+    ) -> None:
+        self._address = address
+        names = [convert.JOB_SERVICE, convert.COMMAND_SERVICE]
+        names += [HEALTH_SERVICE, reflection.SERVICE_NAME]
+        self._health = HealthService(health, [*names, *services])
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            [
+                _handlers(convert.JOB_SERVICE, _job_methods(jobs, max_items)),
+                _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}),
+            ]
+        )
+        add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> int:
+        """Listen; returns the port. Raises `StartError` if the address cannot be had."""
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise refused(self._address, SETTING) from error
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls and finish those under way, for at most `grace` seconds."""
+        self._health.close()
+        await self._server.stop(grace)
+
+
+def _handlers(service: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        name: grpc.unary_unary_rpc_method_handler(guarded(name, method))
+        for name, method in methods.items()
+    }
+    return grpc.method_handlers_generic_handler(service, handlers)
+
+
+def _job_methods(jobs: JobsPort, max_items: int) -> Mapping[str, Method]:
+    return {
+        "Create": _write(jobs.create, max_items),
+        "Read": _read(jobs),
+        "Update": _write(jobs.update, max_items),
+        "Upsert": _write(jobs.upsert, max_items),
+        "Delete": _delete(jobs),
+    }
+
+
+def _write(write: Write, max_items: int) -> Method:
+    async def call(raw: bytes, context: Context) -> bytes:
+        trace = trace_from_headers(context.invocation_metadata() or ())
+        requests = convert.decode_job_list(raw, trace, max_items)
+        with deadline.within(context.time_remaining()):
+            stored = await write(requests)
+        metrics.JOBS_ACCEPTED.inc(len(stored))
+        return await _listed(len(stored), stored, None)
+
+    return call
+
+
+def _read(jobs: JobsPort) -> Method:
+    async def call(raw: bytes, context: Context) -> bytes:
+        query, fields = convert.decode_read(raw)
+        with deadline.within(context.time_remaining()):
+            total, stored = await jobs.read(query)
+        return await _listed(total, stored, fields)
+
+    return call
+
+
+def _delete(jobs: JobsPort) -> Method:
+    async def call(raw: bytes, context: Context) -> bytes:
+        ids, everything = convert.decode_delete(raw)
+        with deadline.within(context.time_remaining()):
+            await (jobs.delete_all() if everything else jobs.delete(ids))
+        return _EMPTY
+
+    return call
+
+
+def _command(commands: CommandsPort) -> Method:
+    async def call(raw: bytes, context: Context) -> bytes:
+        name, payload = convert.decode_command(raw)
+        with deadline.within(context.time_remaining()):
+            return convert.encode_result(await commands.run(name, payload))
+
+    return call
+
+
+async def _listed(total: int, stored: Sequence[StoredJob], fields: Selection | None) -> bytes:
+    pieces, size = [], 0
+    for at in range(0, len(stored), PIECE):
+        if at:
+            await asyncio.sleep(0)
+        pieces.append(convert.encode_items(stored[at : at + PIECE], fields))
+        size += len(pieces[-1])
+        if size > MAX_ANSWER_BYTES:
+            raise TooLarge("The answer is too large: set a limit, or select fewer fields.")
+    return b"".join((*pieces, convert.encode_total(total)))

@@ -1,0 +1,72 @@
+"""Every metric of this product, served at `/metrics`. Times are in seconds."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+JOBS_ACCEPTED = Counter(
+    "scheduling_jobs_accepted",
+    "Jobs that this replica created or replaced, whichever way they came.",
+)
+RUNS_EMITTED = Counter(
+    "scheduling_runs_emitted",
+    "Runs (queuedJob) that this replica published, retries included.",
+)
+ANSWERS = Counter(
+    "scheduling_answers",
+    "Answers of consumers that this replica read: done or failed.",
+    ["outcome"],
+)
+RUNS_EXPIRED = Counter(
+    "scheduling_runs_expired",
+    "Runs that counted as failed because no answer came within the completion timeout.",
+)
+DEAD_LETTERS = Counter(
+    "scheduling_dead_letters",
+    "Consumed records that could not be applied, by the status that gRPC would have answered.",
+    ["reason"],
+)
+LATENESS = Histogram(
+    "scheduling_lateness_seconds",
+    "Punctuality: from the instant that a run was due to its publication.",
+    buckets=(*_FAST, 30.0, 60.0, 300.0, 3600.0),
+)
+OUTBOX = Gauge(
+    "scheduling_outbox_entries",
+    "Announcements that wait in Redis to be published; grows while Kafka is away.",
+)
+TRANSACTIONS = Counter(
+    "scheduling_transactions",
+    "Kafka transactions of this replica: committed or failed.",
+    ["outcome"],
+)
+TRANSACTION_SECONDS = Histogram(
+    "scheduling_transaction_seconds",
+    "How long Kafka takes for a transaction, from its begin to its commit.",
+    buckets=_FAST,
+)
+OWNER = Gauge(
+    "scheduling_owner",
+    "1 while this replica owns the shard and emits its runs, 0 while it stands by.",
+)
+RECOVERIES = Counter(
+    "scheduling_recoveries",
+    "Times that this replica took over the shard: from Redis as usual, or rebuilt from Kafka.",
+    ["how"],
+)
+CONSUMER_LAG = Gauge(
+    "scheduling_consumer_lag_records",
+    "Records of a partition that this replica has not applied yet.",
+    ["topic", "partition"],
+)
+CALLS = Counter(
+    "scheduling_grpc_calls",
+    "gRPC calls that ended, by method and canonical code.",
+    ["method", "code"],
+)
+CALL_SECONDS = Histogram(
+    "scheduling_grpc_call_seconds",
+    "How long gRPC calls took, waiting for the announcement on Kafka included.",
+    ["method"],
+    buckets=_FAST,
+)

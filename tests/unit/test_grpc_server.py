@@ -1,0 +1,471 @@
+"""The gRPC entrance, called over a real channel by clients generated from the 2018 protos."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any as AnyHealth
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc.error_details_pb2 import BadRequest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from grpc_status import rpc_status
+from prometheus_client import REGISTRY
+
+from scheduling_srv.app import deadline
+from scheduling_srv.app.health import Health
+from scheduling_srv.app.jobs import ReadQuery, ReadResult
+from scheduling_srv.app.ports import StoredJob
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    LeaseLost,
+    NotAnnounced,
+    NotFound,
+    StartError,
+    StoreUnavailable,
+    TooLarge,
+    Violation,
+)
+from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.record import pack
+from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.wire import commandinterface_pb2 as commands
+from scheduling_srv.wire import job_pb2 as jobs
+from scheduling_srv.wire import resourcebase_pb2 as resources
+from scheduling_srv.wire.commandinterface_pb2_grpc import ServiceStub as CommandStub
+from scheduling_srv.wire.job_pb2_grpc import ServiceStub as JobStub
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+RawCall = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+NAMES = {
+    "io.restorecommerce.job.Service",
+    "io.restorecommerce.commandinterface.Service",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+}
+
+
+class App:
+    """The use cases: they note how they were called, and may fail or wait."""
+
+    def __init__(self) -> None:
+        self.called: list[tuple[object, ...]] = []
+        self.requests: Sequence[JobRequest] = ()
+        self.error: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.cancelled = 0
+        self.left: float | None = None
+        self.stored: Sequence[StoredJob] = ()
+        self.serving = True
+
+    async def note(self, *what: object) -> None:
+        self.called.append(what)
+        self.left = deadline.remaining()
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if self.error is not None:
+            raise self.error
+
+    async def write(self, how: str, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        await self.note(how)
+        self.requests = requests
+        return [kept(request) for request in requests]
+
+    async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        return await self.write("create", requests)
+
+    async def update(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        return await self.write("update", requests)
+
+    async def upsert(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
+        return await self.write("upsert", requests)
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        await self.note("delete", ids)
+
+    async def delete_all(self) -> None:
+        await self.note("delete_all")
+
+    async def read(self, query: ReadQuery) -> ReadResult:
+        await self.note("read", query)
+        return ReadResult(77, self.stored)
+
+    async def run(self, name: str, payload: bytes | None) -> bytes:
+        await self.note("run", name, payload)
+        return b'{"status":"SERVING"}'
+
+    async def probe(self) -> bool:
+        return self.serving
+
+
+def kept(request: JobRequest) -> StoredJob:
+    job_id = (request.id or "generated").encode()
+    return StoredJob(job_id, pack(request, Trigger(TriggerKind.ONCE, 0)))
+
+
+def made(number: int) -> StoredJob:
+    return kept(JobRequest(str(number), "t", "UTC", "", b"\x0a\x03UTC", b""))
+
+
+def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
+    health = Health(redis=app.probe, kafka=app.probe, emitting=app.probe, fresh_seconds=0)
+    return GrpcServer(
+        address, jobs=app, commands=app, health=health, services=["logical"], max_items=3
+    )
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[grpc.aio.Channel]:
+    server = server_of(app)
+    options = [("grpc.max_receive_message_length", -1)]
+    try:
+        address = f"127.0.0.1:{await server.start()}"
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            yield channel
+    finally:
+        await server.stop(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def one_event_loop() -> AsyncIterator[None]:
+    """gRPC has one poller for the process, which does not survive its event loop."""
+    yield
+    gc.collect()
+    await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
+    async with serving(app) as channel:
+        yield channel
+
+
+def a_list(*ids: str) -> jobs.JobList:
+    data = jobs.Data(creator="c", payload=[Any(type_url="u", value=b"\xff")])
+    return jobs.JobList(items=[jobs.Job(id=each, type="t", data=data, now=True) for each in ids])
+
+
+def health_of(channel: grpc.aio.Channel) -> AnyHealth:
+    return HealthStub(channel)
+
+
+# --- Calls --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["Create", "Update", "Upsert"])
+async def test_lists_of_jobs_are_written(app: App, channel: grpc.aio.Channel, method: str) -> None:
+    call = getattr(JobStub(channel), method)
+    answer = await call(a_list("a", ""), metadata=[("traceparent", PARENT), ("tracestate", "k=v")])
+    assert app.called == [(method.lower(),)]
+    assert [request.id for request in app.requests] == ["a", ""]
+    assert {request.trace for request in app.requests} == {f"{PARENT}\nk=v".encode()}
+    expected = a_list("a", "generated")
+    for job in expected.items:
+        job.data.timezone = "UTC"
+    assert answer == jobs.JobList(items=expected.items, total_count=2)
+
+
+async def test_jobs_are_read(app: App, channel: grpc.aio.Channel) -> None:
+    app.stored = [made(number) for number in range(2500)]
+    request = jobs.JobReadRequest(
+        limit=5,
+        sort=jobs.JobReadRequest.DESCENDING,
+        filter=jobs.JobFilter(creator="c", jobs_ids=["a"]),
+    )
+    answer = await JobStub(channel).Read(request)
+    assert app.called == [("read", ReadQuery("c", ["a"], descending=True, limit=5))]
+    assert answer.total_count == 77
+    assert [job.id for job in answer.items] == [str(number) for number in range(2500)]
+
+
+async def test_fields_are_selected(app: App, channel: grpc.aio.Channel) -> None:
+    app.stored = [made(1)]
+    field = [resources.FieldFilter(name="id", include=True)]
+    answer = await JobStub(channel).Read(jobs.JobReadRequest(field=field))
+    assert answer == jobs.JobList(items=[jobs.Job(id="1")], total_count=77)
+
+
+async def test_nothing_is_found(app: App, channel: grpc.aio.Channel) -> None:
+    assert not (await JobStub(channel).Read(jobs.JobReadRequest())).items
+    assert app.called == [("read", ReadQuery(ids=[]))]
+
+
+async def test_jobs_are_deleted(app: App, channel: grpc.aio.Channel) -> None:
+    await JobStub(channel).Delete(resources.DeleteRequest(ids=["a", "b"]))
+    await JobStub(channel).Delete(resources.DeleteRequest(collection=True))
+    assert app.called == [("delete", ["a", "b"]), ("delete_all",)]
+
+
+async def test_commands_are_run(app: App, channel: grpc.aio.Channel) -> None:
+    request = commands.CommandRequest(name="version", payload=Any(value=b"{}"))
+    answer = await CommandStub(channel).Command(request)
+    assert (answer.type_url, answer.value) == ("payload", b'{"status":"SERVING"}')
+    assert app.called == [("run", "version", b"{}")]
+
+
+# --- Errors -------------------------------------------------------------------------------------
+
+
+async def failure(call: object) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call  # type: ignore[misc]
+    return failed.value
+
+
+def violations(error: grpc.aio.AioRpcError) -> list[tuple[str, str]]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    if status is None:
+        return []
+    detail = BadRequest()
+    assert status.message == error.details()
+    assert all(each.Unpack(detail) for each in status.details)
+    return [(each.field, each.description) for each in detail.field_violations]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidRequest("Why."), grpc.StatusCode.INVALID_ARGUMENT),
+        (AlreadyExists("Why."), grpc.StatusCode.ALREADY_EXISTS),
+        (NotFound("Why."), grpc.StatusCode.NOT_FOUND),
+        (TooLarge("Why."), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (StoreUnavailable("Why."), grpc.StatusCode.UNAVAILABLE),
+        (NotAnnounced("Why."), grpc.StatusCode.UNAVAILABLE),
+    ],
+)
+async def test_each_error_has_its_code(
+    app: App, channel: grpc.aio.Channel, error: Exception, code: grpc.StatusCode
+) -> None:
+    app.error = error
+    failed = await failure(JobStub(channel).Create(a_list("a")))
+    assert (failed.code(), failed.details(), violations(failed)) == (code, "Why.", [])
+
+
+async def test_violations_are_details(app: App, channel: grpc.aio.Channel) -> None:
+    app.error = NotFound("Wo? Ü \U0001f600\n%", [Violation("items[0].id", "Item 0: ü")])
+    failed = await failure(JobStub(channel).Update(a_list("a")))
+    assert failed.details() == "Wo? Ü \U0001f600\n%"
+    assert violations(failed) == [("items[0].id", "Item 0: ü")]
+
+
+async def test_ten_thousand_violations_fit_into_the_headers(
+    app: App, channel: grpc.aio.Channel
+) -> None:
+    faults = [Violation(f"items[{at}].id", f"Item {at}: " + "ü" * 4000) for at in range(10_000)]
+    app.error = InvalidRequest("\ud800" + "ü" * 10_000, faults)
+    failed = await failure(JobStub(channel).Create(a_list("a")))
+    assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
+    first, *_, last = violations(failed)
+    assert first[0] == "items[0].id"
+    assert last[1].startswith("There are 999")
+
+
+@pytest.mark.parametrize("error", [KeyError("secret"), LeaseLost("secret"), ValueError()])
+async def test_a_fault_of_ours_tells_nothing_but_where_to_look(
+    app: App, channel: grpc.aio.Channel, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.error = error
+    failed = await failure(JobStub(channel).Create(a_list("a")))
+    assert failed.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(failed.details())
+    reference = str(failed.details()).split()[3]
+    out = capsys.readouterr().out
+    assert reference in out
+    assert type(error).__name__ in out
+
+
+async def test_calls_are_counted_by_their_outcome(app: App, channel: grpc.aio.Channel) -> None:
+    def count(code: str) -> float:
+        labels = {"method": "Update", "code": code}
+        return REGISTRY.get_sample_value("scheduling_grpc_calls_total", labels) or 0
+
+    before = count("OK"), count("NOT_FOUND")
+    await JobStub(channel).Update(a_list("a"))
+    app.error = NotFound("Why.")
+    await failure(JobStub(channel).Update(a_list("a")))
+    assert (count("OK"), count("NOT_FOUND")) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "raw"),
+    [
+        ("job.Service/Create", b"\x0a\x05"),
+        ("job.Service/Create", b"\x08\x01"),
+        ("job.Service/Read", b"\x10\x07"),
+        ("job.Service/Delete", b"\xff"),
+        ("commandinterface.Service/Command", b"\x0a\x01\xff"),
+    ],
+)
+async def test_bytes_that_are_no_request_are_the_callers_fault(
+    app: App, channel: grpc.aio.Channel, method: str, raw: bytes
+) -> None:
+    call: RawCall = channel.unary_unary(f"/io.restorecommerce.{method}")
+    failed = await failure(call(raw))
+    assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert app.called == []
+
+
+async def test_a_list_that_is_too_long(app: App, channel: grpc.aio.Channel) -> None:
+    failed = await failure(JobStub(channel).Create(a_list("a", "b", "c", "d")))
+    assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert app.called == []
+
+
+async def test_a_request_that_is_too_large(app: App, channel: grpc.aio.Channel) -> None:
+    large = jobs.Data(payload=[Any(value=bytes(33 * 2**20))])
+    request = jobs.JobList(items=[jobs.Job(data=large)])
+    failed = await failure(JobStub(channel).Create(request))
+    assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert app.called == []
+
+
+async def test_an_unknown_method(channel: grpc.aio.Channel) -> None:
+    call: RawCall = channel.unary_unary("/io.restorecommerce.job.Service/Nope")
+    failed = await failure(call(b""))
+    assert failed.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+# --- Deadlines ----------------------------------------------------------------------------------
+
+
+async def test_the_use_case_knows_how_long_its_caller_waits(
+    app: App, channel: grpc.aio.Channel
+) -> None:
+    await JobStub(channel).Create(a_list("a"))
+    first = app.left
+    await JobStub(channel).Create(a_list("a"), timeout=5)
+    assert first is None
+    assert 4 < (app.left or 0) < 4.8
+
+
+async def test_a_call_that_nobody_waits_for_is_cancelled(
+    app: App, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.gate = asyncio.Event()
+    failed = await failure(JobStub(channel).Create(a_list("a"), timeout=0.1))
+    assert failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    while app.cancelled == 0:  # noqa: ASYNC110 - the test's time-out bounds it
+        await asyncio.sleep(0.01)
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+# --- Health and reflection ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("service", ["", "logical", *sorted(NAMES)])
+async def test_health_of_what_there_is(app: App, channel: grpc.aio.Channel, service: str) -> None:
+    check = health_of(channel).Check
+    assert (await check(HealthCheckRequest(service=service))).status == HealthCheckResponse.SERVING
+    app.serving = False
+    answer = await check(HealthCheckRequest(service=service))
+    assert answer.status == HealthCheckResponse.NOT_SERVING
+
+
+async def test_health_of_what_there_is_not(channel: grpc.aio.Channel) -> None:
+    failed = await failure(health_of(channel).Check(HealthCheckRequest(service="nope")))
+    assert failed.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_health_of_everything(channel: grpc.aio.Channel) -> None:
+    request = health_pb2.HealthListRequest()  # type: ignore[attr-defined]
+    answer = await health_of(channel).List(request)
+    assert set(answer.statuses) == {"", "logical", *NAMES}
+
+
+async def test_health_is_watched(app: App, channel: grpc.aio.Channel) -> None:
+    call = health_of(channel).Watch(HealthCheckRequest())
+    seen = []
+    async for answer in call:
+        seen.append(answer.status)
+        app.serving = not app.serving
+        if len(seen) == 3:
+            break
+    call.cancel()
+    word = HealthCheckResponse
+    assert seen == [word.SERVING, word.NOT_SERVING, word.SERVING]
+
+
+async def test_an_unknown_service_may_be_watched(channel: grpc.aio.Channel) -> None:
+    call = health_of(channel).Watch(HealthCheckRequest(service="nope"))
+    async for answer in call:
+        assert answer.status == HealthCheckResponse.SERVICE_UNKNOWN
+        break
+    call.cancel()
+
+
+def reflected(address: str) -> Iterator[str]:
+    with grpc.insecure_channel(address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        yield from database.get_services()
+        pool = DescriptorPool(database)
+        for name in ("job", "commandinterface"):
+            service = pool.FindServiceByName(f"io.restorecommerce.{name}.Service")
+            yield from sorted(
+                f"{method.name} {method.input_type.name}" for method in service.methods
+            )
+
+
+async def test_a_generic_client_finds_everything(app: App) -> None:
+    server = server_of(app)
+    address = f"127.0.0.1:{await server.start()}"
+    found = await asyncio.to_thread(lambda: list(reflected(address)))
+    await server.stop(0)
+    assert set(found[:4]) == NAMES
+    assert found[4:] == [
+        "Create JobList",
+        "Delete DeleteRequest",
+        "Read JobReadRequest",
+        "Update JobList",
+        "Upsert JobList",
+        "Command CommandRequest",
+    ]
+
+
+# --- Start and stop -----------------------------------------------------------------------------
+
+
+async def test_a_port_that_is_taken(app: App) -> None:
+    first = server_of(app)
+    address = f"127.0.0.1:{await first.start()}"
+    with pytest.raises(StartError) as refused:
+        await server_of(app, address).start()
+    await first.stop(0)
+    assert str(refused.value) == (
+        f"Cannot listen on {address} (SCHEDULING_GRPC_ADDRESS): Address already in use."
+    )
+
+
+async def test_what_was_begun_is_finished(app: App) -> None:
+    app.gate = asyncio.Event()
+    server = server_of(app)
+    address = f"127.0.0.1:{await server.start()}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = asyncio.ensure_future(JobStub(channel).Create(a_list("a")))
+        watch = health_of(channel).Watch(HealthCheckRequest())
+        await watch.read()
+        while not app.called:  # noqa: ASYNC110 - the test's time-out bounds it
+            await asyncio.sleep(0.01)
+        stopped = asyncio.create_task(server.stop(5))
+        await asyncio.sleep(0.05)
+        app.gate.set()
+        assert (await call).total_count == 1
+        await asyncio.wait_for(stopped, 2)
