@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from scheduling_srv.app.ports import Headers, Position, Record, Topic
+from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 
@@ -56,6 +56,12 @@ def rfc3339(instant: int) -> bytes:
 def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
     """The same for each re-send of a run, different for every other run (CONTRACT 2.2)."""
     return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
+
+
+def nominal_time(entry: bytes) -> int:
+    """When the run of a queued entry was due, in epoch ms."""
+    nominal: int = QUEUED.unpack_from(entry)[2]
+    return nominal
 
 
 class Announcer:

@@ -17,7 +17,8 @@ import structlog
 
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import Json, RestoreRequest, parse_payload, parse_restore
-from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source, Topic
+from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
+from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, StaleSource, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scheduling_srv import metrics
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.grouping import GroupCommit
@@ -102,6 +103,7 @@ class Jobs:
         receipt, refusal = await self.commits.write(group)
         if refusal:
             raise refused(group.jobs, refusal)
+        metrics.JOBS_ACCEPTED.inc(len(group.jobs))
         await self.announced(receipt)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from scheduling_srv import metrics
 from scheduling_srv.app.ports import Clock, Lease, Signal
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
@@ -113,6 +114,7 @@ class Owner:
             log.warning("lease lost", reason=str(fault))
         finally:
             self.emitting = False
+            metrics.OWNER.set(0)
             await self._release(token)
 
     async def _release(self, token: str) -> None:
@@ -142,6 +144,7 @@ class Owner:
                 await self._loops(token)
             except (Diverged, PublishFailed, Unavailable) as fault:
                 self.emitting, self.problem = False, str(fault)
+                metrics.OWNER.set(0)
                 log.warning("not emitting", reason=str(fault))
                 await self._pause(RETRY_PAUSE)
 
@@ -150,6 +153,7 @@ class Owner:
         position = await self.recovery.run_once(token)
         self.publisher.begin(position)
         self.emitting, self.problem = True, ""
+        metrics.OWNER.set(1)
         await self.lease.renew(token, emitting=True)
         log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
 

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from scheduling_srv.app.ports import Planned, Schedule, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.zone import zone
 
 PLAN_LIMIT = 500
@@ -34,11 +33,11 @@ def _parsed(text: CronText) -> tuple[Cron, ZoneInfo]:
 
 
 def next_after(text: CronText, instant: int) -> int | None:
-    """The first occurrence after `instant`, or None when there is none in the calendar's range."""
+    """The first occurrence after `instant`, or None behind the end of the calendar."""
     cron, place = _parsed(text)
     try:
         return cron.next_after(instant, place)
-    except Unparsable:
+    except ValueError:
         return None
 
 

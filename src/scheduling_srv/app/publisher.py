@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
-from scheduling_srv.app.announce import MARK, Announcer, advance
+from prometheus_client import Counter
+
+from scheduling_srv import metrics
+from scheduling_srv.app.announce import MARK, QUEUE, Announcer, advance, nominal_time
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Clock, Outbox, Position, Publisher
+from scheduling_srv.app.ports import Clock, Outbox, Publisher
+from scheduling_srv.app.records import Position
 
 MARKER_PAUSE = 1_000
 """Milliseconds that markers alone may wait: they announce nothing to anybody."""
 MARKER_LIMIT = 1_000
 """Markers that may wait."""
+
+
+@contextmanager
+def count_outcome(counter: Counter) -> Iterator[None]:
+    """Count what happens inside as `committed` or `failed`."""
+    try:
+        yield
+    except BaseException:
+        counter.labels(outcome="failed").inc()
+        raise
+    counter.labels(outcome="committed").inc()
 
 
 class OutboxPublisher:
@@ -51,10 +67,20 @@ class OutboxPublisher:
         incarnation = self.position.incarnation
         records = self.announcer.records(entries, after, incarnation)
         position = replace(advance(self.position, entries, after), at=now)
-        await self.publisher.publish(records, position)
+        with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
+            await self.publisher.publish(records, position)
         self.last_publish = now
         self.begin(position)
+        self._measure(entries)
         return len(entries)
+
+    def _measure(self, entries: Sequence[bytes]) -> None:
+        """Counts runs, and looks at the lateness of the first and the last one."""
+        queued = [entry for entry in entries if entry[0] == QUEUE]
+        metrics.RUNS_EMITTED.inc(len(queued))
+        now = self.clock.now()
+        for entry in {id(entry): entry for entry in (*queued[:1], *queued[-1:])}.values():
+            metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)
 
     def _may_wait(self, entries: Sequence[bytes], now: int) -> bool:
         if len(entries) > MARKER_LIMIT or now - self.last_publish >= MARKER_PAUSE:

@@ -11,14 +11,8 @@ import structlog
 
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
-from scheduling_srv.app.ports import (
-    History,
-    LogRecord,
-    Position,
-    RebuiltJob,
-    RebuiltRun,
-    ShardStore,
-)
+from scheduling_srv.app.ports import History, RebuiltJob, RebuiltRun, ShardStore
+from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import structlog
 
-from scheduling_srv.app.ports import History, Position, Publisher, ShardState, ShardStore
+from scheduling_srv import metrics
+from scheduling_srv.app.ports import History, Publisher, ShardState, ShardStore
 from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.records import Position
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +35,11 @@ class Recovery:
         position = await self.history.last_position()
         state = await self.shard.state()
         if state.ready:
+            metrics.RECOVERIES.labels(how="redis").inc()
             return await self._settle(token, state, position)
         if position is None and not await self._has_history():
             return await self._first_start(token)
+        metrics.RECOVERIES.labels(how="rebuilt").inc()
         return await self.rebuild.run(token, position or Position(0, ""))
 
     async def _settle(self, token: str, state: ShardState, position: Position | None) -> Position:

@@ -13,15 +13,8 @@ import structlog
 
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.ports import (
-    Clock,
-    History,
-    JobStore,
-    LogRecord,
-    Restores,
-    Source,
-    Topic,
-)
+from scheduling_srv.app.ports import Clock, History, JobStore, Restores, Source
+from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind

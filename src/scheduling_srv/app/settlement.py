@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from scheduling_srv.app.ports import LogRecord
+from scheduling_srv.app.records import LogRecord
 
 RETRY = struct.Struct("<QQIQ")
 """Seq, nominal ms, attempt, due ms; the Lua twin is in `lua/lib/answer.lua`."""

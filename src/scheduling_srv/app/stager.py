@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from scheduling_srv import metrics
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
 from scheduling_srv.app.shard_rules import ShardRules
@@ -47,7 +48,8 @@ class Stager:
             return StageResult(staged.entries, now)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
-            await self.schedule.expire(token, now, EXPIRE_LIMIT)
+            expired = await self.schedule.expire(token, now, EXPIRE_LIMIT)
+            metrics.RUNS_EXPIRED.inc(expired)
             return StageResult(staged.entries, now)
         instants = [now + SAFETY_LOOK, staged.next_due, expiry]
         return StageResult(

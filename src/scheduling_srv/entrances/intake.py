@@ -18,10 +18,10 @@ from scheduling_srv.app.ports import (
     InputStore,
     Receipt,
     Source,
-    Topic,
     WriteGroup,
     WriteMode,
 )
+from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     NotFound,

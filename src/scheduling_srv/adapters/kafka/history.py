@@ -17,7 +17,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from scheduling_srv.app.ports import LogRecord, Position, Topic
+from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.domain.errors import LogUnavailable
 
 PIECE = 2000

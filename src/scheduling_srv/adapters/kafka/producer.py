@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from scheduling_srv.app.ports import Position, Record, Topic
+from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.errors import PublishFailed
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from scheduling_srv.app.ports import Topic
+from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import LogUnavailable
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,6 @@ from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
     Planned,
-    Position,
     RebuiltJob,
     RebuiltRun,
     ShardState,
@@ -19,6 +18,7 @@ from scheduling_srv.app.ports import (
     Taken,
     Unplanned,
 )
+from scheduling_srv.app.records import Position
 from scheduling_srv.app.shard_rules import ShardRules
 
 NEXT, MISSED = 0, 2

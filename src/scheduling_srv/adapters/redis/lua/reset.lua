@@ -1,4 +1,4 @@
---!include base job limits outbox remove
+--!include base job limits outbox marker remove
 -- Makes all jobs up to now void: nothing of them is staged from here on (CONTRACT 4).
 -- ARGV: now
 -- Returns: 'ok' | 'not ready', last entry, incarnation, last seq

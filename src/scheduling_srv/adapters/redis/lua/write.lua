@@ -1,4 +1,4 @@
---!include base job limits outbox remove input writing
+--!include base job limits outbox marker remove input writing
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, then for each group: mode,
 --       first offset, next offset, number of jobs, and for each job: id, due ms, record

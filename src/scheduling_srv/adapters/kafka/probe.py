@@ -1,0 +1,39 @@
+"""Whether Kafka answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from scheduling_srv.domain.errors import LogUnavailable
+
+TIMEOUT = 0.9
+"""Seconds: whoever asks for health does not wait longer than one."""
+
+
+class KafkaProbe:
+    """Asks the broker for the metadata of one topic."""
+
+    def __init__(self, config: Mapping[str, str | int | float | bool], topic: str) -> None:
+        self.admin = AdminClient(dict(config))
+        self.topic = topic
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-probe")
+
+    async def ping(self) -> None:
+        """Raises `LogUnavailable` when there is no answer."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(
+                self.thread, lambda: self.admin.list_topics(self.topic, timeout=TIMEOUT)
+            )
+        except KafkaException as fault:
+            msg = f"Kafka does not answer: {fault}"
+            raise LogUnavailable(msg) from fault
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self.thread.shutdown(wait=False)

@@ -1,0 +1,12 @@
+-- When the next run is due.
+local function next_due()
+    local first
+    for rank = 0, 4 do
+        local head = redis.call('ZRANGE', K.due, number(rank * RANK), '(' .. number((rank + 1) * RANK), 'BYSCORE',
+            'LIMIT', 0, 1, 'WITHSCORES')[2]
+        if head and (not first or tonumber(head) - rank * RANK < first) then
+            first = tonumber(head) - rank * RANK
+        end
+    end
+    return first and number(first) or ''
+end

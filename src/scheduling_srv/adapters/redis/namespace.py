@@ -1,0 +1,20 @@
+"""What all shards of a namespace share: how many there are."""
+
+from __future__ import annotations
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.domain.errors import StartError
+
+
+async def fix_shards(client: RedisClient, namespace: str, shards: int) -> None:
+    """Fix the number at the first start. Raises `StartError` when it was another one, `Unavailable`."""
+    key = keys.shards(namespace)
+    await client.execute("SET", key, shards, "NX")
+    fixed = int(await client.execute("GET", key))
+    if fixed != shards:
+        msg = (
+            f"The namespace {namespace} has {fixed} shards since its first start; "
+            f"SCHEDULING_SHARDS is {shards}."
+        )
+        raise StartError(msg)

@@ -1,0 +1,58 @@
+"""Follows the store's signals, and looks by itself in case some were lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import ShardStore, Signal, Signals
+from scheduling_srv.domain.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+LOOK = 1.0
+"""Seconds between looks for those who wait."""
+
+
+class Follower:
+    """Tells the owner, the waiting calls and the restorer what the store says."""
+
+    def __init__(
+        self,
+        signals: Signals,
+        shard: ShardStore,
+        announcements: Announcements,
+        listeners: Sequence[Callable[[Signal], None]],
+    ) -> None:
+        self.signals = signals
+        self.shard = shard
+        self.announcements = announcements
+        self.listeners = listeners
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async for signal in self.signals.listen():
+            if signal.kind == "published":
+                self.announcements.published(signal.incarnation, signal.number)
+            for listener in self.listeners:
+                listener(signal)
+
+    async def look(self) -> None:
+        """While calls wait, ask how far the outbox is; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if self.announcements.waiting:
+                await self.look_once()
+
+    async def look_once(self) -> None:
+        """Ask now."""
+        try:
+            state = await self.shard.state()
+        except Unavailable as fault:
+            log.debug("cannot look", reason=str(fault))
+            return
+        if state.ready:
+            self.announcements.published(state.incarnation, state.trimmed)

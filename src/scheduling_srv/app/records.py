@@ -1,0 +1,61 @@
+"""Records on Kafka: those to be produced, those read back, and the position record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Topic(StrEnum):
+    """Where a record goes; the names are settings."""
+
+    JOBS = "jobs"
+    RESOURCES = "resources"
+    COMMANDS = "commands"
+    DEAD_LETTER = "dead_letter"
+    JOURNAL = "journal"
+    POSITION = "position"
+
+
+Headers = list[tuple[str, bytes]]
+
+
+class Record(NamedTuple):
+    """A record to be produced."""
+
+    topic: Topic
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    route: bytes
+    """Records with the same route stay in one partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The position record: how far the outbox is on Kafka, and what a rebuild needs to know."""
+
+    number: int
+    incarnation: str
+    at: int = 0
+    """When it was written."""
+    replay_from: int = 0
+    """See docs/decisions/0001: nothing before this instant is open."""
+    seq: int = 0
+    instance: int = 0
+    reset: int = 0
+    """Jobs up to this creation number are void."""
+    inputs: Mapping[str, int] = field(default_factory=dict)
+
+
+class LogRecord(NamedTuple):
+    """A record read back from a topic."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]

@@ -1,0 +1,339 @@
+"""Puts the service together and runs it: the one file, with the CLI, that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from scheduling_srv import __version__, logs
+from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.kafka.probe import KafkaProbe
+from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
+from scheduling_srv.adapters.kafka.topics import ensure_topics
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.namespace import fix_shards
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.app.announce import Announcer
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.commands import Commands
+from scheduling_srv.app.follow import Follower
+from scheduling_srv.app.health import Health
+from scheduling_srv.app.jobs import Jobs
+from scheduling_srv.app.owner import Owner
+from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.ports import Signal
+from scheduling_srv.app.publisher import OutboxPublisher
+from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.records import Topic
+from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.restore import Codec, Restorer
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.stager import Stager
+from scheduling_srv.domain.errors import StartError, Unavailable
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.entrances import convert, readback
+from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.entrances.intake import Intake
+from scheduling_srv.entrances.listener import Listener
+from scheduling_srv.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SHARD = 0
+GRACE = 3.0
+"""Seconds that calls under way have to end."""
+STOP_WITHIN = 8.0
+"""Seconds after which what does not end is cancelled: the process ends within ten (CONTRACT 5)."""
+SERVER_PAUSE = 0.5
+"""Seconds between looks for a server that is not there yet."""
+
+
+def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
+    """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
+    logs.configure(settings.log_level, settings.log_format)
+    return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
+
+
+async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
+    async with AsyncExitStack() as stack:
+        if embedded:
+            from scheduling_srv.embedding import start_embedded  # noqa: PLC0415 - an extra
+
+            settings = await start_embedded(stack, settings, data_dir)
+        return await Service(settings, stack).run()
+
+
+def topic_names(settings: Settings) -> dict[Topic, str]:
+    """Kafka's names of our topics."""
+    return {
+        Topic.JOBS: settings.topic_jobs,
+        Topic.RESOURCES: settings.topic_resources,
+        Topic.COMMANDS: settings.topic_commands,
+        Topic.DEAD_LETTER: settings.topic_dead_letter,
+        Topic.JOURNAL: f"{settings.namespace}.journal",
+        Topic.POSITION: f"{settings.namespace}.position",
+    }
+
+
+def shard_rules(settings: Settings) -> ShardRules:
+    """The settings that rule a shard."""
+    return ShardRules(
+        completion_timeout=settings.completion_timeout,
+        max_backoff=settings.max_backoff,
+        catch_up_window=settings.catch_up_window,
+        missed_runs=settings.missed_runs,
+        lease=settings.lease,
+        outbox_limit=settings.outbox_limit,
+    )
+
+
+@dataclass(slots=True)
+class Task:
+    """A background task and how it is told to end."""
+
+    name: str
+    task: asyncio.Task[None]
+    stop: Callable[[], None] | None = None
+    """None: it is cancelled."""
+
+
+class Service:
+    """One replica."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self.stack = stack
+        self.stopping = asyncio.Event()
+        self.tasks: list[Task] = []
+        self.topics = topic_names(settings)
+        self.kafka = {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "client.id": settings.kafka_client_id,
+            **settings.kafka_options,
+        }
+        self._build_adapters()
+        self._build_application()
+        self._build_entrances()
+
+    def _build_adapters(self) -> None:
+        settings, namespace = self.settings, self.settings.namespace
+        rules = shard_rules(settings)
+        self.clock = SystemClock()
+        self.redis = RedisClient(settings.redis_url, password=settings.redis_password)
+        self.store = RedisJobStore(
+            self.redis,
+            namespace,
+            SHARD,
+            client_id=settings.kafka_client_id,
+            max_backoff=settings.max_backoff,
+        )
+        self.restores = RedisRestores(self.redis, namespace, SHARD)
+        self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
+        self.signals = RedisSignals(self.redis, namespace, SHARD)
+        self.publisher = TransactionalPublisher(self.kafka, namespace, SHARD, self.topics)
+        self.history = KafkaHistory(self.kafka, namespace, SHARD, self.topics)
+        self.probe = KafkaProbe(self.kafka, settings.topic_jobs)
+        self.rules = rules
+
+    def _build_application(self) -> None:
+        settings, clock, schedule = self.settings, self.clock, self.schedule
+        self.announcements = Announcements()
+        self.jobs = Jobs(
+            self.store,
+            self.announcements,
+            clock,
+            Rules(settings.min_interval, settings.max_items, settings.max_job_bytes),
+            wait_for_announcement=settings.acknowledge == "announced",
+        )
+        self.restorer = Restorer(
+            store=self.store,
+            restores=self.restores,
+            history=self.history,
+            clock=clock,
+            codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
+        )
+        self.owner = self._build_owner()
+        self.follower = Follower(
+            self.signals, schedule, self.announcements, (self.owner.notice, self._notice)
+        )
+        self.health = Health(
+            redis=_probe(self.redis.ping),
+            kafka=_probe(self.probe.ping),
+            emitting=schedule.is_emitting,
+        )
+        self.commands = Commands(
+            store=self.store,
+            inputs=self.store,
+            health=self.health,
+            clock=clock,
+            encode=convert.encode_command_response,
+            start_restore=self.restorer.start,
+            announced=self.jobs.announced,
+            services=settings.services,
+            resources_topic=settings.topic_resources,
+            version=__version__,
+        )
+
+    def _build_owner(self) -> Owner:
+        clock, schedule, rules = self.clock, self.schedule, self.rules
+        rebuild = Rebuild(
+            schedule,
+            self.history,
+            readback.read_cron,
+            readback.answer_instance,
+            self.settings.topic_jobs,
+        )
+        return Owner(
+            name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+            lease=schedule,
+            recovery=Recovery(schedule, self.publisher, self.history, rebuild),
+            stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
+            publisher=OutboxPublisher(
+                schedule,
+                self.publisher,
+                Announcer(self.settings.recurring_spelling),
+                self.announcements,
+                clock,
+            ),
+            clock=clock,
+            rules=rules,
+            extras=(self.restorer.run,),
+        )
+
+    def _build_entrances(self) -> None:
+        settings = self.settings
+        self.grpc = GrpcServer(
+            settings.grpc_address,
+            jobs=self.jobs,
+            commands=self.commands,
+            health=self.health,
+            services=settings.services,
+            max_items=settings.max_items,
+        )
+        self.admin = AdminServer(settings.admin_address, self.health)
+        self.listener = Listener(
+            config=self.kafka,
+            group=settings.kafka_group_id,
+            topics=(settings.topic_jobs, settings.topic_commands),
+            intake=Intake(
+                jobs=self.jobs,
+                inputs=self.store,
+                commands=self.commands,
+                clock=self.clock,
+                jobs_topic=settings.topic_jobs,
+                commands_topic=settings.topic_commands,
+            ),
+            inputs=self.store,
+            clock=self.clock,
+            start=settings.start_offset,
+            offset_interval=settings.offset_interval,
+        )
+
+    async def run(self) -> int:
+        """Run until told to stop, or until a part breaks; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        await self.admin.start()
+        await self.grpc.start()
+        log.info("serving", grpc=self.settings.grpc_address, admin=self.settings.admin_address)
+        self._spawn("servers", self._wait_for_servers())
+        await self._until_stopped()
+        return await self._stop()
+
+    async def _wait_for_servers(self) -> None:
+        """Begin as soon as both are there; until then calls answer UNAVAILABLE."""
+        namespace = self.settings.namespace
+        await self._until_there(
+            "Redis", lambda: fix_shards(self.redis, namespace, self.settings.shards)
+        )
+        await self._until_there("Kafka", self._ensure_topics)
+        self._spawn("signals", self.follower.run())
+        self._spawn("looks", self.follower.look())
+        self._spawn("owner", self.owner.run(), self.owner.stop)
+        self._spawn("listener", self.listener.run(), self.listener.stop)
+
+    async def _ensure_topics(self) -> None:
+        await ensure_topics(self.kafka, self.topics, shards=self.settings.shards)
+
+    async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
+        said = ""
+        while True:
+            try:
+                await attempt()
+            except Unavailable as fault:
+                if str(fault) != said:
+                    said = str(fault)
+                    log.warning(f"waiting for {server}", reason=said)
+                await asyncio.sleep(SERVER_PAUSE)
+            else:
+                return
+
+    def _spawn(
+        self, name: str, work: Awaitable[None], stop: Callable[[], None] | None = None
+    ) -> None:
+        task = Task(name, asyncio.ensure_future(work), stop)  # type: ignore[arg-type]
+        self.tasks.append(task)
+        task.task.add_done_callback(lambda _: self._note_end(task))
+
+    def _note_end(self, task: Task) -> None:
+        if task.task.cancelled() or not (fault := task.task.exception()):
+            return
+        self.broken = fault
+        if not isinstance(fault, StartError):
+            log.error("a part of the service broke", part=task.name, exc_info=fault)
+        self.stopping.set()
+
+    broken: BaseException | None = None
+
+    async def _until_stopped(self) -> None:
+        await self.stopping.wait()
+        log.info("stopping")
+        self.health.close()
+
+    async def _stop(self) -> int:
+        """No new work; what was begun is finished (CONTRACT 5)."""
+        await self.grpc.stop(GRACE)
+        for task in self.tasks:
+            if task.stop:
+                task.stop()
+        ending = [task.task for task in self.tasks if task.stop]
+        if ending:
+            await asyncio.wait(ending, timeout=STOP_WITHIN - GRACE)
+        for task in self.tasks:
+            task.task.cancel()
+        await asyncio.gather(*(task.task for task in self.tasks), return_exceptions=True)
+        await self.admin.stop()
+        await self.redis.close()
+        if isinstance(self.broken, StartError):
+            raise self.broken
+        log.info("stopped")
+        return 1 if self.broken else 0
+
+    def _encode_response(self, payload: bytes) -> bytes:
+        return convert.encode_command_response(self.settings.services, payload)
+
+    def _notice(self, heard: Signal) -> None:
+        if heard.kind in ("restore", "connected"):
+            self.restorer.notice()
+
+
+def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
+    async def answers() -> bool:
+        await ping()
+        return True
+
+    return answers
