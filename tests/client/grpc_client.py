@@ -20,7 +20,7 @@ TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
-class Refusal(Exception):  # noqa: N818 - the server refuses; nothing went wrong with the test
+class Refusal(Exception):
     """A call that was answered with an error."""
 
     code: grpc.StatusCode
