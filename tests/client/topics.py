@@ -233,7 +233,7 @@ class Sender:
         )
 
 
-def make_topic(bootstrap: str, name: str, *, partitions: int = 1, **config: str) -> None:
+def make_topic(bootstrap: str, name: str, *, partitions: int = 1, **config: Any) -> None:
     """A topic that the test needs before the product has made it."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
         admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(timeout=10)
