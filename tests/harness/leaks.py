@@ -25,6 +25,7 @@ BOUNDS: Mapping[str, str] = {
     "runs": "runs",
     "running": "runs",
     "types": "runs",
+    "freed": "freed",
     "outbox": "outbox",
     "restores": "restores",
 }
