@@ -1,0 +1,1 @@
+"""The product as its strictest user sees it: from the contract alone, on real servers."""
