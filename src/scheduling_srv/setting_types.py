@@ -1,0 +1,146 @@
+"""What values settings take. A ValueError ends the sentence that begins with the value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+from scheduling_srv.durations import duration_text, parse_duration
+
+OURS = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "client.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "isolation.level",
+        "transactional.id",
+    }
+)
+"""Properties of librdkafka that have settings of their own, or that our promises depend on."""
+
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%a-z]+\]|[^\s:\[\]/,]+):(?P<port>[0-9]{1,5})")
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
+_LARGEST_PORT = 65535
+
+
+def _milliseconds(value: object) -> int:
+    return parse_duration(str(value))
+
+
+def is_duration(metadata: Sequence[object]) -> bool:
+    """Whether a field with this metadata is a duration."""
+    return any(getattr(each, "func", None) is _milliseconds for each in metadata)
+
+
+def between(least: str, most: str) -> AfterValidator:
+    """Refuses durations that are not between the two."""
+    least_ms, most_ms = parse_duration(least), parse_duration(most)
+
+    def check(value: int) -> int:
+        if not least_ms <= value <= most_ms:
+            bounds = f"{duration_text(least_ms)} and {duration_text(most_ms)}"
+            raise ValueError(f"is not between {bounds}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _address(value: str) -> str:
+    found = _ADDRESS.fullmatch(value)
+    if found is None or int(found["port"]) > _LARGEST_PORT:
+        raise ValueError("is not an address such as '0.0.0.0:50054'")
+    return value
+
+
+def _address_or_off(value: str) -> str:
+    return value if value == "off" else _address(value)
+
+
+def _servers(value: str) -> str:
+    servers = [each.strip() for each in value.split(",")]
+    for server in servers:
+        _address(server.rpartition("://")[2])
+    return ",".join(servers)
+
+
+def _redis_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        url = urlsplit("")
+    database = url.path.removeprefix("/")
+    if url.scheme not in ("redis", "rediss") or not url.hostname or not f"{database}0".isdecimal():
+        raise ValueError("is not a URL such as 'redis://127.0.0.1:6379/0'")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in (".", ".."):
+        raise ValueError("is not a name of at most 200 letters, digits, dots, dashes, underscores")
+    return value
+
+
+def _kafka_options(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, dict) or not all(map(_is_plain, value.values())):
+        raise ValueError("is not a JSON object of texts, numbers and booleans")
+    ours = sorted(OURS.intersection(value))
+    if ours:
+        raise ValueError(f"may not hold {ours[0]}: this service decides about it")
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float | bool)
+
+
+def _services(value: object) -> object:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError("is not a list of names")
+    stripped = tuple(name.strip() for name in names)
+    if not stripped or not all(stripped):
+        raise ValueError("is not a list of names")
+    return stripped
+
+
+def _one_shard(value: int) -> int:
+    if value != 1:
+        raise ValueError("is not supported by this version: the number of shards is 1")
+    return value
+
+
+def _exactly_once(value: str) -> str:
+    if value == "at_least_once":
+        raise ValueError("is not supported by this version: the delivery is exactly_once")
+    return value
+
+
+Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
+Address = Annotated[str, AfterValidator(_address)]
+AdminAddress = Annotated[str, AfterValidator(_address_or_off)]
+Servers = Annotated[str, AfterValidator(_servers)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+Name = Annotated[str, AfterValidator(_name)]
+KafkaOptions = Annotated[
+    dict[str, str | int | float | bool], NoDecode, BeforeValidator(_kafka_options)
+]
+Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
+Shards = Annotated[int, AfterValidator(_one_shard)]
+Delivery = Annotated[Literal["exactly_once", "at_least_once"], AfterValidator(_exactly_once)]

@@ -1,0 +1,197 @@
+"""Every setting: what it means, its default, and what values it takes (CONTRACT 5).
+
+Durations are kept in milliseconds. Where values come from is in `configuration.py`, what a value
+looks like in `setting_types.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from scheduling_srv.setting_types import (
+    Address,
+    AdminAddress,
+    Delivery,
+    KafkaOptions,
+    Milliseconds,
+    Name,
+    RedisUrl,
+    Servers,
+    Services,
+    Shards,
+    between,
+)
+
+PREFIX = "SCHEDULING_"
+
+
+def _log_format() -> Literal["json", "console"]:
+    return "console" if sys.stderr.isatty() else "json"
+
+
+class Settings(BaseSettings):
+    """The settings of one replica. The environment goes before what it is made with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+    )
+    SECRETS: ClassVar = frozenset({"redis_url", "redis_password", "kafka_options"})
+    """Settings whose value is never shown."""
+
+    grpc_address: Address = Field(
+        "0.0.0.0:50054",
+        description="Where gRPC listens: `host:port`, an IPv6 host in brackets; port 0: any.",
+    )
+    admin_address: AdminAddress = Field(
+        "127.0.0.1:8080",
+        description="Where HTTP listens: `/livez`, `/readyz`, `/metrics`; `off`: nowhere.",
+    )
+    redis_url: RedisUrl = Field(
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Redis >= 7.0 or Valkey >= 7.2; `rediss://` for TLS; may hold user, password.",
+    )
+    redis_password: SecretStr | None = Field(
+        None,
+        description="Goes before a password in the URL. Any setting can stand in a file of its own:"
+        " SCHEDULING_REDIS_PASSWORD_FILE names that of this one.",
+    )
+    kafka_bootstrap_servers: Servers = Field(
+        "127.0.0.1:9092", description="Kafka >= 2.5: `host:port`, several with commas between."
+    )
+    kafka_options: KafkaOptions = Field(
+        default_factory=dict,
+        repr=False,
+        description="JSON of further librdkafka properties, such as those of security.",
+        json_schema_extra={"default": "{}"},
+    )
+    kafka_group_id: Name = Field(
+        "scheduling-srv", description="Consumer group: its members share the events."
+    )
+    kafka_client_id: Name = Field(
+        "scheduling-srv",
+        description="Name in Kafka's logs, and prefix of the Redis keys that show the offsets.",
+    )
+    namespace: Name = Field(
+        "scheduling",
+        description="Prefix of Redis keys, of transactional ids and of our own Kafka topics."
+        " Replicas that work together have the same; services that do not must not.",
+    )
+    shards: Shards = Field(
+        1, description="Fixed at the first start. This version runs one: another is refused."
+    )
+    topic_jobs: Name = Field(
+        "io.restorecommerce.jobs", description="Topic of job requests, runs and answers."
+    )
+    topic_resources: Name = Field(
+        "io.restorecommerce.jobs.resource", description="Topic of jobsCreated and jobsDeleted."
+    )
+    topic_commands: Name = Field(
+        "io.restorecommerce.command", description="Topic of system commands and their responses."
+    )
+    topic_dead_letter: Name = Field(
+        "io.restorecommerce.jobs.dead-letter",
+        description="Topic of records that could not be applied, with the reason.",
+    )
+    start_offset: Literal["latest", "earliest"] = Field(
+        "latest",
+        description="Where the very first start reads from; after that, where it left off.",
+    )
+    offset_interval: Annotated[Milliseconds, between("10ms", "1h")] = Field(
+        1_000, description="How often positions are stored in Redis, at least."
+    )
+    recurring_spelling: Literal["RECURR", "RECCUR"] = Field(
+        "RECURR",
+        description="schedule_type of recurring runs; consumers of 2018 may want `RECCUR`.",
+    )
+    completion_timeout: Annotated[Milliseconds, between("1ms", "365d")] = Field(
+        3_600_000, description="A run without an answer for so long counts as jobFailed."
+    )
+    max_backoff: Annotated[Milliseconds, between("1ms", "365d")] = Field(
+        86_400_000, description="The longest delay that exponential backoff grows to."
+    )
+    min_interval: Annotated[Milliseconds, between("1ms", "365d")] = Field(
+        100, description="The shortest interval that a job may have."
+    )
+    catch_up_window: Annotated[Milliseconds, between("0s", "365d")] = Field(
+        60_000, description="Occurrences missed in an outage that run all, counted from its end."
+    )
+    missed_runs: Literal["latest", "skip"] = Field(
+        "latest",
+        description="Of occurrences missed before that, run the `latest` one, or `skip` all.",
+    )
+    lease: Annotated[Milliseconds, between("100ms", "5m")] = Field(
+        3_000, description="An owner that says nothing for so long is replaced by another replica."
+    )
+    acknowledge: Literal["announced", "stored"] = Field(
+        "announced",
+        description="When a call is answered: once it is on Kafka, or once it is in Redis.",
+    )
+    delivery: Delivery = Field(
+        "exactly_once", description="`at_least_once` is refused: this version does not support it."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important messages that are logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default_factory=_log_format,
+        description="`json`, a line each, or `console` for people: the default on a terminal.",
+        json_schema_extra={"default": "json"},
+    )
+    max_items: int = Field(
+        10_000, ge=1, le=1_000_000, description="How many jobs or ids one request may hold."
+    )
+    max_job_bytes: int = Field(
+        900_000,
+        ge=1_000,
+        le=16_000_000,
+        description="How large a job may be. Kafka's max.message.bytes has to have room for it.",
+    )
+    outbox_limit: int = Field(
+        200_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Announcements that may wait in Redis while Kafka is away; then runs wait.",
+    )
+    services: Services = Field(
+        (
+            "io-restorecommerce-scheduling-srv",
+            "io-restorecommerce-scheduling-cis",
+            "io-restorecommerce-scheduling-reflection",
+        ),
+        description="Logical names in command responses, known to health_check; commas between.",
+    )
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        topics = [self.topic_jobs, self.topic_resources, self.topic_commands]
+        topics += [
+            self.topic_dead_letter,
+            f"{self.namespace}.position",
+            f"{self.namespace}.journal",
+        ]
+        twice = [topic for topic in topics if topics.count(topic) > 1]
+        if twice:
+            raise ValueError(f"the topic {twice[0]} is used for two things: each needs its own")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then what was read from files."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings

@@ -1,0 +1,278 @@
+"""Settings: the environment before files, and one sentence for whatever is wrong with them."""
+
+from pathlib import Path
+
+import pytest
+
+from scheduling_srv.configuration import describe, load
+from scheduling_srv.domain.errors import StartError
+from scheduling_srv.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [setting.environment for setting in describe()]:
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(f"{variable}_FILE", raising=False)
+
+
+def config(tmp_path: Path, name: str, text: str) -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def fault(path: Path | None = None) -> str:
+    with pytest.raises(StartError) as wrong:
+        load(path)
+    sentence = str(wrong.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    rows = {row.environment.removeprefix("SCHEDULING_"): row.default for row in describe()}
+    assert rows == {
+        "GRPC_ADDRESS": "0.0.0.0:50054",
+        "ADMIN_ADDRESS": "127.0.0.1:8080",
+        "REDIS_URL": "redis://127.0.0.1:6379/0",
+        "REDIS_PASSWORD": "",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+        "KAFKA_OPTIONS": "{}",
+        "KAFKA_GROUP_ID": "scheduling-srv",
+        "KAFKA_CLIENT_ID": "scheduling-srv",
+        "NAMESPACE": "scheduling",
+        "SHARDS": "1",
+        "TOPIC_JOBS": "io.restorecommerce.jobs",
+        "TOPIC_RESOURCES": "io.restorecommerce.jobs.resource",
+        "TOPIC_COMMANDS": "io.restorecommerce.command",
+        "TOPIC_DEAD_LETTER": "io.restorecommerce.jobs.dead-letter",
+        "START_OFFSET": "latest",
+        "OFFSET_INTERVAL": "1s",
+        "RECURRING_SPELLING": "RECURR",
+        "COMPLETION_TIMEOUT": "1h",
+        "MAX_BACKOFF": "1d",
+        "MIN_INTERVAL": "100ms",
+        "CATCH_UP_WINDOW": "1m",
+        "MISSED_RUNS": "latest",
+        "LEASE": "3s",
+        "ACKNOWLEDGE": "announced",
+        "DELIVERY": "exactly_once",
+        "LOG_LEVEL": "info",
+        "LOG_FORMAT": "json",
+        "MAX_ITEMS": "10000",
+        "MAX_JOB_BYTES": "900000",
+        "OUTBOX_LIMIT": "200000",
+        "SERVICES": "io-restorecommerce-scheduling-srv,io-restorecommerce-scheduling-cis,"
+        "io-restorecommerce-scheduling-reflection",
+    }
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert [row.environment for row in describe() if not row.meaning.endswith(".")] == []
+
+
+def test_what_is_described_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load()
+    for row in describe():
+        monkeypatch.setenv(row.environment, row.default)
+    assert load() == before
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "kept"),
+    [
+        ("LEASE", "1h 30m", None),
+        ("LEASE", "500ms", 500),
+        ("CATCH_UP_WINDOW", "0s", 0),
+        ("ADMIN_ADDRESS", "off", "off"),
+        ("GRPC_ADDRESS", "[::]:0", "[::]:0"),
+        ("REDIS_URL", "rediss://user:p%20w@redis.example:6380/15", None),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a:1, SSL://b:2", "a:1,SSL://b:2"),
+        ("KAFKA_OPTIONS", '{"security.protocol": "SSL", "x": 1, "y": true}', None),
+        ("SERVICES", "one, two", ("one", "two")),
+        ("DELIVERY", "exactly_once", "exactly_once"),
+        ("LOG_FORMAT", "console", "console"),
+    ],
+)
+def test_values_that_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, kept: object
+) -> None:
+    monkeypatch.setenv(f"SCHEDULING_{variable}", value)
+    if (variable, value) == ("LEASE", "1h 30m"):
+        assert fault() == "SCHEDULING_LEASE: '1h 30m' is not between 100ms and 5m."
+        return
+    found = getattr(load(), variable.lower())
+    assert kept is None or found == kept
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("LEASE", "soon", "'soon' is not a duration such as '500ms', '3s' or '1h 30m'"),
+        ("LEASE", "1ms", "'1ms' is not between 100ms and 5m"),
+        ("START_OFFSET", "newest", "'newest' is not 'latest' or 'earliest'"),
+        ("MAX_ITEMS", "many", "'many' should be a valid integer, unable to parse string as an"),
+        ("MAX_ITEMS", "0", "'0' should be greater than or equal to 1"),
+        ("GRPC_ADDRESS", "50054", "'50054' is not an address such as '0.0.0.0:50054'"),
+        ("GRPC_ADDRESS", "::1:5", "'::1:5' is not an address"),
+        ("GRPC_ADDRESS", "a:65536", "'a:65536' is not an address"),
+        ("GRPC_ADDRESS", "off", "'off' is not an address"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2", "'a:1,,b:2' is not an address"),
+        ("REDIS_URL", "http://x", "the value is not a URL such as 'redis://127.0.0.1:6379/0'"),
+        ("REDIS_URL", "redis://x:y", "the value is not a URL"),
+        ("REDIS_URL", "redis://x/y", "the value is not a URL"),
+        ("KAFKA_OPTIONS", "secret", "the value is not a JSON object of texts, numbers and boo"),
+        ("KAFKA_OPTIONS", '{"a": {}}', "the value is not a JSON object"),
+        ("KAFKA_OPTIONS", '{"acks": 1}', "the value may not hold acks: this service decides"),
+        ("NAMESPACE", "a{b}", "'a{b}' is not a name of at most 200 letters"),
+        ("TOPIC_JOBS", "..", "'..' is not a name"),
+        ("SERVICES", "a,,b", "'a,,b' is not a list of names"),
+        ("SHARDS", "2", "'2' is not supported by this version: the number of shards is 1"),
+        ("DELIVERY", "at_least_once", "'at_least_once' is not supported by this version"),
+        ("DELIVERY", "maybe", "'maybe' is not 'exactly_once' or 'at_least_once'"),
+    ],
+)
+def test_values_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"SCHEDULING_{variable}", value)
+    assert fault().startswith(f"SCHEDULING_{variable}: {sentence}")
+
+
+def test_two_topics_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_TOPIC_JOBS", "scheduling.journal")
+    assert fault() == (
+        "Wrong settings: the topic scheduling.journal is used for two things: each needs its own."
+    )
+
+
+# --- Names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("SCHEDULING_LEAS", "is not a setting: did you mean SCHEDULING_LEASE."),
+        ("SCHEDULING_NAMSPACE", "is not a setting: did you mean SCHEDULING_NAMESPACE."),
+        ("SCHEDULING_FOO", "is not a setting; 'scheduling-srv settings' lists them all."),
+    ],
+)
+def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, name: str, sentence: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert fault() == f"{name} {sentence}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCHEDULING_SERVICE_HOST",
+        "SCHEDULING_SRV_SERVICE_PORT_GRPC",
+        "SCHEDULING_SRV_PORT",
+        "SCHEDULING_SRV_PORT_50054_TCP_ADDR",
+    ],
+)
+def test_variables_that_kubernetes_sets_are_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.1:50054")
+    load()
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_LEASE", "")
+    assert load().lease == 3000
+
+
+# --- Files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.toml", 'lease = "5s"\nservices = ["a"]\n[kafka_options]\n"security.protocol" = "SSL"'),
+        ("a.yaml", "lease: 5s\nservices: [a]\nkafka_options: {security.protocol: SSL}"),
+        (
+            "a.yml",
+            '{"lease": "5s", "services": "a", "kafka_options": {"security.protocol": "SSL"}}',
+        ),
+    ],
+)
+def test_a_file_lies_below_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    path = config(tmp_path, name, text)
+    loaded = load(path)
+    assert (loaded.lease, loaded.services) == (5000, ("a",))
+    assert loaded.kafka_options == {"security.protocol": "SSL"}
+    monkeypatch.setenv("SCHEDULING_LEASE", "4s")
+    assert load(path).lease == 4000
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.yaml"])
+def test_an_empty_file_says_nothing(tmp_path: Path, name: str) -> None:
+    assert load(config(tmp_path, name, "")) == load()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease."),
+        ("a.yaml", "5: 6", "5 in {} is not a setting; 'scheduling-srv settings' lists them all."),
+        ("a.toml", "lease = 5", "lease in {}: '5' is not a duration such as '500ms', '3s' or "),
+        ("a.toml", "lease = ", "{} is not TOML: "),
+        ("a.yaml", "a: [", "{} is not YAML: "),
+        ("a.yaml", "- lease", "{} does not hold settings such as 'lease: 3s'."),
+        ("a.yaml", "kafka_options: x", "kafka_options in {}: the value is not a JSON object"),
+        ("a.yaml", "services: [1]", "services in {}: '[1]' is not a list of names."),
+    ],
+)
+def test_files_that_are_wrong(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    path = config(tmp_path, name, text)
+    assert fault(path).startswith(sentence.format(path))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "nope.toml"
+    assert fault(path) == f"Cannot read {path} (--config): No such file or directory."
+
+
+def test_a_secret_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD_FILE", str(config(tmp_path, "p", "s3cret\n")))
+    password = load().redis_password
+    assert password is not None
+    assert password.get_secret_value() == "s3cret"
+
+
+def test_any_setting_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = config(tmp_path, "o", '{"sasl.password": "s3cret"}')
+    monkeypatch.setenv("SCHEDULING_KAFKA_OPTIONS_FILE", str(path))
+    assert load().kafka_options == {"sasl.password": "s3cret"}
+    monkeypatch.setenv("SCHEDULING_KAFKA_OPTIONS", "{}")
+    assert fault() == (
+        "SCHEDULING_KAFKA_OPTIONS and SCHEDULING_KAFKA_OPTIONS_FILE are both set: give one of them."
+    )
+
+
+def test_a_secret_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_LEASE_FILE", "/nope")
+    assert fault() == "Cannot read /nope (SCHEDULING_LEASE_FILE): No such file or directory."
+
+
+def test_a_fault_in_a_secret_file_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEDULING_LEASE_FILE", str(config(tmp_path, "l", "soon")))
+    assert fault().startswith("SCHEDULING_LEASE_FILE: 'soon' is not a duration")
+
+
+@pytest.mark.parametrize("setting", sorted(Settings.SECRETS))
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    values = {
+        "redis_url": "redis://:s3cret@localhost",
+        "redis_password": "s3cret",
+        "kafka_options": '{"sasl.password": "s3cret"}',
+    }
+    monkeypatch.setenv(f"SCHEDULING_{setting.upper()}", values[setting])
+    assert "s3cret" not in repr(load())
