@@ -1,6 +1,6 @@
 """Every metric of this product, served at `/metrics`. Times are in seconds."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -70,3 +70,8 @@ CALL_SECONDS = Histogram(
     ["method"],
     buckets=_FAST,
 )
+
+
+def exposition() -> bytes:
+    """All of them, and those of Python and the process, in the text format of Prometheus."""
+    return generate_latest()

@@ -14,7 +14,6 @@ import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-from scheduling_srv import metrics
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import ReadQuery, ReadResult
@@ -151,7 +150,6 @@ def _write(write: Write, max_items: int) -> Method:
         requests = convert.decode_job_list(raw, trace, max_items)
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
-        metrics.JOBS_ACCEPTED.inc(len(stored))
         return await _listed(len(stored), stored, None)
 
     return call
