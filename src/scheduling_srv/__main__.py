@@ -1,0 +1,8 @@
+"""`python -m scheduling_srv` is the command `scheduling-srv`."""
+
+import sys
+
+from scheduling_srv.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
