@@ -9,8 +9,8 @@ import pytest
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.commands import Commands
-from scheduling_srv.app.ports import (Answer, Receipt, Source)
-from scheduling_srv.app.records import (Topic)
+from scheduling_srv.app.ports import Answer, Receipt, Source
+from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, StaleSource, StoreUnavailable
 
 SOURCE = Source("commands:0", 5, 6, "i")
