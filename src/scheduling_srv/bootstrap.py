@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from pydantic import SecretStr
 
 from scheduling_srv import __version__, logs
 from scheduling_srv.adapters.clock import SystemClock
@@ -70,7 +71,9 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
 async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
     async with AsyncExitStack() as stack:
         if embedded:
-            from scheduling_srv.embedding import start_embedded  # noqa: PLC0415 - an extra
+            from scheduling_srv.embedding import (  # noqa: PLC0415 - it needs an extra
+                start_embedded,
+            )
 
             settings = await start_embedded(stack, settings, data_dir)
         return await Service(settings, stack).run()
@@ -132,7 +135,7 @@ class Service:
         settings, namespace = self.settings, self.settings.namespace
         rules = shard_rules(settings)
         self.clock = SystemClock()
-        self.redis = RedisClient(settings.redis_url, password=settings.redis_password)
+        self.redis = RedisClient(settings.redis_url, password=_reveal(settings.redis_password))
         self.store = RedisJobStore(
             self.redis,
             namespace,
@@ -144,7 +147,9 @@ class Service:
         self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
         self.signals = RedisSignals(self.redis, namespace, SHARD)
         self.publisher = TransactionalPublisher(self.kafka, namespace, SHARD, self.topics)
-        self.history = KafkaHistory(self.kafka, namespace, SHARD, self.topics)
+        self.history = KafkaHistory(
+            self.kafka, namespace, SHARD, self.topics, start=settings.start_offset
+        )
         self.probe = KafkaProbe(self.kafka, settings.topic_jobs)
         self.rules = rules
 
@@ -192,14 +197,15 @@ class Service:
         rebuild = Rebuild(
             schedule,
             self.history,
-            readback.read_cron,
-            readback.answer_instance,
-            self.settings.topic_jobs,
+            read_cron=readback.read_cron,
+            answer_of=readback.answer_instance,
+            jobs_topic=self.settings.topic_jobs,
+            clock=clock,
         )
         return Owner(
             name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
             lease=schedule,
-            recovery=Recovery(schedule, self.publisher, self.history, rebuild),
+            recovery=Recovery(schedule, self.publisher, self.history, rebuild, clock),
             stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
             publisher=OutboxPublisher(
                 schedule,
@@ -238,7 +244,6 @@ class Service:
             ),
             inputs=self.store,
             clock=self.clock,
-            start=settings.start_offset,
             offset_interval=settings.offset_interval,
         )
 
@@ -277,7 +282,7 @@ class Service:
             except Unavailable as fault:
                 if str(fault) != said:
                     said = str(fault)
-                    log.warning(f"waiting for {server}", reason=said)
+                    log.warning("waiting for a server", server=server, reason=said)
                 await asyncio.sleep(SERVER_PAUSE)
             else:
                 return
@@ -285,7 +290,7 @@ class Service:
     def _spawn(
         self, name: str, work: Awaitable[None], stop: Callable[[], None] | None = None
     ) -> None:
-        task = Task(name, asyncio.ensure_future(work), stop)  # type: ignore[arg-type]
+        task = Task(name, asyncio.ensure_future(work), stop)
         self.tasks.append(task)
         task.task.add_done_callback(lambda _: self._note_end(task))
 
@@ -337,3 +342,7 @@ def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]
         return True
 
     return answers
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -308,6 +308,9 @@ class History(Protocol):
     async def last_position(self) -> Position | None:
         """The last committed position record of the shard."""
 
+    async def input_starts(self) -> Mapping[str, int]:
+        """Where listening begins on the very first start: `topic:partition` -> offset."""
+
     def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
         """All committed records of the shard's journal, in order."""
 
@@ -357,10 +360,11 @@ class ShardStore(Protocol):
     async def state(self) -> ShardState:
         """How far this Redis has got."""
 
-    async def initialise(
-        self, token: str, incarnation: str, position: Position | None, *, jump: int = 0
-    ) -> None:
-        """Make the shard ready, counting on from `position`."""
+    async def initialise(self, token: str, position: Position, now: int, *, jump: int = 0) -> None:
+        """Make the shard ready under the position's incarnation, counting on from it.
+
+        `jump` is added to the creation numbers.
+        """
 
     async def begin_rebuild(self, token: str) -> None:
         """Make the shard not ready and drop its content."""

@@ -11,7 +11,7 @@ import structlog
 
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
-from scheduling_srv.app.ports import History, RebuiltJob, RebuiltRun, ShardStore
+from scheduling_srv.app.ports import Clock, History, RebuiltJob, RebuiltRun, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
 from scheduling_srv.domain import record
@@ -67,10 +67,13 @@ class Rebuild:
         self,
         shard: ShardStore,
         history: History,
+        *,
         read_cron: planner.ReadCron,
         answer_of: AnswerOf,
         jobs_topic: str,
+        clock: Clock,
     ) -> None:
+        self.clock = clock
         self.shard = shard
         self.history = history
         self.read_cron = read_cron
@@ -98,7 +101,7 @@ class Rebuild:
             seq=max([position.seq, *(record.header(job.record).seq for job in jobs)]),
             instance=max(position.instance, settlement.last_instance),
         )
-        await self.shard.initialise(token, go_on.incarnation, go_on, jump=SEQ_JUMP)
+        await self.shard.initialise(token, go_on, self.clock.now(), jump=SEQ_JUMP)
         log.warning("the schedule is rebuilt", jobs=len(jobs), runs=len(runs))
         return go_on
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from scheduling_srv import metrics
-from scheduling_srv.app.ports import History, Publisher, ShardState, ShardStore
+from scheduling_srv.app.ports import Clock, History, Publisher, ShardState, ShardStore
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Position
 
@@ -19,12 +19,18 @@ class Recovery:
     """Fences the old owner and finds out where the outbox stands."""
 
     def __init__(
-        self, shard: ShardStore, publisher: Publisher, history: History, rebuild: Rebuild
+        self,
+        shard: ShardStore,
+        publisher: Publisher,
+        history: History,
+        rebuild: Rebuild,
+        clock: Clock,
     ) -> None:
         self.shard = shard
         self.publisher = publisher
         self.history = history
         self.rebuild = rebuild
+        self.clock = clock
 
     async def run_once(self, token: str) -> Position:
         """The position to go on from.
@@ -40,7 +46,7 @@ class Recovery:
         if position is None and not await self._has_history():
             return await self._first_start(token)
         metrics.RECOVERIES.labels(how="rebuilt").inc()
-        return await self.rebuild.run(token, position or Position(0, ""))
+        return await self.rebuild.run(token, position or await self._unknown_position())
 
     async def _settle(self, token: str, state: ShardState, position: Position | None) -> Position:
         if position is None:
@@ -57,6 +63,10 @@ class Recovery:
         number = max(position.number, state.trimmed)
         return replace(position, number=number, incarnation=state.incarnation)
 
+    async def _unknown_position(self) -> Position:
+        """There is a journal, but no position: all of it is looked at."""
+        return Position(0, "", inputs=await self.history.input_starts())
+
     async def _has_history(self) -> bool:
         async for piece in self.history.journal():
             if piece:
@@ -64,10 +74,12 @@ class Recovery:
         return False
 
     async def _first_start(self, token: str) -> Position:
-        incarnation = new_incarnation()
-        await self.shard.initialise(token, incarnation, None)
-        log.info("a new schedule begins", incarnation=incarnation)
-        return Position(0, incarnation)
+        now = self.clock.now()
+        inputs = await self.history.input_starts()
+        position = Position(0, new_incarnation(), at=now, inputs=inputs)
+        await self.shard.initialise(token, position, now)
+        log.info("a new schedule begins", incarnation=position.incarnation)
+        return position
 
 
 def new_incarnation() -> str:

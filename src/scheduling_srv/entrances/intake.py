@@ -30,7 +30,7 @@ from scheduling_srv.domain.errors import (
     TooLarge,
 )
 from scheduling_srv.entrances import convert
-from scheduling_srv.entrances.trace import trace_context
+from scheduling_srv.entrances.trace import trace_from_headers
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +145,7 @@ class Intake:
 
     async def _write(self, record: Consumed, mode: WriteMode) -> None:
         requests = convert.decode_job_list(
-            record.value or b"", trace_context(record.headers), self.jobs.rules.max_items
+            record.value or b"", trace_from_headers(record.headers), self.jobs.rules.max_items
         )
         group = self.jobs.prepare(mode, requests, record.offset)
         gathered = self._gathered

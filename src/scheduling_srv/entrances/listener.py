@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -46,7 +46,6 @@ class Listener:
         intake: Intake,
         inputs: InputStore,
         clock: Clock,
-        start: Literal["latest", "earliest"],
         offset_interval: int,
     ) -> None:
         self.config = {
@@ -63,7 +62,6 @@ class Listener:
         self.intake = intake
         self.inputs = inputs
         self.clock = clock
-        self.start = start
         self.offset_interval = offset_interval
         self.incarnation = ""
         self.next: dict[Place, int] = {}
@@ -74,6 +72,8 @@ class Listener:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
+        # A consumer that is within its rebalance callback does not answer other calls.
+        self._lookups = Consumer(dict(self.config))
 
     def stop(self) -> None:
         """Apply what was read, then leave the group; `run` returns."""
@@ -90,6 +90,7 @@ class Listener:
             await self._show_offsets()
         finally:
             await self._in_thread(consumer.close)
+            await self._in_thread(self._lookups.close)
             self._thread.shutdown(wait=False)
 
     async def _round(self) -> None:
@@ -177,18 +178,16 @@ class Listener:
         topic, number = partition.topic, partition.partition
         name = f"{topic}:{number}"
         low, high = await asyncio.to_thread(
-            self._client.get_watermark_offsets,
+            self._lookups.get_watermark_offsets,
             TopicPartition(topic, number),
             timeout=WATERMARK_TIMEOUT,
         )
         known = stored.get(name)
-        offset = low if self.start == "earliest" else high
-        if known is not None:
-            offset = known if low <= known <= high else low
+        # What was added since the first start is listened to from its beginning.
+        offset = known if known is not None and low <= known <= high else low
         if known is not None and offset != known:
             log.warning("the stored position is not in the log", place=name, stored=known, low=low)
         if offset != known:
-            # At once: what is sent from here on must not be missed by a restart.
             await self.inputs.set_position(name, offset, self.clock.now())
         self.next[topic, number] = offset
         return TopicPartition(topic, number, offset)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from confluent_kafka import (
     OFFSET_END,
@@ -61,8 +61,10 @@ class KafkaHistory:
         shard: int,
         topics: Mapping[Topic, str],
         *,
+        start: Literal["latest", "earliest"] = "latest",
         timeout: float = 30.0,
     ) -> None:
+        self.start = start
         self.config = {
             **config,
             "group.id": f"{group}-history",
@@ -79,6 +81,19 @@ class KafkaHistory:
         """The last committed position: looks at the tail, and further back only if it has to."""
         with _Reader(self.config, self.timeout) as reader:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
+
+    async def input_starts(self) -> Mapping[str, int]:
+        """The ends of the jobs and the commands topic, or their beginnings if `earliest`."""
+        side = 0 if self.start == "earliest" else 1
+        names = [self.topics[topic] for topic in (Topic.JOBS, Topic.COMMANDS)]
+        with _Reader(self.config, self.timeout) as reader:
+            return await reader.call(
+                lambda: {
+                    f"{name}:{number}": reader.watermarks(name, number)[side]
+                    for name in names
+                    for number in reader.partitions(name)
+                }
+            )
 
     async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
         """The shard's partition of the journal, from the start."""
@@ -141,8 +156,7 @@ class _Reader:
 
     def assign(self, topic: str, partition: int, offset: int) -> int:
         """Read from `offset`, or the first one that is left; returns the end."""
-        place = TopicPartition(topic, partition)
-        low, high = self.consumer.get_watermark_offsets(place, timeout=self.timeout)
+        low, high = self.watermarks(topic, partition)
         self.ended = high <= max(low, offset)
         self.consumer.assign([TopicPartition(topic, partition, max(low, offset))])
         return high
@@ -170,6 +184,14 @@ class _Reader:
         elif not error.retriable():
             raise KafkaException(error)
 
+    def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is left, and the one behind the last."""
+        place = TopicPartition(topic, partition)
+        watermarks: tuple[int, int] = self.consumer.get_watermark_offsets(
+            place, timeout=self.timeout
+        )
+        return watermarks
+
     def partitions(self, topic: str) -> list[int]:
         """Numbers of the topic's partitions."""
         return sorted(
@@ -185,9 +207,7 @@ class _Reader:
 
 def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> Position | None:
     name = topics[Topic.POSITION]
-    low, high = reader.consumer.get_watermark_offsets(
-        TopicPartition(name, shard), timeout=reader.timeout
-    )
+    low, high = reader.watermarks(name, shard)
     reach = TAIL
     while low < high:
         start = max(low, high - reach)

@@ -8,7 +8,10 @@ from scheduling_srv.domain.errors import StartError
 
 
 async def fix_shards(client: RedisClient, namespace: str, shards: int) -> None:
-    """Fix the number at the first start. Raises `StartError` when it was another one, `Unavailable`."""
+    """Fix the number at the first start.
+
+    Raises `StartError` when it was another one, and `Unavailable`.
+    """
     key = keys.shards(namespace)
     await client.execute("SET", key, shards, "NX")
     fixed = int(await client.execute("GET", key))

@@ -121,16 +121,12 @@ class RedisSchedule:
             ready == b"ready", (incarnation or b"").decode(), int(trimmed or 0), int(taken or 0)
         )
 
-    async def initialise(
-        self, token: str, incarnation: str, position: Position | None, *, jump: int = 0
-    ) -> None:
+    async def initialise(self, token: str, position: Position, now: int, *, jump: int = 0) -> None:
         """`initialise.lua`."""
-        args: list[Value] = [token, incarnation]
-        if position:
-            args += (position.number, position.seq + jump, position.instance, position.reset)
-            args.append(position.at)
-            args.append(json.dumps({name: str(at) for name, at in position.inputs.items()}))
-        owned(await self.scripts.run_list("initialise", args))
+        inputs = json.dumps({name: str(at) for name, at in position.inputs.items()})
+        counters = (position.number, position.seq + jump, position.instance, position.reset)
+        args = (token, position.incarnation, *counters, position.at, inputs, now)
+        owned(await self.scripts.run("initialise", *args))
 
     async def begin_rebuild(self, token: str) -> None:
         """`unready.lua`, then every key but the lease and the meta hash, in pieces."""
