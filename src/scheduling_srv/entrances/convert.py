@@ -36,6 +36,7 @@ PAYLOAD_TYPE = "payload"
 
 _LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
 _COLLECTION, _IDS = 1, 2
+_NONE = frozenset[int]()
 
 M = TypeVar("M", bound=Message)
 
@@ -236,16 +237,19 @@ def _decode(kind: type[M], raw: bytes) -> M:
 
 
 def _check_wire_types(message: Message) -> None:
-    for number in sorted(_misfits(message)):
+    misfits = _misfits(message)
+    if misfits:
         kind = message.DESCRIPTOR
-        name = kind.fields_by_number[number].name
+        name = kind.fields_by_number[min(misfits)].name
         sentence = f"Field {name} of {kind.full_name} has a wrong wire type."
         raise InvalidRequest(sentence, [Violation(name, sentence)])
 
 
-def _misfits(message: Message) -> set[int]:
+def _misfits(message: Message) -> frozenset[int]:
     """Numbers of known fields that came with a wrong wire type."""
-    known = message.DESCRIPTOR.fields_by_number
     strange = UnknownFieldSet(message)
-    numbers = {strange[index].field_number for index in range(len(strange))}
-    return {number for number in numbers if number in known}
+    if not len(strange):
+        return _NONE
+    known = message.DESCRIPTOR.fields_by_number
+    numbers = frozenset(strange[index].field_number for index in range(len(strange)))
+    return numbers.intersection(known)
