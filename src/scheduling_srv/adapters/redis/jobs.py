@@ -90,11 +90,11 @@ class RedisJobStore:
         return _receipt(reply)
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
-        """The records by id, in pieces."""
+        """`get.lua`, in pieces."""
         found: list[StoredJob | None] = []
         for start in range(0, len(ids), PIECE):
             piece = ids[start : start + PIECE]
-            records = await self.client.execute("HMGET", self.base + "jobs", *piece)
+            records = checked(await self.scripts.run_list("get", piece))
             found += [
                 StoredJob(job_id.encode(), record) if record else None
                 for job_id, record in zip(piece, records, strict=True)
