@@ -1,0 +1,1 @@
+"""Benchmarks on real servers. Each one checks that nothing was lost, doubled or early."""
