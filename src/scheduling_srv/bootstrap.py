@@ -45,6 +45,7 @@ from scheduling_srv.app.stager import Stager
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, readback
+from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.intake import Intake
@@ -252,9 +253,13 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        await self.admin.start()
-        await self.grpc.start()
-        log.info("serving", grpc=self.settings.grpc_address, admin=self.settings.admin_address)
+        admin = await self.admin.start()
+        grpc = await self.grpc.start()
+        log.info(
+            "serving",
+            grpc=with_port(self.settings.grpc_address, grpc),
+            admin=with_port(self.settings.admin_address, admin),
+        )
         self._spawn("servers", self._wait_for_servers())
         await self._until_stopped()
         return await self._stop()

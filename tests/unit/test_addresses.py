@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.entrances.addresses import Address, listen, parse_address, refused
+from scheduling_srv.entrances.addresses import Address, listen, parse_address, refused, with_port
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ def test_a_port_that_is_free_again() -> None:
 def test_a_host_that_is_not_here() -> None:
     with pytest.raises(StartError, match=r"Cannot listen on 192\.0\.2\.1:1 \(SETTING\): Cannot"):
         listen("192.0.2.1:1", "SETTING")
+
+
+def test_the_port_that_was_had_is_shown() -> None:
+    assert with_port("0.0.0.0:0", 50054) == "0.0.0.0:50054"
+    assert with_port("[::1]:0", 1) == "[::1]:1"
+    assert with_port("off", None) == "off"

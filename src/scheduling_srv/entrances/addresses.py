@@ -31,6 +31,11 @@ def parse_address(text: str) -> Address:
     return Address(found["six"] or found["host"], int(found["port"]))
 
 
+def with_port(text: str, port: int | None) -> str:
+    """The address with the port that was really had; as it is without one."""
+    return text if port is None else f"{text.rpartition(':')[0]}:{port}"
+
+
 def listen(text: str, setting: str) -> socket.socket:
     """A listening socket. Raises `StartError` that names the setting and the reason."""
     try:
