@@ -5,13 +5,15 @@
 if not owns(ARGV[1]) then
     return {'lost'}
 end
+local FREED = 100 -- types whose held runs one call looks at
 local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
 if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
     return {'full'}
 end
 local stage = new_stage(now, note_outage(now, tonumber(ARGV[4])), ARGV[5])
 
-for _, type in ipairs(redis.call('SPOP', K.freed, 100)) do
+local freed = redis.call('SPOP', K.freed, FREED)
+for _, type in ipairs(freed) do
     release(type)
 end
 for rank = 0, 4 do
@@ -36,4 +38,5 @@ if staged > 0 then
 end
 flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
-return {'ok', staged, redis.call('ZCARD', K.plan), next_due(), oldest}
+local look_at = #freed == FREED and number(now) or next_due() -- there may be more of them
+return {'ok', staged, redis.call('ZCARD', K.plan), look_at, oldest}
