@@ -1,0 +1,295 @@
+"""A shard in a real Valkey, driven as its owner and callers would, by a clock the test holds."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.backoff import BackoffType
+from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
+from scheduling_srv.domain.record import pack
+from scheduling_srv.entrances.readback import read_cron
+from scheduling_srv.wire import job_pb2
+
+NOW = 1_700_000_000_000
+"""A Tuesday, 22:13:20 UTC."""
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+PARTITION = "jobs:0"
+ANY = 10**6
+
+# Written down from docs/decisions/0001 and lua/lib/run.lua, not shared with the product.
+_QUEUED = struct.Struct("<cBIQIQHHHI")
+
+
+class Run(NamedTuple):
+    """A queued entry."""
+
+    id: str
+    instance: int
+    nominal: int
+    attempt: int
+    seq: int
+    kind: int
+
+    @property
+    def brief(self) -> tuple[str, int]:
+        """Which job, and for when, relative to `NOW`."""
+        return self.id, self.nominal - NOW
+
+
+def as_run(entry: bytes) -> Run:
+    _, kind, instance, nominal, attempt, seq, id_size, *_ = _QUEUED.unpack_from(entry)
+    job_id = entry[_QUEUED.size : _QUEUED.size + id_size].decode()
+    return Run(job_id, instance, nominal, attempt, seq, kind)
+
+
+def runs_in(entries: Iterable[bytes]) -> list[Run]:
+    return [as_run(entry) for entry in entries if entry[:1] == b"Q"]
+
+
+def job(
+    job_id: str,
+    kind: TriggerKind,
+    due: int,
+    *,
+    type: str = "t",  # noqa: A002 - the field's name
+    interval: int = 0,
+    cron: str = "",
+    timezone: str = "UTC",
+    creator: str = "",
+    priority: Priority = Priority.NORMAL,
+    parallel: int = 0,
+    attempts: int = 0,
+    backoff: BackoffType = BackoffType.FIXED,
+    delay: float = 0,
+    trace: bytes = b"",
+) -> NewJob:
+    rest = job_pb2.Job(
+        priority=priority.value,  # type: ignore[arg-type]
+        attempts=attempts,
+        parallel=parallel,
+        interval=cron or (f"{interval} milliseconds" if interval else ""),
+        backoff=job_pb2.Backoff(delay=delay, type=backoff.value),  # type: ignore[arg-type]
+    )
+    data = job_pb2.Data(timezone=timezone, creator=creator)
+    request = JobRequest(
+        id=job_id,
+        type=type,
+        timezone=timezone,
+        creator=creator,
+        data=data.SerializeToString(),
+        rest=rest.SerializeToString(),
+        priority=priority,
+        attempts=attempts,
+        backoff_type=backoff,
+        backoff_delay=delay,
+        parallel=parallel,
+        interval=rest.interval,
+        trace=trace,
+    )
+    return NewJob(job_id, due, pack(request, Trigger(kind, due, interval)))
+
+
+def once(job_id: str, due: int = NOW, **more: Any) -> NewJob:
+    return job(job_id, TriggerKind.ONCE, due, **more)
+
+
+def at_once(job_id: str, due: int = NOW, **more: Any) -> NewJob:
+    return job(job_id, TriggerKind.NOW, due, **more)
+
+
+def every(job_id: str, interval: int, due: int | None = None, **more: Any) -> NewJob:
+    first = NOW + interval if due is None else due
+    return job(job_id, TriggerKind.INTERVAL, first, interval=interval, **more)
+
+
+def cron(job_id: str, expression: str, due: int, **more: Any) -> NewJob:
+    return job(job_id, TriggerKind.CRON, due, cron=expression, **more)
+
+
+@dataclass
+class Shard:
+    """One shard, ready, owned by this test."""
+
+    client: RedisClient
+    namespace: str
+    jobs: RedisJobStore
+    schedule: RedisSchedule
+    restores: RedisRestores
+    token: str = ""
+    incarnation: str = "first"
+    seen: int = 0
+    """Number of the last entry that the test has looked at."""
+    offset: int = 0
+    """Of the next consumed record."""
+
+    @classmethod
+    def of(cls, client: RedisClient, namespace: str, *, number: int = 0) -> "Shard":
+        rules = ShardRules(lease=HOUR)
+        return cls(
+            client,
+            namespace,
+            RedisJobStore(
+                client, namespace, number, client_id=namespace, max_backoff=rules.max_backoff
+            ),
+            RedisSchedule(client, namespace, number, rules),
+            RedisRestores(client, namespace, number),
+        )
+
+    async def open(self) -> "Shard":
+        await self.own()
+        await self.schedule.initialise(self.token, Position(0, self.incarnation, at=NOW), NOW)
+        await self.entries()
+        return self
+
+    async def own(self, owner: str = "test") -> str:
+        token = await self.schedule.acquire(owner)
+        assert token
+        self.token = token
+        return token
+
+    def rule(self, **changes: Any) -> None:
+        self.schedule.rules = replace(self.schedule.rules, **changes)
+
+    # --- What callers do --------------------------------------------------------------------
+
+    async def write(
+        self, mode: WriteMode, *jobs: NewJob, now: int = NOW, source: Source | None = None
+    ) -> Written:
+        return await self.jobs.write([WriteGroup(mode, jobs)], now, source)
+
+    async def create(self, *jobs: NewJob, now: int = NOW) -> Receipt:
+        return self._all_written(await self.write(WriteMode.CREATE, *jobs, now=now))
+
+    async def update(self, *jobs: NewJob, now: int = NOW) -> Receipt:
+        return self._all_written(await self.write(WriteMode.UPDATE, *jobs, now=now))
+
+    async def upsert(self, *jobs: NewJob, now: int = NOW) -> Receipt:
+        return self._all_written(await self.write(WriteMode.UPSERT, *jobs, now=now))
+
+    def _all_written(self, written: Written) -> Receipt:
+        assert not any(written.refusals)
+        return written.receipt
+
+    async def delete(self, *ids: str, now: int = NOW) -> Receipt:
+        return await self.jobs.delete(ids, now)
+
+    async def clear(self) -> int:
+        """Returns how many were deleted."""
+        _, deleted, last = await self.jobs.clear("delete")
+        total = deleted
+        while deleted:
+            _, deleted, last = await self.jobs.clear("delete", last)
+            total += deleted
+        return total
+
+    def source(self, first: int, last: int | None = None, partition: str = PARTITION) -> Source:
+        behind = first + 1 if last is None else last + 1
+        return Source(partition, first, behind, self.incarnation)
+
+    async def answer(self, *answers: Answer, now: int = NOW) -> int:
+        """How many belonged to a run. Each call is the next record of its partition."""
+        source = self.source(self.offset)
+        self.offset += 1
+        return await self.jobs.complete(answers, now, source)
+
+    async def done(self, *runs: Run | int, now: int = NOW) -> int:
+        return await self.answer(*_answers(runs, failed=False), now=now)
+
+    async def fail(self, *runs: Run | int, now: int = NOW) -> int:
+        return await self.answer(*_answers(runs, failed=True), now=now)
+
+    # --- What the owner does ----------------------------------------------------------------
+
+    async def stage(self, now: int = NOW, limit: int = 500) -> list[Run]:
+        """The runs of one staging call, in their order."""
+        await self.entries()
+        await self.schedule.stage(self.token, now, limit)
+        return runs_in(await self.entries())
+
+    async def plan(self) -> int:
+        return await Planner(self.schedule, read_cron, self.schedule.rules).run_once(self.token)
+
+    async def drain(self, now: int = NOW, limit: int = 500) -> list[Run]:
+        """Stages and plans, as the owner does, until nothing is due any more."""
+        runs = []
+        while True:
+            staged = await self.schedule.stage(self.token, now, limit)
+            runs += runs_in(await self.entries())
+            if staged.unplanned:
+                await self.plan()
+            elif staged.next_due is None or staged.next_due > now:
+                return runs
+
+    async def publish(self) -> list[bytes]:
+        """All entries that were not published before; now they are."""
+        published = (await self.schedule.state()).trimmed
+        entries: list[bytes] = []
+        while True:
+            taken = await self.schedule.take(self.token, published)
+            entries += taken.entries
+            published = taken.after + len(taken.entries)
+            if not taken.entries:
+                self.seen = published
+                return entries
+
+    # --- What the test looks at -------------------------------------------------------------
+
+    async def entries(self) -> list[bytes]:
+        """The entries of the outbox since the last look."""
+        tail, trimmed = [
+            int(text or 0) for text in await self.raw("HMGET", "meta", "tail", "trimmed")
+        ]
+        seen, self.seen = max(self.seen, trimmed), tail
+        found: list[bytes] = await self.raw("LRANGE", "outbox", seen - trimmed, -1)
+        return found
+
+    async def raw(self, command: str, key: str, *args: str | int | bytes) -> Any:
+        return await self.client.execute(command, self.jobs.base + key, *args)
+
+    async def ids(self) -> list[str]:
+        """The resources in order of creation."""
+        page = await self.jobs.page("", descending=False, cursor="", limit=ANY)
+        return [each.id.decode() for each in page.jobs]
+
+    async def position(self) -> int:
+        _, positions = await self.jobs.positions()
+        return positions.get(PARTITION, 0)
+
+    async def keys(self) -> list[str]:
+        """Names of the shard's keys, but for those that expire."""
+        base = self.jobs.base
+        found = []
+        cursor: Any = 0
+        while True:
+            cursor, names = await self.client.execute("SCAN", cursor, "COUNT", 1000)
+            found += [name.decode() for name in names if name.startswith(base.encode())]
+            if int(cursor) == 0:
+                break
+        lasting = [name for name in found if await self.client.execute("TTL", name) == -1]
+        return sorted(name.removeprefix(base) for name in lasting)
+
+
+def _answers(runs: Sequence[Run | int], *, failed: bool) -> list[Answer]:
+    numbers = [run.instance if isinstance(run, Run) else run for run in runs]
+    return [Answer(number, failed) for number in numbers]
+
+
+def briefly(runs: Sequence[Run]) -> list[tuple[str, int]]:
+    return [run.brief for run in runs]
+
+
+def ids_of(runs: Sequence[Run]) -> list[str]:
+    return [run.id for run in runs]
+
+
+def kinds_of(entries: Sequence[bytes]) -> str:
+    """The letters of entries, without markers."""
+    return "".join(entry[:1].decode() for entry in entries if entry[:1] != b"M")
