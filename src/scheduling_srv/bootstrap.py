@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ GRACE = 3.0
 """Seconds that calls under way have to end."""
 STOP_WITHIN = 8.0
 """Seconds after which what does not end is cancelled: the process ends within ten (CONTRACT 5)."""
+CUT_OFF = 9.0
+"""Seconds after which the process ends whatever still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
 
@@ -126,6 +129,7 @@ class Service:
         self.kafka = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             "client.id": settings.kafka_client_id,
+            "log_level": 2,  # what goes wrong is in our own log, as one sentence
             **settings.kafka_options,
         }
         self._build_adapters()
@@ -206,7 +210,14 @@ class Service:
         return Owner(
             name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
             lease=schedule,
-            recovery=Recovery(schedule, self.publisher, self.history, rebuild, clock),
+            recovery=Recovery(
+                schedule,
+                self.publisher,
+                self.history,
+                rebuild,
+                store=self.store,
+                clock=clock,
+            ),
             stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
             publisher=OutboxPublisher(
                 schedule,
@@ -316,6 +327,7 @@ class Service:
 
     async def _stop(self) -> int:
         """No new work; what was begun is finished (CONTRACT 5)."""
+        _end_within(CUT_OFF, 1 if self.broken else 0)
         await self.grpc.stop(GRACE)
         for task in self.tasks:
             if task.stop:
@@ -347,6 +359,13 @@ def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]
         return True
 
     return answers
+
+
+def _end_within(seconds: float, code: int) -> None:
+    """Calls of librdkafka cannot be interrupted, and the interpreter waits for their threads."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

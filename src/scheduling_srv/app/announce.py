@@ -177,6 +177,7 @@ def _marked(position: Position, entry: bytes, number: int) -> Position:
         seq=int(marker["seq"]),
         instance=int(marker["instance"]),
         reset=int(marker["reset"]),
+        cleared=int(marker["cleared"]),
         inputs={**position.inputs, **inputs},
     )
 

@@ -19,7 +19,7 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic
-from scheduling_srv.domain.errors import InvalidRequest, StaleSource, Unavailable, Violation
+from scheduling_srv.domain.errors import InvalidRequest, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
 
 BEST_EFFORT_SECONDS = 1.0
@@ -58,8 +58,15 @@ class HealthPort(Protocol):
 class ResetPort(Protocol):
     """The part of the job store that a reset needs."""
 
-    async def reset(self, now: int) -> Receipt:
-        """Make every job and instance void, without announcing it."""
+    async def clear(
+        self,
+        now: int,
+        source: Source | None = None,
+        entries: Sequence[bytes] = (),
+        *,
+        announced: bool,
+    ) -> Receipt:
+        """See `JobStore.clear`."""
 
 
 class Commands:
@@ -134,10 +141,9 @@ class Commands:
         return await self._informed("version", answer, source)
 
     async def _reset(self, _payload: Json, source: Source | None) -> Json:
-        await self._check_new(source)
-        await self._store.reset(self._clock.now())
         answer: Json = {"status": "Reset concluded successfully"}
-        receipt = await self._emit(EVENTS["reset"].response, answer, source)
+        entry = self._event(EVENTS["reset"].response, answer)
+        receipt = await self._store.clear(self._clock.now(), source, [entry], announced=False)
         if source is None:
             # A caller may rely on it from here on; a partition does not wait for anybody.
             await self._announced(receipt)
@@ -146,14 +152,6 @@ class Commands:
     async def _restore(self, payload: Json, source: Source | None) -> Json:
         await self._start_restore(parse_restore(payload, self._resources_topic), source)
         return {}
-
-    async def _check_new(self, source: Source | None) -> None:
-        """A reset that was applied already must not be applied to what was created since."""
-        if source is not None:
-            incarnation, positions = await self._inputs.positions()
-            applied = positions.get(source.partition, 0) > source.first
-            if applied or incarnation != source.incarnation:
-                raise StaleSource(f"Offset {source.first} of {source.partition} is out of turn.")
 
     async def _informed(self, name: str, answer: Json, source: Source | None) -> Json:
         """Emit an answer that is true whether or not it can be emitted.
@@ -171,9 +169,12 @@ class Commands:
         return answer
 
     async def _emit(self, response: str, answer: Json, source: Source | None) -> Receipt:
-        value = self._encode(self._services, _dumps(answer))
-        entry = event_entry(Topic.COMMANDS, response.encode(), value)
+        entry = self._event(response, answer)
         return await self._inputs.append([entry], self._clock.now(), source)
+
+    def _event(self, response: str, answer: Json) -> bytes:
+        value = self._encode(self._services, _dumps(answer))
+        return event_entry(Topic.COMMANDS, response.encode(), value)
 
 
 def _unknown(name: str) -> str:

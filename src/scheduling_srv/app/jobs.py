@@ -121,14 +121,11 @@ class Jobs:
 
     async def delete_all(self) -> None:
         """Delete every job there is by now. Raises `Unavailable`."""
-        await self.announced(await self.clear())
+        await self.announced(await self.delete_all_from())
 
-    async def clear(self) -> Receipt:
-        """The same without waiting: piece by piece, so that nobody else has to wait."""
-        receipt, deleted, last = await self.store.clear("delete")
-        while deleted:
-            receipt, deleted, last = await self.store.clear("delete", last)
-        return receipt
+    async def delete_all_from(self, source: Source | None = None) -> Receipt:
+        """The same without waiting, for a record."""
+        return await self.store.clear(self.clock.now(), source, announced=True)
 
     async def read(self, query: ReadQuery) -> ReadResult:
         """Jobs in order of creation. Raises `TooLarge`, `Unavailable`."""

@@ -29,6 +29,9 @@ RETRY_PAUSE = 0.5
 PUBLISH_LOOK = 1.0
 """Seconds after which the publisher looks although nobody called."""
 
+NEVER = 1 << 62
+"""An instant that does not come."""
+
 Extra = Callable[[str], Awaitable[None]]
 """Further work of the owner, given its token; runs until it is cancelled."""
 
@@ -58,7 +61,7 @@ class Owner:
         self.extras = extras
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
-        self._sleep_until = 0
+        self._sleep_until = NEVER
         self._due = asyncio.Event()
         self._work = asyncio.Event()
         self._released = asyncio.Event()
@@ -66,11 +69,11 @@ class Owner:
 
     def notice(self, signal: Signal) -> None:
         """Something happened in the store: wake whom it concerns."""
-        if signal.kind in ("work", "connected"):
+        if signal.kind in {"work", "connected"}:
             self._work.set()
-            if signal.kind == "connected" or (
-                signal.due is not None and signal.due < self._sleep_until
-            ):
+            due = 0 if signal.kind == "connected" else signal.due
+            if due is not None and due < self._sleep_until:
+                self._sleep_until = due
                 self._due.set()
         elif signal.kind == "released":
             self._released.set()
@@ -150,6 +153,8 @@ class Owner:
 
     async def _recover(self, token: str) -> None:
         began = self.clock.now()
+        # Opening the producers fences whoever owns the shard: only the owner may.
+        await self.lease.renew(token, emitting=False)
         position = await self.recovery.run_once(token)
         self.publisher.begin(position)
         self.emitting, self.problem = True, ""
@@ -177,13 +182,17 @@ class Owner:
 
     async def _stage(self, token: str) -> None:
         while not self._stopping.is_set():
-            self._due.clear()
+            self._sleep_until = NEVER  # what is heard during the call counts
             result = await self.stager.run_once(token)
-            self._sleep_until = result.sleep_until
+            self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
-            while (left := self._sleep_until - self.clock.now()) > 0 and not self._due.is_set():
-                await _wait(self._due, left / 1000)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        while (left := self._sleep_until - self.clock.now()) > 0 and not self._stopping.is_set():
+            self._due.clear()
+            await _wait(self._due, left / 1000)
 
     async def _publish(self, token: str) -> None:
         """Publish until stopped, and then until nothing is left."""

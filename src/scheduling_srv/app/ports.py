@@ -124,14 +124,21 @@ class JobStore(Protocol):
     async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
         """Delete the jobs that exist. Every run staged before lies before the receipt."""
 
-    async def clear(self, mode: str, last: str = "") -> tuple[Receipt, int, str]:
-        """Delete a piece of all jobs created up to `last`, announced (`delete`) or not (`reset`).
+    async def clear(
+        self,
+        now: int,
+        source: Source | None = None,
+        entries: Sequence[bytes] = (),
+        *,
+        announced: bool,
+    ) -> Receipt:
+        """Make every resource void and announce its removal, or every job and run without a word.
 
-        Returns the receipt, how many were deleted and `last` for the next piece.
+        That, and appending `entries`, is one atomic step. What is void is never staged again.
         """
 
-    async def reset(self, now: int) -> Receipt:
-        """Make every job and instance void, without announcing it."""
+    async def sweep(self) -> Receipt | None:
+        """Remove what is void, also what a crash has left; the receipt of the last piece."""
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """The jobs with these ids, `now` jobs included."""
@@ -240,6 +247,8 @@ class Taken(NamedTuple):
     after: int
     """Number of the entry before the first."""
     entries: Sequence[bytes]
+    waiting: int
+    """How many the outbox holds."""
 
 
 class Outbox(Protocol):

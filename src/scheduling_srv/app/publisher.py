@@ -60,7 +60,8 @@ class OutboxPublisher:
 
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
-        after, entries = await self.outbox.take(token, self.position.number)
+        after, entries, waiting = await self.outbox.take(token, self.position.number)
+        metrics.OUTBOX.set(waiting)
         now = self.clock.now()
         if not entries or self._may_wait(entries, now):
             return 0

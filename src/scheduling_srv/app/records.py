@@ -46,7 +46,9 @@ class Position:
     seq: int = 0
     instance: int = 0
     reset: int = 0
-    """Jobs up to this creation number are void."""
+    """Jobs and runs up to this creation number are void."""
+    cleared: int = 0
+    """Resources up to this creation number are void, and their removal is to be announced."""
     inputs: Mapping[str, int] = field(default_factory=dict)
 
 

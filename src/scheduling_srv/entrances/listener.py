@@ -15,6 +15,7 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from scheduling_srv import metrics
 from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
 from scheduling_srv.entrances.intake import Consumed, Intake
@@ -87,11 +88,17 @@ class Listener:
         try:
             while not self._stopping:
                 await self._round()
-            await self._show_offsets()
+            await self._show_last()
         finally:
             await self._in_thread(consumer.close)
             await self._in_thread(self._lookups.close)
             self._thread.shutdown(wait=False)
+
+    async def _show_last(self) -> None:
+        try:
+            await self._show_offsets()
+        except (StaleSource, Unavailable) as fault:
+            log.info("positions not shown", reason=str(fault))
 
     async def _round(self) -> None:
         try:
@@ -212,6 +219,10 @@ class Listener:
                 await self._in_thread(partial(self._commit, topic, number, offset))
 
     def _commit(self, topic: str, number: int, offset: int) -> None:
+        place = TopicPartition(topic, number)
+        _, high = self._client.get_watermark_offsets(place, cached=True)
+        lag = metrics.CONSUMER_LAG.labels(topic=topic, partition=str(number))
+        lag.set(max(0, high - offset))
         try:
             self._client.commit(offsets=[TopicPartition(topic, number, offset)], asynchronous=True)
         except KafkaException as fault:

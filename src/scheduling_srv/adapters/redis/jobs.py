@@ -1,4 +1,4 @@
-"""Living jobs in Redis: the typed side of write, delete, clear, reset, put_back and page."""
+"""Living jobs in Redis: the typed side of write, delete, clear, put_back and page."""
 
 from __future__ import annotations
 
@@ -66,28 +66,31 @@ class RedisJobStore:
         """`delete.lua`."""
         return _receipt(checked(await self.scripts.run("delete", now, *_origin(source), *ids)))
 
-    async def clear(self, mode: str, last: str = "") -> tuple[Receipt, int, str]:
-        """`clear.lua`; for a reset also the `now` jobs, by `reset_rest.lua`, at the end."""
-        reply = checked(await self.scripts.run("clear", last, PIECE, mode))
-        deleted, last = reply[2], reply[3].decode()
-        if mode == "reset" and deleted < PIECE:
-            await self._clear_rest(last)
-        return _receipt(reply), deleted, last
+    async def clear(
+        self,
+        now: int,
+        source: Source | None = None,
+        entries: Sequence[bytes] = (),
+        *,
+        announced: bool,
+    ) -> Receipt:
+        """`clear.lua`, then the sweep."""
+        mark = "cleared" if announced else "reset"
+        args = (now, *_origin(source), mark, *entries)
+        receipt = _receipt(checked(await self.scripts.run("clear", *args)))
+        return await self.sweep() or receipt
 
-    async def _clear_rest(self, last: str) -> None:
+    async def sweep(self) -> Receipt | None:
+        """`sweep.lua` and `sweep_now.lua`, piece by piece."""
+        receipt, removed = None, PIECE
+        while removed == PIECE:
+            reply = checked(await self.scripts.run("sweep", PIECE))
+            receipt, removed = _receipt(reply), reply[2]
         cursor = b"0"
         while True:
-            cursor = checked(await self.scripts.run("reset_rest", last, cursor))[0]
+            cursor = checked(await self.scripts.run("sweep_now", cursor))[0]
             if cursor == b"0":
-                return
-
-    async def reset(self, now: int) -> Receipt:
-        """`reset.lua`, then what it made void in pieces."""
-        reply = checked(await self.scripts.run("reset", now))
-        deleted, last = PIECE, reply[2].decode()
-        while deleted == PIECE:
-            _, deleted, last = await self.clear("reset", last)
-        return _receipt(reply)
+                return receipt
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """`get.lua`, in pieces."""
@@ -165,7 +168,10 @@ class RedisRestores:
     async def pending(self) -> Sequence[tuple[str, str]]:
         """The hash, in order of the numbers."""
         found = await self.client.execute("HGETALL", self.key)
-        pairs = [(number.decode(), request.decode()) for number, request in found.items()]
+        pairs = [
+            (number.decode(), request.decode())
+            for number, request in zip(found[::2], found[1::2], strict=True)
+        ]
         return sorted(pairs, key=lambda pair: int(pair[0]))
 
     async def end(self, token: str, number: str, entry: bytes) -> None:

@@ -13,6 +13,7 @@ FIXED = {
     "emitting": "string: set while the owner's loops do their work; TTL of two leases",
     "jobs": "hash: job id -> record; living jobs, `now` jobs included",
     "due": "zset: seq, kind, id; score = rank * 2^48 + due ms; what waits for its time",
+    "retries": "zset: the retries in `due` or held, by the seq of their job",
     "created": "zset: job id by seq; the jobs that Read shows, in order of creation",
     "plan": "zset: cron jobs whose next time has to be computed; score = the time before it",
     "waiting": "zset: all held runs by nominal time",

@@ -92,7 +92,7 @@ class RedisSchedule:
         reply = owned(
             await self.scripts.run("take", token, published, rules.batch_records, rules.batch_bytes)
         )
-        return Taken(int(reply[1]), reply[2:])
+        return Taken(int(reply[1]), reply[3:], reply[2])
 
     async def acquire(self, owner: str) -> str | None:
         """`acquire.lua`."""
@@ -124,8 +124,9 @@ class RedisSchedule:
     async def initialise(self, token: str, position: Position, now: int, *, jump: int = 0) -> None:
         """`initialise.lua`."""
         inputs = json.dumps({name: str(at) for name, at in position.inputs.items()})
-        counters = (position.number, position.seq + jump, position.instance, position.reset)
-        args = (token, position.incarnation, *counters, position.at, inputs, now)
+        counters = (position.number, position.seq + jump, position.instance)
+        voids = (position.reset, position.cleared)
+        args = (token, position.incarnation, *counters, *voids, position.at, inputs, now)
         owned(await self.scripts.run("initialise", *args))
 
     async def begin_rebuild(self, token: str) -> None:

@@ -1,4 +1,4 @@
---!include base job outbox marker input
+--!include base job member outbox marker input
 -- Appends events to the outbox, or just stores a partition's position.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, entries ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation

@@ -1,17 +1,22 @@
---!include base job limits outbox remove
--- Deletes the oldest jobs up to a creation number: a piece of "delete all", or of a reset.
--- ARGV: last seq or '' (the newest there is), most jobs, 'delete' or 'reset'
--- Returns: 'ok' | 'not ready', last entry, incarnation, number of jobs deleted, last seq
+--!include base job member limits outbox marker remove input
+-- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
+-- ARGV: now, partition or '', first offset, next offset, incarnation, 'cleared' (every resource; each
+--       removal is announced) or 'reset' (every job and run; nothing is), entries ...
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
 if not is_ready() then
     return {'not ready'}
 end
-local last = ARGV[1] ~= '' and ARGV[1] or number(meta('seq'))
-local ids = redis.call('ZRANGE', K.created, '-inf', last, 'BYSCORE', 'LIMIT', 0, ARGV[2])
-for _, id in ipairs(ids) do
-    local job = read_job(redis.call('HGET', K.jobs, id))
-    remove_job(id, job)
-    if ARGV[3] == 'delete' then
-        emit_deleted(id, true)
-    end
+if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+    return {'stale'}
 end
-return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation'), #ids, last}
+local now = tonumber(ARGV[1])
+redis.call('HSET', K.meta, ARGV[6], number(meta('seq')))
+if ARGV[6] == 'reset' then
+    redis.call('UNLINK', K.runs, K.running, K.types)
+end
+for i = 7, #ARGV do
+    emit(ARGV[i])
+end
+advance(ARGV[2], ARGV[4], now)
+emit_marker(now)
+return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}

@@ -1,4 +1,4 @@
---!include base job limits outbox marker remove input run answer
+--!include base job member limits outbox marker remove input run answer
 -- Applies answers: jobDone and jobFailed.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, cap of the backoff in ms,
 --       then for each answer: instance id, '1' if it failed

@@ -1,4 +1,4 @@
---!include base job limits outbox marker remove input
+--!include base job member limits outbox marker remove input
 -- Deletes jobs by id; what does not exist is no error.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, ids ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, number of jobs deleted

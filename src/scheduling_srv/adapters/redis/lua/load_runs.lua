@@ -1,4 +1,4 @@
---!include base job limits outbox run
+--!include base job member limits outbox run
 -- Rebuild: unanswered runs, and runs that wait for their retry.
 -- ARGV: token, then for each run: job id, record, nominal ms, attempt, instance, start ms, due ms or ''
 -- Returns: 'ok' | 'lost'
@@ -10,6 +10,7 @@ for i = 2, #ARGV, 7 do
     if ARGV[i + 6] ~= '' then
         local text = retry_member(job.seq, id, nominal, attempt)
         redis.call('ZADD', K.due, job.rank * RANK + tonumber(ARGV[i + 6]), text)
+        redis.call('ZADD', K.retries, job.seq, text)
     else
         local run = struct.pack(RUN, job.seq, nominal, attempt, 0, #job.type) .. job.type .. id
         redis.call('HSET', K.runs, ARGV[i + 4], run)

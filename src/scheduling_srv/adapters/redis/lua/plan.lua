@@ -1,4 +1,4 @@
---!include base job outbox
+--!include base job member outbox
 -- Puts cron jobs back into `due`, for the times that Python has computed.
 -- ARGV: token, then for each job: member of `plan`, next due ms or '' (never again), kind of member
 -- Returns: 'ok' | 'lost'

@@ -1,4 +1,4 @@
---!include base job limits outbox remove writing
+--!include base job member limits outbox remove writing putting
 -- Restores jobs without announcing them; what is there with the same definition, or newer, is left alone.
 -- ARGV: newest seq that may be replaced, number of ids to remove, those ids, then for each job: id, due ms, record
 -- Returns: 'ok' | 'not ready', last entry, incarnation
@@ -20,7 +20,7 @@ for i = 3 + removed, #ARGV, 3 do
         if old then
             remove_job(ARGV[i], read_job(old))
         end
-        local due = put(i, 1, true)
+        local due = put('silent', i, 1)
         first = math.min(first or due, due)
     end
 end

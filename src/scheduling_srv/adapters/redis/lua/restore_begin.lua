@@ -1,4 +1,4 @@
---!include base job outbox marker input
+--!include base job member outbox marker input
 -- Notes a restore command, so that it is carried out whatever crashes.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, the request as JSON
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation

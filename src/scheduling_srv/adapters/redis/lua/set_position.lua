@@ -1,4 +1,4 @@
---!include base job outbox marker input
+--!include base job member outbox marker input
 -- Begins a partition, or begins it anew when its topic was.
 -- ARGV: partition, next offset, now
 -- Returns: 'ok' | 'not ready'

@@ -1,4 +1,4 @@
---!include base job limits outbox marker run outage staging due
+--!include base job member limits outbox marker run outage staging due
 -- Moves what is due and may run into the outbox.
 -- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox
 -- Returns: 'ok' | 'lost' | 'full', runs staged, jobs to plan, next due ms or '', oldest start ms or ''

@@ -1,7 +1,8 @@
 --!include base
 -- Trims what is published and hands out the next entries; notes first how far they go.
 -- ARGV: token, number of the last published entry, most entries, most bytes
--- Returns: 'ok' | 'lost' | 'diverged', number before the first entry, entries ...
+-- Returns: 'ok' | 'lost' | 'diverged', number before the first entry, number of
+--          entries there are, entries ...
 if not owns(ARGV[1]) then
     return {'lost'}
 end
@@ -16,15 +17,17 @@ if done > 0 then
     local incarnation = redis.call('HGET', K.meta, 'incarnation')
     redis.call('PUBLISH', K.wake, 'published ' .. incarnation .. ' ' .. number(published))
 end
-local result = {'ok', number(published)}
+local result = {'ok', number(published), redis.call('LLEN', K.outbox)}
 local at = 0
 while at < most and bytes > 0 do
     local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, most) - 1)
     for _, entry in ipairs(piece) do
-        result[#result + 1] = entry
-        bytes = bytes - #entry
+        if bytes > 0 then
+            result[#result + 1] = entry
+            bytes = bytes - #entry
+            at = at + 1
+        end
     end
-    at = at + #piece
     if #piece < 100 then
         break
     end

@@ -1,4 +1,4 @@
---!include base job
+--!include base job member
 -- The cron jobs whose next time has to be computed.
 -- ARGV: token, limit
 -- Returns: 'ok' | 'lost', cutoff, then for each job: member, time before it, record

@@ -5,5 +5,6 @@
 if not owns(ARGV[1]) then
     return 'lost'
 end
-redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'watermark', 'cutoff')
+redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
+    'swept', 'watermark', 'cutoff')
 return 'ok'

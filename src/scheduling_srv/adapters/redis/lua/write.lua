@@ -1,4 +1,4 @@
---!include base job limits outbox marker remove input writing
+--!include base job member limits outbox marker remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', first offset, next offset, incarnation, then for each group: mode,
 --       first offset, next offset, number of jobs, and for each job: id, due ms, record
@@ -22,7 +22,7 @@ while at <= #ARGV do
         break
     end
     if not fault then
-        local due = put(at + 4, size)
+        local due = put(mode, at + 4, size)
         first_due = math.min(first_due or due, due)
         next_offset = ARGV[at + 2]
     end

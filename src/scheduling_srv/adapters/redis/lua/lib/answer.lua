@@ -6,13 +6,11 @@ local function retry_delay(job, failures, cap)
     return math.ceil(math.min(job.delay * 2 ^ math.min(failures - 1, 1000), cap))
 end
 
-local function retry_key(id, seq, nominal)
-    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
-end
-
 local function plan_retry(id, job, nominal, attempt, now, cap)
     local due = now + retry_delay(job, attempt - 1, cap)
-    redis.call('ZADD', K.due, job.rank * RANK + due, retry_member(job.seq, id, nominal, attempt))
+    local text = retry_member(job.seq, id, nominal, attempt)
+    redis.call('ZADD', K.due, job.rank * RANK + due, text)
+    redis.call('ZADD', K.retries, job.seq, text)
     local key = retry_key(id, job.seq, nominal)
     emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', job.seq, nominal, attempt, due))
     return due

@@ -2,7 +2,6 @@
 local HEADER = '<I8BBI4BdI4I8I2I4I2I2I4I2'
 local HEADER_SIZE = 51
 local NOW, ONCE, INTERVAL, CRON = 0, 1, 2, 3 -- kinds of triggers
-local NEXT, RETRY, MISSED = 0, 1, 2 -- kinds of members of `due`
 
 local function read_job(record)
     local seq, kind, rank, attempts, backoff, delay, parallel, interval, type_size, data_size, _, trace_size,
@@ -24,31 +23,13 @@ local function definition(record)
     return string.sub(record, HEADER_SIZE + 1, -1 - read_job(record).trace_size)
 end
 
+-- Kind, rank and creator: what the indexes need.
+local function read_places(record)
+    local kind, rank = struct.unpack('<BB', record, 9)
+    local at, size = struct.unpack('<I4I2', record, 46)
+    return kind, rank, string.sub(record, at + 1, at + size)
+end
+
 local function read_seq(record)
     return (struct.unpack('<I8', record))
-end
-
--- A member of `due`: creation order first, so that equal scores keep it.
-local function member(seq, kind, id)
-    return struct.pack('>I6B', seq, kind) .. id
-end
-
-local function retry_member(seq, id, nominal, attempt)
-    return struct.pack('>I6BI6I4', seq, RETRY, nominal, attempt) .. id
-end
-
-local function read_member(text)
-    local seq, kind = struct.unpack('>I6B', text)
-    if kind ~= RETRY then
-        return seq, kind, string.sub(text, 8)
-    end
-    local nominal, attempt = struct.unpack('>I6I4', text, 8)
-    return seq, kind, string.sub(text, 18), nominal, attempt
-end
-
-local function index_job(id, job)
-    if job.kind ~= NOW then
-        redis.call('ZADD', K.created, job.seq, id)
-        redis.call('ZADD', K.creator .. job.creator, job.seq, id)
-    end
 end

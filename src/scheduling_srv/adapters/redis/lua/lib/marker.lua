@@ -29,6 +29,7 @@ local function emit_marker(now)
         seq = number(meta('seq')),
         instance = number(meta('instance')),
         reset = number(meta('reset')),
+        cleared = number(meta('cleared')),
     }
     local inputs = redis.call('HGETALL', K.inputs)
     if #inputs > 0 then

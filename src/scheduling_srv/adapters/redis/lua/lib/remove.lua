@@ -1,3 +1,21 @@
+-- Names a retry in the journal.
+local function retry_key(id, seq, nominal)
+    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
+end
+
+-- Retries that wait, maybe for years, go with their job, also from the journal.
+local function remove_retries(id, job)
+    for _, text in ipairs(redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE')) do
+        local _, _, _, nominal = read_member(text)
+        redis.call('ZREM', K.retries, text)
+        redis.call('ZREM', K.due, text)
+        if job.parallel > 0 then
+            unblock(job.parallel, job.type, text)
+        end
+        emit('X' .. retry_key(id, job.seq, nominal))
+    end
+end
+
 -- Takes a job out of every index. Its unanswered runs stay until they are answered.
 local function remove_job(id, job)
     redis.call('HDEL', K.jobs, id)
@@ -8,6 +26,9 @@ local function remove_job(id, job)
         if job.parallel > 0 then
             unblock(job.parallel, job.type, text)
         end
+    end
+    if job.attempts > 1 then
+        remove_retries(id, job)
     end
     if job.parallel > 0 then
         mark_freed(job.type)

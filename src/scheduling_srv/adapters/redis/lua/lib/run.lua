@@ -16,6 +16,9 @@ local function claim_instance(run)
 end
 
 local function start_run(id, job, nominal, attempt, now, tail)
+    if attempt > 1 then
+        redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt))
+    end
     local place = tail + #entries + 1
     local run = struct.pack(RUN, job.seq, nominal, attempt, place, #job.type) .. job.type .. id
     local instance = claim_instance(run)

@@ -1,6 +1,6 @@
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
-    return {now = now, cutoff = cutoff, missed = missed, tail = meta('tail'), reset = meta('reset'),
+    return {now = now, cutoff = cutoff, missed = missed, tail = meta('tail'), reset = meta('reset'), cleared = meta('cleared'),
         gone = {}, again = {}, plan = {}}
 end
 
@@ -15,9 +15,13 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     end
 end
 
+local function is_void(stage, record, seq)
+    return seq <= stage.reset or (seq <= stage.cleared and read_places(record) ~= NOW)
+end
+
 local function consider(stage, text, score, from, record)
     local seq, kind, id, nominal, attempt = read_member(text)
-    if not record or read_seq(record) ~= seq or seq <= stage.reset then
+    if not record or read_seq(record) ~= seq or is_void(stage, record, seq) then
         stage.gone[#stage.gone + 1] = text
         return
     end

@@ -1,0 +1,20 @@
+-- Members of `due`, `plan` and the held runs.
+local NEXT, RETRY, MISSED = 0, 1, 2 -- kinds of members
+
+-- Creation order first, so that equal scores keep it.
+local function member(seq, kind, id)
+    return struct.pack('>I6B', seq, kind) .. id
+end
+
+local function retry_member(seq, id, nominal, attempt)
+    return struct.pack('>I6BI6I4', seq, RETRY, nominal, attempt) .. id
+end
+
+local function read_member(text)
+    local seq, kind = struct.unpack('>I6B', text)
+    if kind ~= RETRY then
+        return seq, kind, string.sub(text, 8)
+    end
+    local nominal, attempt = struct.unpack('>I6I4', text, 8)
+    return seq, kind, string.sub(text, 18), nominal, attempt
+end
