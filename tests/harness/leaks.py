@@ -16,6 +16,7 @@ BOUNDS: Mapping[str, str] = {
     "inputs": PERMANENT,
     "jobs": "jobs",
     "due": "jobs",
+    "retries": "jobs",
     "created": "jobs",
     "creator:": "jobs",
     "plan": "jobs",

@@ -181,14 +181,13 @@ class Shard:
     async def delete(self, *ids: str, now: int = NOW) -> Receipt:
         return await self.jobs.delete(ids, now)
 
-    async def clear(self) -> int:
-        """Returns how many were deleted."""
-        _, deleted, last = await self.jobs.clear("delete")
-        total = deleted
-        while deleted:
-            _, deleted, last = await self.jobs.clear("delete", last)
-            total += deleted
-        return total
+    async def clear(self, now: int = NOW) -> Receipt:
+        """Delete every resource."""
+        return await self.jobs.clear(now, announced=True)
+
+    async def reset(self, now: int = NOW) -> Receipt:
+        """Delete everything, without a word."""
+        return await self.jobs.clear(now, announced=False)
 
     def source(self, first: int, last: int | None = None, partition: str = PARTITION) -> Source:
         behind = first + 1 if last is None else last + 1

@@ -170,22 +170,32 @@ async def test_clear_deletes_all_resources_but_no_now_jobs(shard: Shard) -> None
     """`collection`: each deletion is announced."""
     await shard.create(once("a", LATER), at_once("n", LATER), every("b", HOUR))
     await shard.entries()
-    assert await shard.clear() == 2
+    receipt = await shard.clear()
     assert kinds_of(await shard.entries()) == "DD"
+    assert receipt.number == shard.seen
     assert await shard.ids() == []
     assert ids_of(await shard.drain(LATER)) == ["n"]
 
 
 async def test_clear_spares_what_comes_after_its_first_piece(shard: Shard) -> None:
     """What is created or replaced while a large deletion is under way stays."""
-    await shard.create(once("a", LATER), once("b", LATER))
-    _, _, last = await shard.jobs.clear("delete", "0")
-    assert last == "0"
-    _, deleted, last = await shard.jobs.clear("delete", str(await shard.jobs.last_seq()))
-    assert deleted == 2
-    await shard.create(once("c", LATER))
-    assert (await shard.jobs.clear("delete", last))[1] == 0
-    assert await shard.ids() == ["c"]
+    await shard.create(*[once(f"j{number}", LATER) for number in range(3)])
+    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    await shard.create(once("new", LATER))
+    await shard.upsert(once("j1", LATER))
+    await shard.jobs.sweep()
+    assert await shard.ids() == ["new", "j1"]
+
+
+async def test_what_is_to_be_cleared_does_not_run_any_more(shard: Shard) -> None:
+    """A crash between the pieces leaves nothing but a sweep to be done."""
+    await shard.create(once("a"), every("b", HOUR, NOW), at_once("n"))
+    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    assert ids_of(await shard.drain(NOW + HOUR)) == ["n"]
+    await shard.entries()
+    await shard.jobs.sweep()
+    assert kinds_of(await shard.entries()) == "DD"
+    assert await shard.ids() == []
 
 
 async def test_pages_go_through_all_jobs_both_ways(shard: Shard) -> None:
@@ -291,7 +301,7 @@ async def test_nothing_is_accepted_before_the_shard_is_ready(fresh: Shard) -> No
     with pytest.raises(StoreNotReady):
         await fresh.clear()
     with pytest.raises(StoreNotReady):
-        await fresh.jobs.reset(NOW)
+        await fresh.jobs.sweep()
     with pytest.raises(StoreNotReady):
         await fresh.ids()
     with pytest.raises(StoreNotReady):

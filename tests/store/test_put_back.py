@@ -1,0 +1,71 @@
+"""`put_back`: what a restore does to the store (CONTRACT 4)."""
+
+from scheduling_srv.domain.record import header
+from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
+
+
+async def test_jobs_are_put_back_silently(shard: Shard) -> None:
+    """With their ids; the journal learns of them, nobody else."""
+    await shard.jobs.put_back([once("a"), every("b", HOUR)], [], 0)
+    assert await shard.ids() == ["a", "b"]
+    assert kinds_of(await shard.entries()) == "NN"
+    assert ids_of(await shard.drain(NOW)) == ["a"]
+
+
+async def test_a_job_that_is_there_is_left_alone(shard: Shard) -> None:
+    """Same definition: its number, its runs and its phase stay; so restoring twice is once."""
+    await shard.create(every("a", HOUR, trace=b"one"), once("b"))
+    await shard.drain(NOW)
+    before = await shard.jobs.get(["a", "b"])
+    await shard.entries()
+    for _ in range(2):
+        await shard.jobs.put_back([every("a", HOUR, NOW + 5), once("b")], [], ANY_SEQ)
+    assert await shard.jobs.get(["a", "b"]) == before
+    assert kinds_of(await shard.entries()) == ""
+    assert (await shard.schedule.stage(shard.token, NOW, 9)).next_due == NOW + HOUR
+
+
+ANY_SEQ = 2**40
+
+
+async def test_a_job_that_differs_is_replaced(shard: Shard) -> None:
+    """What the topic says last is right."""
+    await shard.create(once("a", NOW + HOUR, attempts=1))
+    last = await shard.jobs.last_seq()
+    await shard.entries()
+    await shard.jobs.put_back([once("a", NOW, attempts=2)], [], last)
+    assert kinds_of(await shard.entries()) == "N"
+    (stored,) = await shard.jobs.get(["a"])
+    assert stored
+    assert header(stored.record).attempts == 2
+    assert len(await shard.drain(NOW + HOUR)) == 1
+
+
+async def test_what_is_newer_than_the_restore_is_untouched(shard: Shard) -> None:
+    """Neither replaced nor removed: the topic that was read does not know it yet."""
+    last = await shard.jobs.last_seq()
+    await shard.create(once("a", attempts=1), once("b"))
+    await shard.jobs.put_back([once("a", attempts=2)], ["b"], last)
+    assert await shard.ids() == ["a", "b"]
+    (stored,) = await shard.jobs.get(["a"])
+    assert stored
+    assert header(stored.record).attempts == 1
+
+
+async def test_what_the_topic_says_is_gone_goes_silently(shard: Shard) -> None:
+    """A tombstone for the journal, no jobsDeleted; `now` jobs are none of its business."""
+    await shard.create(once("a"), at_once("n"))
+    await shard.entries()
+    await shard.jobs.put_back([], ["a", "n", "ghost"], ANY_SEQ)
+    assert kinds_of(await shard.entries()) == "X"
+    assert await shard.ids() == []
+    assert ids_of(await shard.drain(NOW)) == ["n"]
+
+
+async def test_an_unanswered_run_of_a_replaced_job_is_left_to_its_answer(shard: Shard) -> None:
+    """As in an update."""
+    await shard.create(once("a"))
+    (run,) = await shard.drain(NOW)
+    await shard.jobs.put_back([once("a", NOW + HOUR, attempts=4)], [], ANY_SEQ)
+    assert await shard.done(run) == 1
+    assert await shard.ids() == ["a"]
