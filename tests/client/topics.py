@@ -136,7 +136,9 @@ class TopicReader:
         """What arrives within `timeout`, or at once if something is there."""
         self._assigned()
         before = len(self.records)
-        for message in self._consumer.consume(500, timeout):
+        # consume() would wait until it has so many, or the time is up.
+        first = self._consumer.poll(timeout)
+        for message in [] if first is None else [first, *self._consumer.consume(500, 0)]:
             place = (message.topic() or "", message.partition() or 0)
             error = message.error()
             if error is None:

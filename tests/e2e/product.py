@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Self
 
+from google.protobuf.message import DecodeError
+
 from tests.client import contract
 from tests.client.grpc_client import Client
 from tests.client.topics import Record, Sender, TopicReader
@@ -237,6 +239,9 @@ class Product:
 
 
 def resource_id(record: Record) -> str:
-    """The id that a jobsCreated or jobsDeleted speaks of."""
+    """The id that a jobsCreated or jobsDeleted speaks of; none where a test sent no protobuf."""
     kind = contract.Job if record.key == "jobsCreated" else contract.Deleted
-    return str(record.parse(kind).id)
+    try:
+        return str(record.parse(kind).id)
+    except DecodeError:
+        return ""
