@@ -6,6 +6,9 @@ SHELL := /bin/sh
 # The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
 PYTHON ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
+# Where `make run` keeps its jobs.
+DATA ?= .data
 
 BIN := .venv/bin
 STAMP := .venv/.setup-done
@@ -21,6 +24,14 @@ setup: $(STAMP) ## Install everything that is locked into .venv (instant when no
 $(STAMP): requirements.lock pyproject.toml tools/setup
 	@PYTHON="$(PYTHON)" sh tools/setup
 	@touch $@
+
+.PHONY: run
+run: setup ## Start it all on this machine and watch jobs run, until Ctrl-C (DATA=.data keeps jobs)
+	@$(BIN)/python -m examples.demo --data "$(DATA)"
+
+.PHONY: demo-check
+demo-check: setup ## The same without a person; fails unless all of it happened
+	@$(BIN)/python -m examples.demo --check
 
 ##@ Check
 
@@ -57,6 +68,12 @@ proto-check: setup ## Fail when the generated code is not what the protos say
 	@$(call generate,build/proto)
 	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_srv/wire $(WIRE) \
 		|| { echo 'The generated code is stale: run "make proto".' >&2; exit 1; }
+
+##@ Measure
+
+.PHONY: bench-quick
+bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
+	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
 
 ##@ Change
 
