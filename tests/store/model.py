@@ -1,0 +1,201 @@
+"""What the store should do, in the simplest words: lists, looked through from the start each time.
+
+Written from CONTRACT 3.1-3.6, without indexes, marks or counters that could be forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scheduling_srv.app.ports import WriteMode
+from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
+from scheduling_srv.domain.job import RANKS, NewJob, Priority, TriggerKind
+from tests.store.shard import DAY, Run, cron, job
+
+EVEN_SECONDS = "*/2 * * * * *"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A job as a client asks for it."""
+
+    id: str
+    kind: TriggerKind
+    due: int
+    type: str = "t"
+    priority: Priority = Priority.NORMAL
+    parallel: int = 0
+    attempts: int = 0
+    backoff: BackoffType = BackoffType.FIXED
+    delay: int = 0
+    interval: int = 0
+
+    def job(self) -> NewJob:
+        more = {
+            "type": self.type,
+            "priority": self.priority,
+            "parallel": self.parallel,
+            "attempts": self.attempts,
+            "backoff": self.backoff,
+            "delay": self.delay,
+        }
+        if self.kind is TriggerKind.CRON:
+            return cron(self.id, EVEN_SECONDS, self.due, **more)
+        interval = self.interval if self.kind is TriggerKind.INTERVAL else 0
+        return job(self.id, self.kind, self.due, interval=interval, **more)
+
+
+@dataclass(frozen=True)
+class Living:
+    """A job in the store."""
+
+    spec: Spec
+    seq: int
+
+
+@dataclass
+class Waiting:
+    """A run that has not been staged."""
+
+    job: Living
+    due: int
+    nominal: int
+    attempt: int = 1
+    held: bool = False
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Priority, then due, then creation; then those of one job."""
+        retry = self.attempt > 1
+        rank = RANKS[self.job.spec.priority]
+        return (rank, self.due, self.job.seq, retry, self.nominal, self.attempt)
+
+
+@dataclass
+class Running:
+    """An unanswered run."""
+
+    run: Run
+    job: Living
+    start: int
+    published: bool = False
+
+
+class Model:
+    """One shard."""
+
+    def __init__(self, timeout: int) -> None:
+        self.timeout = timeout
+        self.jobs: dict[str, Living] = {}
+        self.waiting: list[Waiting] = []
+        self.running: dict[int, Running] = {}
+        self.seq = self.instance = 0
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    def write(self, mode: WriteMode, specs: Sequence[Spec]) -> tuple[str, int] | None:
+        """The refusal, if any."""
+        for place, spec in enumerate(specs):
+            old = self.jobs.get(spec.id)
+            if mode is WriteMode.CREATE and old:
+                return "exists", place
+            if mode is WriteMode.UPDATE and (not old or old.spec.kind is TriggerKind.NOW):
+                return "missing", place
+        for spec in specs:
+            self._remove(spec.id)
+            self.seq += 1
+            living = self.jobs[spec.id] = Living(spec, self.seq)
+            self.waiting.append(Waiting(living, spec.due, spec.due))
+        return None
+
+    def delete(self, ids: Sequence[str]) -> None:
+        for job_id in ids:
+            self._remove(job_id)
+
+    def clear(self) -> None:
+        self.delete(self.resources())
+
+    def reset(self) -> None:
+        self.delete(list(self.jobs))
+        self.running.clear()
+
+    def resources(self) -> list[str]:
+        living = sorted(self.jobs.values(), key=lambda job: job.seq)
+        return [job.spec.id for job in living if job.spec.kind is not TriggerKind.NOW]
+
+    def _remove(self, job_id: str) -> None:
+        gone = self.jobs.pop(job_id, None)
+        self.waiting = [each for each in self.waiting if each.job is not gone]
+
+    # --- Staging ------------------------------------------------------------------------------
+
+    def count(self, kind: str) -> int:
+        return sum(each.job.spec.type == kind for each in self.running.values())
+
+    def stage(self, now: int, limit: int) -> list[Run]:
+        self._let_try_again()
+        due = [each for each in self.waiting if each.due <= now and not each.held]
+        staged = []
+        for each in sorted(due, key=lambda each: each.place)[:limit]:
+            spec = each.job.spec
+            if spec.parallel and self.count(spec.type) >= spec.parallel:
+                each.held = True
+            else:
+                staged.append(self._start(each, now))
+        return staged
+
+    def _let_try_again(self) -> None:
+        """Of the held runs of a type and a limit, as many as there are free places."""
+        limits = {(each.job.spec.type, each.job.spec.parallel) for each in self.waiting}
+        for kind, parallel in limits:
+            held = [
+                each
+                for each in self.waiting
+                if each.held and (each.job.spec.type, each.job.spec.parallel) == (kind, parallel)
+            ]
+            free = max(0, parallel - self.count(kind))
+            for each in sorted(held, key=lambda each: each.place)[:free]:
+                each.held = False
+
+    def _start(self, each: Waiting, now: int) -> Run:
+        self.waiting.remove(each)
+        spec, seq = each.job.spec, each.job.seq
+        self.instance += 1
+        run = Run(spec.id, self.instance, each.nominal, each.attempt, seq, spec.kind)
+        self.running[run.instance] = Running(run, each.job, now)
+        if each.attempt == 1 and spec.kind.recurring:
+            period = spec.interval if spec.kind is TriggerKind.INTERVAL else 2000
+            phase = each.nominal if spec.kind is TriggerKind.INTERVAL else 0
+            following = each.nominal + period - (each.nominal - phase) % period
+            self.waiting.append(replace(each, due=following, nominal=following, held=False))
+        return run
+
+    # --- Answers ------------------------------------------------------------------------------
+
+    def answer(self, instance: int, *, failed: bool, now: int) -> bool:
+        ended = self.running.pop(instance, None)
+        if ended is None:
+            return False
+        spec, run = ended.job.spec, ended.run
+        if self.jobs.get(spec.id) is not ended.job:
+            return True
+        if failed and run.attempt < spec.attempts:
+            due = now + retry_delay_ms(spec.backoff, spec.delay, run.attempt, DAY)
+            self.waiting.append(Waiting(ended.job, due, run.nominal, run.attempt + 1))
+        elif not spec.kind.recurring:
+            self._remove(spec.id)
+        return True
+
+    def publish(self) -> None:
+        for each in self.running.values():
+            each.published = True
+
+    def expire(self, now: int) -> int:
+        late = [
+            instance for instance, each in self.running.items() if each.start <= now - self.timeout
+        ]
+        for instance in late:
+            if self.running[instance].published:
+                self.answer(instance, failed=True, now=now)
+            else:
+                self.running[instance].start = now
+        return len(late)
