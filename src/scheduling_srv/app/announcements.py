@@ -9,6 +9,8 @@ from itertools import count
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import OutcomeUnknown
 
+LOST = "Redis has lost writes: whether the change was kept is not known."
+
 
 class Announcements:
     """How far a shard has published, as far as this replica knows, and who waits for more."""
@@ -24,11 +26,15 @@ class Announcements:
         """Whether any call waits."""
         return bool(self._waiting)
 
-    async def wait(self, receipt: Receipt) -> None:
+    async def wait(self, receipt: Receipt, floor: int = 0) -> None:
         """Return when the change is published.
 
-        Raises `OutcomeUnknown` if the store is rebuilt meanwhile. Cancel it to give up.
+        `floor` is `number` as it was before the change: a receipt below it comes from a Redis that
+        has lost what was published already. Raises `OutcomeUnknown` then, and if the store is
+        rebuilt meanwhile. Cancel it to give up.
         """
+        if receipt.incarnation == self.incarnation and receipt.number < floor:
+            raise OutcomeUnknown(LOST)
         if receipt.incarnation == self.incarnation and receipt.number <= self.number:
             return
         future = asyncio.get_running_loop().create_future()
@@ -55,7 +61,6 @@ class Announcements:
             if promised == incarnation:
                 kept.append(place)
             elif not future.done():
-                msg = "The store was rebuilt meanwhile; whether the change was kept is not known."
-                future.set_exception(OutcomeUnknown(msg))
+                future.set_exception(OutcomeUnknown(LOST))
         heapq.heapify(kept)
         self._waiting = kept

@@ -99,17 +99,18 @@ class Jobs:
         return WriteGroup(mode, jobs, offset)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
-        group = self.prepare(mode, requests)
+        group, floor = self.prepare(mode, requests), self.announcements.number
         receipt, refusal = await self.commits.write(group)
         if refusal:
             raise refused(group.jobs, refusal)
         metrics.JOBS_ACCEPTED.inc(len(group.jobs))
-        await self.announced(receipt)
+        await self.announced(receipt, floor)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Delete the jobs that exist. Raises `InvalidRequest`, `TooLarge`, `Unavailable`."""
-        await self.announced(await self.delete_from(ids))
+        floor = self.announcements.number
+        await self.announced(await self.delete_from(ids), floor)
 
     async def delete_from(self, ids: Sequence[str], source: Source | None = None) -> Receipt:
         """The same without waiting, for a record."""
@@ -121,7 +122,8 @@ class Jobs:
 
     async def delete_all(self) -> None:
         """Delete every job there is by now. Raises `Unavailable`."""
-        await self.announced(await self.delete_all_from())
+        floor = self.announcements.number
+        await self.announced(await self.delete_all_from(), floor)
 
     async def delete_all_from(self, source: Source | None = None) -> Receipt:
         """The same without waiting, for a record."""
@@ -152,13 +154,16 @@ class Jobs:
         jobs.sort(key=lambda job: header(job.record).seq, reverse=query.descending)
         return ReadResult(len(jobs), jobs[: query.limit] if query.limit else jobs)
 
-    async def announced(self, receipt: Receipt) -> None:
-        """Wait until what stands before the receipt is on Kafka. Raises `Unavailable`."""
+    async def announced(self, receipt: Receipt, floor: int = 0) -> None:
+        """Wait until what stands before the receipt is on Kafka. Raises `Unavailable`.
+
+        `floor`: see `Announcements.wait`.
+        """
         if not self.wait_for_announcement:
             return
         try:
             async with asyncio.timeout(_patience()):
-                await self.announcements.wait(receipt)
+                await self.announcements.wait(receipt, floor)
         except TimeoutError as fault:
             msg = "Kafka does not answer: the change is stored and will be announced."
             raise NotAnnounced(msg) from fault

@@ -37,12 +37,16 @@ class WriteMode(StrEnum):
 
 
 class Source(NamedTuple):
-    """The consumed records that a change comes from: applied only if they are next in line."""
+    """The consumed records that a change comes from.
+
+    Applied only if the store is where the consumer believes it to be: neither has somebody else
+    applied them, nor has a restarted Redis forgotten the ones before.
+    """
 
     partition: str
     """`topic:partition`."""
-    first: int
-    """Offset of the first record."""
+    stored: int
+    """The partition's position in the store."""
     next: int
     """Offset behind the last record."""
     incarnation: str

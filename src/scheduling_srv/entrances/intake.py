@@ -16,7 +16,6 @@ from scheduling_srv.app.ports import (
     Answer,
     Clock,
     InputStore,
-    Receipt,
     Source,
     WriteGroup,
     WriteMode,
@@ -87,6 +86,7 @@ class Intake:
         self.commands = commands
         self.clock = clock
         self.incarnation = ""
+        self._stored = 0
         self._gathered = Gathered()
         self._handlers: dict[tuple[str, bytes], Handler] = {
             (jobs_topic, b"jobDone"): self._done,
@@ -97,12 +97,13 @@ class Intake:
             **{(commands_topic, key.encode()): self._command for key in COMMAND_EVENTS},
         }
 
-    async def apply(self, records: Sequence[Consumed], incarnation: str) -> None:
+    async def apply(self, records: Sequence[Consumed], incarnation: str, stored: int) -> int:
         """Apply the records of a partition, in order. Unknown keys are skipped.
 
+        `stored` is the partition's position in the store of this incarnation; returns the new one.
         Raises `StaleSource` and `Unavailable`: then what was not applied comes again.
         """
-        self.incarnation = incarnation
+        self.incarnation, self._stored = incarnation, stored
         self._gathered = Gathered()
         for record in records:
             handler = self._handlers.get((record.topic, record.key or b""))
@@ -114,16 +115,18 @@ class Intake:
                 await self._flush()
                 await self._bury(record, fault)
         await self._flush()
+        return self._stored
 
-    async def apply_alone(self, record: Consumed, incarnation: str) -> None:
-        """Apply one record; if that breaks, it is put aside. Raises as `apply` does."""
+    async def apply_alone(self, record: Consumed, incarnation: str, stored: int) -> int:
+        """Apply one record; if that breaks, it is put aside. Returns and raises as `apply` does."""
         try:
-            await self.apply([record], incarnation)
+            return await self.apply([record], incarnation, stored)
         except SchedulingError:
             raise
         except Exception as fault:
             log.exception("a record broke", topic=record.topic, offset=record.offset)
             await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
+            return self._stored
 
     async def _done(self, record: Consumed) -> None:
         await self._answer(record, convert.decode_answer(record.value or b"", failed=False))
@@ -159,27 +162,30 @@ class Intake:
     async def _delete(self, record: Consumed) -> None:
         call = convert.decode_delete(record.value or b"")
         await self._flush()
-        source = self._source([record])
+        source = self._source(record)
         if call.everything:
             await self.jobs.delete_all_from(source)
         else:
             await self.jobs.delete_from(call.ids, source)
+        self._stored = source.next
 
     async def _command(self, record: Consumed) -> None:
         await self._flush()
-        source, key = self._source([record]), (record.key or b"").decode()
+        source, key = self._source(record), (record.key or b"").decode()
         try:
             call = convert.decode_command(record.value or b"")
         except RequestError as fault:
             await self.commands.refuse_event(key, "", str(fault), source)
-            return
-        await self.commands.run_event(key, call.name, call.payload, source)
+        else:
+            await self.commands.run_event(key, call.name, call.payload, source)
+        self._stored = source.next
 
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
-            source = self._source(gathered.records)
+            source = self._source(gathered.records[-1])
             await self.inputs.complete(gathered.answers, self.clock.now(), source)
+            self._stored = source.next
             _count_answers(gathered.answers)
         elif gathered.groups:
             await self._write_groups(gathered.groups, gathered.records)
@@ -189,20 +195,21 @@ class Intake:
     ) -> None:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
-            source = self._source(records)
+            source = self._source(records[-1])
             written = await self.jobs.store.write(groups, self.clock.now(), source)
             done = len(written.refusals)
             refusal = written.refusals[-1]
+            if done > 1 or not refusal:
+                self._stored = records[done - 2 if refusal else done - 1].offset + 1
             if refusal:
                 await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
             metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:done]))
             groups, records = groups[done:], records[done:]
 
-    def _source(self, records: Sequence[Consumed]) -> Source:
-        first, last = records[0], records[-1]
-        return Source(first.place, first.offset, last.offset + 1, self.incarnation)
+    def _source(self, last: Consumed) -> Source:
+        return Source(last.place, self._stored, last.offset + 1, self.incarnation)
 
-    async def _bury(self, record: Consumed, fault: RequestError | str) -> Receipt:
+    async def _bury(self, record: Consumed, fault: RequestError | str) -> None:
         """Put the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""
         status = _status(fault)
         log.warning(
@@ -220,7 +227,9 @@ class Intake:
             (record.value or b"")[:LARGEST_DEAD_LETTER],
             _reason(record, status, fault),
         )
-        return await self.inputs.append([entry], self.clock.now(), self._source([record]))
+        source = self._source(record)
+        await self.inputs.append([entry], self.clock.now(), source)
+        self._stored = source.next
 
 
 def _status(fault: RequestError | str) -> str:

@@ -66,6 +66,9 @@ class Listener:
         self.offset_interval = offset_interval
         self.incarnation = ""
         self.next: dict[Place, int] = {}
+        """Offset behind the last record that was applied or skipped."""
+        self.stored: dict[Place, int] = {}
+        """The position in the store: behind the last record that was applied."""
         self.shown: dict[Place, int] = {}
         self.last_shown = 0
         self.ready = False
@@ -120,22 +123,28 @@ class Listener:
             batches.setdefault(place, []).append(_consumed(message))
         for place, batch in batches.items():
             if place in self.next:
-                await self._apply(batch)
+                await self._apply(place, batch)
                 self.next[place] = batch[-1].offset + 1
         if self.clock.now() - self.last_shown >= self.offset_interval:
             await self._show_offsets()
         return len(messages)
 
-    async def _apply(self, batch: Sequence[Consumed]) -> None:
+    async def _apply(self, place: Place, batch: Sequence[Consumed]) -> None:
+        stored = self.stored[place]
         try:
-            await self.intake.apply(batch, self.incarnation)
+            self.stored[place] = await self.intake.apply(batch, self.incarnation, stored)
         except SchedulingError:
             raise
         except Exception:
             # One bad record must not stop the others: find it, and put it aside.
             log.exception("a batch broke", first=batch[0].offset, last=batch[-1].offset)
+            await self._go_back()
             for record in batch:
-                await self.intake.apply_alone(record, self.incarnation)
+                stored = self.stored[place]
+                if record.offset >= stored:
+                    self.stored[place] = await self.intake.apply_alone(
+                        record, self.incarnation, stored
+                    )
 
     def _poll(self) -> list[Message]:
         consumer = self._client
@@ -196,7 +205,7 @@ class Listener:
             log.warning("the stored position is not in the log", place=name, stored=known, low=low)
         if offset != known:
             await self.inputs.set_position(name, offset, self.clock.now())
-        self.next[topic, number] = offset
+        self.next[topic, number] = self.stored[topic, number] = offset
         return TopicPartition(topic, number, offset)
 
     async def _go_back(self) -> None:
@@ -212,8 +221,10 @@ class Listener:
         self.last_shown = self.clock.now()
         for (topic, number), offset in list(self.next.items()):
             if self.shown.get((topic, number)) != offset:
-                source = Source(f"{topic}:{number}", offset, offset, self.incarnation)
+                stored = self.stored[topic, number]
+                source = Source(f"{topic}:{number}", stored, offset, self.incarnation)
                 await self.inputs.append([], self.clock.now(), source)
+                self.stored[topic, number] = offset
                 await self.inputs.show_offset(topic, number, offset)
                 self.shown[topic, number] = offset
                 await self._in_thread(partial(self._commit, topic, number, offset))

@@ -1,11 +1,11 @@
 --!include base job member outbox marker input
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', first offset, next offset, incarnation, entries ...
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, entries ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 for i = 6, #ARGV do

@@ -1,12 +1,12 @@
 --!include base job member limits outbox marker remove input
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
--- ARGV: now, partition or '', first offset, next offset, incarnation, 'cleared' (every resource; each
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, 'cleared' (every resource; each
 --       removal is announced) or 'reset' (every job and run; nothing is), entries ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local now = tonumber(ARGV[1])

@@ -1,12 +1,12 @@
 --!include base job member limits outbox marker remove input run answer
 -- Applies answers: jobDone and jobFailed.
--- ARGV: now, partition or '', first offset, next offset, incarnation, cap of the backoff in ms,
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, cap of the backoff in ms,
 --       then for each answer: instance id, '1' if it failed
 -- Returns: 'ok' | 'not ready' | 'stale', number of answers that had a run
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local now, applied, first = tonumber(ARGV[1]), 0, nil

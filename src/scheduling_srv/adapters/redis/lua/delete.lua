@@ -1,11 +1,11 @@
 --!include base job member limits outbox marker remove input
 -- Deletes jobs by id; what does not exist is no error.
--- ARGV: now, partition or '', first offset, next offset, incarnation, ids ...
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, ids ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, number of jobs deleted
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local deleted = 0

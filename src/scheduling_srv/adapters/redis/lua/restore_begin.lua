@@ -1,11 +1,11 @@
 --!include base job member outbox marker input
 -- Notes a restore command, so that it is carried out whatever crashes.
--- ARGV: now, partition or '', first offset, next offset, incarnation, the request as JSON
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, the request as JSON
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
 if not is_ready() then
     return {'not ready'}
 end
-if not is_new(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 redis.call('HSET', K.restores, redis.call('HINCRBY', K.meta, 'restores', 1), ARGV[6])

@@ -8,7 +8,7 @@ if not owns(ARGV[1]) then
 end
 local published, most, bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local done = published - meta('trimmed')
-if done < 0 or done > redis.call('LLEN', K.outbox) then
+if done < 0 or published > meta('taken') or done > redis.call('LLEN', K.outbox) then
     return {'diverged'}
 end
 if done > 0 then

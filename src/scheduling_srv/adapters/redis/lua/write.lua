@@ -1,6 +1,6 @@
 --!include base job member limits outbox marker remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
--- ARGV: now, partition or '', first offset, next offset, incarnation, then for each group: mode,
+-- ARGV: now, partition or '', stored offset, next offset, incarnation, then for each group: mode,
 --       first offset, next offset, number of jobs, and for each job: id, due ms, record
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation, then for each group: 'ok', or
 --          'exists' or 'missing' and the place of the job. A group from a record that fails is the
@@ -9,7 +9,7 @@ if not is_ready() then
     return {'not ready'}
 end
 local now, partition, at = tonumber(ARGV[1]), ARGV[2], 6
-if not is_new(partition, ARGV[3], ARGV[5]) then
+if not is_next(partition, ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local results, first_due, next_offset = {}, nil, nil

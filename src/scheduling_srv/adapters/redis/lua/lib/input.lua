@@ -1,12 +1,12 @@
 -- Positions of the listener: a partition's records are applied in order, each once (CONTRACT 2.1).
 
--- Whether the record at `first` is still to be applied. No partition: the change is not a record's.
-local function is_new(partition, first, incarnation)
+-- Whether the consumer knows where the store is. No partition: the change is not a record's.
+local function is_next(partition, expected, incarnation)
     if partition == '' then
         return true
     end
     local stored = redis.call('HGET', K.inputs, partition)
-    return incarnation == redis.call('HGET', K.meta, 'incarnation') and (not stored or tonumber(first) >= tonumber(stored))
+    return incarnation == redis.call('HGET', K.meta, 'incarnation') and (not stored or expected == stored)
 end
 
 local function advance(partition, next, now)
