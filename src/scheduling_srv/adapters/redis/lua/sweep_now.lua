@@ -16,12 +16,10 @@ for i = 1, #found, 2 do
     if job.seq <= reset then
         remove_job(found[i], job)
         emit_deleted(found[i], false)
-        emit_deleted(found[i], false)
     end
 end
 if scan[1] == '0' then
     redis.call('HSET', K.meta, 'swept', number(reset))
 end
-flush()
 flush()
 return {'ok', scan[1]}
