@@ -25,7 +25,7 @@ async def test_a_change_stores_the_position_behind_it(shard: Shard) -> None:
     assert await shard.position() == 11
     await shard.restores.begin("{}", NOW, shard.source(11))
     assert await shard.position() == 12
-    await shard.jobs.append([], NOW, Source(PARTITION, 20, 20, shard.incarnation))
+    await shard.jobs.append([], NOW, Source(PARTITION, 12, 20, shard.incarnation))
     assert await shard.position() == 20
 
 
@@ -70,8 +70,16 @@ async def test_a_record_out_of_turn_changes_nothing(shard: Shard, what: str, why
 async def test_records_may_be_skipped(shard: Shard) -> None:
     """Unknown keys and transaction markers leave gaps, which are no faults."""
     await shard.jobs.append([], NOW, shard.source(1))
-    await shard.jobs.write([group(40, "a")], NOW, shard.source(40))
+    await shard.jobs.write([group(40, "a")], NOW, shard.source(2, 40))
     assert await shard.position() == 41
+
+
+async def test_a_store_that_went_back_is_not_led_on(shard: Shard) -> None:
+    """It forgot what came between: the consumer has to read that again."""
+    await shard.jobs.append([], NOW, shard.source(1))
+    with pytest.raises(StaleSource):
+        await shard.jobs.append([], NOW, shard.source(3))
+    assert await shard.position() == 2
 
 
 async def test_a_refused_record_ends_the_call_before_it(shard: Shard) -> None:

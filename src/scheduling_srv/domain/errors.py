@@ -17,7 +17,7 @@
     ├── PublishFailed         a transaction may or may not have been committed
     ├── Diverged              Redis and Kafka disagree on how far the outbox is published
     ├── LeaseLost             another replica owns the shard by now
-    ├── StaleSource           the records were applied already, by whoever had the partition
+    ├── StaleSource           the store is not where the consumer believed it to be
     └── StartError            the process cannot start as it was configured
 
 ``str(error)`` is a full sentence for the person who sent the request.
@@ -111,7 +111,7 @@ class LeaseLost(SchedulingError):
 
 
 class StaleSource(SchedulingError):
-    """The records were applied already, by whoever had the partition."""
+    """The store is not where the consumer believed it to be: somebody else was at it."""
 
 
 class StartError(SchedulingError):

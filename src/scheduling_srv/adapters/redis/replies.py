@@ -16,7 +16,7 @@ def checked(reply: Sequence[Any]) -> Sequence[Any]:
     if state == b"not ready":
         msg = "The schedule is being recovered from Kafka."
         raise StoreNotReady(msg)
-    msg = "The records were applied already."
+    msg = "The store is not where the consumer believed it to be."
     raise StaleSource(msg)
 
 
