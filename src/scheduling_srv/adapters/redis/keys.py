@@ -10,7 +10,7 @@ from __future__ import annotations
 FIXED = {
     "meta": "hash: counters, positions, epoch, incarnation; one field each",
     "lease": "string: owner and epoch; TTL of the lease",
-    "emitting": "string: set while the owner's loops do their work; TTL of two leases",
+    "emitting": "string: set while the owner's loops do their work; TTL of the lease",
     "jobs": "hash: job id -> record; living jobs, `now` jobs included",
     "due": "zset: seq, kind, id; score = rank * 2^48 + due ms; what waits for its time",
     "retries": "zset: the retries in `due` or held, by the seq of their job",

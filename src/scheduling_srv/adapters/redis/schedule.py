@@ -108,7 +108,7 @@ class RedisSchedule:
         owned(await self.scripts.run("renew", token, 0, 0))
 
     async def is_emitting(self) -> bool:
-        """Whether the owner has said so within two leases."""
+        """Whether the owner has said so within its lease."""
         return bool(await self.client.execute("EXISTS", self.base + "emitting"))
 
     async def state(self) -> ShardState:

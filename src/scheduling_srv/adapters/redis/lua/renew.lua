@@ -6,12 +6,14 @@ if not owns(ARGV[1]) then
     return 'lost'
 end
 if ARGV[2] == '0' then
-    redis.call('DEL', K.lease)
+    redis.call('DEL', K.lease, K.emitting)
     redis.call('PUBLISH', K.wake, 'released')
     return 'ok'
 end
 redis.call('PEXPIRE', K.lease, ARGV[2])
 if ARGV[3] == '1' then
-    redis.call('SET', K.emitting, ARGV[1], 'PX', 2 * tonumber(ARGV[2]))
+    redis.call('SET', K.emitting, ARGV[1], 'PX', ARGV[2])
+else
+    redis.call('DEL', K.emitting)
 end
 return 'ok'
