@@ -51,6 +51,7 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Listener
+from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -95,6 +96,16 @@ def topic_names(settings: Settings) -> dict[Topic, str]:
     }
 
 
+def kafka_config(settings: Settings) -> KafkaOptions:
+    """What every client of Kafka is told."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "client.id": settings.kafka_client_id,
+        "log_level": 2,  # what goes wrong is in our own log, as one sentence
+        **settings.kafka_options,
+    }
+
+
 def shard_rules(settings: Settings) -> ShardRules:
     """The settings that rule a shard."""
     return ShardRules(
@@ -126,12 +137,7 @@ class Service:
         self.stopping = asyncio.Event()
         self.tasks: list[Task] = []
         self.topics = topic_names(settings)
-        self.kafka = {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "client.id": settings.kafka_client_id,
-            "log_level": 2,  # what goes wrong is in our own log, as one sentence
-            **settings.kafka_options,
-        }
+        self.kafka = kafka_config(settings)
         self._build_adapters()
         self._build_application()
         self._build_entrances()

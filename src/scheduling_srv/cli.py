@@ -96,6 +96,39 @@ def settings(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] 
     return 0
 
 
+@app.command
+def audit(
+    *,
+    since: str = "1h",
+    until: str = "now",
+    late: str = "1s",
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Compare what should have been emitted with what is on the topics. Only reads.
+
+    Exits 0 when every run is there, once and not early, and 1 when one is missing, doubled or
+    early. What is promised of `now` jobs is only known while they live.
+
+    Parameters
+    ----------
+    since
+        Where to begin: how long ago, such as 1h, or an instant such as 2026-01-15T10:30:00Z.
+    until
+        Where to end, likewise.
+    late
+        Runs that came later than that are listed.
+    config
+        TOML or YAML file with settings; the environment goes before it.
+    as_json
+        As a JSON object.
+    """
+    from scheduling_srv.auditing import audit as run_audit  # noqa: PLC0415
+    from scheduling_srv.configuration import load  # noqa: PLC0415
+
+    return run_audit(load(config), since=since, until=until, late=late, as_json=as_json)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:

@@ -116,7 +116,7 @@ class Restorer:
         """The job with its next run, or None when its only run has passed."""
         now = self.clock.now()
         trigger = find_trigger(request, entry.timestamp, LENIENT)
-        first = _first_due(entry) or trigger.due
+        first = first_due(entry) or trigger.due
         if trigger.kind == TriggerKind.CRON:
             trigger = find_trigger(request, now, LENIENT)
             due = max(first, trigger.due)
@@ -139,7 +139,7 @@ class Restorer:
             await self.store.put_back(jobs, removed, newest)
 
 
-def _first_due(entry: LogRecord) -> int | None:
+def first_due(entry: LogRecord) -> int | None:
     """From the `nominal-time` header that this service gives to jobsCreated."""
     text = entry.headers.get("nominal-time")
     if not text:
