@@ -153,6 +153,7 @@ class Service:
             SHARD,
             client_id=settings.kafka_client_id,
             max_backoff=settings.max_backoff,
+            outbox_limit=settings.outbox_limit,
         )
         self.restores = RedisRestores(self.redis, namespace, SHARD)
         self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)

@@ -159,7 +159,8 @@ class Settings(BaseSettings):
         200_000,
         ge=1_000,
         le=100_000_000,
-        description="Announcements that may wait in Redis while Kafka is away; then runs wait.",
+        description="Announcements that may wait in Redis while Kafka is away; beyond it no run is "
+        "staged and no job taken in.",
     )
     services: Services = Field(
         (

@@ -137,7 +137,12 @@ class Shard:
             client,
             namespace,
             RedisJobStore(
-                client, namespace, number, client_id=namespace, max_backoff=rules.max_backoff
+                client,
+                namespace,
+                number,
+                client_id=namespace,
+                max_backoff=rules.max_backoff,
+                outbox_limit=rules.outbox_limit,
             ),
             RedisSchedule(client, namespace, number, rules),
             RedisRestores(client, namespace, number),

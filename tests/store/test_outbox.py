@@ -4,7 +4,7 @@ import pytest
 
 from scheduling_srv.app.ports import Planned
 from scheduling_srv.app.records import Position
-from scheduling_srv.domain.errors import Diverged, LeaseLost
+from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded
 from tests.store.shard import HOUR, NOW, Shard, once
 
 
@@ -173,3 +173,14 @@ async def test_shards_and_namespaces_do_not_see_one_another(shard: Shard) -> Non
         await other.raw("DEL", "lease")
     await shard.create(once("b"))
     assert len(await shard.drain(NOW)) == 1
+
+
+async def test_a_full_outbox_takes_no_jobs_in(shard: Shard) -> None:
+    """Kafka is behind: what waits for it in Redis is bounded, and it goes on when there is room."""
+    shard.jobs.outbox_limit = len(await shard.entries()) + 3
+    await shard.create(once("a"), once("b"), once("c"))
+    with pytest.raises(Overloaded):
+        await shard.create(once("d"))
+    assert await shard.ids() == ["a", "b", "c"]
+    await shard.publish()
+    await shard.create(once("d"))

@@ -11,6 +11,7 @@
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
+    │   ├── Overloaded        Kafka is so far behind that nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
@@ -84,6 +85,10 @@ class StoreUnavailable(Unavailable):
 
 class StoreNotReady(Unavailable):
     """The schedule is being recovered from Kafka."""
+
+
+class Overloaded(Unavailable):
+    """Kafka is so far behind that nothing more is taken in (SCHEDULING_OUTBOX_LIMIT)."""
 
 
 class LogUnavailable(Unavailable):

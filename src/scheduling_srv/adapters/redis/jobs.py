@@ -37,19 +37,27 @@ class RedisJobStore:
     """Implements `JobStore` and `InputStore` for one shard."""
 
     def __init__(
-        self, client: RedisClient, namespace: str, shard: int, *, client_id: str, max_backoff: int
+        self,
+        client: RedisClient,
+        namespace: str,
+        shard: int,
+        *,
+        client_id: str,
+        max_backoff: int,
+        outbox_limit: int,
     ) -> None:
         self.client = client
         self.scripts = Scripts(client, namespace, shard)
         self.base = keys.prefix(namespace, shard)
         self.client_id = client_id
         self.max_backoff = max_backoff
+        self.outbox_limit = outbox_limit
 
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
         """`write.lua`."""
-        args: list[Value] = [now, *_origin(source)]
+        args: list[Value] = [now, *_origin(source), self.outbox_limit]
         for group in groups:
             args += (group.mode, group.offset, group.offset + 1, len(group.jobs))
             for job in group.jobs:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduling_srv.domain.errors import Diverged, LeaseLost, StaleSource, StoreNotReady
+from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded, StaleSource, StoreNotReady
 
 
 def checked(reply: Sequence[Any]) -> Sequence[Any]:
-    """What follows `ok`. Raises `StoreNotReady` or `StaleSource`."""
+    """What follows `ok`. Raises `StoreNotReady`, `StaleSource` or `Overloaded`."""
     state = reply[0]
     if state == b"ok":
         return reply[1:]
     if state == b"not ready":
         msg = "The schedule is being recovered from Kafka."
         raise StoreNotReady(msg)
+    if state == b"full":
+        msg = "Kafka is behind: too many announcements wait for it already."
+        raise Overloaded(msg)
     msg = "The store is not where the consumer believed it to be."
     raise StaleSource(msg)
 
