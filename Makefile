@@ -95,6 +95,14 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 	$(PROTOS)/job.proto $(PROTOS)/commandinterface.proto
 endef
 
+.PHONY: docs
+docs: setup ## Write the table of settings into the README
+	@$(BIN)/python -m tools.settings_table
+
+.PHONY: picture
+picture: setup ## Draw what "make run" shows, from a real run
+	@$(BIN)/python -m tools.picture
+
 .PHONY: lock
 lock: ## Resolve the dependencies anew, keeping what still fits (LOCK_ARGS=--upgrade renews all)
 	@test -x $(BIN)/uv || PYTHON="$(PYTHON)" sh tools/setup

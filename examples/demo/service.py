@@ -95,8 +95,9 @@ class Service:
         return code
 
     def _read(self) -> None:
-        with self.log.open("a") as log:
-            for line in self._process.stderr or ():
+        assert self._process.stderr  # noqa: S101 - it is a pipe
+        with self.log.open("a") as log, self._process.stderr as lines:
+            for line in lines:
                 log.write(line)
                 log.flush()
                 self._note(line)

@@ -1,0 +1,1 @@
+"""What remakes files of this repository; each is run by a make target."""
