@@ -19,7 +19,7 @@ HEALTH_STATES = {b"": "UNKNOWN", b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVI
 TIMEOUT = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python sets tracebacks
 class Refusal(Exception):
     """A call that was answered with an error."""
 

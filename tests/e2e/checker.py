@@ -111,6 +111,8 @@ class Observed:
     living: set[str] = field(default_factory=set)
     complete_until: int = 0
     """What was due until then has had its time to run."""
+    recurring_until: int = 0
+    """The same for recurring jobs, which have to be deleted before all comes to an end."""
 
 
 class Checker:
@@ -212,7 +214,7 @@ class Checker:
 
     def _runs_that_stopped(self, write: Write, nominals: list[int]) -> Iterator[str]:
         """Until it was ended, or until the end, every occurrence must have come."""
-        until = min(self._end_begins(write), self.observed.complete_until)
+        until = self.observed.recurring_until
         if until < self._end_begins(write) and self._must_have_happened(write):
             last = nominals[-1] if nominals else write.answered
             if last + write.period <= until:

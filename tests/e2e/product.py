@@ -126,7 +126,7 @@ class Product:
         )
         return self.send("jobFailed", answer, partition=run.record.partition)
 
-    def settle(self, *, partition: int = 0) -> None:
+    def settle(self, *, partition: int = 0, timeout: float = PATIENCE) -> None:
         """Returns when all that was said before has been handled, and its effects announced.
 
         A `now` job follows the records of its partition and its run follows their effects.
@@ -134,7 +134,7 @@ class Product:
         kind = fresh("settle")
         job = contract.job(type=kind, now=True)
         self.send("createJobs", contract.JobList(items=[job]), partition=partition)
-        self.done(self.run(kind))
+        self.done(self.run(kind, timeout=timeout))
 
     # --- what a client sees on Kafka ---
 

@@ -99,6 +99,7 @@ def good() -> Scene:
             ],
             living={"interval", "updated"},
             complete_until=3600,
+            recurring_until=3600,
         ),
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 import urllib.error
 import urllib.request
 from itertools import pairwise
-from pathlib import Path
 
 import grpc
 import pytest
@@ -39,21 +38,19 @@ def ready_status(product: Product, path: str) -> int:
 # --- at start ---
 
 
-def test_a_redis_that_is_not_there_yet_is_waited_for(deploy: Deploy, tmp_path: Path) -> None:
-    valkey = ValkeyServer(tmp_path / "valkey")
-    product = deploy(start=False, valkey=valkey)
+def test_a_redis_that_is_not_there_yet_is_waited_for(
+    deploy: Deploy, breakable_valkey: ValkeyServer
+) -> None:
+    breakable_valkey.kill()
+    product = deploy(start=False, valkey=breakable_valkey)
     product.service.launch()
     eventually(lambda: answers(product), timeout=RECOVERY, what="an answer of its health")
     assert product.client.health() == "NOT_SERVING"
     assert_unavailable(product)
-    assert "redis" in product.service.log.read_text().lower()
-    try:
-        valkey.start()
-        product.service.wait_until_serving(RECOVERY)
-        product.settle()
-        product.service.stop()
-    finally:
-        valkey.stop()
+    assert_says(product, "redis")
+    breakable_valkey.start()
+    product.service.wait_until_serving(RECOVERY)
+    product.settle()
 
 
 def answers(product: Product) -> bool:
@@ -61,6 +58,12 @@ def answers(product: Product) -> bool:
         return bool(product.client.health())
     except Refusal:
         return False
+
+
+def assert_says(product: Product, word: str) -> None:
+    """A server that is not there yet is waited for and said so."""
+    log = product.service.log
+    eventually(lambda: word in log.read_text().lower(), timeout=RECOVERY, what=f"{word} in {log}")
 
 
 def test_a_kafka_that_is_not_there_yet_is_waited_for(
@@ -72,7 +75,7 @@ def test_a_kafka_that_is_not_there_yet_is_waited_for(
     eventually(lambda: answers(product), timeout=RECOVERY, what="an answer of its health")
     assert product.client.health() == "NOT_SERVING"
     assert_unavailable(product)
-    assert "kafka" in product.service.log.read_text().lower()
+    assert_says(product, "kafka")
     breakable_kafka.start()
     product.service.wait_until_serving(RECOVERY)
     product.settle()

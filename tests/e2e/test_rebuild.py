@@ -1,248 +1,251 @@
-"""Redis lost everything while the service was stopped: the schedule is back from Kafka."""
+"""Redis lost everything while the service was away: the schedule is back from Kafka.
 
+There is one loss, with every kind of job on board; each test looks at one of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.client import contract
 from tests.client.contract import Backoff, Data, Job, JobFilter
-from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, Run, fresh, in_ms, tomorrow
+from tests.client.topics import Record
+from tests.e2e.conftest import deployed, watch
+from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.harness.given import Kafka
 from tests.harness.valkey import ValkeyServer
 
+PERIOD = 700
+RETRY_DELAY = 8000
+"""Longer than it takes to lose everything and to come back."""
 
-class Loss:
-    """Stops the service, flushes Redis, and starts it again."""
+FULL = Job(
+    id="full",
+    type="full",
+    data=Data(creator="me", timezone="Europe/Berlin"),
+    priority=Job.HIGH,
+    attempts=3,
+    backoff=Backoff(delay=1000, type=Backoff.EXPONENTIAL),
+    interval="0 5 * * *",
+)
 
-    def __init__(self, product: Product, valkey: ValkeyServer) -> None:
-        self.product = product
-        self._valkey = valkey
 
-    def __call__(self, end: str = "stop") -> None:
-        getattr(self.product.service, end)()
-        self._valkey.flush()
+@dataclass
+class Story:
+    """A deployment that has lost everything, and what was before."""
+
+    product: Product
+    valkey: ValkeyServer
+    end: str
+    stored: list[Any]
+    """What Read showed of the jobs for tomorrow."""
+    announced: list[tuple[str, str]]
+    """What was on jobs.resource."""
+    runs: list[Record]
+    """What had been queued."""
+    overdue: int
+    """When the job fell due that had no service to run it."""
+
+    def lose_everything(self) -> None:
+        self.valkey.flush()
         self.product.service.start()
+
+    def runs_of(self, kind: str) -> list[tuple[int, int]]:
+        """(nominal time, attempt) of all runs of this type."""
+        return [(run.nominal, run.attempt) for run in self.product.runs_so_far(kind)]
+
+    def count_before(self, kind: str) -> int:
+        """How many runs of this type there were before the loss."""
+        return sum(record.parse(contract.ScheduledJob).type == kind for record in self.runs)
+
+
+@pytest.fixture(scope="module", params=["stop", "kill"])
+def lost(
+    request: pytest.FixtureRequest,
+    kafka: Kafka,
+    own_valkey: ValkeyServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Story]:
+    directory = tmp_path_factory.mktemp("e2e")
+    with deployed(directory, kafka, own_valkey, {"lease": "1s"}) as product:
+        told = prepare(product, own_valkey, request.param)
+        # A job that falls due when nobody is there.
+        told.overdue, when = in_ms(1000)
+        product.client.create(contract.job(id="overdue", type="overdue", when=when))
+        getattr(product.service, told.end)()
+        # Nobody hears of this one before the loss.
+        product.done(product.run("answered-meanwhile"))
+        told.runs = [record for record in product.reader.drain() if record.key == "queuedJob"]
+        told.lose_everything()
+        yield told
 
 
 @pytest.fixture
-def loss(deploy: Deploy, breakable_valkey: ValkeyServer) -> Loss:
-    return Loss(deploy(valkey=breakable_valkey, lease="1s"), breakable_valkey)
+def story(request: pytest.FixtureRequest, lost: Story) -> Story:
+    watch(request, lost.product)
+    return lost
 
 
-def occurrences(product: Product, kind: str) -> list[tuple[int, int]]:
-    """(nominal time, attempt) of the runs of this type."""
-    return [(run.nominal, run.attempt) for run in product.runs_so_far(kind)]
-
-
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_the_schedule_is_back_with_the_same_ids(loss: Loss, end: str) -> None:
-    product = loss.product
-    job = Job(
-        id=fresh(),
-        type="t",
-        data=Data(creator="me", timezone="Europe/Berlin"),
-        priority=Job.HIGH,
-        attempts=3,
-        backoff=Backoff(delay=1000, type=Backoff.EXPONENTIAL),
-        interval="0 5 * * *",
+def prepare(product: Product, valkey: ValkeyServer, end: str) -> Story:
+    """Every kind of job, in every state."""
+    client = product.client
+    # What a reset has made void.
+    client.create(
+        contract.job(id="void", when=tomorrow()), contract.job(type="void", interval="300 ms")
     )
-    product.client.create(job)
-    product.client.create(*(contract.job(id=fresh(), when=tomorrow()) for _ in range(50)))
-    gone = product.client.create(contract.job(when=tomorrow())).items[0].id
-    product.client.delete(gone)
-    before = list(product.client.read(sort=1).items)
-    assert len(before) == 51
-    loss(end)
-    assert list(product.client.read(sort=1).items) == before
-    assert list(product.client.read(sort=1, filter=JobFilter(creator="me")).items) == [job]
-
-
-def test_nothing_is_emitted_or_announced_again(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    running, done, deleted, waiting = (fresh() for _ in range(4))
-    product.client.create(
-        contract.job(id=running, type=kind, when="in 50 ms"),
-        contract.job(id=done, type=kind, when="in 50 ms"),
-        contract.job(id=deleted, type=kind, when="in 50 ms"),
-        contract.job(id=waiting, type=kind, when=tomorrow()),
-        contract.job(type=kind, now=True),
-        contract.job(type=kind, now=True),
+    product.run("void")
+    client.command("reset")
+    # What waits.
+    client.create(FULL, *(contract.job(id=f"w{n}", when=tomorrow()) for n in range(50)))
+    client.create(contract.job(id="gone", when=tomorrow()))
+    client.delete("gone")
+    client.create(contract.job(id="updated", type="old", when=tomorrow()))
+    client.update(contract.job(id="updated", type="new", when=tomorrow()))
+    stored = list(client.read(sort=1).items)
+    # What runs, has run, and runs again and again.
+    client.create(
+        contract.job(id="recurring", type="recurring", interval=f"{PERIOD} ms"),
+        contract.job(id="running", type="running", when="in 50 ms"),
+        contract.job(id="done", type="done", when="in 50 ms"),
+        contract.job(id="deleted", type="deleted", when="in 50 ms"),
+        contract.job(id="answered-meanwhile", type="answered-meanwhile", when="in 50 ms"),
+        contract.job(type="running-now", now=True),
+        *(contract.job(type="limited", now=True, parallel=1) for _ in range(3)),
     )
-    runs = product.runs(kind, 5)
-    product.done(next(run for run in runs if run.job_id == done))
-    product.deleted(done)
-    product.client.delete(deleted)
-    before = product.resource_events(running, done, deleted, waiting)
-    loss()
+    for kind in ("running", "recurring", "running-now", "limited", "answered-meanwhile"):
+        product.run(kind)
+    product.done(product.run("done"))
+    product.run("deleted")
+    client.delete("deleted")
+    # What has failed.
+    backoff = Backoff(delay=RETRY_DELAY)
+    client.create(
+        contract.job(type="retry-now", now=True, attempts=3, backoff=backoff),
+        contract.job(type="retry-when", when="in 50 ms", attempts=3, backoff=backoff),
+        contract.job(id="retrying", type="retrying", when="in 50 ms", attempts=2),
+    )
+    for kind in ("retry-now", "retry-when", "retrying"):
+        product.failed(product.run(kind))
+    product.run("retrying", 2)
     product.settle()
-    assert len(product.runs_so_far(kind)) == 5
-    assert product.resource_events(running, done, deleted, waiting) == before
-    assert product.living(running, done, deleted, waiting) == sorted([running, waiting])
+    announced = product.resource_events("running", "done", "deleted", "updated", "w0")
+    return Story(product, valkey, end, stored, announced, [], 0)
 
 
-def test_unanswered_runs_can_still_be_answered(loss: Loss) -> None:
-    product = loss.product
-    kind, job_id = fresh("type"), fresh()
-    product.client.create(
-        contract.job(id=job_id, type=kind, when="in 50 ms"), contract.job(type=kind, now=True)
-    )
-    runs = product.runs(kind, 2)
-    loss()
-    for run in runs:
-        product.done(run)
-    product.deleted(job_id)
+def test_the_schedule_is_back_with_the_same_ids(story: Story) -> None:
+    ids = [job.id for job in story.stored]
+    found = story.product.client.read(sort=1, filter=JobFilter(jobs_ids=[*ids, "gone"]))
+    assert list(found.items) == story.stored
+    assert len(ids) == 52
+
+
+def test_the_index_of_creators_is_back(story: Story) -> None:
+    found = story.product.client.read(filter=JobFilter(creator="me"))
+    assert list(found.items) == [FULL]
+
+
+def test_nothing_is_announced_again(story: Story) -> None:
+    story.product.settle()
+    again = story.product.resource_events("running", "done", "deleted", "updated", "w0")
+    assert again == story.announced
+
+
+@pytest.mark.parametrize(
+    "kind", ["running", "running-now", "done", "deleted", "limited", "answered-meanwhile", "void"]
+)
+def test_nothing_is_emitted_again(story: Story, kind: str) -> None:
+    story.product.settle()
+    assert len(story.product.runs_so_far(kind)) == story.count_before(kind)
+
+
+def test_an_answer_given_meanwhile_counts(story: Story) -> None:
+    story.product.deleted("answered-meanwhile")
+    assert story.product.living("answered-meanwhile") == []
+
+
+def test_unanswered_runs_can_still_be_answered(story: Story) -> None:
+    product = story.product
+    assert product.living("running") == ["running"]
+    product.done(product.run("running"))
+    product.done(product.run("running-now"))
+    product.deleted("running")
+    assert product.living("running") == []
+
+
+def test_a_recurring_job_keeps_its_phase(story: Story) -> None:
+    product = story.product
+    product.run("recurring", story.count_before("recurring") + 3)
+    found = story.runs_of("recurring")
+    first = found[0][0]
+    assert found == [(first + PERIOD * number, 1) for number in range(len(found))]
+
+
+@pytest.mark.parametrize("kind", ["retry-now", "retry-when"])
+def test_a_waiting_retry_keeps_its_attempt(story: Story, kind: str) -> None:
+    product = story.product
+    first, second = product.runs(kind, 2)
+    assert second.record.timestamp >= first.record.timestamp + RETRY_DELAY
+    assert (second.nominal, second.attempt) == (first.nominal, 2)
+    assert second.instance != first.instance
+    product.done(second)
     product.settle()
-    assert product.living(job_id) == []
     assert len(product.runs_so_far(kind)) == 2
 
 
-def test_an_answer_given_while_it_was_down_counts(loss: Loss) -> None:
-    product = loss.product
-    kind, job_id = fresh("type"), fresh()
-    product.client.create(contract.job(id=job_id, type=kind, when="in 50 ms"))
-    run = product.run(kind)
-    product.service.stop()
+def test_a_running_retry_keeps_its_attempt(story: Story) -> None:
+    """The second of two attempts fails: there is no third."""
+    product = story.product
+    product.failed(product.run("retrying", 2))
+    product.deleted("retrying")
+    product.settle()
+    assert [attempt for _, attempt in story.runs_of("retrying")] == [1, 2]
+
+
+def test_parallel_counts_the_runs_of_before(story: Story) -> None:
+    product = story.product
+    product.settle()
+    assert len(product.runs_so_far("limited")) == 1
+    for number in (1, 2, 3):
+        product.done(product.run("limited", number))
+    product.settle()
+    assert len(product.runs_so_far("limited")) == 3
+
+
+def test_what_fell_due_meanwhile_runs_once(story: Story) -> None:
+    product = story.product
+    run = product.run("overdue")
+    run.assert_not_early(story.overdue)
     product.done(run)
-    product.service.start()
-    loss()
-    product.deleted(job_id)
-    assert product.resource_events(job_id) == [("jobsCreated", job_id), ("jobsDeleted", job_id)]
-
-
-def test_a_recurring_job_keeps_its_phase(loss: Loss) -> None:
-    product = loss.product
-    kind, job_id = fresh("type"), fresh()
-    product.client.create(contract.job(id=job_id, type=kind, interval="700 ms"))
-    first = product.runs(kind, 2)[0]
-    loss()
-    count = len(product.runs_so_far(kind))
-    product.runs(kind, count + 3)
-    product.client.delete(job_id)
-    found = occurrences(product, kind)
-    assert found == [(first.nominal + 700 * number, 1) for number in range(len(found))]
-
-
-def failed_once(product: Product, kind: str, **job: Any) -> Run:
-    """The first run of a new job, failed."""
-    product.client.create(contract.job(type=kind, **job))
-    run = product.run(kind)
-    product.failed(run)
+    product.deleted("overdue")
     product.settle()
-    return run
+    assert len(product.runs_so_far("overdue")) == 1
 
 
-@pytest.mark.parametrize("trigger", [{"now": True}, {"when": "in 50 ms"}])
-def test_a_waiting_retry_keeps_its_attempt(loss: Loss, trigger: dict[str, Any]) -> None:
-    product = loss.product
-    kind = fresh("type")
-    failed_once(product, kind, attempts=3, backoff=Backoff(delay=6000), **trigger)
-    loss()
-    second = product.run(kind, 2)
-    product.failed(second)
-    third = product.run(kind, 3)
-    product.failed(third)
-    product.settle()
-    runs = product.runs_so_far(kind)
-    assert [run.attempt for run in runs] == [1, 2, 3]
-    assert len({run.instance for run in runs}) == 3
-    assert product.client.read().total_count == 0
+def test_a_reset_is_not_undone(story: Story) -> None:
+    assert story.product.living("void") == []
 
 
-def test_a_running_retry_keeps_its_attempt(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    failed_once(product, kind, attempts=2, when="in 50 ms")
-    second = product.run(kind, 2)
-    loss()
-    product.failed(second)
-    product.deleted(second.job_id)
-    product.settle()
-    assert [run.attempt for run in product.runs_so_far(kind)] == [1, 2]
-
-
-def test_parallel_counts_the_runs_of_before(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    jobs = [contract.job(type=kind, now=True, parallel=1) for _ in range(3)]
-    product.client.create(*jobs)
-    first = product.run(kind)
-    loss()
-    product.settle()
-    assert len(product.runs_so_far(kind)) == 1
-    product.done(first)
-    product.done(product.run(kind, 2))
-    product.done(product.run(kind, 3))
-    product.settle()
-    assert len(product.runs_so_far(kind)) == 3
-
-
-def test_what_fell_due_meanwhile_runs_once(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    due, when = in_ms(1500)
-    product.client.create(contract.job(type=kind, when=when))
-    product.service.stop()
-    loss_without_stop(loss)
-    run = product.run(kind)
-    run.assert_not_early(due)
-    product.done(run)
-    product.deleted(run.job_id)
-    product.settle()
-    assert len(product.runs_so_far(kind)) == 1
-
-
-def loss_without_stop(loss: Loss) -> None:
-    loss._valkey.flush()
-    loss.product.service.start()
-
-
-def test_a_reset_is_not_undone(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    product.client.create(
-        contract.job(id="before", when=tomorrow()), contract.job(type=kind, interval="300 ms")
-    )
-    product.run(kind)
-    product.client.command("reset")
-    product.client.create(contract.job(id="after", when=tomorrow()))
-    count = len(product.runs_so_far(kind))
-    loss()
-    product.settle()
-    assert product.ids() == ["after"]
-    assert len(product.runs_so_far(kind)) == count
-
-
-def test_an_updated_job_comes_back_as_it_was_updated(loss: Loss) -> None:
-    product = loss.product
-    old, new = fresh("type"), fresh("type")
-    product.client.create(contract.job(id="a", type=old, when=tomorrow()))
-    product.client.update(contract.job(id="a", type=new, interval="500 ms"))
-    loss()
-    product.run(new)
-    assert [job.type for job in product.client.read().items] == [new]
-
-
-def test_instance_ids_are_not_used_again(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
+def test_instance_ids_are_not_used_again(story: Story) -> None:
+    product, kind = story.product, fresh("type")
     product.client.create(*(contract.job(type=kind, now=True) for _ in range(20)))
-    product.runs(kind, 20)
-    loss()
-    product.client.create(*(contract.job(type=kind, now=True) for _ in range(20)))
-    runs = product.runs(kind, 40)
-    assert len({run.instance for run in runs}) == 40
+    product.finish(kind, product.runs(kind, 20))
+    instances = [
+        record.parse(contract.ScheduledJob).id for record in product.reader.of("queuedJob")
+    ]
+    assert len({*instances}) == len(instances)
 
 
-def test_it_can_be_lost_again_and_again(loss: Loss) -> None:
-    product = loss.product
-    kind = fresh("type")
-    product.client.create(contract.job(id="a", type=kind, interval="500 ms"))
-    first = product.run(kind)
-    for end in ("stop", "kill", "stop"):
-        loss(end)
-        count = len(product.runs_so_far(kind))
-        product.run(kind, count + 1)
-    product.client.delete("a")
-    found = occurrences(product, kind)
-    assert found == [(first.nominal + 500 * number, 1) for number in range(len(found))]
+def test_everything_can_be_lost_again(story: Story) -> None:
+    product = story.product
+    for end in ("kill", "stop"):
+        getattr(product.service, end)()
+        story.lose_everything()
+        product.run("recurring", len(product.runs_so_far("recurring")) + 1)
+    product.client.delete("recurring")
+    found = story.runs_of("recurring")
+    assert found == [(found[0][0] + PERIOD * number, 1) for number in range(len(found))]
+    ids = [job.id for job in story.stored]
+    read = product.client.read(sort=1, filter=JobFilter(jobs_ids=ids))
+    assert list(read.items) == story.stored
