@@ -18,6 +18,7 @@ from tests.harness.ports import free_port
 ROOT = Path(__file__).parents[2]
 TERMINAL = Path(__file__).parent / "terminal.py"
 LONGEST_CHECK = 30.0
+pytestmark = pytest.mark.timeout(180)  # a machine may be busy; what has a limit measures it
 COLOUR = "\x1b["
 
 
