@@ -44,9 +44,17 @@ class KafkaServer:
 
     def start(self, timeout: float = 40) -> None:
         """Returns when the broker answers and leads all its partitions."""
+        self.launch()
+        self.wait_until_up(timeout)
+
+    def launch(self) -> None:
+        """Starts it without waiting."""
         if not self._properties.exists():
             self._format()
         self.process.spawn(self._java("kafka.Kafka", str(self._properties)))
+
+    def wait_until_up(self, timeout: float = 40) -> None:
+        """Until it answers, and every partition that it knows of has a leader."""
         with AdminClient(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -100,7 +108,10 @@ class KafkaServer:
         settings.rename(self._properties)
 
     def _settings(self) -> str:
-        settings = {
+        return "".join(f"{name}={value}\n" for name, value in self._server_settings().items())
+
+    def _server_settings(self) -> dict[str, object]:
+        return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
@@ -124,7 +135,6 @@ class KafkaServer:
             "broker.session.timeout.ms": 2000,
             "broker.heartbeat.interval.ms": 500,
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _leads_all(admin: AdminClient) -> bool:

@@ -1,0 +1,109 @@
+"""Random jobs, and how they look on the wire."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from chaos.clock import now_ms
+from chaos.history import CRON, INTERVAL, NOW, WHEN, Ask
+from tests.client.contract import Backoff, Data, Job, payload
+
+PRIORITIES = (0, 0, 0, 10, -5, -10, -15)
+CRONS = (
+    ("* * * * * *", ""),
+    ("*/2 * * * * *", "Europe/Berlin"),
+    ("0-59/3 * * * * *", "America/New_York"),
+    ("5,10,20,40 * * * * *", "Asia/Kolkata"),
+    ("* * * * *", "UTC"),
+)
+LIMITED = {"one": (1,), "three": (3,), "mixed": (0, 1, 2, 4)}
+"""Types with limits, and the limits of their jobs."""
+FREE = ("red", "green", "blue", "grey")
+LONGEST_WAIT = 12_000
+"""Milliseconds that a `when` job waits at most, far ones apart."""
+FAR = 86_400_000
+INVALID = "invalid"
+"""A trigger that must be refused."""
+
+_tags = count(1)
+
+
+def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
+    """A job with this trigger and everything else by chance."""
+    type_, parallel = _type(rng)
+    attempts = rng.choice((0, 0, 1, 2, 3))
+    fields: dict[str, Any] = {
+        "priority": rng.choice(PRIORITIES),
+        "attempts": attempts,
+        "backoff": rng.choice((0, 50, 300, 1000)) if attempts > 1 else 0,
+        "exponential": attempts > 1 and rng.random() < 0.5,
+        "creator": rng.choice(("ann", "bob", "eve")),
+    }
+    if trigger == WHEN:
+        far = rng.random() < 0.1
+        fields["due"] = now_ms() + (FAR if far else rng.randrange(200, LONGEST_WAIT))
+    elif trigger == INTERVAL:
+        shortest = 2000 if type_ in LIMITED else 300
+        fields["period"] = rng.choice((shortest, rng.randrange(shortest, 3000)))
+    elif trigger == CRON:
+        fields["cron"], fields["timezone"] = rng.choice(CRONS[1:] if parallel else CRONS)
+    return Ask(
+        f"{trigger}-{next(_tags)}", trigger, type_, id=job_id, parallel=parallel, **fields
+    )
+
+
+def metronome() -> Ask:
+    """Every 100 ms, before all others: its silence is what recovery times are taken from."""
+    return Ask(f"metronome-{next(_tags)}", INTERVAL, "metronome", period=100, priority=-15)
+
+
+def sentinel() -> Ask:
+    """A `now` job whose run shows that the service is back."""
+    return Ask(f"sentinel-{next(_tags)}", NOW, "sentinel")
+
+
+def _type(rng: random.Random) -> tuple[str, int]:
+    if rng.random() < 0.15:
+        type_ = rng.choice(tuple(LIMITED))
+        return type_, rng.choice(LIMITED[type_])
+    return rng.choice(FREE), 0
+
+
+def to_job(ask: Ask) -> Any:
+    """The message."""
+    return Job(
+        id=ask.id,
+        type=ask.type,
+        data=Data(timezone=ask.timezone, creator=ask.creator, payload=[payload(ask.tag)]),
+        priority=ask.priority,
+        attempts=ask.attempts,
+        parallel=ask.parallel,
+        backoff=Backoff(delay=ask.backoff, type=int(ask.exponential)) if ask.backoff else None,
+        **_trigger(ask),
+    )
+
+
+def _trigger(ask: Ask) -> dict[str, Any]:
+    match ask.trigger:
+        case "now":
+            return {"now": True}
+        case "when":
+            return {"when": _when(ask.due)}
+        case "interval":
+            return {"interval": _interval(ask.period)}
+        case "cron":
+            return {"interval": ask.cron}
+        case _:
+            return {"interval": "now and then"}
+
+
+def _when(due: int) -> str:
+    moment = datetime.fromtimestamp(due // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{due % 1000:03d}Z"
+
+
+def _interval(period: int) -> str:
+    return f"{period // 1000} seconds" if period % 1000 == 0 else f"{period} milliseconds"

@@ -1,0 +1,274 @@
+"""One campaign: servers, load, faults, the end, the verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.asks import metronome, sentinel
+from chaos.callers import Caller, GrpcCalls, KafkaCalls
+from chaos.check import violations
+from chaos.clock import now_ms
+from chaos.conductor import Conductor, say
+from chaos.history import CREATE, OK, History, Quiet, Recorder, Seen, Settings
+from chaos.model import Violation
+from chaos.schedule import kinds_for, plan
+from chaos.workers import Worker
+from chaos.world import World
+from tests.client.topics import TopicReader
+from tests.harness.leaks import leaked_keys
+
+SKEW = 200
+BACK_WITHIN = 60.0
+"""Seconds that the service has to be itself again when the faults are over."""
+EMPTY_WITHIN = 150.0
+"""Seconds for all that is left to run."""
+MARGIN = 3_000
+"""Milliseconds by which a run may be late on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run."""
+
+    directory: Path
+    seed: int = 1
+    seconds: float = 60.0
+    replicas: int = 2
+    nodes: int = 1
+    faults: tuple[str, ...] = ()
+    pace: float = 1.0
+    """More: fewer faults."""
+    scale: float = 1.0
+    """Of how long things stay broken."""
+    callers: int = 4
+    bug: str = ""
+    completion_timeout: int = 6_000
+    catch_up_window: int = 60_000
+    sweeps: bool = True
+    """Delete everything now and then."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    file: Path
+    history: History
+    violations: list[Violation]
+    said: list[str] = field(default_factory=list)
+
+
+class Campaign:
+    """Run it once."""
+
+    def __init__(self, options: Options, tell: Callable[[str], None] = say) -> None:
+        self.options = options
+        self.tell = tell
+        self.file = options.directory / "history.jsonl"
+        self.trouble: list[Violation] = []
+
+    def run(self) -> Outcome:
+        """All of it; bounded in time."""
+        options = self.options
+        options.directory.mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(self.file)
+        names = {fault.name for fault in kinds_for(options.nodes, options.faults)}
+        self.settings = Settings(
+            completion_timeout=options.completion_timeout,
+            catch_up_window=options.catch_up_window,
+            skew=SKEW if "skew" in names else 0,
+        )
+        recorder.campaign(options.seed, self.settings, faults=sorted(names))
+        with World(
+            options.directory,
+            replicas=options.replicas,
+            nodes=options.nodes,
+            settings=self._environment(),
+        ) as world:
+            self._run(world, recorder)
+            broken = [log for replica in world.replicas for log in replica.broken]
+        recorder.close()
+        history = History.load(self.file)
+        found = [*self.trouble, *(Violation("end", f"a replica broke\n{log}") for log in broken)]
+        return Outcome(self.file, history, [*found, *violations(history)])
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "SCHEDULING_LEASE": "1s",
+            "SCHEDULING_COMPLETION_TIMEOUT": f"{self.options.completion_timeout}ms",
+            "SCHEDULING_CATCH_UP_WINDOW": f"{self.options.catch_up_window}ms",
+            "CHAOS_BUG": self.options.bug,
+        }
+
+    def _run(self, world: World, recorder: Recorder) -> None:
+        options = self.options
+        with ExitStack() as stack:
+            calls = GrpcCalls(recorder, world.addresses)
+            stack.callback(calls.close)
+            events = KafkaCalls(recorder, world.bootstrap, world.names.jobs)
+            worker = Worker(recorder, world.bootstrap, world.names.jobs, options.seed)
+            worker.start()
+            callers = self._callers(calls, events)
+            conductor = Conductor(
+                world,
+                recorder,
+                plan(
+                    options.seed,
+                    options.seconds,
+                    kinds_for(options.nodes, options.faults),
+                    pace=options.pace,
+                ),
+                scale=options.scale,
+                say=self.tell,
+            )
+            self._metronome(calls)
+            for caller in callers:
+                caller.start()
+            self._endure(conductor, calls)
+            for caller in callers:
+                caller.leave()
+            for caller in callers:
+                caller.join()
+            events.close()
+            world.heal()
+            self._end(world, recorder, calls, worker)
+            worker.stop()
+            self._dump(world, recorder)
+
+    def _callers(self, calls: GrpcCalls, events: KafkaCalls) -> list[Caller]:
+        options = self.options
+        callers = [
+            Caller(f"g{n}", options.seed, grpc_calls=calls, pause=0.25, recurring=12)
+            for n in range(options.callers)
+        ]
+        kafka = Caller("k0", options.seed, kafka_calls=events, pause=0.4, recurring=12)
+        return [*callers, kafka]
+
+    def _metronome(self, calls: GrpcCalls) -> None:
+        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], BACK_WITHIN)
+
+    def _until_ok(self, attempt: Callable[[int], str], seconds: float) -> bool:
+        until, number = time.monotonic() + seconds, 0
+        while attempt(number) != OK:
+            if time.monotonic() > until:
+                return False
+            number += 1
+            time.sleep(0.2)
+        return True
+
+    def _endure(self, conductor: Conductor, calls: GrpcCalls) -> None:
+        """The faults; between them everything is deleted now and then."""
+        options = self.options
+        rng = random.Random(f"{options.seed}/sweeps")  # noqa: S311
+        if not options.sweeps:
+            conductor.run(options.seconds)
+            return
+        until = time.monotonic() + options.seconds
+        conductor.start()
+        while (left := until - time.monotonic()) > 0:
+            if conductor.wait(min(left, rng.uniform(20, 60))) or until - time.monotonic() < 5:
+                break
+            self.tell("           delete all")
+            self._until_ok(lambda n: calls.delete((), n), 10)
+            self._metronome(calls)
+        conductor.finish(max(0.0, until - time.monotonic()))
+
+    # --- The end ------------------------------------------------------------------------------
+
+    def _end(self, world: World, recorder: Recorder, calls: GrpcCalls, worker: Worker) -> None:
+        """Nothing is done to the service any more: it has to come back, and finish."""
+        began = time.monotonic()
+        if not self._is_back(world, calls, worker):
+            self._give_up(f"not back within {BACK_WITHIN:g} s\n{world.tails()}")
+            return
+        settled = now_ms()
+        time.sleep(MARGIN / 1000)
+        self.tell(f"           back after {time.monotonic() - began:.1f} s")
+        worker.honest = True
+        if not self._is_empty(calls, worker):
+            self._give_up(f"still running after {EMPTY_WITHIN:g} s\n{world.tails()}")
+            return
+        outcome, answer = calls.read((), 0)
+        if outcome != OK:
+            self._give_up("Read does not answer")
+            return
+        recorder.quiet(Quiet(settled, now_ms() - MARGIN, tuple(job.id for job in answer.items)))
+        self._until_ok(lambda n: calls.delete((), n), BACK_WITHIN)
+        recorder.write("left", keys=self._keys_left(world))
+
+    def _give_up(self, why: str) -> None:
+        self.trouble.append(Violation("end", why))
+
+    def _is_back(self, world: World, calls: GrpcCalls, worker: Worker) -> bool:
+        until = time.monotonic() + BACK_WITHIN
+        while not all(replica.service.is_serving() for replica in world.replicas):
+            if time.monotonic() > until:
+                return False
+            world.heal()
+            time.sleep(0.1)
+        ask = sentinel()
+        if not self._until_ok(lambda n: calls.write(CREATE, [ask], n)[0], 10):
+            return False
+        while ask.tag not in worker.tags:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _is_empty(self, calls: GrpcCalls, worker: Worker) -> bool:
+        """Deletes what recurs, and waits until nothing runs for long enough."""
+        until = time.monotonic() + EMPTY_WITHIN
+        silence = (self.options.completion_timeout + 2 * MARGIN + 2000) / 1000
+        while time.monotonic() < until:
+            outcome, answer = calls.read((), 0)
+            if outcome == OK:
+                recurring = [job.id for job in answer.items if job.interval]
+                if recurring:
+                    calls.delete(recurring, 0)
+                elif time.monotonic() - worker.last_run > silence:
+                    return True
+            time.sleep(0.5)
+        return False
+
+    def _keys_left(self, world: World) -> list[str]:
+        until = time.monotonic() + self.options.completion_timeout / 1000 + 10
+        while True:
+            with world.client() as client:
+                keys = leaked_keys(client, world.names, idle=True)
+            if not keys or time.monotonic() > until:
+                return keys
+            time.sleep(0.5)
+
+    def _dump(self, world: World, recorder: Recorder) -> None:
+        """Every record of every topic, as both kinds of consumers see it."""
+        names = world.names
+        topics = {
+            names.jobs: "jobs",
+            names.resources: "resources",
+            names.commands: "commands",
+            names.dead_letter: "dead_letter",
+        }
+        with TopicReader(world.bootstrap, *topics) as reader:
+            committed = reader.drain(180)
+        with TopicReader(world.bootstrap, *topics, isolation="read_uncommitted") as reader:
+            everything = reader.drain(180)
+        seen = {(each.topic, each.partition, each.offset) for each in committed}
+        for each in everything:
+            place = (each.topic, each.partition, each.offset)
+            recorder.record(
+                Seen(
+                    topics[each.topic],
+                    each.offset,
+                    each.timestamp,
+                    each.key,
+                    each.value,
+                    each.headers,
+                    committed=place in seen,
+                    partition=each.partition,
+                )
+            )

@@ -1,0 +1,64 @@
+"""Numbers from a campaign's history: counts, and how long nothing was emitted after a fault."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from statistics import median, quantiles
+
+from chaos.history import Fault, History
+
+TAKE_OVERS = ("kill-emitter", "kill-in-transaction")
+RESTARTS = ("kill-all",)
+HAND_OVERS = ("terminate",)
+
+
+def spans(history: History, names: tuple[str, ...], *, from_end: bool = False) -> list[int]:
+    """Milliseconds from each of these faults to the next run, when nothing else was broken."""
+    times = sorted(
+        record.at for record in history.records if record.key == "queuedJob" and record.committed
+    )
+    others = [each for each in history.faults if each.name not in (*TAKE_OVERS, *RESTARTS, "kill")]
+    found = []
+    for fault in history.faults:
+        start = fault.ended if from_end else fault.begun
+        if fault.name in names and not any(_near(fault, other) for other in others):
+            place = bisect_right(times, start)
+            if place < len(times):
+                found.append(times[place] - start)
+    return found
+
+
+def _near(fault: Fault, other: Fault) -> bool:
+    return other is not fault and other.begun - 3000 <= fault.ended and fault.begun <= other.ended + 3000
+
+
+def summary(values: list[int]) -> str:
+    """Min, median and p99."""
+    if not values:
+        return "none"
+    p99 = quantiles(values, n=100)[98] if len(values) > 1 else values[0]
+    high = max(values)
+    return (
+        f"min {min(values)} ms, median {median(values):.0f} ms, p99 {min(p99, high):.0f} ms, "
+        f"max {high} ms of {len(values)}"
+    )
+
+
+def report(history: History) -> str:
+    """The table."""
+    faults = Counter(fault.name for fault in history.faults)
+    runs = [record for record in history.records if record.key == "queuedJob"]
+    aborted = sum(not record.committed for record in runs)
+    outcomes = Counter((call.via, call.op, call.outcome) for call in history.calls)
+    lines = [f"  {name:<24}{count:>7}" for name, count in sorted(faults.items())]
+    lines += [f"  {'runs emitted':<24}{len(runs) - aborted:>7}", f"  {'aborted copies':<24}{aborted:>7}"]
+    lines += [f"  {'answers sent':<24}{history.sent:>7}"]
+    for (via, op, outcome), count in sorted(outcomes.items()):
+        lines.append(f"  {f'{via} {op} {outcome}':<24}{count:>7}")
+    lines += [
+        f"  take-over              {summary(spans(history, TAKE_OVERS))}",
+        f"  restart of all         {summary(spans(history, RESTARTS, from_end=True))}",
+        f"  hand-over              {summary(spans(history, HAND_OVERS))}",
+    ]
+    return "\n".join(lines)

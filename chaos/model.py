@@ -1,0 +1,317 @@
+"""The history, arranged by what the rules ask of it: versions of jobs, their runs, their answers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from chaos.history import DELETE, DELETE_ALL, KAFKA, OK, REFUSED, WRITES, Ask, Call, History, Seen
+from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
+
+FOREVER = 1 << 62
+RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
+
+
+class Violation(NamedTuple):
+    """A broken promise."""
+
+    category: str
+    text: str
+
+
+class Run(NamedTuple):
+    """A queuedJob record."""
+
+    tag: str
+    job_id: str
+    occurrence: str
+    nominal: int
+    attempt: int
+    instance: int
+    type: str
+    spelling: str
+    at: int
+    offset: int
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """What may be emitted once."""
+        return (self.tag, self.nominal, self.attempt)
+
+    def __str__(self) -> str:
+        return f"{self.tag}@{self.nominal}#{self.attempt} (offset {self.offset}, at {self.at})"
+
+
+class Answer(NamedTuple):
+    """A jobDone or jobFailed record."""
+
+    instance: int
+    failed: bool
+    at: int
+    offset: int
+
+
+class Announced(NamedTuple):
+    """A jobsCreated, or (without a tag) a jobsDeleted."""
+
+    job_id: str
+    tag: str
+    at: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Version:
+    """What became of one version of a job."""
+
+    ask: Ask
+    call: Call
+    job_id: str = ""
+    created: list[Announced] = field(default_factory=list)
+    deleted: Announced | None = None
+    runs: list[Run] = field(default_factory=list)
+    """Committed, in the order of the topic."""
+    index: dict[tuple[int, int], Run] = field(default_factory=dict)
+
+    def add(self, run: Run) -> None:
+        """The next run on the topic."""
+        self.runs.append(run)
+        self.index.setdefault((run.nominal, run.attempt), run)
+        self.job_id = self.job_id or run.job_id
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything shows that it was applied."""
+        return bool(self.created or self.runs)
+
+    @property
+    def is_now(self) -> bool:
+        """Without a resource."""
+        return self.ask.trigger == "now"
+
+    @property
+    def rank(self) -> int:
+        """0 is the most urgent."""
+        return RANKS[self.ask.priority]
+
+    @property
+    def attempts(self) -> int:
+        """How many runs of one occurrence there may be."""
+        return max(1, self.ask.attempts)
+
+    def backoff(self, failures: int, cap: int) -> int:
+        """Milliseconds after the n-th failure."""
+        if self.ask.exponential:
+            return min(self.ask.backoff * 2 ** (failures - 1), cap)
+        return self.ask.backoff
+
+    def of(self, nominal: int, attempt: int) -> Run | None:
+        """The first run with this identity."""
+        return self.index.get((nominal, attempt))
+
+    def __str__(self) -> str:
+        return f"{self.ask.tag} ({self.ask.trigger}, id {self.job_id or '?'})"
+
+
+class Model:
+    """Indexes over one history."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.settings = history.settings
+        self.skew = history.settings.skew
+        quiet = history.quiet
+        self.settled = quiet.settled if quiet else 0
+        self.complete = quiet.complete if quiet else 0
+        self.runs: list[Run] = []
+        self.copies: list[Run] = []
+        """What only read_uncommitted consumers saw."""
+        self.answers: dict[int, list[Answer]] = defaultdict(list)
+        self.events: dict[str, list[Announced]] = defaultdict(list)
+        self.dead_letters: dict[int, list[Seen]] = defaultdict(list)
+        """By the offset of the record that was refused."""
+        self.sent: dict[int, Seen] = {}
+        """Events of clients, by the number of their call."""
+        self._read(history.records)
+        self.versions: dict[str, Version] = {}
+        self.calls_on: dict[str, list[Call]] = defaultdict(list)
+        self.sweeping: list[Call] = []
+        """Calls that delete everything."""
+        self.unknown_tags: set[str] = set()
+        self._arrange(history.calls)
+
+    # --- Building -----------------------------------------------------------------------------
+
+    def _read(self, records: Iterable[Seen]) -> None:
+        for record in sorted(records, key=lambda record: (record.topic, record.offset)):
+            if record.topic == "jobs":
+                self._read_job_record(record)
+            elif not record.committed:
+                continue
+            elif record.topic == "resources":
+                event = _announced(record)
+                self.events[event.job_id].append(event)
+            elif record.topic == "dead_letter":
+                self.dead_letters[int(record.headers.get("offset", -1))].append(record)
+
+    def _read_job_record(self, record: Seen) -> None:
+        if record.key == "queuedJob":
+            (self.runs if record.committed else self.copies).append(_run(record))
+        elif record.key in ("jobDone", "jobFailed"):
+            failed = record.key == "jobFailed"
+            instance = (JobFailed if failed else JobDone).FromString(record.value).id
+            answer = Answer(instance, failed, record.at, record.offset)
+            self.answers[instance].append(answer)
+        elif "call" in record.headers:
+            self.sent[int(record.headers["call"])] = record
+
+    def _arrange(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            if call.op in WRITES:
+                for place, ask in enumerate(call.jobs):
+                    job_id = ask.id or (call.answered[place] if call.answered else "")
+                    self.versions[ask.tag] = Version(ask, call, job_id)
+            elif call.op == DELETE_ALL:
+                self.sweeping.append(call)
+        for events in self.events.values():
+            self._arrange_events(events)
+        for run in self.runs:
+            if version := self.versions.get(run.tag):
+                version.add(run)
+            else:
+                self.unknown_tags.add(run.tag)
+        for call in calls:
+            for job_id in {*call.ids, *(self.versions[ask.tag].job_id for ask in call.jobs)}:
+                self.calls_on[job_id].append(call)
+
+    def _arrange_events(self, events: list[Announced]) -> None:
+        living: Version | None = None
+        for event in events:
+            if event.tag:
+                living = self.versions.get(event.tag)
+                if living is None:
+                    self.unknown_tags.add(event.tag)
+                else:
+                    living.created.append(event)
+                    living.job_id = living.job_id or event.job_id
+            elif living:
+                living.deleted, living = event, None
+
+    # --- Answers to questions -----------------------------------------------------------------
+
+    def was_applied(self, call: Call) -> bool:
+        """Whether a write shows on the topics."""
+        return any(self.versions[ask.tag].seen for ask in call.jobs)
+
+    def begun(self, call: Call) -> int:
+        """From when on the service may know of the call."""
+        if call.via == KAFKA and call.number in self.sent:
+            return self.sent[call.number].at
+        return call.begun
+
+    def may_have_happened(self, call: Call) -> bool:
+        """Whether it was not refused, and for events: whether it is on the topic."""
+        if call.via == KAFKA:
+            sent = self.sent.get(call.number)
+            return sent is not None and sent.offset not in self.dead_letters
+        return call.outcome != REFUSED
+
+    def enders(self, version: Version) -> Iterator[Call]:
+        """Later calls that may have ended this version."""
+        since = version.created[0].at if version.created else version.call.begun
+        for call in (*self.calls_on[version.job_id], *self.sweeping):
+            if (
+                call is not version.call
+                and call.op in (DELETE, DELETE_ALL, "update", "upsert")
+                and not _is_over(call, since)
+                and self.may_have_happened(call)
+            ):
+                yield call
+
+    def end_begins(self, version: Version) -> int:
+        """From when on the version may have been ended by a call."""
+        return min((self.begun(call) for call in self.enders(version)), default=FOREVER)
+
+    def answers_to(self, run: Run) -> list[Answer]:
+        """Answers that came behind the run, in the order of the topic."""
+        return [each for each in self.answers.get(run.instance, ()) if each.offset > run.offset]
+
+    def earliest_timeout(self, run: Run, version: Version) -> int:
+        """When the run may have timed out at the earliest.
+
+        Its time begins when it is staged, which nobody sees: after it was due, and after the
+        attempt before it; but it does not end before the run is on the topic.
+        """
+        staged = run.nominal
+        if run.attempt > 1 and (before := version.of(run.nominal, run.attempt - 1)):
+            staged = max(staged, before.at)
+        return max(run.at, staged + self.settings.completion_timeout - 2 * self.skew)
+
+
+class Overtakers:
+    """Whether a run that was due later, and not more urgent, was staged before some instant.
+
+    Runs are staged in the order of urgency, then due time: what stands in the queue when such a
+    run is staged must have been staged before it.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._times: list[list[int]] = [[] for _ in RANKS]
+        self._latest: list[list[int]] = [[] for _ in RANKS]
+        first = (run for run in model.runs if run.attempt == 1 and run.tag in model.versions)
+        for run in sorted(first, key=lambda run: run.at):
+            rank = model.versions[run.tag].rank
+            latest = self._latest[rank]
+            self._times[rank].append(run.at)
+            latest.append(max(run.nominal, latest[-1] if latest else 0))
+
+    def latest(self, rank: int, before: int) -> int:
+        """The latest nominal time of a run of this rank or a lesser one, staged before."""
+        found = 0
+        for times, latest in list(zip(self._times, self._latest, strict=True))[rank:]:
+            if place := bisect_right(times, before - 1):
+                found = max(found, latest[place - 1])
+        return found
+
+
+def _is_over(call: Call, since: int) -> bool:
+    """Whether the call surely had its effect before; unknown ones and events come when they do."""
+    return call.outcome == OK and call.via != KAFKA and (call.ended or 0) < since
+
+
+def _run(record: Seen) -> Run:
+    job = ScheduledJob.FromString(record.value)
+    headers = record.headers
+    return Run(
+        tag=_tag(job.data),
+        job_id=headers.get("job-id", ""),
+        occurrence=headers.get("occurrence-id", ""),
+        nominal=parse_instant(headers.get("nominal-time", "1970-01-01T00:00:00.000Z")),
+        attempt=int(headers.get("attempt", 0)),
+        instance=job.id,
+        type=job.type,
+        spelling=job.schedule_type,
+        at=record.at,
+        offset=record.offset,
+    )
+
+
+def _announced(record: Seen) -> Announced:
+    if record.key == "jobsCreated":
+        job = Job.FromString(record.value)
+        return Announced(job.id, _tag(job.data), record.at, record.offset)
+    return Announced(Deleted.FromString(record.value).id, "", record.at, record.offset)
+
+
+def _tag(data: object) -> str:
+    payload = getattr(data, "payload", ())
+    return payload[0].value.decode() if payload else "?"
+
+
+def parse_instant(text: str) -> int:
+    """RFC 3339 with milliseconds, as epoch ms."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -1,0 +1,33 @@
+"""One replica of the product under test, with what a campaign wants to be wrong with it.
+
+`python -m chaos.replica serve` is `scheduling-srv serve`, but CHAOS_SKEW (milliseconds) moves its
+clock and CHAOS_BUG names a bug from `chaos.seeded`. The product itself knows neither.
+"""
+
+from __future__ import annotations
+
+import os
+
+from scheduling_srv import cli
+from scheduling_srv.adapters.clock import SystemClock
+
+
+def move_clock(skew: int) -> None:
+    """Let the product's clock be ahead (or behind, if negative)."""
+    true_now = SystemClock.now
+    SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Prepare, then serve."""
+    if skew := int(os.environ.get("CHAOS_SKEW") or 0):
+        move_clock(skew)
+    if bug := os.environ.get("CHAOS_BUG"):
+        from chaos import seeded  # noqa: PLC0415 - nothing of it without the variable
+
+        seeded.plant(bug)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

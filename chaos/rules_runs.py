@@ -1,0 +1,279 @@
+"""Rules about each run: lost, twice, early, out of phase, after the end, ids used again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from chaos.history import CRON, INTERVAL, KAFKA, NOW, OK, REFUSED, WHEN
+from chaos.model import FOREVER, Model, Overtakers, Run, Version, Violation
+from chaos.times import next_cron
+
+SPELLINGS = {NOW: "NOW", WHEN: "ONCE", INTERVAL: "RECURR", CRON: "RECURR"}
+SPARE = 2
+"""Milliseconds: what `now` means differs by the rounding of two clocks."""
+
+
+def nobody_asked(model: Model) -> Iterator[Violation]:
+    """Runs and announcements that no client asked for, or that were refused."""
+    for tag in sorted(model.unknown_tags):
+        yield Violation("unasked", f"nobody asked for {tag}")
+    for version in model.versions.values():
+        call = version.call
+        unsent = call.via == KAFKA and not model.may_have_happened(call)
+        if version.seen and (unsent or (call.via != KAFKA and call.outcome == REFUSED)):
+            yield Violation("unasked", f"{version} was refused ({call.code}), but applied")
+        for run in version.runs:
+            expected = (version.job_id, version.ask.type, SPELLINGS.get(version.ask.trigger))
+            if (run.job_id, run.type, run.spelling) != expected:
+                yield Violation("unasked", f"{run} is not of {expected}")
+
+
+def twice(model: Model) -> Iterator[Violation]:
+    """The same run committed again, or copies of a run that cannot be recognised."""
+    for identity, count in Counter(run.identity for run in model.runs).items():
+        if count > 1:
+            yield Violation("twice", f"{identity} was committed {count} times")
+    names: dict[tuple[str, int, int], str] = {}
+    users: dict[str, tuple[str, int, int]] = {}
+    for run in (*model.runs, *model.copies):
+        name = names.setdefault(run.identity, run.occurrence)
+        if name != run.occurrence:
+            yield Violation("twice", f"{run} has two occurrence ids: {name}, {run.occurrence}")
+        user = users.setdefault(run.occurrence, run.identity)
+        if user != run.identity:
+            yield Violation("ids", f"occurrence id {run.occurrence} is of {user} and {run}")
+
+
+def ids(model: Model) -> Iterator[Violation]:
+    """Instance ids and generated job ids that were used again."""
+    for instance, count in Counter(run.instance for run in _distinct(model.runs)).items():
+        if count > 1:
+            yield Violation("ids", f"instance id {instance} was used for {count} runs")
+    users: dict[str, str] = {}
+    for version in model.versions.values():
+        if version.ask.id or not version.job_id:
+            continue
+        user = users.setdefault(version.job_id, version.ask.tag)
+        if user != version.ask.tag:
+            yield Violation("ids", f"job id {version.job_id} was given to {user} and {version}")
+
+
+def _distinct(runs: list[Run]) -> Iterator[Run]:
+    """Runs without those that are reported as emitted twice."""
+    known: set[tuple[str, int, int]] = set()
+    for run in runs:
+        if run.identity not in known:
+            known.add(run.identity)
+            yield run
+
+
+def early(model: Model) -> Iterator[Violation]:
+    """Before its time, or before anybody asked."""
+    for version in model.versions.values():
+        for run in version.runs:
+            if run.at < run.nominal - model.skew:
+                yield Violation("early", f"{run} came {run.nominal - run.at} ms early")
+            elif run.at < model.begun(version.call):
+                yield Violation("early", f"{run} came before it was asked for")
+
+
+def after_end(model: Model) -> Iterator[Violation]:
+    """After a Delete or an Update was answered, or after the deletion was announced."""
+    for version in model.versions.values():
+        if not version.runs:
+            continue
+        ended = _end_answered(model, version)
+        gone = version.deleted.at if version.deleted else FOREVER
+        for run in version.runs:
+            if run.at > ended:
+                yield Violation("after", f"{run} came {run.at - ended} ms after its end's answer")
+            elif run.at > gone:
+                yield Violation("after", f"{run} came {run.at - gone} ms after its jobsDeleted")
+
+
+def _end_answered(model: Model, version: Version) -> int:
+    created = version.created[0].at if version.created else None
+    ends = [
+        call.ended
+        for call in model.enders(version)
+        if call.outcome == OK and call.ended and created is not None and created < call.begun
+    ]
+    return min(ends, default=FOREVER)
+
+
+def phase(model: Model) -> Iterator[Violation]:
+    """Nominal times: exactly those that the job has."""
+    rules: dict[str, Callable[[Model, Version], Iterator[Violation]]] = {
+        NOW: _phase_of_now,
+        WHEN: _phase_of_when,
+        INTERVAL: _phase_of_recurring,
+        CRON: _phase_of_recurring,
+    }
+    for version in model.versions.values():
+        if version.runs and version.ask.trigger in rules:
+            yield from rules[version.ask.trigger](model, version)
+
+
+def _phase_of_now(model: Model, version: Version) -> Iterator[Violation]:
+    nominals = {run.nominal for run in version.runs}
+    begun = model.begun(version.call) - model.skew - SPARE
+    if len(nominals) > 1 or min(nominals) < begun:
+        yield Violation("phase", f"{version} was due at {sorted(nominals)}, asked for at {begun}")
+
+
+def _phase_of_when(_model: Model, version: Version) -> Iterator[Violation]:
+    for run in version.runs:
+        if run.nominal != version.ask.due:
+            yield Violation("phase", f"{run} should be due at {version.ask.due}")
+
+
+def nominals(version: Version) -> list[int]:
+    """Of the occurrences that ran, in order."""
+    return sorted({run.nominal for run in version.runs})
+
+
+def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
+    ran = nominals(version)
+    first, earliest = ran[0], model.begun(version.call) - model.skew - SPARE
+    latest = (version.created[0].at if version.created else version.runs[0].at) + model.skew
+    if not _may_be_first(version, first, earliest, latest) and not _coalesced(model, version, first):
+        yield Violation("phase", f"{version} ran first at {first}, created {earliest}-{latest}")
+    for earlier, later in pairwise(ran):
+        expected = following(version, earlier)
+        if later < expected or (version.ask.trigger == INTERVAL and _is_off(version, ran[0], later)):
+            yield Violation("phase", f"{version} ran at {earlier}, then at {later}")
+        elif later > expected and not _coalesced(model, version, later):
+            yield Violation("lost", f"{version} ran at {earlier}, then at {later}, not {expected}")
+
+
+def _is_off(version: Version, first: int, nominal: int) -> bool:
+    return (nominal - first) % version.ask.period != 0
+
+
+def _may_be_first(version: Version, first: int, earliest: int, latest: int) -> bool:
+    ask = version.ask
+    if ask.trigger == INTERVAL:
+        return earliest <= first - ask.period <= latest
+    instant = earliest
+    while instant <= latest:
+        instant = next_cron(ask.cron, ask.timezone, instant)
+        if instant == first:
+            return True
+    return False
+
+
+def following(version: Version, nominal: int) -> int:
+    """The occurrence after this one."""
+    ask = version.ask
+    if ask.trigger == INTERVAL:
+        return nominal + ask.period
+    return next_cron(ask.cron, ask.timezone, nominal)
+
+
+def _coalesced(model: Model, version: Version, nominal: int) -> bool:
+    """Whether occurrences before this one may have been left out (CONTRACT 3.7).
+
+    It stands for those that were missed before the catch-up window, so it is older than that
+    itself when it comes, and in an outage nothing at all was emitted for longer than the window.
+    """
+    run = version.of(nominal, 1)
+    window = model.settings.catch_up_window
+    return run is not None and run.at - nominal >= window - model.skew and model_outage(model, run)
+
+
+def model_outage(model: Model, run: Run) -> bool:
+    """Whether no run of any job was emitted for a window before this one's batch."""
+    window, previous = model.settings.catch_up_window, 0
+    for other in model.runs:
+        if previous and other.at - previous >= window - 2000 and previous <= run.at:
+            return True
+        previous = other.at
+        if other.offset > run.offset:
+            break
+    return False
+
+
+def lost(model: Model) -> Iterator[Violation]:
+    """What must have run, but did not."""
+    if not model.complete:
+        return
+    overtakers = Overtakers(model)
+    for version in model.versions.values():
+        yield from _lost_write(model, version)
+        if not _exists(version):
+            continue
+        pending = _pending(version)
+        if pending is None:
+            continue
+        if _must_have_run(model, version, pending):
+            yield Violation("lost", f"{version} did not run at {pending}")
+        elif _was_overtaken(model, version, pending, overtakers):
+            yield Violation("lost", f"{version} did not run at {pending}, others did")
+
+
+def _exists(version: Version) -> bool:
+    return version.seen or (version.is_now and version.call.outcome == OK)
+
+
+def _lost_write(model: Model, version: Version) -> Iterator[Violation]:
+    """A write that was acknowledged, or accepted from the topic, and left no trace."""
+    call = version.call
+    if version.seen or version.is_now:
+        if version.is_now and not version.runs and _accepted_event(model, version):
+            yield Violation("lost", f"{version} was sent, but never ran")
+        return
+    if call.via != KAFKA and call.outcome == OK:
+        yield Violation("announced", f"{version} was acknowledged, but never announced")
+    if _accepted_event(model, version):
+        yield Violation("announced", f"{version} was sent, but never announced")
+
+
+def _accepted_event(model: Model, version: Version) -> bool:
+    call = version.call
+    in_time = call.number in model.sent and model.sent[call.number].at < model.complete
+    return call.via == KAFKA and in_time and model.may_have_happened(call)
+
+
+def _pending(version: Version) -> int | None:
+    """The next occurrence that has not run; None when there is none, or it cannot be said."""
+    ask = version.ask
+    if ask.trigger not in SPELLINGS:
+        return None
+    if ask.trigger == NOW:
+        return None if version.runs else version.call.begun
+    if ask.trigger == WHEN:
+        return None if version.runs else ask.due
+    ran = nominals(version)
+    if ran:
+        return following(version, ran[-1])
+    if not version.created:
+        return None
+    if ask.trigger == INTERVAL:  # the latest instant at which it may have been created
+        return version.created[0].at + ask.period
+    return next_cron(ask.cron, ask.timezone, version.created[0].at)
+
+
+def _must_have_run(model: Model, version: Version, pending: int) -> bool:
+    """It lived on, and had its time."""
+    until = model.settled if version.ask.recurs else model.complete
+    lived = version.deleted is None or (version.ask.recurs and version.deleted.at > until)
+    if version.ask.recurs and model.end_begins(version) < until + model.skew:
+        lived = False
+    return lived and pending + model.skew <= until
+
+
+def _was_overtaken(
+    model: Model, version: Version, pending: int, overtakers: Overtakers
+) -> bool:
+    """Whether it stood in the queue when something behind it was staged."""
+    ask = version.ask
+    if ask.trigger not in (WHEN, INTERVAL) or ask.parallel or not version.created:
+        return False
+    ends = model.end_begins(version)
+    if ends >= FOREVER or ends - pending > model.settings.catch_up_window - 5000:
+        return False
+    waits_since = version.runs[-1].at if version.runs else version.created[0].at
+    latest = overtakers.latest(version.rank, ends)
+    return latest >= pending and latest > waits_since + model.skew

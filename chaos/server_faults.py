@@ -1,0 +1,198 @@
+"""What is done to Kafka, to Redis, and to the ways between."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+
+import redis
+
+from chaos.faults import SERVERS, Kind
+from chaos.world import World
+from tests.harness.proxy import Proxy
+
+LOST_SECONDS = 2.0
+
+
+# --- Kafka ------------------------------------------------------------------------------------
+
+
+def kill_kafka(world: World, rng: random.Random, scale: float) -> str:
+    """The only node, started again."""
+    node = world.node
+    if node:
+        node.kill()
+        time.sleep(rng.uniform(0, 2) * scale)
+        node.start(90)
+    return "kafka"
+
+
+def hide_kafka(world: World, rng: random.Random, scale: float) -> str:
+    """Unreachable for all replicas: nothing is answered, or every connection is refused."""
+    swallow = rng.random() < 0.5
+    for proxy in world.proxies:
+        if swallow:
+            proxy.hold()
+        else:
+            proxy.refusing = True
+            proxy.cut()
+    time.sleep(rng.uniform(3, 30) * scale)
+    for proxy in world.proxies:
+        proxy.refusing = False
+        proxy.release()
+    return "swallowed" if swallow else "refused"
+
+
+def kill_broker(world: World, rng: random.Random, scale: float) -> str:
+    """One of three nodes."""
+    if world.cluster is None:
+        return "none"
+    node = rng.choice(world.cluster.nodes)
+    node.kill()
+    time.sleep(rng.uniform(1, 5) * scale)
+    node.start(90)
+    return node.directory.name
+
+
+# --- Ways -------------------------------------------------------------------------------------
+
+
+def _ways(world: World, rng: random.Random) -> list[Proxy]:
+    replica = rng.choice(world.replicas)
+    ways = [replica.redis] + ([replica.kafka] if replica.kafka else [])
+    return ways if rng.random() < 0.3 else [rng.choice(ways)]
+
+
+def cut(world: World, rng: random.Random, _scale: float) -> str:
+    """Connections of one replica are closed, some times in a row."""
+    ways = _ways(world, rng)
+    for _ in range(rng.choice((1, 1, 4))):
+        for way in ways:
+            way.cut()
+        time.sleep(0.3)
+    return f"{len(ways)} ways"
+
+
+def delay(world: World, rng: random.Random, scale: float) -> str:
+    """Everything takes longer for one replica."""
+    ways = _ways(world, rng)
+    for way in ways:
+        way.delay = rng.choice((0.01, 0.05, 0.3))
+    time.sleep(rng.uniform(2, 6) * scale)
+    for way in ways:
+        way.delay = 0.0
+    return f"{len(ways)} ways"
+
+
+def hide_redis(world: World, rng: random.Random, scale: float) -> str:
+    """One replica's way to Redis swallows everything for longer than the lease."""
+    way = rng.choice(world.replicas).redis
+    way.hold()
+    time.sleep(rng.uniform(1, 7) * scale)
+    way.release()
+    return "one way"
+
+
+# --- Redis ------------------------------------------------------------------------------------
+
+
+def kill_redis(world: World, rng: random.Random, scale: float) -> str:
+    """It loses nothing: `appendfsync always`."""
+    world.valkey.kill()
+    time.sleep(rng.choice((0.0, 0.5, 3.0)) * scale)
+    world.valkey.start(60)
+    return "valkey"
+
+
+def truncate(world: World, rng: random.Random, _scale: float) -> str:
+    """The append-only file ends as it did two seconds before."""
+    world.valkey.kill()
+    file = world.append_only_file()
+    size = world.size_before(file, LOST_SECONDS) if file else None
+    lost = 0
+    if file and size is not None:
+        lost = file.stat().st_size - size
+        with file.open("r+b") as opened:
+            opened.truncate(size)
+    world.valkey.start(60)
+    return f"{lost} bytes"
+
+
+def old_copy(world: World, rng: random.Random, scale: float) -> str:
+    """A copy of the data from some seconds ago is put back."""
+    source, copy = world.valkey.directory / "appendonlydir", world.directory / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy)
+    seconds = rng.uniform(1, 6) * scale
+    time.sleep(seconds)
+    world.valkey.kill()
+    shutil.rmtree(source)
+    shutil.copytree(copy, source)
+    world.valkey.start(60)
+    return f"{seconds:.1f} s old"
+
+
+def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
+    """FLUSHALL while everything runs."""
+    world.valkey.flush()
+    return "valkey"
+
+
+def flush_stopped(world: World, rng: random.Random, scale: float) -> str:
+    """FLUSHALL while no replica runs."""
+    for replica in world.replicas:
+        replica.kill()
+    world.valkey.flush()
+    time.sleep(rng.choice((0.0, 1.0)) * scale)
+    for replica in world.replicas:
+        replica.start()
+    return "valkey"
+
+
+def empty(world: World, rng: random.Random, _scale: float) -> str:
+    """The store starts again without its data."""
+    world.valkey.kill()
+    shutil.rmtree(world.valkey.directory / "appendonlydir")
+    world.valkey.start(60)
+    return "valkey"
+
+
+def fail_over(world: World, rng: random.Random, scale: float) -> str:
+    """A replica of the store takes over that has missed the last seconds."""
+    world.follow()
+    with world.spare.client() as client:
+        _until_in_step(client)
+        time.sleep(0.5)
+        client.replicaof("no", "one")
+    seconds = rng.uniform(0.2, 3) * scale
+    time.sleep(seconds)
+    world.valkey.kill()
+    world.fail_over()
+    return f"{seconds:.1f} s behind"
+
+
+def _until_in_step(client: redis.Redis) -> None:
+    for _ in range(200):
+        info = client.info("replication")
+        if isinstance(info, dict) and info.get("master_link_status") == "up":
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the spare store does not follow")
+
+
+SERVER_KINDS = (
+    Kind("kafka-kill", SERVERS, 3, kill_kafka, nodes=-1),
+    Kind("kafka-hide", SERVERS, 2, hide_kafka, nodes=-1),
+    Kind("broker-kill", SERVERS, 8, kill_broker, nodes=3),
+    Kind("cut", SERVERS, 3, cut),
+    Kind("delay", SERVERS, 2, delay),
+    Kind("redis-hide", SERVERS, 2, hide_redis),
+    Kind("redis-kill", SERVERS, 3, kill_redis),
+    Kind("truncate", SERVERS, 3, truncate),
+    Kind("old-copy", SERVERS, 3, old_copy),
+    Kind("flush-running", SERVERS, 3, flush_running),
+    Kind("flush-stopped", SERVERS, 3, flush_stopped),
+    Kind("empty", SERVERS, 2, empty),
+    Kind("fail-over", SERVERS, 3, fail_over),
+)
