@@ -38,10 +38,10 @@ def seed() -> int:
 
 @pytest.mark.timeout(120 + 10 * KILLS)
 def test_the_only_replica_is_killed(deploy: Deploy, seed: int) -> None:
-    product = deploy(lease="1s", kafka_options=KAFKA_OPTIONS)
+    product = deploy(lease="500ms", kafka_options=KAFKA_OPTIONS)
     with under_load(product, seed) as moments:
         for number in range((KILLS + 1) // 2):
-            time.sleep(moments.uniform(0, 0.8))
+            time.sleep(moments.uniform(0, 0.6))
             product.service.kill()
             product.service.launch()
             if number % 4:  # else it is killed while it starts, or recovers
@@ -51,13 +51,13 @@ def test_the_only_replica_is_killed(deploy: Deploy, seed: int) -> None:
 
 @pytest.mark.timeout(120 + 10 * KILLS)
 def test_the_emitting_one_of_two_replicas_is_killed(deploy: Deploy, seed: int) -> None:
-    product = deploy(2, lease="1s", kafka_options=KAFKA_OPTIONS)
+    product = deploy(2, lease="500ms", kafka_options=KAFKA_OPTIONS)
     with under_load(product, seed) as moments:
         for _ in range(KILLS // 2):
             emitting = eventually(
                 lambda: owner_of(product), timeout=BACK, what="a replica that emits"
             )
-            time.sleep(moments.uniform(0, 0.8))
+            time.sleep(moments.uniform(0, 0.6))
             emitting.kill()
             emitting.launch()
         for replica in product.replicas:

@@ -2,18 +2,25 @@
 
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 import grpc
 import pytest
 
 from tests.client import contract
 from tests.client.grpc_client import Refusal
-from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, in_ms, rfc3339, tomorrow
+from tests.e2e.conftest import Deploy, deployed, watch
+from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
+from tests.harness.given import Kafka, Store
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
+
+WINDOW, ABSENCE = 3000, 12_000
+"""A catch-up window, and an absence that is longer, in milliseconds."""
 
 RECOVERY = 40.0
 """How long a test waits for the service when a server is back, in seconds."""
@@ -173,8 +180,9 @@ def test_sigterm_ends_it_while_redis_is_away(
 
 
 def pass_by(product: Product, due: int) -> None:
-    """Waits for an instant with the help of a clock that is no sleep: another condition."""
-    eventually(lambda: rfc3339(due) < rfc3339(in_ms(0)[0]), timeout=60, what=rfc3339(due))
+    """Lets time pass while the service is away."""
+    assert not product.service.process.alive
+    eventually(lambda: now_ms() > due, timeout=60, what="a later time")
 
 
 def test_an_overdue_when_job_runs_late_and_once(deploy: Deploy) -> None:
@@ -207,28 +215,44 @@ def test_every_missed_run_within_the_window_is_made_up_for(deploy: Deploy) -> No
     assert nominals == [first.nominal + 500 * number for number in range(len(nominals))]
 
 
-@pytest.mark.parametrize("missed_runs", ["latest", "skip"])
-@pytest.mark.parametrize("interval", ["500 ms", "* * * * * *"])
-def test_runs_missed_before_the_window_are_one_or_none(
-    deploy: Deploy, missed_runs: str, interval: str
-) -> None:
-    """If older ones were missed: one run for the latest of those, or none."""
-    product = deploy(catch_up_window="2s", missed_runs=missed_runs)
-    kind, job_id = fresh("type"), fresh()
-    period = 500 if interval == "500 ms" else 1000
-    product.client.create(contract.job(id=job_id, type=kind, interval=interval))
-    product.run(kind)
-    product.service.stop()
-    before = product.runs_so_far(kind)[-1].nominal
-    pass_by(product, before + 6000)
-    product.service.start()
-    product.run(kind, len(product.runs_so_far(kind)) + 4)
-    product.client.delete(job_id)
-    nominals = [run.nominal for run in product.runs_so_far(kind) if run.nominal > before]
-    steps = [later - earlier for earlier, later in pairwise([before, *nominals])]
-    assert steps[0] > period, "what is older than the window was coalesced"
-    assert {*steps[1:]} == {period}, "from the first run on there is no gap"
-    started = product.runs_so_far(kind)[len(product.runs_so_far(kind)) - len(nominals)]
-    age = started.record.timestamp - nominals[0]
-    # `latest`: the first run is older than the window; `skip`: it is not.
-    assert (age > 2000) == (missed_runs == "latest")
+@pytest.fixture
+def outage(
+    kafka: Kafka, valkey: Store, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Product]]:
+    """Two deployments, one for each setting of missed runs, after the same long absence."""
+    products = {}
+    with ExitStack() as stack:
+        for missed in ("latest", "skip"):
+            directory = tmp_path / missed
+            directory.mkdir()
+            settings = {"catch_up_window": f"{WINDOW}ms", "missed_runs": missed}
+            product = stack.enter_context(deployed(directory, kafka, valkey, settings))
+            watch(request, product)
+            product.client.create(
+                contract.job(id="interval", type="interval", interval="500 ms"),
+                contract.job(id="cron", type="cron", interval="* * * * * *"),
+            )
+            products[missed] = product
+        for product in products.values():
+            product.run("interval")
+            product.run("cron")
+            product.service.stop()
+        pass_by(product, now_ms() + ABSENCE)
+        for product in products.values():
+            product.service.start()
+        yield products
+
+
+def test_runs_missed_before_the_window_are_one_or_none(outage: dict[str, Product]) -> None:
+    """`latest`: one run for the latest of those that are older than the window; `skip`: none."""
+    for missed, product in outage.items():
+        for kind, period in (("interval", 500), ("cron", 1000)):
+            number = len(product.runs_so_far(kind))
+            product.run(kind, number + 4)
+            runs = product.runs_so_far(kind)
+            steps = [later.nominal - earlier.nominal for earlier, later in pairwise(runs)]
+            [gap] = [place for place, step in enumerate(steps) if step != period]
+            first = runs[gap + 1]
+            age = first.record.timestamp - first.nominal
+            assert steps[gap] % period == 0
+            assert (age > WINDOW) == (missed == "latest"), (missed, kind, age)
