@@ -143,6 +143,16 @@ class Model:
                 staged.append(self._start(each, now))
         return staged
 
+    def started(self, runs: Sequence[Run], now: int) -> None:
+        """As if only these of the next runs had been staged."""
+        for run in runs:
+            (each,) = [
+                each
+                for each in self.waiting
+                if (each.job.seq, each.nominal, each.attempt) == (run.seq, run.nominal, run.attempt)
+            ]
+            self._start(each, now)
+
     def _let_try_again(self) -> None:
         """Of the held runs of a type and a limit, as many as there are free places."""
         limits = {(each.job.spec.type, each.job.spec.parallel) for each in self.waiting}

@@ -221,6 +221,21 @@ class Shard:
     async def plan(self) -> int:
         return await Planner(self.schedule, read_cron, self.schedule.rules).run_once(self.token)
 
+    async def drain_once(self, now: int) -> list[Run]:
+        """One staging call that leaves no cron job unplanned."""
+        await self.plan()
+        runs = await self.stage(now)
+        await self.plan()
+        return runs
+
+    async def forget_runs(self, now: int) -> None:
+        """Answers everything, as a partition of its own."""
+        incarnation, positions = await self.jobs.positions()
+        stored = positions.get("all:0", 0)
+        source = Source("all:0", stored, stored + 1, incarnation)
+        instances = await self.raw("HKEYS", "runs")
+        await self.jobs.complete([Answer(int(each), False) for each in instances], now, source)
+
     async def drain(self, now: int = NOW, limit: int = 500) -> list[Run]:
         """Stages and plans, as the owner does, until nothing is due any more."""
         runs = []

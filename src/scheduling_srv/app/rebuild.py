@@ -138,11 +138,11 @@ class Rebuild:
         if head.kind in (TriggerKind.NOW, TriggerKind.ONCE):
             open_run = (job_id, head.seq) in settlement.waiting or latest is not None
             return None if open_run else due
-        if latest is None:
-            # Occurrences before `replay_from` are settled, all later emissions were looked at.
-            if due >= position.replay_from:
-                return due
-            latest = position.replay_from - 1
+        # Occurrences before `replay_from` are settled, all later emissions were looked at. What was
+        # seen last may be older than both: the retry of an occurrence of long ago.
+        latest = max(latest or 0, position.replay_from - 1)
+        if due > latest:
+            return due
         if head.kind == TriggerKind.INTERVAL:
             return due + ((latest - due) // head.interval + 1) * head.interval
         return planner.next_after(self.read_cron(stored), latest)
