@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -75,6 +76,8 @@ class Campaign:
     def run(self) -> Outcome:
         """All of it; bounded in time."""
         options = self.options
+        if self.file.exists():  # an older campaign's; nothing else is removed
+            shutil.rmtree(options.directory)
         options.directory.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(self.file)
         names = {fault.name for fault in kinds_for(options.nodes, options.faults)}

@@ -185,7 +185,7 @@ class Model:
             else:
                 self.unknown_tags.add(run.tag)
         for call in calls:
-            for job_id in {*call.ids, *(self.versions[ask.tag].job_id for ask in call.jobs)}:
+            for job_id in {*call.ids, *(self.versions[ask.tag].job_id for ask in call.jobs)} - {""}:
                 self.calls_on[job_id].append(call)
 
     def _arrange_events(self, events: list[Announced]) -> None:
@@ -219,6 +219,13 @@ class Model:
             sent = self.sent.get(call.number)
             return sent is not None and sent.offset not in self.dead_letters
         return call.outcome != REFUSED
+
+    def must_have_happened(self, call: Call) -> bool:
+        """Whether it was acknowledged, or lay on the topic in time and was not refused."""
+        if call.via == KAFKA:
+            sent = self.sent.get(call.number)
+            return sent is not None and sent.at < self.complete and self.may_have_happened(call)
+        return call.outcome == OK
 
     def enders(self, version: Version) -> Iterator[Call]:
         """Later calls that may have ended this version."""

@@ -98,7 +98,11 @@ def _end_answered(model: Model, version: Version) -> int:
     ends = [
         call.ended
         for call in model.enders(version)
-        if call.outcome == OK and call.ended and created is not None and created < call.begun
+        if call.outcome == OK
+        and call.via != KAFKA
+        and call.ended
+        and created is not None
+        and created < call.begun
     ]
     return min(ends, default=FOREVER)
 
@@ -202,9 +206,7 @@ def lost(model: Model) -> Iterator[Violation]:
     overtakers = Overtakers(model)
     for version in model.versions.values():
         yield from _lost_write(model, version)
-        if not _exists(version):
-            continue
-        pending = _pending(version)
+        pending = _pending(version) if version.seen else None
         if pending is None:
             continue
         if _must_have_run(model, version, pending):
@@ -213,27 +215,13 @@ def lost(model: Model) -> Iterator[Violation]:
             yield Violation("lost", f"{version} did not run at {pending}, others did")
 
 
-def _exists(version: Version) -> bool:
-    return version.seen or (version.is_now and version.call.outcome == OK)
-
-
 def _lost_write(model: Model, version: Version) -> Iterator[Violation]:
     """A write that was acknowledged, or accepted from the topic, and left no trace."""
-    call = version.call
-    if version.seen or version.is_now:
-        if version.is_now and not version.runs and _accepted_event(model, version):
-            yield Violation("lost", f"{version} was sent, but never ran")
-        return
-    if call.via != KAFKA and call.outcome == OK:
-        yield Violation("announced", f"{version} was acknowledged, but never announced")
-    if _accepted_event(model, version):
-        yield Violation("announced", f"{version} was sent, but never announced")
-
-
-def _accepted_event(model: Model, version: Version) -> bool:
-    call = version.call
-    in_time = call.number in model.sent and model.sent[call.number].at < model.complete
-    return call.via == KAFKA and in_time and model.may_have_happened(call)
+    if not version.seen and model.must_have_happened(version.call):
+        if version.is_now:
+            yield Violation("lost", f"{version} never ran")
+        else:
+            yield Violation("announced", f"{version} was accepted, but never announced")
 
 
 def _pending(version: Version) -> int | None:
@@ -242,7 +230,7 @@ def _pending(version: Version) -> int | None:
     if ask.trigger not in SPELLINGS:
         return None
     if ask.trigger == NOW:
-        return None if version.runs else version.call.begun
+        return None  # seen: it has run
     if ask.trigger == WHEN:
         return None if version.runs else ask.due
     ran = nominals(version)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Self
 
 import redis
 
+from chaos.nursery import ForkedProcess, Nursery
 from tests.harness.cluster import KafkaCluster, KafkaWithDoors
 from tests.harness.names import Names
 from tests.harness.ports import free_port
@@ -20,7 +20,6 @@ from tests.harness.proxy import Proxy, ProxyLoop
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 
-COMMAND = (sys.executable, "-m", "chaos.replica", "serve")
 APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0")
 """One file that only grows: then its size at an instant says what was in it."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
@@ -111,6 +110,8 @@ class World:
 
     def _start(self) -> None:
         self.loop = self._stack.enter_context(ProxyLoop())
+        self.nursery = Nursery(self.directory / "nursery.log")
+        self._stack.callback(self.nursery.close)
         self._start_valkey()
         self._start_kafka()
         for number in range(self.count):
@@ -158,8 +159,8 @@ class World:
                 "SCHEDULING_KAFKA_OPTIONS": KAFKA_OPTIONS,
                 **self.settings,
             },
-            command=COMMAND,
         )
+        service.process = ForkedProcess(self.nursery, service.process.name, service.log)
         replica = Replica(service, to_redis, to_kafka)
         self._stack.callback(lambda: _end(replica))
         return replica
