@@ -55,7 +55,7 @@ async def submit(address: str, requests: Iterable[bytes], in_flight: int) -> Sub
     """Send every request; the time is from the first one sent to the last one answered."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        call = channel.unary_unary(CREATE)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CREATE)
         queue, answers = iter(list(requests)), list[bytes]()
 
         async def client() -> None:
@@ -74,4 +74,5 @@ def delete_all(address: str) -> None:
     """Delete every job."""
     with grpc.insecure_channel(address) as channel:
         request = resourcebase_pb2.DeleteRequest(collection=True)
-        channel.unary_unary(DELETE)(request.SerializeToString(), timeout=120)
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(DELETE)
+        call(request.SerializeToString(), timeout=120)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -66,7 +66,8 @@ class Observer:
             now = time.time()
             for message in messages:
                 if not message.error() and message.key() == b"queuedJob":
-                    self.raw.append((now, message.timestamp()[1], message.headers()))
+                    headers: Any = message.headers()  # pairs, whatever else its type allows
+                    self.raw.append((now, message.timestamp()[1], headers))
 
     def wait(self, count: int, patience: float) -> None:
         """Return when `count` runs have arrived, or when nothing came for `patience` seconds."""

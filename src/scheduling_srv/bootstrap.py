@@ -157,7 +157,8 @@ class Service:
         )
         self.restores = RedisRestores(self.redis, namespace, SHARD)
         self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
-        self.signals = RedisSignals(self.redis, namespace, SHARD)
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        self.signals = RedisSignals(self.redis, namespace, SHARD, name=self.name)
         self.publisher = TransactionalPublisher(self.kafka, namespace, SHARD, self.topics)
         self.history = KafkaHistory(
             self.kafka, namespace, SHARD, self.topics, start=settings.start_offset
@@ -215,7 +216,7 @@ class Service:
             clock=clock,
         )
         return Owner(
-            name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+            name=self.name,
             lease=schedule,
             recovery=Recovery(
                 schedule,
@@ -236,6 +237,7 @@ class Service:
             clock=clock,
             rules=rules,
             extras=(self.restorer.run,),
+            prepare=(self.publisher.prepare, self.history.prepare),
         )
 
     def _build_entrances(self) -> None:

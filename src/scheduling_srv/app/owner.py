@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.standby import Prepare, StandBy
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
@@ -50,6 +51,7 @@ class Owner:
         clock: Clock,
         rules: ShardRules,
         extras: tuple[Extra, ...] = (),
+        prepare: Sequence[Prepare] = (),
     ) -> None:
         self.name = name
         self.lease = lease
@@ -59,6 +61,7 @@ class Owner:
         self.clock = clock
         self.rules = rules
         self.extras = extras
+        self.standby = StandBy(lease, clock, rules, prepare)
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
         self._sleep_until = NEVER
@@ -88,7 +91,8 @@ class Owner:
         """Own the shard whenever nobody else does, until stopped."""
         while not self._stopping.is_set():
             try:
-                token = await self.lease.acquire(self.name)
+                self._released.clear()  # what is heard during the call counts
+                token = await self.lease.acquire(self.name, dead=self.standby.dead)
                 if token:
                     await self._own(token)
                 else:
@@ -96,11 +100,12 @@ class Owner:
                     await self._stand_by()
             except Unavailable as fault:
                 self.problem = str(fault)
+                self.standby.forget()
                 await self._pause(RETRY_PAUSE)
 
     async def _stand_by(self) -> None:
-        self._released.clear()
-        await _wait(self._released, self.rules.lease / 1000 / 6)
+        await self.standby.prepare()
+        await _wait(self._released, await self.standby.look() / 1000)
 
     async def _own(self, token: str) -> None:
         log.info("lease taken", token=token)

@@ -266,11 +266,22 @@ class Outbox(Protocol):
         """
 
 
+class Holder(NamedTuple):
+    """Who holds a lease, how many ms it lasts yet, and whether the holder's connection is gone."""
+
+    token: str
+    left: int
+    gone: bool
+
+
 class Lease(Protocol):
     """One owner a shard."""
 
-    async def acquire(self, owner: str) -> str | None:
-        """The token, or None while another one holds the lease."""
+    async def acquire(self, owner: str, *, dead: str = "") -> str | None:
+        """The token, or None while another one holds the lease, except `dead`, if still gone."""
+
+    async def holder(self) -> Holder | None:
+        """Who holds the lease."""
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         """Stay the owner for another lease, and say whether due jobs are being emitted."""

@@ -22,6 +22,8 @@ from scheduling_srv.domain.errors import LogUnavailable
 
 PIECE = 2000
 """Records read at once."""
+PREPARE_TIMEOUT = 3.0
+"""Seconds to wait for the broker when nothing is to be read yet."""
 TAIL = 16
 """Offsets looked at first when the last record of a partition is wanted."""
 
@@ -72,14 +74,25 @@ class KafkaHistory:
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 10,  # so long the broker waits before it says that this is the end
         }
         self.shard = shard
         self.topics = topics
         self.timeout = timeout
+        self.prepared: _Reader | None = None
+
+    async def prepare(self) -> None:
+        """A consumer that is connected to the broker which has the position."""
+        if self.prepared is None:
+            reader = _Reader(self.config, self.timeout)
+            topic = self.topics[Topic.POSITION]
+            await reader.call(lambda: reader.watermarks(topic, self.shard, PREPARE_TIMEOUT))
+            self.prepared = reader
 
     async def last_position(self) -> Position | None:
         """The last committed position: looks at the tail, and further back only if it has to."""
-        with _Reader(self.config, self.timeout) as reader:
+        prepared, self.prepared = self.prepared, None
+        with prepared or _Reader(self.config, self.timeout) as reader:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
 
     async def input_starts(self) -> Mapping[str, int]:
@@ -184,11 +197,13 @@ class _Reader:
         elif not error.retriable():
             raise KafkaException(error)
 
-    def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+    def watermarks(
+        self, topic: str, partition: int, timeout: float | None = None
+    ) -> tuple[int, int]:
         """The first offset that is left, and the one behind the last."""
         place = TopicPartition(topic, partition)
         watermarks: tuple[int, int] = self.consumer.get_watermark_offsets(
-            place, timeout=self.timeout
+            place, timeout=timeout or self.timeout
         )
         return watermarks
 

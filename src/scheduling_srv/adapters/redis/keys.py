@@ -51,6 +51,11 @@ def channel(namespace: str, shard: int) -> str:
     return prefix(namespace, shard) + "wake"
 
 
+def presence(namespace: str, shard: int, owner: str) -> str:
+    """The channel that a replica listens to as long as it is connected; nothing is sent there."""
+    return prefix(namespace, shard) + "here:" + owner
+
+
 def shards(namespace: str) -> str:
     """The number of shards, fixed at the first start."""
     return f"{namespace}:shards"
@@ -66,7 +71,7 @@ def lua_table() -> str:
     """The prelude of every script: the table `K` of the keys above."""
     names = [f"{name} = KEYS[{index}]" for index, name in enumerate(FIXED, start=1)]
     named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in NAMED]
-    lines = [*names, *named, 'wake = prefix .. "wake"']
+    lines = [*names, *named, 'wake = prefix .. "wake"', 'here = prefix .. "here:"']
     return (
         "local prefix = string.sub(KEYS[1], 1, -5)\n"
         "local K = {\n    " + ",\n    ".join(lines) + ",\n}\n"

@@ -10,6 +10,7 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
+    Holder,
     Planned,
     RebuiltJob,
     RebuiltRun,
@@ -94,10 +95,15 @@ class RedisSchedule:
         )
         return Taken(int(reply[1]), reply[3:], reply[2])
 
-    async def acquire(self, owner: str) -> str | None:
+    async def acquire(self, owner: str, *, dead: str = "") -> str | None:
         """`acquire.lua`."""
-        token = await self.scripts.run("acquire", owner, self.rules.lease)
+        token = await self.scripts.run("acquire", owner, self.rules.lease, dead)
         return token.decode() or None
+
+    async def holder(self) -> Holder | None:
+        """`holder.lua`."""
+        token, left, gone = await self.scripts.run("holder")
+        return Holder(token.decode(), left, gone == b"1") if token else None
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         """`renew.lua`."""

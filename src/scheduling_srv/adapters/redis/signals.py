@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from redis.exceptions import RedisError
@@ -30,16 +30,18 @@ def parse(text: str) -> Signal:
 class RedisSignals:
     """Implements `Signals`."""
 
-    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+    def __init__(self, client: RedisClient, namespace: str, shard: int, *, name: str) -> None:
+        """`name` is what others see to be connected while this listens."""
         self.client = client
         self.channel = keys.channel(namespace, shard)
+        self.presence = keys.presence(namespace, shard, name)
 
-    async def listen(self) -> AsyncIterator[Signal]:
+    async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
         while True:
             pubsub = self.client.redis.pubsub(ignore_subscribe_messages=True)
             try:
-                await pubsub.subscribe(self.channel)
+                await pubsub.subscribe(self.channel, self.presence)
                 yield Signal("connected")
                 while True:
                     message = await pubsub.get_message(timeout=None)
