@@ -47,10 +47,16 @@ class Announcements:
         if incarnation != self.incarnation:
             self._begin(incarnation)
         self.number = max(self.number, number)
+        early = []
         while self._waiting and self._waiting[0][0] <= self.number:
-            *_, future = heapq.heappop(self._waiting)
-            if not future.done():
+            place = heapq.heappop(self._waiting)
+            *_, promised, future = place
+            if promised != incarnation:
+                early.append(place)  # of a rebuilt store that has not been heard of here
+            elif not future.done():
                 future.set_result(None)
+        for place in early:
+            heapq.heappush(self._waiting, place)
 
     def _begin(self, incarnation: str) -> None:
         """Numbers of another incarnation say nothing about those who wait."""

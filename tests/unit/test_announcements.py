@@ -1,0 +1,91 @@
+"""Calls wait until their change is on Kafka."""
+
+import asyncio
+
+import pytest
+
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import Receipt
+from scheduling_srv.domain.errors import OutcomeUnknown
+
+
+async def waiting(announcements: Announcements, *receipts: Receipt) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(announcements.wait(receipt)) for receipt in receipts]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def done(tasks: list[asyncio.Task[None]]) -> list[bool]:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return [task.done() for task in tasks]
+
+
+async def test_what_is_published_is_not_waited_for() -> None:
+    announcements = Announcements()
+    announcements.published("a", 5)
+    await announcements.wait(Receipt("a", 5))
+    assert not announcements.waiting
+
+
+async def test_those_who_are_reached_go_on_whatever_their_order() -> None:
+    announcements = Announcements()
+    tasks = await waiting(announcements, *[Receipt("a", number) for number in (7, 3, 5, 5)])
+    announcements.published("a", 5)
+    assert await done(tasks) == [False, True, True, True]
+    announcements.published("a", 6)
+    assert await done(tasks) == [False, True, True, True]
+    announcements.published("a", 9)
+    assert await done(tasks) == [True] * 4
+
+
+async def test_numbers_never_go_back() -> None:
+    announcements = Announcements()
+    announcements.published("a", 5)
+    announcements.published("a", 3)
+    await announcements.wait(Receipt("a", 4))
+
+
+async def test_a_rebuilt_store_leaves_the_outcome_open() -> None:
+    announcements = Announcements()
+    announcements.published("a", 1)
+    old, new = await waiting(announcements, Receipt("a", 5), Receipt("b", 7))
+    announcements.published("b", 6)
+    with pytest.raises(OutcomeUnknown):
+        await old
+    assert await done([new]) == [False]
+    announcements.published("b", 7)
+    await new
+
+
+async def test_numbers_of_another_incarnation_say_nothing() -> None:
+    """The receipt of a rebuilt store may come before the first word of that store."""
+    announcements = Announcements()
+    announcements.published("a", 1)
+    tasks = await waiting(announcements, Receipt("b", 5), Receipt("a", 6))
+    announcements.published("a", 100)
+    assert await done(tasks) == [False, True]
+    announcements.published("b", 5)
+    assert await done(tasks) == [True, True]
+
+
+async def test_a_receipt_below_what_was_published_comes_from_a_store_that_forgot() -> None:
+    announcements = Announcements()
+    announcements.published("a", 9)
+    with pytest.raises(OutcomeUnknown):
+        await announcements.wait(Receipt("a", 8), floor=9)
+    await announcements.wait(Receipt("a", 9), floor=9)
+
+
+async def test_who_gives_up_disturbs_nobody() -> None:
+    announcements = Announcements()
+    first, second = await waiting(announcements, Receipt("a", 2), Receipt("a", 2))
+    first.cancel()
+    await done([first])
+    announcements.published("a", 2)
+    await second
+    tasks = await waiting(announcements, Receipt("a", 4))
+    tasks[0].cancel()
+    await done(tasks)
+    announcements.published("b", 1)
+    assert not announcements.waiting
