@@ -1,0 +1,104 @@
+"""Single calls that arrive together share one store call; each gets its own outcome."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app import grouping
+from scheduling_srv.app.grouping import GroupCommit
+from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.domain.errors import StoreUnavailable
+from scheduling_srv.domain.job import NewJob
+
+
+class Store:
+    """Only writes; each call waits for the gate, and refuses groups whose job is called so."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.faults: list[Exception] = []
+
+    async def write(
+        self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
+    ) -> Written:
+        self.calls.append([group.jobs[0].id for group in groups])
+        await self.gate.wait()
+        if self.faults:
+            raise self.faults.pop()
+        refusals = [
+            Refusal("exists", 0) if group.jobs[0].id == "refused" else None for group in groups
+        ]
+        return Written(Receipt("i", len(self.calls)), refusals)
+
+    def now(self) -> int:
+        return 1000
+
+
+def group(job_id: str, size: int = 1) -> WriteGroup:
+    return WriteGroup(WriteMode.CREATE, [NewJob(job_id, 0, b"")] * size)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def commits(store: Any) -> GroupCommit:
+    return GroupCommit(store, store)
+
+
+async def start(
+    commit: GroupCommit, *groups: WriteGroup
+) -> list[asyncio.Task[tuple[Receipt, Refusal | None]]]:
+    tasks = [asyncio.create_task(commit.write(each)) for each in groups]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_calls_gather_while_one_is_under_way(store: Store) -> None:
+    commit = commits(store)
+    tasks = await start(commit, group("a"))
+    tasks += await start(commit, group("b"), group("refused"), group("c"))
+    assert store.calls == [["a"]]
+    store.gate.set()
+    outcomes = await asyncio.gather(*tasks)
+    assert store.calls == [["a"], ["b", "refused", "c"]]
+    assert [refusal for _, refusal in outcomes] == [None, None, Refusal("exists", 0), None]
+    assert [receipt.number for receipt, _ in outcomes] == [1, 2, 2, 2]
+
+
+async def test_one_call_takes_so_many_jobs_and_groups(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "MOST_JOBS", 10)
+    monkeypatch.setattr(grouping, "MOST_GROUPS", 3)
+    store.gate.set()
+    commit = commits(store)
+    sizes = {"a": 50, "b": 6, "c": 4, "d": 1, "e": 1, "f": 1, "g": 1}
+    await asyncio.gather(*[commit.write(group(name, size)) for name, size in sizes.items()])
+    assert store.calls == [["a"], ["b", "c"], ["d", "e", "f"], ["g"]]
+
+
+async def test_a_fault_is_told_to_those_whom_it_concerns(store: Store) -> None:
+    store.faults = [StoreUnavailable("gone")]
+    commit = commits(store)
+    tasks = await start(commit, group("a"))
+    tasks += await start(commit, group("b"))
+    store.gate.set()
+    first, second = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, StoreUnavailable)
+    assert second == (Receipt("i", 2), None)
+
+
+async def test_who_gives_up_does_not_hold_the_others_up(store: Store) -> None:
+    commit = commits(store)
+    tasks = await start(commit, group("a"), group("b"))
+    tasks[0].cancel()
+    store.gate.set()
+    assert await tasks[1] == (Receipt("i", 1), None)
+    assert store.calls == [["a", "b"]]
+    assert await commit.write(group("c")) == (Receipt("i", 2), None)

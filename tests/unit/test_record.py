@@ -1,0 +1,78 @@
+"""The stored form of a job: every field comes out as it went in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduling_srv.domain import record
+from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
+from scheduling_srv.wire import job_pb2
+
+requests = st.builds(
+    JobRequest,
+    id=st.just(""),
+    type=st.text(min_size=1, max_size=200),
+    timezone=st.just("UTC"),
+    creator=st.text(max_size=200),
+    data=st.none(),
+    rest=st.binary(max_size=300),
+    priority=st.sampled_from(Priority),
+    attempts=st.integers(0, 2**32 - 1),
+    backoff_type=st.integers(0, 1),
+    backoff_delay=st.floats(0, 1e12),
+    parallel=st.integers(0, 2**32 - 1),
+    trace=st.binary(max_size=600),
+)
+
+
+def packed(request: JobRequest, trigger: Trigger) -> bytes:
+    data = job_pb2.Data(timezone=request.timezone, creator=request.creator)
+    request.data = data.SerializeToString()
+    return record.pack(request, trigger)
+
+
+@given(request=requests, kind=st.sampled_from(TriggerKind), interval=st.integers(0, 2**63))
+def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, interval: int) -> None:
+    stored = packed(request, Trigger(kind, 0, interval))
+    head = record.header(stored)
+    assert head.seq == 0
+    assert (head.kind, head.interval) == (kind, interval)
+    assert head.rank == RANKS[Priority(request.priority)]
+    assert (head.attempts, head.parallel) == (request.attempts, request.parallel)
+    assert (head.backoff_type, head.backoff_delay) == (request.backoff_type, request.backoff_delay)
+    at = head.creator_at
+    assert stored[at : at + head.creator_size] == request.creator.encode()
+    assert record.data_of(stored) == request.data
+    assert record.rest_of(stored) == request.rest
+    assert head.trace_size == len(request.trace)
+    assert stored.endswith(request.trace)
+
+
+@given(request=requests, job_id=st.text(max_size=200))
+def test_the_job_message_is_the_job_that_was_asked_for(request: JobRequest, job_id: str) -> None:
+    request.rest = job_pb2.Job(attempts=3, interval="1 hour").SerializeToString()
+    stored = packed(request, Trigger(TriggerKind.ONCE, 0))
+    job = job_pb2.Job.FromString(record.job_message(job_id.encode(), stored))
+    assert (job.id, job.type, job.attempts, job.interval) == (job_id, request.type, 3, "1 hour")
+    assert (job.data.timezone, job.data.creator) == ("UTC", request.creator)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [(0, "00"), (1, "01"), (127, "7f"), (128, "8001"), (300, "ac02"), (2**32 - 1, "ffffffff0f")],
+)
+def test_varints(value: int, encoded: str) -> None:
+    """The values of the protobuf encoding guide."""
+    assert record.varint(value) == bytes.fromhex(encoded)
+
+
+def test_priorities_are_ranked_from_critical_to_low() -> None:
+    names = sorted(Priority, key=lambda priority: RANKS[priority])
+    assert [each.name for each in names] == ["CRITICAL", "HIGH", "MEDIUM", "NORMAL", "LOW"]
+    assert sorted(RANKS.values()) == [0, 1, 2, 3, 4]
+
+
+def test_generated_ids_are_unique_and_plain() -> None:
+    ids = {generate_id() for _ in range(10_000)}
+    assert len(ids) == 10_000
+    assert all(len(each) == 16 and each.isalnum() and each.isascii() for each in ids)

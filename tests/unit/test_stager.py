@@ -1,0 +1,139 @@
+"""One round of the stager, and how long it sleeps after it; what the planner makes of cron jobs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app.planner import CronText, Planner, latest_missed, next_after
+from scheduling_srv.app.ports import Planned, Staged, Unplanned
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.stager import FULL_PAUSE, SAFETY_LOOK, Stager, StageResult
+
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+
+
+class World:
+    """The schedule and the clock."""
+
+    def __init__(self, staged: Staged | None = None) -> None:
+        self.staged = staged or Staged(full=False)
+        self.unplanned_jobs: list[Unplanned] = []
+        self.cutoff = 0
+        self.planned: list[Planned] = []
+        self.called: list[tuple[Any, ...]] = []
+
+    def now(self) -> int:
+        return NOW
+
+    async def stage(self, token: str, now: int, limit: int) -> Staged:
+        self.called.append(("stage", token, now, limit))
+        return self.staged
+
+    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
+        self.called.append(("unplanned", token))
+        return self.cutoff, self.unplanned_jobs
+
+    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
+        self.planned += planned
+
+    async def expire(self, token: str, now: int, limit: int) -> int:
+        self.called.append(("expire", token, now))
+        return 3
+
+
+def text_of(record: bytes) -> CronText:
+    return CronText(record.decode(), "UTC")
+
+
+async def round_of(world: World, **rules: Any) -> StageResult:
+    schedule: Any = world
+    settings = ShardRules(**rules)
+    return await Stager(
+        schedule, Planner(schedule, text_of, settings), schedule, settings
+    ).run_once("token")
+
+
+async def test_it_sleeps_until_the_next_run_is_due() -> None:
+    world = World(Staged(full=False, entries=4, next_due=NOW + 700))
+    assert await round_of(world) == StageResult(4, NOW + 700)
+    assert world.called == [("stage", "token", NOW, 500)]
+
+
+@pytest.mark.parametrize("due", [None, NOW + HOUR])
+async def test_it_looks_again_in_any_case(due: int | None) -> None:
+    """Signals may be lost."""
+    assert await round_of(World(Staged(full=False, next_due=due))) == StageResult(
+        0, NOW + SAFETY_LOOK
+    )
+
+
+async def test_it_comes_back_at_once_while_something_is_due() -> None:
+    assert (await round_of(World(Staged(full=False, entries=500, next_due=NOW)))).sleep_until == NOW
+
+
+async def test_it_waits_a_little_when_kafka_is_behind() -> None:
+    assert await round_of(World(Staged(full=True))) == StageResult(0, NOW + FULL_PAUSE)
+
+
+async def test_it_plans_what_has_run_and_comes_back_at_once() -> None:
+    world = World(Staged(full=False, entries=1, unplanned=1))
+    assert await round_of(world) == StageResult(1, NOW)
+    assert ("unplanned", "token") in world.called
+
+
+async def test_it_times_runs_out_and_comes_back_at_once() -> None:
+    world = World(Staged(full=False, oldest_start=NOW - HOUR))
+    assert await round_of(world, completion_timeout=HOUR) == StageResult(0, NOW)
+    assert ("expire", "token", NOW) in world.called
+
+
+async def test_it_wakes_up_for_the_next_time_out() -> None:
+    world = World(Staged(full=False, oldest_start=NOW - HOUR + 5))
+    assert await round_of(world, completion_timeout=HOUR) == StageResult(0, NOW + 5)
+    assert len(world.called) == 1
+
+
+HOURLY = b"0 * * * *"
+FULL_HOUR = 1_699_999_200_000
+"""22:00."""
+
+
+async def planned(world: World, **rules: Any) -> list[Planned]:
+    schedule: Any = world
+    planner = Planner(schedule, text_of, ShardRules(**rules))
+    assert await planner.run_once("token") == len(world.unplanned_jobs)
+    return world.planned
+
+
+async def test_a_cron_job_goes_on_behind_its_last_run() -> None:
+    world = World()
+    world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=False, record=HOURLY)]
+    assert await planned(world) == [Planned(b"a", FULL_HOUR + HOUR, settled=False)]
+
+
+async def test_the_latest_missed_run_is_settled() -> None:
+    world = World()
+    world.cutoff = FULL_HOUR + 5 * HOUR
+    world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=True, record=HOURLY)]
+    assert await planned(world) == [Planned(b"a", FULL_HOUR + 4 * HOUR, settled=True)]
+
+
+async def test_missed_runs_are_skipped() -> None:
+    """The first run is the one at the cutoff or behind it."""
+    world = World()
+    world.cutoff = FULL_HOUR + 5 * HOUR
+    world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=True, record=HOURLY)]
+    assert await planned(world, missed_runs="skip") == [
+        Planned(b"a", FULL_HOUR + 5 * HOUR, settled=False)
+    ]
+
+
+def test_a_job_that_has_no_further_time_is_over() -> None:
+    """Behind the last year that can be searched."""
+    assert next_after(CronText("0 0 1 1 *", "UTC"), 250_000_000_000_001) is None
+
+
+def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one() -> None:
+    assert latest_missed(CronText("0 0 1 1 *", "UTC"), FULL_HOUR, FULL_HOUR + HOUR) == FULL_HOUR

@@ -1,0 +1,141 @@
+"""What a job may be, and the sentence for what it may not (CONTRACT 3)."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge
+from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.record import header
+from scheduling_srv.domain.validation import (
+    MAX_DELAY,
+    MAX_TEXT,
+    Rules,
+    check_ids,
+    check_job,
+    check_jobs,
+    find_trigger,
+)
+
+NOW = 1_700_000_000_000
+RULES = Rules()
+GOOD = JobRequest(
+    id="a", type="t", timezone="UTC", creator="", data=b"\n\x03UTC", rest=b"", now=True
+)
+
+
+def asked(**changes: Any) -> JobRequest:
+    return replace(GOOD, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"type": ""}, "type", "Job type not specified."),
+        ({"data": None}, "data", "No job data specified."),
+        ({"now": False}, "interval", "No schedule specified for job."),
+        ({"timezone": "Mars/Base"}, "data.timezone", "Time zone 'Mars/Base' is not known"),
+        ({"when": "2001-01-01"}, "when", "Cannot schedule a job for an elapsed time"),
+        ({"when": "whenever"}, "when", "'whenever'"),
+        ({"interval": "now and then"}, "interval", "'now and then'"),
+        ({"interval": "50 ms"}, "interval", "The shortest interval is 100 ms."),
+        ({"interval": "0 0 30 2 *"}, "interval", ""),
+        ({"priority": 7}, "priority", "The priority is none of"),
+        ({"backoff_type": 2}, "backoff.type", "The backoff type is neither"),
+        ({"backoff_delay": -1.0}, "backoff.delay", "The backoff delay is a number"),
+        ({"backoff_delay": math.nan}, "backoff.delay", "The backoff delay is a number"),
+        ({"backoff_delay": math.inf}, "backoff.delay", "The backoff delay is a number"),
+        ({"backoff_delay": MAX_DELAY * 2}, "backoff.delay", "The backoff delay is a number"),
+        ({"id": "x" * (MAX_TEXT + 1)}, "id", f"The text is longer than {MAX_TEXT} bytes."),
+        ({"id": "é" * MAX_TEXT}, "id", f"The text is longer than {MAX_TEXT} bytes."),
+        ({"type": "x" * (MAX_TEXT + 1)}, "type", "The text is longer"),
+        ({"creator": "x" * (MAX_TEXT + 1)}, "data.creator", "The text is longer"),
+        ({"interval": "x" * (MAX_TEXT + 1)}, "interval", "The text is longer"),
+        ({"when": "x" * (MAX_TEXT + 1)}, "when", "The text is longer"),
+        ({"id": "a\nb"}, "id", "A job id has only printable characters."),
+        ({"id": "a\0b"}, "id", "A job id has only printable characters."),
+        ({"rest": b"x" * 65_536}, "", "Job has too many unknown fields."),
+        ({"data": b"x" * 900_000}, "data", "Job is larger than 900000 bytes."),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_field(
+    changes: dict[str, Any], field: str, sentence: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_job(asked(**changes), NOW, RULES)
+    assert sentence in str(caught.value)
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_a_good_job_is_taken_in() -> None:
+    job = check_job(asked(id="é {*} 1", priority=-15, attempts=3), NOW, RULES)
+    assert (job.id, job.due) == ("é {*} 1", NOW)
+    assert header(job.record).attempts == 3
+
+
+def test_an_empty_id_is_given_a_new_one() -> None:
+    first, second = check_jobs([asked(id=""), asked(id="")], NOW, RULES)
+    assert len({first.id, second.id, ""}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "trigger"),
+    [
+        (
+            {"interval": "2 seconds", "when": "tomorrow", "now": True},
+            Trigger(TriggerKind.INTERVAL, NOW + 2000, 2000),
+        ),
+        ({"when": "in 3 seconds", "now": True}, Trigger(TriggerKind.ONCE, NOW + 3000)),
+        ({"now": True}, Trigger(TriggerKind.NOW, NOW)),
+        ({"interval": "0 0 * * *"}, Trigger(TriggerKind.CRON, 1_700_006_400_000)),
+        (
+            {"interval": "0 0 * * *", "timezone": "Asia/Kolkata"},
+            Trigger(TriggerKind.CRON, 1_700_073_000_000),
+        ),
+    ],
+)
+def test_interval_then_when_then_now(changes: dict[str, Any], trigger: Trigger) -> None:
+    assert find_trigger(asked(**changes), NOW, RULES) == trigger
+
+
+def test_the_shortest_interval_is_a_setting() -> None:
+    assert find_trigger(asked(interval="1 ms"), NOW, Rules(min_interval=1)).interval == 1
+    with pytest.raises(InvalidRequest, match="The shortest interval is 5000 ms."):
+        find_trigger(asked(interval="4 s"), NOW, Rules(min_interval=5000))
+
+
+def test_all_faults_of_a_list_are_named() -> None:
+    """With item and id; the sentence of the whole is the first one's."""
+    with pytest.raises(InvalidRequest) as caught:
+        check_jobs([asked(), asked(id="b", type=""), asked(), asked(id="", data=None)], NOW, RULES)
+    assert str(caught.value) == "Job type not specified."
+    assert [tuple(violation) for violation in caught.value.violations] == [
+        ("items[1].type", "Item 1 (id b): Job type not specified."),
+        ("items[2].id", "Item 2 (id a): The id stands twice in the list."),
+        ("items[3].data", "Item 3: No job data specified."),
+    ]
+
+
+def test_a_job_without_a_field_to_blame_has_a_path() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_jobs([asked(rest=b"x" * 65_536)], NOW, RULES)
+    assert caught.value.violations[0].field == "items[0]"
+
+
+def test_lists_have_a_greatest_length() -> None:
+    rules = Rules(max_items=2)
+    check_jobs([asked(id="1"), asked(id="2")], NOW, rules)
+    check_ids(["1", "2"], rules)
+    with pytest.raises(TooLarge, match="The list has 3 items; the limit is 2."):
+        check_jobs([asked()] * 3, NOW, rules)
+    with pytest.raises(TooLarge, match="The list has 3 ids; the limit is 2."):
+        check_ids(["1"] * 3, rules)
+
+
+@pytest.mark.parametrize("text", ["100 years", "0 0 29 2 *", "@yearly"])
+def test_due_times_stay_within_what_the_store_can_hold(text: str) -> None:
+    """Scores are rank * 2^48 + due, and records say the time as RFC 3339."""
+    trigger = find_trigger(asked(interval=text), NOW, RULES)
+    assert NOW < trigger.due < 2**48
