@@ -175,9 +175,9 @@ def _refused_rightly(model: Model, call: Call) -> Iterator[Violation]:
     if code == "INVALID_ARGUMENT":
         right = any(_is_invalid(model, job, at) for job in call.jobs)
     elif code == "ALREADY_EXISTS":
-        right = call.op == CREATE and any(_may_live(model, job.id, call) for job in call.jobs)
+        right = call.op == CREATE and any(_may_live(model, job.id, call, at) for job in call.jobs)
     elif code == "NOT_FOUND":
-        right = call.op == UPDATE and not all(_must_live(model, job.id, call) for job in call.jobs)
+        right = call.op == UPDATE and not all(_must_live(model, job.id, call, at) for job in call.jobs)
     else:
         right = False
     if not right:
@@ -193,18 +193,17 @@ def _names(call: Call) -> list[str]:
     return [job.tag for job in call.jobs] or list(call.ids)
 
 
-def _may_live(model: Model, job_id: str, call: Call) -> bool:
+def _may_live(model: Model, job_id: str, call: Call, until: int) -> bool:
     """Whether another call may have made this id by then."""
-    until = call.ended or FOREVER
     return any(
         other is not call and other.op in WRITES and other.begun <= until
         for other in model.calls_on[job_id]
     )
 
 
-def _must_live(model: Model, job_id: str, call: Call) -> bool:
-    """Whether the id surely existed all the while."""
-    begun, until = model.begun(call), call.ended or FOREVER
+def _must_live(model: Model, job_id: str, call: Call, until: int) -> bool:
+    """Whether the id surely existed from the call's beginning until then."""
+    begun = model.begun(call)
     for version in _versions(model, job_id):
         gone = version.deleted.at if version.deleted else FOREVER
         if not version.created or version.created[0].at >= begun or gone < begun:
@@ -240,7 +239,7 @@ def _versions(model: Model, job_id: str) -> Iterator[Version]:
 def _read_rightly(model: Model, call: Call) -> Iterator[Violation]:
     for job_id in call.ids:
         shown = job_id in call.answered
-        if not shown and _must_live(model, job_id, call):
+        if not shown and _must_live(model, job_id, call, call.ended or FOREVER):
             yield Violation("read", f"Read {call.number} does not show {job_id}")
         if shown and _surely_gone(model, job_id, call):
             yield Violation("read", f"Read {call.number} shows {job_id}")
