@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 
 import structlog
 
+from scheduling_srv import points
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
 from scheduling_srv.app.ports import Clock, History, RebuiltJob, RebuiltRun, ShardStore
@@ -16,6 +17,7 @@ from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +86,11 @@ class Rebuild:
         """Rebuild the shard as of `position`; returns the position to go on from."""
         log.warning("rebuilding the schedule from Kafka", position=position.number)
         await self.shard.begin_rebuild(token)
+        await reached(points.REBUILD_BEGUN)
         journal = await self._read_journal(position)
+        await reached(points.REBUILD_JOURNAL)
         settlement = await self._settle(position, journal)
+        await reached(points.REBUILD_SETTLED)
         jobs = [
             RebuiltJob(job_id, stored, self._next_due(job_id, due, stored, settlement, position))
             for job_id, (due, stored) in journal.jobs.items()
@@ -93,8 +98,10 @@ class Rebuild:
         runs = list(self._runs(journal, settlement))
         for piece in _pieces(jobs):
             await self.shard.load_jobs(token, piece)
+            await reached(points.REBUILD_JOBS)
         for runs_piece in _pieces(runs):
             await self.shard.load_runs(token, runs_piece)
+            await reached(points.REBUILD_RUNS)
         go_on = replace(
             position,
             incarnation=uuid.uuid4().hex[:12],
@@ -102,6 +109,7 @@ class Rebuild:
             instance=max(position.instance, settlement.last_instance),
         )
         await self.shard.initialise(token, go_on, self.clock.now(), jump=SEQ_JUMP)
+        await reached(points.REBUILD_INITIALISED)
         log.warning("the schedule is rebuilt", jobs=len(jobs), runs=len(runs))
         return go_on
 
@@ -123,7 +131,10 @@ class Rebuild:
 
     def _settle_one(self, settlement: Settlement, entry: LogRecord, position: Position) -> None:
         if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
-            settlement.emitted(Emission.parse(entry))
+            try:
+                settlement.emitted(Emission.parse(entry))
+            except ValueError:
+                log.warning("queuedJob of somebody else", offset=entry.offset)
         elif entry.key in (b"jobDone", b"jobFailed"):
             applied = position.inputs.get(f"{self.jobs_topic}:{entry.partition}", 0)
             instance = self.answer_of(entry.value or b"") if entry.offset < applied else None

@@ -11,14 +11,16 @@ from datetime import datetime
 
 import structlog
 
+from scheduling_srv import points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.ports import Clock, History, JobStore, Restores, Source
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.domain import record
-from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
-from scheduling_srv.domain.validation import Rules, find_trigger
+from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
+from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,7 @@ class Restorer:
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
         """Note the restore; it outlives any crash. Raises `Unavailable`, `StaleSource`."""
         await self.restores.begin(_dumps(request), self.clock.now(), source)
+        await reached(points.RESTORE_NOTED)
 
     def notice(self) -> None:
         """Somebody has noted a restore."""
@@ -76,11 +79,14 @@ class Restorer:
         """Carry out what is noted; returns how many. Raises `Unavailable`, `LeaseLost`."""
         pending = await self.restores.pending()
         for number, text in pending:
+            await reached(points.RESTORE_BEGUN)
             request = _loads(text)
             last = await self._restore(request)
             answer = json.dumps({"topic": request.topic, "offset": last}).encode()
             entry = event_entry(Topic.COMMANDS, b"restoreResponse", self.codec.response(answer))
+            await reached(points.RESTORE_END)
             await self.restores.end(token, number, entry)
+            await reached(points.RESTORE_ENDED)
             log.info("restored", topic=request.topic, offset=last)
         return len(pending)
 
@@ -94,6 +100,7 @@ class Restorer:
                 if entry.offset not in request.ignore:
                     self._note(final, entry)
             await asyncio.sleep(0)
+        await reached(points.RESTORE_READ)
         await self._put_back(final, newest)
         return last
 
@@ -113,7 +120,13 @@ class Restorer:
             log.warning("event not restored", offset=entry.offset, reason=str(fault))
 
     def _job(self, request: JobRequest, entry: LogRecord) -> NewJob | None:
-        """The job with its next run, or None when its only run has passed."""
+        """The job with its next run, or None when its only run has passed.
+
+        Raises `InvalidRequest`: anybody may write to that topic.
+        """
+        if not request.id:
+            raise InvalidRequest("Job id not specified.")
+        check_fields(request)
         now = self.clock.now()
         trigger = find_trigger(request, entry.timestamp, LENIENT)
         first = first_due(entry) or trigger.due
@@ -137,6 +150,7 @@ class Restorer:
             jobs: Sequence[NewJob] = [job for _, job in piece if job]
             removed = [job_id for job_id, job in piece if job is None]
             await self.store.put_back(jobs, removed, newest)
+            await reached(points.RESTORE_PUT_BACK)
 
 
 def first_due(entry: LogRecord) -> int | None:

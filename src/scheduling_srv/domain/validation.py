@@ -66,13 +66,18 @@ def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[N
 
 def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
     """One job, checked (CONTRACT 3.6). Raises `InvalidRequest` with the field and the sentence."""
-    _check_texts(request)
-    _check_numbers(request)
+    check_fields(request)
     trigger = find_trigger(request, now, rules)
     stored = record.pack(request, trigger)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
     return NewJob(request.id or generate_id(), trigger.due, stored)
+
+
+def check_fields(request: JobRequest) -> None:
+    """All of a job but its schedule. Raises `InvalidRequest`."""
+    _check_texts(request)
+    _check_numbers(request)
 
 
 def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:

@@ -1,0 +1,274 @@
+"""What the topics say of a shard: which jobs live, what was emitted, answered, or waits."""
+
+import struct
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app.ports import RebuiltJob, RebuiltRun
+from scheduling_srv.app.rebuild import SEQ_JUMP, SKEW, Rebuild
+from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.settlement import Emission, JournalRetry, RunKey, Settlement
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.entrances.readback import answer_instance, read_cron
+from scheduling_srv.wire import job_pb2
+from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, once
+
+RUN = RunKey("a", 1, NOW)
+
+
+def emission(attempt: int = 1, instance: int = 7, at: int = NOW, run: RunKey = RUN) -> Emission:
+    return Emission(run, attempt, instance, at)
+
+
+def settled(
+    *emissions: Emission, answers: Sequence[int] = (), retries: Sequence[JournalRetry] = ()
+) -> list[tuple[int, int, int | None]]:
+    """Attempt, instance and due of the open runs."""
+    settlement = Settlement()
+    settlement.add_retries(retries)
+    for each in emissions:
+        settlement.emitted(each)
+    for answer in answers:
+        settlement.answered(answer)
+    return [(run.attempt, run.instance, run.due) for run in settlement.open_runs()]
+
+
+def retry(attempt: int) -> JournalRetry:
+    return JournalRetry(RUN, attempt, NOW + HOUR)
+
+
+def test_an_emitted_run_is_open_until_its_answer() -> None:
+    assert settled(emission()) == [(1, 7, None)]
+    assert settled(emission(), answers=[7]) == []
+    assert settled(emission(), answers=[8]) == [(1, 7, None)]
+
+
+def test_of_its_attempts_only_the_last_counts() -> None:
+    """Whatever the order in which partitions are read."""
+    assert settled(emission(1, 7), emission(2, 9)) == [(2, 9, None)]
+    assert settled(emission(2, 9), emission(1, 7)) == [(2, 9, None)]
+    assert settled(emission(1, 7), emission(2, 9), answers=[7]) == [(2, 9, None)]
+    assert settled(emission(1, 7), emission(2, 9), answers=[9]) == []
+
+
+def test_a_run_that_waits_for_its_retry_is_not_unanswered() -> None:
+    """Whether the failure is on the topic, or was a time-out."""
+    assert settled(emission(), answers=[7], retries=[retry(2)]) == [(2, 0, NOW + HOUR)]
+    assert settled(emission(), retries=[retry(2)]) == [(2, 0, NOW + HOUR)]
+    assert settled(retries=[retry(2)]) == [(2, 0, NOW + HOUR)]
+
+
+def test_a_retry_that_was_emitted_is_a_run() -> None:
+    """Its journal entry stays until its last answer."""
+    assert settled(emission(2, 9), retries=[retry(2)]) == [(2, 9, None)]
+    assert settled(emission(2, 9), answers=[9], retries=[retry(2)]) == []
+    assert settled(emission(2, 9), answers=[9], retries=[retry(3)]) == [(3, 0, NOW + HOUR)]
+
+
+def test_occurrences_and_generations_are_different_runs() -> None:
+    other = emission(1, 8, run=RunKey("a", 1, NOW + 1))
+    newer = emission(1, 9, run=RunKey("a", 2, NOW))
+    assert len(settled(emission(), other, newer, answers=[7])) == 2
+
+
+def test_an_emission_is_read_from_its_record() -> None:
+    value = job_pb2.ScheduledJob(id=300, type="t").SerializeToString()
+    headers = {"occurrence-id": "a/b é/12/1700/3".encode()}
+    found = Emission.parse(LogRecord(0, 5, NOW, b"queuedJob", value, headers))
+    assert found == Emission(RunKey("a/b é", 12, 1700), 3, 300, NOW)
+
+
+def test_a_retry_is_read_from_its_record() -> None:
+    value = struct.pack("<QQIQ", 12, 1700, 3, 1800)
+    found = JournalRetry.parse("a/b é\x0012\x001700".encode(), value)
+    assert found == JournalRetry(RunKey("a/b é", 12, 1700), 3, 1800)
+
+
+class Kafka:
+    """What there is to read, and the shard that is filled from it."""
+
+    def __init__(self) -> None:
+        self.kept: list[LogRecord] = []
+        self.jobs: list[LogRecord] = []
+        self.since = -1
+        self.loaded: list[RebuiltJob] = []
+        self.runs: list[RebuiltRun] = []
+        self.steps: list[str] = []
+        self.position = Position(0, "")
+
+    def now(self) -> int:
+        return NOW
+
+    def job(self, job: NewJob, seq: int) -> None:
+        """A living job."""
+        record = struct.pack("<Q", seq) + job.record[8:]
+        value = struct.pack("<Q", job.due) + record
+        self._keep(job.id.encode(), value, b"job")
+
+    def retry(self, run: RunKey, attempt: int, due: int) -> None:
+        key = f"{run.job_id}\0{run.seq}\0{run.nominal}".encode()
+        self._keep(key, struct.pack("<QQIQ", run.seq, run.nominal, attempt, due), b"retry")
+
+    def gone(self, key: str) -> None:
+        self._keep(key.encode(), None, b"")
+
+    def _keep(self, key: bytes, value: bytes | None, kind: bytes) -> None:
+        self.kept.append(LogRecord(0, len(self.kept), NOW, key, value, {"kind": kind}))
+
+    def queued(self, run: RunKey, attempt: int = 1, instance: int = 7, at: int = NOW) -> None:
+        occurrence = f"{run.job_id}/{run.seq}/{run.nominal}/{attempt}".encode()
+        value = job_pb2.ScheduledJob(id=instance).SerializeToString()
+        self._say(b"queuedJob", value, at, {"occurrence-id": occurrence})
+
+    def done(self, instance: int) -> None:
+        self._say(b"jobDone", job_pb2.JobDone(id=instance).SerializeToString(), NOW, {})
+
+    def _say(
+        self, key: bytes | None, value: bytes | None, at: int, headers: dict[str, bytes]
+    ) -> None:
+        self.jobs.append(LogRecord(0, len(self.jobs), at, key, value, headers))
+
+    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+        yield self.kept[:1]
+        yield self.kept[1:]
+
+    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+        self.since = instant
+        yield self.jobs
+
+    async def begin_rebuild(self, token: str) -> None:
+        self.steps.append("begin")
+
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
+        self.steps.append("jobs")
+        self.loaded += jobs
+
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
+        self.steps.append("runs")
+        self.runs += runs
+
+    async def initialise(self, token: str, position: Position, now: int, *, jump: int) -> None:
+        self.steps.append(f"ready {jump}")
+        self.position = position
+
+
+async def rebuild(kafka: Kafka, **position: Any) -> Position:
+    world: Any = kafka
+    maker = Rebuild(
+        world,
+        world,
+        read_cron=read_cron,
+        answer_of=answer_instance,
+        jobs_topic="jobs",
+        clock=world,
+    )
+    return await maker.run("token", Position(50, "old", **position))
+
+
+def dues(kafka: Kafka) -> dict[str, int | None]:
+    return {job.id: job.due for job in kafka.loaded}
+
+
+async def test_it_is_ready_only_at_the_end() -> None:
+    """And goes on from Kafka's number, with numbers that nobody has been given."""
+    kafka = Kafka()
+    kafka.job(once("a", NOW + HOUR), 9)
+    kafka.queued(RunKey("b", 1, NOW), instance=500)
+    found = await rebuild(kafka, seq=4, instance=3, replay_from=NOW)
+    assert kafka.steps == ["begin", "jobs", f"ready {SEQ_JUMP}"]
+    assert (found.number, found.seq, found.instance) == (50, 9, 500)
+    assert found.incarnation not in ("", "old")
+    assert kafka.position == found
+    assert kafka.since == NOW - SKEW
+
+
+async def test_the_journal_says_who_lives() -> None:
+    """The last word on a key counts; a reset makes void what is older."""
+    kafka = Kafka()
+    kafka.job(once("a", NOW + 1), 1)
+    kafka.job(once("b", NOW + 2), 2)
+    kafka.job(once("b", NOW + 3), 4)
+    kafka.job(once("c", NOW + 4), 3)
+    kafka.job(once("d", NOW + 5), 5)
+    kafka.gone("d")
+    await rebuild(kafka, reset=1)
+    assert dues(kafka) == {"b": NOW + 3, "c": NOW + 4}
+
+
+async def test_a_one_time_job_that_was_emitted_only_has_its_run() -> None:
+    kafka = Kafka()
+    kafka.job(once("open", NOW), 1)
+    kafka.job(at_once("waits", NOW), 2)
+    kafka.job(once("overdue", NOW - HOUR), 3)
+    kafka.queued(RunKey("open", 1, NOW), instance=7)
+    kafka.retry(RunKey("waits", 2, NOW), 2, NOW + 9)
+    await rebuild(kafka)
+    assert dues(kafka) == {"open": None, "waits": None, "overdue": NOW - HOUR}
+    assert [(run.job_id, run.attempt, run.instance, run.due) for run in kafka.runs] == [
+        ("open", 1, 7, None),
+        ("waits", 2, 0, NOW + 9),
+    ]
+
+
+async def test_recurring_jobs_go_on_behind_their_last_run() -> None:
+    kafka = Kafka()
+    kafka.job(every("seen", MINUTE, NOW), 1)
+    kafka.job(every("settled", MINUTE, NOW), 2)
+    kafka.job(every("new", MINUTE, NOW + HOUR), 3)
+    kafka.job(cron("cron", "*/10 * * * *", NOW), 4)
+    kafka.queued(RunKey("seen", 1, NOW + 5 * MINUTE), at=NOW + 5 * MINUTE)
+    await rebuild(kafka, replay_from=NOW + 5 * MINUTE)
+    # NOW is 22:13:20.
+    assert dues(kafka) == {
+        "seen": NOW + 6 * MINUTE,
+        "settled": NOW + 5 * MINUTE,
+        "new": NOW + HOUR,
+        "cron": NOW + 6 * MINUTE + 40_000,
+    }
+
+
+async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
+    """They were settled before `replay_from`."""
+    kafka = Kafka()
+    kafka.job(every("a", MINUTE, NOW), 1)
+    kafka.queued(RunKey("a", 1, NOW), attempt=2, at=NOW + HOUR)
+    await rebuild(kafka, replay_from=NOW + HOUR)
+    assert dues(kafka) == {"a": NOW + HOUR}
+
+
+async def test_an_update_begins_anew() -> None:
+    """Runs of the generation before say nothing, and nothing is left for them to do."""
+    kafka = Kafka()
+    kafka.job(every("a", MINUTE, NOW + 2 * HOUR), 5)
+    kafka.queued(RunKey("a", 1, NOW + 3 * HOUR))
+    await rebuild(kafka, replay_from=NOW)
+    assert dues(kafka) == {"a": NOW + 2 * HOUR}
+    assert kafka.runs == []
+
+
+@pytest.mark.parametrize(("applied", "left"), [(2, 0), (1, 1), (0, 1)])
+async def test_answers_count_up_to_where_they_were_applied(applied: int, left: int) -> None:
+    """The listener reads later ones again."""
+    kafka = Kafka()
+    kafka.job(every("a", MINUTE, NOW), 1)
+    kafka.queued(RunKey("a", 1, NOW))
+    kafka.done(7)
+    await rebuild(kafka, inputs={"jobs:0": applied})
+    assert len(kafka.runs) == left
+
+
+async def test_records_of_others_do_not_stop_a_rebuild() -> None:
+    """The jobs topic is open to everybody."""
+    kafka = Kafka()
+    kafka.job(every("a", MINUTE, NOW), 1)
+    kafka.queued(RunKey("a", 1, NOW))
+    kafka._say(None, None, NOW, {})
+    kafka._say(b"queuedJob", b"", NOW, {})
+    for name in (b"x", b"", b"a/b/c/d", b"\xff/1/2/3"):
+        kafka._say(b"queuedJob", b"\x08\x07", NOW, {"occurrence-id": name})
+    kafka._say(b"jobDone", b"\xff\xff", NOW, {})
+    kafka._say(b"jobFailed", None, NOW, {})
+    await rebuild(kafka, inputs={"jobs:0": 99})
+    assert [run.instance for run in kafka.runs] == [7]
