@@ -1,0 +1,130 @@
+"""What a new owner finds out before it stages or publishes anything: the table of decision 1."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app.ports import ShardState
+from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.recovery import Recovery
+
+NOW = 1_700_000_000_000
+STARTS = {"jobs:0": 7}
+
+
+class World:
+    """Redis, Kafka and the rebuild."""
+
+    def __init__(self, state: ShardState, position: Position | None, *, journal: bool) -> None:
+        self.given, self.position, self.has_journal = state, position, journal
+        self.done: list[Any] = []
+
+    def now(self) -> int:
+        return NOW
+
+    async def open(self) -> None:
+        self.done.append("open")
+
+    async def last_position(self) -> Position | None:
+        self.done.append("position")
+        return self.position
+
+    async def state(self) -> ShardState:
+        return self.given
+
+    async def input_starts(self) -> Mapping[str, int]:
+        return STARTS
+
+    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+        yield []
+        if self.has_journal:
+            yield [LogRecord(0, 0, 0, b"a", b"", {})]
+
+    async def initialise(self, token: str, position: Position, now: int) -> None:
+        self.done.append(("initialise", token, position, now))
+
+    async def run(self, token: str, position: Position) -> Position:
+        self.done.append(("rebuild", token, position))
+        return Position(position.number, "rebuilt")
+
+    async def sweep(self) -> None:
+        self.done.append("sweep")
+
+
+async def recovered(
+    state: ShardState, position: Position | None, *, journal: bool = True
+) -> tuple[Position, list[Any]]:
+    """Where it goes on, and what it did between reading the position and sweeping."""
+    world: Any = World(state, position, journal=journal)
+    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    found = await recovery.run_once("token")
+    # The old owner is fenced before anything is read; what is void is swept at the end.
+    assert world.done[:2] == ["open", "position"]
+    assert world.done[-1] == "sweep"
+    return found, world.done[2:-1]
+
+
+@pytest.mark.parametrize("number", [10, 12, 15])
+async def test_the_usual_crash(number: int) -> None:
+    """Kafka is within what was handed out: trim to its number, and go on with what it knows."""
+    position = Position(number, "same", at=3, replay_from=4, seq=5, instance=6, inputs={"t": 1})
+    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    assert found == position
+    assert done == []
+
+
+async def test_kafka_is_ahead() -> None:
+    """Redis has lost writes."""
+    position = Position(16, "same")
+    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    assert done == [("rebuild", "token", position)]
+    assert found == Position(16, "rebuilt")
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_redis_has_nothing(journal: bool) -> None:
+    """A position is a history, whether or not any job is alive."""
+    position = Position(16, "old")
+    _, done = await recovered(ShardState(False, "", 0, 0), position, journal=journal)
+    assert done == [("rebuild", "token", position)]
+
+
+async def test_a_rebuild_that_was_interrupted_begins_anew() -> None:
+    position = Position(16, "old")
+    _, done = await recovered(ShardState(False, "", 16, 16), position)
+    assert done == [("rebuild", "token", position)]
+
+
+async def test_a_journal_without_a_position() -> None:
+    """All of it is looked at."""
+    _, done = await recovered(ShardState(False, "", 0, 0), None)
+    assert done == [("rebuild", "token", Position(0, "", inputs=STARTS))]
+
+
+async def test_the_first_start() -> None:
+    """Neither knows anything: a new schedule, which listens from where the logs are now."""
+    found, done = await recovered(ShardState(False, "", 0, 0), None, journal=False)
+    assert (found.number, found.at, found.inputs) == (0, NOW, STARTS)
+    assert found.incarnation
+    assert done == [("initialise", "token", found, NOW)]
+
+
+async def test_every_life_has_its_own_name() -> None:
+    first, _ = await recovered(ShardState(False, "", 0, 0), None, journal=False)
+    second, _ = await recovered(ShardState(False, "", 0, 0), None, journal=False)
+    assert first.incarnation != second.incarnation
+
+
+@pytest.mark.parametrize("position", [None, Position(4, "same")])
+async def test_kafka_has_lost_its_position(position: Position | None) -> None:
+    """Its topics were made anew, or lost their end: Redis goes on from where it is."""
+    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    assert (found.number, found.incarnation) == (10, "same")
+    assert done == []
+
+
+async def test_a_new_store_of_an_old_kafka_keeps_its_name() -> None:
+    """Waiting calls hold receipts of the store, whatever the position record says."""
+    found, _ = await recovered(ShardState(True, "new", 10, 15), Position(12, "old"))
+    assert (found.number, found.incarnation) == (12, "new")
