@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
 from scheduling_srv.app.jobs import Jobs, refused
@@ -30,6 +30,7 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -184,7 +185,9 @@ class Intake:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
             source = self._source(gathered.records[-1])
+            await reached(points.ANSWER_CALL)
             await self.inputs.complete(gathered.answers, self.clock.now(), source)
+            await reached(points.ANSWER_DONE)
             self._stored = source.next
             _count_answers(gathered.answers)
         elif gathered.groups:
@@ -196,14 +199,17 @@ class Intake:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
             source = self._source(records[-1])
+            await reached(points.EVENT_CALL)
             written = await self.jobs.store.write(groups, self.clock.now(), source)
+            await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]
             if done > 1 or not refusal:
                 self._stored = records[done - 2 if refusal else done - 1].offset + 1
             if refusal:
                 await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
-            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:done]))
+            accepted = groups[: done - 1] if refusal else groups[:done]
+            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in accepted))
             groups, records = groups[done:], records[done:]
 
     def _source(self, last: Consumed) -> Source:
@@ -228,7 +234,9 @@ class Intake:
             _reason(record, status, fault),
         )
         source = self._source(record)
+        await reached(points.BURY_CALL)
         await self.inputs.append([entry], self.clock.now(), source)
+        await reached(points.BURY_DONE)
         self._stored = source.next
 
 

@@ -1,0 +1,328 @@
+"""Consumed records are applied in order, each once; a bad one goes to the dead letters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from scheduling_srv.app.announce import Announcer
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.jobs import Jobs
+from scheduling_srv.app.ports import Answer, Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.records import Topic
+from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
+from scheduling_srv.domain.record import header
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.entrances import convert, intake
+from scheduling_srv.entrances.intake import Consumed, Intake
+from scheduling_srv.wire import job_pb2
+from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
+from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
+
+NOW = 1_700_000_000_000
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class World:
+    """The store, which keeps to the contract of ports.py, and the commands."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+        self.existing: set[str] = set()
+        self.position = 0
+        self.fault: Exception | None = None
+        world: Any = self
+        self.intake = Intake(
+            jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
+            inputs=world,
+            commands=world,
+            clock=world,
+            jobs_topic="jobs",
+            commands_topic="commands",
+        )
+
+    def now(self) -> int:
+        return NOW
+
+    def advance(self, source: Source | None) -> None:
+        """Positions are those that the store expects, and only go forward."""
+        assert source
+        if self.fault:
+            raise self.fault
+        if source.stored != self.position:
+            raise StaleSource("out of turn")
+        assert source.next > source.stored
+        assert source.incarnation == "inc"
+        self.position = source.next
+
+    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        refusals: list[Refusal | None] = []
+        last = None
+        for group in groups:
+            taken = [n for n, job in enumerate(group.jobs) if job.id in self.existing]
+            if taken and group.mode == "create":
+                refusals.append(Refusal("exists", taken[0]))
+                break
+            refusals.append(None)
+            last = group
+            self.existing.update(job.id for job in group.jobs)
+            self.done.append((str(group.mode), *[job.id for job in group.jobs]))
+        if last:
+            self.advance(source._replace(next=last.offset + 1))
+        return Written(Receipt("inc", 1), refusals)
+
+    async def delete(self, ids: Sequence[str], now: int, source: Source) -> Receipt:
+        self.advance(source)
+        self.done.append(("delete", *ids))
+        return Receipt("inc", 1)
+
+    async def clear(
+        self, now: int, source: Source, entries: Any = (), *, announced: bool
+    ) -> Receipt:
+        self.advance(source)
+        self.done.append(("clear", announced))
+        return Receipt("inc", 1)
+
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+        self.advance(source)
+        self.done.append(("complete", *[(each.instance, each.failed) for each in answers]))
+        return len(answers)
+
+    async def append(
+        self, entries: Sequence[bytes], now: int, source: Source | None = None
+    ) -> Receipt:
+        self.advance(source)
+        for record in Announcer().records(entries, 0, "inc"):
+            assert record.topic is Topic.DEAD_LETTER
+            self.done.append(("buried", record.key, record.value, dict(record.headers)))
+        return Receipt("inc", 1)
+
+    async def run_event(self, key: str, name: str, payload: bytes | None, source: Source) -> None:
+        self.advance(source)
+        self.done.append(("command", key, name, payload))
+
+    async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:
+        self.advance(source)
+        self.done.append(("refused", key, sentence))
+
+    async def apply(self, *records: Consumed) -> None:
+        """All from the start, as the listener does."""
+        self.position = await self.intake.apply(records, "inc", self.position)
+
+    @property
+    def buried(self) -> list[tuple[Any, ...]]:
+        return [each for each in self.done if each[0] == "buried"]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def record(
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    *headers: tuple[str, bytes],
+    topic: str = "jobs",
+) -> Consumed:
+    return Consumed(topic, 0, offset, key, value, headers)
+
+
+def job(job_id: str, **fields: Any) -> job_pb2.Job:
+    return job_pb2.Job(id=job_id, **{"type": "t", "data": job_pb2.Data(), "now": True, **fields})
+
+
+def jobs(offset: int, *items: job_pb2.Job, key: bytes = b"createJobs") -> Consumed:
+    return record(offset, key, job_pb2.JobList(items=items).SerializeToString())
+
+
+def accepted_jobs() -> float:
+    return REGISTRY.get_sample_value("scheduling_jobs_accepted_total") or 0
+
+
+def answer(offset: int, instance: int, *, failed: bool = False) -> Consumed:
+    key = b"jobFailed" if failed else b"jobDone"
+    return record(offset, key, job_pb2.JobDone(id=instance).SerializeToString())
+
+
+async def test_answers_of_a_batch_are_one_call(world: World) -> None:
+    await world.apply(answer(0, 7), answer(1, 8, failed=True), answer(2, 7))
+    assert world.done == [("complete", (7, False), (8, True), (7, False))]
+    assert world.position == 3
+
+
+async def test_jobs_of_a_batch_are_one_call_of_several_groups(world: World) -> None:
+    await world.apply(jobs(0, job("a"), job("b")), jobs(3, job("a"), key=b"modifyJobs"))
+    assert world.done == [("create", "a", "b"), ("update", "a")]
+    assert world.position == 4
+
+
+async def test_the_order_of_the_records_is_kept(world: World) -> None:
+    """Whatever kinds of them follow one another."""
+    await world.apply(
+        answer(0, 1),
+        jobs(1, job("a")),
+        answer(2, 2),
+        record(3, b"deleteJobs", DeleteRequest(ids=["a"]).SerializeToString()),
+        jobs(4, job("b")),
+        record(5, b"deleteJobs", DeleteRequest(collection=True).SerializeToString()),
+        answer(6, 3),
+    )
+    assert world.done == [
+        ("complete", (1, False)),
+        ("create", "a"),
+        ("complete", (2, False)),
+        ("delete", "a"),
+        ("create", "b"),
+        ("clear", True),
+        ("complete", (3, False)),
+    ]
+    assert world.position == 7
+
+
+async def test_unknown_keys_are_skipped(world: World) -> None:
+    """Silently, as are events of the other topic and records without a key."""
+    await world.apply(
+        record(0, b"queuedJob", b"\xff"),
+        record(1, None, None),
+        record(2, b"\xff", b""),
+        record(3, b"resetCommand", b""),
+        record(4, b"jobDone", b"\x08\x07", topic="commands"),
+    )
+    assert world.done == []
+    assert world.position == 0
+
+
+async def test_a_deleted_event_deletes_as_well(world: World) -> None:
+    """2018 clients send either message (CONTRACT 2)."""
+    await world.apply(record(0, b"deleteJobs", job_pb2.Deleted(id="abc:12").SerializeToString()))
+    assert world.done == [("delete", "abc:12")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "status", "reason"),
+    [
+        (b"createJobs", b"\xff\xff", "INVALID_ARGUMENT", "cannot be read as"),
+        (b"createJobs", b"", "INVALID_ARGUMENT", "Missing items in create request."),
+        (b"createJobs", None, "INVALID_ARGUMENT", "Missing items in create request."),
+        (b"modifyJobs", b"\x0a\x00", "INVALID_ARGUMENT", "Job type not specified."),
+        (b"createJobs", b"\x0a\x00" * 6, "RESOURCE_EXHAUSTED", "The list has 6 items"),
+        (b"deleteJobs", b"", "INVALID_ARGUMENT", "No arguments provided for delete operation"),
+        (b"deleteJobs", b"\xff\xff", "INVALID_ARGUMENT", "cannot be read as"),
+        (b"jobDone", b"\xff\xff", "INVALID_ARGUMENT", "cannot be read as"),
+        (b"jobFailed", b"\x0a\x01a", "INVALID_ARGUMENT", "wrong wire type"),
+    ],
+)
+async def test_a_bad_record_is_put_aside_with_its_reason(
+    world: World, key: bytes, value: bytes | None, status: str, reason: str
+) -> None:
+    """And those around it are applied (CONTRACT 2.1, 2.3)."""
+    await world.apply(answer(4, 1), record(5, key, value), answer(6, 2))
+    (letter,) = world.buried
+    assert letter[1:3] == (key, value or b"")
+    headers = letter[3]
+    assert headers["status"] == status.encode()
+    assert reason in headers["reason"].decode()
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"jobs", b"0", b"5")
+    assert [each[0] for each in world.done] == ["complete", "buried", "complete"]
+    assert world.position == 7
+
+
+async def test_a_refused_list_in_the_middle_stops_only_itself(world: World) -> None:
+    world.existing = {"old"}
+    accepted = accepted_jobs()
+    await world.apply(
+        jobs(0, job("a")), jobs(1, job("b"), job("old")), jobs(2, job("c")), jobs(9, job("a"))
+    )
+    assert [each[:2] for each in world.done] == [
+        ("create", "a"),
+        ("buried", b"createJobs"),
+        ("create", "c"),
+        ("buried", b"createJobs"),
+    ]
+    headers = world.buried[0][3]
+    assert headers["status"] == b"ALREADY_EXISTS"
+    assert headers["reason"] == b"A job with the id old already exists."
+    assert headers["field"] == b"items[1].id"
+    assert world.position == 10
+    assert accepted_jobs() == accepted + 2
+
+
+async def test_a_large_value_is_cut_in_the_dead_letter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has to fit into a Kafka message itself."""
+    monkeypatch.setattr(intake, "LARGEST_DEAD_LETTER", 3)
+    await world.apply(record(0, b"jobDone", b"\xff" * 9))
+    (letter,) = world.buried
+    assert letter[2] == b"\xff" * 3
+    assert letter[3]["truncated-from"] == b"9"
+
+
+async def test_one_call_takes_so_many_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_JOBS", 3)
+    lists = [jobs(n, *[job(f"{n}/{m}") for m in range(2)]) for n in range(3)]
+    await world.apply(*lists, jobs(3, *[job(f"big/{m}") for m in range(5)]))
+    assert [len(each) - 1 for each in world.done] == [2, 2, 2, 5]
+    assert world.position == 4
+
+
+async def test_the_trace_of_a_record_is_kept(world: World) -> None:
+    kept: list[bytes] = []
+    write = world.write
+
+    async def spied(groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        kept.extend(each.record for group in groups for each in group.jobs)
+        return await write(groups, now, source)
+
+    world.write = spied  # type: ignore[method-assign]
+    value = job_pb2.JobList(items=[job("a")]).SerializeToString()
+    await world.apply(record(0, b"createJobs", value, ("traceparent", PARENT)))
+    assert kept[0].endswith(PARENT)
+    assert header(kept[0]).trace_size == len(PARENT)
+
+
+async def test_commands_are_run_with_their_position(world: World) -> None:
+    reset, request = CommandRequest(name="reset"), CommandRequest(name="version")
+    request.payload.value = b"{}"
+    await world.apply(
+        record(4, b"resetCommand", reset.SerializeToString(), topic="commands"),
+        record(5, b"versionCommand", request.SerializeToString(), topic="commands"),
+        record(6, b"restoreCommand", b"\xff\xff", topic="commands"),
+    )
+    assert world.done[:2] == [
+        ("command", "resetCommand", "reset", None),
+        ("command", "versionCommand", "version", b"{}"),
+    ]
+    assert world.done[2][:2] == ("refused", "restoreCommand")
+    assert world.position == 7
+
+
+@pytest.mark.parametrize("fault", [StaleSource("late"), StoreUnavailable("gone")])
+async def test_what_is_no_fault_of_the_record_is_not_put_aside(
+    world: World, fault: Exception
+) -> None:
+    """It comes again."""
+    world.fault = fault
+    with pytest.raises(type(fault)):
+        await world.apply(jobs(0, job("a")))
+    with pytest.raises(type(fault)):
+        await world.intake.apply_alone(answer(0, 1), "inc", 0)
+    assert world.buried == []
+
+
+async def test_a_record_that_breaks_is_put_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of our own: with its kind, and without stopping the partition."""
+
+    def broken(*_: object, **__: object) -> Answer:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(convert, "decode_answer", broken)
+    assert await world.intake.apply_alone(answer(3, 1), "inc", 0) == 4
+    (letter,) = world.buried
+    assert letter[3]["status"] == b"INTERNAL"
+    assert letter[3]["reason"] == b"The record could not be handled: ZeroDivisionError."

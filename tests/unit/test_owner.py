@@ -1,0 +1,317 @@
+"""Owning a shard: recover, stage and publish, and recover again on whatever is in doubt."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app import owner as owner_module
+from scheduling_srv.app.owner import Owner
+from scheduling_srv.app.ports import Holder, Signal
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.stager import StageResult
+from scheduling_srv.domain.errors import (
+    Diverged,
+    LeaseLost,
+    LogUnavailable,
+    PublishFailed,
+    SchedulingError,
+    StoreNotReady,
+    StoreUnavailable,
+)
+
+NOW = 1_700_000_000_000
+FAR = NOW + 10**9
+
+
+class World:
+    """Everything that an owner touches."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.holder_name = ""
+        self.faults: dict[str, list[Exception]] = {}
+        self.outbox = 0
+        self.sleep_until = FAR
+        self.during_stage: Callable[[], None] = lambda: None
+        self.publish_gate = asyncio.Event()
+        self.publish_gate.set()
+        self.extras: list[str] = []
+        self.owner = self.another("me")
+
+    def another(self, name: str, *extras: Any) -> Owner:
+        world: Any = self
+        return Owner(
+            name=name,
+            lease=world,
+            recovery=_Recovery(self),  # type: ignore[arg-type]
+            stager=_Stager(self),  # type: ignore[arg-type]
+            publisher=_Publisher(self),  # type: ignore[arg-type]
+            clock=world,
+            rules=ShardRules(lease=3000),
+            extras=extras,
+        )
+
+    def note(self, what: str) -> None:
+        self.done.append(what)
+        if self.faults.get(what):
+            raise self.faults[what].pop(0)
+
+    def now(self) -> int:
+        return NOW
+
+    async def acquire(self, owner: str, *, dead: str = "") -> str | None:
+        self.note("acquire")
+        if self.holder_name:
+            return None
+        self.holder_name = owner
+        return f"{owner}:1"
+
+    async def holder(self) -> Holder | None:
+        return Holder(self.holder_name, 3000, gone=False) if self.holder_name else None
+
+    async def renew(self, token: str, *, emitting: bool) -> None:
+        self.note("renew")
+
+    async def release(self, token: str) -> None:
+        self.note("release")
+        self.holder_name = ""
+
+    def count(self, what: str) -> int:
+        return self.done.count(what)
+
+
+class _Recovery:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def run_once(self, token: str) -> Position:
+        self.world.note("recover")
+        return Position(5, "i")
+
+
+class _Stager:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def run_once(self, token: str) -> StageResult:
+        await asyncio.sleep(0)
+        self.world.note("stage")
+        self.world.during_stage()
+        return StageResult(0, self.world.sleep_until)
+
+
+class _Publisher:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def begin(self, position: Position) -> None:
+        self.world.note(f"begin {position.number}")
+
+    async def run_once(self, token: str) -> int:
+        await self.world.publish_gate.wait()
+        self.world.note("publish")
+        sent = min(self.world.outbox, 2)
+        self.world.outbox -= sent
+        return sent
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(owner_module, "RETRY_PAUSE", 0.001)
+    yield World()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+class running:  # noqa: N801 - reads as a statement
+    """The owner runs within; at the end it is stopped, and `run` has to return."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+
+    async def __aenter__(self) -> asyncio.Task[None]:
+        self.task = asyncio.create_task(self.owner.run())
+        return self.task
+
+    async def __aexit__(self, *_: object) -> None:
+        self.owner.stop()
+        async with asyncio.timeout(5):
+            await self.task
+
+
+async def test_it_recovers_before_it_stages_or_publishes(world: World) -> None:
+    """And looks at its lease before it fences anybody."""
+    async with running(world.owner):
+        await until(lambda: world.owner.emitting and world.count("publish") > 0)
+    work = [each for each in world.done if each != "renew"]
+    assert work[:3] == ["acquire", "recover", "begin 5"]
+    assert world.done.index("renew") < world.done.index("recover")
+    assert world.done[-1] == "release"
+    assert not world.owner.emitting
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        PublishFailed("p"),
+        Diverged("d"),
+        StoreUnavailable("s"),
+        StoreNotReady("n"),
+        LogUnavailable("l"),
+    ],
+)
+@pytest.mark.parametrize("where", ["recover", "stage", "publish"])
+async def test_whatever_is_in_doubt_is_recovered(
+    world: World, fault: SchedulingError, where: str
+) -> None:
+    """Under the same lease."""
+    world.faults[where] = [fault]
+    async with running(world.owner):
+        await until(lambda: world.count("recover") == 2 and world.owner.emitting)
+        assert world.owner.problem == ""
+    assert (world.count("acquire"), world.count("release")) == (1, 1)
+
+
+async def test_it_says_why_it_does_not_emit(world: World) -> None:
+    world.faults["recover"] = [LogUnavailable("Kafka does not answer.")] * 10_000
+    assert not world.owner.emitting
+    async with running(world.owner):
+        await until(lambda: world.count("recover") > 1)
+        assert not world.owner.emitting
+        assert world.owner.problem == "Kafka does not answer."
+
+
+@pytest.mark.parametrize("where", ["renew", "recover", "stage", "publish"])
+async def test_a_lost_lease_is_let_go(world: World, where: str) -> None:
+    """It does nothing more with the old token, and tries for a new one."""
+    world.faults[where] = [LeaseLost("lost")]
+    async with running(world.owner):
+        await until(lambda: world.count("acquire") == 2 and world.owner.emitting)
+    assert world.count("release") == 2
+
+
+async def test_a_fault_of_our_own_is_not_hidden(world: World) -> None:
+    """The process ends, and the next one recovers."""
+    world.faults["stage"] = [ZeroDivisionError()]
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(5):
+            await world.owner.run()
+    assert world.count("release") == 1
+
+
+async def test_it_stands_by_while_another_one_owns(world: World) -> None:
+    """And comes at once when the lease is given back."""
+    world.holder_name = "other"
+    async with running(world.owner):
+        await until(lambda: world.count("acquire") == 1)
+        assert world.owner.problem == ""
+        assert not world.owner.emitting
+        world.holder_name = ""
+        world.owner.notice(Signal("released"))
+        await until(lambda: world.owner.emitting)
+
+
+async def test_a_store_that_is_away_is_waited_for(world: World) -> None:
+    world.faults["acquire"] = [StoreUnavailable("Redis does not answer.")] * 3
+    async with running(world.owner):
+        await until(lambda: world.owner.emitting)
+    assert world.count("acquire") == 4
+
+
+async def test_stopping_finishes_what_was_begun(world: World) -> None:
+    """All that is staged is published before the lease is given back."""
+    world.publish_gate.clear()
+    async with running(world.owner) as task:
+        await until(lambda: world.owner.emitting and world.count("stage") > 0)
+        world.outbox = 5
+        world.owner.stop()
+        await asyncio.sleep(0.02)
+        assert not task.done()
+        world.publish_gate.set()
+    assert world.outbox == 0
+    assert world.done[-1] == "release"
+
+
+async def test_stopping_while_it_stands_by(world: World) -> None:
+    world.holder_name = "other"
+    async with running(world.owner):
+        await until(lambda: world.count("acquire") == 1)
+    assert world.count("release") == 0
+
+
+async def test_stopping_while_it_cannot_recover(world: World) -> None:
+    world.faults["recover"] = [PublishFailed("p")] * 10_000
+    async with running(world.owner):
+        await until(lambda: world.count("recover") > 1)
+    assert world.count("release") == 1
+
+
+async def test_a_lease_that_cannot_be_given_back_ends_by_itself(world: World) -> None:
+    world.faults["release"] = [StoreUnavailable("gone")]
+    async with running(world.owner):
+        await until(lambda: world.owner.emitting)
+
+
+async def staged_again(world: World, signal: Signal) -> bool:
+    """Whether the stager looks at once when it hears this."""
+    async with running(world.owner):
+        await until(lambda: world.count("stage") == 1)
+        await asyncio.sleep(0.005)
+        world.owner.notice(signal)
+        await asyncio.sleep(0.02)
+        return world.count("stage") > 1
+
+
+@pytest.mark.parametrize(
+    ("signal", "again"),
+    [
+        (Signal("work", due=NOW), True),
+        (Signal("connected"), True),
+        (Signal("work", due=FAR + 1), False),
+        (Signal("work"), False),
+        (Signal("published", incarnation="i", number=3), False),
+    ],
+)
+async def test_an_earlier_job_wakes_the_stager(world: World, signal: Signal, again: bool) -> None:
+    assert await staged_again(world, signal) is again
+
+
+async def test_what_is_heard_during_a_staging_call_counts(world: World) -> None:
+    """The call may have looked before the job came."""
+    signals = [Signal("work", due=NOW)]
+    world.during_stage = lambda: world.owner.notice(signals.pop()) if signals else None
+    async with running(world.owner):
+        await until(lambda: world.count("stage") >= 2)
+
+
+async def test_work_wakes_the_publisher(world: World) -> None:
+    async with running(world.owner):
+        await until(lambda: world.count("publish") == 1)
+        await asyncio.sleep(0.005)
+        world.outbox = 3
+        world.owner.notice(Signal("work"))
+        await until(lambda: world.outbox == 0)
+
+
+async def test_extra_work_runs_beside_and_ends_with_it(world: World) -> None:
+    """Its faults are in doubt as any other's."""
+    begun: list[str] = []
+
+    async def extra(token: str) -> None:
+        begun.append(token)
+        if len(begun) == 1:
+            raise StoreUnavailable("gone")
+        await asyncio.Event().wait()
+
+    owner = world.another("me", extra)
+    async with running(owner):
+        await until(lambda: len(begun) == 2 and owner.emitting)
+    assert begun == ["me:1", "me:1"]
+    assert world.count("recover") == 2
