@@ -16,7 +16,7 @@ import structlog
 import uvloop
 from pydantic import SecretStr
 
-from scheduling_srv import __version__, logs
+from scheduling_srv import __version__, failpoints, logs
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -69,6 +69,7 @@ SERVER_PAUSE = 0.5
 
 def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
     """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
+    failpoints.enable(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
 

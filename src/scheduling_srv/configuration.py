@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from scheduling_srv import failpoints
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.domain.texts import shown
 from scheduling_srv.durations import duration_text
@@ -70,7 +71,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _check_names(environment: Mapping[str, str]) -> None:
-    known = [*_NAMES.values(), *(name + _FILE for name in _NAMES.values())]
+    known = [*_NAMES.values(), *(name + _FILE for name in _NAMES.values()), failpoints.VARIABLE]
     for name in environment:
         is_ours = name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name)
         if is_ours and name not in known:

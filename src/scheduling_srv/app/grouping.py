@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from scheduling_srv import points
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
+from scheduling_srv.failpoints import reached
 
 MOST_GROUPS = 500
 """Calls that share one store call."""
@@ -35,7 +37,9 @@ class GroupCommit:
         while self._queue:
             batch = self._next_batch()
             try:
+                await reached(points.WRITE_CALL)
                 written = await self.store.write([group for group, _ in batch], self.clock.now())
+                await reached(points.WRITE_DONE)
             except Exception as fault:  # noqa: BLE001 - each caller raises it as its own
                 for _, future in batch:
                     if not future.done():

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.grouping import GroupCommit
@@ -32,6 +32,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules, check_ids, check_jobs
+from scheduling_srv.failpoints import reached
 
 PAGE = 1_000
 """Jobs read in one store call."""
@@ -118,7 +119,10 @@ class Jobs:
             sentence = "No arguments provided for delete operation"
             raise InvalidRequest(sentence, [Violation("ids", sentence)])
         check_ids(ids, self.rules)
-        return await self.store.delete(ids, self.clock.now(), source)
+        await reached(points.DELETE_CALL)
+        receipt = await self.store.delete(ids, self.clock.now(), source)
+        await reached(points.DELETE_DONE)
+        return receipt
 
     async def delete_all(self) -> None:
         """Delete every job there is by now. Raises `Unavailable`."""
@@ -159,6 +163,7 @@ class Jobs:
 
         `floor`: see `Announcements.wait`.
         """
+        await reached(points.WRITE_WAIT)
         if not self.wait_for_announcement:
             return
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, Lease, Signal
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
@@ -22,6 +22,7 @@ from scheduling_srv.domain.errors import (
     SchedulingError,
     Unavailable,
 )
+from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -127,8 +128,10 @@ class Owner:
 
     async def _release(self, token: str) -> None:
         try:
+            await reached(points.LEASE_RELEASE)
             await self.lease.release(token)
             log.info("lease given back")
+            await reached(points.LEASE_RELEASED)
         except SchedulingError as fault:
             log.info("lease not given back: it will end by itself", reason=str(fault))
 
@@ -138,6 +141,7 @@ class Owner:
         while True:
             try:
                 await self.lease.renew(token, emitting=self.emitting)
+                await reached(points.LEASE_RENEWED)
                 last = self.clock.now()
             except Unavailable:
                 if self.clock.now() - last > self.rules.lease:
@@ -157,6 +161,7 @@ class Owner:
                 await self._pause(RETRY_PAUSE)
 
     async def _recover(self, token: str) -> None:
+        await reached(points.LEASE_TAKEN)
         began = self.clock.now()
         # Opening the producers fences whoever owns the shard: only the owner may.
         await self.lease.renew(token, emitting=False)

@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+from scheduling_srv import points
 from scheduling_srv.app.ports import Planned, Schedule, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.zone import zone
+from scheduling_srv.failpoints import reached
 
 PLAN_LIMIT = 500
 """Jobs of one round."""
@@ -59,7 +61,9 @@ class Planner:
     async def run_once(self, token: str) -> int:
         """Plan at most `PLAN_LIMIT` jobs; returns how many."""
         cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
+        await reached(points.PLAN_READ)
         await self.schedule.plan(token, [self._plan(job, cutoff) for job in unplanned])
+        await reached(points.PLAN_DONE)
         return len(unplanned)
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:

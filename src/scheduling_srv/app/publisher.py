@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from prometheus_client import Counter
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import MARK, QUEUE, Announcer, advance, nominal_time
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Clock, Outbox, Publisher
 from scheduling_srv.app.records import Position
+from scheduling_srv.failpoints import reached
 
 MARKER_PAUSE = 1_000
 """Milliseconds that markers alone may wait: they announce nothing to anybody."""
@@ -63,8 +64,12 @@ class OutboxPublisher:
         after, entries, waiting = await self.outbox.take(token, self.position.number)
         metrics.OUTBOX.set(waiting)
         now = self.clock.now()
-        if not entries or self._may_wait(entries, now):
+        if not entries:
+            await reached(points.PUBLISH_TRIMMED)
             return 0
+        if self._may_wait(entries, now):
+            return 0
+        await reached(points.PUBLISH_TAKEN)
         incarnation = self.position.incarnation
         records = self.announcer.records(entries, after, incarnation)
         position = replace(advance(self.position, entries, after), at=now)
@@ -72,6 +77,7 @@ class OutboxPublisher:
             await self.publisher.publish(records, position)
         self.last_publish = now
         self.begin(position)
+        await reached(points.PUBLISH_KNOWN)
         self._measure(entries)
         return len(entries)
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardState, ShardStore
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Position
+from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +42,15 @@ class Recovery:
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
         """
         position = await self._recover(token)
+        await reached(points.RECOVER_SETTLED)
         await self.store.sweep()  # a crash may have interrupted a delete of everything
         return position
 
     async def _recover(self, token: str) -> Position:
         await self.publisher.open()  # from here on nobody else can commit
+        await reached(points.RECOVER_FENCED)
         position = await self.history.last_position()
+        await reached(points.RECOVER_POSITION)
         state = await self.shard.state()
         if state.ready:
             metrics.RECOVERIES.labels(how="redis").inc()
@@ -86,6 +90,7 @@ class Recovery:
         inputs = await self.history.input_starts()
         position = Position(0, new_incarnation(), at=now, inputs=inputs)
         await self.shard.initialise(token, position, now)
+        await reached(points.RECOVER_INITIALISED)
         log.info("a new schedule begins", incarnation=position.incarnation)
         return position
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.failpoints import reached
 
 SAFETY_LOOK = 2_000
 """Milliseconds after which it looks although nobody called: signals may be lost."""
@@ -40,7 +41,9 @@ class Stager:
     async def run_once(self, token: str) -> StageResult:
         """Stage what is due by now. Raises `LeaseLost` and `StoreUnavailable`."""
         now = self.clock.now()
+        await reached(points.STAGE_CALL)
         staged = await self.schedule.stage(token, now, self.rules.stage_limit)
+        await reached(points.STAGE_DONE)
         if staged.full:
             return StageResult(0, now + FULL_PAUSE)
         if staged.unplanned:
@@ -48,7 +51,9 @@ class Stager:
             return StageResult(staged.entries, now)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
+            await reached(points.EXPIRE_CALL)
             expired = await self.schedule.expire(token, now, EXPIRE_LIMIT)
+            await reached(points.EXPIRE_DONE)
             metrics.RUNS_EXPIRED.inc(expired)
             return StageResult(staged.entries, now)
         instants = [now + SAFETY_LOOK, staged.next_due, expiry]

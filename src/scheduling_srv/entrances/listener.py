@@ -15,10 +15,11 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from scheduling_srv import metrics
+from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
 from scheduling_srv.entrances.intake import Consumed, Intake
+from scheduling_srv.failpoints import passed, reached
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +118,8 @@ class Listener:
     async def run_once(self) -> int:
         """Consume and apply one batch; returns how many records it had."""
         messages = await self._in_thread(self._poll)
+        if messages:
+            await reached(points.LISTEN_POLLED)
         batches: dict[Place, list[Consumed]] = {}
         for message in messages:
             place = (message.topic() or "", message.partition() or 0)
@@ -124,6 +127,7 @@ class Listener:
         for place, batch in batches.items():
             if place in self.next:
                 await self._apply(place, batch)
+                await reached(points.LISTEN_APPLIED)
                 self.next[place] = batch[-1].offset + 1
         if self.clock.now() - self.last_shown >= self.offset_interval:
             await self._show_offsets()
@@ -170,6 +174,7 @@ class Listener:
         log.info("partitions assigned", places=[f"{p.topic}:{p.partition}" for p in partitions])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        passed(points.LISTEN_REVOKED)
         for partition in partitions:
             self.next.pop((partition.topic, partition.partition), None)
 
@@ -179,6 +184,7 @@ class Listener:
             try:
                 self.incarnation, stored = await self.inputs.positions()
                 starts = [await self._find_start(place, stored) for place in partitions]
+                await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
                 log.warning("not listening", reason=str(fault))
                 if self._stopping:
@@ -225,9 +231,12 @@ class Listener:
                 source = Source(f"{topic}:{number}", stored, offset, self.incarnation)
                 await self.inputs.append([], self.clock.now(), source)
                 self.stored[topic, number] = offset
+                await reached(points.LISTEN_SHOW)
                 await self.inputs.show_offset(topic, number, offset)
                 self.shown[topic, number] = offset
+                await reached(points.LISTEN_SHOWN)
                 await self._in_thread(partial(self._commit, topic, number, offset))
+                await reached(points.LISTEN_COMMITTED)
 
     def _commit(self, topic: str, number: int, offset: int) -> None:
         place = TopicPartition(topic, number)

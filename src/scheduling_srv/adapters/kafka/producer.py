@@ -18,8 +18,10 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from scheduling_srv import points
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.failpoints import passed
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +127,7 @@ class TransactionalPublisher:
         producer = self.producers[self.turn]
         self.turn = (self.turn + 1) % PRODUCERS
         producer.begin_transaction()
+        passed(points.PUBLISH_BEGUN)
         topics, partitions = self.topics, self.partitions
         produce = producer.produce
         for topic, key, value, headers, route in records:
@@ -137,7 +140,9 @@ class TransactionalPublisher:
             POSITION_KEY,
             self.shard,
         )
+        passed(points.PUBLISH_PRODUCED)
         producer.commit_transaction(self.timeout)
+        passed(points.PUBLISH_COMMITTED)
 
     def _discard(self) -> None:
         """A producer after an error is never used again: its state is not to be trusted."""

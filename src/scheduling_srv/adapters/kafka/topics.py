@@ -10,8 +10,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from scheduling_srv import points
 from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.failpoints import passed
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +48,11 @@ def _ensure(
             if name not in existing
         ]
         if missing:
+            passed(points.TOPICS_CALL)
             futures = admin.create_topics(missing, operation_timeout=TIMEOUT)
             for name, future in futures.items():
                 _wait(name, future.exception(timeout=TIMEOUT))
+            passed(points.TOPICS_CREATED)
     except KafkaException as fault:
         msg = f"Kafka does not answer: {fault}"
         raise LogUnavailable(msg) from fault

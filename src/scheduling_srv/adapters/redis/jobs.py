@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scheduling_srv import points
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
@@ -20,6 +21,7 @@ from scheduling_srv.app.ports import (
     Written,
 )
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.failpoints import reached
 
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
@@ -85,7 +87,9 @@ class RedisJobStore:
         """`clear.lua`, then the sweep."""
         mark = "cleared" if announced else "reset"
         args = (now, *_origin(source), mark, *entries)
+        await reached(points.CLEAR_CALL)
         receipt = _receipt(checked(await self.scripts.run("clear", *args)))
+        await reached(points.CLEAR_DONE)
         return await self.sweep() or receipt
 
     async def sweep(self) -> Receipt | None:
@@ -94,6 +98,7 @@ class RedisJobStore:
         while removed == PIECE:
             reply = checked(await self.scripts.run("sweep", PIECE))
             receipt, removed = _receipt(reply), reply[2]
+            await reached(points.SWEEP_PIECE)
         cursor = b"0"
         while True:
             cursor = checked(await self.scripts.run("sweep_now", cursor))[0]
