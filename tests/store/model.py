@@ -5,6 +5,7 @@ Written from CONTRACT 3.1-3.6, without indexes, marks or counters that could be 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
@@ -30,7 +31,7 @@ class Spec:
     interval: int = 0
 
     def job(self) -> NewJob:
-        more = {
+        more: dict[str, Any] = {
             "type": self.type,
             "priority": self.priority,
             "parallel": self.parallel,

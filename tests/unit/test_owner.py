@@ -1,7 +1,7 @@
 """Owning a shard: recover, stage and publish, and recover again on whatever is in doubt."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -119,14 +119,14 @@ class _Publisher:
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(owner_module, "RETRY_PAUSE", 0.001)
-    yield World()
+    return World()
 
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not true():
+        while not true():  # noqa: ASYNC110 - the owner does not know that it is watched
             await asyncio.sleep(0.001)
 
 
