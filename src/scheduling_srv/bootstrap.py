@@ -35,14 +35,15 @@ from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.planner import Planner
-from scheduling_srv.app.ports import Signal
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Codec, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.sweeper import Sweeper
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, readback
@@ -160,7 +161,9 @@ class Service:
         self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.signals = RedisSignals(self.redis, namespace, SHARD, name=self.name)
-        self.publisher = TransactionalPublisher(self.kafka, namespace, SHARD, self.topics)
+        self.publisher = TransactionalPublisher(
+            self.kafka, namespace, SHARD, self.topics, largest=settings.max_job_bytes
+        )
         self.history = KafkaHistory(
             self.kafka, namespace, SHARD, self.topics, start=settings.start_offset
         )
@@ -184,6 +187,7 @@ class Service:
             clock=clock,
             codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
         )
+        self.sweeper = Sweeper(self.store)
         self.owner = self._build_owner()
         self.follower = Follower(
             self.signals, schedule, self.announcements, (self.owner.notice, self._notice)
@@ -237,7 +241,7 @@ class Service:
             ),
             clock=clock,
             rules=rules,
-            extras=(self.restorer.run,),
+            extras=(self.restorer.run, self.sweeper.run),
             prepare=(self.publisher.prepare, self.history.prepare),
         )
 
@@ -359,8 +363,10 @@ class Service:
         return convert.encode_command_response(self.settings.services, payload)
 
     def _notice(self, heard: Signal) -> None:
-        if heard.kind in ("restore", "connected"):
+        if heard.kind in {"restore", "connected"}:
             self.restorer.notice()
+        if heard.kind in {"sweep", "connected"}:
+            self.sweeper.notice()
 
 
 def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:

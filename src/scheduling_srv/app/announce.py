@@ -17,8 +17,10 @@ from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 
-QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAPPENED, MARK = b"QCNDXREM"
+QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAPPENED, MARK, GROUP = b"QCNDXREMG"
 """First bytes of entries."""
+SILENT = frozenset({MARK, GROUP})
+"""Entries that become no record: markers, and the heads of groups that are published together."""
 
 QUEUED = struct.Struct("<xBIQIQHHHI")
 """Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
@@ -87,7 +89,7 @@ class Announcer:
         }
         prefix = incarnation.encode() + b"-"
         for number, entry in enumerate(entries, start=after + 1):
-            if entry[0] != MARK:
+            if entry[0] not in SILENT:
                 yield from makers[entry[0]](entry, prefix + b"%d" % number)
 
     def _queued(self, entry: bytes, event_id: bytes) -> Iterator[Record]:

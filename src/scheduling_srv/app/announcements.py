@@ -16,7 +16,7 @@ class Announcements:
     """How far a shard has published, as far as this replica knows, and who waits for more."""
 
     def __init__(self) -> None:
-        self.incarnation = ""
+        self.lineage = ""
         self.number = 0
         self._order = count()
         self._waiting: list[tuple[int, int, str, asyncio.Future[None]]] = []
@@ -33,38 +33,38 @@ class Announcements:
         has lost what was published already. Raises `OutcomeUnknown` then, and if the store is
         rebuilt meanwhile. Cancel it to give up.
         """
-        if receipt.incarnation == self.incarnation and receipt.number < floor:
+        if receipt.lineage == self.lineage and receipt.number < floor:
             raise OutcomeUnknown(LOST)
-        if receipt.incarnation == self.incarnation and receipt.number <= self.number:
+        if receipt.lineage == self.lineage and receipt.number <= self.number:
             return
         future = asyncio.get_running_loop().create_future()
-        place = (receipt.number, next(self._order), receipt.incarnation, future)
+        place = (receipt.number, next(self._order), receipt.lineage, future)
         heapq.heappush(self._waiting, place)
         await future
 
-    def published(self, incarnation: str, number: int) -> None:
+    def published(self, lineage: str, number: int) -> None:
         """All up to `number` is on Kafka."""
-        if incarnation != self.incarnation:
-            self._begin(incarnation)
+        if lineage != self.lineage:
+            self._begin(lineage)
         self.number = max(self.number, number)
         early = []
         while self._waiting and self._waiting[0][0] <= self.number:
             place = heapq.heappop(self._waiting)
             *_, promised, future = place
-            if promised != incarnation:
+            if promised != lineage:
                 early.append(place)  # of a rebuilt store that has not been heard of here
             elif not future.done():
                 future.set_result(None)
         for place in early:
             heapq.heappush(self._waiting, place)
 
-    def _begin(self, incarnation: str) -> None:
-        """Numbers of another incarnation say nothing about those who wait."""
-        self.incarnation, self.number = incarnation, 0
+    def _begin(self, lineage: str) -> None:
+        """Numbers of another lineage say nothing about those who wait."""
+        self.lineage, self.number = lineage, 0
         kept = []
         for place in self._waiting:
             *_, promised, future = place
-            if promised == incarnation:
+            if promised == lineage:
                 kept.append(place)
             elif not future.done():
                 future.set_exception(OutcomeUnknown(LOST))

@@ -232,7 +232,7 @@ class Audit:
             if count > 1:
                 detail = f"{count} times"
                 yield Finding("doubled", run.job_id, run.nominal, attempt, detail)
-        for run, attempt, _, timestamp in emissions:
+        for run, attempt, _, timestamp, _ in emissions:
             late = timestamp - run.nominal
             if late < 0:
                 yield Finding("early", run.job_id, run.nominal, attempt, f"{-late} ms early")
@@ -261,7 +261,7 @@ class Audit:
         """Failures that were told and not followed by the next attempt."""
         retries, latest = schedule.retries, min(schedule.end, self.window.until - self.window.grace)
         there = {(emission.run, emission.attempt) for emission in emissions}
-        for run, attempt, instance, _ in emissions:
+        for run, attempt, instance, *_ in emissions:
             reply = self.replies.get(instance)
             if not reply or not reply.failed or attempt >= retries.attempts:
                 continue

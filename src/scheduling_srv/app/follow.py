@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import ShardStore, Signal, Signals
+from scheduling_srv.app.ports import ShardStore, Signals
+from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,7 @@ class Follower:
         """Follow until cancelled."""
         async for signal in self.signals.listen():
             if signal.kind == "published":
-                self.announcements.published(signal.incarnation, signal.number)
+                self.announcements.published(signal.lineage, signal.number)
             for listener in self.listeners:
                 listener(signal)
 
@@ -55,4 +56,4 @@ class Follower:
             log.debug("cannot look", reason=str(fault))
             return
         if state.ready:
-            self.announcements.published(state.incarnation, state.trimmed)
+            self.announcements.published(state.lineage, state.trimmed)

@@ -12,6 +12,8 @@ MOST_GROUPS = 500
 """Calls that share one store call."""
 MOST_JOBS = 2_000
 """Jobs after which a store call takes no further calls."""
+MOST_BYTES = 32_000_000
+"""Bytes after which it takes no further ones: Redis closes connections that send too much."""
 
 Outcome = tuple[Receipt, Refusal | None]
 
@@ -50,10 +52,11 @@ class GroupCommit:
                     future.set_result((written.receipt, refusal))
 
     def _next_batch(self) -> list[tuple[WriteGroup, asyncio.Future[Outcome]]]:
-        size = jobs = 0
+        size = jobs = volume = 0
         for group, _ in self._queue[:MOST_GROUPS]:
             jobs += len(group.jobs)
-            if size and jobs > MOST_JOBS:
+            volume += sum(len(job.record) for job in group.jobs)
+            if size and (jobs > MOST_JOBS or volume > MOST_BYTES):
                 break
             size += 1
         batch, self._queue = self._queue[:size], self._queue[size:]

@@ -167,7 +167,7 @@ class Jobs:
         if not self.wait_for_announcement:
             return
         try:
-            async with asyncio.timeout(_patience()):
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
                 await self.announcements.wait(receipt, floor)
         except TimeoutError as fault:
             msg = "Kafka does not answer: the change is stored and will be announced."
@@ -184,11 +184,6 @@ def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
         )
     sentence = f"There is no job with the id {job_id}."
     return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])
-
-
-def _patience() -> float:
-    left = deadline.remaining()
-    return ANNOUNCE_TIMEOUT if left is None else min(left, ANNOUNCE_TIMEOUT)
 
 
 def _check_named(requests: Sequence[JobRequest]) -> None:

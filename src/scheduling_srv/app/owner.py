@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.ports import Clock, Lease, Signal
+from scheduling_srv.app.ports import Clock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.standby import Prepare, StandBy
@@ -31,6 +33,8 @@ RETRY_PAUSE = 0.5
 PUBLISH_LOOK = 1.0
 """Seconds after which the publisher looks although nobody called."""
 
+LONGEST_SLEEP = 2_000
+"""Milliseconds after which the stager looks at the clock again: somebody may have set it."""
 NEVER = 1 << 62
 """An instant that does not come."""
 
@@ -137,14 +141,14 @@ class Owner:
 
     async def _keep(self, token: str) -> None:
         """Renew the lease three times in its span; a Redis that is away has one span to return."""
-        last = self.clock.now()
+        last = time.monotonic()
         while True:
             try:
                 await self.lease.renew(token, emitting=self.emitting)
                 await reached(points.LEASE_RENEWED)
-                last = self.clock.now()
+                last = time.monotonic()
             except Unavailable:
-                if self.clock.now() - last > self.rules.lease:
+                if time.monotonic() - last > self.rules.lease / 1000:
                     raise
             await asyncio.sleep(self.rules.lease / 3000)
 
@@ -165,8 +169,8 @@ class Owner:
         began = self.clock.now()
         # Opening the producers fences whoever owns the shard: only the owner may.
         await self.lease.renew(token, emitting=False)
-        position = await self.recovery.run_once(token)
-        self.publisher.begin(position)
+        position, lineage = await self.recovery.run_once(token)
+        self.publisher.begin(position, lineage)
         self.emitting, self.problem = True, ""
         metrics.OWNER.set(1)
         await self.lease.renew(token, emitting=True)
@@ -202,7 +206,7 @@ class Owner:
     async def _sleep(self) -> None:
         while (left := self._sleep_until - self.clock.now()) > 0 and not self._stopping.is_set():
             self._due.clear()
-            await _wait(self._due, left / 1000)
+            await _wait(self._due, min(left, LONGEST_SLEEP) / 1000)
 
     async def _publish(self, token: str) -> None:
         """Publish until stopped, and then until nothing is left."""

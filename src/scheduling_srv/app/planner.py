@@ -7,12 +7,18 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from scheduling_srv import points
-from scheduling_srv.app.ports import Planned, Schedule, Unplanned
+from scheduling_srv.app.ports import Schedule
+from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.cron import Cron
+from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.zone import zone
 from scheduling_srv.failpoints import reached
+
+log = structlog.get_logger(__name__)
 
 PLAN_LIMIT = 500
 """Jobs of one round."""
@@ -59,12 +65,21 @@ class Planner:
         self.rules = rules
 
     async def run_once(self, token: str) -> int:
-        """Plan at most `PLAN_LIMIT` jobs; returns how many."""
+        """Plan at most `PLAN_LIMIT` jobs; returns how many could be planned."""
         cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
         await reached(points.PLAN_READ)
-        await self.schedule.plan(token, [self._plan(job, cutoff) for job in unplanned])
+        planned = [plan for job in unplanned if (plan := self._plan_safely(job, cutoff))]
+        await self.schedule.plan(token, planned)
         await reached(points.PLAN_DONE)
-        return len(unplanned)
+        return len(planned)
+
+    def _plan_safely(self, job: Unplanned, cutoff: int) -> Planned | None:
+        """None: what an older version has accepted is not understood. It waits for a newer one."""
+        try:
+            return self._plan(job, cutoff)
+        except RequestError as fault:
+            log.warning("cannot be planned", member=job.member.hex(), reason=str(fault))
+            return None
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:
         text = self.read_cron(job.record)

@@ -12,6 +12,18 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.records import LogRecord, Position, Record
+from scheduling_srv.app.replies import (
+    Holder,
+    Planned,
+    RebuiltJob,
+    RebuiltRun,
+    ShardState,
+    Signal,
+    Span,
+    Staged,
+    Taken,
+    Unplanned,
+)
 from scheduling_srv.domain.job import NewJob
 
 
@@ -49,14 +61,16 @@ class Source(NamedTuple):
     """The partition's position in the store."""
     next: int
     """Offset behind the last record."""
-    incarnation: str
-    """Of the store whose positions the consumer follows: a rebuilt one has others."""
+    lineage: str
+    """Of the store whose positions the consumer follows."""
 
 
 class Receipt(NamedTuple):
     """The place in the outbox behind a change: published means announced."""
 
-    incarnation: str
+    lineage: str
+    """The life of what Redis holds: another one after a rebuild, and after a restart of Redis,
+    which may have forgotten the change and given its number to another one."""
     number: int
 
 
@@ -153,12 +167,6 @@ class JobStore(Protocol):
     async def last_seq(self) -> int:
         """The newest creation number."""
 
-    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], last: int) -> Receipt:
-        """Restore: put jobs into the journal and the schedule, take others out; announce nothing.
-
-        A job that is there with the same definition, or is newer than `last`, is left alone.
-        """
-
 
 class InputStore(Protocol):
     """What the listener has applied."""
@@ -172,10 +180,12 @@ class InputStore(Protocol):
         """Append ready outbox entries; with a source, store its position."""
 
     async def positions(self) -> tuple[str, Mapping[str, int]]:
-        """The incarnation, and `topic:partition` -> next offset to apply."""
+        """The lineage, and `topic:partition` -> next offset to apply."""
 
-    async def set_position(self, partition: str, offset: int, now: int) -> None:
-        """Apply the partition from `offset` on, whatever was applied before."""
+    async def set_position(
+        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
+    ) -> None:
+        """Apply the partition from `offset` on, if its position is still `stored`."""
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
         """Store the offset where operators look for it (CONTRACT 2.1)."""
@@ -190,43 +200,21 @@ class Restores(Protocol):
     async def pending(self) -> Sequence[tuple[str, str]]:
         """Number and request of each, in order."""
 
+    async def put_back(
+        self, token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
+    ) -> bool:
+        """Put jobs into the journal and the schedule, take others out; announce nothing.
+
+        Left alone is a job that is there with the same definition or is newer than `span.last`, one
+        that was removed since the restore was noted, and a one-time job whose time has passed.
+        False: a reset or a delete of everything has come after the restore.
+        """
+
     async def end(self, token: str, number: str, entry: bytes) -> None:
         """Forget it and append its response, in one step."""
 
 
 # --- What the owner does with it ----------------------------------------------------------------
-
-
-class Staged(NamedTuple):
-    """One staging call."""
-
-    full: bool
-    """The outbox holds as much as it may: Kafka is behind."""
-    entries: int = 0
-    unplanned: int = 0
-    """Cron jobs that wait for their next time."""
-    next_due: int | None = None
-    oldest_start: int | None = None
-    """Start of the run that has waited longest for its answer."""
-
-
-class Unplanned(NamedTuple):
-    """A cron job whose next time has to be computed."""
-
-    member: bytes
-    after: int
-    """The occurrence before, or the missed one if `missed`."""
-    missed: bool
-    record: bytes
-
-
-class Planned(NamedTuple):
-    """A cron job's next time; None: it never runs again."""
-
-    member: bytes
-    due: int | None
-    settled: bool
-    """It is the latest missed occurrence: run it, however late."""
 
 
 class Schedule(Protocol):
@@ -245,33 +233,15 @@ class Schedule(Protocol):
         """Count runs without an answer as failed; returns how many were looked at."""
 
 
-class Taken(NamedTuple):
-    """Entries of the outbox, in order."""
-
-    after: int
-    """Number of the entry before the first."""
-    entries: Sequence[bytes]
-    waiting: int
-    """How many the outbox holds."""
-
-
 class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
-    async def take(self, token: str, published: int) -> Taken:
+    async def take(self, token: str, published: int, lineage: str) -> Taken:
         """Trim all up to `published`, then hand out what comes next.
 
         How far it goes is stored before it is handed out. Raises `Diverged` when `published` is
-        not within the outbox.
+        not within the outbox, or the store is of another lineage.
         """
-
-
-class Holder(NamedTuple):
-    """Who holds a lease, how many ms it lasts yet, and whether the holder's connection is gone."""
-
-    token: str
-    left: int
-    gone: bool
 
 
 class Lease(Protocol):
@@ -291,16 +261,6 @@ class Lease(Protocol):
 
     async def is_emitting(self) -> bool:
         """Whether some replica is emitting due jobs."""
-
-
-class Signal(NamedTuple):
-    """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
-
-    kind: str
-    """`work`, `published`, `released` or `connected`."""
-    due: int | None = None
-    incarnation: str = ""
-    number: int = 0
 
 
 class Signals(Protocol):
@@ -348,46 +308,19 @@ class History(Protocol):
 # --- Recovery -----------------------------------------------------------------------------------
 
 
-class ShardState(NamedTuple):
-    """What Redis says of itself."""
-
-    ready: bool
-    incarnation: str
-    trimmed: int
-    taken: int
-
-
-class RebuiltJob(NamedTuple):
-    """A job as it is put back from Kafka, with its old creation number within the record."""
-
-    id: str
-    record: bytes
-    due: int | None
-    """Next occurrence; None: it only has runs."""
-
-
-class RebuiltRun(NamedTuple):
-    """An unanswered run, or with `due` one that waits for its retry."""
-
-    job_id: str
-    record: bytes
-    nominal: int
-    attempt: int
-    instance: int = 0
-    start: int = 0
-    due: int | None = None
-
-
 class ShardStore(Protocol):
     """The shard as a whole, for the owner's recovery."""
 
     async def state(self) -> ShardState:
         """How far this Redis has got."""
 
-    async def initialise(self, token: str, position: Position, now: int, *, jump: int = 0) -> None:
+    async def initialise(
+        self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
+    ) -> str:
         """Make the shard ready under the position's incarnation, counting on from it.
 
-        `jump` is added to the creation numbers.
+        `origin` is the incarnation that it was rebuilt from, `jump` is added to the creation
+        numbers. Returns the lineage.
         """
 
     async def begin_rebuild(self, token: str) -> None:

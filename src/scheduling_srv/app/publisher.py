@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 from prometheus_client import Counter
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.announce import MARK, QUEUE, Announcer, advance, nominal_time
+from scheduling_srv.app.announce import QUEUE, SILENT, Announcer, advance, nominal_time
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Clock, Outbox, Publisher
 from scheduling_srv.app.records import Position
@@ -49,25 +50,26 @@ class OutboxPublisher:
         self.announcements = announcements
         self.clock = clock
         self.position = Position(0, "")
-        self.last_publish = 0
+        self.lineage = ""
+        self.last_publish = float("-inf")
 
-    def begin(self, position: Position) -> None:
+    def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
-        self.position = position
-        self.announcements.published(position.incarnation, position.number)
+        self.position, self.lineage = position, lineage
+        self.announcements.published(lineage, position.number)
 
     async def run_once(self, token: str) -> int:
         """Publish one batch; returns how many entries it had.
 
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
-        after, entries, waiting = await self.outbox.take(token, self.position.number)
+        after, entries, waiting = await self.outbox.take(token, self.position.number, self.lineage)
         metrics.OUTBOX.set(waiting)
         now = self.clock.now()
         if not entries:
             await reached(points.PUBLISH_TRIMMED)
             return 0
-        if self._may_wait(entries, now):
+        if self._may_wait(entries):
             return 0
         await reached(points.PUBLISH_TAKEN)
         incarnation = self.position.incarnation
@@ -75,8 +77,8 @@ class OutboxPublisher:
         position = replace(advance(self.position, entries, after), at=now)
         with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
             await self.publisher.publish(records, position)
-        self.last_publish = now
-        self.begin(position)
+        self.last_publish = time.monotonic() * 1000
+        self.begin(position, self.lineage)
         await reached(points.PUBLISH_KNOWN)
         self._measure(entries)
         return len(entries)
@@ -89,7 +91,10 @@ class OutboxPublisher:
         for entry in {id(entry): entry for entry in (*queued[:1], *queued[-1:])}.values():
             metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)
 
-    def _may_wait(self, entries: Sequence[bytes], now: int) -> bool:
-        if len(entries) > MARKER_LIMIT or now - self.last_publish >= MARKER_PAUSE:
+    def _may_wait(self, entries: Sequence[bytes]) -> bool:
+        if (
+            len(entries) > MARKER_LIMIT
+            or time.monotonic() * 1000 - self.last_publish >= MARKER_PAUSE
+        ):
             return False
-        return all(entry[0] == MARK for entry in entries)
+        return all(entry[0] in SILENT for entry in entries)

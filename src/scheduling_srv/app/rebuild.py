@@ -12,10 +12,12 @@ import structlog
 from scheduling_srv import points
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
-from scheduling_srv.app.ports import Clock, History, RebuiltJob, RebuiltRun, ShardStore
+from scheduling_srv.app.ports import Clock, History, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
 from scheduling_srv.domain import record
+from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.failpoints import reached
 
@@ -33,6 +35,15 @@ Item = TypeVar("Item")
 
 AnswerOf: TypeAlias = Callable[[bytes], int | None]
 """The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
+
+
+Recovered: TypeAlias = tuple[Position, str]
+"""The position to go on from, and the lineage of the store that it was found for."""
+
+
+def new_incarnation() -> str:
+    """A name for the life of the store's content."""
+    return uuid.uuid4().hex[:12]
 
 
 @dataclass(slots=True)
@@ -82,8 +93,8 @@ class Rebuild:
         self.answer_of = answer_of
         self.jobs_topic = jobs_topic
 
-    async def run(self, token: str, position: Position) -> Position:
-        """Rebuild the shard as of `position`; returns the position to go on from."""
+    async def run(self, token: str, position: Position) -> Recovered:
+        """Rebuild the shard as of `position`; returns where to go on from."""
         log.warning("rebuilding the schedule from Kafka", position=position.number)
         await self.shard.begin_rebuild(token)
         await reached(points.REBUILD_BEGUN)
@@ -95,7 +106,7 @@ class Rebuild:
             RebuiltJob(job_id, stored, self._next_due(job_id, due, stored, settlement, position))
             for job_id, (due, stored) in journal.jobs.items()
         ]
-        runs = list(self._runs(journal, settlement))
+        runs = list(self._runs(journal, settlement, position.reset))
         for piece in _pieces(jobs):
             await self.shard.load_jobs(token, piece)
             await reached(points.REBUILD_JOBS)
@@ -104,14 +115,16 @@ class Rebuild:
             await reached(points.REBUILD_RUNS)
         go_on = replace(
             position,
-            incarnation=uuid.uuid4().hex[:12],
+            incarnation=new_incarnation(),
             seq=max([position.seq, *(record.header(job.record).seq for job in jobs)]),
             instance=max(position.instance, settlement.last_instance),
         )
-        await self.shard.initialise(token, go_on, self.clock.now(), jump=SEQ_JUMP)
+        lineage = await self.shard.initialise(
+            token, go_on, self.clock.now(), origin=position.incarnation, jump=SEQ_JUMP
+        )
         await reached(points.REBUILD_INITIALISED)
         log.warning("the schedule is rebuilt", jobs=len(jobs), runs=len(runs))
-        return go_on
+        return go_on, lineage
 
     async def _read_journal(self, position: Position) -> Journal:
         journal = Journal()
@@ -149,6 +162,8 @@ class Rebuild:
         if head.kind in (TriggerKind.NOW, TriggerKind.ONCE):
             open_run = (job_id, head.seq) in settlement.waiting or latest is not None
             return None if open_run else due
+        if latest is None and due >= position.replay_from - SKEW:
+            return due  # an emission would have been seen
         # Occurrences before `replay_from` are settled, all later emissions were looked at. What was
         # seen last may be older than both: the retry of an occurrence of long ago.
         latest = max(latest or 0, position.replay_from - 1)
@@ -156,15 +171,22 @@ class Rebuild:
             return due
         if head.kind == TriggerKind.INTERVAL:
             return due + ((latest - due) // head.interval + 1) * head.interval
-        return planner.next_after(self.read_cron(stored), latest)
+        try:
+            return planner.next_after(self.read_cron(stored), latest)
+        except RequestError as fault:
+            log.warning("cannot be planned", job=job_id, reason=str(fault))
+            return None
 
-    def _runs(self, journal: Journal, settlement: Settlement) -> Iterator[RebuiltRun]:
+    def _runs(self, journal: Journal, settlement: Settlement, reset: int) -> Iterator[RebuiltRun]:
         for run in settlement.open_runs():
-            job = journal.jobs.get(run.job_id)
-            if job and record.header(job[1]).seq == run.seq:
-                yield RebuiltRun(
-                    run.job_id, job[1], run.nominal, run.attempt, run.instance, run.start, run.due
-                )
+            job_id, seq, nominal, attempt, instance, start, due, type_ = run
+            if due is None:
+                # It may be of a job that is gone: it still holds a place of its type.
+                if seq > reset:
+                    yield RebuiltRun(job_id, seq, nominal, attempt, type_, instance, start)
+            elif (job := journal.jobs.get(job_id)) and record.header(job[1]).seq == seq:
+                rank = record.header(job[1]).rank
+                yield RebuiltRun(job_id, seq, nominal, attempt, rank=rank, due=due)
 
 
 def _pieces(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 import structlog
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardState, ShardStore
-from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardStore
+from scheduling_srv.app.rebuild import Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import ShardState
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
@@ -36,17 +36,17 @@ class Recovery:
         self.rebuild = rebuild
         self.clock = clock
 
-    async def run_once(self, token: str) -> Position:
-        """The position to go on from.
+    async def run_once(self, token: str) -> Recovered:
+        """The position to go on from, and the lineage of the store that it was found for.
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
         """
-        position = await self._recover(token)
+        recovered = await self._recover(token)
         await reached(points.RECOVER_SETTLED)
         await self.store.sweep()  # a crash may have interrupted a delete of everything
-        return position
+        return recovered
 
-    async def _recover(self, token: str) -> Position:
+    async def _recover(self, token: str) -> Recovered:
         await self.publisher.open()  # from here on nobody else can commit
         await reached(points.RECOVER_FENCED)
         position = await self.history.last_position()
@@ -60,20 +60,23 @@ class Recovery:
         metrics.RECOVERIES.labels(how="rebuilt").inc()
         return await self.rebuild.run(token, position or await self._unknown_position())
 
-    async def _settle(self, token: str, state: ShardState, position: Position | None) -> Position:
+    async def _settle(self, token: str, state: ShardState, position: Position | None) -> Recovered:
         if position is None:
             if state.trimmed:
                 log.warning("no position on Kafka: its topics are new", going_on=state.trimmed)
-            return Position(state.trimmed, state.incarnation)
+            return Position(state.trimmed, state.incarnation), state.lineage
         if position.number > state.taken:
             log.error("Redis has lost writes", published=position.number, taken=state.taken)
+            return await self.rebuild.run(token, position)
+        if position.incarnation not in {state.incarnation, state.origin}:
+            log.error("this Redis is of another life", published=position.incarnation)
             return await self.rebuild.run(token, position)
         if position.number < state.trimmed:
             log.warning(
                 "Kafka has lost a position", published=position.number, trimmed=state.trimmed
             )
         number = max(position.number, state.trimmed)
-        return replace(position, number=number, incarnation=state.incarnation)
+        return replace(position, number=number, incarnation=state.incarnation), state.lineage
 
     async def _unknown_position(self) -> Position:
         """There is a journal, but no position: all of it is looked at."""
@@ -85,16 +88,11 @@ class Recovery:
                 return True
         return False
 
-    async def _first_start(self, token: str) -> Position:
+    async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
         inputs = await self.history.input_starts()
         position = Position(0, new_incarnation(), at=now, inputs=inputs)
-        await self.shard.initialise(token, position, now)
+        lineage = await self.shard.initialise(token, position, now)
         await reached(points.RECOVER_INITIALISED)
         log.info("a new schedule begins", incarnation=position.incarnation)
-        return position
-
-
-def new_incarnation() -> str:
-    """A name for the life of the store's content."""
-    return uuid.uuid4().hex[:12]
+        return position, lineage

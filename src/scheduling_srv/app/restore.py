@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,9 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.ports import Clock, History, JobStore, Restores, Source
 from scheduling_srv.app.records import LogRecord, Topic
+from scheduling_srv.app.replies import Span
 from scheduling_srv.domain import record
-from scheduling_srv.domain.errors import InvalidRequest, RequestError
+from scheduling_srv.domain.errors import InvalidRequest, RequestError, Unavailable
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
 from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 from scheduling_srv.failpoints import reached
@@ -70,7 +71,10 @@ class Restorer:
         """Carry out restores until cancelled."""
         while True:
             self._called.clear()
-            await self.run_once(token)
+            try:
+                await self.run_once(token)
+            except Unavailable as fault:
+                log.warning("a restore waits", reason=str(fault))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._called.wait()
@@ -81,7 +85,7 @@ class Restorer:
         for number, text in pending:
             await reached(points.RESTORE_BEGUN)
             request = _loads(text)
-            last = await self._restore(request)
+            last = await self._restore(token, number, request)
             answer = json.dumps({"topic": request.topic, "offset": last}).encode()
             entry = event_entry(Topic.COMMANDS, b"restoreResponse", self.codec.response(answer))
             await reached(points.RESTORE_END)
@@ -90,7 +94,7 @@ class Restorer:
             log.info("restored", topic=request.topic, offset=last)
         return len(pending)
 
-    async def _restore(self, request: RestoreRequest) -> int:
+    async def _restore(self, token: str, number: str, request: RestoreRequest) -> int:
         """One pass over the topic; returns the last offset that was looked at."""
         newest = await self.store.last_seq()
         last, final = request.offset - 1, dict[str, NewJob | None]()
@@ -101,7 +105,11 @@ class Restorer:
                     self._note(final, entry)
             await asyncio.sleep(0)
         await reached(points.RESTORE_READ)
-        await self._put_back(final, newest)
+        for jobs, removed in _pieces(final):
+            span = Span(self.clock.now(), newest)
+            if not await self.restores.put_back(token, number, jobs, removed, span):
+                break  # a reset has come after it
+            await reached(points.RESTORE_PUT_BACK)
         return last
 
     def _note(self, final: dict[str, NewJob | None], entry: LogRecord) -> None:
@@ -118,6 +126,9 @@ class Restorer:
                 final[self.codec.deleted(entry.value or b"")] = None
         except RequestError as fault:
             log.warning("event not restored", offset=entry.offset, reason=str(fault))
+        except Exception:
+            # Anybody may write to that topic; one record must not keep the others.
+            log.exception("event not restored", offset=entry.offset)
 
     def _job(self, request: JobRequest, entry: LogRecord) -> NewJob | None:
         """The job with its next run, or None when its only run has passed.
@@ -143,14 +154,16 @@ class Restorer:
         stored = record.pack(request, Trigger(trigger.kind, due, trigger.interval))
         return NewJob(request.id, due, stored)
 
-    async def _put_back(self, final: dict[str, NewJob | None], newest: int) -> None:
-        items = list(final.items())
-        for start in range(0, len(items), PIECE):
-            piece = items[start : start + PIECE]
-            jobs: Sequence[NewJob] = [job for _, job in piece if job]
-            removed = [job_id for job_id, job in piece if job is None]
-            await self.store.put_back(jobs, removed, newest)
-            await reached(points.RESTORE_PUT_BACK)
+
+def _pieces(
+    final: dict[str, NewJob | None],
+) -> Iterator[tuple[Sequence[NewJob], Sequence[str]]]:
+    """Jobs to put back and ids to remove, for one store call each."""
+    items = list(final.items())
+    for start in range(0, len(items), PIECE):
+        piece = items[start : start + PIECE]
+        jobs = [job for _, job in piece if job]
+        yield jobs, [job_id for job_id, job in piece if job is None]
 
 
 def first_due(entry: LogRecord) -> int | None:

@@ -11,6 +11,8 @@ from scheduling_srv.app.records import LogRecord
 
 RETRY = struct.Struct("<QQIQ")
 """Seq, nominal ms, attempt, due ms; the Lua twin is in `lua/lib/answer.lua`."""
+TYPE_TAG = b"\x12"
+"""Of the second field of a ScheduledJob."""
 
 
 class RunKey(NamedTuple):
@@ -28,13 +30,17 @@ class Emission(NamedTuple):
     attempt: int
     instance: int
     timestamp: int
+    type: bytes = b""
 
     @classmethod
     def parse(cls, entry: LogRecord) -> Self:
-        """From the record's `occurrence-id` and its first field, the instance id."""
+        """From the record's `occurrence-id` and its first fields: the instance id and the type."""
         job_id, seq, nominal, attempt = entry.headers["occurrence-id"].decode().rsplit("/", 3)
         run = RunKey(job_id, int(seq), int(nominal))
-        return cls(run, int(attempt), _first_varint(entry.value or b""), entry.timestamp)
+        value = entry.value or b""
+        instance, at = _varint(value, 1)
+        size, at = _varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
+        return cls(run, int(attempt), instance, entry.timestamp, value[at : at + size])
 
 
 class JournalRetry(NamedTuple):
@@ -62,6 +68,7 @@ class OpenRun(NamedTuple):
     instance: int
     start: int
     due: int | None
+    type: bytes = b""
 
 
 @dataclass(slots=True)
@@ -106,19 +113,19 @@ class Settlement:
             retry = self.retries.get(run)
             superseded = retry is not None and retry.attempt > emission.attempt
             if emission.instance not in self.answers and not superseded:
-                yield OpenRun(*run, emission.attempt, emission.instance, emission.timestamp, None)
+                yield OpenRun(*run, *emission[1:4], None, emission.type)
         for run, retry in self.retries.items():
             known = self.emissions.get(run)
             if known is None or known.attempt < retry.attempt:
                 yield OpenRun(*run, retry.attempt, 0, 0, retry.due)
 
 
-def _first_varint(value: bytes) -> int:
-    """Field 1 of a message that we wrote: tag 0x08, then the varint."""
+def _varint(value: bytes, at: int) -> tuple[int, int]:
+    """The varint at this place of a message that we wrote, and the place behind it."""
     number = shift = 0
-    for byte in value[1:]:
+    for byte in value[at:]:
         number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
         if byte < 0x80:  # noqa: PLR2004 - the varint's last byte
             break
-        shift += 7
-    return number
+    return number, at

@@ -46,8 +46,7 @@ class Stager:
         await reached(points.STAGE_DONE)
         if staged.full:
             return StageResult(0, now + FULL_PAUSE)
-        if staged.unplanned:
-            await self.planner.run_once(token)
+        if staged.unplanned and await self.planner.run_once(token):
             return StageResult(staged.entries, now)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:

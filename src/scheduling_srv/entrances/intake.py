@@ -86,7 +86,7 @@ class Intake:
         self.inputs = inputs
         self.commands = commands
         self.clock = clock
-        self.incarnation = ""
+        self.lineage = ""
         self._stored = 0
         self._gathered = Gathered()
         self._handlers: dict[tuple[str, bytes], Handler] = {
@@ -98,13 +98,13 @@ class Intake:
             **{(commands_topic, key.encode()): self._command for key in COMMAND_EVENTS},
         }
 
-    async def apply(self, records: Sequence[Consumed], incarnation: str, stored: int) -> int:
+    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
         """Apply the records of a partition, in order. Unknown keys are skipped.
 
-        `stored` is the partition's position in the store of this incarnation; returns the new one.
+        `stored` is the partition's position in the store of this lineage; returns the new one.
         Raises `StaleSource` and `Unavailable`: then what was not applied comes again.
         """
-        self.incarnation, self._stored = incarnation, stored
+        self.lineage, self._stored = lineage, stored
         self._gathered = Gathered()
         for record in records:
             handler = self._handlers.get((record.topic, record.key or b""))
@@ -118,10 +118,10 @@ class Intake:
         await self._flush()
         return self._stored
 
-    async def apply_alone(self, record: Consumed, incarnation: str, stored: int) -> int:
+    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
         """Apply one record; if that breaks, it is put aside. Returns and raises as `apply` does."""
         try:
-            return await self.apply([record], incarnation, stored)
+            return await self.apply([record], lineage, stored)
         except SchedulingError:
             raise
         except Exception as fault:
@@ -213,7 +213,7 @@ class Intake:
             groups, records = groups[done:], records[done:]
 
     def _source(self, last: Consumed) -> Source:
-        return Source(last.place, self._stored, last.offset + 1, self.incarnation)
+        return Source(last.place, self._stored, last.offset + 1, self.lineage)
 
     async def _bury(self, record: Consumed, fault: RequestError | str) -> None:
         """Put the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""

@@ -7,6 +7,7 @@ What it commits to Kafka is for those who watch its lag.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -65,14 +66,13 @@ class Listener:
         self.inputs = inputs
         self.clock = clock
         self.offset_interval = offset_interval
-        self.incarnation = ""
+        self.lineage = ""
         self.next: dict[Place, int] = {}
         """Offset behind the last record that was applied or skipped."""
         self.stored: dict[Place, int] = {}
         """The position in the store: behind the last record that was applied."""
         self.shown: dict[Place, int] = {}
-        self.last_shown = 0
-        self.ready = False
+        self.last_shown = float("-inf")
         self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +110,7 @@ class Listener:
         except StaleSource as fault:
             log.info("going back to the stored positions", reason=str(fault))
             await self._go_back()
-        except Unavailable as fault:
+        except (Unavailable, KafkaException) as fault:
             log.warning("not listening", reason=str(fault))
             await asyncio.sleep(PAUSE)
             await self._go_back()
@@ -129,14 +129,15 @@ class Listener:
                 await self._apply(place, batch)
                 await reached(points.LISTEN_APPLIED)
                 self.next[place] = batch[-1].offset + 1
-        if self.clock.now() - self.last_shown >= self.offset_interval:
+        if (time.monotonic() - self.last_shown) * 1000 >= self.offset_interval:
             await self._show_offsets()
         return len(messages)
 
     async def _apply(self, place: Place, batch: Sequence[Consumed]) -> None:
         stored = self.stored[place]
+        batch = [record for record in batch if record.offset >= stored]  # others came again
         try:
-            self.stored[place] = await self.intake.apply(batch, self.incarnation, stored)
+            self.stored[place] = await self.intake.apply(batch, self.lineage, stored)
         except SchedulingError:
             raise
         except Exception:
@@ -146,9 +147,7 @@ class Listener:
             for record in batch:
                 stored = self.stored[place]
                 if record.offset >= stored:
-                    self.stored[place] = await self.intake.apply_alone(
-                        record, self.incarnation, stored
-                    )
+                    self.stored[place] = await self.intake.apply_alone(record, self.lineage, stored)
 
     def _poll(self) -> list[Message]:
         consumer = self._client
@@ -182,7 +181,8 @@ class Listener:
         """Where to begin; waits for the servers as long as it takes."""
         while True:
             try:
-                self.incarnation, stored = await self.inputs.positions()
+                self.lineage, stored = await self.inputs.positions()
+                self.shown.clear()  # a store that was lost has lost what it showed
                 starts = [await self._find_start(place, stored) for place in partitions]
                 await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
@@ -191,7 +191,6 @@ class Listener:
                     return []
                 await asyncio.sleep(PAUSE)
             else:
-                self.ready = True
                 return starts
 
     async def _find_start(
@@ -205,30 +204,33 @@ class Listener:
             timeout=WATERMARK_TIMEOUT,
         )
         known = stored.get(name)
-        # What was added since the first start is listened to from its beginning.
-        offset = known if known is not None and low <= known <= high else low
+        offset = _start(known, low, high)
         if known is not None and offset != known:
-            log.warning("the stored position is not in the log", place=name, stored=known, low=low)
+            log.warning(
+                "the stored position is not in the log", place=name, stored=known, to=offset
+            )
         if offset != known:
-            await self.inputs.set_position(name, offset, self.clock.now())
+            now = self.clock.now()
+            await self.inputs.set_position(name, known, offset, self.lineage, now)
         self.next[topic, number] = self.stored[topic, number] = offset
         return TopicPartition(topic, number, offset)
 
     async def _go_back(self) -> None:
         """Read again from where the store says that it is."""
         places = [TopicPartition(topic, number) for topic, number in self.next]
-        for start in await self._find_starts(places):
-            await self._in_thread(partial(self._client.seek, start))
+        if places:
+            starts = await self._find_starts(places)
+            await self._in_thread(partial(self._client.assign, starts))
 
     # --- Positions ----------------------------------------------------------------------------
 
     async def _show_offsets(self) -> None:
         """Store the positions, also behind records that were skipped."""
-        self.last_shown = self.clock.now()
+        self.last_shown = time.monotonic()
         for (topic, number), offset in list(self.next.items()):
             if self.shown.get((topic, number)) != offset:
                 stored = self.stored[topic, number]
-                source = Source(f"{topic}:{number}", stored, offset, self.incarnation)
+                source = Source(f"{topic}:{number}", stored, offset, self.lineage)
                 await self.inputs.append([], self.clock.now(), source)
                 self.stored[topic, number] = offset
                 await reached(points.LISTEN_SHOW)
@@ -255,6 +257,17 @@ class Listener:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _start(known: int | None, low: int, high: int) -> int:
+    """Where to read from: where the store is, if the log still has that.
+
+    A partition that was added since the first start is read from its beginning. A log that ends a
+    little before the position has lost its last records; one that ends far before it is a new one.
+    """
+    if known is None or known < low or high < known // 2:
+        return low
+    return min(known, high)
 
 
 def _consumed(message: Message) -> Consumed:

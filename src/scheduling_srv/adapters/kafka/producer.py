@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 PRODUCERS = 2
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
+ROOM = 100_000
+"""Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (CONTRACT 2)."""
@@ -36,7 +38,11 @@ Result = TypeVar("Result")
 
 
 class TransactionalPublisher:
-    """Implements `Publisher` for one shard. `timeout` in seconds bounds each call to the broker."""
+    """Implements `Publisher` for one shard.
+
+    `largest` is the size of the largest job, in bytes; `timeout` in seconds bounds each call to the
+    broker.
+    """
 
     def __init__(
         self,
@@ -45,12 +51,14 @@ class TransactionalPublisher:
         shard: int,
         topics: Mapping[Topic, str],
         *,
+        largest: int = 900_000,
         timeout: float = 30.0,
     ) -> None:
         self.config = config
         self.namespace = namespace
         self.shard = shard
         self.topics = topics
+        self.largest = largest
         self.timeout = timeout
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
@@ -109,6 +117,7 @@ class TransactionalPublisher:
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
+            "message.max.bytes": self.largest + ROOM,
             "transaction.timeout.ms": 60_000,
             **self.config,
             "transactional.id": f"{self.namespace}-{self.shard}-{slot}",

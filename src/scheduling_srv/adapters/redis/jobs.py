@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     Written,
 )
+from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
 
@@ -90,7 +92,8 @@ class RedisJobStore:
         await reached(points.CLEAR_CALL)
         receipt = _receipt(checked(await self.scripts.run("clear", *args)))
         await reached(points.CLEAR_DONE)
-        return await self.sweep() or receipt
+        # A caller that gives up must not leave the rest; after a crash the owner sweeps it.
+        return await asyncio.shield(asyncio.ensure_future(self.sweep())) or receipt
 
     async def sweep(self) -> Receipt | None:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""
@@ -125,13 +128,6 @@ class RedisJobStore:
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
 
-    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], last: int) -> Receipt:
-        """`put_back.lua`."""
-        args: list[Value] = [last, len(removed), *removed]
-        for job in jobs:
-            args += (job.id, job.due, job.record)
-        return _receipt(checked(await self.scripts.run_list("put_back", args)))
-
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
         """`complete.lua`."""
         args: list[Value] = [now, *_origin(source), self.max_backoff]
@@ -152,9 +148,12 @@ class RedisJobStore:
         pairs = zip(reply[1::2], reply[2::2], strict=True)
         return reply[0].decode(), {name.decode(): int(offset) for name, offset in pairs}
 
-    async def set_position(self, partition: str, offset: int, now: int) -> None:
+    async def set_position(
+        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
+    ) -> None:
         """`set_position.lua`."""
-        checked(await self.scripts.run("set_position", partition, offset, now))
+        expected: Value = "" if stored is None else stored
+        checked(await self.scripts.run("set_position", partition, expected, offset, lineage, now))
 
     async def last_seq(self) -> int:
         """From the meta hash."""
@@ -186,6 +185,16 @@ class RedisRestores:
             for number, request in zip(found[::2], found[1::2], strict=True)
         ]
         return sorted(pairs, key=lambda pair: int(pair[0]))
+
+    async def put_back(
+        self, token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
+    ) -> bool:
+        """`put_back.lua`."""
+        args: list[Value] = [token, number, span.now, span.last, len(removed), *removed]
+        for job in jobs:
+            args += (job.id, job.due, job.record)
+        answer: bytes = owned(await self.scripts.run_list("put_back", args))
+        return answer == b"ok"
 
     async def end(self, token: str, number: str, entry: bytes) -> None:
         """`restore_end.lua`."""

@@ -9,7 +9,8 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.ports import (
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import (
     Holder,
     Planned,
     RebuiltJob,
@@ -19,11 +20,12 @@ from scheduling_srv.app.ports import (
     Taken,
     Unplanned,
 )
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.shard_rules import ShardRules
 
 NEXT, MISSED = 0, 2
-"""Kinds of members of `due`; see `lua/lib/job.lua`."""
+"""Kinds of members of `due`; see `lua/lib/member.lua`."""
+KEPT = ("meta", "lease", "restores", "removed")
+"""What a rebuild leaves: who does it, and what was ordered."""
 
 
 def _instant(text: bytes) -> int | None:
@@ -87,12 +89,10 @@ class RedisSchedule:
         looked_at: int = reply[1]
         return looked_at
 
-    async def take(self, token: str, published: int) -> Taken:
+    async def take(self, token: str, published: int, lineage: str) -> Taken:
         """`take.lua`."""
-        rules = self.rules
-        reply = owned(
-            await self.scripts.run("take", token, published, rules.batch_records, rules.batch_bytes)
-        )
+        most = (self.rules.batch_records, self.rules.batch_bytes)
+        reply = owned(await self.scripts.run("take", token, published, lineage, *most))
         return Taken(int(reply[1]), reply[3:], reply[2])
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
@@ -118,34 +118,33 @@ class RedisSchedule:
         return bool(await self.client.execute("EXISTS", self.base + "emitting"))
 
     async def state(self) -> ShardState:
-        """The meta hash."""
-        names = ("state", "incarnation", "trimmed", "taken")
-        ready, incarnation, trimmed, taken = await self.client.execute(
-            "HMGET", self.base + "meta", *names
-        )
-        return ShardState(
-            ready == b"ready", (incarnation or b"").decode(), int(trimmed or 0), int(taken or 0)
-        )
+        """`state.lua`."""
+        ready, *names, trimmed, taken = await self.scripts.run("state")
+        incarnation, origin, lineage = (name.decode() for name in names)
+        return ShardState(ready == b"1", incarnation, origin, lineage, trimmed, taken)
 
-    async def initialise(self, token: str, position: Position, now: int, *, jump: int = 0) -> None:
+    async def initialise(
+        self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
+    ) -> str:
         """`initialise.lua`."""
         inputs = json.dumps({name: str(at) for name, at in position.inputs.items()})
         counters = (position.number, position.seq + jump, position.instance)
         voids = (position.reset, position.cleared)
-        args = (token, position.incarnation, *counters, *voids, position.at, inputs, now)
-        owned(await self.scripts.run("initialise", *args))
+        args = (token, position.incarnation, origin, *counters, *voids, position.at, inputs, now)
+        lineage: bytes = owned(await self.scripts.run("initialise", *args))
+        return lineage.decode()
 
     async def begin_rebuild(self, token: str) -> None:
-        """`unready.lua`, then every key but the lease and the meta hash, in pieces."""
+        """`unready.lua`, then `drop.lua` for every key but those in `KEPT`, in pieces."""
         owned(await self.scripts.run("unready", token))
-        keep = {(self.base + name).encode() for name in ("meta", "lease")}
+        keep = {(self.base + name).encode() for name in KEPT}
         cursor: bytes | int = 0
         while True:
             cursor, found = await self.client.execute(
                 "SCAN", cursor, "MATCH", _literal(self.base) + "*", "COUNT", 1000
             )
             if doomed := [key for key in found if key not in keep]:
-                await self.client.execute("UNLINK", *doomed)
+                owned(await self.scripts.run("drop", token, *doomed))
             if int(cursor) == 0:
                 return
 
@@ -161,8 +160,8 @@ class RedisSchedule:
         args: list[Value] = [token]
         for run in runs:
             due: Value = "" if run.due is None else run.due
-            args += (run.job_id, run.record, run.nominal, run.attempt)
-            args += (run.instance, run.start, due)
+            args += (run.job_id, run.seq, run.nominal, run.attempt)
+            args += (run.type, run.instance, run.start, run.rank, due)
         owned(await self.scripts.run_list("load_runs", args))
 
 

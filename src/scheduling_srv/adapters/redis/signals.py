@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.ports import Signal
+from scheduling_srv.app.replies import Signal
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +22,8 @@ def parse(text: str) -> Signal:
     """A message as the scripts publish it (`lua/lib/outbox.lua`, `take.lua`, `renew.lua`)."""
     kind, _, rest = text.partition(" ")
     if kind == "published":
-        incarnation, _, number = rest.partition(" ")
-        return Signal(kind, incarnation=incarnation, number=int(number))
+        lineage, _, number = rest.partition(" ")
+        return Signal(kind, lineage=lineage, number=int(number) if number.isdigit() else 0)
     return Signal(kind, due=int(rest) if rest.isdigit() else None)
 
 

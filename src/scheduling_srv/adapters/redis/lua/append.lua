@@ -1,7 +1,7 @@
 --!include base job member outbox marker input
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', stored offset, next offset, incarnation, entries ...
--- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
+-- ARGV: now, partition or '', stored offset, next offset, lineage, entries ...
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
@@ -12,4 +12,4 @@ for i = 6, #ARGV do
     emit(ARGV[i])
 end
 advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))
-return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}
+return {'ok', flush(), lineage()}

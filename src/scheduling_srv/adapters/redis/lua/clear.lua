@@ -1,8 +1,8 @@
 --!include base job member limits outbox marker remove input
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
--- ARGV: now, partition or '', stored offset, next offset, incarnation, 'cleared' (every resource; each
+-- ARGV: now, partition or '', stored offset, next offset, lineage, 'cleared' (every resource; each
 --       removal is announced) or 'reset' (every job and run; nothing is), entries ...
--- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
@@ -11,6 +11,7 @@ if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
 end
 local now = tonumber(ARGV[1])
 redis.call('HSET', K.meta, ARGV[6], number(meta('seq')))
+redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if ARGV[6] == 'reset' then
     redis.call('UNLINK', K.runs, K.running, K.types)
 end
@@ -19,4 +20,5 @@ for i = 7, #ARGV do
 end
 advance(ARGV[2], ARGV[4], now)
 emit_marker(now)
-return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}
+redis.call('PUBLISH', K.wake, 'sweep')
+return {'ok', flush(), lineage()}

@@ -1,6 +1,6 @@
 --!include base job member limits outbox marker remove input run answer
 -- Applies answers: jobDone and jobFailed.
--- ARGV: now, partition or '', stored offset, next offset, incarnation, cap of the backoff in ms,
+-- ARGV: now, partition or '', stored offset, next offset, lineage, cap of the backoff in ms,
 --       then for each answer: instance id, '1' if it failed
 -- Returns: 'ok' | 'not ready' | 'stale', number of answers that had a run
 if not is_ready() then

@@ -1,21 +1,22 @@
 --!include base job member limits outbox run
--- Rebuild: unanswered runs, and runs that wait for their retry.
--- ARGV: token, then for each run: job id, record, nominal ms, attempt, instance, start ms, due ms or ''
+-- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry.
+-- ARGV: token, then for each run: job id, seq, nominal ms, attempt, type, instance, start ms, rank,
+--       due ms or '' (unanswered)
 -- Returns: 'ok' | 'lost'
 if not owns(ARGV[1]) then
     return 'lost'
 end
-for i = 2, #ARGV, 7 do
-    local id, job, nominal, attempt = ARGV[i], read_job(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-    if ARGV[i + 6] ~= '' then
-        local text = retry_member(job.seq, id, nominal, attempt)
-        redis.call('ZADD', K.due, job.rank * RANK + tonumber(ARGV[i + 6]), text)
-        redis.call('ZADD', K.retries, job.seq, text)
+for i = 2, #ARGV, 9 do
+    local id, seq, nominal, attempt = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    local type, instance, due = ARGV[i + 4], ARGV[i + 5], ARGV[i + 8]
+    if due ~= '' then
+        local text = retry_member(seq, id, nominal, attempt)
+        redis.call('ZADD', K.due, tonumber(ARGV[i + 7]) * RANK + tonumber(due), text)
+        redis.call('ZADD', K.retries, seq, text)
     else
-        local run = struct.pack(RUN, job.seq, nominal, attempt, 0, #job.type) .. job.type .. id
-        redis.call('HSET', K.runs, ARGV[i + 4], run)
-        redis.call('ZADD', K.running, ARGV[i + 5], ARGV[i + 4])
-        redis.call('HINCRBY', K.types, job.type, 1)
+        redis.call('HSET', K.runs, instance, struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id)
+        redis.call('ZADD', K.running, ARGV[i + 6], instance)
+        redis.call('HINCRBY', K.types, type, 1)
     end
 end
 return 'ok'

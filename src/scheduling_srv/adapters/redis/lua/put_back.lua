@@ -1,22 +1,37 @@
 --!include base job member limits outbox remove writing putting
--- Restores jobs without announcing them; what is there with the same definition, or newer, is left alone.
--- ARGV: newest seq that may be replaced, number of ids to remove, those ids, then for each job: id, due ms, record
--- Returns: 'ok' | 'not ready', last entry, incarnation
-if not is_ready() then
-    return {'not ready'}
+-- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
+-- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
+-- ARGV: token, number of the restore, now, newest seq that may be replaced, number of ids to remove,
+--       those ids, then for each job: id, due ms, record
+-- Returns: 'ok' | 'lost' | 'void' (a reset, or a delete of everything, came after it)
+if not owns(ARGV[1]) then
+    return 'lost'
 end
-local last, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
-for i = 3, 2 + removed do
+if tonumber(ARGV[2]) <= meta('restores_void') then
+    return 'void'
+end
+local now, last, removed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+for i = 6, 5 + removed do
     local job = find(ARGV[i])
     if job and job.kind ~= NOW and job.seq <= last then
         remove_job(ARGV[i], job)
         emit_deleted(ARGV[i], false)
     end
 end
+
+local function is_wanted(id, due, record)
+    local old = redis.call('HGET', K.jobs, id)
+    if old then
+        return read_seq(old) <= last and definition(old) ~= definition(record), old
+    end
+    local passed = read_places(record) == ONCE and tonumber(due) <= now
+    return not passed and redis.call('SISMEMBER', K.removed, id) == 0
+end
+
 local first
-for i = 3 + removed, #ARGV, 3 do
-    local old = redis.call('HGET', K.jobs, ARGV[i])
-    if not old or (read_seq(old) <= last and definition(old) ~= definition(ARGV[i + 2])) then
+for i = 6 + removed, #ARGV, 3 do
+    local wanted, old = is_wanted(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    if wanted then
         if old then
             remove_job(ARGV[i], read_job(old))
         end
@@ -24,4 +39,5 @@ for i = 3 + removed, #ARGV, 3 do
         first = math.min(first or due, due)
     end
 end
-return {'ok', flush(first), redis.call('HGET', K.meta, 'incarnation')}
+flush(first)
+return 'ok'

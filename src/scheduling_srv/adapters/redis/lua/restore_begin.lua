@@ -1,7 +1,7 @@
 --!include base job member outbox marker input
 -- Notes a restore command, so that it is carried out whatever crashes.
--- ARGV: now, partition or '', stored offset, next offset, incarnation, the request as JSON
--- Returns: 'ok' | 'not ready' | 'stale', last entry, incarnation
+-- ARGV: now, partition or '', stored offset, next offset, lineage, the request as JSON
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
@@ -11,4 +11,4 @@ end
 redis.call('HSET', K.restores, redis.call('HINCRBY', K.meta, 'restores', 1), ARGV[6])
 redis.call('PUBLISH', K.wake, 'restore')
 advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))
-return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation')}
+return {'ok', flush(), lineage()}

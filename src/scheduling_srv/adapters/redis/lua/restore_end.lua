@@ -9,4 +9,7 @@ if redis.call('HDEL', K.restores, ARGV[2]) == 1 then
     emit(ARGV[3])
     flush()
 end
+if redis.call('EXISTS', K.restores) == 0 then
+    redis.call('UNLINK', K.removed)
+end
 return 'ok'

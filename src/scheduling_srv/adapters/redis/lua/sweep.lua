@@ -1,7 +1,7 @@
 --!include base job member limits outbox remove
 -- Removes a piece of the resources that `clear.lua` has made void.
 -- ARGV: most jobs
--- Returns: 'ok' | 'not ready', last entry, incarnation, number of jobs removed
+-- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed
 if not is_ready() then
     return {'not ready'}
 end
@@ -11,6 +11,7 @@ local ids = redis.call('ZRANGE', K.created, '-inf', number(last), 'BYSCORE', 'LI
 for _, id in ipairs(ids) do
     local job = read_job(redis.call('HGET', K.jobs, id))
     remove_job(id, job)
+    remember_removed(id, job)
     emit_deleted(id, job.seq > reset)
 end
-return {'ok', flush(), redis.call('HGET', K.meta, 'incarnation'), #ids}
+return {'ok', flush(), lineage(), #ids}

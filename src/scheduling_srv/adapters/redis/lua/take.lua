@@ -1,34 +1,34 @@
 --!include base
 -- Trims what is published and hands out the next entries; notes first how far they go.
--- ARGV: token, number of the last published entry, most entries, most bytes
--- Returns: 'ok' | 'lost' | 'diverged', number before the first entry, number of
---          entries there are, entries ...
+-- ARGV: token, number of the last published entry, lineage, most entries, most bytes
+-- Returns: 'ok' | 'lost' | 'diverged', number before the first entry, number of entries there are, entries ...
 if not owns(ARGV[1]) then
     return {'lost'}
 end
-local published, most, bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local published, most, bytes = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local done = published - meta('trimmed')
-if done < 0 or published > meta('taken') or done > redis.call('LLEN', K.outbox) then
+local here = lineage() == ARGV[3] and done >= 0 and done <= redis.call('LLEN', K.outbox)
+if not here or published > meta('taken') then
     return {'diverged'}
 end
 if done > 0 then
     redis.call('LTRIM', K.outbox, done, -1)
     redis.call('HSET', K.meta, 'trimmed', number(published))
-    local incarnation = redis.call('HGET', K.meta, 'incarnation')
-    redis.call('PUBLISH', K.wake, 'published ' .. incarnation .. ' ' .. number(published))
+    redis.call('PUBLISH', K.wake, 'published ' .. ARGV[3] .. ' ' .. number(published))
 end
 local result = {'ok', number(published), redis.call('LLEN', K.outbox)}
-local at = 0
-while at < most and bytes > 0 do
-    local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, most) - 1)
-    for _, entry in ipairs(piece) do
-        if bytes > 0 then
-            result[#result + 1] = entry
-            bytes = bytes - #entry
-            at = at + 1
+local at, group = 0, 0 -- a group that was begun is taken as a whole
+while (at < most and bytes > 0) or at < group do
+    local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, math.max(most, group)) - 1)
+    for i, entry in ipairs(piece) do
+        result[#result + 1] = entry
+        bytes = bytes - #entry
+        if string.byte(entry) == 71 then -- G
+            group = at + i + struct.unpack('<I4', entry, 2)
         end
     end
-    if #piece < 100 then
+    at = at + #piece
+    if #piece == 0 then
         break
     end
 end

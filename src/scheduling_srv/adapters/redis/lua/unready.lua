@@ -6,5 +6,5 @@ if not owns(ARGV[1]) then
     return 'lost'
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
-    'swept', 'watermark', 'cutoff')
+    'swept', 'watermark', 'cutoff', 'origin')
 return 'ok'

@@ -1,9 +1,9 @@
 --!include base job member limits outbox marker remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
--- ARGV: now, partition or '', stored offset, next offset, incarnation, most entries in the outbox, then
+-- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
 --       for each group: mode, first offset, next offset, number of jobs, and for each job: id, due ms,
 --       record
--- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, incarnation, then for each group: 'ok', or
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, lineage, then for each group: 'ok', or
 --          'exists' or 'missing' and the place of the job. A group from a record that fails is the
 --          last one that is looked at: its caller stores the position together with the reason.
 if not is_ready() then
@@ -35,4 +35,4 @@ end
 if next_offset then
     advance(partition, next_offset, now)
 end
-return {'ok', flush(first_due), redis.call('HGET', K.meta, 'incarnation'), unpack(results)}
+return {'ok', flush(first_due), lineage(), unpack(results)}

@@ -46,6 +46,7 @@ local function end_run(instance, failed, now, cap)
     end
     if alive and job.kind < INTERVAL then
         remove_job(id, job)
+        remember_removed(id, job)
         emit_deleted(id, job.kind == ONCE)
     end
     return true, due

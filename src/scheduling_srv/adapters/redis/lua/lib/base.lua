@@ -18,6 +18,19 @@ local function owns(token)
     return redis.call('GET', K.lease) == token
 end
 
+-- The life of what this Redis holds: of the store's content and of the server process, which may have
+-- lost its last writes when it was started again. Where INFO is forbidden only the content counts.
+local function lineage()
+    local info = redis.pcall('INFO', 'server')
+    local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+    return (redis.call('HGET', K.meta, 'incarnation') or '') .. ':' .. string.sub(server, 1, 12)
+end
+
+local function push(list, first, second)
+    list[#list + 1] = first
+    list[#list + 1] = second
+end
+
 -- Calls `command key ...` with all of `args`, in pieces. `step` is the size of one element.
 local function in_batches(command, key, args, step)
     local size = BATCH - BATCH % (step or 1)

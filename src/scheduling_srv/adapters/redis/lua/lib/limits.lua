@@ -27,11 +27,13 @@ local function block(limit, type, text, score, nominal)
     redis.call('ZADD', K.waiting, nominal, text)
 end
 
--- Whether the job of a member still is the one that the member was made for.
-local function is_alive(text)
-    local seq, _, id = read_member(text)
+-- The member as it goes back to `due`: it was there in time, so no outage swallows it. nil: it is void.
+local function settled(text)
+    local seq, kind, id = read_member(text)
     local record = redis.call('HGET', K.jobs, id)
-    return record and read_seq(record) == seq
+    if record and read_seq(record) == seq then
+        return kind == NEXT and member(seq, MISSED, id) or text
+    end
 end
 
 -- Moves as many of the best placed held runs back to `due` as there are free places.
@@ -45,8 +47,9 @@ local function release(type)
                 break
             end
             unblock(limit, type, head[1])
-            if is_alive(head[1]) then
-                redis.call('ZADD', K.due, head[2], head[1])
+            local text = settled(head[1])
+            if text then
+                redis.call('ZADD', K.due, head[2], text)
                 free = free - 1
             end
         end

@@ -4,14 +4,12 @@ local function note_outage(now, window)
     if seen > 0 and now - seen > math.max(window, 10000) then -- idle owners look every few seconds
         cutoff = now - window
         redis.call('HSET', K.meta, 'cutoff', number(cutoff))
+    elseif cutoff > now - window then -- the clock went forward for a while, and back
+        cutoff = now - window
+        redis.call('HSET', K.meta, 'cutoff', number(cutoff))
     end
     redis.call('HSET', K.meta, 'watermark', number(now))
     return cutoff
-end
-
-local function push(list, score, text)
-    list[#list + 1] = score
-    list[#list + 1] = text
 end
 
 -- Occurrences before the cutoff were missed in an outage: at most the latest of them runs.

@@ -13,8 +13,13 @@ local function emit_deleted(id, resource)
     emit((resource and 'D' or 'X') .. id)
 end
 
+local grouped = false -- whether the entries may only be published together
+
 -- Appends all that was emitted; returns the number of the last entry. `due`: a run is due then.
 local function flush(due)
+    if grouped then
+        table.insert(entries, 1, struct.pack('<c1I4', 'G', #entries))
+    end
     in_batches('RPUSH', K.outbox, entries)
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)
     if #entries > 0 or due then

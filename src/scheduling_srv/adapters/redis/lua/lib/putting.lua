@@ -1,9 +1,4 @@
 -- Puts a group of jobs from ARGV into the store and every index.
-local function push(list, first, second)
-    list[#list + 1] = first
-    list[#list + 1] = second
-end
-
 -- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms.
 local function put(mode, at, size)
     local seq = redis.call('HINCRBY', K.meta, 'seq', size) - size

@@ -38,3 +38,10 @@ local function remove_job(id, job)
         redis.call('ZREM', K.creator .. job.creator, id)
     end
 end
+
+-- Notes removals while restores are under way: what is gone since they began stays gone.
+local function remember_removed(id, job)
+    if job.kind ~= NOW and redis.call('EXISTS', K.restores) == 1 then
+        redis.call('SADD', K.removed, id)
+    end
+end

@@ -32,7 +32,9 @@ end
 local function save_runs()
     in_batches('ZADD', K.running, begun, 2)
     for type, running in pairs(types) do
-        redis.call('HSET', K.types, type, running)
+        if running > 0 then -- others were only looked at
+            redis.call('HSET', K.types, type, running)
+        end
     end
     if numbered then
         redis.call('HSET', K.meta, 'instance', number(numbered))

@@ -5,11 +5,12 @@ local function new_stage(now, cutoff, missed)
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
-    if job.kind == INTERVAL and kind ~= RETRY then
-        push(stage.again, from + nominal + job.interval, text)
-        return
+    if kind ~= NEXT or job.kind ~= INTERVAL then
+        stage.gone[#stage.gone + 1] = text
     end
-    stage.gone[#stage.gone + 1] = text
+    if job.kind == INTERVAL and kind ~= RETRY then
+        push(stage.again, from + nominal + job.interval, member(job.seq, NEXT, id))
+    end
     if job.kind == CRON and kind ~= RETRY then
         push(stage.plan, nominal, member(job.seq, NEXT, id))
     end

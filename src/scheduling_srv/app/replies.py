@@ -1,0 +1,114 @@
+"""What calls to the store answer, and what the owner hands it. Instants are epoch ms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """What a restore may touch."""
+
+    now: int
+    last: int
+    """The newest creation number when it began to read."""
+
+
+class Staged(NamedTuple):
+    """One staging call."""
+
+    full: bool
+    """The outbox holds as much as it may: Kafka is behind."""
+    entries: int = 0
+    unplanned: int = 0
+    """Cron jobs that wait for their next time."""
+    next_due: int | None = None
+    oldest_start: int | None = None
+    """Start of the run that has waited longest for its answer."""
+
+
+class Unplanned(NamedTuple):
+    """A cron job whose next time has to be computed."""
+
+    member: bytes
+    after: int
+    """The occurrence before, or the missed one if `missed`."""
+    missed: bool
+    record: bytes
+
+
+class Planned(NamedTuple):
+    """A cron job's next time; None: it never runs again."""
+
+    member: bytes
+    due: int | None
+    settled: bool
+    """It is the latest missed occurrence: run it, however late."""
+
+
+class Taken(NamedTuple):
+    """Entries of the outbox, in order."""
+
+    after: int
+    """Number of the entry before the first."""
+    entries: Sequence[bytes]
+    waiting: int
+    """How many the outbox holds."""
+
+
+class Holder(NamedTuple):
+    """Who holds a lease, how many ms it lasts yet, and whether the holder's connection is gone."""
+
+    token: str
+    left: int
+    gone: bool
+
+
+class Signal(NamedTuple):
+    """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
+
+    kind: str
+    """`work`, `published`, `released`, `restore`, `sweep` or `connected`."""
+    due: int | None = None
+    lineage: str = ""
+    number: int = 0
+
+
+class ShardState(NamedTuple):
+    """What Redis says of itself."""
+
+    ready: bool
+    incarnation: str
+    origin: str
+    """The incarnation that its content was rebuilt from."""
+    lineage: str
+    trimmed: int
+    taken: int
+
+
+class RebuiltJob(NamedTuple):
+    """A job as it is put back from Kafka, with its old creation number within the record."""
+
+    id: str
+    record: bytes
+    due: int | None
+    """Next occurrence; None: it only has runs."""
+
+
+class RebuiltRun(NamedTuple):
+    """An unanswered run, or with `due` one that waits for its retry.
+
+    An unanswered run may outlive its job; it holds a place of its type until it is answered.
+    """
+
+    job_id: str
+    seq: int
+    nominal: int
+    attempt: int
+    type: bytes = b""
+    """Of unanswered runs."""
+    instance: int = 0
+    start: int = 0
+    rank: int = 0
+    """Of runs that wait."""
+    due: int | None = None

@@ -1,0 +1,44 @@
+"""Removes what a reset or a delete of everything has made void, if nobody else did."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from scheduling_srv.app.ports import JobStore
+from scheduling_srv.domain.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+LOOK = 30.0
+"""Seconds after which the owner looks although nobody called."""
+
+
+class Sweeper:
+    """Whoever deletes sweeps at once; the owner sweeps again, in case that one has died."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.store = store
+        self._called = asyncio.Event()
+
+    def notice(self) -> None:
+        """Something was made void."""
+        self._called.set()
+
+    async def run(self, _token: str) -> None:
+        """Sweep whenever it is called for, until cancelled."""
+        while True:
+            self._called.clear()
+            await self.run_once()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._called.wait()
+
+    async def run_once(self) -> None:
+        """Sweep what there is."""
+        try:
+            await self.store.sweep()
+        except Unavailable as fault:
+            log.warning("not swept", reason=str(fault))
