@@ -15,7 +15,7 @@ AHEAD = 200
 def attempts(model: Model) -> Iterator[Violation]:
     """Each further attempt has its reason and keeps the backoff; none is missing."""
     for version in model.versions.values():
-        for run in version.runs:
+        for run in version.index.values():  # a run that came twice is reported elsewhere
             if run.attempt > version.attempts:
                 yield Violation("attempts", f"{run} is one too many of {version.attempts}")
             if run.attempt < 1 or (run.attempt > 1 and not version.of(run.nominal, run.attempt - 1)):

@@ -1,0 +1,482 @@
+"""The chaos checker finds each kind of broken promise, and nothing in what is right."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos.check import CATEGORIES, violations
+from chaos.history import History, Recorder
+from tests.client.contract import Deleted
+from tests.unit.chaos_story import (
+    T0,
+    call_of,
+    change,
+    find,
+    find_answer,
+    find_deleted,
+    good,
+    instance_of,
+    live_on,
+    repeat,
+    with_instance,
+)
+
+
+def found(history: History) -> set[str]:
+    return {violation.category for violation in violations(history)}
+
+
+def test_a_good_history_passes() -> None:
+    assert violations(good()) == []
+
+
+def test_an_aborted_copy_is_no_second_run() -> None:
+    history = good()
+    repeat(history, find(history, "queuedJob", "w"), later=-1, committed=False)
+    assert violations(history) == []
+
+
+def test_a_second_answer_changes_nothing() -> None:
+    history = good()
+    instance = instance_of(history.records[find(history, "queuedJob", "w")])
+    repeat(history, find_answer(history, instance))
+    assert violations(history) == []
+
+
+# --- Each way to break it ---------------------------------------------------------------------
+
+
+def lose_a_when_job(history: History) -> None:
+    """With all that came of it."""
+    del history.records[find_deleted(history, "id-w")]
+    live_on(history, "id-w")
+    del history.records[find(history, "queuedJob", "w")]
+
+
+def lose_a_now_job(history: History) -> None:
+    del history.records[find(history, "queuedJob", "now")]
+
+
+def lose_an_events_now_job(history: History) -> None:
+    del history.records[find(history, "queuedJob", "event-now")]
+
+
+def lose_one_of_an_interval(history: History) -> None:
+    del history.records[find(history, "queuedJob", "i", nominal=9_104)]
+
+
+def lose_one_of_a_cron(history: History) -> None:
+    del history.records[find(history, "queuedJob", "c", nominal=10_000)]
+
+
+def lose_the_last_of_an_interval(history: History) -> None:
+    del history.records[find(history, "queuedJob", "i", nominal=20_104)]
+    del history.records[find(history, "queuedJob", "i", nominal=19_104)]
+
+
+def lose_what_was_overtaken(history: History) -> None:
+    """It was deleted much later, but less urgent jobs that were due later ran before that."""
+    del history.records[find(history, "queuedJob", "w")]
+    change(history, find_deleted(history, "id-w"), at=T0 + 2_205)
+    history.calls.append(
+        replace(call_of(history, "u1"), number=99, op="delete", jobs=(), ids=("id-w",),
+                begun=T0 + 2_200, ended=T0 + 2_210)
+    )  # fmt: skip
+
+
+def lose_a_retry(history: History) -> None:
+    del history.records[find(history, "queuedJob", "tries", attempt=3)]
+    del history.records[find_deleted(history, "id-tries")]
+    live_on(history, "id-tries")
+
+
+def lose_a_retry_after_silence(history: History) -> None:
+    del history.records[find(history, "queuedJob", "silent", attempt=2)]
+    del history.records[find_deleted(history, "id-silent")]
+    live_on(history, "id-silent")
+
+
+def double_a_run(history: History) -> None:
+    place = find(history, "queuedJob", "w")
+    repeat(history, place, value=with_instance(history.records[place], 900))
+
+
+def double_a_recurring_run(history: History) -> None:
+    repeat(history, find(history, "queuedJob", "i", nominal=9_104))
+
+
+def double_a_retry(history: History) -> None:
+    place = find(history, "queuedJob", "tries", attempt=2)
+    repeat(history, place, value=with_instance(history.records[place], 900))
+
+
+def name_a_copy_differently(history: History) -> None:
+    place = find(history, "queuedJob", "w")
+    headers = {**history.records[place].headers, "occurrence-id": "by chance"}
+    repeat(history, place, later=-1, committed=False, headers=headers)
+
+
+def come_early(history: History) -> None:
+    change(history, find(history, "queuedJob", "w"), at=T0 + 399)
+
+
+def come_early_each_time(history: History) -> None:
+    change(history, find(history, "queuedJob", "i", nominal=9_104), at=T0 + 9_103)
+
+
+def shift_a_phase(history: History) -> None:
+    place = find(history, "queuedJob", "i", nominal=9_104)
+    headers = {**history.records[place].headers, "nominal-time": "2023-11-14T22:13:29.105Z"}
+    change(history, place, headers=headers)
+
+
+def begin_a_phase_late(history: History) -> None:
+    del history.records[find(history, "queuedJob", "i", nominal=5_104)]
+
+
+def begin_a_cron_late(history: History) -> None:
+    del history.records[find(history, "queuedJob", "c", nominal=6_000)]
+
+
+def move_a_due_time(history: History) -> None:
+    place = find(history, "queuedJob", "w")
+    headers = {**history.records[place].headers, "nominal-time": "2023-11-14T22:13:20.399Z"}
+    change(history, place, headers=headers)
+
+
+def run_after_a_delete(history: History) -> None:
+    repeat(
+        history,
+        find(history, "queuedJob", "i", nominal=20_104),
+        at=T0 + 21_107,
+        offset=21_107_000,
+        headers={
+            "occurrence-id": "later",
+            "job-id": "id-i",
+            "nominal-time": "2023-11-14T22:13:41.104Z",
+            "attempt": "1",
+        },
+        value=with_instance(history.records[find(history, "queuedJob", "i", nominal=20_104)], 901),
+    )
+
+
+def run_after_an_update(history: History) -> None:
+    """The version before, due already, comes when the Update was answered."""
+    place = find(history, "queuedJob", "u2")
+    ask = replace(call_of(history, "u1").jobs[0], due=T0 + 915)
+    call_of(history, "u1").jobs = (ask,)
+    record = history.records[place]
+    value = record.value.replace(b"u2", b"u1")
+    headers = {**record.headers, "occurrence-id": "u1", "nominal-time": "2023-11-14T22:13:20.915Z"}
+    job = replace(record, value=value, headers=headers, at=T0 + 940, offset=record.offset - 1)
+    history.records.append(replace(job, value=with_instance(job, 902)))
+
+
+def forget_a_created(history: History) -> None:
+    del history.records[find(history, "jobsCreated", "far")]
+    quiet = history.quiet
+    assert quiet
+    history.quiet = replace(quiet, living=tuple(each for each in quiet.living if each != "id-far"))
+    call = call_of(history, "far")
+    call.jobs, far = (call.jobs[0],), call.jobs[1]
+    history.calls.append(replace(call, number=98, jobs=(far,)))
+
+
+def forget_a_deleted(history: History) -> None:
+    """Of a job whose last answer came."""
+    del history.records[find_deleted(history, "id-w")]
+    live_on(history, "id-w")
+
+
+def announce_created_twice(history: History) -> None:
+    repeat(history, find(history, "jobsCreated", "far"))
+
+
+def announce_deleted_twice(history: History) -> None:
+    repeat(history, find_deleted(history, "id-w"))
+
+
+def announce_in_wrong_order(history: History) -> None:
+    first, second = find_deleted(history, "id-gone"), find(history, "jobsCreated", "gone")
+    one, two = history.records[first].offset, history.records[second].offset
+    change(history, first, offset=two)
+    change(history, second, offset=one)
+    live_on(history, "id-gone")
+
+
+def announce_after_the_answer(history: History) -> None:
+    change(history, find(history, "jobsCreated", "far"), at=T0 + 60)
+
+
+def outlive_a_delete(history: History) -> None:
+    change(history, find_deleted(history, "id-gone"), at=T0 + 1_061)
+
+
+def delete_without_a_reason(history: History) -> None:
+    repeat(
+        history,
+        find_deleted(history, "id-gone"),
+        value=Deleted(id="id-u3").SerializeToString(),
+    )
+    quiet = history.quiet
+    assert quiet
+    history.quiet = replace(quiet, living=("id-far", "id-event"))
+
+
+def announce_a_now_job(history: History) -> None:
+    place = find(history, "jobsCreated", "far")
+    value = history.records[place].value.replace(b"id-far", b"id-now").replace(b"\x03far", b"\x03now")
+    repeat(history, place, value=value, at=T0 + 5)
+    quiet = history.quiet
+    assert quiet
+    history.quiet = replace(quiet, living=(*quiet.living, "id-now"))
+    change(
+        history,
+        find(history, "queuedJob", "now"),
+        headers={**history.records[find(history, "queuedJob", "now")].headers, "job-id": "id-now"},
+    )
+
+
+def refuse_an_event_twice(history: History) -> None:
+    repeat(history, next(n for n, r in enumerate(history.records) if r.topic == "dead_letter"))
+
+
+def apply_what_was_refused(history: History) -> None:
+    call = call_of(history, "now")
+    call.outcome, call.code = "refused", "INVALID_ARGUMENT"
+
+
+def emit_what_nobody_asked_for(history: History) -> None:
+    place = find(history, "queuedJob", "w")
+    record = history.records[place]
+    value = with_instance(record, 903).replace(b"\x01w", b"\x01z")
+    repeat(history, place, value=value, headers={**record.headers, "occurrence-id": "z"})
+
+
+def spell_the_type_wrongly(history: History) -> None:
+    place = find(history, "queuedJob", "w")
+    change(history, place, value=history.records[place].value.replace(b"ONCE", b"NOWW"))
+
+
+def apply_a_part(history: History) -> None:
+    del history.records[find_deleted(history, "id-unknown-3")]
+    del history.records[find(history, "queuedJob", "unknown-3")]
+    del history.records[find(history, "jobsCreated", "unknown-3")]
+
+
+def use_an_instance_again(history: History) -> None:
+    place = find(history, "queuedJob", "i", nominal=9_104)
+    other = history.records[find(history, "queuedJob", "i", nominal=8_104)]
+    change(history, place, value=with_instance(history.records[place], instance_of(other)))
+
+
+def use_an_occurrence_again(history: History) -> None:
+    place = find(history, "queuedJob", "i", nominal=9_104)
+    other = history.records[find(history, "queuedJob", "i", nominal=8_104)]
+    name = other.headers["occurrence-id"]
+    change(history, place, headers={**history.records[place].headers, "occurrence-id": name})
+
+
+def give_a_job_id_again(history: History) -> None:
+    ask = replace(call_of(history, "given").jobs[0], tag="taken")
+    history.calls.append(
+        replace(call_of(history, "given"), number=97, jobs=(ask,), outcome="unknown")
+    )
+
+
+def exceed_a_limit(history: History) -> None:
+    """Before the answer, as the topic has it."""
+    first = history.records[find(history, "queuedJob", "one-1")]
+    change(history, find(history, "queuedJob", "one-2"), offset=first.offset + 1, at=T0 + 4_004)
+
+
+def ignore_a_limit(history: History) -> None:
+    """The answer that made room never came; it was given up much later."""
+    del history.records[find_answer(history, instance_of(
+        history.records[find(history, "queuedJob", "one-1")]
+    ))]  # fmt: skip
+    change(history, find_deleted(history, "id-one-1"), at=T0 + 10_010)
+
+
+def swap(history: History, one: str, two: str) -> None:
+    first, second = find(history, "queuedJob", one), find(history, "queuedJob", two)
+    offsets = history.records[first].offset, history.records[second].offset
+    change(history, first, offset=offsets[1])
+    change(history, second, offset=offsets[0])
+
+
+def invert_priorities(history: History) -> None:
+    swap(history, "urgent", "low")
+
+
+def invert_neighbours(history: History) -> None:
+    swap(history, "second", "low")
+
+
+def invert_creation(history: History) -> None:
+    swap(history, "first", "second")
+
+
+def hurry_a_backoff(history: History) -> None:
+    change(history, find(history, "queuedJob", "tries", attempt=2), at=T0 + 20_908)
+
+
+def try_once_too_often(history: History) -> None:
+    ask = replace(call_of(history, "tries").jobs[0], attempts=2)
+    call_of(history, "tries").jobs = (ask,)
+
+
+def retry_what_was_done(history: History) -> None:
+    instance = instance_of(history.records[find(history, "queuedJob", "tries")])
+    change(history, find_answer(history, instance), key="jobDone")
+
+
+def retry_without_an_answer(history: History) -> None:
+    instance = instance_of(history.records[find(history, "queuedJob", "tries")])
+    del history.records[find_answer(history, instance)]
+
+
+def skip_an_attempt(history: History) -> None:
+    place = find(history, "queuedJob", "tries", attempt=1)
+    del history.records[place]
+
+
+def time_out_too_soon(history: History) -> None:
+    change(history, find(history, "queuedJob", "silent", attempt=2), at=T0 + 17_900)
+
+
+def count_an_answer_twice(history: History) -> None:
+    """Of two jobFailed for the first attempt the second is held against the second attempt."""
+    first = history.records[find(history, "queuedJob", "tries")]
+    second = history.records[find(history, "queuedJob", "tries", attempt=2)]
+    repeat(history, find_answer(history, instance_of(first)))
+    del history.records[find_answer(history, instance_of(second))]
+
+
+def count_an_answer_twice_at_once(history: History) -> None:
+    """The third attempt comes although the second one was done."""
+    first = history.records[find(history, "queuedJob", "tries")]
+    second = history.records[find(history, "queuedJob", "tries", attempt=2)]
+    repeat(history, find_answer(history, instance_of(first)))
+    change(history, find_answer(history, instance_of(second)), key="jobDone")
+
+
+def refuse_an_update_wrongly(history: History) -> None:
+    call = call_of(history, "late")
+    call.jobs = (replace(call.jobs[0], id="id-u3"),)
+
+
+def refuse_a_new_id(history: History) -> None:
+    call = call_of(history, "again")
+    call.jobs = (replace(call.jobs[0], id="id-new"),)
+
+
+def refuse_what_is_valid(history: History) -> None:
+    call_of(history, "v").jobs = call_of(history, "v").jobs[:1]
+
+
+def fail_inside(history: History) -> None:
+    call_of(history, "unknown-1").code = "INTERNAL"
+
+
+def hide_a_job(history: History) -> None:
+    next(call for call in history.calls if call.op == "read").answered = ()
+
+
+def show_a_dead_job(history: History) -> None:
+    next(call for call in history.calls if call.op == "read").answered = ("id-i", "id-w")
+
+
+def show_a_stranger_at_the_end(history: History) -> None:
+    assert history.quiet
+    history.quiet = replace(history.quiet, living=(*history.quiet.living, "stranger"))
+
+
+def hide_a_job_at_the_end(history: History) -> None:
+    assert history.quiet
+    history.quiet = replace(history.quiet, living=history.quiet.living[1:])
+
+
+def leave_a_key(history: History) -> None:
+    history.keys_left = ["chaos:{0}:runs (hash)"]
+
+
+def leave_two_keys(history: History) -> None:
+    history.keys_left = ["chaos:{0}:blocked:1:one (zset)", "chaos:{0}:plan (zset)"]
+
+
+def never_end(history: History) -> None:
+    history.quiet = None
+
+
+BROKEN = {
+    "lost": [
+        lose_a_when_job, lose_a_now_job, lose_an_events_now_job, lose_one_of_an_interval,
+        lose_one_of_a_cron, lose_the_last_of_an_interval, lose_what_was_overtaken, lose_a_retry,
+        lose_a_retry_after_silence,
+    ],
+    "twice": [double_a_run, double_a_recurring_run, double_a_retry, name_a_copy_differently],
+    "early": [come_early, come_early_each_time],
+    "phase": [shift_a_phase, begin_a_phase_late, begin_a_cron_late, move_a_due_time],
+    "after": [run_after_a_delete, run_after_an_update],
+    "announced": [
+        forget_a_created, forget_a_deleted, announce_created_twice, announce_deleted_twice,
+        announce_in_wrong_order, announce_after_the_answer, outlive_a_delete,
+        delete_without_a_reason, announce_a_now_job, refuse_an_event_twice,
+    ],
+    "unasked": [apply_what_was_refused, emit_what_nobody_asked_for, spell_the_type_wrongly],
+    "atomic": [apply_a_part],
+    "ids": [use_an_instance_again, use_an_occurrence_again, give_a_job_id_again],
+    "parallel": [exceed_a_limit, ignore_a_limit],
+    "priority": [invert_priorities, invert_neighbours, invert_creation],
+    "attempts": [
+        hurry_a_backoff, try_once_too_often, retry_what_was_done, retry_without_an_answer,
+        skip_an_attempt, time_out_too_soon,
+    ],
+    "answers": [count_an_answer_twice, count_an_answer_twice_at_once],
+    "told": [refuse_an_update_wrongly, refuse_a_new_id, refuse_what_is_valid, fail_inside],
+    "read": [
+        hide_a_job, show_a_dead_job, show_a_stranger_at_the_end, hide_a_job_at_the_end,
+    ],
+    "keys": [leave_a_key, leave_two_keys],
+    "end": [never_end],
+}  # fmt: skip
+
+ALSO = {apply_what_was_refused: {"unasked", "told"}}
+"""What cannot be broken alone."""
+
+
+def test_every_category_can_be_broken() -> None:
+    assert {*BROKEN} == {*CATEGORIES}
+
+
+@pytest.mark.parametrize(
+    ("category", "broken"),
+    [(category, each) for category, all_of_it in BROKEN.items() for each in all_of_it],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_what_is_broken_is_found_and_nothing_else(category: str, broken: object) -> None:
+    assert callable(broken)
+    history = good()
+    broken(history)
+    assert found(history) == ALSO.get(broken, {category}), violations(history)  # type: ignore[call-overload]
+
+
+def test_a_history_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> None:
+    history = good()
+    recorder = Recorder(tmp_path / "history.jsonl")
+    recorder.campaign(history.seed, history.settings)
+    for call in history.calls:
+        recorder.call(call.op, call.via, call.begun, jobs=call.jobs, ids=call.ids)
+        assert call.ended is not None
+        recorder.told(call.number, call.ended, call.outcome, call.code, call.answered)
+    for record in history.records:
+        recorder.record(record)
+    for fault in history.faults:
+        recorder.fault(fault)
+    assert history.quiet
+    recorder.quiet(history.quiet)
+    recorder.write("left", keys=history.keys_left)
+    recorder.close()
+    assert History.load(recorder.path) == history
