@@ -11,6 +11,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
@@ -125,6 +126,7 @@ class Shard:
     restores: RedisRestores
     token: str = ""
     incarnation: str = "first"
+    lineage: str = ""
     seen: int = 0
     """Number of the last entry that the test has looked at."""
     offset: int = 0
@@ -150,7 +152,8 @@ class Shard:
 
     async def open(self) -> "Shard":
         await self.own()
-        await self.schedule.initialise(self.token, Position(0, self.incarnation, at=NOW), NOW)
+        position = Position(0, self.incarnation, at=NOW)
+        self.lineage = await self.schedule.initialise(self.token, position, NOW)
         await self.entries()
         return self
 
@@ -196,7 +199,7 @@ class Shard:
 
     def source(self, first: int, last: int | None = None, partition: str = PARTITION) -> Source:
         behind = first + 1 if last is None else last + 1
-        return Source(partition, first, behind, self.incarnation)
+        return Source(partition, first, behind, self.lineage)
 
     async def answer(self, *answers: Answer, now: int = NOW) -> int:
         """How many belonged to a run. Each call is the next record of its partition."""
@@ -230,9 +233,9 @@ class Shard:
 
     async def forget_runs(self, now: int) -> None:
         """Answers everything, as a partition of its own."""
-        incarnation, positions = await self.jobs.positions()
+        lineage, positions = await self.jobs.positions()
         stored = positions.get("all:0", 0)
-        source = Source("all:0", stored, stored + 1, incarnation)
+        source = Source("all:0", stored, stored + 1, lineage)
         instances = await self.raw("HKEYS", "runs")
         await self.jobs.complete([Answer(int(each), False) for each in instances], now, source)
 
@@ -247,12 +250,21 @@ class Shard:
             elif staged.next_due is None or staged.next_due > now:
                 return runs
 
+    async def take(self, published: int) -> Taken:
+        return await self.schedule.take(self.token, published, self.lineage)
+
+    async def put_back(
+        self, jobs: Sequence[NewJob], removed: Sequence[str], last: int, *, number: str = "1"
+    ) -> bool:
+        span = Span(NOW, last)
+        return await self.restores.put_back(self.token, number, jobs, removed, span)
+
     async def publish(self) -> list[bytes]:
         """All entries that were not published before; now they are."""
         published = (await self.schedule.state()).trimmed
         entries: list[bytes] = []
         while True:
-            taken = await self.schedule.take(self.token, published)
+            taken = await self.take(published)
             entries += taken.entries
             published = taken.after + len(taken.entries)
             if not taken.entries:
@@ -310,5 +322,5 @@ def ids_of(runs: Sequence[Run]) -> list[str]:
 
 
 def kinds_of(entries: Sequence[bytes]) -> str:
-    """The letters of entries, without markers."""
-    return "".join(entry[:1].decode() for entry in entries if entry[:1] != b"M")
+    """The letters of entries, without markers and heads of groups."""
+    return "".join(entry[:1].decode() for entry in entries if entry[:1] not in {b"M", b"G"})

@@ -25,7 +25,7 @@ async def test_a_change_stores_the_position_behind_it(shard: Shard) -> None:
     assert await shard.position() == 11
     await shard.restores.begin("{}", NOW, shard.source(11))
     assert await shard.position() == 12
-    await shard.jobs.append([], NOW, Source(PARTITION, 12, 20, shard.incarnation))
+    await shard.jobs.append([], NOW, Source(PARTITION, 12, 20, shard.lineage))
     assert await shard.position() == 20
 
 
@@ -34,8 +34,8 @@ async def test_positions_are_those_of_each_partition(shard: Shard) -> None:
     names = ["a:0", "a:1", "topic with {braces}:0"]
     for offset, name in enumerate(names):
         await shard.jobs.append([], NOW, shard.source(offset, partition=name))
-    incarnation, positions = await shard.jobs.positions()
-    assert incarnation == shard.incarnation
+    lineage, positions = await shard.jobs.positions()
+    assert lineage == shard.lineage
     assert positions == {"a:0": 1, "a:1": 2, "topic with {braces}:0": 3}
 
 
@@ -108,14 +108,14 @@ async def test_the_position_is_announced_behind_its_change(shard: Shard) -> None
     """A marker at the end of the call says it: a prefix of the outbox tells what was applied."""
     await shard.jobs.write([group(5, "a"), group(6, "b")], NOW, shard.source(5, 6))
     entries = await shard.entries()
-    assert [entry[:1] for entry in entries] == [b"C", b"C", b"M"]
+    assert [entry[:1] for entry in entries] == [b"G", b"C", b"C", b"M"]
     assert json.loads(entries[-1][1:])["inputs"] == {PARTITION: "7"}
 
 
 async def test_set_position_begins_anew(shard: Shard) -> None:
     """Also backwards: the topic was made anew."""
     await shard.jobs.append([], NOW, shard.source(100))
-    await shard.jobs.set_position(PARTITION, 3, NOW)
+    await shard.jobs.set_position(PARTITION, 101, 3, shard.lineage, NOW)
     assert await shard.position() == 3
     (marker,) = [entry for entry in await shard.entries() if b'"3"' in entry]
     assert marker.startswith(b"M")

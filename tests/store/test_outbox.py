@@ -2,8 +2,9 @@
 
 import pytest
 
-from scheduling_srv.app.ports import Planned
+from scheduling_srv.app.ports import WriteGroup, WriteMode
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import Planned
 from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded
 from tests.store.shard import HOUR, NOW, Shard, once
 
@@ -20,7 +21,7 @@ async def test_entries_are_numbered_and_handed_out_in_order(shard: Shard) -> Non
     await appended(shard, b"Ea", b"Eb", b"Ec")
     base = shard.seen
     for _ in range(2):
-        taken = await shard.schedule.take(shard.token, base)
+        taken = await shard.take(base)
         assert (taken.after, taken.entries) == (base, [b"Ea", b"Eb", b"Ec"])
 
 
@@ -28,11 +29,11 @@ async def test_what_is_published_is_trimmed(shard: Shard) -> None:
     """In the call that hands out the next ones; its numbers go on."""
     await appended(shard, b"Ea", b"Eb", b"Ec")
     base = shard.seen
-    await shard.schedule.take(shard.token, base)
-    taken = await shard.schedule.take(shard.token, base + 2)
+    await shard.take(base)
+    taken = await shard.take(base + 2)
     assert (taken.after, taken.entries) == (base + 2, [b"Ec"])
     assert await shard.raw("LLEN", "outbox") == 1
-    assert (await shard.schedule.take(shard.token, base + 3)).entries == []
+    assert (await shard.take(base + 3)).entries == []
     assert (await shard.jobs.append([b"Ed"], NOW)).number == base + 4
 
 
@@ -41,14 +42,14 @@ async def test_how_far_it_was_handed_out_is_stored(shard: Shard) -> None:
     await appended(shard, *[b"E%d" % number for number in range(10)])
     base = shard.seen
     shard.rule(batch_records=4)
-    await shard.schedule.take(shard.token, base)
+    await shard.take(base)
     state = await shard.schedule.state()
     assert (state.trimmed, state.taken, state.ready) == (base, base + 4, True)
-    await shard.schedule.take(shard.token, base + 4)
+    await shard.take(base + 4)
     state = await shard.schedule.state()
     assert (state.trimmed, state.taken) == (base + 4, base + 8)
     with pytest.raises(Diverged):
-        await shard.schedule.take(shard.token, base + 10)
+        await shard.take(base + 10)
 
 
 @pytest.mark.parametrize("most", [1, 99, 100, 101, 250, 1000])
@@ -57,7 +58,7 @@ async def test_a_batch_has_a_greatest_number_of_entries(shard: Shard, most: int)
     entries = [b"E%d" % number for number in range(350)]
     await appended(shard, *entries)
     shard.rule(batch_records=most)
-    taken = await shard.schedule.take(shard.token, shard.seen)
+    taken = await shard.take(shard.seen)
     assert taken.entries == entries[:most]
 
 
@@ -66,7 +67,7 @@ async def test_a_batch_has_a_greatest_size(shard: Shard) -> None:
     entries = [b"E" + b"x" * 999 for _ in range(250)]
     await appended(shard, *entries)
     shard.rule(batch_bytes=30_001)
-    taken = await shard.schedule.take(shard.token, shard.seen)
+    taken = await shard.take(shard.seen)
     assert len(taken.entries) == 31
     assert (await shard.schedule.state()).taken == shard.seen + 31
 
@@ -76,7 +77,7 @@ async def test_a_position_outside_the_outbox_is_refused(shard: Shard, distance: 
     """And nothing is trimmed."""
     await appended(shard, b"Ea", b"Eb")
     with pytest.raises(Diverged):
-        await shard.schedule.take(shard.token, shard.seen + distance)
+        await shard.take(shard.seen + distance)
     assert await shard.raw("LLEN", "outbox") == 2
 
 
@@ -128,7 +129,7 @@ async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> Non
         "unplanned": schedule.unplanned(old, 10),
         "plan": schedule.plan(old, [Planned(b"x" * 8, NOW, settled=False)]),
         "expire": schedule.expire(old, NOW, 10),
-        "take": schedule.take(old, 0),
+        "take": schedule.take(old, 0, shard.lineage),
         "renew": schedule.renew(old, emitting=True),
         "release": schedule.release(old),
         "initialise": schedule.initialise(old, Position(0, "x"), NOW),
@@ -184,3 +185,23 @@ async def test_a_full_outbox_takes_no_jobs_in(shard: Shard) -> None:
     assert await shard.ids() == ["a", "b", "c"]
     await shard.publish()
     await shard.create(once("d"))
+
+
+async def test_a_group_is_handed_out_as_a_whole(shard: Shard) -> None:
+    """The effects of a record and the position behind it share a transaction, whatever its size."""
+    await appended(shard, b"Ea", b"Eb")
+    jobs = [once(f"job {number}") for number in range(250)]
+    await shard.jobs.write([WriteGroup(WriteMode.CREATE, jobs, 5)], NOW, shard.source(5))
+    await shard.jobs.append([b"Ec"], NOW)
+    shard.rule(batch_records=3)
+    taken = await shard.take((await shard.schedule.state()).trimmed)
+    assert [entry[:1] for entry in taken.entries[:4]] == [b"E", b"E", b"G", b"C"]
+    assert [entry[:1] for entry in taken.entries[-2:]] == [b"C", b"M"]
+    assert len(taken.entries) == 2 + 1 + 250 + 1
+
+
+async def test_a_store_of_another_life_hands_out_nothing(shard: Shard) -> None:
+    """Redis was started again, or the shard rebuilt: numbers may have been given out twice."""
+    await appended(shard, b"Ea")
+    with pytest.raises(Diverged):
+        await shard.schedule.take(shard.token, shard.seen, "first:another server")

@@ -57,7 +57,9 @@ class Logged(Life):
 
     async def begin(self) -> None:
         await self.shard.own()
-        await self.shard.schedule.initialise(self.shard.token, self.log.position, NOW)
+        self.shard.lineage = await self.shard.schedule.initialise(
+            self.shard.token, self.log.position, NOW
+        )
         await self.publish()
 
     async def do(self, step: Step) -> None:
@@ -83,7 +85,7 @@ class Logged(Life):
         answers = [answer for answer in answers if answer.instance > 0]
         for answer in answers:
             behind = self.log.answer(answer, self.now) + 1
-            source = Source(PARTITION, self.stored, behind, self.log.position.incarnation)
+            source = Source(PARTITION, self.stored, behind, self.shard.lineage)
             await self.shard.jobs.complete([answer], self.now, source)
             self.model.answer(answer.instance, failed=answer.failed, now=self.now)
             self.stored = behind
@@ -102,9 +104,9 @@ async def rebuilt(life: Logged, log: KafkaLog) -> Shard:
         jobs_topic=PARTITION.removesuffix(":0"),
         clock=Host(life),
     )
-    position = await maker.run(shard.token, log.position)
+    position, shard.lineage = await maker.run(shard.token, log.position)
     stored = position.inputs.get(PARTITION, 0)
-    source = Source(PARTITION, stored, len(log.jobs), position.incarnation)
+    source = Source(PARTITION, stored, len(log.jobs), shard.lineage)
     if answers := log.answers_from(stored):
         await shard.jobs.complete(answers, life.now, source)
     return shard
@@ -122,10 +124,6 @@ async def check(life: Logged, log: KafkaLog, model: Model) -> None:
         assert job
         assert header(job.record).seq == living[job_id]
     assert await shard.raw("HLEN", "jobs") == len(living)
-    # Runs of jobs that are gone are not put back: nothing is left for them to do.
-    for instance, each in list(model.running.items()):
-        if living.get(each.run.id) != each.run.seq:
-            del model.running[instance]
     # A time-out that had no consequence is not on Kafka: it is found again.
     model.expire(life.now)
     await shard.schedule.expire(shard.token, life.now, 500)

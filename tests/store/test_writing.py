@@ -22,7 +22,7 @@ async def test_create_stores_and_announces_in_order(shard: Shard) -> None:
     receipt = await shard.create(once("b"), every("a", HOUR))
     assert await shard.ids() == ["b", "a"]
     assert kinds_of(await shard.entries()) == "CC"
-    assert receipt.incarnation == shard.incarnation
+    assert receipt.lineage == shard.lineage
     assert receipt.number == int(await shard.raw("HGET", "meta", "tail"))
 
 
@@ -311,10 +311,8 @@ async def test_nothing_is_accepted_before_the_shard_is_ready(fresh: Shard) -> No
     with pytest.raises(StoreNotReady):
         await fresh.jobs.append([b"E"], NOW)
     with pytest.raises(StoreNotReady):
-        await fresh.jobs.put_back([once("a")], [], 0)
-    with pytest.raises(StoreNotReady):
         await fresh.restores.begin("{}", NOW, None)
     with pytest.raises(StoreNotReady):
         await fresh.done(1)
     with pytest.raises(StoreNotReady):
-        await fresh.jobs.set_position("jobs:0", 1, NOW)
+        await fresh.jobs.set_position("jobs:0", None, 1, "", NOW)
