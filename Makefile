@@ -7,6 +7,12 @@ SHELL := /bin/sh
 PYTHON ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+# What `make chaos` does; FAULTS: only these, with commas between.
+MINUTES ?= 10
+SEED ?= 1
+REPLICAS ?= 2
+NODES ?= 1
+FAULTS ?=
 # Where `make run` keeps its jobs.
 DATA ?= .data
 
@@ -74,6 +80,11 @@ proto-check: setup ## Fail when the generated code is not what the protos say
 .PHONY: bench-quick
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
 	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
+
+.PHONY: chaos
+chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=)
+	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
+		--nodes $(NODES) --faults "$(FAULTS)"
 
 ##@ Change
 

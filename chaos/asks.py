@@ -50,9 +50,7 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
         fields["period"] = rng.choice((shortest, rng.randrange(shortest, 3000)))
     elif trigger == CRON:
         fields["cron"], fields["timezone"] = rng.choice(CRONS[1:] if parallel else CRONS)
-    return Ask(
-        f"{trigger}-{next(_tags)}", trigger, type_, id=job_id, parallel=parallel, **fields
-    )
+    return Ask(f"{trigger}-{next(_tags)}", trigger, type_, id=job_id, parallel=parallel, **fields)
 
 
 def metronome() -> Ask:

@@ -112,12 +112,12 @@ class KafkaCalls:
         self._producer.flush(60)
 
     def write(self, op: str, asks: Sequence[Ask]) -> None:
-        """createJobs or modifyJobs."""
+        """CreateJobs or modifyJobs."""
         number = self.recorder.call(op, KAFKA, now_ms(), jobs=asks)
         self._send(number, op, JobList(items=[to_job(ask) for ask in asks]))
 
     def delete(self, ids: Sequence[str]) -> None:
-        """deleteJobs."""
+        """DeleteJobs."""
         number = self.recorder.call(DELETE, KAFKA, now_ms(), ids=ids)
         self._send(number, DELETE, DeleteRequest(ids=ids))
 

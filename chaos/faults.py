@@ -104,8 +104,7 @@ def kill_in_transaction(world: World, rng: random.Random, _scale: float) -> str:
     """SIGKILL at that moment: committed but unknown, or produced but not committed."""
     replica = _emitter(world, rng)
     request, passes = rng.choice(((END_TXN, True), (END_TXN, False), (PRODUCE, True)))
-    if _at(replica, request, signal.SIGKILL, passes=passes):
-        replica.killed()
+    _at(replica, request, signal.SIGKILL, passes=passes)
     return _kill(replica)
 
 
@@ -116,6 +115,8 @@ def _at(replica: Replica, request: int, number: int, *, passes: bool) -> bool:
     happened, pid = threading.Event(), replica.service.process.pid
 
     def act() -> bool:
+        if number == signal.SIGKILL:
+            replica.expect_death()
         os.kill(pid, number)
         happened.set()
         return passes

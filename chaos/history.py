@@ -19,8 +19,8 @@ OK, REFUSED, UNKNOWN = "ok", "refused", "unknown"
 
 NOW, WHEN, INTERVAL, CRON = "now", "when", "interval", "cron"
 GRPC, KAFKA = "grpc", "kafka"
-CREATE, UPDATE, UPSERT, DELETE, DELETE_ALL, READ = "create update upsert delete delete_all read".split(
-    " "
+CREATE, UPDATE, UPSERT, DELETE, DELETE_ALL, READ = (
+    "create update upsert delete delete_all read".split(" ")
 )
 WRITES = (CREATE, UPDATE, UPSERT)
 

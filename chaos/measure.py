@@ -30,7 +30,11 @@ def spans(history: History, names: tuple[str, ...], *, from_end: bool = False) -
 
 
 def _near(fault: Fault, other: Fault) -> bool:
-    return other is not fault and other.begun - 3000 <= fault.ended and fault.begun <= other.ended + 3000
+    return (
+        other is not fault
+        and other.begun - 3000 <= fault.ended
+        and fault.begun <= other.ended + 3000
+    )
 
 
 def summary(values: list[int]) -> str:
@@ -52,7 +56,10 @@ def report(history: History) -> str:
     aborted = sum(not record.committed for record in runs)
     outcomes = Counter((call.via, call.op, call.outcome) for call in history.calls)
     lines = [f"  {name:<24}{count:>7}" for name, count in sorted(faults.items())]
-    lines += [f"  {'runs emitted':<24}{len(runs) - aborted:>7}", f"  {'aborted copies':<24}{aborted:>7}"]
+    lines += [
+        f"  {'runs emitted':<24}{len(runs) - aborted:>7}",
+        f"  {'aborted copies':<24}{aborted:>7}",
+    ]
     lines += [f"  {'answers sent':<24}{history.sent:>7}"]
     for (via, op, outcome), count in sorted(outcomes.items()):
         lines.append(f"  {f'{via} {op} {outcome}':<24}{count:>7}")

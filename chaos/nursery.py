@@ -53,6 +53,8 @@ class Nursery:
         if self._child.stdin:
             self._child.stdin.close()
         self._child.wait(10)
+        if self._child.stdout:
+            self._child.stdout.close()
         reaper.buried(self._child.pid)
 
 
@@ -115,7 +117,6 @@ class ForkedProcess(Process):
 def main() -> None:
     """Answer lines until they end."""
     import scheduling_srv.bootstrap  # noqa: F401, PLC0415 - this is what it is for
-
     from chaos import replica  # noqa: PLC0415
 
     codes: dict[int, int] = {}

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from chaos.history import (
     CREATE,
-    DELETE,
-    DELETE_ALL,
     KAFKA,
     OK,
     READ,
@@ -177,7 +175,9 @@ def _refused_rightly(model: Model, call: Call) -> Iterator[Violation]:
     elif code == "ALREADY_EXISTS":
         right = call.op == CREATE and any(_may_live(model, job.id, call, at) for job in call.jobs)
     elif code == "NOT_FOUND":
-        right = call.op == UPDATE and not all(_must_live(model, job.id, call, at) for job in call.jobs)
+        right = call.op == UPDATE and not all(
+            _must_live(model, job.id, call, at) for job in call.jobs
+        )
     else:
         right = False
     if not right:
@@ -249,5 +249,3 @@ def left(model: Model) -> Iterator[Violation]:
     """Keys in Redis that nothing needs any more."""
     for key in model.history.keys_left or ():
         yield Violation("keys", f"{key} is left over")
-
-

@@ -142,11 +142,15 @@ def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
     ran = nominals(version)
     first, earliest = ran[0], model.begun(version.call) - model.skew - SPARE
     latest = (version.created[0].at if version.created else version.runs[0].at) + model.skew
-    if not _may_be_first(version, first, earliest, latest) and not _coalesced(model, version, first):
+    if not _may_be_first(version, first, earliest, latest) and not _coalesced(
+        model, version, first
+    ):
         yield Violation("phase", f"{version} ran first at {first}, created {earliest}-{latest}")
     for earlier, later in pairwise(ran):
         expected = following(version, earlier)
-        if later < expected or (version.ask.trigger == INTERVAL and _is_off(version, ran[0], later)):
+        if later < expected or (
+            version.ask.trigger == INTERVAL and _is_off(version, ran[0], later)
+        ):
             yield Violation("phase", f"{version} ran at {earlier}, then at {later}")
         elif later > expected and not _coalesced(model, version, later):
             yield Violation("lost", f"{version} ran at {earlier}, then at {later}, not {expected}")
@@ -252,9 +256,7 @@ def _must_have_run(model: Model, version: Version, pending: int) -> bool:
     return lived and pending + model.skew <= until
 
 
-def _was_overtaken(
-    model: Model, version: Version, pending: int, overtakers: Overtakers
-) -> bool:
+def _was_overtaken(model: Model, version: Version, pending: int, overtakers: Overtakers) -> bool:
     """Whether it stood in the queue when something behind it was staged."""
     ask = version.ask
     if ask.trigger not in (WHEN, INTERVAL) or ask.parallel or not version.created:

@@ -33,9 +33,7 @@ def kinds_for(nodes: int, names: Iterable[str] = ()) -> list[Kind]:
         msg = f"no such faults: {', '.join(sorted(unknown))}; there are {known}"
         raise ValueError(msg)
     allowed = {0, nodes if nodes > 1 else -1}
-    return [
-        kind for kind in KINDS if kind.nodes in allowed and (not wanted or kind.name in wanted)
-    ]
+    return [kind for kind in KINDS if kind.nodes in allowed and (not wanted or kind.name in wanted)]
 
 
 def plan(

@@ -9,7 +9,7 @@ import time
 import redis
 
 from chaos.faults import SERVERS, Kind
-from chaos.world import World
+from chaos.world import Replica, World
 from tests.harness.proxy import Proxy
 
 LOST_SECONDS = 2.0
@@ -139,6 +139,31 @@ def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
     return "valkey"
 
 
+def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
+    """FLUSHALL, and whoever puts the schedule back together becomes a zombie meanwhile."""
+    world.valkey.flush()
+    replica = _rebuilding(world)
+    if replica is None or not replica.alive:
+        return "nobody"
+    time.sleep(rng.choice((0.0, 0.005, 0.02, 0.05)))
+    replica.service.pause()
+    time.sleep(rng.uniform(1.5, 4) * scale)
+    replica.service.resume()
+    return replica.name
+
+
+def _rebuilding(world: World) -> Replica | None:
+    """Who holds the lease while there is no schedule, within three seconds."""
+    key = f"{world.names.namespace}:{{0}}:meta"
+    until = time.monotonic() + 3
+    with world.client() as client:
+        while time.monotonic() < until:
+            if client.hget(key, "state") is None and (replica := world.emitter()):
+                return replica
+            time.sleep(0.001)
+    return None
+
+
 def flush_stopped(world: World, rng: random.Random, scale: float) -> str:
     """FLUSHALL while no replica runs."""
     for replica in world.replicas:
@@ -193,6 +218,7 @@ SERVER_KINDS = (
     Kind("old-copy", SERVERS, 3, old_copy),
     Kind("flush-running", SERVERS, 3, flush_running),
     Kind("flush-stopped", SERVERS, 3, flush_stopped),
+    Kind("flush-freeze", SERVERS, 2, freeze_rebuilding),
     Kind("empty", SERVERS, 2, empty),
     Kind("fail-over", SERVERS, 3, fail_over),
 )

@@ -48,8 +48,10 @@ class Replica:
         with self._lock:
             if self.alive:
                 return
-            if not self._was_ended:
-                self.broken.append(self.service.process.tail(25))
+            tail = self.service.process.tail(25)
+            # Ports of dead replicas may be taken by other programs of this machine.
+            if not self._was_ended and "Address already in use" not in tail.splitlines()[-1]:
+                self.broken.append(tail)
             self.service.settings["CHAOS_SKEW"] = str(skew)
             self.service.launch()
             self._was_ended = False
@@ -61,10 +63,9 @@ class Replica:
                 self.service.kill()
                 self._was_ended = True
 
-    def killed(self) -> None:
-        """Somebody else has sent a SIGKILL."""
-        with self._lock:
-            self._was_ended = True
+    def expect_death(self) -> None:
+        """Somebody else is about to send a SIGKILL."""
+        self._was_ended = True
 
     def terminate(self) -> int | None:
         """SIGTERM; the exit code."""
@@ -134,12 +135,10 @@ class World:
         self.node: KafkaWithDoors | None = None
         self.cluster: KafkaCluster | None = None
         if self.nodes > 1:
-            kafka = self.cluster = KafkaCluster(self.directory / "kafka", quick_start=False)
+            kafka = self.cluster = KafkaCluster(self.directory / "kafka")
         else:
             ports = [free_port() for _ in range(self.count)]
-            kafka = self.node = KafkaWithDoors(
-                self.directory / "kafka", ports, quick_start=False
-            )
+            kafka = self.node = KafkaWithDoors(self.directory / "kafka", ports)
             pairs = zip(self.node.doors, ports, strict=True)
             self.proxies = [self.loop.proxy(door, port) for door, port in pairs]
         kafka.start()
@@ -156,6 +155,7 @@ class World:
             redis_url=f"redis://127.0.0.1:{to_redis.port}/0",
             settings={
                 "SCHEDULING_LOG_LEVEL": "info",
+                "SCHEDULING_ADMIN_ADDRESS": "off",
                 "SCHEDULING_KAFKA_OPTIONS": KAFKA_OPTIONS,
                 **self.settings,
             },
@@ -184,7 +184,14 @@ class World:
         except redis.RedisError:
             return None
         pids = str(lease or "").split("-")
-        return next((each for each in self.replicas if each.alive and str(each.service.process.pid) in pids), None)
+        return next(
+            (
+                each
+                for each in self.replicas
+                if each.alive and str(each.service.process.pid) in pids
+            ),
+            None,
+        )
 
     def append_only_file(self) -> Path | None:
         """The file that the store appends to now."""

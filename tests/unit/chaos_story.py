@@ -76,9 +76,7 @@ class Story:
         self.record("jobs", begun + 1, f"{op}Jobs", b"", {"call": str(made.number)})
         return made
 
-    def record(
-        self, topic: str, at: int, key: str, value: bytes, headers: dict[str, str]
-    ) -> Seen:
+    def record(self, topic: str, at: int, key: str, value: bytes, headers: dict[str, str]) -> Seen:
         self._written += 1
         offset = at * 1000 + self._written
         made = Seen(topic, offset, T0 + at, key, value, headers)
@@ -243,9 +241,7 @@ def _attempts(story: Story) -> None:
     story.answer(instance, 21_230, failed=True)
     story.deleted("tries", 21_240)
     story.call(CREATE, 20_520, 20_530, when("silent", 12_000, id="id-silent", attempts=2))
-    story.history.calls[-1] = replace(
-        story.history.calls[-1], begun=T0 + 11_000, ended=T0 + 11_010
-    )
+    story.history.calls[-1] = replace(story.history.calls[-1], begun=T0 + 11_000, ended=T0 + 11_010)
     story.created("silent", 11_005)
     story.run("silent", 12_000, 12_003)
     story.answer(story.run("silent", 12_000, 18_010, 2), 18_020)

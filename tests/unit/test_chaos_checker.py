@@ -226,7 +226,9 @@ def delete_without_a_reason(history: History) -> None:
 
 def announce_a_now_job(history: History) -> None:
     place = find(history, "jobsCreated", "far")
-    value = history.records[place].value.replace(b"id-far", b"id-now").replace(b"\x03far", b"\x03now")
+    value = (
+        history.records[place].value.replace(b"id-far", b"id-now").replace(b"\x03far", b"\x03now")
+    )
     repeat(history, place, value=value, at=T0 + 5)
     quiet = history.quiet
     assert quiet

@@ -1,0 +1,124 @@
+"""Bugs that campaigns must find: each is planted into a replica before it starts.
+
+The product knows nothing of them; `chaos.replica` plants what CHAOS_BUG names. The test is
+tests/chaos/test_seeded.py.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from scheduling_srv.adapters.kafka import producer
+from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.redis import scripts
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.app import announce
+from scheduling_srv.app.publisher import OutboxPublisher
+from scheduling_srv.app.records import Position, Record
+
+HASTE = 60
+"""Milliseconds."""
+
+
+def no_position_record() -> None:
+    """Nobody finds out how far the outbox was published; Redis is believed."""
+
+    async def last_position(_history: KafkaHistory) -> Position | None:
+        return None
+
+    KafkaHistory.last_position = last_position  # type: ignore[method-assign]
+
+
+def trim_before_commit() -> None:
+    """The outbox forgets what is about to be published."""
+    run_once, take = OutboxPublisher.run_once, RedisSchedule.take
+
+    async def noting(schedule: RedisSchedule, token: str, *rest: Any) -> Any:
+        schedule.last_token = token  # type: ignore[attr-defined]
+        schedule.last_rest = rest[1:]  # type: ignore[attr-defined]
+        return await take(schedule, token, *rest)
+
+    async def trimming(publisher: OutboxPublisher, token: str) -> int:
+        real, outbox = publisher.publisher, publisher.outbox
+        if not isinstance(real, _TrimFirst):
+            publisher.publisher = _TrimFirst(real, outbox)  # type: ignore[assignment]
+        return await run_once(publisher, token)
+
+    RedisSchedule.take = noting  # type: ignore[method-assign, assignment]
+    OutboxPublisher.run_once = trimming  # type: ignore[method-assign]
+
+
+class _TrimFirst:
+    def __init__(self, real: Any, outbox: Any) -> None:
+        self.real, self.outbox = real, outbox
+
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        ready = list(records)
+        await self.outbox.take(self.outbox.last_token, position.number, *self.outbox.last_rest)
+        await self.real.publish(ready, position)
+
+
+def no_fencing() -> None:
+    """Each producer has a transactional id of its own: nobody shuts the old one out."""
+    properties = producer.TransactionalPublisher._properties  # noqa: SLF001
+
+    def unfenced(publisher: producer.TransactionalPublisher, slot: int) -> dict[str, Any]:
+        made = properties(publisher, slot)
+        return {**made, "transactional.id": f"{made['transactional.id']}-{secrets.token_hex(4)}"}
+
+    producer.TransactionalPublisher._properties = unfenced  # type: ignore[assignment, method-assign]  # noqa: SLF001
+
+
+def lease_without_epoch() -> None:
+    """Whoever has ever had the lease passes for its owner."""
+    source = scripts.source.__wrapped__
+    real = "redis.call('GET', K.lease) == token"
+
+    def careless(name: str) -> str:
+        text = source(name)
+        if real not in text and name == "stage":
+            raise RuntimeError("the check of the lease has moved")
+        return text.replace(real, "true")
+
+    scripts.source = careless  # type: ignore[assignment]
+    scripts.digest.cache_clear()
+
+
+def woken_early() -> None:
+    """Staging believes that it is later than it is."""
+    stage = RedisSchedule.stage
+
+    async def hasty(schedule: RedisSchedule, token: str, now: int, limit: int) -> Any:
+        return await stage(schedule, token, now + HASTE, limit)
+
+    RedisSchedule.stage = hasty  # type: ignore[method-assign]
+
+
+def random_occurrence_id() -> None:
+    """A run that is sent again has another name."""
+
+    def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
+        return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
+
+    announce.occurrence_id = by_chance
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    each.__name__: each
+    for each in (
+        no_position_record,
+        trim_before_commit,
+        no_fencing,
+        lease_without_epoch,
+        woken_early,
+        random_occurrence_id,
+    )
+}
+
+
+def plant(name: str) -> None:
+    """Put the bug in. Raises KeyError for one that is unknown."""
+    BUGS[name]()

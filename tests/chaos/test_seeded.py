@@ -1,0 +1,47 @@
+"""Each bug that is planted into the product is found within one short campaign."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.campaign import Campaign, Options
+from chaos.check import CATEGORIES
+
+WHAT_PROVOKES = {
+    "no_position_record": ("kill-in-transaction",),
+    "trim_before_commit": ("kill-in-transaction",),
+    "no_fencing": ("freeze-in-transaction",),
+    "lease_without_epoch": ("flush-freeze",),
+    "woken_early": ("terminate",),
+    "random_occurrence_id": ("kill-in-transaction", "flush-stopped"),
+}
+"""The faults under which the bug shows."""
+SHOWS_AS = {
+    "no_position_record": {"twice"},
+    "trim_before_commit": {"lost", "announced"},
+    "no_fencing": {"twice"},
+    "lease_without_epoch": {"twice", "lost", "end", "parallel"},
+    "woken_early": {"early"},
+    "random_occurrence_id": {"twice"},
+}
+"""At least one of these is found."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("bug", WHAT_PROVOKES)
+def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
+    options = Options(
+        tmp_path / "chaos",
+        seed=7,
+        seconds=20,
+        faults=WHAT_PROVOKES[bug],
+        scale=0.5,
+        completion_timeout=2_000,
+        sweeps=False,
+        bug=bug,
+    )
+    outcome = Campaign(options).run()
+    found = {violation.category for violation in outcome.violations}
+    assert found & SHOWS_AS[bug], outcome.violations[:10]
+    assert found <= {*CATEGORIES}

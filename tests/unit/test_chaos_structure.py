@@ -1,0 +1,72 @@
+"""What judges the product does not know it; what is planned can be repeated."""
+
+import ast
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import chaos
+from chaos.asks import CRONS
+from chaos.schedule import kinds_for, plan
+from chaos.times import next_cron
+from tests.unit import cron_oracle
+
+FOLDER = Path(chaos.__file__).parent
+UNDER_TEST = {"replica.py", "seeded.py", "nursery.py"}
+"""What runs as the product, rather than against it."""
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_only_replicas_know_the_product(path: Path) -> None:
+    knows = any(name.split(".")[0] == "scheduling_srv" for name in imported(path))
+    assert knows == (path.name in UNDER_TEST)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_no_module_is_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_a_seed_says_what_comes_when() -> None:
+    kinds = kinds_for(1)
+    assert plan(3, 300, kinds) == plan(3, 300, kinds)
+    assert plan(3, 300, kinds) != plan(4, 300, kinds)
+
+
+def test_every_kind_comes_before_the_others_come_again() -> None:
+    planned = plan(5, 200, kinds_for(1))
+    for lane, faults in planned.items():
+        mine = {kind.name for kind in kinds_for(1) if kind.lane == lane}
+        assert {fault.kind.name for fault in faults[: len(mine)]} == mine
+
+
+def test_ten_minutes_hold_two_hundred_kills() -> None:
+    planned = plan(1, 600, kinds_for(1))["replicas"]
+    assert sum(fault.kind.name.startswith("kill") for fault in planned) >= 200
+
+
+def test_an_unknown_fault_is_named() -> None:
+    with pytest.raises(ValueError, match="no such faults: nonsense; there are kill"):
+        kinds_for(1, ["kill", "nonsense"])
+
+
+@pytest.mark.parametrize(("expression", "timezone"), CRONS)
+def test_cron_times_agree_with_another_oracle(expression: str, timezone: str) -> None:
+    start = 1_700_000_000 // 60 * 60 + random.Random(expression).randrange(10**6) * 60
+    place = ZoneInfo(timezone or "UTC")
+    expected = [at * 1000 for at in cron_oracle.runs(expression, start, start + 200, place)]
+    found, instant = [], start * 1000 - 1
+    while (instant := next_cron(expression, timezone, instant)) < (start + 200) * 1000:
+        found.append(instant)
+    assert found == expected
