@@ -76,11 +76,12 @@ class GrpcCalls:
 
     def _call(self, number: int, op: str, request: Any, replica: int) -> tuple[str, Any]:
         channel = self._channels[replica % len(self._channels)]
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes]
         method = channel.unary_unary(JOBS + METHODS[op])
         try:
             raw = method(request.SerializeToString(), timeout=DEADLINE)
         except grpc.RpcError as fault:
-            code = fault.code().name  # type: ignore[attr-defined]
+            code = fault.code().name
             outcome = UNKNOWN if code in OPEN else REFUSED
             self.recorder.told(number, now_ms(), outcome, code)
             return outcome, None

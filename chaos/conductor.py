@@ -81,9 +81,8 @@ class Conductor:
         self.faults.append(fault)
         self.recorder.fault(fault)
         took = (fault.ended - begun) / 1000
-        self.say(
-            f"{time.monotonic() - self._began:7.1f} s  {fault.name:<22} {target} ({took:.1f} s)"
-        )
+        at = time.monotonic() - self._began
+        self.say(f"{at:7.1f} s  {fault.name:<22} {target} ({took:.1f} s)")
 
 
 def say(text: str) -> None:

@@ -19,9 +19,8 @@ OK, REFUSED, UNKNOWN = "ok", "refused", "unknown"
 
 NOW, WHEN, INTERVAL, CRON = "now", "when", "interval", "cron"
 GRPC, KAFKA = "grpc", "kafka"
-CREATE, UPDATE, UPSERT, DELETE, DELETE_ALL, READ = (
-    "create update upsert delete delete_all read".split(" ")
-)
+CREATE, UPDATE, UPSERT = "create", "update", "upsert"
+DELETE, DELETE_ALL, READ = "delete", "delete_all", "read"
 WRITES = (CREATE, UPDATE, UPSERT)
 
 

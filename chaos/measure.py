@@ -11,6 +11,8 @@ from chaos.history import Fault, History
 TAKE_OVERS = ("kill-emitter", "kill-in-transaction")
 RESTARTS = ("kill-all",)
 HAND_OVERS = ("terminate",)
+NEAR = 3_000
+"""Milliseconds within which two faults may be felt as one."""
 
 
 def spans(history: History, names: tuple[str, ...], *, from_end: bool = False) -> list[int]:
@@ -30,11 +32,8 @@ def spans(history: History, names: tuple[str, ...], *, from_end: bool = False) -
 
 
 def _near(fault: Fault, other: Fault) -> bool:
-    return (
-        other is not fault
-        and other.begun - 3000 <= fault.ended
-        and fault.begun <= other.ended + 3000
-    )
+    apart = other.begun - NEAR > fault.ended or fault.begun > other.ended + NEAR
+    return other is not fault and not apart
 
 
 def summary(values: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""The history, arranged by what the rules ask of it: versions of jobs, their runs, their answers."""
+"""The history, arranged by what the rules ask of it: versions of jobs, runs, answers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Version:
     def backoff(self, failures: int, cap: int) -> int:
         """Milliseconds after the n-th failure."""
         if self.ask.exponential:
-            return min(self.ask.backoff * 2 ** (failures - 1), cap)
+            return min(int(self.ask.backoff * 2 ** (failures - 1)), cap)
         return self.ask.backoff
 
     def of(self, nominal: int, attempt: int) -> Run | None:

@@ -63,7 +63,7 @@ class Forked(subprocess.Popen[bytes]):
 
     def __init__(self, nursery: Nursery, env: Mapping[str, str], log: Path) -> None:
         self._nursery = nursery
-        self.returncode = None  # type: ignore[assignment]
+        self.returncode = None
         self.pid = nursery.ask(env=dict(env), log=str(log))
 
     def __del__(self, *_: object) -> None:

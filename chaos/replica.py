@@ -15,7 +15,7 @@ from scheduling_srv.adapters.clock import SystemClock
 def move_clock(skew: int) -> None:
     """Let the product's clock be ahead (or behind, if negative)."""
     true_now = SystemClock.now
-    SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign]
+    SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

@@ -173,7 +173,7 @@ def _refused_rightly(model: Model, call: Call) -> Iterator[Violation]:
     if code == "INVALID_ARGUMENT":
         right = any(_is_invalid(model, job, at) for job in call.jobs)
     elif code == "ALREADY_EXISTS":
-        right = call.op == CREATE and any(_may_live(model, job.id, call, at) for job in call.jobs)
+        right = call.op == CREATE and any(_may_live(model, job, call, at) for job in call.jobs)
     elif code == "NOT_FOUND":
         right = call.op == UPDATE and not all(
             _must_live(model, job.id, call, at) for job in call.jobs
@@ -193,11 +193,11 @@ def _names(call: Call) -> list[str]:
     return [job.tag for job in call.jobs] or list(call.ids)
 
 
-def _may_live(model: Model, job_id: str, call: Call, until: int) -> bool:
+def _may_live(model: Model, job: Ask, call: Call, until: int) -> bool:
     """Whether another call may have made this id by then."""
     return any(
         other is not call and other.op in WRITES and other.begun <= until
-        for other in model.calls_on[job_id]
+        for other in model.calls_on[job.id]
     )
 
 

@@ -18,9 +18,7 @@ def attempts(model: Model) -> Iterator[Violation]:
         for run in version.index.values():  # a run that came twice is reported elsewhere
             if run.attempt > version.attempts:
                 yield Violation("attempts", f"{run} is one too many of {version.attempts}")
-            if run.attempt < 1 or (
-                run.attempt > 1 and not version.of(run.nominal, run.attempt - 1)
-            ):
+            if run.attempt != 1 and not version.of(run.nominal, run.attempt - 1):
                 yield Violation("attempts", f"{run} has no attempt before it")
             following = version.of(run.nominal, run.attempt + 1)
             if following:

@@ -148,16 +148,15 @@ def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
         yield Violation("phase", f"{version} ran first at {first}, created {earliest}-{latest}")
     for earlier, later in pairwise(ran):
         expected = following(version, earlier)
-        if later < expected or (
-            version.ask.trigger == INTERVAL and _is_off(version, ran[0], later)
-        ):
+        if later < expected or _is_off(version, first, later):
             yield Violation("phase", f"{version} ran at {earlier}, then at {later}")
         elif later > expected and not _coalesced(model, version, later):
             yield Violation("lost", f"{version} ran at {earlier}, then at {later}, not {expected}")
 
 
 def _is_off(version: Version, first: int, nominal: int) -> bool:
-    return (nominal - first) % version.ask.period != 0
+    ask = version.ask
+    return ask.trigger == INTERVAL and (nominal - first) % ask.period != 0
 
 
 def _may_be_first(version: Version, first: int, earliest: int, latest: int) -> bool:
@@ -231,20 +230,14 @@ def _lost_write(model: Model, version: Version) -> Iterator[Violation]:
 def _pending(version: Version) -> int | None:
     """The next occurrence that has not run; None when there is none, or it cannot be said."""
     ask = version.ask
-    if ask.trigger not in SPELLINGS:
-        return None
-    if ask.trigger == NOW:
-        return None  # seen: it has run
     if ask.trigger == WHEN:
         return None if version.runs else ask.due
-    ran = nominals(version)
-    if ran:
-        return following(version, ran[-1])
-    if not version.created:
+    if not ask.recurs:
         return None
-    if ask.trigger == INTERVAL:  # the latest instant at which it may have been created
-        return version.created[0].at + ask.period
-    return next_cron(ask.cron, ask.timezone, version.created[0].at)
+    if version.runs:
+        return following(version, nominals(version)[-1])
+    # When it was created is not known: not after it was announced.
+    return following(version, version.created[0].at) if version.created else None
 
 
 def _must_have_run(model: Model, version: Version, pending: int) -> bool:

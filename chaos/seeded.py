@@ -29,7 +29,7 @@ def no_position_record() -> None:
     async def last_position(_history: KafkaHistory) -> Position | None:
         return None
 
-    KafkaHistory.last_position = last_position  # type: ignore[method-assign]
+    KafkaHistory.last_position = last_position  # type: ignore[method-assign, assignment]
 
 
 def trim_before_commit() -> None:
@@ -48,7 +48,7 @@ def trim_before_commit() -> None:
         return await run_once(publisher, token)
 
     RedisSchedule.take = noting  # type: ignore[method-assign, assignment]
-    OutboxPublisher.run_once = trimming  # type: ignore[method-assign]
+    OutboxPublisher.run_once = trimming  # type: ignore[method-assign, assignment]
 
 
 class _TrimFirst:
@@ -94,7 +94,7 @@ def woken_early() -> None:
     async def hasty(schedule: RedisSchedule, token: str, now: int, limit: int) -> Any:
         return await stage(schedule, token, now + HASTE, limit)
 
-    RedisSchedule.stage = hasty  # type: ignore[method-assign]
+    RedisSchedule.stage = hasty  # type: ignore[method-assign, assignment]
 
 
 def random_occurrence_id() -> None:
@@ -103,7 +103,7 @@ def random_occurrence_id() -> None:
     def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
         return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
 
-    announce.occurrence_id = by_chance
+    announce.occurrence_id = by_chance  # type: ignore[assignment]
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -105,7 +105,7 @@ def kill_redis(world: World, rng: random.Random, scale: float) -> str:
     return "valkey"
 
 
-def truncate(world: World, rng: random.Random, _scale: float) -> str:
+def truncate(world: World, _rng: random.Random, _scale: float) -> str:
     """The append-only file ends as it did two seconds before."""
     world.valkey.kill()
     file = world.append_only_file()
@@ -158,7 +158,8 @@ def _rebuilding(world: World) -> Replica | None:
     until = time.monotonic() + 3
     with world.client() as client:
         while time.monotonic() < until:
-            if client.hget(key, "state") is None and (replica := world.emitter()):
+            replica = None if client.hexists(key, "state") else world.emitter()
+            if replica:
                 return replica
             time.sleep(0.001)
     return None
@@ -175,7 +176,7 @@ def flush_stopped(world: World, rng: random.Random, scale: float) -> str:
     return "valkey"
 
 
-def empty(world: World, rng: random.Random, _scale: float) -> str:
+def empty(world: World, _rng: random.Random, _scale: float) -> str:
     """The store starts again without its data."""
     world.valkey.kill()
     shutil.rmtree(world.valkey.directory / "appendonlydir")

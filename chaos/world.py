@@ -127,8 +127,8 @@ class World:
         self.valkey = ValkeyServer(self.directory / "valkey-1", *APPEND_ONLY)
         self.spare = ValkeyServer(self.directory / "valkey-2", *APPEND_ONLY)
         self.valkey.start()
-        self._stack.callback(lambda: self.valkey.stop())
-        self._stack.callback(lambda: self.spare.stop())
+        self._stack.callback(self.valkey.stop)
+        self._stack.callback(self.spare.stop)
 
     def _start_kafka(self) -> None:
         kafka: KafkaCluster | KafkaWithDoors
