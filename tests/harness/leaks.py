@@ -29,6 +29,7 @@ BOUNDS: Mapping[str, str] = {
     "freed": "freed",
     "outbox": "outbox",
     "restores": "restores",
+    "removed": "restores",
 }
 
 

@@ -78,7 +78,9 @@ class World:
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
         raise AssertionError
 
-    async def set_position(self, partition: str, offset: int, now: int) -> None:
+    async def set_position(
+        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
+    ) -> None:
         raise AssertionError
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:

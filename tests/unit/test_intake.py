@@ -53,7 +53,7 @@ class World:
         if source.stored != self.position:
             raise StaleSource("out of turn")
         assert source.next > source.stored
-        assert source.incarnation == "inc"
+        assert source.lineage == "inc"
         self.position = source.next
 
     async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:

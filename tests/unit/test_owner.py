@@ -8,8 +8,8 @@ import pytest
 
 from scheduling_srv.app import owner as owner_module
 from scheduling_srv.app.owner import Owner
-from scheduling_srv.app.ports import Holder, Signal
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import StageResult
 from scheduling_srv.domain.errors import (
@@ -87,9 +87,9 @@ class _Recovery:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def run_once(self, token: str) -> Position:
+    async def run_once(self, token: str) -> tuple[Position, str]:
         self.world.note("recover")
-        return Position(5, "i")
+        return Position(5, "i"), "lineage"
 
 
 class _Stager:
@@ -107,7 +107,7 @@ class _Publisher:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def begin(self, position: Position) -> None:
+    def begin(self, position: Position, lineage: str) -> None:
         self.world.note(f"begin {position.number}")
 
     async def run_once(self, token: str) -> int:
@@ -276,7 +276,7 @@ async def staged_again(world: World, signal: Signal) -> bool:
         (Signal("connected"), True),
         (Signal("work", due=FAR + 1), False),
         (Signal("work"), False),
-        (Signal("published", incarnation="i", number=3), False),
+        (Signal("published", lineage="i", number=3), False),
     ],
 )
 async def test_an_earlier_job_wakes_the_stager(world: World, signal: Signal, again: bool) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Taken
 from scheduling_srv.app.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
 from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.app.replies import Taken
 from scheduling_srv.domain.errors import PublishFailed
 
 EVENT = event_entry(Topic.COMMANDS, b"key", b"value")
@@ -40,13 +40,21 @@ class World:
         self.time = MARKER_PAUSE
         self.announcements = Announcements()
         world: Any = self
-        self.loop = OutboxPublisher(world, world, Announcer(), self.announcements, world)
-        self.loop.begin(Position(0, "i"))
+        self.loop = OutboxPublisher(
+            world,
+            world,
+            Announcer(),
+            self.announcements,
+            world,
+            monotonic=lambda: self.time / 1000,
+        )
+        self.loop.begin(Position(0, "i"), "lineage")
 
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, published: int) -> Taken:
+    async def take(self, token: str, published: int, lineage: str) -> Taken:
+        assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
         self.trimmed = published
         return Taken(published, self.entries[:2000], len(self.entries))
@@ -99,9 +107,9 @@ async def test_markers_alone_may_wait() -> None:
     world = World(EVENT)
     await world.loop.run_once("token")
     world.entries += [marker()] * 3
-    world.time += MARKER_PAUSE - 1
+    world.time += MARKER_PAUSE - 10
     assert await world.loop.run_once("token") == 0
-    world.time += 1
+    world.time += 10
     assert await world.loop.run_once("token") == 3
 
 

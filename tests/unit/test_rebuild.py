@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.ports import RebuiltJob, RebuiltRun
 from scheduling_srv.app.rebuild import SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, RunKey, Settlement
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import answer_instance, read_cron
@@ -77,7 +77,7 @@ def test_an_emission_is_read_from_its_record() -> None:
     value = job_pb2.ScheduledJob(id=300, type="t").SerializeToString()
     headers = {"occurrence-id": "a/b é/12/1700/3".encode()}
     found = Emission.parse(LogRecord(0, 5, NOW, b"queuedJob", value, headers))
-    assert found == Emission(RunKey("a/b é", 12, 1700), 3, 300, NOW)
+    assert found == Emission(RunKey("a/b é", 12, 1700), 3, 300, NOW, b"t")
 
 
 def test_a_retry_is_read_from_its_record() -> None:
@@ -119,7 +119,7 @@ class Kafka:
 
     def queued(self, run: RunKey, attempt: int = 1, instance: int = 7, at: int = NOW) -> None:
         occurrence = f"{run.job_id}/{run.seq}/{run.nominal}/{attempt}".encode()
-        value = job_pb2.ScheduledJob(id=instance).SerializeToString()
+        value = job_pb2.ScheduledJob(id=instance, type="t" * 200).SerializeToString()
         self._say(b"queuedJob", value, at, {"occurrence-id": occurrence})
 
     def done(self, instance: int) -> None:
@@ -149,9 +149,13 @@ class Kafka:
         self.steps.append("runs")
         self.runs += runs
 
-    async def initialise(self, token: str, position: Position, now: int, *, jump: int) -> None:
+    async def initialise(
+        self, token: str, position: Position, now: int, *, origin: str, jump: int
+    ) -> str:
+        assert origin == "old"
         self.steps.append(f"ready {jump}")
         self.position = position
+        return "lineage"
 
 
 async def rebuild(kafka: Kafka, **position: Any) -> Position:
@@ -164,7 +168,9 @@ async def rebuild(kafka: Kafka, **position: Any) -> Position:
         jobs_topic="jobs",
         clock=world,
     )
-    return await maker.run("token", Position(50, "old", **position))
+    found, lineage = await maker.run("token", Position(50, "old", **position))
+    assert lineage == "lineage"
+    return found
 
 
 def dues(kafka: Kafka) -> dict[str, int | None]:
@@ -177,7 +183,7 @@ async def test_it_is_ready_only_at_the_end() -> None:
     kafka.job(once("a", NOW + HOUR), 9)
     kafka.queued(RunKey("b", 1, NOW), instance=500)
     found = await rebuild(kafka, seq=4, instance=3, replay_from=NOW)
-    assert kafka.steps == ["begin", "jobs", f"ready {SEQ_JUMP}"]
+    assert kafka.steps == ["begin", "jobs", "runs", f"ready {SEQ_JUMP}"]
     assert (found.number, found.seq, found.instance) == (50, 9, 500)
     assert found.incarnation not in ("", "old")
     assert kafka.position == found
@@ -239,13 +245,26 @@ async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
 
 
 async def test_an_update_begins_anew() -> None:
-    """Runs of the generation before say nothing, and nothing is left for them to do."""
+    """Runs of the generation before say nothing of the new one's time."""
     kafka = Kafka()
     kafka.job(every("a", MINUTE, NOW + 2 * HOUR), 5)
     kafka.queued(RunKey("a", 1, NOW + 3 * HOUR))
     await rebuild(kafka, replay_from=NOW)
     assert dues(kafka) == {"a": NOW + 2 * HOUR}
-    assert kafka.runs == []
+
+
+async def test_unanswered_runs_of_jobs_that_are_gone_hold_their_place() -> None:
+    """`parallel` counts them until they are answered, but a reset has forgotten them."""
+    kafka = Kafka()
+    kafka.job(every("updated", MINUTE, NOW + HOUR), 9)
+    for job_id, seq in (("reset", 1), ("deleted", 2), ("updated", 3)):
+        kafka.queued(RunKey(job_id, seq, NOW), instance=seq)
+        kafka.retry(RunKey(job_id, seq, NOW + 1), 2, NOW + HOUR)
+    await rebuild(kafka, reset=1)
+    assert [(run.seq, run.instance, run.type) for run in kafka.runs] == [
+        (2, 2, b"t" * 200),
+        (3, 3, b"t" * 200),
+    ]
 
 
 @pytest.mark.parametrize(("applied", "left"), [(2, 0), (1, 1), (0, 1)])

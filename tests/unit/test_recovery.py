@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.ports import ShardState
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.replies import ShardState
 
 NOW = 1_700_000_000_000
 STARTS = {"jobs:0": 7}
@@ -41,15 +41,24 @@ class World:
         if self.has_journal:
             yield [LogRecord(0, 0, 0, b"a", b"", {})]
 
-    async def initialise(self, token: str, position: Position, now: int) -> None:
+    async def initialise(self, token: str, position: Position, now: int) -> str:
         self.done.append(("initialise", token, position, now))
+        return LINEAGE
 
-    async def run(self, token: str, position: Position) -> Position:
+    async def run(self, token: str, position: Position) -> tuple[Position, str]:
         self.done.append(("rebuild", token, position))
-        return Position(position.number, "rebuilt")
+        return Position(position.number, "rebuilt"), LINEAGE
 
     async def sweep(self) -> None:
         self.done.append("sweep")
+
+
+LINEAGE = "content:server"
+
+
+def at_hand(incarnation: str, trimmed: int, taken: int, origin: str = "") -> ShardState:
+    """What Redis says; without an incarnation it is not ready."""
+    return ShardState(bool(incarnation), incarnation, origin, LINEAGE, trimmed, taken)
 
 
 async def recovered(
@@ -58,7 +67,8 @@ async def recovered(
     """Where it goes on, and what it did between reading the position and sweeping."""
     world: Any = World(state, position, journal=journal)
     recovery = Recovery(world, world, world, world, store=world, clock=world)
-    found = await recovery.run_once("token")
+    found, lineage = await recovery.run_once("token")
+    assert lineage == LINEAGE
     # The old owner is fenced before anything is read; what is void is swept at the end.
     assert world.done[:2] == ["open", "position"]
     assert world.done[-1] == "sweep"
@@ -69,7 +79,7 @@ async def recovered(
 async def test_the_usual_crash(number: int) -> None:
     """Kafka is within what was handed out: trim to its number, and go on with what it knows."""
     position = Position(number, "same", at=3, replay_from=4, seq=5, instance=6, inputs={"t": 1})
-    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    found, done = await recovered(at_hand("same", 10, 15), position)
     assert found == position
     assert done == []
 
@@ -77,7 +87,7 @@ async def test_the_usual_crash(number: int) -> None:
 async def test_kafka_is_ahead() -> None:
     """Redis has lost writes."""
     position = Position(16, "same")
-    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    found, done = await recovered(at_hand("same", 10, 15), position)
     assert done == [("rebuild", "token", position)]
     assert found == Position(16, "rebuilt")
 
@@ -86,45 +96,53 @@ async def test_kafka_is_ahead() -> None:
 async def test_redis_has_nothing(journal: bool) -> None:
     """A position is a history, whether or not any job is alive."""
     position = Position(16, "old")
-    _, done = await recovered(ShardState(False, "", 0, 0), position, journal=journal)
+    _, done = await recovered(at_hand("", 0, 0), position, journal=journal)
     assert done == [("rebuild", "token", position)]
 
 
 async def test_a_rebuild_that_was_interrupted_begins_anew() -> None:
     position = Position(16, "old")
-    _, done = await recovered(ShardState(False, "", 16, 16), position)
+    _, done = await recovered(at_hand("", 16, 16), position)
     assert done == [("rebuild", "token", position)]
 
 
 async def test_a_journal_without_a_position() -> None:
     """All of it is looked at."""
-    _, done = await recovered(ShardState(False, "", 0, 0), None)
+    _, done = await recovered(at_hand("", 0, 0), None)
     assert done == [("rebuild", "token", Position(0, "", inputs=STARTS))]
 
 
 async def test_the_first_start() -> None:
     """Neither knows anything: a new schedule, which listens from where the logs are now."""
-    found, done = await recovered(ShardState(False, "", 0, 0), None, journal=False)
+    found, done = await recovered(at_hand("", 0, 0), None, journal=False)
     assert (found.number, found.at, found.inputs) == (0, NOW, STARTS)
     assert found.incarnation
     assert done == [("initialise", "token", found, NOW)]
 
 
 async def test_every_life_has_its_own_name() -> None:
-    first, _ = await recovered(ShardState(False, "", 0, 0), None, journal=False)
-    second, _ = await recovered(ShardState(False, "", 0, 0), None, journal=False)
+    first, _ = await recovered(at_hand("", 0, 0), None, journal=False)
+    second, _ = await recovered(at_hand("", 0, 0), None, journal=False)
     assert first.incarnation != second.incarnation
 
 
 @pytest.mark.parametrize("position", [None, Position(4, "same")])
 async def test_kafka_has_lost_its_position(position: Position | None) -> None:
     """Its topics were made anew, or lost their end: Redis goes on from where it is."""
-    found, done = await recovered(ShardState(True, "same", 10, 15), position)
+    found, done = await recovered(at_hand("same", 10, 15), position)
     assert (found.number, found.incarnation) == (10, "same")
     assert done == []
 
 
-async def test_a_new_store_of_an_old_kafka_keeps_its_name() -> None:
-    """Waiting calls hold receipts of the store, whatever the position record says."""
-    found, _ = await recovered(ShardState(True, "new", 10, 15), Position(12, "old"))
+async def test_a_store_that_was_rebuilt_goes_on_before_it_has_published() -> None:
+    """Kafka still names the life before; the store knows that it came from it."""
+    found, done = await recovered(at_hand("new", 12, 12, origin="old"), Position(12, "old"))
     assert (found.number, found.incarnation) == (12, "new")
+    assert done == []
+
+
+async def test_a_redis_of_another_life_is_not_believed() -> None:
+    """A copy from before a rebuild, or somebody else's: its numbers mean other changes."""
+    position = Position(12, "new")
+    _, done = await recovered(at_hand("old", 10, 15), position)
+    assert done == [("rebuild", "token", position)]

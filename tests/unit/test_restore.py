@@ -10,6 +10,7 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.records import LogRecord, Topic
+from scheduling_srv.app.replies import Span
 from scheduling_srv.app.restore import Codec, Restorer
 from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.domain.job import NewJob
@@ -77,11 +78,15 @@ class World:
     async def last_seq(self) -> int:
         return 77
 
-    async def put_back(self, jobs: Sequence[NewJob], removed: Sequence[str], last: int) -> Receipt:
+    async def put_back(
+        self, token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
+    ) -> bool:
+        assert (token, span.now) == ("token", NOW)
+        assert number in self.notes
         self.put += jobs
         self.removed += removed
-        self.newest.append(last)
-        return Receipt("i", 2)
+        self.newest.append(span.last)
+        return True
 
     async def restore(self, offset: int = 0, ignore: Sequence[int] = ()) -> dict[str, int]:
         """Returns the ids that were put back, with the time of their next run from now."""

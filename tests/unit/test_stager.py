@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.planner import CronText, Planner, latest_missed, next_after
-from scheduling_srv.app.ports import Planned, Staged, Unplanned
+from scheduling_srv.app.replies import Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import FULL_PAUSE, SAFETY_LOOK, Stager, StageResult
 
@@ -77,9 +77,22 @@ async def test_it_waits_a_little_when_kafka_is_behind() -> None:
     assert await round_of(World(Staged(full=True))) == StageResult(0, NOW + FULL_PAUSE)
 
 
-async def test_it_plans_what_has_run_and_comes_back_at_once() -> None:
+async def planned(_planner: Planner, token: str) -> int:
+    return 1
+
+
+async def test_it_plans_what_has_run_and_comes_back_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Planner, "run_once", planned)
     world = World(Staged(full=False, entries=1, unplanned=1))
     assert await round_of(world) == StageResult(1, NOW)
+
+
+async def test_what_cannot_be_planned_does_not_keep_it_awake() -> None:
+    """Jobs that an older version has accepted wait for a newer one."""
+    world = World(Staged(full=False, entries=1, unplanned=1))
+    assert await round_of(world) == StageResult(1, NOW + SAFETY_LOOK)
     assert ("unplanned", "token") in world.called
 
 

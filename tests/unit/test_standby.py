@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduling_srv.app.ports import Holder
+from scheduling_srv.app.replies import Holder
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.standby import GONE_FOR, LOOK, StandBy
 from scheduling_srv.domain.errors import LogUnavailable, PublishFailed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -43,7 +43,10 @@ class OutboxPublisher:
         announcer: Announcer,
         announcements: Announcements,
         clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.monotonic = monotonic
         self.outbox = outbox
         self.publisher = publisher
         self.announcer = announcer
@@ -77,7 +80,7 @@ class OutboxPublisher:
         position = replace(advance(self.position, entries, after), at=now)
         with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
             await self.publisher.publish(records, position)
-        self.last_publish = time.monotonic() * 1000
+        self.last_publish = self.monotonic() * 1000
         self.begin(position, self.lineage)
         await reached(points.PUBLISH_KNOWN)
         self._measure(entries)

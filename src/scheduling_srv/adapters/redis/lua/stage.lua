@@ -33,7 +33,7 @@ for rank = 0, 4 do
 end
 save_stage(stage)
 local staged = #entries
-if staged > 0 then
+if staged + #stage.again + #stage.plan > 0 then -- occurrences that were swallowed are settled as well
     emit_marker(now)
 end
 flush()

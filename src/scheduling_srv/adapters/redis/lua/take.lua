@@ -17,17 +17,22 @@ if done > 0 then
     redis.call('PUBLISH', K.wake, 'published ' .. ARGV[3] .. ' ' .. number(published))
 end
 local result = {'ok', number(published), redis.call('LLEN', K.outbox)}
-local at, group = 0, 0 -- a group that was begun is taken as a whole
-while (at < most and bytes > 0) or at < group do
+local at, group = 0, 0
+local function is_wanted() -- a group that was begun is taken as a whole
+    return (at < most and bytes > 0) or at < group
+end
+while is_wanted() do
     local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, math.max(most, group)) - 1)
-    for i, entry in ipairs(piece) do
+    for _, entry in ipairs(piece) do
+        if not is_wanted() then
+            break
+        end
         result[#result + 1] = entry
-        bytes = bytes - #entry
-        if string.byte(entry) == 71 then -- G
-            group = at + i + struct.unpack('<I4', entry, 2)
+        at, bytes = at + 1, bytes - #entry
+        if string.byte(entry) == 71 then -- G, and how many follow
+            group = at + struct.unpack('<I4', entry, 2)
         end
     end
-    at = at + #piece
     if #piece == 0 then
         break
     end

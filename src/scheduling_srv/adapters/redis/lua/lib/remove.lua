@@ -19,12 +19,15 @@ end
 -- Takes a job out of every index. Its unanswered runs stay until they are answered.
 local function remove_job(id, job)
     redis.call('HDEL', K.jobs, id)
-    for _, kind in ipairs({NEXT, MISSED}) do
-        local text = member(job.seq, kind, id)
-        redis.call('ZREM', K.due, text)
-        redis.call('ZREM', K.plan, text)
-        if job.parallel > 0 then
-            unblock(job.parallel, job.type, text)
+    redis.call('ZREM', K.due, member(job.seq, NEXT, id))
+    if job.kind == CRON or job.parallel > 0 then -- others are nowhere else
+        for _, kind in ipairs({NEXT, MISSED}) do
+            local text = member(job.seq, kind, id)
+            redis.call('ZREM', K.due, text)
+            redis.call('ZREM', K.plan, text)
+            if job.parallel > 0 then
+                unblock(job.parallel, job.type, text)
+            end
         end
     end
     if job.attempts > 1 then

@@ -27,18 +27,21 @@ local function consider(stage, text, score, from, record)
         return
     end
     local job, due = read_job(record), score - from
-    if job.parallel > 0 and count(job.type) >= job.parallel then
-        block(job.parallel, job.type, text, score, nominal or due)
-        return
+    if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
+        stage.gone[#stage.gone + 1] = text
+        due = catch_up(stage, job, id, due, from)
+        if not due then
+            return
+        end
+        kind, text = MISSED, member(seq, MISSED, id)
     end
     nominal = nominal or due
-    if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
-        nominal = catch_up(stage, job, id, text, due, from)
+    if job.parallel > 0 and count(job.type) >= job.parallel then
+        block(job.parallel, job.type, text, from + due, nominal)
+        return
     end
-    if nominal then
-        start_run(id, job, nominal, attempt or 1, stage.now, stage.tail)
-        plant_next(stage, job, id, kind, text, nominal, from)
-    end
+    start_run(id, job, nominal, attempt or 1, stage.now, stage.tail)
+    plant_next(stage, job, id, kind, text, nominal, from)
 end
 
 local function save_stage(stage)
