@@ -138,10 +138,12 @@ def restart(site: Site) -> float:
     (replica,) = site.replicas
     site.settled_owner()
     replica.kill()
-    launched, known = time.time(), replica.log.stat().st_size
+    known = replica.log.stat().st_size
     replica.launch()
-    first = site.wait_for_runs_after(launched)
-    return first - _said(replica, "serving", known)
+    ready = eventually(
+        lambda: _said(replica, "serving", known), timeout=PATIENCE, what="a replica that is ready"
+    )
+    return site.wait_for_runs_after(ready) - ready
 
 
 class Change(NamedTuple):
@@ -159,14 +161,14 @@ CHANGES = {
 }
 
 
-def _said(replica: Service, event: str, behind: int) -> float:
+def _said(replica: Service, event: str, behind: int) -> float | None:
     """When the replica said `event`, after its log was `behind` bytes long."""
-    for line in replica.log.read_bytes()[behind:].splitlines():
+    *lines, _ = replica.log.read_bytes()[behind:].split(b"\n")
+    for line in lines:
         said = json.loads(line)
         if said.get("event") == event:
             return datetime.fromisoformat(said["timestamp"]).timestamp()
-    msg = f"{replica.log} does not say {event}"
-    raise LookupError(msg)
+    return None
 
 
 @contextmanager

@@ -77,14 +77,14 @@ async def test_it_waits_a_little_when_kafka_is_behind() -> None:
     assert await round_of(World(Staged(full=True))) == StageResult(0, NOW + FULL_PAUSE)
 
 
-async def planned(_planner: Planner, token: str) -> int:
+async def plans_one(_planner: Planner, _token: str) -> int:
     return 1
 
 
 async def test_it_plans_what_has_run_and_comes_back_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Planner, "run_once", planned)
+    monkeypatch.setattr(Planner, "run_once", plans_one)
     world = World(Staged(full=False, entries=1, unplanned=1))
     assert await round_of(world) == StageResult(1, NOW)
 

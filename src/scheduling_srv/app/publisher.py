@@ -97,7 +97,7 @@ class OutboxPublisher:
     def _may_wait(self, entries: Sequence[bytes]) -> bool:
         if (
             len(entries) > MARKER_LIMIT
-            or time.monotonic() * 1000 - self.last_publish >= MARKER_PAUSE
+            or self.monotonic() * 1000 - self.last_publish >= MARKER_PAUSE
         ):
             return False
         return all(entry[0] in SILENT for entry in entries)
