@@ -220,3 +220,14 @@ async def test_an_answer_of_a_deleted_job_still_frees_its_place(shard: Shard) ->
     assert await shard.drain(NOW) == []
     assert await shard.fail(run) == 1
     assert ids_of(await shard.drain(NOW)) == ["b"]
+
+
+async def test_the_time_of_a_run_begins_when_kafka_has_it(shard: Shard) -> None:
+    """It waited in the outbox through an outage: no worker could have seen it before."""
+    shard.rule(completion_timeout=HOUR)
+    await shard.create(once("a", attempts=1), once("b", NOW + 1))
+    (run,) = await shard.stage(NOW)
+    await shard.schedule.note_backlog(shard.token)
+    await shard.publish()
+    assert await shard.schedule.expire(shard.token, NOW + HOUR, 500) == 1
+    assert await shard.done(run) == 1, "its time is counted from its publication"

@@ -314,6 +314,9 @@ class ShardStore(Protocol):
     async def state(self) -> ShardState:
         """How far this Redis has got."""
 
+    async def note_backlog(self, token: str) -> None:
+        """The time of runs that are still in the outbox begins when they are published."""
+
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
     ) -> str:

@@ -5,12 +5,22 @@
 if not owns(ARGV[1]) then
     return {'lost'}
 end
-local now, trimmed, first = tonumber(ARGV[2]), meta('trimmed'), nil
-local late = redis.call('ZRANGE', K.running, '-inf', number(now - tonumber(ARGV[3])), 'BYSCORE', 'LIMIT', 0, ARGV[5])
+local now, timeout, trimmed, first = tonumber(ARGV[2]), tonumber(ARGV[3]), meta('trimmed'), nil
+local late_place, late_at = meta('late_place'), meta('late_at')
+
+-- When somebody could see the run: what waited in the outbox was published later than it was staged.
+local function seen_at(place)
+    if place > trimmed then
+        return now
+    end
+    return place > 0 and place <= late_place and late_at or 0
+end
+
+local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, ARGV[5])
 for _, instance in ipairs(late) do
     local _, _, _, place = struct.unpack(RUN, redis.call('HGET', K.runs, instance))
-    if place > trimmed then
-        redis.call('ZADD', K.running, now, instance) -- nobody has seen it yet: its time begins now
+    if seen_at(place) > now - timeout then
+        redis.call('ZADD', K.running, seen_at(place), instance)
     else
         local _, due = end_run(instance, true, now, tonumber(ARGV[4]))
         first = due and math.min(first or due, due) or first

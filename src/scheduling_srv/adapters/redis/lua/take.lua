@@ -14,6 +14,9 @@ end
 if done > 0 then
     redis.call('LTRIM', K.outbox, done, -1)
     redis.call('HSET', K.meta, 'trimmed', number(published))
+    if published <= meta('late_place') then
+        redis.call('HSET', K.meta, 'late_at', redis.call('TIME')[1] .. '000') -- their time begins now
+    end
     redis.call('PUBLISH', K.wake, 'published ' .. ARGV[3] .. ' ' .. number(published))
 end
 local result = {'ok', number(published), redis.call('LLEN', K.outbox)}

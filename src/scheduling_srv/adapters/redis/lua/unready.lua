@@ -6,5 +6,6 @@ if not owns(ARGV[1]) then
     return 'lost'
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
-    'swept', 'watermark', 'cutoff', 'origin')
+    'swept', 'watermark', 'cutoff', 'origin', 'late_place',
+    'late_at')
 return 'ok'
