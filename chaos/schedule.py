@@ -51,8 +51,10 @@ def _lane(
 ) -> Iterable[Planned]:
     mine = [kind for kind in kinds if kind.lane == lane]
     waiting: list[Kind] = []
-    at = 3.0
-    while mine and at < seconds:
+    at, planned = 3.0, 0
+    while at < seconds or planned < len(mine):
+        if not mine:
+            return
         if not waiting:
             waiting = [kind for kind in mine for _ in range(kind.weight)]
             rng.shuffle(waiting)
@@ -61,4 +63,5 @@ def _lane(
                 waiting.remove(kind)
             waiting = [*waiting, *reversed(first)]
         yield Planned(at, waiting.pop(), rng.getrandbits(32))
+        planned += 1
         at += rng.uniform(0.3, 1.7) * PAUSES[lane] * pace
