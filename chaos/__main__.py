@@ -39,6 +39,7 @@ def _parsed() -> Options:
     parser.add_argument("--faults", default="", help=f"only these, with commas between: {names}")
     parser.add_argument("--pace", type=float, default=1.0, help="more: fewer faults")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long things stay broken")
+    parser.add_argument("--window", type=float, default=60, help="catch-up window, seconds")
     parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and the history")
     given = parser.parse_args()
@@ -54,6 +55,7 @@ def _parsed() -> Options:
         pace=given.pace,
         scale=given.scale,
         bug=given.bug,
+        catch_up_window=round(given.window * 1000),
     )
 
 

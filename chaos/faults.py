@@ -64,6 +64,17 @@ def kill_all(world: World, rng: random.Random, scale: float) -> str:
     return "all"
 
 
+def outage(world: World, rng: random.Random, scale: float) -> str:
+    """All at once, and for long: with a short catch-up window, occurrences are left out."""
+    for replica in world.replicas:
+        replica.kill()
+    seconds = rng.uniform(12, 18) * scale
+    time.sleep(seconds)
+    for replica in world.replicas:
+        replica.start()
+    return f"{seconds:.0f} s"
+
+
 def terminate(world: World, rng: random.Random, _scale: float) -> str:
     """SIGTERM to the one that emits: a planned hand-over."""
     replica = _emitter(world, rng)
@@ -140,6 +151,7 @@ REPLICA_KINDS = (
     Kind("kill-emitter", REPLICAS, 10, kill_emitter),
     Kind("kill-in-transaction", REPLICAS, 5, kill_in_transaction, nodes=-1),
     Kind("kill-all", REPLICAS, 2, kill_all),
+    Kind("outage", REPLICAS, 1, outage),
     Kind("terminate", REPLICAS, 2, terminate),
     Kind("freeze-emitter", REPLICAS, 2, freeze_emitter),
     Kind("freeze", REPLICAS, 1, freeze_one),

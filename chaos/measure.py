@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from chaos.history import Fault, History
 
 TAKE_OVERS = ("kill-emitter", "kill-in-transaction")
-RESTARTS = ("kill-all",)
+RESTARTS = ("kill-all", "outage")
 HAND_OVERS = ("terminate",)
 NEAR = 3_000
 """Milliseconds within which two faults may be felt as one."""

@@ -44,5 +44,19 @@ def test_brokers_of_three_die(tmp_path: Path) -> None:
     assert endured(options) == {*options.faults}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_outages_longer_than_the_catch_up_window(tmp_path: Path) -> None:
+    options = Options(
+        tmp_path / "chaos",
+        seed=SEED,
+        seconds=30,
+        faults=("outage", "flush-stopped", "cut"),
+        pace=0.5,
+        catch_up_window=10_000,
+    )
+    assert endured(options) == {*options.faults}
+
+
 def test_every_kind_of_fault_is_in_one_of_them() -> None:
     assert {kind.name for kind in (*kinds_for(1), *kinds_for(3))} == {kind.name for kind in KINDS}
