@@ -35,6 +35,9 @@ PUBLISH_LOOK = 1.0
 
 LONGEST_SLEEP = 2_000
 """Milliseconds after which the stager looks at the clock again: somebody may have set it."""
+CANCEL_AGAIN = 5.0
+"""Seconds after which a part that was told to end is told so again: nothing may hang for ever."""
+
 NEVER = 1 << 62
 """An instant that does not come."""
 
@@ -231,5 +234,6 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def _cancel(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    await asyncio.wait((task,))
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=CANCEL_AGAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeAlias
 
 import hiredis
@@ -73,6 +74,7 @@ class RedisClient:
 
         A connection whose answer was not read is closed, so that nobody else reads it.
         """
+        cancellations = _cancellations()
         connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(packed)
@@ -85,6 +87,10 @@ class RedisClient:
             await self.pool.release(connection)
             raise
         await self.pool.release(connection)
+        if _cancellations() > cancellations:
+            # redis-py sends within asyncio.wait_for, which in Python 3.11 drops a cancellation that
+            # comes when all is sent: who waits for the end of this task would wait for ever.
+            raise asyncio.CancelledError
         return answer
 
     async def ping(self) -> None:
@@ -95,6 +101,11 @@ class RedisClient:
         """Close every connection."""
         await self.redis.aclose()
         await self.pool.disconnect()
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 def _is_servers_fault(text: str) -> bool:
