@@ -25,6 +25,8 @@ FREE = ("red", "green", "blue", "grey")
 LONGEST_WAIT = 12_000
 """Milliseconds that a `when` job waits at most, far ones apart."""
 FAR = 86_400_000
+SENTINEL = "sentinel-"
+"""What the tags of such jobs begin with."""
 INVALID = "invalid"
 """A trigger that must be refused."""
 
@@ -58,9 +60,14 @@ def metronome() -> Ask:
     return Ask(f"metronome-{next(_tags)}", INTERVAL, "metronome", period=100, priority=-15)
 
 
-def sentinel() -> Ask:
-    """A `now` job whose run shows that the service is back."""
-    return Ask(f"sentinel-{next(_tags)}", NOW, "sentinel")
+def sentinel(type_: str = "sentinel") -> Ask:
+    """The least urgent of all: when it runs, whatever was due before it has run.
+
+    Its limit is the smallest of its type, for the same reason.
+    """
+    limits = [limit for limit in LIMITED.get(type_, ()) if limit]
+    parallel = min(limits, default=0)
+    return Ask(f"{SENTINEL}{next(_tags)}", NOW, type_, priority=10, parallel=parallel)
 
 
 def _type(rng: random.Random) -> tuple[str, int]:

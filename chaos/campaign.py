@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.asks import metronome, sentinel
+from chaos.asks import LIMITED, metronome, sentinel
 from chaos.callers import Caller, GrpcCalls, KafkaCalls
 from chaos.check import violations
 from chaos.clock import now_ms
 from chaos.conductor import Conductor, say
-from chaos.history import CREATE, OK, History, Quiet, Recorder, Seen, Settings
+from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.model import Violation
 from chaos.schedule import kinds_for, plan
 from chaos.workers import Worker
@@ -186,13 +186,16 @@ class Campaign:
     def _end(self, world: World, recorder: Recorder, calls: GrpcCalls, worker: Worker) -> None:
         """Nothing is done to the service any more: it has to come back, and finish."""
         began = time.monotonic()
+        worker.honest = True
         if not self._is_back(world, calls, worker):
             self._give_up(f"not back within {BACK_WITHIN:g} s\n{world.tails()}")
             return
-        settled = now_ms()
-        time.sleep(MARGIN / 1000)
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
-        worker.honest = True
+        settled = now_ms()
+        if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
+            self._give_up(f"runs are held for {EMPTY_WITHIN:g} s\n{world.tails()}")
+            return
+        time.sleep(MARGIN / 1000)
         if not self._is_empty(calls, worker):
             self._give_up(f"still running after {EMPTY_WITHIN:g} s\n{world.tails()}")
             return
@@ -214,10 +217,21 @@ class Campaign:
                 return False
             world.heal()
             time.sleep(0.1)
-        ask = sentinel()
-        if not self._until_ok(lambda n: calls.write(CREATE, [ask], n)[0], 10):
+        return self._runs("sentinel", calls, worker, until - time.monotonic())
+
+    def _runs(
+        self, type_: str, calls: GrpcCalls, worker: Worker, seconds: float = EMPTY_WITHIN
+    ) -> bool:
+        """Whether the least urgent job of this type runs within that time."""
+        until, asks = time.monotonic() + seconds, list[Ask]()
+
+        def attempt(number: int) -> str:
+            asks.append(sentinel(type_))  # a new tag: the one before may have been accepted
+            return calls.write(CREATE, asks[-1:], number)[0]
+
+        if not self._until_ok(attempt, seconds):
             return False
-        while ask.tag not in worker.tags:
+        while asks[-1].tag not in worker.tags:
             if time.monotonic() > until:
                 return False
             time.sleep(0.05)

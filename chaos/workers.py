@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from chaos.asks import SENTINEL
 from chaos.clock import now_ms
 from chaos.history import Recorder
 from tests.client.contract import JobDone, JobFailed, ScheduledJob
@@ -91,8 +92,9 @@ class Worker:
         self.runs += 1
         self.last_run = time.monotonic()
         job = ScheduledJob.FromString(record.value)
-        if job.type == "sentinel":
-            self.tags.add(job.data.payload[0].value.decode())
+        tag = job.data.payload[0].value.decode()
+        if tag.startswith(SENTINEL):
+            self.tags.add(tag)
         manner = self._manner(record, job)
         for delay, failed in _answers(manner, job.id):
             due = time.monotonic() + delay
@@ -101,7 +103,7 @@ class Worker:
             heapq.heappush(self._due, (0.0, next(self._order), 4_000_000_000 + job.id % 1000, True))
 
     def _manner(self, record: Record, job: Any) -> str:
-        if self.honest or job.type in ("metronome", "sentinel"):
+        if self.honest or job.type == "metronome":
             return "done"
         name = f"{self.seed}/{record.headers.get('nominal-time')}/{job.data.payload[0].value}"
         draw = zlib.crc32(f"{name}/{record.headers.get('attempt')}".encode()) % 100
