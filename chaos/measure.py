@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from itertools import pairwise
 from statistics import median, quantiles
 
 from chaos.history import Fault, History
@@ -11,23 +12,32 @@ from chaos.history import Fault, History
 TAKE_OVERS = ("kill-emitter", "kill-in-transaction")
 RESTARTS = ("kill-all", "outage")
 HAND_OVERS = ("terminate",)
-NEAR = 3_000
+SOON = 300
+"""Milliseconds after a fault within which its silence has begun."""
+NEAR = 2_500
 """Milliseconds within which two faults may be felt as one."""
 
 
-def spans(history: History, names: tuple[str, ...], *, from_end: bool = False) -> list[int]:
-    """Milliseconds from each of these faults to the next run, when nothing else was broken."""
+def silences(history: History, names: tuple[str, ...], *, from_end: bool = False) -> list[int]:
+    """The longest silence, in ms, around each of these faults that came alone.
+
+    `from_end`: counted from when the replicas were started again.
+    """
     times = sorted(
         record.at for record in history.records if record.key == "queuedJob" and record.committed
     )
-    others = [each for each in history.faults if each.name not in (*TAKE_OVERS, *RESTARTS, "kill")]
     found = []
     for fault in history.faults:
-        start = fault.ended if from_end else fault.begun
-        if fault.name in names and not any(_near(fault, other) for other in others):
-            place = bisect_right(times, start)
-            if place < len(times):
-                found.append(times[place] - start)
+        if fault.name in names and not any(_near(fault, other) for other in history.faults):
+            first = bisect_right(times, fault.begun) - 1
+            last = bisect_right(times, fault.ended + SOON)
+            around = pairwise(times[max(0, first) : last + 1])
+            gaps = [
+                later - (max(earlier, fault.ended) if from_end else earlier)
+                for earlier, later in around
+                if later > fault.ended or not from_end
+            ]
+            found += [max(gaps)] if gaps else []
     return found
 
 
@@ -63,8 +73,8 @@ def report(history: History) -> str:
     for (via, op, outcome), count in sorted(outcomes.items()):
         lines.append(f"  {f'{via} {op} {outcome}':<24}{count:>7}")
     lines += [
-        f"  take-over              {summary(spans(history, TAKE_OVERS))}",
-        f"  restart of all         {summary(spans(history, RESTARTS, from_end=True))}",
-        f"  hand-over              {summary(spans(history, HAND_OVERS))}",
+        f"  take-over              {summary(silences(history, TAKE_OVERS))}",
+        f"  restart of all         {summary(silences(history, RESTARTS, from_end=True))}",
+        f"  hand-over              {summary(silences(history, HAND_OVERS))}",
     ]
     return "\n".join(lines)

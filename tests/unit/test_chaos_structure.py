@@ -10,6 +10,8 @@ import pytest
 
 import chaos
 from chaos.asks import CRONS
+from chaos.history import Fault, History, Seen
+from chaos.measure import silences
 from chaos.schedule import kinds_for, plan
 from chaos.times import next_cron
 from tests.unit import cron_oracle
@@ -70,3 +72,32 @@ def test_cron_times_agree_with_another_oracle(expression: str, timezone: str) ->
     while (instant := next_cron(expression, timezone, instant)) < (start + 200) * 1000:
         found.append(instant)
     assert found == expected
+
+
+def ticking(*pauses: tuple[int, int], until: int = 20_000) -> History:
+    """A run every 100 ms, but not within the pauses."""
+    at = [
+        instant
+        for instant in range(0, until, 100)
+        if not any(begin < instant < end for begin, end in pauses)
+    ]
+    return History(records=[Seen("jobs", each, each, "queuedJob", b"", {}) for each in at])
+
+
+def test_silences_are_measured_around_faults_that_came_alone() -> None:
+    history = ticking((5_000, 6_200), (12_000, 12_400))
+    history.faults = [
+        Fault("kill-emitter", "a", 5_050, 5_080),
+        Fault("kill-emitter", "a", 12_050, 12_080),
+        Fault("cut", "b", 13_000, 13_100),
+        Fault("terminate", "a", 17_050, 17_250),
+    ]
+    assert silences(history, ("kill-emitter",)) == [1_200]
+    assert silences(history, ("terminate",)) == [100]
+    assert silences(history, ("kill-all",)) == []
+
+
+def test_restarts_are_measured_from_the_start() -> None:
+    history = ticking((5_000, 9_000))
+    history.faults = [Fault("kill-all", "all", 5_050, 8_050)]
+    assert silences(history, ("kill-all",), from_end=True) == [950]
