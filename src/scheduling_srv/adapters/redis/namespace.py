@@ -12,12 +12,11 @@ async def fix_shards(client: RedisClient, namespace: str, shards: int) -> None:
 
     Raises `StartError` when it was another one, and `Unavailable`.
     """
-    key = keys.shards(namespace)
-    await client.execute("SET", key, shards, "NX")
-    fixed = int(await client.execute("GET", key))
-    if fixed != shards:
+    # One command: between two of them Redis may lose everything.
+    before = await client.execute("SET", keys.shards(namespace), shards, "NX", "GET")
+    if before is not None and int(before) != shards:
         msg = (
-            f"The namespace {namespace} has {fixed} shards since its first start; "
+            f"The namespace {namespace} has {int(before)} shards since its first start; "
             f"SCHEDULING_SHARDS is {shards}."
         )
         raise StartError(msg)

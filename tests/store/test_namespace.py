@@ -1,0 +1,38 @@
+"""The number of shards is fixed at the first start of a namespace."""
+
+from typing import Any
+
+import pytest
+
+from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.namespace import fix_shards
+from scheduling_srv.domain.errors import StartError
+from tests.harness.names import Names
+
+
+async def test_the_first_start_fixes_it(client: RedisClient, names: Names) -> None:
+    await fix_shards(client, names.namespace, 2)
+    await fix_shards(client, names.namespace, 2)
+    with pytest.raises(StartError, match="has 2 shards since its first start; SCHEDULING_SHARDS"):
+        await fix_shards(client, names.namespace, 1)
+
+
+class Forgetful:
+    """A Redis that loses everything after each command."""
+
+    def __init__(self, client: RedisClient, namespace: str) -> None:
+        self.client, self.namespace = client, namespace
+
+    async def execute(self, *command: Value) -> Any:
+        answer = await self.client.execute(*command)
+        await self.client.execute("DEL", f"{self.namespace}:shards")
+        return answer
+
+
+async def test_a_redis_that_loses_everything_meanwhile_ends_nobody(
+    client: RedisClient, names: Names
+) -> None:
+    """Found by a campaign: a replica ended because of a FLUSHALL while it started."""
+    forgetful: Any = Forgetful(client, names.namespace)
+    await fix_shards(forgetful, names.namespace, 1)
+    await fix_shards(forgetful, names.namespace, 1)
