@@ -28,8 +28,6 @@ BACK_WITHIN = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
 EMPTY_WITHIN = 150.0
 """Seconds for all that is left to run."""
-MARGIN = 3_000
-"""Milliseconds by which a run may be late on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,8 @@ class Options:
     bug: str = ""
     completion_timeout: int = 6_000
     catch_up_window: int = 60_000
+    margin: int = 3_000
+    """Milliseconds by which a run may be late on a busy machine."""
     sweeps: bool = True
     """Delete everything now and then."""
 
@@ -195,7 +195,7 @@ class Campaign:
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
             self._give_up(f"runs are held for {EMPTY_WITHIN:g} s\n{world.tails()}")
             return
-        time.sleep(MARGIN / 1000)
+        time.sleep(self.options.margin / 1000)
         if not self._is_empty(calls, worker):
             self._give_up(f"still running after {EMPTY_WITHIN:g} s\n{world.tails()}")
             return
@@ -203,7 +203,8 @@ class Campaign:
         if outcome != OK:
             self._give_up("Read does not answer")
             return
-        recorder.quiet(Quiet(settled, now_ms() - MARGIN, tuple(job.id for job in answer.items)))
+        complete = now_ms() - self.options.margin
+        recorder.quiet(Quiet(settled, complete, tuple(job.id for job in answer.items)))
         self._until_ok(lambda n: calls.delete((), n), BACK_WITHIN)
         recorder.write("left", keys=self._keys_left(world))
 
@@ -240,7 +241,7 @@ class Campaign:
     def _is_empty(self, calls: GrpcCalls, worker: Worker) -> bool:
         """Deletes what recurs, and waits until nothing runs for long enough."""
         until = time.monotonic() + EMPTY_WITHIN
-        silence = (self.options.completion_timeout + 2 * MARGIN + 2000) / 1000
+        silence = (self.options.completion_timeout + 2 * self.options.margin + 2000) / 1000
         while time.monotonic() < until:
             outcome, answer = calls.read((), 0)
             if outcome == OK:

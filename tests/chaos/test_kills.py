@@ -12,7 +12,7 @@ import pytest
 from chaos.campaign import Campaign, Options
 from chaos.measure import report
 
-KILLS = int(os.environ.get("SCHEDULING_KILLS", "25"))
+KILLS = int(os.environ.get("SCHEDULING_KILLS", "15"))
 SECONDS = 1.2
 """Between two kills: now and then a replica is killed while it starts, or recovers."""
 

@@ -34,10 +34,11 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
     options = Options(
         tmp_path / "chaos",
         seed=7,
-        seconds=20,
+        seconds=15,
         faults=WHAT_PROVOKES[bug],
         scale=0.5,
         completion_timeout=2_000,
+        margin=1_500,
         sweeps=False,
         bug=bug,
     )
