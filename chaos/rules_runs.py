@@ -11,6 +11,8 @@ from chaos.model import FOREVER, Model, Overtakers, Run, Version, Violation
 from chaos.times import next_cron
 
 SPELLINGS = {NOW: "NOW", WHEN: "ONCE", INTERVAL: "RECURR", CRON: "RECURR"}
+TICK, BACKLOG = 2_000, 5_000
+"""Milliseconds: the runs that end an outage's silence may be as far from it; a backlog as old."""
 SPARE = 2
 """Milliseconds: what `now` means differs by the rounding of two clocks."""
 
@@ -150,7 +152,7 @@ def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
         expected = following(version, earlier)
         if later < expected or _is_off(version, first, later):
             yield Violation("phase", f"{version} ran at {earlier}, then at {later}")
-        elif later > expected and not _coalesced(model, version, later):
+        elif later > expected and not _coalesced(model, version, later, expected):
             yield Violation("lost", f"{version} ran at {earlier}, then at {later}, not {expected}")
 
 
@@ -179,27 +181,21 @@ def following(version: Version, nominal: int) -> int:
     return next_cron(ask.cron, ask.timezone, nominal)
 
 
-def _coalesced(model: Model, version: Version, nominal: int) -> bool:
-    """Whether occurrences before this one may have been left out (CONTRACT 3.7).
+def _coalesced(model: Model, version: Version, nominal: int, missed: int) -> bool:
+    """Whether the occurrences from `missed` to this one may have been left out (CONTRACT 3.7).
 
     It stands for those that were missed before the catch-up window, so it is older than that
     itself when it comes, and in an outage nothing at all was emitted for longer than the window.
     """
     run = version.of(nominal, 1)
     window = model.settings.catch_up_window
-    return run is not None and run.at - nominal >= window - model.skew and model_outage(model, run)
-
-
-def model_outage(model: Model, run: Run) -> bool:
-    """Whether no run of any job was emitted for a window before this one's batch."""
-    window, previous = model.settings.catch_up_window, 0
-    for other in model.runs:
-        if previous and other.at - previous >= window - 2000 and previous <= run.at:
-            return True
-        previous = other.at
-        if other.offset > run.offset:
-            break
-    return False
+    if run is None or run.at - nominal < window - model.skew:
+        return False
+    before = (other.at for other in model.runs if other.offset <= run.offset)
+    return any(
+        later - earlier >= window - TICK and missed >= earlier - BACKLOG
+        for earlier, later in pairwise(before)
+    )
 
 
 def lost(model: Model) -> Iterator[Violation]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from chaos.check import CATEGORIES, violations
-from chaos.history import History, Recorder
+from chaos.history import Ask, History, Quiet, Recorder
 from tests.client.contract import Deleted
 from tests.unit.chaos_story import (
     T0,
+    Story,
     call_of,
     change,
     find,
@@ -19,6 +20,7 @@ from tests.unit.chaos_story import (
     instance_of,
     live_on,
     repeat,
+    when,
     with_instance,
 )
 
@@ -482,3 +484,49 @@ def test_a_history_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> N
     recorder.write("left", keys=history.keys_left)
     recorder.close()
     assert History.load(recorder.path) == history
+
+
+# --- After an outage --------------------------------------------------------------------------
+
+
+def outage(first_after: int, *, others_ran: bool = False) -> History:
+    """Every second a run; then nothing from 5 s to 25 s, with a window of ten."""
+    story = Story()
+    story.history.settings = replace(story.history.settings, catch_up_window=10_000)
+    story.call("create", 0, 10, Ask("i", "interval", id="id-i", period=1_000), when("b", 12_000))
+    story.created("i", 4)
+    story.created("b", 4)
+    for nominal in range(1_004, 6_000, 1_000):
+        story.answer(story.run("i", nominal, nominal + 1), nominal + 5)
+    story.once("b", 12_000, late=3 if others_ran else 13_000)
+    for nominal in range(first_after, 30_000, 1_000):
+        at = max(nominal, 25_000) + 2
+        story.answer(story.run("i", nominal, at), at + 5)
+    story.history.quiet = Quiet(T0 + 29_100, T0 + 29_500, ("id-i",))
+    story.history.keys_left = []
+    return story.history
+
+
+def test_what_was_missed_before_the_window_may_be_one_run() -> None:
+    assert violations(outage(14_004)) == []
+
+
+def test_nothing_within_the_window_is_left_out() -> None:
+    assert found(outage(16_004)) == {"lost"}
+
+
+def test_only_outages_are_a_reason() -> None:
+    assert found(outage(14_004, others_ran=True)) == {"lost"}
+
+
+def test_every_occurrence_may_come_late() -> None:
+    assert violations(outage(6_004)) == []
+
+
+def test_clocks_that_differ_are_allowed_for() -> None:
+    history = good()
+    history.settings = replace(history.settings, skew=200)
+    change(history, find(history, "queuedJob", "w"), at=T0 + 201)
+    assert violations(history) == []
+    change(history, find(history, "queuedJob", "w"), at=T0 + 199)
+    assert found(history) == {"early"}
