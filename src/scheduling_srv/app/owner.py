@@ -237,3 +237,5 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait((task,), timeout=CANCEL_AGAIN)
+    if not task.cancelled():
+        task.exception()  # asyncio would log it as lost: what ended the others is what counts
