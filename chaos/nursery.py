@@ -128,8 +128,7 @@ def main() -> None:
             answer = os.fork()
             if answer == 0:
                 _become(question["env"], question["log"])
-                replica.main()
-                os._exit(0)
+                os._exit(replica.main())
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

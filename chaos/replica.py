@@ -18,16 +18,16 @@ def move_clock(skew: int) -> None:
     SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign, assignment]
 
 
-def main() -> None:
-    """Prepare, then serve."""
+def main() -> int:
+    """Prepare, then serve; returns the exit code."""
     if skew := int(os.environ.get("CHAOS_SKEW") or 0):
         move_clock(skew)
     if bug := os.environ.get("CHAOS_BUG"):
         from chaos import seeded  # noqa: PLC0415 - nothing of it without the variable
 
         seeded.plant(bug)
-    cli.main()
+    return cli.main()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

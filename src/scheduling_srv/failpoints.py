@@ -1,7 +1,7 @@
 """Failpoints: the process dies, fails or hangs at a named place, because a test wants it to.
 
 `SCHEDULING_FAILPOINTS` holds `point=action`, several with `;` between. Without it, passing a point
-costs 40 to 60 ns (measured by a test), and points are passed once a batch, never once a job.
+costs 0.1 us (a test looks after that): once a batch or a call, never once a job.
 
 | action | what happens |
 |---|---|
@@ -83,7 +83,7 @@ class Failpoints:
     def __init__(self, text: str) -> None:
         self._file = Path(text[1:]) if text.startswith("@") else None
         self._actions = {} if self._file else parse(text)
-        self._written = 0
+        self._version = (0, 0)
         self._passed: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -101,12 +101,13 @@ class Failpoints:
         if self._file is None:
             return
         try:
-            written = self._file.stat().st_mtime_ns
+            found = self._file.stat()
         except FileNotFoundError:
-            written = 0
-        if written != self._written:
-            self._written, self._passed = written, {}
-            self._actions = parse(self._file.read_text()) if written else {}
+            return
+        version = (found.st_ino, found.st_mtime_ns)
+        if version != self._version:
+            self._version, self._passed = version, {}
+            self._actions = parse(self._file.read_text())
 
 
 _enabled: Failpoints | None = None

@@ -118,7 +118,7 @@ LISTEN_ASSIGNED = Point(
 )
 LISTEN_REVOKED = Point(
     "listen.revoked",
-    RuntimeError,
+    _REDIS,
     "What was read and not applied is dropped: the next member reads it again.",
 )
 ANSWER_CALL = Point(
@@ -229,7 +229,9 @@ REBUILD_SETTLED = Point("rebuild.settled", _KAFKA, "As above: nothing was loaded
 REBUILD_JOBS = Point(
     "rebuild.jobs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."
 )
-REBUILD_RUNS = Point("rebuild.runs", _REDIS, "As above.")
+REBUILD_RUNS = Point(
+    "rebuild.runs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."
+)
 REBUILD_INITIALISED = Point(
     "rebuild.initialised",
     _REDIS,

@@ -130,6 +130,8 @@ class KafkaServer:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            # Tests that kill members miss them sooner than anybody else would want to.
+            "group.min.session.timeout.ms": 1000,
             # After a SIGKILL the controller waits for the old session's end before it lets the
             # same broker in again.
             "broker.session.timeout.ms": 2000,
