@@ -144,9 +144,8 @@ def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
     ran = nominals(version)
     first, earliest = ran[0], model.begun(version.call) - model.skew - SPARE
     latest = (version.created[0].at if version.created else version.runs[0].at) + model.skew
-    if not _may_be_first(version, first, earliest, latest) and not _coalesced(
-        model, version, first
-    ):
+    right = _may_be_first(version, first, earliest, latest)
+    if not right and not _coalesced(model, version, first, latest):
         yield Violation("phase", f"{version} ran first at {first}, created {earliest}-{latest}")
     for earlier, later in pairwise(ran):
         expected = following(version, earlier)
