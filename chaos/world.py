@@ -51,7 +51,7 @@ class Replica:
             tail = self.service.process.tail(25)
             # Ports of dead replicas may be taken by other programs of this machine.
             if not self._was_ended and "Address already in use" not in tail.splitlines()[-1]:
-                self.broken.append(tail)
+                self.broken.append(f"exit code {self.service.process.exit_code}\n{tail}")
             self.service.settings["CHAOS_SKEW"] = str(skew)
             self.service.launch()
             self._was_ended = False

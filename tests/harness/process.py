@@ -29,6 +29,11 @@ class Process:
     def alive(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the last run, if it has ended."""
+        return None if self._popen is None else self._popen.poll()
+
     def spawn(
         self,
         command: Sequence[str | Path],
