@@ -52,7 +52,8 @@ class Listener:
         offset_interval: int,
     ) -> None:
         self.config = {
-            "session.timeout.ms": 10_000,
+            # So long a dead replica keeps its partitions; brokers allow no less.
+            "session.timeout.ms": 6_000,
             **config,
             "group.id": group,
             "enable.auto.commit": False,
