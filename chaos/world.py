@@ -49,8 +49,7 @@ class Replica:
             if self.alive:
                 return
             tail = self.service.process.tail(25)
-            # Ports of dead replicas may be taken by other programs of this machine.
-            if not self._was_ended and "Address already in use" not in tail.splitlines()[-1]:
+            if not self._was_ended:
                 self.broken.append(f"exit code {self.service.process.exit_code}\n{tail}")
             self.service.settings["CHAOS_SKEW"] = str(skew)
             self.service.launch()
