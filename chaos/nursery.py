@@ -129,6 +129,7 @@ def main() -> None:
             if answer == 0:
                 _become(question["env"], question["log"])
                 os._exit(replica.main())
+            codes.pop(answer, None)  # of one that had this number before
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
