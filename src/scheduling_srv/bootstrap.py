@@ -138,6 +138,8 @@ class Service:
         self.stack = stack
         self.stopping = asyncio.Event()
         self.tasks: list[Task] = []
+        self.broken: BaseException | None = None
+        """What a part of the service ended with that must not end."""
         self.topics = topic_names(settings)
         self.kafka = kafka_config(settings)
         self._build_adapters()
@@ -331,8 +333,6 @@ class Service:
         if not isinstance(fault, StartError):
             log.error("a part of the service broke", part=task.name, exc_info=fault)
         self.stopping.set()
-
-    broken: BaseException | None = None
 
     async def _until_stopped(self) -> None:
         await self.stopping.wait()
