@@ -204,7 +204,7 @@ def lost(model: Model) -> Iterator[Violation]:
     overtakers = Overtakers(model)
     for version in model.versions.values():
         yield from _lost_write(model, version)
-        pending = _pending(version) if version.seen else None
+        pending = _pending(model, version) if version.seen else None
         if pending is None:
             continue
         if _must_have_run(model, version, pending):
@@ -222,7 +222,7 @@ def _lost_write(model: Model, version: Version) -> Iterator[Violation]:
             yield Violation("announced", f"{version} was accepted, but never announced")
 
 
-def _pending(version: Version) -> int | None:
+def _pending(model: Model, version: Version) -> int | None:
     """The next occurrence that has not run; None when there is none, or it cannot be said."""
     ask = version.ask
     if ask.trigger == WHEN:
@@ -231,8 +231,9 @@ def _pending(version: Version) -> int | None:
         return None
     if version.runs:
         return following(version, nominals(version)[-1])
-    # When it was created is not known: not after it was announced.
-    return following(version, version.created[0].at) if version.created else None
+    # When it was created is not known: not after it was announced, by a clock that may be ahead.
+    created = version.created[0].at + model.skew if version.created else None
+    return None if created is None else following(version, created)
 
 
 def _must_have_run(model: Model, version: Version, pending: int) -> bool:

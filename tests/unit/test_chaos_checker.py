@@ -531,3 +531,27 @@ def test_clocks_that_differ_are_allowed_for() -> None:
     assert violations(history) == []
     change(history, find(history, "queuedJob", "w"), at=T0 + 199)
     assert found(history) == {"early"}
+
+
+def ended_at(delete: int, *, skew: int) -> History:
+    """An interval job of 300 ms that never ran, while another one did."""
+    story = Story()
+    story.history.settings = replace(story.history.settings, skew=skew)
+    story.call("create", 0, 10, Ask("other", "interval", id="id-o", period=100))
+    story.call("create", 11, 20, Ask("i", "interval", id="id-i", period=300))
+    story.created("other", 4)
+    story.created("i", 15)
+    for nominal in range(104, 20_000, 100):
+        story.answer(story.run("other", nominal, nominal + 1), nominal + 5)
+    story.call("delete", delete, delete + 10, ids=("id-i",))
+    story.deleted("i", delete + 5)
+    story.history.quiet = Quiet(T0 + 19_900, T0 + 19_950, ("id-o",))
+    story.history.keys_left = []
+    return story.history
+
+
+def test_a_first_run_is_due_by_the_clock_of_whoever_created_the_job() -> None:
+    """Found by a campaign: a clock 200 ms ahead made the first run due after the Delete."""
+    assert found(ended_at(450, skew=0)) == {"lost"}
+    assert violations(ended_at(450, skew=200)) == []
+    assert found(ended_at(950, skew=200)) == {"lost"}
