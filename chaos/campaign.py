@@ -71,7 +71,7 @@ class Campaign:
         self.options = options
         self.tell = tell
         self.file = options.directory / "history.jsonl"
-        self.trouble: list[Violation] = []
+        self.troubles: list[str] = []
 
     def run(self) -> Outcome:
         """All of it; bounded in time."""
@@ -95,10 +95,11 @@ class Campaign:
         ) as world:
             self._run(world, recorder)
             broken = [log for replica in world.replicas for log in replica.broken]
+        for trouble in (*self.troubles, *(f"a replica broke\n{log}" for log in broken)):
+            recorder.write("trouble", text=trouble)
         recorder.close()
         history = History.load(self.file)
-        found = [*self.trouble, *(Violation("end", f"a replica broke\n{log}") for log in broken)]
-        return Outcome(self.file, history, [*found, *violations(history)])
+        return Outcome(self.file, history, violations(history))
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -209,7 +210,7 @@ class Campaign:
         recorder.write("left", keys=self._keys_left(world))
 
     def _give_up(self, why: str) -> None:
-        self.trouble.append(Violation("end", why))
+        self.troubles.append(why)
 
     def _is_back(self, world: World, calls: GrpcCalls, worker: Worker) -> bool:
         until = time.monotonic() + BACK_WITHIN

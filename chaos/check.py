@@ -55,7 +55,9 @@ RULES: tuple[Callable[[Model], Iterator[Violation]], ...] = (
 def violations(history: History) -> list[Violation]:
     """All broken promises; a history without an end is one."""
     model = Model(history)
-    found = [] if history.quiet else [Violation("end", "the campaign has no end")]
+    found = [Violation("end", trouble) for trouble in history.troubles]
+    if not history.quiet and not found:
+        found.append(Violation("end", "the campaign has no end"))
     return [*found, *(violation for rule in RULES for violation in rule(model))]
 
 

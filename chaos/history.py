@@ -130,6 +130,8 @@ class History:
     sent: int = 0
     """Answers that workers sent."""
     quiet: Quiet | None = None
+    troubles: list[str] = field(default_factory=list)
+    """What the campaign itself found wrong: a replica that ended, a service that did not return."""
     keys_left: list[str] | None = None
     """Keys in Redis when all jobs were deleted and all runs answered. None: nobody looked."""
 
@@ -164,6 +166,8 @@ class History:
                 self.sent += 1
             case "quiet":
                 self.quiet = Quiet(line["settled"], line["complete"], tuple(line["living"]))
+            case "trouble":
+                self.troubles.append(line["text"])
             case "left":
                 self.keys_left = line["keys"]
             case _:

@@ -411,6 +411,10 @@ def leave_two_keys(history: History) -> None:
     history.keys_left = ["chaos:{0}:blocked:1:one (zset)", "chaos:{0}:plan (zset)"]
 
 
+def break_a_replica(history: History) -> None:
+    history.troubles.append("a replica broke")
+
+
 def never_end(history: History) -> None:
     history.quiet = None
 
@@ -445,7 +449,7 @@ BROKEN = {
         hide_a_job, show_a_dead_job, show_a_stranger_at_the_end, hide_a_job_at_the_end,
     ],
     "keys": [leave_a_key, leave_two_keys],
-    "end": [never_end],
+    "end": [never_end, break_a_replica],
 }  # fmt: skip
 
 ALSO = {apply_what_was_refused: {"unasked", "told"}}
