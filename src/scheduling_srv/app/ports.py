@@ -282,9 +282,6 @@ class Publisher(Protocol):
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction with all of it, committed. `records` are read in another thread."""
 
-    async def close(self) -> None:
-        """Let go of the producers. Aborts what is open."""
-
 
 class History(Protocol):
     """What has been committed to Kafka. Raises `LogUnavailable`."""

@@ -33,7 +33,3 @@ class KafkaProbe:
         except KafkaException as fault:
             msg = f"Kafka does not answer: {fault}"
             raise LogUnavailable(msg) from fault
-
-    def close(self) -> None:
-        """Let the thread end."""
-        self.thread.shutdown(wait=False)

@@ -81,12 +81,6 @@ class TransactionalPublisher:
         """One transaction, committed."""
         await self._call(lambda: self._publish(records, position))
 
-    async def close(self) -> None:
-        """Abort what is open and let go."""
-        await self._call(self._discard)
-        self.thread.shutdown(wait=False)
-        self.openers.shutdown(wait=False)
-
     async def _call(self, work: Callable[[], Result]) -> Result:
         loop = asyncio.get_running_loop()
         try:

@@ -18,7 +18,10 @@ end
 for i = 7, #ARGV do
     emit(ARGV[i])
 end
-advance(ARGV[2], ARGV[4], now)
-emit_marker(now)
+if ARGV[2] == '' then
+    emit_marker(now)
+else
+    advance(ARGV[2], ARGV[4], now) -- its marker says it as well
+end
 redis.call('PUBLISH', K.wake, 'sweep')
 return {'ok', flush(), lineage()}

@@ -19,8 +19,9 @@ end
 -- Takes a job out of every index. Its unanswered runs stay until they are answered.
 local function remove_job(id, job)
     redis.call('HDEL', K.jobs, id)
-    redis.call('ZREM', K.due, member(job.seq, NEXT, id))
-    if job.kind == CRON or job.parallel > 0 then -- others are nowhere else
+    if job.kind ~= CRON and job.parallel == 0 then
+        redis.call('ZREM', K.due, member(job.seq, NEXT, id)) -- it is nowhere else
+    else
         for _, kind in ipairs({NEXT, MISSED}) do
             local text = member(job.seq, kind, id)
             redis.call('ZREM', K.due, text)
