@@ -181,6 +181,7 @@ class Service:
             clock,
             Rules(settings.min_interval, settings.max_items, settings.max_job_bytes),
             wait_for_announcement=settings.acknowledge == "announced",
+            most_bytes=settings.call_memory // 2,
         )
         self.restorer = Restorer(
             store=self.store,
@@ -256,6 +257,7 @@ class Service:
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
+            call_memory=settings.call_memory,
         )
         self.admin = AdminServer(settings.admin_address, self.health)
         self.listener = Listener(

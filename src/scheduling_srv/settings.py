@@ -162,6 +162,13 @@ class Settings(BaseSettings):
         description="Announcements that may wait in Redis while Kafka is away; beyond it no run is "
         "staged and no job taken in.",
     )
+    call_memory: int = Field(
+        2**28,
+        ge=2**28,
+        le=2**36,
+        description="Bytes that gRPC calls under way may hold; beyond it a call is UNAVAILABLE. "
+        "An answer of more than half of it is RESOURCE_EXHAUSTED.",
+    )
     services: Services = Field(
         (
             "io-restorecommerce-scheduling-srv",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES
 from scheduling_srv.app.ports import Refusal, WriteGroup, WriteMode
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.job import NewJob
@@ -232,12 +233,32 @@ async def test_get_keeps_the_order_of_the_question(shard: Shard) -> None:
     assert await shard.jobs.get([]) == []
 
 
+async def test_no_answer_of_redis_is_larger_than_it_has_to_be(shard: Shard) -> None:
+    """Large jobs come in smaller pages: neither server has to hold them all."""
+    large = PIECE_BYTES // 2 + 1
+    ids = ["a", "b", "c", "d", "e"]
+    await shard.create(*[once(job_id, creator="x", timezone="z" * large) for job_id in ids])
+    found, cursor = [list[str](), list[str]()], ""
+    while page := (await shard.jobs.page("", descending=False, cursor=cursor, limit=ANY)):
+        found[0] += [job.id.decode() for job in page.jobs]
+        cursor = page.cursor
+        assert len(page.jobs) <= 2
+        if not cursor:
+            break
+    asked = [*ids, "nobody"]
+    while rest := asked[len(found[1]) :]:
+        jobs = await shard.jobs.get(rest)
+        assert 1 <= len(jobs) <= 2
+        found[1] += [job.id.decode() if job else "nobody" for job in jobs]
+    assert found == [ids, asked]
+
+
 async def test_ten_thousand_jobs_in_one_list(shard: Shard) -> None:
     """The longest list is written, read, staged, updated and deleted in one call each."""
     jobs = [once(f"j{number}", NOW + number % 7) for number in range(10_000)]
     await shard.create(*jobs)
     assert len(await shard.ids()) == 10_000
-    assert len(await shard.jobs.get([job.id for job in jobs])) == 10_000
+    assert len(await shard.jobs.get([job.id for job in jobs])) == PIECE
     staged = await shard.drain(NOW + 10)
     assert len(staged) == len({run.instance for run in staged}) == 10_000
     assert await shard.done(*staged[:5000]) == 5000

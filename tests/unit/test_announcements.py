@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.announcements import MOST_GONE, Announcements
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import OutcomeUnknown
 
@@ -37,6 +37,21 @@ async def test_those_who_are_reached_go_on_whatever_their_order() -> None:
     assert await done(tasks) == [False, True, True, True]
     announcements.published("a", 9)
     assert await done(tasks) == [True] * 4
+
+
+async def test_calls_that_have_given_up_are_forgotten() -> None:
+    """Also while nothing is published: Kafka may be away for long."""
+    announcements = Announcements()
+    announcements.published("a", 1)
+    (stays,) = await waiting(announcements, Receipt("a", 2))
+    for _ in range(3 * MOST_GONE):
+        (task,) = await waiting(announcements, Receipt("a", 2))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert len(announcements._waiting) <= MOST_GONE + 2
+    announcements.published("a", 2)
+    await stays
 
 
 async def test_numbers_never_go_back() -> None:

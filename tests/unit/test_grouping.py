@@ -102,3 +102,14 @@ async def test_who_gives_up_does_not_hold_the_others_up(store: Store) -> None:
     assert await tasks[1] == (Receipt("i", 1), None)
     assert store.calls == [["a", "b"]]
     assert await commit.write(group("c")) == (Receipt("i", 2), None)
+
+
+async def test_what_was_given_up_is_not_written(store: Store) -> None:
+    """Nor does it wait in memory for a store that hangs."""
+    commit = commits(store)
+    (first,) = await start(commit, group("a"))
+    second, third = await start(commit, group("b"), group("c"))
+    second.cancel()
+    store.gate.set()
+    await asyncio.gather(first, third)
+    assert store.calls == [["a"], ["c"]]

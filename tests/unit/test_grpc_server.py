@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any as AnyHealth
 
@@ -102,7 +102,11 @@ class App:
 
     async def read(self, query: ReadQuery) -> ReadResult:
         await self.note("read", query)
-        return ReadResult(77, self.stored)
+        return ReadResult(77, self.pages())
+
+    async def pages(self) -> AsyncGenerator[Sequence[StoredJob]]:
+        for start in range(0, len(self.stored), 1000):
+            yield self.stored[start : start + 1000]
 
     async def run(self, name: str, payload: bytes | None) -> bytes:
         await self.note("run", name, payload)
@@ -195,6 +199,37 @@ async def test_jobs_are_read(app: App, channel: grpc.aio.Channel) -> None:
     assert app.called == [("read", ReadQuery("c", ["a"], descending=True, limit=5))]
     assert answer.total_count == 77
     assert [job.id for job in answer.items] == [str(number) for number in range(2500)]
+
+
+async def test_an_answer_that_is_too_large_is_refused(app: App, channel: grpc.aio.Channel) -> None:
+    """And what was made of it is let go."""
+    data = jobs.Data(creator="c" * 900_000).SerializeToString()
+    app.stored = [kept(JobRequest("a", "t", "UTC", "", data, b""))] * (2**27 // len(data) + 1)
+    for _ in range(3):
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await JobStub(channel).Read(jobs.JobReadRequest())
+        assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "set a limit" in (refusal.value.details() or "")
+    field = [resources.FieldFilter(name="id", include=True)]
+    answer = await JobStub(channel).Read(jobs.JobReadRequest(field=field))
+    assert len(answer.items) == len(app.stored)
+
+
+async def test_calls_share_a_room(app: App, channel: grpc.aio.Channel) -> None:
+    """What finds none is told so at once, and finds some when others have ended."""
+    app.gate = asyncio.Event()
+    large = resources.DeleteRequest(ids=["x" * 30_000_000])
+    waiting = [asyncio.ensure_future(JobStub(channel).Delete(large)) for _ in range(2)]
+    for _ in range(500):
+        if len(app.called) < 2:
+            await asyncio.sleep(0.01)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await JobStub(channel).Delete(large)
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "later" in (refusal.value.details() or "")
+    app.gate.set()
+    await asyncio.gather(*waiting)
+    await JobStub(channel).Delete(large)
 
 
 async def test_fields_are_selected(app: App, channel: grpc.aio.Channel) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.jobs import PAGE, Jobs, ReadQuery
+from scheduling_srv.app.jobs import LONG_READS, PAGE, Jobs, ReadQuery
 from scheduling_srv.app.ports import (
     Page,
     Receipt,
@@ -87,7 +87,11 @@ class World:
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         found = {job.id.decode(): job for job in self.held}
-        return [found.get(each) for each in ids]
+        return [found.get(each) for each in ids[:2]]
+
+    async def read(self, query: ReadQuery) -> tuple[int, list[StoredJob]]:
+        total, pages = await self.jobs.read(query)
+        return total, [job async for page in pages for job in page]
 
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         self.pages.append((creator, descending, cursor, limit))
@@ -196,16 +200,30 @@ async def test_delete_needs_to_be_told_what() -> None:
 async def test_reading_all_goes_page_by_page() -> None:
     world = World()
     world.held = [stored(once(str(number)), number) for number in range(2 * PAGE + 5)]
-    result = await world.jobs.read(ReadQuery())
-    assert result.total == 2 * PAGE + 5
-    assert result.jobs == world.held
+    assert await world.read(ReadQuery()) == (2 * PAGE + 5, world.held)
+
+
+async def test_long_reads_take_turns() -> None:
+    """Each holds an answer in memory; short ones wait for nobody, and who goes gives its turn."""
+    world = World()
+    world.held = [stored(once(str(number)), number) for number in range(PAGE + 1)]
+    begun = [(await world.jobs.read(ReadQuery())).pages for _ in range(LONG_READS + 1)]
+    for pages in begun:
+        assert len(await anext(pages)) == PAGE
+    for pages in begun[:-1]:
+        assert len(await anext(pages)) == 1
+    late = asyncio.ensure_future(anext(begun[-1]))
+    assert len((await world.read(ReadQuery(limit=PAGE)))[1]) == PAGE
+    assert not late.done()
+    await begun[0].aclose()
+    assert len(await late) == 1
 
 
 async def test_a_limit_reads_no_more_than_it_has_to() -> None:
     world = World()
     world.held = [stored(once(str(number)), number) for number in range(PAGE + 50)]
-    result = await world.jobs.read(ReadQuery("me", (), True, PAGE + 10))
-    assert (result.total, len(result.jobs)) == (PAGE + 50, PAGE + 10)
+    total, jobs = await world.read(ReadQuery("me", (), True, PAGE + 10))
+    assert (total, len(jobs)) == (PAGE + 50, PAGE + 10)
     assert world.pages == [("me", True, "", PAGE), ("me", True, str(PAGE), 10)]
 
 
@@ -219,10 +237,21 @@ async def test_reading_by_ids_shows_what_exists_in_order_of_creation() -> None:
     )
     world.held = [mine, other, hidden]
     ids = ["mine", "ghost", "other", "mine", "now"]
-    assert await world.jobs.read(ReadQuery(ids=ids)) == (2, [other, mine])
-    assert await world.jobs.read(ReadQuery(ids=ids, descending=True)) == (2, [mine, other])
-    assert await world.jobs.read(ReadQuery(ids=ids, limit=1)) == (2, [other])
-    assert await world.jobs.read(ReadQuery("me", ids)) == (1, [mine])
+    assert await world.read(ReadQuery(ids=ids)) == (2, [other, mine])
+    assert await world.read(ReadQuery(ids=ids, descending=True)) == (2, [mine, other])
+    assert await world.read(ReadQuery(ids=ids, limit=1)) == (2, [other])
+    assert await world.read(ReadQuery("me", ids)) == (1, [mine])
+
+
+async def test_reading_too_much_by_ids_is_refused() -> None:
+    world = World()
+    world.held = [stored(once(str(number)), number) for number in range(5)]
+    ids = [job.id.decode() for job in world.held]
+    world.jobs.most_bytes = sum(len(job.record) for job in world.held)
+    assert len((await world.read(ReadQuery(ids=ids)))[1]) == 5
+    world.jobs.most_bytes -= 1
+    with pytest.raises(TooLarge):
+        await world.read(ReadQuery(ids=ids))
 
 
 async def test_reading_too_many_ids_is_refused() -> None:

@@ -9,6 +9,8 @@ from itertools import count
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import OutcomeUnknown
 
+MOST_GONE = 1_000
+"""Calls that have given up and are still remembered, at least."""
 LOST = "Redis has lost writes: whether the change was kept is not known."
 
 
@@ -20,6 +22,7 @@ class Announcements:
         self.number = 0
         self._order = count()
         self._waiting: list[tuple[int, int, str, asyncio.Future[None]]] = []
+        self._gone = 0
 
     @property
     def waiting(self) -> bool:
@@ -40,7 +43,19 @@ class Announcements:
         future = asyncio.get_running_loop().create_future()
         place = (receipt.number, next(self._order), receipt.lineage, future)
         heapq.heappush(self._waiting, place)
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._forget_one()
+            raise
+
+    def _forget_one(self) -> None:
+        """While Kafka is away more and more calls give up, and nobody comes to take them out."""
+        self._gone += 1
+        if self._gone > max(MOST_GONE, len(self._waiting) // 2):
+            self._waiting = [place for place in self._waiting if not place[-1].done()]
+            heapq.heapify(self._waiting)
+            self._gone = 0
 
     def published(self, lineage: str, number: int) -> None:
         """All up to `number` is on Kafka."""

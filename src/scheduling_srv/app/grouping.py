@@ -36,8 +36,7 @@ class GroupCommit:
         return await future
 
     async def _write_all(self) -> None:
-        while self._queue:
-            batch = self._next_batch()
+        while batch := self._next_batch():
             try:
                 await reached(points.WRITE_CALL)
                 written = await self.store.write([group for group, _ in batch], self.clock.now())
@@ -52,6 +51,8 @@ class GroupCommit:
                     future.set_result((written.receipt, refusal))
 
     def _next_batch(self) -> list[tuple[WriteGroup, asyncio.Future[Outcome]]]:
+        # Who has given up is told nothing any more: its jobs are not written.
+        self._queue = [call for call in self._queue if not call[1].done()]
         size = jobs = volume = 0
         for group, _ in self._queue[:MOST_GROUPS]:
             jobs += len(group.jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from scheduling_srv import metrics, points
@@ -27,6 +27,7 @@ from scheduling_srv.domain.errors import (
     NotAnnounced,
     NotFound,
     RequestError,
+    TooLarge,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
@@ -35,7 +36,10 @@ from scheduling_srv.domain.validation import Rules, check_ids, check_jobs
 from scheduling_srv.failpoints import reached
 
 PAGE = 1_000
-"""Jobs read in one store call."""
+"""Jobs read in one store call, and made into an answer before others get their turn (3 ms)."""
+LONG_READS = 4
+"""Reads of more than a page that go on at once; others wait for their turn, with one page each."""
+ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
 ANNOUNCE_TIMEOUT = 20.0
 """Seconds that a call waits for its announcement; its own deadline may be shorter."""
 
@@ -53,7 +57,8 @@ class ReadResult(NamedTuple):
     """What was read; `total` counts what matches before the limit."""
 
     total: int
-    jobs: Sequence[StoredJob]
+    pages: AsyncGenerator[Sequence[StoredJob]]
+    """To be closed; what has been looked at need not be kept."""
 
 
 class Jobs:
@@ -67,13 +72,17 @@ class Jobs:
         rules: Rules,
         *,
         wait_for_announcement: bool = True,
+        most_bytes: int = 2**27,
     ) -> None:
         self.store = store
         self.announcements = announcements
         self.clock = clock
         self.rules = rules
         self.wait_for_announcement = wait_for_announcement
+        self.most_bytes = most_bytes
+        """That jobs which are read by their ids may have, as they have to be sorted."""
         self.commits = GroupCommit(store, clock)
+        self._long_reads = asyncio.Semaphore(LONG_READS)
 
     async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         """Create all or none. Raises `RequestError` and `Unavailable`."""
@@ -139,12 +148,18 @@ class Jobs:
         if query.ids:
             return await self._read_ids(query)
         first = await self._page(query, "", query.limit)
-        jobs, cursor = list(first.jobs), first.cursor
-        while cursor and (not query.limit or len(jobs) < query.limit):
-            page = await self._page(query, cursor, query.limit - len(jobs))
-            jobs += page.jobs
-            cursor = page.cursor
-        return ReadResult(first.total, jobs)
+        return ReadResult(first.total, self._pages(query, first))
+
+    async def _pages(self, query: ReadQuery, page: Page) -> AsyncGenerator[Sequence[StoredJob]]:
+        yield page.jobs
+        count = len(page.jobs)
+        if not page.cursor or count == query.limit:
+            return
+        async with self._long_reads:
+            while page.cursor and (not query.limit or count < query.limit):
+                page = await self._page(query, page.cursor, query.limit - count)
+                yield page.jobs
+                count += len(page.jobs)
 
     async def _page(self, query: ReadQuery, cursor: str, left: int) -> Page:
         limit = min(left, PAGE) if left > 0 else PAGE
@@ -153,10 +168,17 @@ class Jobs:
         )
 
     async def _read_ids(self, query: ReadQuery) -> ReadResult:
-        found = await self.store.get(list(dict.fromkeys(query.ids)))
-        jobs = [job for job in found if job and _is_shown(job, query.creator)]
+        ids, jobs, size = list(dict.fromkeys(query.ids)), list[StoredJob](), 0
+        while ids:
+            found = await self.store.get(ids)
+            ids = ids[len(found) :]
+            shown = [job for job in found if job and _is_shown(job, query.creator)]
+            size += sum(len(job.record) for job in shown)
+            if size > self.most_bytes:
+                raise TooLarge(ANSWER_TOO_LARGE)
+            jobs += shown
         jobs.sort(key=lambda job: header(job.record).seq, reverse=query.descending)
-        return ReadResult(len(jobs), jobs[: query.limit] if query.limit else jobs)
+        return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
 
     async def announced(self, receipt: Receipt, floor: int = 0) -> None:
         """Wait until what stands before the receipt is on Kafka. Raises `Unavailable`.
@@ -172,6 +194,11 @@ class Jobs:
         except TimeoutError as fault:
             msg = "Kafka does not answer: the change is stored and will be announced."
             raise NotAnnounced(msg) from fault
+
+
+async def _in_pages(jobs: Sequence[StoredJob]) -> AsyncGenerator[Sequence[StoredJob]]:
+    for start in range(0, len(jobs), PAGE):
+        yield jobs[start : start + PAGE]
 
 
 def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:

@@ -159,10 +159,10 @@ class JobStore(Protocol):
         """Remove what is void, also what a crash has left; the receipt of the last piece."""
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
-        """The jobs with these ids, `now` jobs included."""
+        """The jobs with the first of these ids, `now` jobs included: one, or as many as fit."""
 
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
-        """A page of the resources, of one creator unless it is empty."""
+        """At most `limit` of the resources, of one creator unless it is empty; as many as fit."""
 
     async def last_seq(self) -> int:
         """The newest creation number."""

@@ -7,7 +7,8 @@ INTERNAL error of the server, and so that answers are made of stored bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 import grpc
@@ -16,24 +17,21 @@ from grpc_reflection.v1alpha import reflection
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health import Health
-from scheduling_srv.app.jobs import ReadQuery, ReadResult
+from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, PAGE, ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
 from scheduling_srv.domain.errors import TooLarge
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.fields import Selection
-from scheduling_srv.entrances.grpc_errors import Context, Method, guarded
+from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
+from scheduling_srv.entrances.room import JOB, Bounded, Room, Share, bounded
 from scheduling_srv.entrances.trace import trace_from_headers
 
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
-MAX_ANSWER_BYTES = 2**30
-"""An answer that would be larger is RESOURCE_EXHAUSTED: gRPC's own limit is twice that."""
-PIECE = 1_000
-"""Jobs that are made into an answer before others get their turn (3 ms)."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -84,7 +82,8 @@ class Write(Protocol):
 class GrpcServer:
     """A server on `address` (`host:port`; port 0: any). Health also knows the names `services`.
 
-    A list of more than `max_items` jobs is refused before it is looked at.
+    A list of more than `max_items` jobs is refused before it is looked at. `call_memory` is what
+    all calls under way may hold, in bytes; half of it an answer.
     """
 
     def __init__(
@@ -96,16 +95,18 @@ class GrpcServer:
         health: Health,
         services: Iterable[str] = (),
         max_items: int = 10_000,
+        call_memory: int = 2**28,
     ) -> None:
         self._address = address
         names = [convert.JOB_SERVICE, convert.COMMAND_SERVICE]
         names += [HEALTH_SERVICE, reflection.SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
+        room = Room(call_memory)
         self._server.add_generic_rpc_handlers(
             [
-                _handlers(convert.JOB_SERVICE, _job_methods(jobs, max_items)),
-                _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}),
+                _handlers(convert.JOB_SERVICE, _job_methods(jobs, max_items), room),
+                _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}, room),
             ]
         )
         add_HealthServicer_to_server(self._health, self._server)
@@ -126,15 +127,15 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
-def _handlers(service: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
+def _handlers(service: str, methods: Mapping[str, Bounded], room: Room) -> grpc.GenericRpcHandler:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        name: grpc.unary_unary_rpc_method_handler(guarded(name, method))
+        name: grpc.unary_unary_rpc_method_handler(guarded(name, bounded(room, method)))
         for name, method in methods.items()
     }
     return grpc.method_handlers_generic_handler(service, handlers)
 
 
-def _job_methods(jobs: JobsPort, max_items: int) -> Mapping[str, Method]:
+def _job_methods(jobs: JobsPort, max_items: int) -> Mapping[str, Bounded]:
     return {
         "Create": _write(jobs.create, max_items),
         "Read": _read(jobs),
@@ -144,29 +145,36 @@ def _job_methods(jobs: JobsPort, max_items: int) -> Mapping[str, Method]:
     }
 
 
-def _write(write: Write, max_items: int) -> Method:
-    async def call(raw: bytes, context: Context) -> bytes:
+def _write(write: Write, max_items: int) -> Bounded:
+    async def call(raw: bytes, context: Context, share: Share) -> bytes:
         trace = trace_from_headers(context.invocation_metadata() or ())
         requests = convert.decode_job_list(raw, trace, max_items)
+        share.take(JOB * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
-        return await _listed(len(stored), stored, None)
+        pieces = []
+        for at in range(0, len(stored), PAGE):
+            if at:
+                await asyncio.sleep(0)
+            pieces.append(convert.encode_items(stored[at : at + PAGE], None))
+        return b"".join((*pieces, convert.encode_total(len(stored))))
 
     return call
 
 
-def _read(jobs: JobsPort) -> Method:
-    async def call(raw: bytes, context: Context) -> bytes:
+def _read(jobs: JobsPort) -> Bounded:
+    async def call(raw: bytes, _context: Context, share: Share) -> bytes:
         query, fields = convert.decode_read(raw)
-        with deadline.within(context.time_remaining()):
-            total, stored = await jobs.read(query)
-        return await _listed(total, stored, fields)
+        total, pages = await jobs.read(query)
+        async with aclosing(pages):
+            pieces = await _pieces(pages, fields, share)
+        return b"".join((*pieces, convert.encode_total(total)))
 
     return call
 
 
-def _delete(jobs: JobsPort) -> Method:
-    async def call(raw: bytes, context: Context) -> bytes:
+def _delete(jobs: JobsPort) -> Bounded:
+    async def call(raw: bytes, context: Context, _share: Share) -> bytes:
         ids, everything = convert.decode_delete(raw)
         with deadline.within(context.time_remaining()):
             await (jobs.delete_all() if everything else jobs.delete(ids))
@@ -175,8 +183,8 @@ def _delete(jobs: JobsPort) -> Method:
     return call
 
 
-def _command(commands: CommandsPort) -> Method:
-    async def call(raw: bytes, context: Context) -> bytes:
+def _command(commands: CommandsPort) -> Bounded:
+    async def call(raw: bytes, context: Context, _share: Share) -> bytes:
         name, payload = convert.decode_command(raw)
         with deadline.within(context.time_remaining()):
             return convert.encode_result(await commands.run(name, payload))
@@ -184,13 +192,17 @@ def _command(commands: CommandsPort) -> Method:
     return call
 
 
-async def _listed(total: int, stored: Sequence[StoredJob], fields: Selection | None) -> bytes:
-    pieces, size = [], 0
-    for at in range(0, len(stored), PIECE):
-        if at:
-            await asyncio.sleep(0)
-        pieces.append(convert.encode_items(stored[at : at + PIECE], fields))
-        size += len(pieces[-1])
-        if size > MAX_ANSWER_BYTES:
-            raise TooLarge("The answer is too large: set a limit, or select fewer fields.")
-    return b"".join((*pieces, convert.encode_total(total)))
+async def _pieces(
+    pages: AsyncGenerator[Sequence[StoredJob]], fields: Selection | None, share: Share
+) -> Sequence[bytes]:
+    """The answer page by page: what was read of the store is let go as it is encoded."""
+    pieces, size = list[bytes](), 0
+    async for page in pages:
+        piece = convert.encode_items(page, fields)
+        size += len(piece)
+        if size > share.room.largest_answer:
+            raise TooLarge(ANSWER_TOO_LARGE)
+        share.take(len(piece))
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return pieces

@@ -27,6 +27,8 @@ from scheduling_srv.failpoints import reached
 
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
+PIECE_BYTES = 4_000_000
+"""Bytes after which one answer of Redis holds no further jobs."""
 
 
 def _receipt(reply: Sequence[Any]) -> Receipt:
@@ -109,22 +111,20 @@ class RedisJobStore:
                 return receipt
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
-        """`get.lua`, in pieces."""
-        found: list[StoredJob | None] = []
-        for start in range(0, len(ids), PIECE):
-            piece = ids[start : start + PIECE]
-            records = checked(await self.scripts.run_list("get", piece))
-            found += [
-                StoredJob(job_id.encode(), record) if record else None
-                for job_id, record in zip(piece, records, strict=True)
-            ]
-        return found
+        """`get.lua`."""
+        piece = ids[:PIECE]
+        records = checked(await self.scripts.run("get", PIECE_BYTES, *piece))
+        return [
+            StoredJob(job_id.encode(), record) if record else None
+            for job_id, record in zip(piece, records, strict=False)
+        ]
 
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         """`page.lua`."""
         order = "desc" if descending else "asc"
         scope = "creator" if creator else ""
-        reply = checked(await self.scripts.run("page", scope, creator, order, cursor, limit))
+        args = (scope, creator, order, cursor, limit, PIECE_BYTES)
+        reply = checked(await self.scripts.run("page", *args))
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
 

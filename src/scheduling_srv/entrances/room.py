@@ -1,0 +1,72 @@
+"""What bounds the memory of calls: requests and answers share one room (docs/operations.md).
+
+A call takes its share when it begins and as its answer grows, and gives it back when the answer is
+on its way. What finds no room is UNAVAILABLE at once: a queue of calls would need room as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from scheduling_srv.domain.errors import Overloaded, TooLarge
+from scheduling_srv.entrances.grpc_errors import Context, Method
+
+CALL = 32_768
+"""Bytes that a call needs, whatever it asks for."""
+COPIES = 4
+"""How often the bytes of a request are there at most: as they came, decoded, stored, answered."""
+JOB = 2_048
+"""Bytes that a job of a request needs beside them."""
+
+
+class Room:
+    """Bytes that all calls under way may hold together."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.used = 0
+
+    @property
+    def largest_answer(self) -> int:
+        """So that one answer leaves room for other calls."""
+        return self.size // 2
+
+
+class Share:
+    """What one call holds of the room."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Hold `size` bytes more. Raises `Overloaded`, or `TooLarge` if it can never be."""
+        if self._held + size > self.room.size:
+            msg = "The request is too large: send it in pieces (SCHEDULING_CALL_MEMORY)."
+            raise TooLarge(msg)
+        if self.room.used + size > self.room.size:
+            msg = "Too many calls are under way: send it again a little later."
+            raise Overloaded(msg)
+        self.room.used += size
+        self._held += size
+
+    def give_back(self) -> None:
+        """All of it."""
+        self.room.used -= self._held
+        self._held = 0
+
+
+Bounded = Callable[[bytes, Context, Share], Awaitable[bytes]]
+"""A method that takes what it needs beside its request."""
+
+
+def bounded(room: Room, method: Bounded) -> Method:
+    """`method` with a share of the room, until its answer has left or its call has ended."""
+
+    async def call(raw: bytes, context: Context) -> bytes:
+        share = Share(room)
+        context.add_done_callback(lambda _: share.give_back())  # type: ignore[arg-type]
+        share.take(CALL + COPIES * len(raw))
+        return await method(raw, context, share)
+
+    return call
