@@ -155,7 +155,7 @@ def run(scale: float) -> list[Figure]:
 def _used_memory(bench: Bench) -> int:
     """Bytes that Redis uses once everything is published."""
     outbox = f"{bench.service.names.namespace}:{{0}}:outbox"
-    while bench.store.llen(outbox) > 100:  # noqa: PLR2004 - markers may wait
+    while bench.store.llen(outbox) > 100:
         time.sleep(0.05)
     return int(bench.store.info("memory")["used_memory"])
 

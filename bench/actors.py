@@ -1,0 +1,127 @@
+"""Helpers in processes of their own, so that their CPU is counted apart from the service's.
+
+Parent and child speak lines of JSON: `{"do": name, ...}` goes in, one line comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.harness.reaper import reaper
+
+Reply = dict[str, Any]
+Handler = Callable[..., Reply]
+TICK = os.sysconf("SC_CLK_TCK")
+PATIENCE = 600.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process; 0 where there is no `/proc`."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    # The command's name is in parentheses and may hold anything.
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory_bytes(pid: int) -> int:
+    """Resident memory; 0 where there is no `/proc`."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Actor:
+    """The parent's side of a helper."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], log: Path) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        self._buffer = b""
+        reaper.born(self._process.pid)
+
+    @classmethod
+    def python(cls, name: str, module: str, folder: Path, *arguments: str) -> Self:
+        """A module of this package."""
+        command = [sys.executable, "-m", f"bench.{module}", *arguments]
+        return cls(name, command, folder / f"{name}.log")
+
+    @property
+    def pid(self) -> int:
+        """For the accounts."""
+        return self._process.pid
+
+    def tell(self, do: str, **order: object) -> None:
+        """Give an order; its reply is heard later."""
+        if self._process.stdin is None:
+            raise RuntimeError(self.name)
+        self._process.stdin.write(json.dumps({"do": do, **order}).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def hear(self, patience: float = PATIENCE) -> Reply:
+        """The reply to the oldest order that has none yet."""
+        if self._process.stdout is None:
+            raise RuntimeError(self.name)
+        pipe, deadline = self._process.stdout.fileno(), time.monotonic() + patience
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(pipe, 1 << 20) if ready else b""
+            if not piece:
+                why = "ended" if ready else f"said nothing for {patience:g} s"
+                tail = self.log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.name} {why}\n{tail}")
+            self._buffer += piece
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        reply: Reply = json.loads(line)
+        return reply
+
+    def ask(self, do: str, **order: object) -> Reply:
+        """Give an order and wait for the reply."""
+        self.tell(do, **order)
+        return self.hear()
+
+    def close(self) -> None:
+        """End it: its input ends, and so does it; or it is killed."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        reaper.buried(self._process.pid)
+
+
+def serve(handlers: Mapping[str, Handler]) -> None:
+    """The child's side: carry orders out until the input ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        reply = handlers[order.pop("do")](**order)
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Of sorted numbers; the last one where there are few."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
