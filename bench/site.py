@@ -83,7 +83,11 @@ class Site:
 
     def file(self, name: str) -> Path:
         """A file that nobody else uses."""
-        return self.folder / f"{next(self._numbers)}-{name}"
+        return self.folder / f"{self.number()}-{name}"
+
+    def number(self) -> int:
+        """A number that nobody else uses."""
+        return next(self._numbers)
 
     def meter(self, **parts: int) -> Meter:
         """Counts both servers, both helpers and `parts`."""
@@ -118,7 +122,7 @@ class Site:
     @contextmanager
     def bare(self, *, exactly_once: bool = True) -> Iterator[tuple[Actor, Sequence[str]]]:
         """The bare loop and its topics: jobs, resources, journal, position."""
-        tag = f"bare-{next(self._numbers)}"
+        tag = f"bare-{self.number()}"
         topics = [f"{tag}.{name}" for name in ("jobs", "resources", "journal", "position")]
         self.make_topics(*topics)
         actor = Actor.python("bare", "bare", self.folder)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from bench.actors import Reply
-from bench.site import Broken, Meter, Sample, Site, honest
-from bench.workloads import BARE, PRODUCT, Measure, Workload
+from bench.arming import Arm, bare, bullmq, product
+from bench.site import Broken, Sample, Site, honest
+from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
 from bench.workloads.submitting import FAR
 
 PATIENCE = 20.0
@@ -21,42 +18,6 @@ TRIES = 4
 MARGIN = 0.3
 """Seconds of quiet before the first job is due."""
 SECOND = 1.0
-
-
-@dataclass
-class Armed:
-    """A contender with its jobs in place."""
-
-    meter: Meter
-    ids: Path
-
-
-Arm = Callable[[Site, float, float, int], AbstractContextManager[Armed]]
-
-
-@contextmanager
-def product(site: Site, first: float, step: float, count: int, **settings: str) -> Iterator[Armed]:
-    """The product, its jobs answered and announced."""
-    with site.product(**settings) as service:
-        site.watch(service.names.jobs)
-        service.submit(first, step, count)
-        service.until_published()
-        yield Armed(site.meter(service=service.pid), service.answered(count))
-
-
-@contextmanager
-def bare(
-    site: Site, first: float, step: float, count: int, *, exactly_once: bool = True
-) -> Iterator[Armed]:
-    """The bare loop, its jobs in Redis."""
-    with site.bare(exactly_once=exactly_once) as (actor, topics):
-        site.watch(topics[0])
-        path = site.file("ids")
-        actor.ask("prepare", first=first, step=step, count=count)
-        actor.ask("load", ids=str(path))
-        actor.ask("start")
-        yield Armed(site.meter(service=actor.pid), path)
-        actor.ask("end")
 
 
 def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str, float]]:
@@ -72,7 +33,7 @@ def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str
                 site.reader.ask("collect", count=count, patience=PATIENCE)
                 cpu = armed.meter.since(before)
                 verdict = site.reader.ask("judge", ids=str(armed.ids))
-                honest(arm.__name__ if hasattr(arm, "__name__") else "emit", verdict)
+                honest("emitting", verdict)
                 return verdict, cpu
         site.clean()
         lead *= 2
@@ -172,9 +133,16 @@ at_least_once = partial(product, delivery="at_least_once")
 plain = partial(bare, exactly_once=False)
 
 WORKLOADS = (
-    Workload("fire", 100_000, {PRODUCT: fire(product), BARE: fire(bare)}),
+    Workload("fire", 100_000, {PRODUCT: fire(product), BARE: fire(bare), BULLMQ: fire(bullmq)}),
     Workload(
-        "steady", 20_000, {PRODUCT: steady(product, 1_000), BARE: steady(bare, 1_000)}, least=1_000
+        "steady",
+        20_000,
+        {
+            PRODUCT: steady(product, 1_000),
+            BARE: steady(bare, 1_000),
+            BULLMQ: steady(bullmq, 1_000),
+        },
+        least=1_000,
     ),
     Workload(
         "steady-at-least-once",

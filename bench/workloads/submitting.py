@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from confluent_kafka import Producer
 
 from bench.actors import Actor
+from bench.bullmq import queue
 from bench.load import batches
-from bench.site import Broken, Product, Sample, Site, honest
-from bench.workloads import BARE, PRODUCT, Workload
+from bench.site import Broken, Product, Sample, Site
+from bench.workloads import BARE, BULLMQ, PRODUCT, Workload
 from tests.harness.ports import free_port
 
 FAR = 30 * 86_400.0
@@ -21,6 +22,7 @@ RECORD = 100
 """Jobs of one createJobs record."""
 SINGLES = 64
 """Calls in flight."""
+IN_FLIGHT = 8
 PATIENCE = 20.0
 
 
@@ -37,7 +39,7 @@ def submit_product(site: Site, count: int) -> Sample:
         site.client.ask("prepare", first=time.time() + FAR, step=0.001, count=count, size=BATCH)
         meter = site.meter(service=product.pid)
         before = meter.read()
-        told = site.client.ask("submit", in_flight=8)
+        told = site.client.ask("submit", in_flight=IN_FLIGHT)
         cpu = meter.since(before)
         product.answered(count)
         if product.waiting() != WARM_UP + count:
@@ -58,6 +60,21 @@ def submit_bare(site: Site, count: int) -> Sample:
         seen = site.reader.ask("collect", count=WARM_UP + count, patience=PATIENCE)["count"]
         if site.store.hlen("bare:jobs") != WARM_UP + count or seen != WARM_UP + count:
             raise Broken(f"submit: {seen} of {WARM_UP + count} announced")
+        return Sample({"rate": count / told["seconds"]}, count, cpu)
+
+
+def submit_bullmq(site: Site, count: int) -> Sample:
+    """Its addBulk, answered when the jobs are in Redis; nobody announces them."""
+    with queue(site) as (bull, _):
+        for size in (WARM_UP, count):
+            bull.ask("prepare", first=time.time() + FAR, step=0.001, count=size)
+            meter = site.meter(service=bull.pid)
+            before = meter.read()
+            told = bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
+            cpu = meter.since(before)
+        answered = bull.ask("ids", path=str(site.file("ids")))["different"]
+        if answered != WARM_UP + count:
+            raise Broken(f"submit: {answered} of {WARM_UP + count} ids answered")
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
@@ -140,6 +157,15 @@ def memory_bare(site: Site, count: int) -> Sample:
         return Sample({"bytes": (used_memory(site) - before) / count}, count)
 
 
+def memory_bullmq(site: Site, count: int) -> Sample:
+    """Delayed jobs."""
+    with queue(site) as (bull, _):
+        bull.ask("prepare", first=time.time() + FAR, step=0.001, count=count)
+        before = used_memory(site)
+        bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
+        return Sample({"bytes": (used_memory(site) - before) / count}, count)
+
+
 def used_memory(site: Site) -> int:
     """Bytes that hold data: without the buffers of clients and of the append-only file."""
     memory = site.store.info("memory")
@@ -151,9 +177,15 @@ def used_memory(site: Site) -> int:
 
 
 WORKLOADS = (
-    Workload("submit", 100_000, {PRODUCT: submit_product, BARE: submit_bare}),
+    Workload(
+        "submit", 100_000, {PRODUCT: submit_product, BARE: submit_bare, BULLMQ: submit_bullmq}
+    ),
     Workload("single", 20_000, {PRODUCT: single_product, BARE: single_echo}),
     Workload("records", 100_000, {PRODUCT: records_product}),
-    Workload("memory", 100_000, {PRODUCT: memory_product, BARE: memory_bare}, least=20_000),
+    Workload(
+        "memory",
+        100_000,
+        {PRODUCT: memory_product, BARE: memory_bare, BULLMQ: memory_bullmq},
+        least=20_000,
+    ),
 )
-__all__ = ["WORKLOADS", "honest"]
