@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import Any, Literal, Self
 
 from confluent_kafka import (
@@ -246,7 +247,7 @@ def _record(message: Message) -> Record:
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
-        key=(message.key() or b"").decode(),
+        key=(message.key() or b"").decode(errors="backslashreplace"),
         value=message.value() or b"",
         headers=_headers(message),
         timestamp=message.timestamp()[1],
@@ -255,9 +256,13 @@ def _record(message: Message) -> Record:
 
 
 def _headers(message: Message) -> dict[str, str]:
-    headers: Any = message.headers() or ()  # pairs, whatever else its type allows
+    try:
+        # message.headers() would not see the error, and crash, where a name is no UTF-8.
+        headers: Any = methodcaller("headers")(message) or ()  # pairs, whatever its type allows
+    except SystemError:
+        return {}
     return {name: _text(value) for name, value in headers}
 
 
 def _text(value: str | bytes | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value or ""

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 from tests.client import contract
 from tests.client.contract import Backoff, Data, DeleteRequest, Job, JobFilter, JobList, payload
 from tests.client.grpc_client import COMMAND, JOBS, Refusal
+from tests.client.raw_kafka import Headers, produce
 from tests.client.topics import Record, make_topic
 from tests.client.wire import length_delimited, varint
 from tests.e2e.conftest import Deploy
@@ -267,6 +268,31 @@ def test_an_unknown_key_is_skipped_silently(product: Product, key: str | None) -
     product.settle()
     assert product.living(job_id) == []
     assert len(product.dead_letters()) == letters
+
+
+# --- headers ---
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"\xff\xfe", b"x")],
+        [(b"traceparent", b"\xff"), (b"traceparent", None), (b"", b"")],
+        [(b"occurrence-id", b"a/1/" + b"9" * 5000 + b"/1"), (b"\xc0\x80", None)],
+    ],
+    ids=["no UTF-8", "repeated, empty and null", "all of it"],
+)
+@pytest.mark.parametrize("event", ["createJobs", "queuedJob"])
+def test_no_header_stops_the_partition(
+    product: Product, kafka: Kafka, event: str, headers: Headers
+) -> None:
+    """Kafka takes any bytes for a header's name, and no restart would pass such a record."""
+    kind = fresh("type")
+    value = JobList(items=[contract.job(type=kind, now=True)]).SerializeToString()
+    produce(kafka.bootstrap, product.names.jobs, event.encode(), value, headers)
+    if event == "createJobs":
+        product.done(product.run(kind))
+    assert product.client.health() == "SERVING"
 
 
 # --- sizes ---

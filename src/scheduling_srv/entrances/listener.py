@@ -21,6 +21,7 @@ from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
 from scheduling_srv.entrances.intake import Consumed, Intake
 from scheduling_srv.failpoints import passed, reached
+from scheduling_srv.headers import headers_of
 
 log = structlog.get_logger(__name__)
 
@@ -272,15 +273,13 @@ def _start(known: int | None, low: int, high: int) -> int:
 
 
 def _consumed(message: Message) -> Consumed:
-    headers = message.headers() or []
-    pairs = headers.items() if isinstance(headers, dict) else headers
     return Consumed(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
         message.key(),
         message.value(),
-        [(name, value if isinstance(value, bytes) else b"") for name, value in pairs],
+        headers_of(message),
     )
 
 

@@ -19,6 +19,7 @@ from confluent_kafka import (
 
 from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.headers import headers_of
 
 PIECE = 2000
 """Records read at once."""
@@ -32,7 +33,6 @@ Result = TypeVar("Result")
 
 def as_record(message: Message) -> LogRecord:
     """A consumed message without what only librdkafka knows."""
-    headers = {name: _as_bytes(value) for name, value in _pairs(message)}
     _, timestamp = message.timestamp()
     return LogRecord(
         message.partition() or 0,
@@ -40,17 +40,8 @@ def as_record(message: Message) -> LogRecord:
         timestamp,
         message.key(),
         message.value(),
-        headers,
+        dict(headers_of(message)),
     )
-
-
-def _pairs(message: Message) -> list[tuple[str, str | bytes | None]]:
-    headers = message.headers() or []
-    return list(headers.items()) if isinstance(headers, dict) else headers
-
-
-def _as_bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
 
 
 class KafkaHistory:
