@@ -475,6 +475,24 @@ async def test_a_generic_client_finds_everything(app: App) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("unary_unary", "/grpc.health.v1.Health/Check"),
+        ("unary_unary", "/grpc.health.v1.Health/List"),
+        ("unary_stream", "/grpc.health.v1.Health/Watch"),
+        ("stream_stream", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+    ],
+)
+async def test_what_cannot_be_read_is_the_clients_fault_there_too(
+    channel: grpc.aio.Channel, kind: str, path: str
+) -> None:
+    truncated = b"\x0a\x7f\x01"
+    method = getattr(channel, kind)(path)
+    call = method(iter([truncated]) if kind == "stream_stream" else truncated)
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 # --- Start and stop -----------------------------------------------------------------------------
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health import Health
@@ -24,6 +25,7 @@ from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.fields import Selection
+from scheduling_srv.entrances.grpc_decoding import ReadingServer
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.room import JOB, Bounded, Room, Share, bounded
@@ -99,7 +101,7 @@ class GrpcServer:
     ) -> None:
         self._address = address
         names = [convert.JOB_SERVICE, convert.COMMAND_SERVICE]
-        names += [HEALTH_SERVICE, reflection.SERVICE_NAME]
+        names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
         room = Room(call_memory)
@@ -109,8 +111,11 @@ class GrpcServer:
                 _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}, room),
             ]
         )
-        add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(names, self._server)
+        reading: Any = ReadingServer(self._server)
+        add_HealthServicer_to_server(self._health, reading)
+        add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            aio.ReflectionServicer(names), reading
+        )
 
     async def start(self) -> int:
         """Listen; returns the port. Raises `StartError` if the address cannot be had."""
