@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.site import Broken, Sample, Site, Skipped
-from bench.workloads import Workload, firing, submitting
+from bench.workloads import Workload, firing, keeping, submitting
 
-ALL: tuple[Workload, ...] = (*submitting.WORKLOADS, *firing.WORKLOADS)
+ALL: tuple[Workload, ...] = (*submitting.WORKLOADS, *firing.WORKLOADS, *keeping.WORKLOADS)
 
 
 def _say(text: str) -> None:
@@ -36,7 +36,7 @@ def _median(samples: Sequence[Sample]) -> Sample:
 def _show(name: str, contender: str, sample: Sample) -> None:
     figures = "  ".join(f"{name} {value:,.1f}" for name, value in sample.figures.items())
     each = "  ".join(
-        f"{part} {seconds / sample.jobs * 1e6:.1f}" for part, seconds in sample.cpu.items()
+        f"{part} {seconds / max(1, sample.jobs) * 1e6:.1f}" for part, seconds in sample.cpu.items()
     )
     _say(f"{name:<22}{contender:<10}{figures}   CPU us a job: {each}")
 

@@ -113,11 +113,9 @@ class Site:
         for future in made.values():
             future.result()
 
-    @contextmanager
-    def product(self, **settings: str) -> Iterator[Product]:
+    def product(self, **settings: str) -> Product:
         """The product under names of its own; `settings`: `delivery="at_least_once"`."""
-        with Product(self, settings) as product:
-            yield product
+        return Product(self, settings)
 
     @contextmanager
     def bare(self, *, exactly_once: bool = True) -> Iterator[tuple[Actor, Sequence[str]]]:
@@ -141,7 +139,10 @@ class Site:
 
 
 class Product:
-    """One replica of the service, and the jobs that were submitted to it."""
+    """One replica of the service, and the jobs that were submitted to it.
+
+    It serves from entering on, unless it was started before.
+    """
 
     def __init__(self, site: Site, settings: Mapping[str, str]) -> None:
         self.site = site
@@ -158,7 +159,9 @@ class Product:
 
     def __enter__(self) -> Self:
         try:
-            self.service.start(START)
+            if not self.service.process.alive:
+                self.service.launch()
+            self.service.wait_until_serving(START)
         except RuntimeError as fault:
             if self.settings and self.service.process.exit_code == REFUSED:
                 raise Skipped(f"this version refuses {dict(self.settings)}") from fault

@@ -1,0 +1,108 @@
+"""Fills the store through its own code, and topics as a service would have: a helper.
+
+What a client would need hours for takes minutes: `load_jobs`, which a rebuild uses, takes jobs in
+without announcing them. Afterwards the store is as if the service had taken them in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from bench.actors import Reply, serve
+from bench.load import job
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import RebuiltJob
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.validation import Rules, check_jobs
+from scheduling_srv.entrances import convert
+from scheduling_srv.wire import job_pb2
+
+PIECE = 1_000
+IN_FLIGHT = 4
+LEASE = 24 * 3_600_000
+SEQ = struct.Struct("<Q")
+"""A record begins with its creation number."""
+PRODUCED = 50_000
+"""Records after which the producer is waited for."""
+
+
+def load(*, url: str, namespace: str, count: int, first: float, step: float, now: float) -> Reply:
+    """`count` jobs due from `first` on, `step` seconds apart; and one that is due at `now`."""
+    return asyncio.run(_load(url, namespace, count, (first, step), now))
+
+
+async def _load(
+    url: str, namespace: str, count: int, due: tuple[float, float], now: float
+) -> Reply:
+    began = time.perf_counter()
+    client = RedisClient(url, timeout=600)
+    schedule = RedisSchedule(client, namespace, 0, ShardRules(lease=LEASE))
+    token = await schedule.acquire("bench")
+    if token is None:
+        raise RuntimeError("somebody owns the shard")
+    pieces = _pieces(count, *due)
+
+    async def work() -> None:
+        for piece in pieces:
+            await schedule.load_jobs(token, piece)
+
+    if now:
+        (early,) = _pieces(1, now, 0.0, seq=count + 1)
+        await schedule.load_jobs(token, early)
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    instant = time.time_ns() // 1_000_000
+    await schedule.initialise(token, Position(0, "bench", at=instant, seq=count + 1), instant)
+    await schedule.release(token)
+    await client.close()
+    return {"seconds": time.perf_counter() - began}
+
+
+def _template() -> bytes:
+    """The record of a job of 220 bytes, made by the product."""
+    raw = job_pb2.JobList(items=[job(time.time() + 3600)]).SerializeToString()
+    requests = convert.decode_job_list(raw, b"", 1)
+    (checked,) = check_jobs(requests, time.time_ns() // 1_000_000, Rules(100, 1, 900_000))
+    return checked.record
+
+
+def _pieces(count: int, first: float, step: float, seq: int = 1) -> Iterator[list[RebuiltJob]]:
+    rest = _template()[SEQ.size :]
+    begin, gap, pack = first * 1000, step * 1000, SEQ.pack
+    for start in range(0, count, PIECE):
+        yield [
+            RebuiltJob(
+                id=f"{seq + number:016x}",
+                record=pack(seq + number) + rest,
+                due=int(begin + gap * number),
+            )
+            for number in range(start, min(count, start + PIECE))
+        ]
+
+
+def announce(bootstrap: str, topic: str, count: int, first: float, ids: str) -> Reply:
+    """Records of jobsCreated on jobs.resource, as a service of 2018 would have left them."""
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "queue.buffering.max.messages": 2 * PRODUCED}
+    )
+    names = [f"{number:016x}" for number in range(count)]
+    rest = job(first).SerializeToString()
+    for number, name in enumerate(names, 1):
+        value = job_pb2.Job(id=name).SerializeToString() + rest
+        producer.produce(topic, value, b"jobsCreated", 0)
+        if number % PRODUCED == 0:
+            producer.flush(60)
+    producer.flush(60)
+    Path(ids).write_text("\n".join(names))
+    return {}
+
+
+if __name__ == "__main__":
+    serve({"load": load, "announce": announce})

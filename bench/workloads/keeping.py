@@ -1,0 +1,275 @@
+"""What depends on how much waits: idling, starting, rebuilding, and whether anything grows."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from bench.actors import Actor, memory_bytes
+from bench.arming import Arm, bare, product
+from bench.site import Broken, Product, Sample, Site, Skipped, honest
+from bench.workloads import BARE, PRODUCT, Measure, Workload
+from bench.workloads.firing import LOAD_RATE, TRIES, emit
+from bench.workloads.submitting import BATCH, FAR
+from scheduling_srv.wire import commandinterface_pb2
+
+COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
+BYTES_A_JOB = 700
+"""Of memory that has to be free for a job that is to wait; what it really takes is measured."""
+SPREAD = 0.1
+"""Seconds between jobs that wait."""
+IDLE_SECONDS = 20.0
+SETTLE = 3.0
+CHUNK = 100_000
+PATIENCE = 60.0
+LATER = 4.0
+"""Seconds from the submission of a few jobs to the first of them."""
+
+
+def available_memory() -> float:
+    """Bytes that may still be used; without `/proc` nobody knows."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return math.inf
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else math.inf
+
+
+@contextmanager
+def _loader(site: Site) -> Iterator[Actor]:
+    actor = Actor.python("loader", "loader", site.folder)
+    try:
+        yield actor
+    finally:
+        actor.close()
+
+
+def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
+    """Let `count` jobs wait in the store of a service that has not started; seconds it took."""
+    if count * BYTES_A_JOB > available_memory():
+        raise Skipped(f"{count:,} jobs need more memory than is free")
+    if not count:
+        return 0.0
+    # How they came there is not what is measured.
+    site.store.config_set("appendfsync", "no")
+    with _loader(site) as loader:
+        place = {"url": site.valkey.url, "namespace": service.names.namespace}
+        span = {"first": time.time() + FAR, "step": SPREAD, "now": now}
+        told = loader.ask("load", count=count, **place, **span)
+    site.store.config_set("appendfsync", "always")
+    return float(told["seconds"])
+
+
+def idle(site: Site, count: int) -> Sample:
+    """A share of one core, in percent, while nothing is due."""
+    service = site.product()
+    fill(site, service, count)
+    with service:
+        time.sleep(SETTLE)
+        meter = site.meter(service=service.pid)
+        before, began = meter.read(), time.perf_counter()
+        time.sleep(IDLE_SECONDS)
+        cpu, seconds = meter.since(before), time.perf_counter() - began
+        memory = memory_bytes(service.pid) / 1e6
+        if service.waiting() != count:
+            raise Broken(f"idle: {service.waiting()} of {count} wait")
+        shares = {part: used / seconds * 100 for part, used in cpu.items()}
+        return Sample({"share": shares["service"], "memory": memory, "valkey": shares["valkey"]})
+
+
+def _create(service: Product, count: int) -> set[str]:
+    ids: set[str] = set()
+    for start in range(0, count, CHUNK):
+        size = min(CHUNK, count - start)
+        service.submit(time.time() + FAR, SPREAD, size)
+        ids |= set(service.answered(size).read_text().split("\n"))
+    service.until_published()
+    return ids
+
+
+def _until_kept(site: Site, service: Product, ids: set[str], name: str) -> None:
+    kept = {
+        key.decode() if isinstance(key, bytes) else key
+        for key in site.store.hkeys(service.key("jobs"))
+    }
+    if kept != ids:
+        raise Broken(f"{name}: {len(ids - kept)} lost, {len(kept - ids)} strange")
+
+
+def rebuild(site: Site, count: int) -> Sample:
+    """From the start of a service whose Redis is empty until it emits."""
+    with site.product() as service:
+        ids = _create(service, count)
+        service.service.stop()
+        site.store.flushall()
+        began = time.time()
+        service.service.start(600)
+        while not site.store.exists(service.key("emitting")):
+            time.sleep(0.01)
+        seconds = time.time() - began
+        _until_kept(site, service, ids, "rebuild")
+        return Sample({"seconds": seconds, "memory": memory_bytes(service.pid) / 1e6}, count)
+
+
+def restore(site: Site, count: int) -> Sample:
+    """From the command until its response is on Kafka."""
+    path = site.file("ids")
+    with site.product() as service:
+        with _loader(site) as loader:
+            place = {"bootstrap": site.kafka.bootstrap, "topic": service.names.resources}
+            loader.ask("announce", count=count, first=time.time() + FAR, ids=str(path), **place)
+        site.watch(service.names.commands, "restoreResponse")
+        meter = site.meter(service=service.pid)
+        before, began = meter.read(), time.time()
+        _command(service, "restore", {"jobs": {"offset": 0}})
+        told = site.reader.ask("collect", count=1, patience=600.0)
+        cpu = meter.since(before)
+        _until_kept(site, service, set(path.read_text().split("\n")), "restore")
+        return Sample({"seconds": told["last"] - began}, count, cpu)
+
+
+def _command(service: Product, name: str, payload: object) -> None:
+    request = commandinterface_pb2.CommandRequest(name=name)
+    request.payload.value = json.dumps(payload).encode()
+    with grpc.insecure_channel(service.service.address) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(COMMAND)
+        call(request.SerializeToString(), timeout=60)
+
+
+def cycle(site: Site, count: int) -> Sample:
+    """Jobs for now: created, queued, answered, gone."""
+    with site.product() as service:
+        actor = Actor.python("cycle", "cycle", site.folder)
+        try:
+            place = {
+                "address": service.service.address,
+                "bootstrap": site.kafka.bootstrap,
+                "url": site.valkey.url,
+                "topic": service.names.jobs,
+                "keys": [service.key("jobs"), service.key("runs")],
+            }
+            meter = site.meter(service=service.pid, worker=actor.pid)
+            before = meter.read()
+            told = actor.ask("run", count=count, in_flight=2_000, **place)
+            cpu = meter.since(before)
+        finally:
+            actor.close()
+        if told["fault"]:
+            raise Broken(f"cycle: {told['fault']}")
+        honest("cycle", told)
+        return Sample({"rate": count / told["seconds"]}, count, cpu)
+
+
+def emit_among(site: Site, service: Product, step: float, count: int) -> Sample:
+    """Emit `count` runs, `step` seconds apart, of a service that the reader watches already."""
+    lead = LATER + count / LOAD_RATE
+    for _ in range(TRIES):
+        site.reader.ask("forget")
+        first = float(int(time.time() + lead) + 1)
+        service.submit(first, step, count)
+        service.until_published()
+        ids, in_time = service.answered(count), time.time() < first
+        meter = site.meter(service=service.pid)
+        before = meter.read()
+        site.reader.ask("collect", count=count, patience=PATIENCE)
+        cpu = meter.since(before)
+        seen = site.reader.ask("judge", ids=str(ids))
+        honest("emitting", seen)
+        if in_time:
+            figures = {name: seen[name] for name in ("p50", "p99", "max")}
+            figures["rate"] = count / (seen["last"] - seen["nominal"])
+            return Sample(figures, count, cpu, seen["late"])
+        lead *= 2
+    raise Broken("The jobs were due before they were there.")
+
+
+def waiting(site: Site, count: int) -> Sample:
+    """Lateness with none and with `count` waiting, the start, and memory."""
+    runs = min(10_000, max(1_000, count // 100))
+    with site.product() as service:
+        site.watch(service.names.jobs)
+        none = emit_among(site, service, 0.001, runs)
+    site.clean()
+    service = site.product()
+    seconds = fill(site, service, count, now=time.time())
+    site.make_topics(service.names.jobs)
+    site.watch(service.names.jobs)
+    began = time.time()
+    service.service.launch()
+    first = site.reader.ask("collect", count=1, patience=PATIENCE)["last"] - began
+    with service:
+        some = emit_among(site, service, 0.001, runs)
+        figures = {
+            "p99 none": none.figures["p99"],
+            "p99": some.figures["p99"],
+            "ratio": some.figures["p99"] / none.figures["p99"],
+            "first": first,
+            "memory": memory_bytes(service.pid) / 1e6,
+            "load": seconds,
+        }
+        return Sample(figures, runs, some.cpu)
+
+
+def growth(site: Site, count: int) -> Sample:
+    """Submitting, firing and lateness with none, and with 1, 10 and 100 times so many waiting."""
+    figures = {}
+    for others in (0, count // 100, count // 10, count):
+        service = site.product()
+        fill(site, service, others)
+        with service:
+            site.watch(service.names.jobs)
+            service.submit(time.time() + FAR, SPREAD, BATCH)  # warms up
+            size = max(BATCH, count // 20)
+            told = service.submit(time.time() + FAR, SPREAD, size)
+            service.answered(BATCH + size)
+            fired = emit_among(site, service, 0.0, max(BATCH, count // 50))
+            steady = emit_among(site, service, 0.001, max(1_000, count // 200))
+            figures[f"submit {others}"] = size / told["seconds"]
+            figures[f"fire {others}"] = fired.figures["rate"]
+            figures[f"p50 {others}"] = steady.figures["p50"]
+            figures[f"p99 {others}"] = steady.figures["p99"]
+        site.clean()
+    return Sample(figures)
+
+
+RATES = (100, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+def load_curve(arm: Arm) -> Measure:
+    """Lateness against runs a second."""
+
+    def measure(site: Site, count: int) -> Sample:
+        figures = {}
+        for rate in RATES:
+            seen, _ = emit(site, arm, 1 / rate, max(100, count * rate // RATES[-1]))
+            figures[f"p50 {rate}"] = seen["p50"]
+            figures[f"p99 {rate}"] = seen["p99"]
+            site.clean()
+        return Sample(figures)
+
+    return measure
+
+
+WORKLOADS = (
+    Workload("cycle", 50_000, {PRODUCT: cycle}, least=2_000),
+    Workload("idle", 1_000_000, {PRODUCT: idle}, least=10_000, long=True),
+    Workload("rebuild", 1_000_000, {PRODUCT: rebuild}, least=5_000, long=True),
+    Workload("restore", 1_000_000, {PRODUCT: restore}, least=5_000, long=True),
+    Workload("waiting", 10_000_000, {PRODUCT: waiting}, least=100_000, long=True),
+    Workload("growth", 1_000_000, {PRODUCT: growth}, least=10_000, long=True),
+    Workload(
+        "load-curve",
+        50_000,
+        {PRODUCT: load_curve(product), BARE: load_curve(bare)},
+        least=5_000,
+        long=True,
+    ),
+)
