@@ -42,9 +42,13 @@ async def test_a_script_loads_under_the_name_that_we_give_it(
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_script_uses_no_name_that_nobody_defines(client: RedisClient, name: str) -> None:
     """A library that was not included, or comes too late, would fail only when it is called."""
-    read, written = globals_of(await compiled(client, scripts.source(name)))
+    read, written = globals_of(await compiled(client, scripts.body(name)))
     assert read - GIVEN == set()
     assert written == set()
+
+
+def test_scripts_that_run_when_redis_is_full_exist() -> None:
+    assert set(NAMES) > scripts.WHEN_FULL
 
 
 async def test_undefined_names_would_be_found(client: RedisClient) -> None:

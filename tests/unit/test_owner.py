@@ -18,6 +18,7 @@ from scheduling_srv.domain.errors import (
     LogUnavailable,
     PublishFailed,
     SchedulingError,
+    StoreFull,
     StoreNotReady,
     StoreUnavailable,
 )
@@ -186,6 +187,22 @@ async def test_it_says_why_it_does_not_emit(world: World) -> None:
         await until(lambda: world.count("recover") > 1)
         assert not world.owner.emitting
         assert world.owner.problem == "Kafka does not answer."
+
+
+async def test_a_full_store_stops_nothing_but_staging(world: World) -> None:
+    """What is on its way to Kafka makes room; and it says that nothing is emitted."""
+    world.faults["stage"] = [StoreFull("Redis is full.")]
+    async with running(world.owner):
+        await until(lambda: world.owner.problem == "Redis is full.")
+        assert not world.owner.emitting
+        world.outbox = 3
+        world.owner.notice(Signal("work"))
+        await until(lambda: world.outbox == 0)
+        assert not world.owner.emitting
+        world.owner.notice(Signal("work", due=NOW))
+        await until(lambda: world.owner.emitting)
+        assert not world.owner.problem
+    assert world.count("recover") == 1
 
 
 @pytest.mark.parametrize("where", ["renew", "recover", "stage", "publish"])

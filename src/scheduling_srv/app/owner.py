@@ -15,13 +15,14 @@ from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.stager import Stager, StageResult
 from scheduling_srv.app.standby import Prepare, StandBy
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
     PublishFailed,
     SchedulingError,
+    StoreFull,
     Unavailable,
 )
 from scheduling_srv.failpoints import reached
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_PAUSE = 0.5
 """Seconds between attempts to recover."""
+FULL_LOOK = 500
+"""Milliseconds after which the stager looks whether Redis has room again."""
 PUBLISH_LOOK = 1.0
 """Seconds after which the publisher looks although nobody called."""
 
@@ -200,11 +203,27 @@ class Owner:
     async def _stage(self, token: str) -> None:
         while not self._stopping.is_set():
             self._sleep_until = NEVER  # what is heard during the call counts
-            result = await self.stager.run_once(token)
+            result = await self._stage_once(token)
             self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
             await self._sleep()
+
+    async def _stage_once(self, token: str) -> StageResult:
+        """What makes room in a full Redis has to go on meanwhile: answers, and the publisher."""
+        try:
+            result = await self.stager.run_once(token)
+        except StoreFull as fault:
+            self._note_emitting(str(fault))
+            return StageResult(0, self.clock.now() + FULL_LOOK)
+        self._note_emitting("")
+        return result
+
+    def _note_emitting(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("not staging", reason=problem) if problem else log.info("staging again")
+        self.emitting, self.problem = not problem, problem
+        metrics.OWNER.set(int(self.emitting))
 
     async def _sleep(self) -> None:
         while (left := self._sleep_until - self.clock.now()) > 0 and not self._stopping.is_set():

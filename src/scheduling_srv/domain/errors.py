@@ -10,8 +10,9 @@
     │   └── TooLarge          the request is over a limit
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
+    │   │   └── StoreFull     Redis has no room left
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
-    │   ├── Overloaded        Kafka is so far behind that nothing more is taken in
+    │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
@@ -83,12 +84,16 @@ class StoreUnavailable(Unavailable):
     """Redis does not answer, or not in time."""
 
 
+class StoreFull(StoreUnavailable):
+    """Redis has no room left (`maxmemory`); what makes room still goes on."""
+
+
 class StoreNotReady(Unavailable):
     """The schedule is being recovered from Kafka."""
 
 
 class Overloaded(Unavailable):
-    """Kafka is so far behind that nothing more is taken in (SCHEDULING_OUTBOX_LIMIT)."""
+    """More is under way than may be (SCHEDULING_OUTBOX_LIMIT, SCHEDULING_CALL_MEMORY)."""
 
 
 class LogUnavailable(Unavailable):

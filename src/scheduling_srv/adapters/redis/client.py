@@ -22,11 +22,12 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from scheduling_srv.domain.errors import StoreUnavailable
+from scheduling_srv.domain.errors import StoreFull, StoreUnavailable
 
 Value: TypeAlias = str | bytes | int | float
 
-SERVER_FAULTS = ("OOM ", "MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
+FULL = "command not allowed when used memory"
+SERVER_FAULTS = ("MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
 """Errors by which a server says that it cannot do it now, whoever asks."""
 
 
@@ -61,6 +62,9 @@ class RedisClient:
             msg = f"Redis does not answer: {str(fault) or type(fault).__name__}"
             raise StoreUnavailable(msg) from fault
         except ResponseError as fault:
+            if "OOM " in str(fault) or str(fault).startswith(FULL):
+                msg = "Redis is full: it has reached its maxmemory. Nothing was changed."
+                raise StoreFull(msg) from fault
             if _is_servers_fault(str(fault)):
                 msg = f"Redis refuses: {fault}"
                 raise StoreUnavailable(msg) from fault

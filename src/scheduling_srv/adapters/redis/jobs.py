@@ -140,7 +140,8 @@ class RedisJobStore:
         self, entries: Sequence[bytes], now: int, source: Source | None = None
     ) -> Receipt:
         """`append.lua`."""
-        return _receipt(checked(await self.scripts.run("append", now, *_origin(source), *entries)))
+        args = (now, *_origin(source), self.outbox_limit, *entries)
+        return _receipt(checked(await self.scripts.run("append", *args)))
 
     async def positions(self) -> tuple[str, Mapping[str, int]]:
         """`positions.lua`."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded, StaleSource, StoreNotReady
+from scheduling_srv.domain.errors import (
+    Diverged,
+    LeaseLost,
+    Overloaded,
+    StaleSource,
+    StoreFull,
+    StoreNotReady,
+)
 
 
 def checked(reply: Sequence[Any]) -> Sequence[Any]:
-    """What follows `ok`. Raises `StoreNotReady`, `StaleSource` or `Overloaded`."""
+    """What follows `ok`. Raises `StoreNotReady`, `StaleSource`, `Overloaded` or `StoreFull`."""
     state = reply[0]
     if state == b"ok":
         return reply[1:]
@@ -19,6 +26,9 @@ def checked(reply: Sequence[Any]) -> Sequence[Any]:
     if state == b"full":
         msg = "Kafka is behind: too many announcements wait for it already."
         raise Overloaded(msg)
+    if state == b"crowded":
+        msg = "Redis is nearly full: no job is taken in until there is room. Nothing was stored."
+        raise StoreFull(msg)
     msg = "The store is not where the consumer believed it to be."
     raise StaleSource(msg)
 

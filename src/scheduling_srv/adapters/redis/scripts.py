@@ -19,17 +19,30 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 
 INCLUDE = "--!include"
+WHEN_FULL = frozenset(
+    "acquire append behind clear complete delete expire initialise renew restore_end set_position"
+    " sweep sweep_now take unready".split()
+)
+"""Scripts that run although Redis is at its `maxmemory`: they make room, or take next to none, and
+what makes room would stop without them. Others are refused then, before they have changed anything.
+"""
 
 
 @cache
 def source(name: str) -> str:
-    """The whole text of a script."""
+    """The whole text of a script, as it is sent."""
+    return "#!lua flags=allow-oom\n" + body(name) if name in WHEN_FULL else body(name)
+
+
+@cache
+def body(name: str) -> str:
+    """What of it is Lua."""
     folder = resources.files(__package__) / "lua"
-    body = (folder / f"{name}.lua").read_text()
-    first, _, _ = body.partition("\n")
+    text = (folder / f"{name}.lua").read_text()
+    first, _, _ = text.partition("\n")
     libraries = first.removeprefix(INCLUDE).split() if first.startswith(INCLUDE) else []
     parts = [(folder / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "\n".join((keys.lua_table(), *parts, body))
+    return "\n".join((keys.lua_table(), *parts, text))
 
 
 @cache

@@ -1,14 +1,17 @@
 --!include base job member outbox marker input
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', stored offset, next offset, lineage, entries ...
--- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage
+-- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, entries ...
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
 if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-for i = 6, #ARGV do
+if #ARGV > 6 and redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+    return {'full'}
+end
+for i = 7, #ARGV do
     emit(ARGV[i])
 end
 advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))

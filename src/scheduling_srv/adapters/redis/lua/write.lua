@@ -1,9 +1,9 @@
---!include base job member limits outbox marker remove input writing putting
+--!include base room job member limits outbox marker remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
 --       for each group: mode, first offset, next offset, number of jobs, and for each job: id, due ms,
 --       record
--- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, lineage, then for each group: 'ok', or
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
 --          'exists' or 'missing' and the place of the job. A group from a record that fails is the
 --          last one that is looked at: its caller stores the position together with the reason.
 if not is_ready() then
@@ -15,6 +15,9 @@ if not is_next(partition, ARGV[3], ARGV[5]) then
 end
 if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
     return {'full'} -- Kafka is behind: what bounds Redis's memory then
+end
+if is_crowded() then
+    return {'crowded'}
 end
 local results, first_due, next_offset = {}, nil, nil
 while at <= #ARGV do
