@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -64,6 +65,8 @@ STOP_WITHIN = 8.0
 """Seconds after which what does not end is cancelled: the process ends within ten (CONTRACT 5)."""
 CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
+GARBAGE = 50_000
+"""New containers after which cycles are looked for: many jobs are under way at once, none is one."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
 
@@ -72,6 +75,8 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
     """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
     failpoints.enable(os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 50)
     return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
 
 
