@@ -66,7 +66,7 @@ STOP_WITHIN = 8.0
 CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 GARBAGE = 50_000
-"""New containers after which cycles are looked for: many jobs are under way at once, none is one."""
+"""New containers after which cycles are looked for: of many jobs under way, none is one."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
 
