@@ -32,6 +32,7 @@ class World:
         self.existing: set[str] = set()
         self.position = 0
         self.fault: Exception | None = None
+        self.calls: list[Source] = []
         world: Any = self
         self.intake = Intake(
             jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
@@ -55,6 +56,7 @@ class World:
         assert source.next > source.stored
         assert source.lineage == "inc"
         self.position = source.next
+        self.calls.append(source)
 
     async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
         refusals: list[Refusal | None] = []
@@ -157,6 +159,29 @@ async def test_jobs_of_a_batch_are_one_call_of_several_groups(world: World) -> N
     await world.apply(jobs(0, job("a"), job("b")), jobs(3, job("a"), key=b"modifyJobs"))
     assert world.done == [("create", "a", "b"), ("update", "a")]
     assert world.position == 4
+
+
+async def test_dead_letters_of_a_batch_are_one_call(world: World) -> None:
+    """A flood of wrong records must not hold up the right ones behind it."""
+    wrong = [record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(1, 4)]
+    await world.apply(
+        answer(0, 1), *wrong, answer(4, 2), jobs(5, job("a")), wrong[0]._replace(offset=6)
+    )
+    assert [each[0] for each in world.done] == [
+        *("complete", "buried", "buried", "buried", "complete", "create", "buried")
+    ]
+    assert [source.next for source in world.calls] == [1, 4, 5, 6, 7]
+    offsets = [each[3]["offset"] for each in world.buried]
+    assert offsets == [b"1", b"2", b"3", b"6"]
+
+
+async def test_dead_letters_of_one_call_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_LETTER_BYTES", 1_000)
+    await world.apply(*(record(n, b"createJobs", b"\x0a\x7f" + b"x" * 400) for n in range(4)))
+    assert len(world.buried) == 4
+    assert len(world.calls) > 1
 
 
 async def test_the_order_of_the_records_is_kept(world: World) -> None:

@@ -38,6 +38,8 @@ LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
 MOST_JOBS = 2_000
 """Jobs of one store call, unless a single record holds more."""
+MOST_LETTER_BYTES = 1_000_000
+"""Of the dead letters of one store call, unless a single one has more."""
 
 
 class Consumed(NamedTuple):
@@ -62,8 +64,10 @@ class Gathered:
 
     answers: list[Answer] = field(default_factory=list)
     groups: list[WriteGroup] = field(default_factory=list)
+    letters: list[bytes] = field(default_factory=list)
     records: list[Consumed] = field(default_factory=list)
     jobs: int = 0
+    letter_bytes: int = 0
 
 
 Handler = Callable[[Consumed], Awaitable[None]]
@@ -113,8 +117,7 @@ class Intake:
             try:
                 await handler(record)
             except RequestError as fault:
-                await self._flush()
-                await self._bury(record, fault)
+                await self._refuse(record, fault)
         await self._flush()
         return self._stored
 
@@ -136,7 +139,7 @@ class Intake:
         await self._answer(record, convert.decode_answer(record.value or b"", failed=True))
 
     async def _answer(self, record: Consumed, answer: Answer) -> None:
-        if self._gathered.groups:
+        if self._gathered.groups or self._gathered.letters:
             await self._flush()
         self._gathered.answers.append(answer)
         self._gathered.records.append(record)
@@ -153,7 +156,8 @@ class Intake:
         )
         group = self.jobs.prepare(mode, requests, record.offset)
         gathered = self._gathered
-        if gathered.answers or (gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS):
+        full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
+        if gathered.answers or gathered.letters or full:
             await self._flush()
             gathered = self._gathered
         gathered.groups.append(group)
@@ -181,6 +185,17 @@ class Intake:
             await self.commands.run_event(key, call.name, call.payload, source)
         self._stored = source.next
 
+    async def _refuse(self, record: Consumed, fault: RequestError) -> None:
+        """A flood of wrong records must not hold up those behind it: letters go together, too."""
+        letter, gathered = _letter(record, fault), self._gathered
+        full = gathered.letters and gathered.letter_bytes + len(letter) > MOST_LETTER_BYTES
+        if gathered.answers or gathered.groups or full:
+            await self._flush()
+            gathered = self._gathered
+        gathered.letters.append(letter)
+        gathered.letter_bytes += len(letter)
+        gathered.records.append(record)
+
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
@@ -190,6 +205,8 @@ class Intake:
             await reached(points.ANSWER_DONE)
             self._stored = source.next
             _count_answers(gathered.answers)
+        elif gathered.letters:
+            await self._send_letters(gathered.letters, gathered.records[-1])
         elif gathered.groups:
             await self._write_groups(gathered.groups, gathered.records)
 
@@ -216,28 +233,34 @@ class Intake:
         return Source(last.place, self._stored, last.offset + 1, self.lineage)
 
     async def _bury(self, record: Consumed, fault: RequestError | str) -> None:
-        """Put the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""
-        status = _status(fault)
-        log.warning(
-            "record refused",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            status=status,
-            reason=str(fault),
-        )
-        metrics.DEAD_LETTERS.labels(reason=status).inc()
-        entry = event_entry(
-            Topic.DEAD_LETTER,
-            record.key or b"",
-            (record.value or b"")[:LARGEST_DEAD_LETTER],
-            _reason(record, status, fault),
-        )
-        source = self._source(record)
+        await self._send_letters([_letter(record, fault)], record)
+
+    async def _send_letters(self, letters: Sequence[bytes], last: Consumed) -> None:
+        source = self._source(last)
         await reached(points.BURY_CALL)
-        await self.inputs.append([entry], self.clock.now(), source)
+        await self.inputs.append(letters, self.clock.now(), source)
         await reached(points.BURY_DONE)
         self._stored = source.next
+
+
+def _letter(record: Consumed, fault: RequestError | str) -> bytes:
+    """What puts the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""
+    status = _status(fault)
+    log.warning(
+        "record refused",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        status=status,
+        reason=str(fault),
+    )
+    metrics.DEAD_LETTERS.labels(reason=status).inc()
+    return event_entry(
+        Topic.DEAD_LETTER,
+        record.key or b"",
+        (record.value or b"")[:LARGEST_DEAD_LETTER],
+        _reason(record, status, fault),
+    )
 
 
 def _status(fault: RequestError | str) -> str:
