@@ -17,6 +17,10 @@ from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, Trig
 HEADER = struct.Struct("<QBBIBdIQHIHHIH")
 """See `Header` for the fields. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
 
+SIZES = struct.Struct("<HIH")
+"""Sizes of type, data and rest, as they stand in the header."""
+SIZES_AT = struct.calcsize("<QBBIBdIQ")
+
 JOB_ID, JOB_TYPE, JOB_DATA = b"\x0a", b"\x5a", b"\x62"
 SCHEDULED_ID, SCHEDULED_TYPE, SCHEDULED_DATA, SCHEDULED_KIND = b"\x08", b"\x12", b"\x1a", b"\x22"
 
@@ -90,21 +94,22 @@ def header(record: bytes) -> Header:
     return Header._make(HEADER.unpack_from(record))
 
 
-def job_message(job_id: bytes, record: bytes) -> bytes:
-    """The serialized Job: what Read answers and `jobsCreated` carries."""
-    head = header(record)
-    data_at = HEADER.size + head.type_size
-    rest_at = data_at + head.data_size
-    return b"".join(
-        (
-            JOB_ID,
-            sized(job_id),
-            JOB_TYPE,
-            record[HEADER.size : data_at],
-            JOB_DATA,
-            record[data_at:rest_at],
-            record[rest_at : rest_at + head.rest_size],
-        )
+def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
+    """The serialized Job: what Read answers and `jobsCreated` carries.
+
+    The job's record begins at `at` within `stored`.
+    """
+    type_size, data_size, rest_size = SIZES.unpack_from(stored, at + SIZES_AT)
+    type_at = at + HEADER.size
+    data_at = type_at + type_size
+    rest_at = data_at + data_size
+    # Formatting is the quickest way to join bytes.
+    return b"\x0a%b%b\x5a%b\x62%b%b" % (
+        varint(len(job_id)),
+        job_id,
+        stored[type_at:data_at],
+        stored[data_at:rest_at],
+        stored[rest_at : rest_at + rest_size],
     )
 
 
