@@ -180,6 +180,35 @@ async def test_whatever_is_in_doubt_is_recovered(
     assert (world.count("acquire"), world.count("release")) == (1, 1)
 
 
+async def test_a_lease_that_is_lost_while_a_loop_ends_leaves_no_loop_behind(world: World) -> None:
+    """Whatever ends slowly: the others are told to end all the same."""
+    alive: list[str] = []
+
+    async def slow(token: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            world.faults["renew"] = [LeaseLost("lost")] * 10_000
+            await asyncio.sleep(0.02)
+
+    async def other(token: str) -> None:
+        alive.append(token)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            alive.remove(token)
+
+    owner = world.another("me", slow, other)
+    owner.rules = ShardRules(lease=3)
+    world.faults["publish"] = [PublishFailed("p")]
+    async with running(owner):
+        await until(lambda: world.count("release") > 0)
+        world.faults.clear()
+        assert len(alive) <= 1
+        await until(lambda: owner.emitting and len(alive) == 1)
+    assert alive == []
+
+
 async def test_it_says_why_it_does_not_emit(world: World) -> None:
     world.faults["recover"] = [LogUnavailable("Kafka does not answer.")] * 10_000
     assert not world.owner.emitting

@@ -197,8 +197,7 @@ class Owner:
             for task in done - {stop}:
                 task.result()
         finally:
-            for task in (*tasks, stop):
-                await _cancel(task)
+            await _end((*tasks, stop))
 
     async def _stage(self, token: str) -> None:
         while not self._stopping.is_set():
@@ -250,6 +249,22 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel all of them, and return when they have ended, also if this is cancelled meanwhile.
+
+    The lease may be lost while a loop ends for another reason: none may go on under it.
+    """
+    for task in tasks:
+        task.cancel()
+    try:
+        for task in tasks:
+            await _cancel(task)
+    except asyncio.CancelledError:
+        for task in tasks:
+            await _cancel(task)
+        raise
 
 
 async def _cancel(task: asyncio.Future[Any]) -> None:
