@@ -13,6 +13,8 @@ SEED ?= 1
 REPLICAS ?= 2
 NODES ?= 1
 FAULTS ?=
+# What `make fuzz` sends.
+COUNT ?= 1000000
 # Where `make run` keeps its jobs.
 DATA ?= .data
 
@@ -85,6 +87,10 @@ bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, c
 chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
 		--nodes $(NODES) --faults "$(FAULTS)"
+
+.PHONY: fuzz
+fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)
+	@$(BIN)/python -m chaos.fuzz --count $(COUNT) --seed $(SEED)
 
 ##@ Change
 
