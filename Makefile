@@ -13,6 +13,7 @@ SEED ?= 1
 REPLICAS ?= 2
 NODES ?= 1
 FAULTS ?=
+DELIVERY ?= exactly_once
 # What `make fuzz` sends.
 COUNT ?= 1000000
 # Where `make run` keeps its jobs.
@@ -84,9 +85,9 @@ bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, c
 	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
 
 .PHONY: chaos
-chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=)
+chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
-		--nodes $(NODES) --faults "$(FAULTS)"
+		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY)
 
 .PHONY: fuzz
 fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)

@@ -40,6 +40,8 @@ def _parsed() -> Options:
     parser.add_argument("--pace", type=float, default=1.0, help="more: fewer faults")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long things stay broken")
     parser.add_argument("--window", type=float, default=60, help="catch-up window, seconds")
+    deliveries = ("exactly_once", "at_least_once")
+    parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
     parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and the history")
     given = parser.parse_args()
@@ -55,6 +57,7 @@ def _parsed() -> Options:
         pace=given.pace,
         scale=given.scale,
         bug=given.bug,
+        delivery=given.delivery,
         catch_up_window=round(given.window * 1000),
     )
 

@@ -46,6 +46,7 @@ class Options:
     """Of how long things stay broken."""
     callers: int = 4
     bug: str = ""
+    delivery: str = "exactly_once"
     completion_timeout: int = 6_000
     catch_up_window: int = 60_000
     margin: int = 3_000
@@ -85,6 +86,7 @@ class Campaign:
             completion_timeout=options.completion_timeout,
             catch_up_window=options.catch_up_window,
             skew=SKEW if "skew" in names else 0,
+            delivery=options.delivery,
         )
         recorder.campaign(options.seed, self.settings, faults=sorted(names))
         with World(
@@ -106,6 +108,7 @@ class Campaign:
             "SCHEDULING_LEASE": "1s",
             "SCHEDULING_COMPLETION_TIMEOUT": f"{self.options.completion_timeout}ms",
             "SCHEDULING_CATCH_UP_WINDOW": f"{self.options.catch_up_window}ms",
+            "SCHEDULING_DELIVERY": self.options.delivery,
             "CHAOS_BUG": self.options.bug,
         }
 

@@ -104,6 +104,8 @@ class Settings:
     catch_up_window: int = 60_000
     skew: int = 0
     """The most by which a replica's clock differs from the host's."""
+    delivery: str = "exactly_once"
+    """With `at_least_once` a run may be there again: the same run, recognisably."""
 
 
 @dataclass(frozen=True, slots=True)

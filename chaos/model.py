@@ -36,6 +36,7 @@ class Run(NamedTuple):
     spelling: str
     at: int
     offset: int
+    event: str = ""
 
     @property
     def identity(self) -> tuple[str, int, int]:
@@ -130,6 +131,8 @@ class Model:
         self.runs: list[Run] = []
         self.copies: list[Run] = []
         """What only read_uncommitted consumers saw."""
+        self.again: list[Run] = []
+        """What was sent again although it was there, where that is allowed."""
         self.answers: dict[int, list[Answer]] = defaultdict(list)
         self.events: dict[str, list[Announced]] = defaultdict(list)
         self.dead_letters: dict[int, list[Seen]] = defaultdict(list)
@@ -137,6 +140,8 @@ class Model:
         self.sent: dict[int, Seen] = {}
         """Events of clients, by the number of their call."""
         self._read(history.records)
+        if self.settings.delivery == "at_least_once":
+            self._put_aside()
         self.versions: dict[str, Version] = {}
         self.calls_on: dict[str, list[Call]] = defaultdict(list)
         self.sweeping: list[Call] = []
@@ -168,6 +173,14 @@ class Model:
             self.answers[instance].append(answer)
         elif "call" in record.headers:
             self.sent[int(record.headers["call"])] = record
+
+    def _put_aside(self) -> None:
+        """Only the first of several records of a run has to keep the promises of time and order."""
+        first: dict[tuple[str, int, int], Run] = {}
+        for run in self.runs:
+            if first.setdefault(run.identity, run) is not run:
+                self.again.append(run)
+        self.runs = list(first.values())
 
     def _arrange(self, calls: Iterable[Call]) -> None:
         for call in calls:
@@ -304,6 +317,7 @@ def _run(record: Seen) -> Run:
         spelling=job.schedule_type,
         at=record.at,
         offset=record.offset,
+        event=headers.get("event-id", ""),
     )
 
 

@@ -37,15 +37,29 @@ def twice(model: Model) -> Iterator[Violation]:
     for identity, count in Counter(run.identity for run in model.runs).items():
         if count > 1:
             yield Violation("twice", f"{identity} was committed {count} times")
+    yield from _changed(model)
     names: dict[tuple[str, int, int], str] = {}
     users: dict[str, tuple[str, int, int]] = {}
-    for run in (*model.runs, *model.copies):
+    for run in (*model.runs, *model.again, *model.copies):
         name = names.setdefault(run.identity, run.occurrence)
         if name != run.occurrence:
             yield Violation("twice", f"{run} has two occurrence ids: {name}, {run.occurrence}")
         user = users.setdefault(run.occurrence, run.identity)
         if user != run.identity:
             yield Violation("ids", f"occurrence id {run.occurrence} is of {user} and {run}")
+
+
+def _changed(model: Model) -> Iterator[Violation]:
+    """Sent again, but not as it was: a worker's answer would be of another run."""
+    first = {run.identity: run for run in model.runs}
+    for run in model.again:
+        before = first[run.identity]
+        if (run.instance, run.event) != (before.instance, before.event):
+            yield Violation(
+                "twice",
+                f"{run} is instance {run.instance}, event {run.event}; it was {before.instance},"
+                f" {before.event} (offset {before.offset})",
+            )
 
 
 def ids(model: Model) -> Iterator[Violation]:

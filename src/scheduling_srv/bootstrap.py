@@ -17,18 +17,16 @@ import structlog
 import uvloop
 from pydantic import SecretStr
 
-from scheduling_srv import __version__, failpoints, logs
+from scheduling_srv import __version__, delivery, failpoints, logs
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
-from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
 from scheduling_srv.adapters.kafka.topics import ensure_topics
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.namespace import fix_shards
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.commands import Commands
 from scheduling_srv.app.follow import Follower
@@ -36,7 +34,6 @@ from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.planner import Planner
-from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
@@ -169,9 +166,7 @@ class Service:
         self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.signals = RedisSignals(self.redis, namespace, SHARD, name=self.name)
-        self.publisher = TransactionalPublisher(
-            self.kafka, namespace, SHARD, self.topics, largest=settings.max_job_bytes
-        )
+        self.producers = delivery.make_producers(settings, self.kafka, SHARD, self.topics)
         self.history = KafkaHistory(
             self.kafka, namespace, SHARD, self.topics, start=settings.start_offset
         )
@@ -229,29 +224,26 @@ class Service:
             jobs_topic=self.settings.topic_jobs,
             clock=clock,
         )
+        publisher, extras = delivery.make_emptier(
+            self.settings, self.producers, schedule, self.announcements, clock, rules
+        )
         return Owner(
             name=self.name,
             lease=schedule,
             recovery=Recovery(
                 schedule,
-                self.publisher,
+                self.producers,
                 self.history,
                 rebuild,
                 store=self.store,
                 clock=clock,
             ),
             stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
-            publisher=OutboxPublisher(
-                schedule,
-                self.publisher,
-                Announcer(self.settings.recurring_spelling),
-                self.announcements,
-                clock,
-            ),
+            publisher=publisher,
             clock=clock,
             rules=rules,
-            extras=(self.restorer.run, self.sweeper.run),
-            prepare=(self.publisher.prepare, self.history.prepare),
+            extras=(self.restorer.run, self.sweeper.run, *extras),
+            prepare=(self.producers.prepare, self.history.prepare),
         )
 
     def _build_entrances(self) -> None:

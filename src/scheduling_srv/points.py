@@ -86,6 +86,37 @@ PUBLISH_TRIMMED = Point(
     "publish.trimmed", _REDIS, "The outbox is empty and says so: nothing is left to be done."
 )
 
+# --- Sending at once (SCHEDULING_DELIVERY=at_least_once) ------------------------------------------
+
+SEND_ANCHORED = Point(
+    "send.anchored",
+    _REDIS,
+    "The position on Kafka names this owner's store, and nothing was sent yet: whoever recovers"
+    " knows from it that runs may be ahead of their position.",
+)
+SEND_TAKEN = Point(
+    "send.taken",
+    _REDIS,
+    "Redis knows how far runs may be on Kafka (`taken`), none is: they are handed out again.",
+)
+SEND_SENT = Point(
+    "send.sent",
+    _REDIS,
+    "Kafka may have all of the batch's runs, some, or none, and has no position behind them: the"
+    " next owner sends all again, with the same ids.",
+)
+SEND_DELIVERED = Point(
+    "send.delivered",
+    _REDIS,
+    "Kafka has the runs and no position behind them: they are sent again, with the same ids.",
+)
+SEND_SETTLED = Point(
+    "send.settled",
+    _REDIS,
+    "The runs, all else of their batches and the position are on Kafka, and Redis does not know:"
+    " recovery trims the outbox to that position, and sends nothing again.",
+)
+
 # --- Listening ----------------------------------------------------------------------------------
 
 LISTEN_POLLED = Point(

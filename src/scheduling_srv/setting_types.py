@@ -126,12 +126,6 @@ def _one_shard(value: int) -> int:
     return value
 
 
-def _exactly_once(value: str) -> str:
-    if value == "at_least_once":
-        raise ValueError("is not supported by this version: the delivery is exactly_once")
-    return value
-
-
 Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 Address = Annotated[str, AfterValidator(_address)]
 AdminAddress = Annotated[str, AfterValidator(_address_or_off)]
@@ -143,4 +137,4 @@ KafkaOptions = Annotated[
 ]
 Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
 Shards = Annotated[int, AfterValidator(_one_shard)]
-Delivery = Annotated[Literal["exactly_once", "at_least_once"], AfterValidator(_exactly_once)]
+Delivery = Literal["exactly_once", "at_least_once"]

@@ -136,7 +136,9 @@ class Settings(BaseSettings):
         description="When a call is answered: once it is on Kafka, or once it is in Redis.",
     )
     delivery: Delivery = Field(
-        "exactly_once", description="`at_least_once` is refused: this version does not support it."
+        "exactly_once",
+        description="Or `at_least_once`: runs do not wait for a transaction; a crash may send one"
+        " again, with the same `occurrence-id`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least important messages that are logged."

@@ -58,5 +58,20 @@ def test_outages_longer_than_the_catch_up_window(tmp_path: Path) -> None:
     assert endured(options) == {*options.faults}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_runs_without_transactions_may_come_again_and_none_is_lost(tmp_path: Path) -> None:
+    options = Options(
+        tmp_path / "chaos",
+        seed=SEED,
+        seconds=35,
+        faults=("kill-emitter", "kill-in-transaction", "freeze-emitter", "kafka-kill", "truncate"),
+        scale=0.3,
+        pace=0.6,
+        delivery="at_least_once",
+    )
+    assert endured(options) == {*options.faults}
+
+
 def test_every_kind_of_fault_is_in_one_of_them() -> None:
     assert {kind.name for kind in (*kinds_for(1), *kinds_for(3))} == {kind.name for kind in KINDS}

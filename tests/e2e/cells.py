@@ -26,7 +26,9 @@ EXPIRY = ("expire.call", "expire.done")
 """Reached when runs are not answered in time."""
 CALLER = ("write.", "delete.", "clear.", "sweep.", "restore.noted")
 """Reached by the replica that a client calls."""
-OWNER = ("stage.", "plan.", "expire.", "publish.", "lease.re", "restore.")
+AT_LEAST_ONCE = "send."
+"""Reached with SCHEDULING_DELIVERY=at_least_once only."""
+OWNER = ("stage.", "plan.", "expire.", "publish.", "send.", "lease.re", "restore.")
 """Reached by the replica that owns the shard. All others: by any."""
 
 
@@ -106,6 +108,7 @@ TRIGGERS: dict[str, Trigger] = {
     "recover.": lambda lane, _: lane.lose_lease(),
     "lease.release": lambda lane, _: lane.stop_owner(),
     "rebuild.": lambda lane, _: lane.lose_store(),
+    "send.anchored": lambda lane, _: lane.lose_store(),
     "listen.assigned": lambda lane, _: lane.join_group(),
     "listen.revoked": lambda lane, _: lane.join_group(),
     "bury.": lambda lane, _: lane.bury(),

@@ -81,6 +81,7 @@ class Lane:
         self.names = Names.unique()
         self.kafka, self.store = kafka, store
         self.history = History()
+        self.delivery = (settings or {}).get("SCHEDULING_DELIVERY", "exactly_once")
         self.tolerated: set[grpc.StatusCode] = set()
         """Codes that a call may be answered with although that would be a fault otherwise."""
         self.buried = 0

@@ -17,6 +17,7 @@ from chaos.nursery import Nursery
 from scheduling_srv.points import POINTS
 from tests.e2e.cells import (
     ACTIONS,
+    AT_LEAST_ONCE,
     CELLS,
     EXPIRY,
     FIRST_START,
@@ -56,7 +57,8 @@ class Result:
 def plans() -> list[Plan]:
     first = [cell for cell in CELLS if cell.point in FIRST_START]
     expiry = [cell for cell in CELLS if cell.point in EXPIRY]
-    others = [cell for cell in CELLS if cell not in first and cell not in expiry]
+    sending = [cell for cell in CELLS if cell.point.startswith(AT_LEAST_ONCE)]
+    others = [cell for cell in CELLS if cell not in (*first, *expiry, *sending)]
     made = []
     for action in ACTIONS:
         cells = [cell for cell in others if cell.action.split()[0] == action]
@@ -66,6 +68,9 @@ def plans() -> list[Plan]:
         ]
     timeout = {"SCHEDULING_COMPLETION_TIMEOUT": f"{COMPLETION}ms"}
     made.append(Plan("expiry", expiry, settings=timeout))
+    # The transactions are the same, but something else is on Kafka when they end.
+    sending += [cell for cell in CELLS if cell.point.startswith("publish.pro")]
+    made.append(Plan("sending", sending, settings={"SCHEDULING_DELIVERY": "at_least_once"}))
     return made + [Plan(str(cell), [cell], replicas=1) for cell in first]
 
 

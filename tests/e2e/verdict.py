@@ -19,7 +19,7 @@ BACKOFFS = 500
 
 def violations(lane: Lane, timeout: int) -> list[str]:
     """Let all end that can, then look at the topics; empty when the promises were kept."""
-    lane.history.settings = Settings(completion_timeout=timeout)
+    lane.history.settings = Settings(completion_timeout=timeout, delivery=lane.delivery)
     begun = now_ms()
     while timeout < LONG and now_ms() < begun + 3 * timeout:
         lane.settle()  # until unanswered runs have failed, twice

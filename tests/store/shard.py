@@ -250,8 +250,8 @@ class Shard:
             elif staged.next_due is None or staged.next_due > now:
                 return runs
 
-    async def take(self, published: int) -> Taken:
-        return await self.schedule.take(self.token, published, self.lineage)
+    async def take(self, published: int, ahead: int = 0) -> Taken:
+        return await self.schedule.take(self.token, published, self.lineage, ahead)
 
     async def put_back(
         self, jobs: Sequence[NewJob], removed: Sequence[str], last: int, *, number: str = "1"

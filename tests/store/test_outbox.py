@@ -52,6 +52,25 @@ async def test_how_far_it_was_handed_out_is_stored(shard: Shard) -> None:
         await shard.take(base + 10)
 
 
+async def test_what_is_under_way_is_not_handed_out_again(shard: Shard) -> None:
+    """It stays until it is published, and counts for how far was handed out."""
+    await appended(shard, *[b"E%d" % number for number in range(10)])
+    base = shard.seen
+    shard.rule(batch_records=4)
+    await shard.take(base)
+    taken = await shard.take(base, 4)
+    assert (taken.after, taken.entries, taken.waiting) == (
+        base + 4,
+        [b"E4", b"E5", b"E6", b"E7"],
+        10,
+    )
+    taken = await shard.take(base + 4, 4)
+    assert (taken.after, taken.entries, taken.waiting) == (base + 8, [b"E8", b"E9"], 6)
+    assert (await shard.take(base + 4, 6)).entries == []
+    state = await shard.schedule.state()
+    assert (state.trimmed, state.taken) == (base + 4, base + 10)
+
+
 @pytest.mark.parametrize("most", [1, 99, 100, 101, 250, 1000])
 async def test_a_batch_has_a_greatest_number_of_entries(shard: Shard, most: int) -> None:
     """All of them come, each once, whatever the size of a batch."""

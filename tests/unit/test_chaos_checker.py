@@ -472,6 +472,38 @@ def test_what_is_broken_is_found_and_nothing_else(category: str, broken: object)
     assert found(history) == ALSO.get(broken, {category}), violations(history)
 
 
+# --- At least once ----------------------------------------------------------------------------
+
+
+def sent_again(**fields: object) -> set[str]:
+    """What is found when a run is on the topic again, long after all is over."""
+    history = good()
+    history.settings = replace(history.settings, delivery="at_least_once")
+    repeat(history, find(history, "queuedJob", "w"), later=15_000, **fields)
+    return found(history)
+
+
+def test_a_run_may_come_again_where_that_is_allowed() -> None:
+    """It may even be late: its first record has kept every promise of time and order."""
+    assert sent_again() == set()
+
+
+def test_a_run_that_comes_again_has_the_same_names() -> None:
+    """By its occurrence id a consumer knows it, by its instance id its answer is known."""
+    record = good().records[find(good(), "queuedJob", "w")]
+    assert sent_again(value=with_instance(record, 4_000)) == {"twice"}
+    for name in ("occurrence-id", "event-id"):
+        assert sent_again(headers={**record.headers, name: "another"}) == {"twice"}
+
+
+def test_nothing_else_is_forgiven_where_runs_may_come_again() -> None:
+    history = good()
+    history.settings = replace(history.settings, delivery="at_least_once")
+    repeat(history, find_deleted(history, "id-w"))
+    lose_a_now_job(history)
+    assert found(history) == {"announced", "lost"}
+
+
 def test_a_history_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> None:
     history = good()
     recorder = Recorder(tmp_path / "history.jsonl")

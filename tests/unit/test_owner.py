@@ -105,6 +105,8 @@ class _Stager:
 
 
 class _Publisher:
+    settled = True
+
     def __init__(self, world: World) -> None:
         self.world = world
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.rebuild import SEQ_JUMP, SKEW, Rebuild
+from scheduling_srv.app.rebuild import INSTANCE_JUMP, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, RunKey, Settlement
@@ -184,10 +184,43 @@ async def test_it_is_ready_only_at_the_end() -> None:
     kafka.queued(RunKey("b", 1, NOW), instance=500)
     found = await rebuild(kafka, seq=4, instance=3, replay_from=NOW)
     assert kafka.steps == ["begin", "jobs", "runs", f"ready {SEQ_JUMP}"]
-    assert (found.number, found.seq, found.instance) == (50, 9, 500)
+    assert (found.number, found.seq, found.instance) == (50, 9, 500 + INSTANCE_JUMP)
     assert found.incarnation not in ("", "old")
     assert kafka.position == found
     assert kafka.since == NOW - SKEW
+
+
+async def test_instance_ids_begin_anew_behind_the_last_one() -> None:
+    found = await rebuild(Kafka(), instance=2**32 - 1)
+    assert found.instance == INSTANCE_JUMP - 1
+
+
+async def test_runs_that_are_ahead_of_their_position_are_not_emitted_again() -> None:
+    """They were sent at once. A copy of an answered one opens nothing (docs/decisions/0005)."""
+    kafka = Kafka()
+    kafka.job(every("ahead", MINUTE, NOW), 1)
+    kafka.job(every("copied", MINUTE, NOW), 2)
+    for nominal in (NOW, NOW + MINUTE):
+        kafka.queued(RunKey("ahead", 1, nominal), instance=nominal - NOW + 1, at=nominal)
+    kafka.queued(RunKey("copied", 2, NOW), instance=9)
+    kafka.done(9)
+    kafka.queued(RunKey("copied", 2, NOW), instance=9)
+    await rebuild(kafka, replay_from=NOW, inputs={"jobs:0": 4})
+    assert dues(kafka) == {"ahead": NOW + 2 * MINUTE, "copied": NOW + MINUTE}
+    assert [(run.job_id, run.instance) for run in kafka.runs] == [
+        ("ahead", 1),
+        ("ahead", MINUTE + 1),
+    ]
+
+
+async def test_a_second_attempt_that_is_ahead_supersedes_the_first() -> None:
+    """Its failure was applied, and is read again: it is of no run then."""
+    kafka = Kafka()
+    kafka.job(once("a", NOW), 1)
+    kafka.queued(RunKey("a", 1, NOW), instance=3)
+    kafka.queued(RunKey("a", 1, NOW), attempt=2, instance=4)
+    await rebuild(kafka, replay_from=NOW)
+    assert [(run.attempt, run.instance) for run in kafka.runs] == [(2, 4)]
 
 
 async def test_the_journal_says_who_lives() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.rebuild import SKEW
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
@@ -19,6 +20,9 @@ class World:
     def __init__(self, state: ShardState, position: Position | None, *, journal: bool) -> None:
         self.given, self.position, self.has_journal = state, position, journal
         self.done: list[Any] = []
+        self.events: list[bytes] = []
+        """Event ids on the jobs topic."""
+        self.looked = 0
 
     def now(self) -> int:
         return NOW
@@ -40,6 +44,11 @@ class World:
         yield []
         if self.has_journal:
             yield [LogRecord(0, 0, 0, b"a", b"", {})]
+
+    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+        assert instant == NOW - SKEW
+        self.looked += 1
+        yield [LogRecord(0, 0, 0, b"queuedJob", b"", {"event-id": event}) for event in self.events]
 
     async def initialise(self, token: str, position: Position, now: int) -> str:
         self.done.append(("initialise", token, position, now))
@@ -149,3 +158,43 @@ async def test_a_redis_of_another_life_is_not_believed() -> None:
     position = Position(12, "new")
     _, done = await recovered(at_hand("old", 10, 15), position)
     assert done == [("rebuild", "token", position)]
+
+
+@pytest.mark.parametrize(
+    ("events", "rebuilt"),
+    [
+        ([b"same-16"], True),
+        ([b"same-15", b"same-16", b"same-9"], True),
+        ([b"same-15"], False),
+        ([b"old-16", b"same-1x", b"16", b""], False),
+        ([], False),
+    ],
+)
+async def test_runs_that_were_sent_at_once_tell_what_redis_has_lost(
+    events: list[bytes], rebuilt: bool
+) -> None:
+    """It has handed out 15. Their position is not ahead of it, but they are."""
+    position = Position(12, "same", at=NOW, lineage="content:server before")
+    world: Any = World(at_hand("same", 10, 15), position, journal=True)
+    world.events = events
+    await Recovery(world, world, world, world, store=world, clock=world).run_once("token")
+    assert (("rebuild", "token", position) in world.done) == rebuilt
+
+
+@pytest.mark.parametrize(
+    ("written", "here", "looks"),
+    [
+        ("", LINEAGE, 0),
+        (LINEAGE, LINEAGE, 0),
+        ("content:other", LINEAGE, 1),
+        ("content:", "content:", 1),
+    ],
+)
+async def test_runs_are_only_looked_at_where_redis_may_be_another_one(
+    written: str, here: str, looks: int
+) -> None:
+    """No lineage: there were transactions. A server without a name: nobody knows."""
+    state = at_hand("same", 10, 15)._replace(lineage=here)
+    world: Any = World(state, Position(12, "same", at=NOW, lineage=written), journal=True)
+    await Recovery(world, world, world, world, store=world, clock=world).run_once("token")
+    assert world.looked == looks

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from scheduling_srv import metrics, points
+from scheduling_srv.app.at_least_once import AtLeastOnce
 from scheduling_srv.app.ports import Clock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
@@ -58,7 +59,7 @@ class Owner:
         lease: Lease,
         recovery: Recovery,
         stager: Stager,
-        publisher: OutboxPublisher,
+        publisher: OutboxPublisher | AtLeastOnce,
         clock: Clock,
         rules: ShardRules,
         extras: tuple[Extra, ...] = (),
@@ -78,6 +79,7 @@ class Owner:
         self._sleep_until = NEVER
         self._due = asyncio.Event()
         self._work = asyncio.Event()
+        publisher.wake = self._work.set
         self._released = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -235,7 +237,7 @@ class Owner:
             self._work.clear()
             stopping = self._stopping.is_set()
             if await self.publisher.run_once(token) == 0:
-                if stopping:
+                if stopping and self.publisher.settled:
                     return
                 await _wait(self._work, PUBLISH_LOOK)
 

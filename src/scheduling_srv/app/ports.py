@@ -236,11 +236,12 @@ class Schedule(Protocol):
 class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
-    async def take(self, token: str, published: int, lineage: str) -> Taken:
+    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
         """Trim all up to `published`, then hand out what comes next.
 
-        How far it goes is stored before it is handed out. Raises `Diverged` when `published` is
-        not within the outbox, or the store is of another lineage.
+        `ahead` entries behind it were handed out before and are skipped. How far it goes is stored
+        before it is handed out. Raises `Diverged` when `published` is not within the outbox, or
+        the store is of another lineage.
         """
 
 
@@ -281,6 +282,26 @@ class Publisher(Protocol):
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction with all of it, committed. `records` are read in another thread."""
+
+
+class Delivery(Protocol):
+    """Runs on their way to Kafka."""
+
+    async def wait(self) -> float:
+        """Return when Kafka has all of them: how many seconds the slowest one took.
+
+        Raises `PublishFailed` when it is not known whether Kafka has one of them.
+        """
+
+
+class SwiftPublisher(Publisher, Protocol):
+    """It also sends runs at once, outside of transactions: nobody can be fenced from that."""
+
+    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+        """Send the runs among about `size` records; the others are returned, to be published."""
+
+    def abandon(self) -> None:
+        """Send no more of what was not sent yet."""
 
 
 class History(Protocol):

@@ -33,8 +33,19 @@ def count_outcome(counter: Counter) -> Iterator[None]:
     counter.labels(outcome="committed").inc()
 
 
+def measure(entries: Sequence[bytes], now: int) -> None:
+    """Counts runs that are on Kafka, and looks at the lateness of the first and the last one."""
+    queued = [entry for entry in entries if entry[0] == QUEUE]
+    metrics.RUNS_EMITTED.inc(len(queued))
+    for entry in {id(entry): entry for entry in (*queued[:1], *queued[-1:])}.values():
+        metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)
+
+
 class OutboxPublisher:
     """The loop that empties the outbox. The owner's."""
+
+    settled = True
+    """What `run_once` has taken is published when it returns."""
 
     def __init__(
         self,
@@ -54,11 +65,14 @@ class OutboxPublisher:
         self.clock = clock
         self.position = Position(0, "")
         self.lineage = ""
+        self.wake: Callable[[], None] = lambda: None
+        """See `AtLeastOnce`: there is nothing here that goes on by itself."""
         self.last_publish = float("-inf")
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
-        self.position, self.lineage = position, lineage
+        # A position of ours is never behind the runs: it needs not say where they came from.
+        self.position, self.lineage = replace(position, lineage=""), lineage
         self.announcements.published(lineage, position.number)
 
     async def run_once(self, token: str) -> int:
@@ -83,16 +97,8 @@ class OutboxPublisher:
         self.last_publish = self.monotonic() * 1000
         self.begin(position, self.lineage)
         await reached(points.PUBLISH_KNOWN)
-        self._measure(entries)
+        measure(entries, self.clock.now())
         return len(entries)
-
-    def _measure(self, entries: Sequence[bytes]) -> None:
-        """Counts runs, and looks at the lateness of the first and the last one."""
-        queued = [entry for entry in entries if entry[0] == QUEUE]
-        metrics.RUNS_EMITTED.inc(len(queued))
-        now = self.clock.now()
-        for entry in {id(entry): entry for entry in (*queued[:1], *queued[-1:])}.values():
-            metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)
 
     def _may_wait(self, entries: Sequence[bytes]) -> bool:
         if (

@@ -29,6 +29,10 @@ PIECE = 500
 """Jobs of one call."""
 SEQ_JUMP = 1 << 20
 """Creation numbers skipped: those given out behind the last marker are not known."""
+INSTANCE_JUMP = 1 << 16
+"""Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
+IDS = 1 << 32
+"""How many there are (CONTRACT 3.2)."""
 
 Item = TypeVar("Item")
 
@@ -117,7 +121,7 @@ class Rebuild:
             position,
             incarnation=new_incarnation(),
             seq=max([position.seq, *(record.header(job.record).seq for job in jobs)]),
-            instance=max(position.instance, settlement.last_instance),
+            instance=(max(position.instance, settlement.last_instance) + INSTANCE_JUMP) % IDS,
         )
         lineage = await self.shard.initialise(
             token, go_on, self.clock.now(), origin=position.incarnation, jump=SEQ_JUMP

@@ -50,6 +50,8 @@ class Position:
     cleared: int = 0
     """Resources up to this creation number are void, and their removal is to be announced."""
     inputs: Mapping[str, int] = field(default_factory=dict)
+    lineage: str = ""
+    """Of the store, where runs may be on Kafka before their position is (docs/decisions/0005)."""
 
 
 class LogRecord(NamedTuple):

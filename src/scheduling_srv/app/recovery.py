@@ -8,7 +8,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardStore
-from scheduling_srv.app.rebuild import Rebuild, Recovered, new_incarnation
+from scheduling_srv.app.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.failpoints import reached
@@ -69,6 +69,9 @@ class Recovery:
         if position.number > state.taken:
             log.error("Redis has lost writes", published=position.number, taken=state.taken)
             return await self.rebuild.run(token, position)
+        if await self._is_behind_its_runs(position, state):
+            log.error("Redis has lost writes", published=position.number, taken=state.taken)
+            return await self.rebuild.run(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
             log.error("this Redis is of another life", published=position.incarnation)
             return await self.rebuild.run(token, position)
@@ -78,6 +81,23 @@ class Recovery:
             )
         number = max(position.number, state.trimmed)
         return replace(position, number=number, incarnation=state.incarnation), state.lineage
+
+    async def _is_behind_its_runs(self, position: Position, state: ShardState) -> bool:
+        """Whether a run is on Kafka that this Redis has not handed out (docs/decisions/0005).
+
+        Only runs that were sent at once can be there without their position, and Redis can only
+        have forgotten them if it is not the one any more that they came from.
+        """
+        known = position.lineage == state.lineage and not state.lineage.endswith(":")
+        if not position.lineage or known:
+            return False
+        incarnation = state.incarnation.encode()
+        async for piece in self.history.jobs_since(max(0, position.at - SKEW)):
+            for entry in piece:
+                name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
+                if name == incarnation and number.isdigit() and int(number) > state.taken:
+                    return True
+        return False
 
     async def _unknown_position(self) -> Position:
         """There is a journal, but no position: all of it is looked at."""

@@ -89,10 +89,10 @@ class RedisSchedule:
         looked_at: int = reply[1]
         return looked_at
 
-    async def take(self, token: str, published: int, lineage: str) -> Taken:
+    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
         """`take.lua`."""
         most = (self.rules.batch_records, self.rules.batch_bytes)
-        reply = owned(await self.scripts.run("take", token, published, lineage, *most))
+        reply = owned(await self.scripts.run("take", token, published, lineage, *most, ahead))
         return Taken(int(reply[1]), reply[3:], reply[2])
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:

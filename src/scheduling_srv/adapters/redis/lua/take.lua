@@ -1,6 +1,7 @@
 --!include base
 -- Trims what is published and hands out the next entries; notes first how far they go.
--- ARGV: token, number of the last published entry, lineage, most entries, most bytes
+-- ARGV: token, number of the last published entry, lineage, most entries, most bytes,
+--       how many entries behind the published one were handed out before and are still under way
 -- Returns: 'ok' | 'lost' | 'diverged', number before the first entry, number of entries there are, entries ...
 if not owns(ARGV[1]) then
     return {'lost'}
@@ -19,8 +20,9 @@ if done > 0 then
     end
     redis.call('PUBLISH', K.wake, 'published ' .. ARGV[3] .. ' ' .. number(published))
 end
-local result = {'ok', number(published), redis.call('LLEN', K.outbox)}
-local at, group = 0, 0
+local at, group = tonumber(ARGV[6]), 0
+local result = {'ok', number(published + at), redis.call('LLEN', K.outbox)}
+most = most + at
 local function is_wanted() -- a group that was begun is taken as a whole
     return (at < most and bytes > 0) or at < group
 end
@@ -40,7 +42,7 @@ while is_wanted() do
         break
     end
 end
-if at > 0 then
+if #result > 3 then
     redis.call('HSET', K.meta, 'taken', number(published + at))
 end
 return result

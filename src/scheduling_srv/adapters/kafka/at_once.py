@@ -1,0 +1,192 @@
+"""Sends runs at once, and everything else in transactions (docs/decisions/0005).
+
+The producer of the runs is idempotent and nothing more: a broker cannot tell whether whoever uses
+it still owns the shard. All that a rebuild believes goes through the transactional one, which is
+fenced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from zlib import crc32
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from scheduling_srv.adapters.kafka.producer import (
+    PREPARE_TIMEOUT,
+    ROOM,
+    TransactionalPublisher,
+)
+from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.domain.errors import PublishFailed
+
+POLL = 0.05
+"""Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
+FEW = 50
+"""Entries whose runs are handed over in the event loop: another thread would take longer."""
+
+
+class AtOncePublisher:
+    """Implements `SwiftPublisher` for one shard.
+
+    A run that Kafka has not confirmed after `patience` milliseconds has failed, and is sent no
+    more: what a frozen process still held back then is dropped when it goes on.
+    """
+
+    def __init__(self, transactional: TransactionalPublisher, *, patience: int) -> None:
+        self.transactional = transactional
+        self.patience = patience
+        self.prepared: Sender | None = None
+        self.sender: Sender | None = None
+        shard = transactional.shard
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"sender-{shard}")
+        self.waiter = ThreadPoolExecutor(1, thread_name_prefix=f"deliveries-{shard}")
+
+    async def prepare(self) -> None:
+        """Producers that know their broker."""
+        await self.transactional.prepare()
+        if self.prepared is None:
+            self.prepared = await self._make()
+
+    async def open(self) -> None:
+        """Fence transactions of earlier owners, and drop what this one has not sent."""
+        self.abandon()
+        await self.transactional.open()
+        if self.prepared is None:
+            self.prepared = await self._make()
+        self.sender, self.prepared = self.prepared, None
+
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        """One transaction, committed."""
+        await self.transactional.publish(records, position)
+
+    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+        """Hand the runs to librdkafka."""
+        sender = self._sender()
+        delivery = Delivery(sender, self.waiter)
+        partitions = self.transactional.partitions[Topic.JOBS]
+        try:
+            if size <= FEW:
+                return sender.send(records, partitions, delivery), delivery
+            loop = asyncio.get_running_loop()
+            return (
+                await loop.run_in_executor(
+                    self.thread, lambda: sender.send(records, partitions, delivery)
+                ),
+                delivery,
+            )
+        except (KafkaException, BufferError) as fault:
+            raise PublishFailed(str(fault)) from fault
+
+    def abandon(self) -> None:
+        """What is in the queue is not sent any more."""
+        if self.sender is not None:
+            self.sender.end()
+            self.sender = None
+
+    def _sender(self) -> Sender:
+        if self.sender is None:
+            raise PublishFailed("The producer was given up.")
+        return self.sender
+
+    async def _make(self) -> Sender:
+        publisher = self.transactional
+        topic = publisher.topics[Topic.JOBS]
+
+        def work() -> Sender:
+            return Sender(self._properties(publisher.config), topic)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.thread, work)
+        except KafkaException as fault:
+            raise PublishFailed(str(fault)) from fault
+
+    def _properties(
+        self, config: Mapping[str, str | int | float | bool]
+    ) -> dict[str, str | int | float | bool]:
+        return {
+            "queue.buffering.max.messages": 1_000_000,
+            "message.max.bytes": self.transactional.largest + ROOM,
+            "socket.nagle.disable": True,
+            **config,
+            "enable.idempotence": True,
+            "acks": "all",
+            # A run behind one that failed is not sent: what Kafka has of a partition has no gaps.
+            "enable.gapless.guarantee": True,
+            "linger.ms": 0,
+            "message.timeout.ms": self.patience,
+        }
+
+
+class Sender:
+    """An idempotent producer that knows its broker."""
+
+    def __init__(self, properties: Mapping[str, str | int | float | bool], topic: str) -> None:
+        self.topic = topic
+        self.producer = Producer(dict(properties))
+        self.producer.list_topics(topic, timeout=PREPARE_TIMEOUT)
+        self.ended = False
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self.ended = True
+        self.producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+    def send(
+        self, records: Iterable[Record], partitions: int, delivery: Delivery
+    ) -> Sequence[Record]:
+        """Send the runs; returns the other records."""
+        rest, count = [], 0
+        produce, name, told = self.producer.produce, self.topic, delivery.told
+        for record in records:
+            topic, key, value, headers, route = record
+            if topic is not Topic.JOBS:
+                rest.append(record)
+                continue
+            count += 1
+            partition = crc32(route) % partitions  # where transactions put them as well
+            produce(name, value, key, partition, headers=headers, on_delivery=told)  # type: ignore[arg-type]
+        delivery.expect(count)
+        if count:
+            self.producer.poll(0)  # hear of earlier ones
+        return rest
+
+
+class Delivery:
+    """What becomes of one batch of runs. Nobody is woken by it: whoever wants to know waits."""
+
+    def __init__(self, sender: Sender, waiter: ThreadPoolExecutor) -> None:
+        self.sender = sender
+        self.waiter = waiter
+        self.missing = 0
+        """Runs that were sent, less those that Kafka has: below zero while they are counted."""
+        self.fault: KafkaError | None = None
+        self.took = 0.0
+        self._lock = Lock()
+
+    def expect(self, count: int) -> None:
+        """So many runs were sent."""
+        with self._lock:
+            self.missing += count
+
+    def told(self, fault: KafkaError | None, message: Message) -> None:
+        """Kafka has a run, or has not. Whichever thread polls calls it."""
+        with self._lock:
+            self.missing -= 1
+            self.took = max(self.took, message.latency() or 0.0)
+            self.fault = self.fault or fault
+
+    async def wait(self) -> float:
+        """Until Kafka has all runs; returns the seconds that the slowest one took."""
+        if self.missing and not self.fault:
+            await asyncio.get_running_loop().run_in_executor(self.waiter, self._wait)
+        if self.missing or self.fault:
+            raise PublishFailed(f"A run was not delivered: {self.fault or 'it was given up'}")
+        return self.took
+
+    def _wait(self) -> None:
+        while self.missing and not self.fault and not self.sender.ended:
+            self.sender.producer.poll(POLL)

@@ -1,0 +1,274 @@
+"""Runs are sent at once; their position, and everything else, follows in transactions."""
+
+import asyncio
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app import at_least_once
+from scheduling_srv.app.announce import QUEUED, Announcer
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.at_least_once import RUN_PAUSE, AtLeastOnce
+from scheduling_srv.app.ports import Receipt
+from scheduling_srv.app.publisher import MARKER_PAUSE
+from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.app.replies import Taken
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.domain.job import TriggerKind
+from tests.store.shard import at_once, once
+
+NOW = 1_700_000_000_000
+LINEAGE = "content:server"
+MARKER = b'M{"replay_from":"3","seq":"5","instance":"6","reset":"7","cleared":"8"}'
+
+
+def queued(job_id: str = "a", kind: TriggerKind = TriggerKind.ONCE) -> bytes:
+    fixed = QUEUED.pack(kind, 7, NOW, 1, 9, len(job_id), 0, 2, 1)
+    return b"Q" + fixed[1:] + job_id.encode() + b"\x01t" + b"\x00"
+
+
+def created(job_id: str = "a", letter: bytes = b"C") -> bytes:
+    record = (at_once if letter == b"N" else once)(job_id, NOW).record
+    return struct.pack("<cQH", letter, NOW, len(job_id)) + job_id.encode() + record
+
+
+class Sent:
+    """Runs that a test delivers."""
+
+    def __init__(self, future: asyncio.Future[float]) -> None:
+        self.future = future
+
+    async def wait(self) -> float:
+        return await self.future
+
+
+class World:
+    """The outbox, Kafka, and the clocks."""
+
+    def __init__(self, *entries: bytes, lineage: str = LINEAGE) -> None:
+        self.entries = list(entries)
+        self.trimmed = 0
+        self.aheads: list[int] = []
+        self.time = 0.0
+        self.frozen_for = 0.0
+        """Milliseconds that pass after entries were taken."""
+        self.said: list[Any] = []
+        """What Kafka was told, in order: keys of runs, positions of transactions."""
+        self.published: list[list[Record]] = []
+        self.deliveries: list[asyncio.Future[float]] = []
+        self.confirms = True
+        self.woken = 0
+        self.announcements = Announcements()
+        world: Any = self
+        self.loop = AtLeastOnce(
+            world,
+            world,
+            Announcer(),
+            self.announcements,
+            world,
+            rules=ShardRules(),
+            monotonic=lambda: self.time / 1000,
+        )
+        self.loop.wake = self._wake
+        self.loop.begin(Position(0, "i", lineage=lineage), LINEAGE)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def now(self) -> int:
+        return NOW
+
+    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+        assert (token, lineage) == ("token", LINEAGE)
+        self.entries = self.entries[published - self.trimmed :]
+        self.trimmed = published
+        self.aheads.append(ahead)
+        self.time += self.frozen_for
+        self.frozen_for = 0
+        return Taken(published + ahead, self.entries[ahead:], len(self.entries))
+
+    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], "Sent"]:
+        made = list(records)
+        runs = [record for record in made if record.topic == Topic.JOBS]
+        self.said += [dict(record.headers)["event-id"] for record in runs]
+        future = asyncio.get_running_loop().create_future()
+        self.deliveries.append(future)
+        if self.confirms:
+            future.set_result(0.001)
+        return [record for record in made if record.topic != Topic.JOBS], Sent(future)
+
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        self.published.append(list(records))
+        self.said.append(position.number)
+
+    def abandon(self) -> None:
+        self.said.append("abandoned")
+
+    async def run(self) -> int:
+        return await self.loop.run_once("token")
+
+    async def settle(self, until: Callable[[], bool]) -> None:
+        """Let the second loop work until something is true."""
+        task = asyncio.create_task(self.loop.settle("token"))
+        async with asyncio.timeout(5):
+            while not until() and not task.done():  # noqa: ASYNC110 - of a loop that tells nobody
+                await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
+async def test_runs_go_first_and_the_rest_follows_with_the_position() -> None:
+    world = World(queued("a"), created("b"), MARKER)
+    assert await world.run() == 3
+    assert world.said == [b"i-1"]
+    await world.settle(lambda: world.loop.position.number == 3)
+    assert world.said == [b"i-1", 3, "abandoned"]
+    assert [record.topic for record in world.published[0]] == [Topic.RESOURCES, Topic.JOURNAL]
+    assert world.loop.position == Position(
+        3, "i", at=NOW, replay_from=3, seq=5, instance=6, reset=7, cleared=8, lineage=LINEAGE
+    )
+    assert world.announcements.number == 3
+    assert await world.run() == 0
+    assert world.trimmed == 3
+
+
+async def test_the_next_batch_does_not_wait_for_the_one_before() -> None:
+    world = World(queued("a"))
+    world.confirms = False
+    await world.run()
+    world.entries.append(queued("b"))
+    await world.run()
+    assert world.said == [b"i-1", b"i-2"]
+    assert world.aheads == [0, 1]
+
+
+async def test_no_position_before_the_runs_are_on_kafka() -> None:
+    """And no call is answered."""
+    world = World(queued("a"), created("b"))
+    world.confirms = False
+    waiting = asyncio.create_task(world.announcements.wait(Receipt(LINEAGE, 2)))
+    await world.run()
+    settling = asyncio.create_task(world.loop.settle("token"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.said == [b"i-1"]
+    assert not waiting.done()
+    world.deliveries[0].set_result(0.001)
+    async with asyncio.timeout(5):
+        await waiting
+    assert world.said == [b"i-1", 2]
+    settling.cancel()
+
+
+async def test_kafka_is_told_first_in_which_store_runs_may_be_ahead() -> None:
+    world = World(queued(), lineage="content:server before")
+    await world.run()
+    assert world.said == [0, b"i-1"]
+    assert world.loop.position.lineage == LINEAGE
+
+
+@pytest.mark.parametrize(
+    ("entries", "wait"),
+    [
+        ([queued()], RUN_PAUSE),
+        ([b"Xa"], RUN_PAUSE),
+        ([MARKER], MARKER_PAUSE),
+        ([queued(), MARKER, created("b")], 0),
+        ([b"Da"], 0),
+    ],
+)
+async def test_what_somebody_may_wait_for_follows_at_once(entries: list[bytes], wait: int) -> None:
+    """Runs have been seen already: their position may lag behind them for a moment."""
+    world = World(*entries)
+    await world.run()
+    assert world.loop._due() == wait
+    world.time += wait
+    await world.settle(lambda: world.loop.position.number == len(entries))
+    assert len(entries) in world.said
+
+
+@pytest.mark.parametrize("change", [created("a"), b"Da", created("a", b"N")])
+async def test_a_run_waits_for_a_change_of_its_job_and_others_for_the_run(change: bytes) -> None:
+    """Redis could still forget the change: then a call would have been half done."""
+    world = World(queued("b"), change, queued("a"), queued("c"))
+    assert await world.run() == 2
+    assert await world.run() == 0
+    assert world.said == [b"i-1"]
+    assert not world.loop.settled
+    await world.settle(lambda: world.woken > 0)
+    assert await world.run() == 2
+    assert world.said == [b"i-1", 2, "abandoned", b"i-3", b"i-4"]
+
+
+async def test_a_now_job_is_its_run_and_does_not_wait() -> None:
+    world = World(created("a", b"N"), queued("a", TriggerKind.NOW))
+    assert await world.run() == 2
+    assert world.said == [b"i-2"]
+
+
+async def test_a_job_that_became_a_now_job_waits() -> None:
+    world = World(b"Da", created("a", b"N"), queued("a", TriggerKind.NOW))
+    assert await world.run() == 2
+    assert world.said == []
+
+
+async def test_it_is_never_too_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a crash sends again is bounded; the position follows at once then."""
+    monkeypatch.setattr(at_least_once, "AHEAD", 2)
+    world = World(queued("a"), queued("b"))
+    await world.run()
+    world.entries.append(queued("c"))
+    assert await world.run() == 0
+    await world.settle(lambda: world.woken > 0)
+    assert await world.run() == 1
+    assert world.said == [b"i-1", b"i-2", 2, "abandoned", b"i-3"]
+
+
+async def test_who_was_frozen_asks_again_before_it_sends() -> None:
+    """Somebody else may own the shard by now; the next call says so."""
+    world = World(queued("b"), created("a"), queued("a"))
+    world.frozen_for = 3_000
+    assert await world.run() == 1
+    assert world.said == []
+    assert await world.run() == 2
+    assert world.said == [b"i-1"]
+
+
+async def test_a_run_that_is_not_delivered_ends_both_loops() -> None:
+    """Recovery then begins with `begin`, and sends again all that has no position."""
+    world = World(queued(), created("b"))
+    world.confirms = False
+    await world.run()
+    world.deliveries[0].set_exception(PublishFailed("timed out"))
+    with pytest.raises(PublishFailed):
+        await world.settle(lambda: False)
+    assert world.said == [b"i-1", "abandoned"]
+    assert world.woken == 1
+    with pytest.raises(PublishFailed):
+        await world.run()
+    world.confirms = True
+    world.loop.begin(Position(0, "i", lineage=LINEAGE), LINEAGE)
+    assert await world.run() == 2
+    assert world.said == [b"i-1", "abandoned", b"i-1"]
+
+
+async def test_it_is_settled_when_redis_knows_as_well() -> None:
+    """An owner that stops leaves nothing that would be sent again, and nobody who waits."""
+    world = World(queued())
+    settled = [world.loop.settled]
+    await world.run()
+    settled.append(world.loop.settled)
+    world.time += RUN_PAUSE
+    await world.settle(lambda: world.woken > 0)
+    settled.append(world.loop.settled)
+    await world.run()
+    settled.append(world.loop.settled)
+    world.entries.append(MARKER)
+    await world.run()
+    settled.append(world.loop.settled)
+    assert settled == [True, False, False, True, True]
