@@ -16,6 +16,12 @@ FAULTS ?=
 DELIVERY ?= exactly_once
 # What `make fuzz` sends.
 COUNT ?= 1000000
+# What `make bench` measures: docs/performance.md.
+ONLY ?=
+ROUNDS ?= 5
+SIZE ?= 1
+CONTENDERS ?=
+PROFILE ?=
 # Where `make run` keeps its jobs.
 DATA ?= .data
 
@@ -79,6 +85,11 @@ proto-check: setup ## Fail when the generated code is not what the protos say
 		|| { echo 'The generated code is stale: run "make proto".' >&2; exit 1; }
 
 ##@ Measure
+
+.PHONY: bench
+bench: setup kafka ## Every workload beside a bare loop and BullMQ; writes the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
+	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
+		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
 
 .PHONY: bench-quick
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors

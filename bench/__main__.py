@@ -1,9 +1,12 @@
-"""`python -m bench`: every workload, each contender in turn, checked; a table and JSON."""
+"""`make bench`: every workload, each contender in turn, checked; a table, JSON and pictures.
+
+What was lost, doubled or early makes the run fail, and its figure is dropped.
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import sys
 import tempfile
 import time
@@ -11,10 +14,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench import report
+from bench.actors import Failed
+from bench.profiling import SUFFIX, spans
+from bench.results import Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
-from bench.workloads import Workload, firing, keeping, submitting
+from bench.workloads import BARE, BULLMQ, PRODUCT, Workload, firing, keeping, submitting
 
-ALL: tuple[Workload, ...] = (*submitting.WORKLOADS, *firing.WORKLOADS, *keeping.WORKLOADS)
+ALL = (*submitting.WORKLOADS, *firing.WORKLOADS, *keeping.WORKLOADS)
+CONTENDERS = (PRODUCT, BARE, BULLMQ)
+FOLDER = Path(__file__).parents[1] / "build" / "bench"
 
 
 def _say(text: str) -> None:
@@ -22,60 +31,109 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _median(samples: Sequence[Sample]) -> Sample:
-    figures = {
-        name: statistics.median(sample.figures[name] for sample in samples)
-        for name in samples[0].figures
-    }
-    cpu = {
-        part: statistics.median(sample.cpu[part] for sample in samples) for part in samples[0].cpu
-    }
-    return Sample(figures, samples[0].jobs, cpu)
+def _listed(known: Sequence[str], text: str) -> list[str]:
+    names = [name for name in text.split(",") if name] or list(known)
+    if strange := set(names) - set(known):
+        raise SystemExit(f"unknown: {', '.join(sorted(strange))}; known: {', '.join(known)}")
+    return names
 
 
-def _show(name: str, contender: str, sample: Sample) -> None:
-    figures = "  ".join(f"{name} {value:,.1f}" for name, value in sample.figures.items())
-    each = "  ".join(
-        f"{part} {seconds / max(1, sample.jobs) * 1e6:.1f}" for part, seconds in sample.cpu.items()
-    )
-    _say(f"{name:<22}{contender:<10}{figures}   CPU us a job: {each}")
+def _show(workload: str, contender: str, sample: Sample, seconds: float) -> None:
+    figures = "  ".join(f"{name} {value:,.2f}" for name, value in sample.figures.items())
+    _say(f"{workload:<21}{contender:<8}{figures}  ({seconds:.0f} s)")
+    if sample.jobs and sample.cpu:
+        each = {part: used / sample.jobs * 1e6 for part, used in sample.cpu.items()}
+        parts = "  ".join(f"{part} {used:.1f}" for part, used in each.items())
+        _say(f"{'':<29}us of CPU a job: {parts}  all {sum(each.values()):.1f}")
+
+
+class Run:
+    """All workloads that were asked for."""
+
+    def __init__(self, site: Site, options: argparse.Namespace) -> None:
+        self.site = site
+        self.contenders = _listed(CONTENDERS, options.contenders)
+        self.scale: float = options.size
+        self.rounds: int = options.rounds
+        self.broken = False
+
+    def measure(self, workload: Workload, results: Results) -> None:
+        """Each contender in turn, as often as there are rounds."""
+        samples: dict[str, list[Sample]] = {}
+        faults: dict[str, str] = {}
+        for _ in range(1 if workload.long else self.rounds):
+            for contender in workload.contenders:
+                if contender in self.contenders and contender not in faults:
+                    self._once(workload, contender, samples, faults)
+        kept = {name: found for name, found in samples.items() if name not in faults}
+        if kept or faults:
+            results.add(workload.name, self.scale, kept, faults)
+
+    def _once(
+        self,
+        workload: Workload,
+        contender: str,
+        samples: dict[str, list[Sample]],
+        faults: dict[str, str],
+    ) -> None:
+        self.site.label = f"{workload.name}-{contender}"
+        began = time.monotonic()
+        try:
+            sample = workload.contenders[contender](self.site, workload.count(self.scale))
+        except Skipped as fault:
+            faults[contender] = str(fault)
+            _say(f"{workload.name:<21}{contender:<8}skipped: {fault}")
+        except (Broken, Failed, TimeoutError) as fault:
+            self.broken = True
+            faults[contender] = "broken"
+            _say(f"{workload.name:<21}{contender:<8}BROKEN: {fault}")
+        else:
+            samples.setdefault(contender, []).append(sample)
+            _show(workload.name, contender, sample, time.monotonic() - began)
+        self.site.clean()
 
 
 def main() -> int:
     """Measure; 0 if nothing was broken."""
+    names = [workload.name for workload in ALL]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="", help="workloads, with commas between")
-    parser.add_argument("--contenders", default="product,bare,bullmq")
+    parser.add_argument("--only", default="", help=f"with commas between: {', '.join(names)}")
+    parser.add_argument("--contenders", default="", help=", ".join(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", type=float, default=1.0)
+    parser.add_argument("--size", type=float, default=1.0, help="1 = full")
+    parser.add_argument("--json", type=Path, help="results, kept and added to")
+    parser.add_argument("--profile", choices=SUFFIX, help="record the contenders with py-spy")
+    parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
-    only, broken = set(filter(None, options.only.split(","))), False
+    only = _listed(names, options.only)
+    full = options.size == 1
+    path = options.json or FOLDER / ("results.json" if full else f"results-{options.size:g}.json")
+    results = Results.read(path)
+    results.machine = describe_machine()
+    load = os.getloadavg()[0]
+    _say(f"load before: {load:.2f}" + ("  (others are busy here: figures are low)" * (load > 0.5)))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)
+        if options.profile:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            site.profile = (FOLDER, options.profile)
+        run = Run(site, options)
         for workload in ALL:
-            if only and workload.name not in only:
-                continue
-            samples: dict[str, list[Sample]] = {}
-            for _ in range(options.rounds):
-                for contender, measure in workload.contenders.items():
-                    if contender not in options.contenders:
-                        continue
-                    began = time.monotonic()
-                    try:
-                        sample = measure(site, workload.count(options.size))
-                    except (Broken, Skipped) as fault:
-                        broken = broken or isinstance(fault, Broken)
-                        _say(f"{workload.name:<22}{contender:<10}{type(fault).__name__}: {fault}")
-                        continue
-                    finally:
-                        site.clean()
-                    samples.setdefault(contender, []).append(sample)
-                    _show(workload.name, contender, sample)
-                    _say(f"   ({time.monotonic() - began:.1f} s)")
-            for contender, found in samples.items():
-                _show(f"= {workload.name}", contender, _median(found))
-    return int(broken)
+            if workload.name in only:
+                run.measure(workload, results)
+                results.write(path)
+    _say("\n" + report.text(results))
+    if options.profile == "raw":
+        for file in site.profiles:
+            _say(f"{file.name}\n{spans(file)}")
+    if options.pages and full:
+        from bench.plots import draw  # noqa: PLC0415 - matplotlib is slow to import
+
+        report.write_pages(results)
+        draw(results)
+    _say("BROKEN: see above" if run.broken else "checked: nothing lost, doubled or early")
+    return int(run.broken)
 
 
 if __name__ == "__main__":

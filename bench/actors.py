@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +42,10 @@ def memory_bytes(pid: int) -> int:
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Failed(Exception):
+    """A helper could not do what it was told."""
 
 
 class Actor:
@@ -93,6 +98,8 @@ class Actor:
             self._buffer += piece
         line, _, self._buffer = self._buffer.partition(b"\n")
         reply: Reply = json.loads(line)
+        if fault := reply.get("fault"):
+            raise Failed(f"{self.name}: {fault}")
         return reply
 
     def ask(self, do: str, **order: object) -> Reply:
@@ -117,7 +124,11 @@ def serve(handlers: Mapping[str, Handler]) -> None:
     """The child's side: carry orders out until the input ends."""
     for line in sys.stdin:
         order = json.loads(line)
-        reply = handlers[order.pop("do")](**order)
+        try:
+            reply = handlers[order.pop("do")](**order)
+        except Exception as fault:  # noqa: BLE001 - the parent raises it
+            traceback.print_exc()
+            reply = {"fault": f"{type(fault).__name__}: {fault}"}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 

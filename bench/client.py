@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import grpc
+
 from bench.actors import Reply, quantile, serve
-from bench.http2 import Answer, Connection
+from bench.http2 import Answer, CallFailed, Connection
 from bench.load import CREATE, batches, job
 from scheduling_srv.wire import job_pb2
 
@@ -19,15 +21,22 @@ class Client:
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.place = ("", CREATE)
         self.requests: list[bytes] = []
         self.answers: list[Answer] = []
 
     def connect(self, address: str, path: str = CREATE) -> Reply:
         """Open a connection, or another one."""
+        self.disconnect()
+        self.connection, self.place = Connection(address, path), (address, path)
+        self.answers = []
+        return {}
+
+    def disconnect(self) -> Reply:
+        """A service that ends waits for connections that stay open."""
         if self.connection:
             self.connection.close()
-        self.connection = Connection(address, path)
-        self.answers = []
+        self.connection = None
         return {}
 
     def prepare(self, first: float, step: float, count: int, size: int) -> Reply:
@@ -49,7 +58,10 @@ class Client:
             raise RuntimeError("connect first")
         began = time.perf_counter()
         at = [began + pace * number for number in range(len(self.requests))] if pace else None
-        answers = self.connection.run(self.requests, in_flight, at)
+        try:
+            answers = self.connection.run(self.requests, in_flight, at)
+        except CallFailed as fault:
+            raise RuntimeError(f"{fault} {self._again()}") from fault
         seconds = time.perf_counter() - began
         self.answers += answers
         late = sorted(answer.latency for answer in answers)
@@ -60,6 +72,17 @@ class Client:
             "p99": quantile(late, 0.99),
             "max": late[-1],
         }
+
+    def _again(self) -> str:
+        """What the service says to the first request, sent by a client that can read it."""
+        address, path = self.place
+        with grpc.insecure_channel(address) as channel:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+            try:
+                call(self.requests[0], timeout=30)
+            except grpc.RpcError as fault:
+                return f"Sent again: {fault}"
+        return "Sent again, a call was answered."
 
     def latencies(self, since: float, until: float) -> Reply:
         """Of the answered calls that were begun between two instants (epoch seconds)."""
@@ -88,6 +111,7 @@ if __name__ == "__main__":
     serve(
         {
             "connect": client.connect,
+            "disconnect": client.disconnect,
             "prepare": client.prepare,
             "prepare_recurring": client.prepare_recurring,
             "submit": client.submit,

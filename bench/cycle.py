@@ -74,7 +74,7 @@ class Cycle:
             "lost": count - len(set(ids)),
             "doubled": len(ids) - len(set(ids)),
             "strange": self.left(),
-            "fault": str(self.fault or ""),
+            **({"fault": str(self.fault)} if self.fault else {}),
         }
 
     def left(self) -> int:

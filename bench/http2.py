@@ -22,6 +22,8 @@ TABLE_SIZE, INITIAL_WINDOW, MAX_FRAME = 1, 4, 5
 """Numbers of settings (RFC 9113, 6.5.2)."""
 WIDE = (1 << 31) - 1
 DEFAULT_WINDOW, DEFAULT_FRAME = 65_535, 16_384
+OK = b"\x0bgrpc-status\x010"
+"""In the trailers of a call that went well: servers of gRPC write them without Huffman's code."""
 REFILL = 1 << 24
 """Bytes received after which the connection's window is opened again."""
 FRAME = struct.Struct(">HBBBI")
@@ -207,8 +209,8 @@ class Connection:
 
     def _end(self, stream: int, payload: bytes) -> None:
         call = self.calls.pop(stream)
-        if not call.parts:  # an answered unary call has a message, a failed one has none
-            raise CallFailed(f"The service refused a call: {payload!r}")
+        if OK not in payload:
+            raise CallFailed(f"The service refused a call: {payload[:200]!r}")
         self.done.append((call, time.perf_counter()))
 
     def _widen(self, stream: int, more: int) -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.actors import Actor, Reply, cpu_seconds
+from bench.profiling import SUFFIX, Profile
 from tests.harness.kafka import KafkaServer
 from tests.harness.names import Names
 from tests.harness.service import Service
@@ -48,17 +49,21 @@ class Sample:
 
 
 class Meter(NamedTuple):
-    """Processes whose CPU is counted, by part."""
+    """Processes whose CPU is counted, by part; and a profile of the first one, if it is wanted."""
 
     parts: Mapping[str, int]
+    profile: Profile | None = None
 
     def read(self) -> dict[str, float]:
         """CPU seconds so far."""
         return {part: cpu_seconds(pid) for part, pid in self.parts.items()}
 
     def since(self, before: Mapping[str, float]) -> dict[str, float]:
-        """CPU seconds used since `before`."""
-        return {part: now - before[part] for part, now in self.read().items()}
+        """CPU seconds used since `before`: the measurement is over."""
+        used = {part: now - before[part] for part, now in self.read().items()}
+        if self.profile:
+            self.profile.end()
+        return used
 
 
 class Site:
@@ -79,6 +84,11 @@ class Site:
         stack.callback(self.client.close)
         self.reader = Actor.python("reader", "reader", folder)
         stack.callback(self.reader.close)
+        self.label = ""
+        """What is measured."""
+        self.profile: tuple[Path, str] | None = None
+        """Where profiles go, and their format."""
+        self.profiles: list[Path] = []
         self._numbers = itertools.count(1)
 
     def file(self, name: str) -> Path:
@@ -93,7 +103,13 @@ class Site:
         """Counts both servers, both helpers and `parts`."""
         servers = {"valkey": self.valkey.process.pid, "kafka": self.kafka.process.pid}
         helpers = {"client": self.client.pid, "reader": self.reader.pid}
-        return Meter({**parts, **servers, **helpers})
+        profile = None
+        if self.profile and "service" in parts:
+            folder, form = self.profile
+            path = folder / f"profile-{self.label}.{SUFFIX[form]}"
+            self.profiles = [each for each in self.profiles if each != path] + [path]
+            profile = Profile(parts["service"], path, form)
+        return Meter({**parts, **servers, **helpers}, profile)
 
     def clean(self) -> None:
         """An empty Valkey with a short log, and a Kafka without the topics of before."""
@@ -170,8 +186,14 @@ class Product:
         return self
 
     def __exit__(self, *_fault: object) -> None:
+        self.site.client.ask("disconnect")
         if self.service.process.alive:
             self.service.process.end(30)
+
+    def stop(self) -> None:
+        """In order."""
+        self.site.client.ask("disconnect")
+        self.service.stop()
 
     @property
     def pid(self) -> int:

@@ -91,7 +91,7 @@ const handlers = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const order = JSON.parse(line);
-  const reply = await handlers[order.do](order);
+  const reply = await handlers[order.do](order).catch((fault) => ({ fault: String(fault) }));
   process.stdout.write(`${JSON.stringify(reply)}\n`);
 }
 process.exit(0);

@@ -6,38 +6,41 @@ import time
 from functools import partial
 
 from bench.actors import Reply
-from bench.arming import Arm, bare, bullmq, product
+from bench.arming import (
+    MARGIN,
+    TRIES,
+    Arm,
+    Armed,
+    bare,
+    bullmq,
+    in_place,
+    placing,
+    product,
+)
 from bench.site import Broken, Sample, Site, honest
 from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
 from bench.workloads.submitting import FAR
 
 PATIENCE = 20.0
-LEAD, LOAD_RATE = 2.5, 15_000
-"""Jobs are due so many seconds, and one second for so many jobs, after they begin to be sent."""
-TRIES = 4
-MARGIN = 0.3
-"""Seconds of quiet before the first job is due."""
+TOO_LATE = "The jobs were due before they were there."
 SECOND = 1.0
 
 
 def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str, float]]:
     """Emit `count` runs, `step` seconds apart, and check them; what the reader saw, and CPU."""
-    lead = LEAD + count / LOAD_RATE
-    for _ in range(TRIES):
-        # Whole seconds: no contender rounds them, up or down.
-        first = float(int(time.time() + lead) + 1)
-        with arm(site, first, step, count) as armed:
-            if time.time() < first - MARGIN:
-                time.sleep(first - MARGIN - time.time())
+    for trial in range(TRIES):
+        with arm(site) as armed:
+            if placed := in_place(armed, step, count, trial):
+                first, ids = placed
+                time.sleep(max(0.0, first - MARGIN - time.time()))
                 before = armed.meter.read()
                 site.reader.ask("collect", count=count, patience=PATIENCE)
                 cpu = armed.meter.since(before)
-                verdict = site.reader.ask("judge", ids=str(armed.ids))
-                honest("emitting", verdict)
-                return verdict, cpu
+                seen = site.reader.ask("judge", ids=str(ids))
+                honest("emitting", seen)
+                return seen, cpu
         site.clean()
-        lead *= 2
-    raise Broken("The jobs were due before they were there.")
+    raise Broken(TOO_LATE)
 
 
 def fire(arm: Arm) -> Measure:
@@ -78,7 +81,7 @@ def recurring(site: Site, count: int) -> Sample:
         site.client.ask("submit", in_flight=64, pace=RECURRING_PACE * size / RECURRING_BATCH)
         ids = service.answered(count)
         since = max(time.time(), began + 1) + 1
-        until = since + RECURRING_SECONDS
+        until = since + min(RECURRING_SECONDS, max(3.0, count / 1_000))
         site.reader.tell("collect", count=1 << 60, patience=3.0)
         time.sleep(max(0.0, since - time.time()))
         meter = site.meter(service=service.pid)
@@ -86,7 +89,7 @@ def recurring(site: Site, count: int) -> Sample:
         time.sleep(max(0.0, until - time.time()))
         cpu = meter.since(before)
         time.sleep(SECOND)  # runs that are late still count
-        service.service.stop()
+        service.stop()
         site.reader.hear()
         order = {"interval": 1.0, "since": since, "until": until}
         seen = site.reader.ask("judge_rhythm", ids=str(ids), **order)
@@ -102,31 +105,26 @@ MIXED_RATE = 200
 
 def mixed(site: Site, count: int) -> Sample:
     """Single creates, one each 5 ms whatever the answers take, while jobs fire at one instant."""
-    lead = LEAD + count / LOAD_RATE
-    for _ in range(TRIES):
-        instant = float(int(time.time() + lead) + 1)
+    calls = int(MIXED_RATE * (2 + count / 20_000))
+    for trial in range(TRIES):
         with site.product() as service:
             site.watch(service.names.jobs)
-            service.submit(instant, 0.0, count)
-            service.until_published()
-            ids = service.answered(count)
-            calls = int(MIXED_RATE * (2 + count / 20_000))
-            site.client.ask("prepare", first=time.time() + FAR, step=0.001, count=calls, size=1)
-            if time.time() < instant - MARGIN:
-                time.sleep(instant - MARGIN - time.time())
+            armed = Armed(site.meter(service=service.pid), placing(service))
+            if placed := in_place(armed, 0.0, count, trial):
+                instant, ids = placed
+                site.client.ask("prepare", first=instant + FAR, step=0.001, count=calls, size=1)
+                time.sleep(max(0.0, instant - MARGIN - time.time()))
                 site.client.tell("submit", in_flight=1000, pace=1 / MIXED_RATE)
                 told = site.reader.ask("collect", count=count, patience=PATIENCE)
                 site.client.hear()
                 honest("mixed", site.reader.ask("judge", ids=str(ids)))
-                span = {"since": instant, "until": told["last"]}
-                late = site.client.ask("latencies", **span)
+                late = site.client.ask("latencies", since=instant, until=told["last"])
                 service.answered(calls)
                 if not late["calls"]:
                     raise Broken("mixed: no call was under way while the jobs fired")
                 return Sample({name: late[name] * 1000 for name in ("p50", "p99")}, count)
         site.clean()
-        lead *= 2
-    raise Broken("The jobs were due before they were there.")
+    raise Broken(TOO_LATE)
 
 
 at_least_once = partial(product, delivery="at_least_once")

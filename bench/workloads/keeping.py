@@ -13,10 +13,10 @@ from pathlib import Path
 import grpc
 
 from bench.actors import Actor, memory_bytes
-from bench.arming import Arm, bare, product
+from bench.arming import TRIES, Arm, Armed, bare, in_place, placing, product
 from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
-from bench.workloads.firing import LOAD_RATE, TRIES, emit
+from bench.workloads.firing import TOO_LATE, emit
 from bench.workloads.submitting import BATCH, FAR
 from scheduling_srv.wire import commandinterface_pb2
 
@@ -29,8 +29,8 @@ IDLE_SECONDS = 20.0
 SETTLE = 3.0
 CHUNK = 100_000
 PATIENCE = 60.0
-LATER = 4.0
-"""Seconds from the submission of a few jobs to the first of them."""
+QUIET = 5.0
+"""Seconds without a run after which none is left of a trial that failed."""
 
 
 def available_memory() -> float:
@@ -108,7 +108,7 @@ def rebuild(site: Site, count: int) -> Sample:
     """From the start of a service whose Redis is empty until it emits."""
     with site.product() as service:
         ids = _create(service, count)
-        service.service.stop()
+        service.stop()
         site.store.flushall()
         began = time.time()
         service.service.start(600)
@@ -162,33 +162,26 @@ def cycle(site: Site, count: int) -> Sample:
             cpu = meter.since(before)
         finally:
             actor.close()
-        if told["fault"]:
-            raise Broken(f"cycle: {told['fault']}")
         honest("cycle", told)
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
 def emit_among(site: Site, service: Product, step: float, count: int) -> Sample:
     """Emit `count` runs, `step` seconds apart, of a service that the reader watches already."""
-    lead = LATER + count / LOAD_RATE
-    for _ in range(TRIES):
+    armed = Armed(site.meter(service=service.pid), placing(service))
+    for trial in range(TRIES):
         site.reader.ask("forget")
-        first = float(int(time.time() + lead) + 1)
-        service.submit(first, step, count)
-        service.until_published()
-        ids, in_time = service.answered(count), time.time() < first
-        meter = site.meter(service=service.pid)
-        before = meter.read()
-        site.reader.ask("collect", count=count, patience=PATIENCE)
-        cpu = meter.since(before)
-        seen = site.reader.ask("judge", ids=str(ids))
-        honest("emitting", seen)
-        if in_time:
+        if placed := in_place(armed, step, count, trial):
+            before = armed.meter.read()
+            site.reader.ask("collect", count=count, patience=PATIENCE)
+            cpu = armed.meter.since(before)
+            seen = site.reader.ask("judge", ids=str(placed[1]))
+            honest("emitting", seen)
             figures = {name: seen[name] for name in ("p50", "p99", "max")}
             figures["rate"] = count / (seen["last"] - seen["nominal"])
             return Sample(figures, count, cpu, seen["late"])
-        lead *= 2
-    raise Broken("The jobs were due before they were there.")
+        site.reader.ask("collect", count=1 << 60, patience=QUIET)
+    raise Broken(TOO_LATE)
 
 
 def waiting(site: Site, count: int) -> Sample:
@@ -208,7 +201,8 @@ def waiting(site: Site, count: int) -> Sample:
     with service:
         some = emit_among(site, service, 0.001, runs)
         figures = {
-            "p99 none": none.figures["p99"],
+            "waiting": float(count),
+            "p99-none": none.figures["p99"],
             "p99": some.figures["p99"],
             "ratio": some.figures["p99"] / none.figures["p99"],
             "first": first,

@@ -1,0 +1,156 @@
+"""The table of a run, for the terminal and for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.results import Results
+from bench.targets import ROWS, Row
+from bench.workloads import BARE, BULLMQ, PRODUCT
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "performance.md"
+PARTS = ("service", "worker", "valkey", "kafka", "client", "reader")
+LOADS = "load-curve"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A figure, or a dash."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _ratio(results: Results, row: Row, contender: str) -> str:
+    value, other = row.value(results), row.value(results, contender)
+    return f"{value / other:.2f}" if value is not None and other else "-"
+
+
+def verdict(results: Results, row: Row) -> str:
+    """Whether all targets are met."""
+    held = [target.holds(results, row) for target in row.targets]
+    if False in held:
+        return "no"
+    return "yes" if all(held) else "-"
+
+
+def _cell(results: Results, row: Row, contender: str) -> str:
+    value = row.value(results, contender)
+    if value is None and "missing" in results.contender(row.workload, contender):
+        return "none"
+    return number(value, row.digits)
+
+
+def rows(results: Results) -> list[list[str]]:
+    """The cells of the table of targets."""
+    return [
+        [
+            row.title,
+            row.unit,
+            *(_cell(results, row, contender) for contender in (PRODUCT, BARE, BULLMQ)),
+            _ratio(results, row, BARE),
+            _ratio(results, row, BULLMQ),
+            ", ".join(target.text for target in row.targets),
+            verdict(results, row),
+        ]
+        for row in ROWS
+        if row.workload in results.workloads
+    ]
+
+
+HEAD = ["workload", "unit", "product", "bare loop", "BullMQ", "/ bare", "/ BullMQ", "target", "met"]
+
+
+def markdown(head: Sequence[str], body: Iterable[Sequence[str]], left: int = 2) -> str:
+    """A table; all columns but the first `left` ones are numbers."""
+    sides = ["---"] * left + ["---:"] * (len(head) - left)
+    lines = [head, sides, *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def text(results: Results) -> str:
+    """The table for a terminal, and why cells are empty."""
+    table = [HEAD, *rows(results)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(HEAD))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column in (0, 1, 7) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    return "\n".join([*lines, *missing(results)]) + "\n"
+
+
+def missing(results: Results) -> list[str]:
+    """Sentences about contenders that were not measured."""
+    return [
+        f"{name}: no {contender}: {entry['missing']}"
+        for name, workload in results.workloads.items()
+        for contender, entry in workload["contenders"].items()
+        if "missing" in entry
+    ]
+
+
+def cpu_table(results: Results) -> str:
+    """Microseconds of CPU a job, by who used them."""
+    body = []
+    for name, workload in results.workloads.items():
+        for contender, entry in workload["contenders"].items():
+            if entry.get("cpu") and entry.get("jobs"):
+                each = {part: used / entry["jobs"] * 1e6 for part, used in entry["cpu"].items()}
+                cells = [number(each.get(part), 1) for part in PARTS]
+                body.append([name, contender, *cells, number(sum(each.values()), 1)])
+    return markdown(["workload", "contender", *PARTS, "all"], body)
+
+
+def growth_table(results: Results) -> str:
+    """Figures by how much waits."""
+    figures = results.contender("growth", PRODUCT).get("figures", {})
+    counts = sorted({int(name.split()[1]) for name in figures})
+    names = {
+        "submit": "submit, jobs/s",
+        "fire": "fire, runs/s",
+        "p50": "1,000/s, p50 ms",
+        "p99": "1,000/s, p99 ms",
+    }
+    body = [
+        [f"{count:,}", *(number(figures.get(f"{name} {count}"), name[0] == "p") for name in names)]
+        for count in counts
+    ]
+    return markdown(["waiting", *names.values()], body, left=1)
+
+
+def facts(results: Results) -> str:
+    """Where, when and how often it was measured."""
+    machine = results.machine
+    dates = sorted(each["at"][:10] for each in results.workloads.values())
+    rounds = max(each["rounds"] for each in results.workloads.values())
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    return (
+        f"Measured {when} on {machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}; "
+        f"medians of {rounds}, long workloads once.\n"
+    )
+
+
+def replaced(page: str, name: str, content: str) -> str:
+    """A page with what stands between the markers of `name` made anew."""
+    begin, end = f"<!-- {name}: make bench -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"the page has no markers {begin.strip()} and {end.strip()}")
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def write_pages(results: Results) -> None:
+    """The README and docs/performance.md."""
+    table = facts(results) + "\n" + markdown(HEAD, rows(results))
+    README.write_text(replaced(README.read_text(), "figures", table))
+    page = PAGE.read_text()
+    page = replaced(page, "figures", table)
+    page = replaced(page, "cpu", cpu_table(results))
+    if results.contender("growth", PRODUCT):
+        page = replaced(page, "growth", growth_table(results))
+    PAGE.write_text(page)

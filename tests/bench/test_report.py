@@ -1,0 +1,87 @@
+"""What is shown of a run is what was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import report
+from bench.profiling import spans
+from bench.results import Results
+from bench.site import Sample
+from bench.targets import ROWS
+from bench.workloads import BARE, BULLMQ, PRODUCT
+
+
+def results(product: float, bare: float, bullmq: float | None = None) -> Results:
+    found = Results(machine={"cores": 2})
+    samples = {
+        PRODUCT: [Sample({"rate": product + each}, 10, {"service": 1.0}) for each in (-1, 0, 7)],
+        BARE: [Sample({"rate": bare}, 10, {})],
+    }
+    faults = {BULLMQ: "Node.js is not here"}
+    if bullmq:
+        samples[BULLMQ], faults = [Sample({"rate": bullmq}, 10, {})], {}
+    found.add("fire", 1.0, samples, faults)
+    return found
+
+
+def row(found: Results) -> list[str]:
+    (only,) = report.rows(found)
+    return only
+
+
+def test_a_figure_is_the_median_of_its_rounds() -> None:
+    assert row(results(41_000, 50_000))[2] == "41,000"
+
+
+def test_all_targets_have_to_be_met() -> None:
+    assert row(results(41_000, 50_000, 9_000))[-1] == "yes"
+    assert row(results(39_000, 50_000, 9_000))[-1] == "no"
+    assert row(results(41_000, 60_000, 9_000))[-1] == "no"
+    assert row(results(41_000, 50_000, 11_000))[-1] == "no"
+
+
+def test_without_bullmq_it_is_said_why_and_nothing_is_claimed() -> None:
+    found = results(41_000, 50_000)
+    assert row(found)[-1] == "-"
+    assert row(found)[4] == "none"
+    assert "fire: no bullmq: Node.js is not here" in report.text(found)
+
+
+def test_every_figure_has_a_workload_that_makes_it() -> None:
+    from bench.__main__ import ALL  # noqa: PLC0415 - it imports everything
+
+    assert {each.workload for each in ROWS} <= {workload.name for workload in ALL}
+
+
+def test_results_are_kept_and_added_to(tmp_path: Path) -> None:
+    results(41_000, 50_000).write(tmp_path / "results.json")
+    found = Results.read(tmp_path / "results.json")
+    assert found.figure("fire", PRODUCT, "rate") == 41_000
+    found.add("steady", 1.0, {PRODUCT: [Sample({"p50": 3.0})]}, {})
+    assert found.figure("fire", BARE, "rate") == 50_000
+    assert found.figure("steady", PRODUCT, "p50") == 3.0
+
+
+def test_only_what_stands_between_markers_is_replaced() -> None:
+    page = "a\n<!-- x: make bench -->\nold\n<!-- end of x -->\nb\n"
+    made = report.replaced(page, "x", "new\n")
+    assert made == "a\n<!-- x: make bench -->\n\nnew\n\n<!-- end of x -->\nb\n"
+    with pytest.raises(ValueError, match="no markers"):
+        report.replaced(page, "y", "new")
+
+
+@pytest.mark.parametrize("name", ["figures", "cpu", "growth"])
+def test_the_page_has_room_for_what_is_made(name: str) -> None:
+    assert report.replaced(report.PAGE.read_text(), name, "")
+
+
+def test_the_readme_has_room_for_the_table() -> None:
+    assert report.replaced(report.README.read_text(), "figures", "")
+
+
+def test_spans_count_a_function_once_a_stack(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_text("main (a.py:1);f (a.py:2);f (a.py:3) 3\nmain (a.py:1) 1\n")
+    shown = spans(tmp_path / "raw").splitlines()
+    assert shown[1].split() == ["100.0%", "25.0%", "main", "(a.py)"]
+    assert shown[2].split() == ["75.0%", "75.0%", "f", "(a.py)"]
