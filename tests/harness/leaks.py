@@ -19,6 +19,7 @@ BOUNDS: Mapping[str, str] = {
     "retries": "jobs",
     "created": "jobs",
     "creator:": "jobs",
+    "listed:": "created",
     "plan": "jobs",
     "waiting": "jobs",
     "blocked:": "jobs",

@@ -1,6 +1,6 @@
 """The stored form of a job: a fixed header that Lua reads, then bytes that are ready to be sent.
 
-    header | type | data | rest | trace
+    header | policy | type | data | rest | trace
 
 `type` and `data` are length-prefixed as protobuf wants them, without their tags, so that both a
 ScheduledJob and a Job are made by putting tags between slices (docs/decisions/0001). `rest` holds
@@ -14,29 +14,29 @@ from typing import NamedTuple
 
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind
 
-HEADER = struct.Struct("<QBBIBdIQHIHHIH")
+HEADER = struct.Struct("<QBBHIHHIH")
 """See `Header` for the fields. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
-
+POLICY = struct.Struct("<IBdIQ")
+"""Attempts to interval: most jobs have none of these, and Redis holds millions of jobs."""
+HAS_POLICY = 0x80
+"""Added to the kind."""
+NO_POLICY = (0, 0, 0.0, 0, 0)
+KIND_AT = 8
 SIZES = struct.Struct("<HIH")
 """Sizes of type, data and rest, as they stand in the header."""
-SIZES_AT = struct.calcsize("<QBBIBdIQ")
+SIZES_AT = struct.calcsize("<QBB")
 
 JOB_ID, JOB_TYPE, JOB_DATA = b"\x0a", b"\x5a", b"\x62"
 SCHEDULED_ID, SCHEDULED_TYPE, SCHEDULED_DATA, SCHEDULED_KIND = b"\x08", b"\x12", b"\x1a", b"\x22"
 
 
 class Header(NamedTuple):
-    """The fixed part of a record."""
+    """The fixed part of a record, and the policy."""
 
     seq: int
     """Creation number, given by the store; also the generation in occurrence ids."""
     kind: int
     rank: int
-    attempts: int
-    backoff_type: int
-    backoff_delay: float
-    parallel: int
-    interval: int
     type_size: int
     data_size: int
     rest_size: int
@@ -44,6 +44,11 @@ class Header(NamedTuple):
     creator_at: int
     """Where the creator's text lies within the record, in bytes."""
     creator_size: int
+    attempts: int
+    backoff_type: int
+    backoff_delay: float
+    parallel: int
+    interval: int
 
 
 def varint(value: int) -> bytes:
@@ -67,31 +72,41 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
     """The record of a checked request. Its `seq` is 0 until the store gives one."""
     data = request.data or b""
     creator = request.creator.encode()
-    type_part, data_part = sized(request.type.encode()), sized(data)
-    # The creator is a field of the data: point at it there instead of storing it twice.
-    creator_at = HEADER.size + len(type_part) + len(data_part) - len(data) + data.find(creator)
-    header = HEADER.pack(
-        0,
-        trigger.kind,
-        RANKS[Priority(request.priority)],
+    policy = (
         request.attempts,
         request.backoff_type,
         request.backoff_delay,
         request.parallel,
         trigger.interval,
+    )
+    flag, policy_part = (0, b"") if policy == NO_POLICY else (HAS_POLICY, POLICY.pack(*policy))
+    type_part, data_part = sized(request.type.encode()), sized(data)
+    # The creator is a field of the data: point at it there instead of storing it twice.
+    data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
+    header = HEADER.pack(
+        0,
+        trigger.kind | flag,
+        RANKS[Priority(request.priority)],
         len(type_part),
         len(data_part),
         len(request.rest),
         len(request.trace),
-        creator_at,
+        data_at + data.find(creator),
         len(creator),
     )
-    return b"".join((header, type_part, data_part, request.rest, request.trace))
+    return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
+
+
+def body_at(stored: bytes, at: int = 0) -> int:
+    """Where the type begins in a record that begins at `at`."""
+    return at + HEADER.size + (POLICY.size if stored[at + KIND_AT] & HAS_POLICY else 0)
 
 
 def header(record: bytes) -> Header:
-    """The fixed part of `record`."""
-    return Header._make(HEADER.unpack_from(record))
+    """The fixed part of `record`, and its policy."""
+    seq, kind, *rest = HEADER.unpack_from(record)
+    policy = POLICY.unpack_from(record, HEADER.size) if kind & HAS_POLICY else NO_POLICY
+    return Header(seq, kind & ~HAS_POLICY, *rest, *policy)
 
 
 def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
@@ -100,7 +115,7 @@ def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
     The job's record begins at `at` within `stored`.
     """
     type_size, data_size, rest_size = SIZES.unpack_from(stored, at + SIZES_AT)
-    type_at = at + HEADER.size
+    type_at = body_at(stored, at)
     data_at = type_at + type_size
     rest_at = data_at + data_size
     # Formatting is the quickest way to join bytes.
@@ -123,14 +138,14 @@ def schedule_type(kind: int, recurring_spelling: str) -> str:
 def rest_of(record: bytes) -> bytes:
     """The Job's fields other than id, type and data, serialized."""
     head = header(record)
-    at = HEADER.size + head.type_size + head.data_size
+    at = body_at(record) + head.type_size + head.data_size
     return record[at : at + head.rest_size]
 
 
 def data_of(record: bytes) -> bytes:
     """The serialized Data message of the job."""
     head = header(record)
-    at = HEADER.size + head.type_size
+    at = body_at(record) + head.type_size
     part = record[at : at + head.data_size]
     return part[_varint_size(part) :]
 

@@ -14,7 +14,7 @@ FIXED = {
     "jobs": "hash: job id -> record; living jobs, `now` jobs included",
     "due": "zset: seq, kind, id; score = rank * 2^48 + due ms; what waits for its time",
     "retries": "zset: the retries in `due` or held, by the seq of their job",
-    "created": "zset: job id by seq; the jobs that Read shows, in order of creation",
+    "created": "zset: which lists hold the jobs that Read shows, and how many; see lib/order.lua",
     "plan": "zset: cron jobs whose next time has to be computed; score = the time before it",
     "waiting": "zset: all held runs by nominal time",
     "freed": "set: types in which a place may have become free",
@@ -29,7 +29,8 @@ FIXED = {
 """Name -> what it holds and what bounds it."""
 
 NAMED = {
-    "creator:": "zset: job ids of one creator by seq",
+    "creator:": "zset: which of the lists hold jobs of one creator, and how many",
+    "listed:": "list: ids of 128 creation numbers each, with what to sort and filter by",
     "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",
     "limits:": "set: the limits n of a type by which runs are held",
 }

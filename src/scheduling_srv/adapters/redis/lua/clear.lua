@@ -1,4 +1,4 @@
---!include base job member limits outbox marker remove input
+--!include base job member limits outbox marker order remove input
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, 'cleared' (every resource; each
 --       removal is announced) or 'reset' (every job and run; nothing is), entries ...

@@ -1,4 +1,4 @@
---!include base job member limits outbox marker remove input run answer
+--!include base job member limits outbox marker order remove input run answer
 -- Applies answers: jobDone and jobFailed.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, cap of the backoff in ms,
 --       then for each answer: instance id, '1' if it failed

@@ -1,4 +1,4 @@
---!include base job member limits outbox marker remove input
+--!include base job member limits outbox marker order remove input
 -- Deletes jobs by id; what does not exist is no error.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, ids ...
 -- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage, number of jobs deleted

@@ -1,4 +1,4 @@
---!include base job member limits outbox marker remove run answer
+--!include base job member limits outbox marker order remove run answer
 -- Counts runs without an answer as failed (CONTRACT 3.3).
 -- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most runs
 -- Returns: 'ok' | 'lost', number of runs looked at

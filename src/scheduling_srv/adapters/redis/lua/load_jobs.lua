@@ -1,4 +1,4 @@
---!include base job member
+--!include base job member order
 -- Rebuild: jobs with their old creation numbers.
 -- ARGV: token, then for each job: id, due ms or '' (it only has runs), record
 -- Returns: 'ok' | 'lost'
@@ -10,11 +10,11 @@ for i = 2, #ARGV, 3 do
     local job = read_job(record)
     redis.call('HSET', K.jobs, id, record)
     if job.kind ~= NOW then
-        redis.call('ZADD', K.created, job.seq, id)
-        redis.call('ZADD', K.creator .. job.creator, job.seq, id)
+        enlist(job.seq, id, job.creator)
     end
     if due ~= '' then
         redis.call('ZADD', K.due, job.rank * RANK + tonumber(due), member(job.seq, NEXT, id))
     end
 end
+save_order()
 return 'ok'

@@ -1,4 +1,4 @@
---!include base
+--!include base job order
 -- One page of jobs in order of creation, without loading the others.
 -- ARGV: creator key suffix or '' (all), creator, 'asc' or 'desc', seq to start behind or '', most jobs,
 --       bytes after which it takes no further ones
@@ -7,20 +7,21 @@ if not is_ready() then
     return {'not ready'}
 end
 local key = ARGV[1] == '' and K.created or K.creator .. ARGV[2]
-local behind = ARGV[4] ~= '' and '(' .. ARGV[4]
-local found
-if ARGV[3] == 'desc' then
-    found = redis.call('ZRANGE', key, behind or '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[5], 'WITHSCORES')
-else
-    found = redis.call('ZRANGE', key, behind or '-inf', '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[5], 'WITHSCORES')
-end
-local result, bytes = {'ok', redis.call('ZCARD', key), ''}, tonumber(ARGV[6])
-for i = 1, #found, 2 do
-    if bytes <= 0 then
-        break
+local behind, down = tonumber(ARGV[4]), ARGV[3] == 'desc'
+local most, bytes = 3 + 2 * tonumber(ARGV[5]), tonumber(ARGV[6])
+local wanted = ARGV[1] ~= '' and tag(ARGV[2])
+local result = {'ok', count_listed(key), ''}
+walk(key, behind and behind + (down and -1 or 1), down, function(seq, id, tagged)
+    if bytes <= 0 or #result >= most then
+        return true
     end
-    local record = redis.call('HGET', K.jobs, found[i])
-    push(result, found[i], record)
-    result[3], bytes = found[i + 1], bytes - #record
-end
+    if not wanted or tagged == wanted then
+        local record = redis.call('HGET', K.jobs, id)
+        local _, _, creator = read_places(record)
+        if not wanted or creator == ARGV[2] then
+            push(result, id, record)
+            result[3], bytes = number(seq), bytes - #record
+        end
+    end
+end)
 return result

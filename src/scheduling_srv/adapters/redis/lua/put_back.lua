@@ -1,4 +1,4 @@
---!include base job member limits outbox remove writing putting
+--!include base job member limits outbox order remove writing putting
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, number of ids to remove,

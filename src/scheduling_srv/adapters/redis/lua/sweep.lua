@@ -1,4 +1,4 @@
---!include base job member limits outbox remove
+--!include base job member limits outbox order remove
 -- Removes a piece of the resources that `clear.lua` has made void.
 -- ARGV: most jobs
 -- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed
@@ -7,7 +7,14 @@ if not is_ready() then
 end
 local reset = meta('reset')
 local last = math.max(reset, meta('cleared'))
-local ids = redis.call('ZRANGE', K.created, '-inf', number(last), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+local ids, most = {}, tonumber(ARGV[1])
+walk(K.created, nil, false, function(seq, id)
+    if seq <= last and #ids < most then
+        ids[#ids + 1] = id
+        return false
+    end
+    return true
+end)
 for _, id in ipairs(ids) do
     local job = read_job(redis.call('HGET', K.jobs, id))
     remove_job(id, job)

@@ -1,4 +1,4 @@
---!include base job member limits outbox remove
+--!include base job member limits outbox order remove
 -- Removes `now` jobs that a reset has made void: they are in no index, so the hash is scanned.
 -- ARGV: cursor
 -- Returns: 'ok' | 'not ready', next cursor or '0' (all is swept)

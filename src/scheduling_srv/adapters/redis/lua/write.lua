@@ -1,4 +1,4 @@
---!include base room job member limits outbox marker remove input writing putting
+--!include base room job member limits outbox marker order remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
 --       for each group: mode, first offset, next offset, number of jobs, and for each job: id, due ms,

@@ -2,6 +2,8 @@
 local RANK = 281474976710656 -- 2^48: scores in `due` are rank * RANK + due ms
 local BATCH = 1000 -- what one variadic call may take: Lua's stack ends at 8000
 
+local at_the_end = {} -- what `flush` does first, for libraries that gather their changes
+
 local function number(text)
     return string.format('%.0f', text)
 end

@@ -1,17 +1,22 @@
 -- Records of jobs (the Python twin is domain/record.py) and their places in the indexes.
-local HEADER = '<I8BBI4BdI4I8I2I4I2I2I4I2'
-local HEADER_SIZE = 51
+local HEADER, HEADER_SIZE = '<I8BBI2I4I2I2I4I2', 26
+local POLICY, POLICY_SIZE = '<I4BdI4I8', 25 -- follows if the kind says so
+local HAS_POLICY = 128 -- added to the kind
 local NOW, ONCE, INTERVAL, CRON = 0, 1, 2, 3 -- kinds of triggers
 
 local function read_job(record)
-    local seq, kind, rank, attempts, backoff, delay, parallel, interval, type_size, data_size, _, trace_size,
-        creator_at, creator_size = struct.unpack(HEADER, record)
+    local seq, kind, rank, type_size, data_size, _, trace_size, creator_at, creator_size = struct.unpack(HEADER, record)
+    local attempts, backoff, delay, parallel, interval, at = 0, 0, 0, 0, 0, HEADER_SIZE
+    if kind >= HAS_POLICY then
+        attempts, backoff, delay, parallel, interval = struct.unpack(POLICY, record, at + 1)
+        kind, at = kind - HAS_POLICY, at + POLICY_SIZE
+    end
     local varint = type_size > 128 and 2 or 1
     return {
         seq = seq, kind = kind, rank = rank, attempts = attempts, backoff = backoff, delay = delay,
         parallel = parallel, interval = interval, type_size = type_size, data_size = data_size,
-        type = string.sub(record, HEADER_SIZE + varint + 1, HEADER_SIZE + type_size),
-        ready = string.sub(record, HEADER_SIZE + 1, HEADER_SIZE + type_size + data_size),
+        type = string.sub(record, at + varint + 1, at + type_size),
+        ready = string.sub(record, at + 1, at + type_size + data_size),
         trace = trace_size > 0 and string.sub(record, -trace_size) or '',
         trace_size = trace_size,
         creator = string.sub(record, creator_at + 1, creator_at + creator_size),
@@ -26,8 +31,8 @@ end
 -- Kind, rank and creator: what the indexes need.
 local function read_places(record)
     local kind, rank = struct.unpack('<BB', record, 9)
-    local at, size = struct.unpack('<I4I2', record, 46)
-    return kind, rank, string.sub(record, at + 1, at + size)
+    local at, size = struct.unpack('<I4I2', record, 21)
+    return kind % HAS_POLICY, rank, string.sub(record, at + 1, at + size)
 end
 
 local function read_seq(record)

@@ -17,6 +17,9 @@ local grouped = false -- whether the entries may only be published together
 
 -- Appends all that was emitted; returns the number of the last entry. `due`: a run is due then.
 local function flush(due)
+    for _, save in ipairs(at_the_end) do
+        save()
+    end
     if grouped then
         table.insert(entries, 1, struct.pack('<c1I4', 'G', #entries))
     end

@@ -2,7 +2,7 @@
 -- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms.
 local function put(mode, at, size)
     local seq = redis.call('HINCRBY', K.meta, 'seq', size) - size
-    local jobs, places, created, creators, first = {}, {}, {}, {}, nil
+    local jobs, places, first = {}, {}, nil
     for i = at, at + 3 * size - 1, 3 do
         local id, due = ARGV[i], tonumber(ARGV[i + 1])
         if mode == 'update' or mode == 'upsert' then
@@ -14,18 +14,12 @@ local function put(mode, at, size)
         push(jobs, id, record)
         push(places, rank * RANK + due, member(seq, NEXT, id))
         if kind ~= NOW then
-            push(created, seq, id)
-            creators[creator] = creators[creator] or {}
-            push(creators[creator], seq, id)
+            enlist(seq, id, creator)
         end
         emit_created(id, record, due, kind ~= NOW and mode ~= 'silent')
         first = math.min(first or due, due)
     end
     in_batches('HSET', K.jobs, jobs, 2)
     in_batches('ZADD', K.due, places, 2)
-    in_batches('ZADD', K.created, created, 2)
-    for creator, ids in pairs(creators) do
-        in_batches('ZADD', K.creator .. creator, ids, 2)
-    end
     return first
 end

@@ -38,8 +38,7 @@ local function remove_job(id, job)
         mark_freed(job.type)
     end
     if job.kind ~= NOW then
-        redis.call('ZREM', K.created, id)
-        redis.call('ZREM', K.creator .. job.creator, id)
+        unlist(job.seq, id, job.creator)
     end
 end
 
