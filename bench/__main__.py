@@ -50,11 +50,12 @@ def _show(workload: str, contender: str, sample: Sample, seconds: float) -> None
 class Run:
     """All workloads that were asked for."""
 
-    def __init__(self, site: Site, options: argparse.Namespace) -> None:
+    def __init__(self, site: Site, options: argparse.Namespace, load: float) -> None:
         self.site = site
         self.contenders = _listed(CONTENDERS, options.contenders)
         self.scale: float = options.size
         self.rounds: int = options.rounds
+        self.load = load
         self.broken = False
 
     def measure(self, workload: Workload, results: Results) -> None:
@@ -67,7 +68,7 @@ class Run:
                     self._once(workload, contender, samples, faults)
         kept = {name: found for name, found in samples.items() if name not in faults}
         if kept or faults:
-            results.add(workload.name, self.scale, kept, faults)
+            results.add(workload.name, self.scale, kept, faults, self.load)
 
     def _once(
         self,
@@ -109,7 +110,6 @@ def main() -> int:
     full = options.size == 1
     path = options.json or FOLDER / ("results.json" if full else f"results-{options.size:g}.json")
     results = Results.read(path)
-    results.machine = describe_machine()
     load = os.getloadavg()[0]
     _say(f"load before: {load:.2f}" + ("  (others are busy here: figures are low)" * (load > 0.5)))
     with ExitStack() as stack:
@@ -118,7 +118,8 @@ def main() -> int:
         if options.profile:
             FOLDER.mkdir(parents=True, exist_ok=True)
             site.profile = (FOLDER, options.profile)
-        run = Run(site, options)
+        results.machine = describe_machine(**site.versions())
+        run = Run(site, options, load)
         for workload in ALL:
             if workload.name in only:
                 run.measure(workload, results)

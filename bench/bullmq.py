@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.actors import Actor
-from bench.site import Site, Skipped
+from bench.site import SOURCE, Site, Skipped
 
-SOURCE = Path(__file__).parent / "node"
 PLACE = Path(__file__).parents[1] / "build" / "bench" / "node"
 LOCKED = ("package.json", "package-lock.json")
 PROGRAM = "bull.mjs"

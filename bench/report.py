@@ -127,9 +127,10 @@ def facts(results: Results) -> str:
     dates = sorted(each["at"][:10] for each in results.workloads.values())
     rounds = max(each["rounds"] for each in results.workloads.values())
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    versions = "".join(f", {name} {version}" for name, version in machine["versions"].items())
     return (
         f"Measured {when} on {machine['cores']} cores ({machine['processor']}), "
-        f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}; "
+        f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}{versions}; "
         f"medians of {rounds}, long workloads once.\n"
     )
 

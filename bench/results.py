@@ -42,11 +42,16 @@ class Results:
         scale: float,
         samples: Mapping[str, Sequence[Sample]],
         faults: Mapping[str, str],
+        load: float = 0.0,
     ) -> None:
-        """The samples of all contenders, and why there are none of one."""
+        """The samples of all contenders, and why there are none of one.
+
+        `load`: how busy the machine was with other things before.
+        """
         self.workloads[workload] = {
             "scale": scale,
             "rounds": max((len(each) for each in samples.values()), default=0),
+            "load": round(load, 2),
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "contenders": {name: summary(found) for name, found in samples.items()}
             | {name: {"missing": why} for name, why in faults.items()},
@@ -80,8 +85,8 @@ def summary(samples: Sequence[Sample]) -> Entry:
     }
 
 
-def describe_machine() -> dict[str, Any]:
-    """What the figures depend on."""
+def describe_machine(**versions: str) -> dict[str, Any]:
+    """What the figures depend on; `versions` of the servers."""
     model, memory = platform.processor() or platform.machine(), 0.0
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -97,4 +102,5 @@ def describe_machine() -> dict[str, Any]:
         "memory": round(memory),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
+        "versions": versions,
     }

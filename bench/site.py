@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,11 +17,13 @@ from confluent_kafka.cimpl import NewTopic
 
 from bench.actors import Actor, Reply, cpu_seconds
 from bench.profiling import SUFFIX, Profile
-from tests.harness.kafka import KafkaServer
+from tests.harness.kafka import KafkaServer, jars
 from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 
+SOURCE = Path(__file__).parent / "node"
+"""The program that runs BullMQ."""
 START = 60.0
 """Seconds that a service may take to serve."""
 REFUSED = 2
@@ -110,6 +113,16 @@ class Site:
             self.profiles = [each for each in self.profiles if each != path] + [path]
             profile = Profile(parts["service"], path, form)
         return Meter({**parts, **servers, **helpers}, profile)
+
+    def versions(self) -> dict[str, str]:
+        """Of the servers, and of what is compared with."""
+        server = self.store.info("server")
+        kept = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
+        return {
+            "Kafka": jars().name.rpartition("-")[2],
+            "Valkey": str(server.get("valkey_version") or server["redis_version"]),
+            "BullMQ": kept["node_modules/bullmq"]["version"],
+        }
 
     def clean(self) -> None:
         """An empty Valkey with a short log, and a Kafka without the topics of before."""
