@@ -1,0 +1,106 @@
+"""SCHEDULING_DELIVERY=at_least_once: what comes again, and what does not (docs/decisions/0005)."""
+
+import pytest
+
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import PATIENCE, Product, Run, fresh, in_ms, tomorrow
+from tests.harness.waiting import eventually
+
+PERIOD = 100
+"""Milliseconds of a recurring job's interval."""
+
+
+def same(first: Run, again: Run) -> bool:
+    """The very same record, but for its place and time."""
+    one, other = first.record, again.record
+    return (one.key, one.value, one.headers) == (other.key, other.value, other.headers)
+
+
+def dies_at(product: Product, point: str) -> None:
+    """The next start of the replica is its last one."""
+    product.service.settings["SCHEDULING_FAILPOINTS"] = f"{point}=kill"
+    product.service.launch()
+    product.service.process.wait(PATIENCE)
+    del product.service.settings["SCHEDULING_FAILPOINTS"]
+
+
+@pytest.mark.parametrize(
+    ("point", "records"),
+    [
+        ("send.taken", 1),
+        ("send.delivered", 2),
+        ("publish.produced", 2),
+        ("publish.committed", 1),
+        ("send.settled", 1),
+    ],
+)
+def test_a_crash_may_send_a_run_again_and_it_is_the_same(
+    deploy: Deploy, point: str, records: int
+) -> None:
+    """Only while Kafka has it and no position behind it; what was answered holds all the time."""
+    product = deploy(delivery="at_least_once", lease="500ms")
+    kind = fresh("crash")
+    due, when = in_ms(1_500)
+    kept = fresh("kept")
+    product.client.create(
+        contract.job(type=kind, when=when), contract.job(id=kept, type=kind, when=tomorrow())
+    )
+    product.service.kill()
+    eventually(lambda: in_ms(0)[0] > due, timeout=5, what="the job is due")
+    dies_at(product, point)
+    product.service.start()
+    product.settle()
+    runs = product.runs_so_far(kind)
+    assert len(runs) == records
+    assert all(same(runs[0], run) for run in runs)
+    runs[0].assert_not_early(due)
+    product.done(runs[-1])
+    product.deleted(runs[0].job_id)
+    assert [job.id for job in product.client.read().items] == [kept]
+
+
+def test_a_planned_hand_over_sends_nothing_again(deploy: Deploy) -> None:
+    product = deploy(2, delivery="at_least_once")
+    kind = fresh("hand-over")
+    product.client.create(contract.job(type=kind, interval=f"{PERIOD} milliseconds"))
+    product.runs(kind, 5)
+    for replica in product.replicas:
+        replica.stop()
+        seen = len(product.runs_so_far(kind))
+        product.runs(kind, seen + 5)
+        replica.start()
+    assert_each_once_in_rhythm(product.runs_so_far(kind))
+
+
+def test_the_delivery_may_be_changed_at_a_restart(deploy: Deploy) -> None:
+    """Either way, and back; what was noted under one is believed under the other."""
+    product = deploy()
+    kind = fresh("change")
+    product.client.create(contract.job(type=kind, interval=f"{PERIOD} milliseconds"))
+    for delivery in ("at_least_once", "exactly_once", "at_least_once"):
+        seen = len(product.runs_so_far(kind))
+        product.runs(kind, seen + 5)
+        product.service.stop()
+        product.service.settings["SCHEDULING_DELIVERY"] = delivery
+        product.service.start()
+    product.runs(kind, len(product.runs_so_far(kind)) + 5)
+    assert_each_once_in_rhythm(product.runs_so_far(kind))
+
+
+def assert_each_once_in_rhythm(runs: list[Run]) -> None:
+    nominals = [run.nominal for run in runs]
+    assert nominals == list(range(nominals[0], nominals[0] + PERIOD * len(nominals), PERIOD))
+
+
+def test_a_run_is_visible_without_a_transaction(deploy: Deploy) -> None:
+    """A transaction that hangs holds up no run, and a call until it has ended."""
+    product = deploy(start=False, delivery="at_least_once")
+    product.service.settings["SCHEDULING_FAILPOINTS"] = "publish.produced=pause:4s@4"
+    product.service.start()
+    kind = fresh("visible")
+    product.client.create(contract.job(type=kind, interval=f"{PERIOD} milliseconds"))
+    product.runs(kind, 30)
+    runs = product.runs_so_far(kind)
+    assert '"publish.produced"' in product.service.log.read_text()
+    assert max(run.record.timestamp - run.nominal for run in runs) < 1_000
