@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from scheduling_srv.domain.backoff import BackoffType
 
@@ -21,7 +22,7 @@ class Priority(IntEnum):
     LOW = 10
 
 
-RANKS = {priority: rank for rank, priority in enumerate(sorted(Priority))}
+RANKS: dict[int, int] = {priority: rank for rank, priority in enumerate(sorted(Priority))}
 """Place of each priority in the order, 0 (CRITICAL) to 4 (LOW): what the store sorts by."""
 
 
@@ -43,8 +44,7 @@ class TriggerKind(IntEnum):
         return self >= TriggerKind.INTERVAL
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(NamedTuple):
     """When a job runs.
 
     `due` is its first run in epoch ms, `interval` the period in ms for INTERVAL, else 0.
@@ -82,8 +82,7 @@ class JobRequest:
     """`traceparent` and `tracestate` of the call, separated by a line feed."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job that passed every check: what the store takes in."""
 
     id: str

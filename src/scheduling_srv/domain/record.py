@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind
+from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
 
 HEADER = struct.Struct("<QBBHIHHIH")
 """See `Header` for the fields. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
@@ -86,7 +86,7 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
     header = HEADER.pack(
         0,
         trigger.kind | flag,
-        RANKS[Priority(request.priority)],
+        RANKS[request.priority],
         len(type_part),
         len(data_part),
         len(request.rest),

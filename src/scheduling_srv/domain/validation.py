@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import record
 from scheduling_srv.domain.cron import Cron, looks_like_cron
@@ -25,6 +26,7 @@ from scheduling_srv.domain.zone import zone
 MAX_TEXT = 4096
 """Bytes that an id, a type, a creator, an interval or a `when` text may have."""
 
+TEXTS = ("id", "type", "data.creator", "interval", "when")
 BACKOFFS = frozenset(BackoffType)
 
 MAX_DELAY = 100.0 * 365 * 86_400_000
@@ -82,26 +84,32 @@ def check_fields(request: JobRequest) -> None:
 
 def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
     """When the job runs: `interval`, else `when`, else `now` (CONTRACT 3.1)."""
-    with _blame("data.timezone"):
+    field = "data.timezone"
+    try:
         place = zone(request.timezone)
-    if request.interval:
-        with _blame("interval"):
-            if looks_like_cron(request.interval):
-                return Trigger(
-                    TriggerKind.CRON, Cron.parse(request.interval).next_after(now, place)
-                )
-            period = parse_interval(request.interval)
-        if period < rules.min_interval:
-            _fail("interval", f"The shortest interval is {rules.min_interval} ms.")
-        return Trigger(TriggerKind.INTERVAL, now + period, period)
-    if request.when:
-        with _blame("when"):
+        if request.interval:
+            field = "interval"
+            return _recurring(request.interval, now, place, rules)
+        if request.when:
+            field = "when"
             due = parse_when(request.when, now, place)
             check_not_elapsed(due, now)
-        return Trigger(TriggerKind.ONCE, due)
+            return Trigger(TriggerKind.ONCE, due)
+    except InvalidRequest as fault:
+        fault.violations = (Violation(field, str(fault)),)
+        raise
     if request.now:
         return Trigger(TriggerKind.NOW, now)
     raise InvalidRequest("No schedule specified for job.", [Violation("interval", "")])
+
+
+def _recurring(interval: str, now: int, place: ZoneInfo, rules: Rules) -> Trigger:
+    if looks_like_cron(interval):
+        return Trigger(TriggerKind.CRON, Cron.parse(interval).next_after(now, place))
+    period = parse_interval(interval)
+    if period < rules.min_interval:
+        raise InvalidRequest(f"The shortest interval is {rules.min_interval} ms.")
+    return Trigger(TriggerKind.INTERVAL, now + period, period)
 
 
 def check_ids(ids: Sequence[str], rules: Rules) -> None:
@@ -116,16 +124,11 @@ def _check_texts(request: JobRequest) -> None:
         _fail("type", "Job type not specified.")
     if request.data is None:
         _fail("data", "No job data specified.")
-    texts = {
-        "id": request.id,
-        "type": request.type,
-        "data.creator": request.creator,
-        "interval": request.interval,
-        "when": request.when,
-    }
-    for field, text in texts.items():
-        if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
-            _fail(field, f"The text is longer than {MAX_TEXT} bytes.")
+    texts = (request.id, request.type, request.creator, request.interval, request.when)
+    if sum(map(len, texts)) > MAX_TEXT // 4:  # a character has at most four bytes
+        for field, text in zip(TEXTS, texts, strict=True):
+            if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
+                _fail(field, f"The text is longer than {MAX_TEXT} bytes.")
     if not request.id.isprintable():
         _fail("id", "A job id has only printable characters.")
     if len(request.rest) > 0xFFFF:
@@ -144,20 +147,6 @@ def _check_numbers(request: JobRequest) -> None:
 
 def _fail(field: str, sentence: str) -> None:
     raise InvalidRequest(sentence, [Violation(field, sentence)])
-
-
-class _blame:  # noqa: N801 - reads as a statement
-    """Names the field in faults that a parser raises."""
-
-    def __init__(self, field: str) -> None:
-        self.field = field
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, fault: BaseException | None, _trace: object) -> None:
-        if isinstance(fault, InvalidRequest):
-            fault.violations = (Violation(self.field, str(fault)),)
 
 
 def _repeated(requests: Sequence[JobRequest]) -> list[tuple[int, str, InvalidRequest]]:

@@ -1,4 +1,4 @@
---!include base job order
+--!include base job order walk
 -- One page of jobs in order of creation, without loading the others.
 -- ARGV: creator key suffix or '' (all), creator, 'asc' or 'desc', seq to start behind or '', most jobs,
 --       bytes after which it takes no further ones

@@ -1,4 +1,4 @@
---!include base job member limits outbox order remove
+--!include base job member limits outbox order walk remove
 -- Removes a piece of the resources that `clear.lua` has made void.
 -- ARGV: most jobs
 -- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed

@@ -1,0 +1,42 @@
+-- Reads what `order` writes.
+local function count_listed(key)
+    return -tonumber(redis.call('ZSCORE', key, ALL) or '0')
+end
+
+-- The lists that `key` names, eight at a time, from the one with `seq` on; nil: from the first, or last.
+local function next_lists(key, seq, down)
+    local list = seq and math.floor(seq / SPAN)
+    if down then
+        return redis.call('ZRANGE', key, list and number((list + 1) * COUNTS - 1) or '+inf', 0, 'BYSCORE', 'REV', 'LIMIT', 0, 8)
+    end
+    return redis.call('ZRANGE', key, number((list or 0) * COUNTS), '+inf', 'BYSCORE', 'LIMIT', 0, 8)
+end
+
+local function entries_of(list, down)
+    local entries = redis.call('LRANGE', K.listed .. list, 0, -1)
+    table.sort(entries, function(one, other) -- a rebuild lists them in any order
+        if down then
+            one, other = other, one
+        end
+        return string.byte(one) < string.byte(other)
+    end)
+    return entries
+end
+
+-- Calls look(seq, id, tag) for the jobs that `key` may show, from the creation number `seq` on (nil: from
+-- the first, or the last), until it returns true.
+local function walk(key, seq, down, look)
+    repeat
+        local lists = next_lists(key, seq, down)
+        for _, list in ipairs(lists) do
+            for _, entry in ipairs(entries_of(list, down)) do
+                local at = list * SPAN + string.byte(entry)
+                local wanted = not seq or (down and at <= seq) or (not down and at >= seq)
+                if wanted and look(at, string.sub(entry, 4), string.sub(entry, 2, 3)) then
+                    return
+                end
+            end
+            seq = down and list * SPAN - 1 or (list + 1) * SPAN
+        end
+    until #lists == 0 or seq < 0
+end
