@@ -33,12 +33,14 @@ def audit(settings: Settings, *, since: str, until: str, late: str, as_json: boo
         late=_duration(late),
         catch_up=settings.catch_up_window,
         max_backoff=settings.max_backoff,
+        repeats=settings.delivery == "at_least_once",
+        completion_timeout=settings.completion_timeout,
     )
     if window.since >= window.until:
         raise StartError("--since lies behind --until: there is nothing to audit.")
-    codec = AuditCodec(
-        readback.read_job, readback.read_deleted, readback.read_cron, readback.answer_instance
-    )
+    if window.until > now:
+        raise StartError("--until lies in the future: what is due then cannot be there yet.")
+    codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
     history = KafkaHistory(
         kafka_config(settings), settings.namespace, 0, topic_names(settings), timeout=10.0
     )
@@ -54,17 +56,34 @@ def _instant(text: str, now: int) -> int:
     """An RFC 3339 instant, or a duration that lies that long ago; `now`."""
     if text == "now":
         return now
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    instant = _ago(text, now)
+    if instant is None:
+        instant = _moment(text)
+    if instant is None:
         raise StartError(
             f"{text!r} is neither a duration such as 1h nor an instant such as "
             "2026-01-15T10:30:00Z."
-        ) from None
+        )
+    if instant < 0:
+        raise StartError(f"{text!r} is before 1970: nothing can have been emitted then.")
+    return instant
+
+
+def _ago(text: str, now: int) -> int | None:
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        return None
+
+
+def _moment(text: str) -> int | None:
+    """Python would take a number, such as milliseconds since 1970, for some year; we do not."""
+    try:
+        moment = None if text.isdecimal() else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment is None:
+        return None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
@@ -84,8 +103,10 @@ def _summary(report: Report, window: Window) -> dict[str, object]:
         "runs": report.runs,
         "missing": kinds["missing"],
         "doubled": kinds["doubled"],
+        "repeated": kinds["repeated"],
         "early": kinds["early"],
         "late": kinds["late"],
+        "waiting": kinds["waiting"],
         "coalesced": report.coalesced,
         "lateness_ms": {
             "p50": late[len(late) // 2] if late else None,

@@ -108,14 +108,15 @@ def audit(
     """Compare what should have been emitted with what is on the topics. Only reads.
 
     Exits 0 when every run is there, once and not early, and 1 when one is missing, doubled or
-    early. What is promised of `now` jobs is only known while they live.
+    early. Runs that are late, or wait because `parallel` holds them back, are told as well and
+    break no promise. Nothing is known of `now` jobs but that their runs are not doubled or early.
 
     Parameters
     ----------
     since
         Where to begin: how long ago, such as 1h, or an instant such as 2026-01-15T10:30:00Z.
     until
-        Where to end, likewise.
+        Where to end, likewise; not in the future.
     late
         Runs that came later than that are listed.
     config

@@ -2,13 +2,15 @@
 
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
+from scheduling_srv.app.announce import rfc3339
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.domain import record
-from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
+from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.entrances import readback
 from scheduling_srv.wire import job_pb2
 
@@ -26,14 +28,21 @@ class Topics:
         self.journal_log: list[LogRecord] = []
         self.instance = 0
 
-    def created(self, job_id: str, at: int = NOW, **fields: object) -> None:
+    def created(self, job_id: str, at: int = NOW, due: int = 0, **fields: object) -> None:
         job = job_pb2.Job(id=job_id, type="t", **fields)  # type: ignore[arg-type]
         job.data.creator = "me"
-        self.resource_log.append(logged(b"jobsCreated", job.SerializeToString(), at))
+        headers = {"nominal-time": rfc3339(due)} if due else {}
+        self.resource_log.append(logged(b"jobsCreated", job.SerializeToString(), at, headers))
+        self.journal_log.append(logged(job_id.encode(), b"a record", at, {"kind": b"job"}))
+
+    def forgotten(self, job_id: str, at: int) -> None:
+        """The journal lets go of a job."""
+        self.journal_log.append(logged(job_id.encode(), None, at))
 
     def deleted(self, job_id: str, at: int) -> None:
         value = job_pb2.Deleted(id=job_id).SerializeToString()
         self.resource_log.append(logged(b"jobsDeleted", value, at))
+        self.forgotten(job_id, at)
 
     def run(self, job_id: str, nominal: int, *, late: int = 5, attempt: int = 1) -> int:
         """A queuedJob; returns its instance."""
@@ -62,11 +71,9 @@ class Topics:
     async def input_starts(self) -> Mapping[str, int]:
         return {}
 
-    async def audit(self) -> Report:
-        codec = AuditCodec(
-            readback.read_job, readback.read_deleted, readback.read_cron, readback.answer_instance
-        )
-        return await Audit(self, codec, WINDOW).run()
+    async def audit(self, window: Window = WINDOW) -> Report:
+        codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
+        return await Audit(self, codec, window).run()
 
 
 def logged(
@@ -133,6 +140,18 @@ async def test_the_same_run_twice_is_doubled(ticking: Topics) -> None:
     assert kinds(await ticking.audit()) == [("doubled", "tick", 30)]
 
 
+async def test_a_run_may_be_repeated_where_runs_are_sent_at_once(ticking: Topics) -> None:
+    """The same record again, however late; another instance of the run is still a second one."""
+    window = replace(WINDOW, repeats=True)
+    ticking.jobs_log.append(ticking.jobs_log[2]._replace(timestamp=NOW + 90 * SECOND))
+    report = await ticking.audit(window)
+    assert report.clean
+    assert report.runs == 10
+    assert kinds(report) == [("repeated", "tick", 30)]
+    ticking.run("tick", NOW + 40 * SECOND)
+    assert ("doubled", "tick", 40) in kinds(await ticking.audit(window))
+
+
 async def test_a_millisecond_early_is_early(ticking: Topics) -> None:
     ticking.run("other", NOW + 30 * SECOND, late=-1)
     assert kinds(await ticking.audit()) == [("early", "other", 30)]
@@ -174,12 +193,86 @@ async def test_a_failure_that_is_not_tried_again_is_missing(topics: Topics) -> N
     assert (await topics.audit()).clean
 
 
+def in_journal(topics: Topics, job_id: str, due: int, **fields: object) -> None:
+    """A job as the journal has it, without its jobsCreated."""
+    data = job_pb2.Data(timezone="UTC", creator="me").SerializeToString()
+    request = JobRequest(job_id, "t", "UTC", "me", data, b"", **fields)  # type: ignore[arg-type]
+    stored = record.pack(request, Trigger(TriggerKind.ONCE, due))
+    value = struct.pack("<Q", due) + stored
+    topics.journal_log.append(logged(job_id.encode(), value, NOW - SECOND, {"kind": b"job"}))
+
+
 async def test_a_job_that_only_the_journal_knows(topics: Topics) -> None:
     """Its creation has left jobs.resource, or it was restored without being announced."""
-    data = job_pb2.Data(timezone="UTC", creator="me").SerializeToString()
-    request = JobRequest("old", "t", "UTC", "me", data, b"")
-    due = NOW + 30 * SECOND
-    job = NewJob("old", due, record.pack(request, Trigger(TriggerKind.ONCE, due)))
-    value = struct.pack("<Q", job.due) + job.record
-    topics.journal_log.append(logged(b"old", value, NOW - SECOND, {"kind": b"job"}))
+    in_journal(topics, "old", NOW + 30 * SECOND)
     assert kinds(await topics.audit()) == [("missing", "old", 30)]
+
+
+async def test_the_last_word_of_the_journal_counts(topics: Topics) -> None:
+    """A compacted topic may still hold earlier records of a job, and of jobs that are gone."""
+    in_journal(topics, "updated", NOW + 30 * SECOND)
+    in_journal(topics, "updated", NOW + 50 * SECOND)
+    in_journal(topics, "gone", NOW + 30 * SECOND)
+    topics.forgotten("gone", NOW + 40 * SECOND)
+    assert kinds(await topics.audit()) == [("missing", "updated", 50)]
+
+
+async def test_a_reset_job_owes_nothing_more(ticking: Topics) -> None:
+    """A reset announces nothing: the journal tells of it."""
+    del ticking.jobs_log[4:]
+    ticking.forgotten("tick", NOW + 45 * SECOND)
+    assert (await ticking.audit()).clean
+    del ticking.jobs_log[1]
+    assert kinds(await ticking.audit()) == [("missing", "tick", 20)]
+
+
+async def test_a_job_of_which_the_journal_has_nothing_owes_nothing(topics: Topics) -> None:
+    topics.created("tick", interval="10 seconds")
+    topics.journal_log.clear()
+    assert (await topics.audit()).clean
+
+
+async def test_a_one_time_job_that_was_announced_late_is_known(topics: Topics) -> None:
+    """Kafka was away, or the instant lay in the past by up to a second when it was accepted."""
+    due = NOW + 30 * SECOND
+    topics.created("once", at=due + 5 * SECOND, due=due, when=rfc3339(due).decode())
+    assert kinds(await topics.audit()) == [("missing", "once", 30)]
+
+
+async def test_a_run_that_is_held_back_is_told_but_clean(topics: Topics) -> None:
+    """As many runs of its type as `parallel` allows are unanswered: it waits, and is not lost."""
+    topics.created("tick", interval="10 seconds", parallel=1)
+    first = topics.run("tick", NOW + 10 * SECOND)
+    report = await topics.audit()
+    assert report.clean
+    assert {kind for kind, *_ in kinds(report)} == {"waiting"}
+    topics.failed(first, NOW + 15 * SECOND)
+    report = await topics.audit()
+    assert not report.clean
+    assert {kind for kind, *_ in kinds(report)} == {"missing"}
+
+
+async def test_a_run_that_later_ones_have_overtaken_was_not_held_back(topics: Topics) -> None:
+    topics.created("tick", interval="10 seconds", parallel=1)
+    topics.run("tick", NOW + 10 * SECOND)
+    topics.run("tick", NOW + 90 * SECOND)
+    missing = [seconds for kind, _, seconds in kinds(await topics.audit()) if kind == "missing"]
+    assert missing == [40, 50, 60, 70, 80]  # an outage may have swallowed those before
+
+
+async def test_runs_of_somebody_else_are_not_looked_at(ticking: Topics) -> None:
+    for number in ("x/1/1", "x/a/b/c", f"x/1/{'9' * 5000}/1"):
+        headers = {"occurrence-id": number.encode()}
+        ticking.jobs_log.append(logged(b"queuedJob", b"\x08", NOW, headers))
+    ticking.jobs_log.append(logged(b"queuedJob", b"\x08", NOW, {"occurrence-id": b"\xff"}))
+    ticking.resource_log.append(logged(b"jobsCreated", b"\x0a\x7f\x01", NOW))
+    assert (await ticking.audit()).clean
+
+
+async def test_a_long_outage_is_compared_quickly(topics: Topics) -> None:
+    """Each occurrence that was swallowed is looked up, not searched for."""
+    topics.created("tick", interval="10 milliseconds")
+    for at in range(8_000, 10_000):
+        topics.run("tick", NOW + 10 * at, late=61_000)
+    report = await topics.audit()
+    assert report.coalesced == 7_999

@@ -7,9 +7,11 @@ read_committed consumer sees them.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 from scheduling_srv.app import planner
@@ -21,9 +23,11 @@ from scheduling_srv.app.settlement import Emission
 from scheduling_srv.domain import record
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
-from scheduling_srv.domain.job import JobRequest, TriggerKind
+from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.validation import find_trigger
 
+TOLERATED = frozenset({"late", "waiting", "repeated"})
+"""Kinds of findings that are told and break no promise."""
 ENDLESS = 1 << 62
 """The end of a schedule that nobody has deleted."""
 
@@ -32,7 +36,7 @@ class Finding(NamedTuple):
     """One thing that is not as it should be."""
 
     kind: str
-    """`missing`, `doubled`, `early` or `late`."""
+    """`missing`, `doubled`, `repeated`, `early`, `late` or `waiting`."""
     job_id: str
     nominal: int
     """Epoch ms at which the run was due."""
@@ -54,6 +58,10 @@ class Window:
     """SCHEDULING_CATCH_UP_WINDOW: older occurrences that an outage swallowed need not run."""
     max_backoff: int = 86_400_000
     """SCHEDULING_MAX_BACKOFF."""
+    repeats: bool = False
+    """SCHEDULING_DELIVERY=at_least_once: a run may be there again, as the same instance."""
+    completion_timeout: int = 3_600_000
+    """SCHEDULING_COMPLETION_TIMEOUT: an older run holds no place of `parallel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether every run is there, once, and not early."""
-        return all(finding.kind == "late" for finding in self.findings)
+        return all(finding.kind in TOLERATED for finding in self.findings)
 
 
 class Retries(NamedTuple):
@@ -99,6 +107,8 @@ class Schedule:
     interval: int
     cron: planner.CronText | None
     retries: Retries
+    type: bytes = b""
+    parallel: int = 0
     end: int = ENDLESS
 
     def occurrences(self, since: int, until: int) -> Iterator[int]:
@@ -120,13 +130,30 @@ class Schedule:
         return planner.next_after(self.cron, instant) if self.cron else None
 
 
+class Later:
+    """Which runs of a job came, and when the first of those came that were due after an instant.
+
+    An occurrence that an outage swallowed is known by that: it was older than the catch-up window.
+    """
+
+    def __init__(self, runs: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(runs)
+        self.nominals = {nominal for nominal, _ in ordered}
+        self._due = [nominal for nominal, _ in ordered]
+        self._came = list(accumulate((at for _, at in reversed(ordered)), min))[::-1]
+
+    def earliest_after(self, nominal: int) -> int | None:
+        """When; None if no later run came."""
+        place = bisect_right(self._due, nominal)
+        return self._came[place] if place < len(self._came) else None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditCodec:
     """What needs protobuf, injected."""
 
     created: Callable[[bytes], JobRequest]
     deleted: Callable[[bytes], str]
-    cron: planner.ReadCron
     answer: Callable[[bytes], int | None]
 
 
@@ -140,6 +167,10 @@ class Audit:
     schedules: dict[str, list[Schedule]] = field(default_factory=lambda: defaultdict(list))
     emissions: dict[str, list[Emission]] = field(default_factory=lambda: defaultdict(list))
     replies: dict[int, Reply] = field(default_factory=dict)
+    living: dict[str, bytes] = field(default_factory=dict)
+    """What the journal has of each job."""
+    gone: dict[str, int] = field(default_factory=dict)
+    """When the journal let go of a job."""
 
     async def run(self) -> Report:
         """The report. Raises `LogUnavailable`."""
@@ -149,6 +180,7 @@ class Audit:
         async for piece in self.history.journal():
             for entry in piece:
                 self._note_journal(entry)
+        self._settle_journal()
         async for piece in self.history.jobs_since(self.window.since):
             for entry in piece:
                 self._note_job(entry)
@@ -156,7 +188,10 @@ class Audit:
 
     def _note_job(self, entry: LogRecord) -> None:
         if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
-            emission = Emission.parse(entry)
+            try:
+                emission = Emission.parse(entry)
+            except ValueError:
+                return  # of somebody else
             self.emissions[emission.run.job_id].append(emission)
         elif entry.key in {b"jobDone", b"jobFailed"}:
             instance = self.codec.answer(entry.value or b"")
@@ -173,15 +208,24 @@ class Audit:
             return  # not a record of ours
 
     def _begin(self, request: JobRequest, entry: LogRecord) -> None:
-        trigger = find_trigger(request, entry.timestamp, LENIENT)
+        # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
+        due = first_due(entry)
+        trigger = find_trigger(request, entry.timestamp if due is None else due, LENIENT)
+        self._add(request, trigger if due is None else trigger._replace(due=due))
+
+    def _add(self, request: JobRequest, trigger: Trigger) -> None:
         text = planner.CronText(request.interval, request.timezone)
-        cron = text if trigger.kind == TriggerKind.CRON else None
-        first = first_due(entry) or trigger.due
-        retries = Retries(
-            request.attempts, BackoffType(request.backoff_type), request.backoff_delay
-        )
         self.schedules[request.id].append(
-            Schedule(request.id, trigger.kind, first, trigger.interval, cron, retries)
+            Schedule(
+                request.id,
+                trigger.kind,
+                trigger.due,
+                trigger.interval,
+                text if trigger.kind == TriggerKind.CRON else None,
+                Retries(request.attempts, BackoffType(request.backoff_type), request.backoff_delay),
+                request.type.encode(),
+                request.parallel,
+            )
         )
 
     def _end(self, job_id: str, instant: int) -> None:
@@ -189,27 +233,39 @@ class Audit:
             schedule.end = min(schedule.end, instant - self.window.grace)
 
     def _note_journal(self, entry: LogRecord) -> None:
-        """Jobs whose creation is not on `jobs.resource` (any more)."""
         job_id = (entry.key or b"").decode()
-        if entry.value is None or entry.headers.get("kind") == JOURNAL_RETRY:
-            return
-        (due,) = JOURNAL_DUE.unpack_from(entry.value)
-        stored = entry.value[JOURNAL_DUE.size :]
+        if entry.value is None:
+            self.living.pop(job_id, None)
+            self.gone[job_id] = entry.timestamp
+        elif entry.headers.get("kind") != JOURNAL_RETRY:
+            self.living[job_id] = entry.value
+            self.gone.pop(job_id, None)
+
+    def _settle_journal(self) -> None:
+        """What `jobs.resource` does not say: it may have lost a creation, and a reset is silent."""
+        for job_id, value in self.living.items():
+            if job_id not in self.schedules:
+                self._begin_from_journal(job_id, value)
+        for job_id, schedules in self.schedules.items():
+            if schedules[-1].end == ENDLESS and job_id not in self.living:
+                self._end(job_id, self.gone.get(job_id, 0))
+
+    def _begin_from_journal(self, job_id: str, value: bytes) -> None:
+        (due,) = JOURNAL_DUE.unpack_from(value)
+        stored = value[JOURNAL_DUE.size :]
         head = record.header(stored)
-        if job_id in self.schedules or head.kind == TriggerKind.NOW:
-            return
-        cron = self.codec.cron(stored) if head.kind == TriggerKind.CRON else None
-        retries = Retries(head.attempts, BackoffType(head.backoff_type), head.backoff_delay)
-        schedule = Schedule(job_id, head.kind, due, head.interval, cron, retries)
-        self.schedules[job_id].append(schedule)
+        if head.kind != TriggerKind.NOW:
+            request = self.codec.created(record.job_message(job_id.encode(), stored))
+            self._add(request, Trigger(TriggerKind(head.kind), due, head.interval))
 
     # --- Comparing ------------------------------------------------------------------------------
 
     def _compare(self) -> Report:
         window = self.window
-        found: list[Finding] = []
+        found = list(self._repeated()) if window.repeats else []
         runs = coalesced = 0
         lateness: list[int] = []
+        held = self._held()
         for emissions in self.emissions.values():
             found += self._faults(emissions)
             for emission in emissions:
@@ -219,12 +275,23 @@ class Audit:
         for job_id, schedules in self.schedules.items():
             for schedule in schedules:
                 emissions = self.emissions.get(job_id, [])
-                missing, swallowed = self._missing(schedule, emissions)
+                full = 0 < schedule.parallel <= held[schedule.type]
+                missing, swallowed = self._missing(schedule, emissions, full=full)
                 found += missing
                 found += self._missing_retries(schedule, emissions)
                 coalesced += swallowed
         found.sort(key=lambda finding: (finding.nominal, finding.job_id, finding.attempt))
         return Report(runs, coalesced, tuple(sorted(lateness)), tuple(found))
+
+    def _repeated(self) -> Iterator[Finding]:
+        """Runs that are there again as the same instance; only the first record counts then."""
+        for job_id, emissions in self.emissions.items():
+            first: dict[tuple[object, ...], Emission] = {}
+            for emission in emissions:
+                if first.setdefault(emission[:3], emission) is not emission:
+                    run, attempt = emission.run, emission.attempt
+                    yield Finding("repeated", job_id, run.nominal, attempt, "sent again")
+            emissions[:] = first.values()
 
     def _faults(self, emissions: Iterable[Emission]) -> Iterator[Finding]:
         times = Counter((emission.run, emission.attempt) for emission in emissions)
@@ -239,17 +306,36 @@ class Audit:
             elif attempt == 1 and late > self.window.late and run.nominal >= self.window.since:
                 yield Finding("late", run.job_id, run.nominal, attempt, f"{late} ms late")
 
+    def _held(self) -> Counter[bytes]:
+        """How many runs of each type are unanswered at the end: their places are taken."""
+        since = self.window.until - self.window.completion_timeout
+        return Counter(
+            emission.type
+            for emissions in self.emissions.values()
+            for emission in emissions
+            if emission.timestamp >= since and emission.instance not in self.replies
+        )
+
     def _missing(
-        self, schedule: Schedule, emissions: Iterable[Emission]
+        self, schedule: Schedule, emissions: Iterable[Emission], *, full: bool
     ) -> tuple[list[Finding], int]:
+        """What did not come; `full`: no more may run, so the latest may still be waiting."""
         window = self.window
-        there = {emission.run.nominal: emission.timestamp for emission in emissions}
+        there = Later((emission.run.nominal, emission.timestamp) for emission in emissions)
         missing, coalesced = [], 0
         for nominal in schedule.occurrences(window.since, window.until - window.grace):
-            if nominal in there:
+            next_came = there.earliest_after(nominal)
+            if nominal in there.nominals:
                 continue
-            if schedule.kind >= TriggerKind.INTERVAL and self._swallowed(nominal, there):
+            if (
+                schedule.kind >= TriggerKind.INTERVAL
+                and next_came is not None
+                and next_came - nominal > window.catch_up
+            ):
                 coalesced += 1
+            elif full and next_came is None:
+                detail = "held back: as many runs of its type as allowed are unanswered"
+                missing.append(Finding("waiting", schedule.job_id, nominal, 1, detail))
             else:
                 detail = "not on the topic"
                 missing.append(Finding("missing", schedule.job_id, nominal, 1, detail))
@@ -269,8 +355,3 @@ class Audit:
             if (run, attempt + 1) not in there and reply.at + delay <= latest:
                 detail = "failed, and was not tried again"
                 yield Finding("missing", run.job_id, run.nominal, attempt + 1, detail)
-
-    def _swallowed(self, nominal: int, there: dict[int, int]) -> bool:
-        """Whether the next run came so late that this one was older than the catch-up window."""
-        later = [at for other, at in there.items() if other > nominal]
-        return bool(later) and min(later) - nominal > self.window.catch_up

@@ -199,10 +199,11 @@ class _Reader:
         return watermarks
 
     def partitions(self, topic: str) -> list[int]:
-        """Numbers of the topic's partitions."""
-        return sorted(
-            self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
-        )
+        """Numbers of the topic's partitions. Raises `LogUnavailable` if there is no such topic."""
+        found = self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
+        if not found:
+            raise LogUnavailable(f"There is no topic {topic}.")
+        return sorted(found)
 
     def starts_at(self, topic: str, instant: int) -> list[TopicPartition]:
         """For each partition the first offset at or after `instant`, or `OFFSET_END`."""
