@@ -17,45 +17,27 @@ import structlog
 import uvloop
 from pydantic import SecretStr
 
-from scheduling_srv import __version__, delivery, failpoints, logs
+from scheduling_srv import failpoints, logs
 from scheduling_srv.adapters.clock import SystemClock
-from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import ensure_topics
-from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
 from scheduling_srv.adapters.redis.namespace import fix_shards
-from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.adapters.redis.signals import RedisSignals
-from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.commands import Commands
-from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health import Health
-from scheduling_srv.app.jobs import Jobs
-from scheduling_srv.app.owner import Owner
-from scheduling_srv.app.planner import Planner
-from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Topic
-from scheduling_srv.app.recovery import Recovery
-from scheduling_srv.app.replies import Signal
-from scheduling_srv.app.restore import Codec, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import Stager
-from scheduling_srv.app.sweeper import Sweeper
 from scheduling_srv.domain.errors import StartError, Unavailable
-from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import convert, readback
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Listener
+from scheduling_srv.front import build_front
 from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
+from scheduling_srv.shard import Shard, Site
 
 log = structlog.get_logger(__name__)
 
-SHARD = 0
 GRACE = 3.0
 """Seconds that calls under way have to end."""
 STOP_WITHIN = 8.0
@@ -145,113 +127,38 @@ class Service:
         """What a part of the service ended with that must not end."""
         self.topics = topic_names(settings)
         self.kafka = kafka_config(settings)
-        self._build_adapters()
-        self._build_application()
+        self._build_shards()
         self._build_entrances()
 
-    def _build_adapters(self) -> None:
-        settings, namespace = self.settings, self.settings.namespace
-        rules = shard_rules(settings)
-        self.clock = SystemClock()
-        self.redis = RedisClient(settings.redis_url, password=_reveal(settings.redis_password))
-        self.store = RedisJobStore(
-            self.redis,
-            namespace,
-            SHARD,
-            client_id=settings.kafka_client_id,
-            max_backoff=settings.max_backoff,
-            outbox_limit=settings.outbox_limit,
+    def _build_shards(self) -> None:
+        settings = self.settings
+        self.redis = RedisClient(
+            settings.redis_url,
+            password=_reveal(settings.redis_password),
+            connections=CONNECTIONS * settings.shards,
         )
-        self.restores = RedisRestores(self.redis, namespace, SHARD)
-        self.schedule = RedisSchedule(self.redis, namespace, SHARD, rules)
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-        self.signals = RedisSignals(self.redis, namespace, SHARD, name=self.name)
-        self.producers = delivery.make_producers(settings, self.kafka, SHARD, self.topics)
-        self.history = KafkaHistory(
-            self.kafka, namespace, SHARD, self.topics, start=settings.start_offset
+        self.site = Site(
+            settings,
+            name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+            redis=self.redis,
+            kafka=self.kafka,
+            topics=self.topics,
+            clock=SystemClock(),
+            rules=shard_rules(settings),
         )
-        self.probe = KafkaProbe(self.kafka, settings.topic_jobs)
-        self.rules = rules
-
-    def _build_application(self) -> None:
-        settings, clock, schedule = self.settings, self.clock, self.schedule
-        self.announcements = Announcements()
-        self.jobs = Jobs(
-            self.store,
-            self.announcements,
-            clock,
-            Rules(settings.min_interval, settings.max_items, settings.max_job_bytes),
-            wait_for_announcement=settings.acknowledge == "announced",
-            most_bytes=settings.call_memory // 2,
-        )
-        self.restorer = Restorer(
-            store=self.store,
-            restores=self.restores,
-            history=self.history,
-            clock=clock,
-            codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
-        )
-        self.sweeper = Sweeper(self.store)
-        self.owner = self._build_owner()
-        self.follower = Follower(
-            self.signals, schedule, self.announcements, (self.owner.notice, self._notice)
-        )
+        self.shards = [Shard(self.site, number) for number in range(settings.shards)]
+        probe = KafkaProbe(self.kafka, settings.topic_jobs)
         self.health = Health(
-            redis=_probe(self.redis.ping),
-            kafka=_probe(self.probe.ping),
-            emitting=schedule.is_emitting,
+            redis=_probe(self.redis.ping), kafka=_probe(probe.ping), emitting=self._all_emit
         )
-        self.commands = Commands(
-            store=self.store,
-            inputs=self.store,
-            health=self.health,
-            clock=clock,
-            encode=convert.encode_command_response,
-            start_restore=self.restorer.start,
-            announced=self.jobs.announced,
-            services=settings.services,
-            resources_topic=settings.topic_resources,
-            version=__version__,
-        )
-
-    def _build_owner(self) -> Owner:
-        clock, schedule, rules = self.clock, self.schedule, self.rules
-        rebuild = Rebuild(
-            schedule,
-            self.history,
-            read_cron=readback.read_cron,
-            answer_of=readback.answer_instance,
-            jobs_topic=self.settings.topic_jobs,
-            clock=clock,
-        )
-        publisher, extras = delivery.make_emptier(
-            self.settings, self.producers, schedule, self.announcements, clock, rules
-        )
-        return Owner(
-            name=self.name,
-            lease=schedule,
-            recovery=Recovery(
-                schedule,
-                self.producers,
-                self.history,
-                rebuild,
-                store=self.store,
-                clock=clock,
-            ),
-            stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
-            publisher=publisher,
-            clock=clock,
-            rules=rules,
-            extras=(self.restorer.run, self.sweeper.run, *extras),
-            prepare=(self.producers.prepare, self.history.prepare),
-        )
+        self.front = build_front(self.site, self.shards, self.health)
 
     def _build_entrances(self) -> None:
-        settings = self.settings
+        settings, front = self.settings, self.front
         self.grpc = GrpcServer(
             settings.grpc_address,
-            jobs=self.jobs,
-            commands=self.commands,
+            jobs=front.jobs,
+            commands=front.commands,
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
@@ -262,18 +169,14 @@ class Service:
             config=self.kafka,
             group=settings.kafka_group_id,
             topics=(settings.topic_jobs, settings.topic_commands),
-            intake=Intake(
-                jobs=self.jobs,
-                inputs=self.store,
-                commands=self.commands,
-                clock=self.clock,
-                jobs_topic=settings.topic_jobs,
-                commands_topic=settings.topic_commands,
-            ),
-            inputs=self.store,
-            clock=self.clock,
+            intake=front.intake,
+            inputs=front.inputs,
+            clock=self.site.clock,
             offset_interval=settings.offset_interval,
         )
+
+    async def _all_emit(self) -> bool:
+        return all([await shard.schedule.is_emitting() for shard in self.shards])
 
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""
@@ -298,9 +201,12 @@ class Service:
             "Redis", lambda: fix_shards(self.redis, namespace, self.settings.shards)
         )
         await self._until_there("Kafka", self._ensure_topics)
-        self._spawn("signals", self.follower.run())
-        self._spawn("looks", self.follower.look())
-        self._spawn("owner", self.owner.run(), self.owner.stop)
+        for shard in self.shards:
+            self._spawn("signals", shard.follower.run())
+            self._spawn("looks", shard.follower.look())
+            self._spawn("owner", shard.owner.run(), shard.owner.stop)
+        if self.front.balance:
+            self._spawn("balance", self.front.balance.run())
         self._spawn("listener", self.listener.run(), self.listener.stop)
 
     async def _ensure_topics(self) -> None:
@@ -358,15 +264,6 @@ class Service:
             raise self.broken
         log.info("stopped")
         return 1 if self.broken else 0
-
-    def _encode_response(self, payload: bytes) -> bytes:
-        return convert.encode_command_response(self.settings.services, payload)
-
-    def _notice(self, heard: Signal) -> None:
-        if heard.kind in {"restore", "connected"}:
-            self.restorer.notice()
-        if heard.kind in {"sweep", "connected"}:
-            self.sweeper.notice()
 
 
 def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:

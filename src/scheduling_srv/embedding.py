@@ -28,6 +28,8 @@ async def start_embedded(
     directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
     valkey = await stack.enter_async_context(EmbeddedValkey(directory / "valkey"))
     broker = stack.enter_context(EmbeddedBroker(_topics(settings)))
+    for name in ("journal", "position"):
+        broker.create_topic(f"{settings.namespace}.{name}", settings.shards)
     kept = f"kept in {directory}" if data_dir else "gone when this process ends: see --data-dir"
     sys.stderr.write(
         f"embedded Valkey  {valkey.url}  (jobs are {kept})\n"
@@ -50,6 +52,4 @@ def _topics(settings: Settings) -> list[str]:
         settings.topic_resources,
         settings.topic_commands,
         settings.topic_dead_letter,
-        f"{settings.namespace}.journal",
-        f"{settings.namespace}.position",
     ]

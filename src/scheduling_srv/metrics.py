@@ -56,7 +56,7 @@ TRANSACTION_SECONDS = Histogram(
 )
 OWNER = Gauge(
     "scheduling_owner",
-    "1 while this replica owns the shard and emits its runs, 0 while it stands by.",
+    "Shards that this replica owns, emitting their runs; 0 while it stands by.",
 )
 RECOVERIES = Counter(
     "scheduling_recoveries",
@@ -79,6 +79,28 @@ CALL_SECONDS = Histogram(
     ["method"],
     buckets=_FAST,
 )
+
+
+class Part:
+    """What one shard adds to a gauge of all shards."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self.gauge = gauge
+        self.value = 0
+
+    def set(self, value: int) -> None:
+        """Instead of what it was."""
+        self.gauge.inc(value - self.value)
+        self.value = value
+
+
+_owned: set[int] = set()
+
+
+def note_owner(shard: int, *, emits: bool) -> None:
+    """Count a shard in or out."""
+    (_owned.add if emits else _owned.discard)(shard)
+    OWNER.set(len(_owned))
 
 
 def exposition() -> bytes:

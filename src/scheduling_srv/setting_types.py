@@ -120,12 +120,6 @@ def _services(value: object) -> object:
     return stripped
 
 
-def _one_shard(value: int) -> int:
-    if value != 1:
-        raise ValueError("is not supported by this version: the number of shards is 1")
-    return value
-
-
 Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 Address = Annotated[str, AfterValidator(_address)]
 AdminAddress = Annotated[str, AfterValidator(_address_or_off)]
@@ -136,5 +130,4 @@ KafkaOptions = Annotated[
     dict[str, str | int | float | bool], NoDecode, BeforeValidator(_kafka_options)
 ]
 Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
-Shards = Annotated[int, AfterValidator(_one_shard)]
 Delivery = Literal["exactly_once", "at_least_once"]

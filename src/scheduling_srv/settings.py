@@ -22,7 +22,6 @@ from scheduling_srv.setting_types import (
     RedisUrl,
     Servers,
     Services,
-    Shards,
     between,
 )
 
@@ -85,8 +84,12 @@ class Settings(BaseSettings):
         description="Prefix of Redis keys, of transactional ids and of our own Kafka topics."
         " Replicas that work together have the same; services that do not must not.",
     )
-    shards: Shards = Field(
-        1, description="Fixed at the first start. This version runs one: another is refused."
+    shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Parts that types of jobs are spread over, each with an owner of its own."
+        " Fixed at the first start.",
     )
     topic_jobs: Name = Field(
         "io.restorecommerce.jobs", description="Topic of job requests, runs and answers."

@@ -31,6 +31,8 @@ BOUNDS: Mapping[str, str] = {
     "outbox": "outbox",
     "restores": "restores",
     "removed": "restores",
+    "parcels": "parcels",
+    "moving": "parcels",
 }
 
 

@@ -42,6 +42,7 @@ class Service:
             "SCHEDULING_REDIS_URL": redis_url,
             "SCHEDULING_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "SCHEDULING_LOG_LEVEL": "debug",
+            "SCHEDULING_SHARDS": os.environ.get("TEST_SHARDS", "1"),
             **(settings or {}),
         }
         self._command = command

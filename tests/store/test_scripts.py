@@ -35,14 +35,15 @@ async def test_a_script_loads_under_the_name_that_we_give_it(
     client: RedisClient, name: str
 ) -> None:
     """The digest that we ask for is the one by which the server knows it."""
-    loaded = await client.execute("SCRIPT", "LOAD", scripts.source(name))
-    assert loaded.decode() == scripts.digest(name)
+    for shards in (1, 3):
+        loaded = await client.execute("SCRIPT", "LOAD", scripts.source(name, shards))
+        assert loaded.decode() == scripts.digest(name, shards)
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_script_uses_no_name_that_nobody_defines(client: RedisClient, name: str) -> None:
     """A library that was not included, or comes too late, would fail only when it is called."""
-    read, written = globals_of(await compiled(client, scripts.body(name)))
+    read, written = globals_of(await compiled(client, scripts.body(name, 3)))
     assert read - GIVEN == set()
     assert written == set()
 

@@ -3,10 +3,10 @@
 from scheduling_srv.adapters.redis import keys
 from tests.harness.leaks import BOUNDS
 
-EXPIRING = {"lease", "emitting"}
+EXPIRING = {"lease", "emitting", "claim:"}
 """Keys that must have a TTL, so nothing else may bound them."""
 
 
 def test_each_key_is_bounded_or_expires() -> None:
-    assert set(BOUNDS) | EXPIRING == {*keys.FIXED, *keys.NAMED}
+    assert set(BOUNDS) | EXPIRING == {*keys.FIXED, *keys.NAMED, *keys.SHARED}
     assert not set(BOUNDS) & EXPIRING

@@ -61,6 +61,9 @@ class World:
     async def note_backlog(self, token: str) -> None:
         self.done.append("backlog")
 
+    async def note_shards(self) -> None:
+        """It was not lost."""
+
     async def sweep(self) -> None:
         self.done.append("sweep")
 

@@ -131,7 +131,7 @@ def test_values_that_are_accepted(
         ("NAMESPACE", "a{b}", "'a{b}' is not a name of at most 200 letters"),
         ("TOPIC_JOBS", "..", "'..' is not a name"),
         ("SERVICES", "a,,b", "'a,,b' is not a list of names"),
-        ("SHARDS", "2", "'2' is not supported by this version: the number of shards is 1"),
+        ("SHARDS", "65", "'65' should be less than or equal to 64"),
         ("DELIVERY", "maybe", "'maybe' is not 'exactly_once' or 'at_least_once'"),
     ],
 )

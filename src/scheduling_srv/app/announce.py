@@ -17,7 +17,7 @@ from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 
-QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAPPENED, MARK, GROUP = b"QCNDXREMG"
+QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, HAPPENED, MARK, GROUP = b"QCNDXRPEMG"
 """First bytes of entries."""
 SILENT = frozenset({MARK, GROUP})
 """Entries that become no record: markers, and the heads of groups that are published together."""
@@ -26,7 +26,7 @@ QUEUED = struct.Struct("<xBIQIQHHHI")
 """Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
 CREATED = struct.Struct("<xQH")
 """First due ms, size of id."""
-RETRY = struct.Struct("<xH")
+KEYED = struct.Struct("<xH")
 """Size of the key."""
 EVENT = struct.Struct("<xcHI")
 """Topic's letter, size of the key, size of the headers."""
@@ -36,7 +36,7 @@ JOURNAL_DUE = struct.Struct("<Q")
 EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER}
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
-JOURNAL_JOB, JOURNAL_RETRY = b"job", b"retry"
+JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL = b"job", b"retry", b"parcel"
 """Values of the journal's `kind` header."""
 
 
@@ -87,7 +87,8 @@ class Announcer:
             NEW_NOW: self._new_now,
             DELETE: self._deleted,
             TOMBSTONE: self._tombstone,
-            PUT_OFF: self._retry,
+            PUT_OFF: self._kept,
+            HAND_ON: self._kept,
             HAPPENED: self._event,
         }
         prefix = incarnation.encode() + b"-"
@@ -150,11 +151,13 @@ class Announcer:
         key = entry[1:]
         return (Record(Topic.JOURNAL, key, None, [("event-id", event_id + b"-j")], key),)
 
-    def _retry(self, entry: bytes, event_id: bytes) -> tuple[Record]:
-        (size,) = RETRY.unpack_from(entry)
-        at = RETRY.size + size
-        key = entry[RETRY.size : at]
-        headers = [("kind", JOURNAL_RETRY), ("event-id", event_id)]
+    def _kept(self, entry: bytes, event_id: bytes) -> tuple[Record]:
+        """What only a rebuild wants to know."""
+        (size,) = KEYED.unpack_from(entry)
+        at = KEYED.size + size
+        key = entry[KEYED.size : at]
+        kind = JOURNAL_RETRY if entry[0] == PUT_OFF else JOURNAL_PARCEL
+        headers = [("kind", kind), ("event-id", event_id)]
         return (Record(Topic.JOURNAL, key, entry[at:], headers, key),)
 
     def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:

@@ -83,6 +83,7 @@ class AtLeastOnce:
         self.clock = clock
         self.rules = rules
         self.monotonic = monotonic
+        self.waiting = metrics.Part(metrics.OUTBOX)
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
         self._news = asyncio.Event()
@@ -123,7 +124,7 @@ class AtLeastOnce:
             token, published, self.lineage, self.sent - published
         )
         self.trimmed = published
-        metrics.OUTBOX.set(waiting)
+        self.waiting.set(waiting)
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:

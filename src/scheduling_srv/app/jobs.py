@@ -124,10 +124,7 @@ class Jobs:
 
     async def delete_from(self, ids: Sequence[str], source: Source | None = None) -> Receipt:
         """The same without waiting, for a record."""
-        if not ids:
-            sentence = "No arguments provided for delete operation"
-            raise InvalidRequest(sentence, [Violation("ids", sentence)])
-        check_ids(ids, self.rules)
+        check_deletion(ids, self.rules)
         await reached(points.DELETE_CALL)
         receipt = await self.store.delete(ids, self.clock.now(), source)
         await reached(points.DELETE_DONE)
@@ -199,6 +196,14 @@ class Jobs:
 async def _in_pages(jobs: Sequence[StoredJob]) -> AsyncGenerator[Sequence[StoredJob]]:
     for start in range(0, len(jobs), PAGE):
         yield jobs[start : start + PAGE]
+
+
+def check_deletion(ids: Sequence[str], rules: Rules) -> None:
+    """Raises `InvalidRequest`, `TooLarge`."""
+    if not ids:
+        sentence = "No arguments provided for delete operation"
+        raise InvalidRequest(sentence, [Violation("ids", sentence)])
+    check_ids(ids, rules)
 
 
 def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:

@@ -64,8 +64,13 @@ class Owner:
         rules: ShardRules,
         extras: tuple[Extra, ...] = (),
         prepare: Sequence[Prepare] = (),
+        shard: int = 0,
+        held_back: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`held_back` says how many seconds to leave a free lease to others."""
         self.name = name
+        self.shard = shard
+        self.held_back = held_back
         self.lease = lease
         self.recovery = recovery
         self.stager = stager
@@ -74,6 +79,7 @@ class Owner:
         self.rules = rules
         self.extras = extras
         self.standby = StandBy(lease, clock, rules, prepare)
+        self.owning = False
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
         self._sleep_until = NEVER
@@ -82,6 +88,7 @@ class Owner:
         publisher.wake = self._work.set
         self._released = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     def notice(self, signal: Signal) -> None:
         """Something happened in the store: wake whom it concerns."""
@@ -97,13 +104,20 @@ class Owner:
     def stop(self) -> None:
         """Finish what was begun, then give the lease back; `run` returns."""
         self._stopping.set()
-        for event in (self._due, self._work, self._released):
+        self._released.set()
+        self.leave()
+
+    def leave(self) -> None:
+        """Finish what was begun, then give the lease back: others may have it."""
+        for event in (self._leaving, self._due, self._work):
             event.set()
 
     async def run(self) -> None:
         """Own the shard whenever nobody else does, until stopped."""
         while not self._stopping.is_set():
             try:
+                if seconds := self.held_back():
+                    await self._pause(seconds)
                 self._released.clear()  # what is heard during the call counts
                 token = await self.lease.acquire(self.name, dead=self.standby.dead)
                 if token:
@@ -122,6 +136,9 @@ class Owner:
 
     async def _own(self, token: str) -> None:
         log.info("lease taken", token=token)
+        self.owning = True
+        if not self._stopping.is_set():
+            self._leaving.clear()
         keeper = asyncio.create_task(self._keep(token))
         work = asyncio.create_task(self._work_until_lost(token))
         try:
@@ -134,9 +151,9 @@ class Owner:
         except LeaseLost as fault:
             log.warning("lease lost", reason=str(fault))
         finally:
-            self.emitting = False
-            metrics.OWNER.set(0)
+            self._set_emitting(emitting=False, problem=self.problem)
             await self._release(token)
+            self.owning = False
 
     async def _release(self, token: str) -> None:
         try:
@@ -162,13 +179,12 @@ class Owner:
 
     async def _work_until_lost(self, token: str) -> None:
         """Recover and work; whatever is in doubt, recover again."""
-        while not self._stopping.is_set():
+        while not self._leaving.is_set():
             try:
                 await self._recover(token)
                 await self._loops(token)
             except (Diverged, PublishFailed, Unavailable) as fault:
-                self.emitting, self.problem = False, str(fault)
-                metrics.OWNER.set(0)
+                self._set_emitting(emitting=False, problem=str(fault))
                 log.warning("not emitting", reason=str(fault))
                 await self._pause(RETRY_PAUSE)
 
@@ -179,8 +195,7 @@ class Owner:
         await self.lease.renew(token, emitting=False)
         position, lineage = await self.recovery.run_once(token)
         self.publisher.begin(position, lineage)
-        self.emitting, self.problem = True, ""
-        metrics.OWNER.set(1)
+        self._set_emitting(emitting=True, problem="")
         await self.lease.renew(token, emitting=True)
         log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
 
@@ -190,7 +205,7 @@ class Owner:
             asyncio.create_task(self._publish(token)),
             *(asyncio.ensure_future(extra(token)) for extra in self.extras),
         ]
-        stop = asyncio.create_task(self._stopping.wait())
+        stop = asyncio.create_task(self._leaving.wait())
         try:
             done, _ = await asyncio.wait((*tasks, stop), return_when=asyncio.FIRST_COMPLETED)
             if stop in done:
@@ -202,7 +217,7 @@ class Owner:
             await _end((*tasks, stop))
 
     async def _stage(self, token: str) -> None:
-        while not self._stopping.is_set():
+        while not self._leaving.is_set():
             self._sleep_until = NEVER  # what is heard during the call counts
             result = await self._stage_once(token)
             self._sleep_until = min(self._sleep_until, result.sleep_until)
@@ -223,11 +238,14 @@ class Owner:
     def _note_emitting(self, problem: str) -> None:
         if problem != self.problem:
             log.warning("not staging", reason=problem) if problem else log.info("staging again")
-        self.emitting, self.problem = not problem, problem
-        metrics.OWNER.set(int(self.emitting))
+        self._set_emitting(emitting=not problem, problem=problem)
+
+    def _set_emitting(self, *, emitting: bool, problem: str) -> None:
+        self.emitting, self.problem = emitting, problem
+        metrics.note_owner(self.shard, emits=emitting)
 
     async def _sleep(self) -> None:
-        while (left := self._sleep_until - self.clock.now()) > 0 and not self._stopping.is_set():
+        while (left := self._sleep_until - self.clock.now()) > 0 and not self._leaving.is_set():
             self._due.clear()
             await _wait(self._due, min(left, LONGEST_SLEEP) / 1000)
 
@@ -235,7 +253,7 @@ class Owner:
         """Publish until stopped, and then until nothing is left."""
         while True:
             self._work.clear()
-            stopping = self._stopping.is_set()
+            stopping = self._leaving.is_set()
             if await self.publisher.run_once(token) == 0:
                 if stopping and self.publisher.settled:
                     return

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from scheduling_srv.app.changes import Change
 from scheduling_srv.app.records import LogRecord, Position, Record
 from scheduling_srv.app.replies import (
+    Claimed,
     Holder,
+    Parcel,
     Planned,
     RebuiltJob,
     RebuiltRun,
@@ -82,6 +85,8 @@ class WriteGroup:
     jobs: Sequence[NewJob]
     offset: int = 0
     """Offset of the record that the group comes from, if it comes from one."""
+    named: Sequence[str] = ()
+    """Ids that the client has given; told where there are several shards."""
 
 
 class Refusal(NamedTuple):
@@ -214,6 +219,36 @@ class Restores(Protocol):
         """Forget it and append its response, in one step."""
 
 
+# --- Several shards (docs/decisions/0004) ---------------------------------------------------------
+
+
+class Transfers(Protocol):
+    """Changes that concern several shards, as one of them sees them."""
+
+    async def claim(self, token: str, ids: Sequence[str], lasts: int) -> Claimed:
+        """Keep others from deciding about these ids for so many ms; all of them or none."""
+
+    async def unclaim(self, token: str, ids: Sequence[str]) -> None:
+        """Let others decide again."""
+
+    async def commit(
+        self,
+        change: Change,
+        now: int,
+        *,
+        token: str = "",
+        claimed: Sequence[str] = (),
+        source: Source | None = None,
+    ) -> Receipt | None:
+        """Do this shard's part and keep the others', in one step. None: a claim has run out."""
+
+    async def parcels(self) -> Sequence[Parcel]:
+        """What is on its way to other shards, in order."""
+
+    async def delivered(self, name: str, ids: Sequence[str]) -> None:
+        """Forget a parcel: its effects are on Kafka."""
+
+
 # --- What the owner does with it ----------------------------------------------------------------
 
 
@@ -269,6 +304,9 @@ class Signals(Protocol):
 
     def listen(self) -> AsyncIterator[Signal]:
         """All signals from now on; reconnects by itself and then says `connected`."""
+
+    async def replicas(self) -> Sequence[str]:
+        """Names of the replicas that are connected, as far as that can be known."""
 
 
 # --- Kafka --------------------------------------------------------------------------------------
@@ -352,3 +390,9 @@ class ShardStore(Protocol):
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
         """Put unanswered runs and waiting retries into the store."""
+
+    async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
+        """Put back what may not have been delivered."""
+
+    async def note_shards(self) -> None:
+        """Store how many shards there are, if the store has lost it."""

@@ -68,6 +68,7 @@ class OutboxPublisher:
         self.wake: Callable[[], None] = lambda: None
         """See `AtLeastOnce`: there is nothing here that goes on by itself."""
         self.last_publish = float("-inf")
+        self.waiting = metrics.Part(metrics.OUTBOX)
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
@@ -81,7 +82,7 @@ class OutboxPublisher:
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
         after, entries, waiting = await self.outbox.take(token, self.position.number, self.lineage)
-        metrics.OUTBOX.set(waiting)
+        self.waiting.set(waiting)
         now = self.clock.now()
         if not entries:
             await reached(points.PUBLISH_TRIMMED)

@@ -11,10 +11,11 @@ import structlog
 
 from scheduling_srv import points
 from scheduling_srv.app import planner
-from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
+from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_PARCEL, JOURNAL_RETRY
+from scheduling_srv.app.changes import unpack
 from scheduling_srv.app.ports import Clock, History, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
-from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.app.replies import Parcel, RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
@@ -45,6 +46,10 @@ Recovered: TypeAlias = tuple[Position, str]
 """The position to go on from, and the lineage of the store that it was found for."""
 
 
+def _is_anybodys(_instance: int) -> bool:
+    return True
+
+
 def new_incarnation() -> str:
     """A name for the life of the store's content."""
     return uuid.uuid4().hex[:12]
@@ -57,6 +62,7 @@ class Journal:
     jobs: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Id -> first due, record."""
     retries: dict[bytes, JournalRetry] = field(default_factory=dict)
+    parcels: dict[bytes, Parcel] = field(default_factory=dict)
 
     def add(self, entry: LogRecord) -> None:
         """The next record of the journal."""
@@ -64,6 +70,9 @@ class Journal:
         if value is None:
             self.jobs.pop(key.decode(), None)
             self.retries.pop(key, None)
+            self.parcels.pop(key, None)
+        elif entry.headers.get("kind") == JOURNAL_PARCEL:
+            self.parcels[key] = Parcel(key.rpartition(b"\0")[2].decode(), value)
         elif entry.headers.get("kind") == JOURNAL_RETRY:
             self.retries[key] = JournalRetry.parse(key, value)
         else:
@@ -89,7 +98,10 @@ class Rebuild:
         answer_of: AnswerOf,
         jobs_topic: str,
         clock: Clock,
+        is_ours: Callable[[int], bool] = _is_anybodys,
     ) -> None:
+        """`is_ours` says whether a run with this instance id is of this shard."""
+        self.is_ours = is_ours
         self.clock = clock
         self.shard = shard
         self.history = history
@@ -117,6 +129,8 @@ class Rebuild:
         for runs_piece in _pieces(runs):
             await self.shard.load_runs(token, runs_piece)
             await reached(points.REBUILD_RUNS)
+        for parcel in journal.parcels.values():
+            await self.shard.load_parcel(token, parcel, list(unpack(parcel.value).ids()))
         go_on = replace(
             position,
             incarnation=new_incarnation(),
@@ -149,9 +163,12 @@ class Rebuild:
     def _settle_one(self, settlement: Settlement, entry: LogRecord, position: Position) -> None:
         if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
             try:
-                settlement.emitted(Emission.parse(entry))
+                emission = Emission.parse(entry)
             except ValueError:
                 log.warning("queuedJob of somebody else", offset=entry.offset)
+            else:
+                if self.is_ours(emission.instance):
+                    settlement.emitted(emission)
         elif entry.key in (b"jobDone", b"jobFailed"):
             applied = position.inputs.get(f"{self.jobs_topic}:{entry.partition}", 0)
             instance = self.answer_of(entry.value or b"") if entry.offset < applied else None

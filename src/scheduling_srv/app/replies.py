@@ -112,3 +112,21 @@ class RebuiltRun(NamedTuple):
     rank: int = 0
     """Of runs that wait."""
     due: int | None = None
+
+
+class Claimed(NamedTuple):
+    """What a shard says to a claim."""
+
+    state: str
+    """`ok`, `claimed` (by another call) or `moving` (to another shard)."""
+    kinds: Sequence[int] = ()
+    """For each id the kind of the job that lives there, or -1."""
+
+
+class Parcel(NamedTuple):
+    """A part of a decided change on its way to another shard."""
+
+    name: str
+    value: bytes
+    announced: bool = True
+    """It is on Kafka, so that it may be delivered."""

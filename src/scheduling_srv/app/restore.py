@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -45,12 +46,30 @@ class Codec:
     """A CommandResponse with this JSON."""
 
 
+class Place(Protocol):
+    """Where a restorer stands among those of several shards."""
+
+    def wanted(self, jobs: Sequence[NewJob]) -> AbstractAsyncContextManager[Sequence[NewJob]]:
+        """Those that may be put back here, while nobody else decides about them."""
+
+    async def is_last(self, text: str) -> bool:
+        """Whether this one answers the restore; waits until the others have done their part."""
+
+
 class Restorer:
     """Accepts restores on every replica, and carries them out on the owner."""
 
     def __init__(
-        self, *, store: JobStore, restores: Restores, history: History, clock: Clock, codec: Codec
+        self,
+        *,
+        store: JobStore,
+        restores: Restores,
+        history: History,
+        clock: Clock,
+        codec: Codec,
+        place: Place | None = None,
     ) -> None:
+        self.place = place
         self.store = store
         self.restores = restores
         self.history = history
@@ -60,7 +79,7 @@ class Restorer:
 
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
         """Note the restore; it outlives any crash. Raises `Unavailable`, `StaleSource`."""
-        await self.restores.begin(_dumps(request), self.clock.now(), source)
+        await self.restores.begin(dumps(request), self.clock.now(), source)
         await reached(points.RESTORE_NOTED)
 
     def notice(self) -> None:
@@ -88,6 +107,8 @@ class Restorer:
             last = await self._restore(token, number, request)
             answer = json.dumps({"topic": request.topic, "offset": last}).encode()
             entry = event_entry(Topic.COMMANDS, b"restoreResponse", self.codec.response(answer))
+            if self.place and not await self.place.is_last(text):
+                entry = b""
             await reached(points.RESTORE_END)
             await self.restores.end(token, number, entry)
             await reached(points.RESTORE_ENDED)
@@ -106,11 +127,21 @@ class Restorer:
             await asyncio.sleep(0)
         await reached(points.RESTORE_READ)
         for jobs, removed in _pieces(final):
-            span = Span(self.clock.now(), newest)
-            if not await self.restores.put_back(token, number, jobs, removed, span):
-                break  # a reset has come after it
+            async with self._wanted(jobs) as wanted:
+                span = Span(self.clock.now(), newest)
+                if not await self.restores.put_back(token, number, wanted, removed, span):
+                    break  # a reset has come after it
             await reached(points.RESTORE_PUT_BACK)
         return last
+
+    @asynccontextmanager
+    async def _wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+        """Those of them that may be put back here."""
+        if not self.place:
+            yield jobs
+            return
+        async with self.place.wanted(jobs) as wanted:
+            yield wanted
 
     def _note(self, final: dict[str, NewJob | None], entry: LogRecord) -> None:
         """What the event says of its job; the last one counts. Anything else is skipped."""
@@ -177,10 +208,11 @@ def first_due(entry: LogRecord) -> int | None:
         return None
 
 
-def _dumps(request: RestoreRequest) -> str:
-    return json.dumps([request.topic, request.offset, sorted(request.ignore)])
+def dumps(request: RestoreRequest, *more: str) -> str:
+    """As it is noted; `more` makes it different from others."""
+    return json.dumps([request.topic, request.offset, sorted(request.ignore), *more])
 
 
 def _loads(text: str) -> RestoreRequest:
-    topic, offset, ignore = json.loads(text)
+    topic, offset, ignore, *_ = json.loads(text)
     return RestoreRequest(topic, offset, frozenset(ignore))

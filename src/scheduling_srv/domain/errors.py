@@ -15,6 +15,7 @@
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
+    │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
     ├── PublishFailed         a transaction may or may not have been committed
     ├── Diverged              Redis and Kafka disagree on how far the outbox is published
@@ -102,6 +103,10 @@ class LogUnavailable(Unavailable):
 
 class NotAnnounced(Unavailable):
     """The change is stored, but its announcement did not get to Kafka in time."""
+
+
+class Contended(Unavailable):
+    """Another call decides about the same id, and does not come to an end."""
 
 
 class OutcomeUnknown(Unavailable):

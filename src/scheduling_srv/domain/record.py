@@ -150,6 +150,13 @@ def data_of(record: bytes) -> bytes:
     return part[_varint_size(part) :]
 
 
+def type_of(record: bytes) -> bytes:
+    """The job's type, in UTF-8."""
+    at = body_at(record)
+    part = record[at : at + header(record).type_size]
+    return part[_varint_size(part) :]
+
+
 def _varint_size(data: bytes) -> int:
     size = 0
     while data[size] & 0x80:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
-from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
-from scheduling_srv.app.jobs import Jobs, refused
+from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
     Answer,
     Clock,
     InputStore,
+    Receipt,
     Source,
     WriteGroup,
     WriteMode,
+    Written,
 )
 from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import (
@@ -28,6 +30,8 @@ from scheduling_srv.domain.errors import (
     SchedulingError,
     TooLarge,
 )
+from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.trace import trace_from_headers
 from scheduling_srv.failpoints import reached
@@ -73,15 +77,53 @@ class Gathered:
 Handler = Callable[[Consumed], Awaitable[None]]
 
 
+class Writer(Protocol):
+    """The part of the job store that the intake needs."""
+
+    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        """See `JobStore.write`."""
+
+
+class JobsPort(Protocol):
+    """What it needs of the use cases."""
+
+    rules: Rules
+
+    @property
+    def store(self) -> Writer:
+        """Where groups are written."""
+
+    def prepare(
+        self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
+    ) -> WriteGroup:
+        """Check a list of jobs."""
+
+    async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
+        """Delete the jobs that exist."""
+
+    async def delete_all_from(self, source: Source) -> Receipt:
+        """Delete every job."""
+
+
+class CommandsPort(Protocol):
+    """What it needs of `Commands`."""
+
+    async def run_event(self, key: str, name: str, payload: bytes | None, source: Source) -> None:
+        """Run the command of an event."""
+
+    async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:
+        """Answer an event that is no command."""
+
+
 class Intake:
     """Applies the records of one partition at a time. One instance a partition's batch at once."""
 
     def __init__(
         self,
         *,
-        jobs: Jobs,
+        jobs: JobsPort,
         inputs: InputStore,
-        commands: Commands,
+        commands: CommandsPort,
         clock: Clock,
         jobs_topic: str,
         commands_topic: str,

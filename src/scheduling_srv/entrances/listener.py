@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
-from scheduling_srv.entrances.intake import Consumed, Intake
+from scheduling_srv.entrances.intake import Consumed
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
 
@@ -38,6 +38,16 @@ Place = tuple[str, int]
 Result = TypeVar("Result")
 
 
+class Application(Protocol):
+    """What consumed records are given to; see `Intake`."""
+
+    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
+        """Apply the records of a partition, in order; returns its new position."""
+
+    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
+        """Apply one record; if that breaks, put it aside."""
+
+
 class Listener:
     """Consumes, applies, and shows how far it is. `offset_interval` is in milliseconds."""
 
@@ -47,7 +57,7 @@ class Listener:
         config: Mapping[str, str | int | float | bool],
         group: str,
         topics: Sequence[str],
-        intake: Intake,
+        intake: Application,
         inputs: InputStore,
         clock: Clock,
         offset_interval: int,

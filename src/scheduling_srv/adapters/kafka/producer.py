@@ -135,7 +135,11 @@ class TransactionalPublisher:
         produce = producer.produce
         for topic, key, value, headers, route in records:
             count = partitions[topic]
-            partition = 0 if count == 1 or topic in PARTITION_ZERO else zlib.crc32(route) % count
+            if topic is Topic.JOURNAL:
+                partition = self.shard  # so that each shard's can be read alone
+            else:
+                zero = count == 1 or topic in PARTITION_ZERO
+                partition = 0 if zero else zlib.crc32(route) % count
             produce(topics[topic], value, key, partition, headers=headers)  # type: ignore[arg-type]
         produce(
             topics[Topic.POSITION],

@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from scheduling_srv import points
 from scheduling_srv.app.records import Topic
-from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.domain.errors import LogUnavailable, StartError
 from scheduling_srv.failpoints import passed
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,9 @@ def _ensure(
     admin = AdminClient(dict(config))
     try:
         existing = admin.list_topics(timeout=TIMEOUT).topics
+        for topic in COMPACTED:
+            if found := existing.get(topics[topic]):
+                _check_partitions(topics[topic], len(found.partitions), shards)
         missing = [
             _new_topic(topic, name, shards)
             for topic, name in topics.items()
@@ -56,6 +59,17 @@ def _ensure(
     except KafkaException as fault:
         msg = f"Kafka does not answer: {fault}"
         raise LogUnavailable(msg) from fault
+
+
+def _check_partitions(name: str, partitions: int, shards: int) -> None:
+    """Each shard has a partition of its own. One topic outlives the store, and remembers."""
+    if partitions in (0, shards):
+        return
+    msg = (
+        f"The topic {name} has {partitions} partitions, one for each shard since the "
+        f"first start; SCHEDULING_SHARDS is {shards}."
+    )
+    raise StartError(msg)
 
 
 def _new_topic(topic: Topic, name: str, shards: int) -> NewTopic:

@@ -30,6 +30,9 @@ FULL = "command not allowed when used memory"
 SERVER_FAULTS = ("MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
 """Errors by which a server says that it cannot do it now, whoever asks."""
 
+CONNECTIONS = 16
+"""Of a replica, for each shard: one listens to signals all the time, and one call takes one."""
+
 
 class RedisClient:
     """A small pool of connections. A command is sent once: whether a lost one was done is unknown.
@@ -37,11 +40,18 @@ class RedisClient:
     `timeout` in seconds is for connecting and for each answer.
     """
 
-    def __init__(self, url: str, *, password: str | None = None, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str | None = None,
+        timeout: float = 5.0,
+        connections: int = CONNECTIONS,
+    ) -> None:
         options: dict[str, Any] = {"password": password} if password else {}
         self.pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=16,
+            max_connections=connections,
             timeout=timeout,
             protocol=2,  # RESP3 would change the types of what scripts return
             retry=Retry(NoBackoff(), 0),  # a script that was sent twice would be applied twice

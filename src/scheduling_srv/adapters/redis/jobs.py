@@ -51,9 +51,10 @@ class RedisJobStore:
         client_id: str,
         max_backoff: int,
         outbox_limit: int,
+        shards: int = 1,
     ) -> None:
         self.client = client
-        self.scripts = Scripts(client, namespace, shard)
+        self.scripts = Scripts(client, namespace, shard, shards)
         self.base = keys.prefix(namespace, shard)
         self.client_id = client_id
         self.max_backoff = max_backoff
@@ -168,9 +169,9 @@ class RedisJobStore:
 class RedisRestores:
     """Implements `Restores` for one shard."""
 
-    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+    def __init__(self, client: RedisClient, namespace: str, shard: int, shards: int = 1) -> None:
         self.client = client
-        self.scripts = Scripts(client, namespace, shard)
+        self.scripts = Scripts(client, namespace, shard, shards)
         self.key = keys.prefix(namespace, shard) + "restores"
 
     async def begin(self, request: str, now: int, source: Source | None) -> Receipt:

@@ -36,6 +36,13 @@ NAMED = {
 }
 """Prefix -> what it holds. Each disappears with its last member."""
 
+SHARED = {
+    "parcels": "hash: number -> target shard and change; on their way to other shards",
+    "moving": "hash: job id -> number of the parcel that it is in",
+    "claim:": "string: token of the call that decides about a job id; TTL",
+}
+"""What is there only where a namespace has several shards (docs/decisions/0004)."""
+
 
 def prefix(namespace: str, shard: int) -> str:
     """What every key of the shard begins with."""
@@ -69,12 +76,18 @@ def offset(client_id: str, topic: str, partition: int) -> str:
     return name if partition == 0 else f"{name}:{partition}"
 
 
-def lua_table() -> str:
-    """The prelude of every script: the table `K` of the keys above."""
+def lua_table(shards: int = 1) -> str:
+    """The prelude of every script: the table `K` of the keys above, and how many shards there are.
+
+    That number is fixed, so it is a constant of the script: where it is one, nothing is computed.
+    """
     names = [f"{name} = KEYS[{index}]" for index, name in enumerate(FIXED, start=1)]
-    named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in NAMED]
+    prefixed = {**NAMED, **(SHARED if shards > 1 else {})}
+    named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in prefixed]
     lines = [*names, *named, 'wake = prefix .. "wake"', 'here = prefix .. "here:"']
+    shard = "tonumber(string.match(prefix, '{(%d+)}:$'))" if shards > 1 else "0"
     return (
         "local prefix = string.sub(KEYS[1], 1, -5)\n"
+        f"local SHARDS, SHARD = {shards}, {shard}\n"
         "local K = {\n    " + ",\n    ".join(lines) + ",\n}\n"
     )

@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Holder,
+    Parcel,
     Planned,
     RebuiltJob,
     RebuiltRun,
@@ -35,11 +36,21 @@ def _instant(text: bytes) -> int | None:
 class RedisSchedule:
     """Implements `Schedule`, `Outbox`, `Lease` and `ShardStore` for one shard."""
 
-    def __init__(self, client: RedisClient, namespace: str, shard: int, rules: ShardRules) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        namespace: str,
+        shard: int,
+        rules: ShardRules,
+        *,
+        shards: int = 1,
+    ) -> None:
         self.client = client
-        self.scripts = Scripts(client, namespace, shard)
+        self.scripts = Scripts(client, namespace, shard, shards)
+        self.namespace = namespace
         self.base = keys.prefix(namespace, shard)
         self.rules = rules
+        self.shards = shards
 
     async def stage(self, token: str, now: int, limit: int) -> Staged:
         """`stage.lua`."""
@@ -167,6 +178,14 @@ class RedisSchedule:
             args += (run.job_id, run.seq, run.nominal, run.attempt)
             args += (run.type, run.instance, run.start, run.rank, due)
         owned(await self.scripts.run_list("load_runs", args))
+
+    async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
+        """`load_parcel.lua`."""
+        owned(await self.scripts.run("load_parcel", token, parcel.name, parcel.value, *ids))
+
+    async def note_shards(self) -> None:
+        """`SET NX`: it is of no shard, so no script of one may touch it."""
+        await self.client.execute("SET", keys.shards(self.namespace), self.shards, "NX")
 
 
 def _literal(text: str) -> str:

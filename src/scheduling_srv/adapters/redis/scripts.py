@@ -20,8 +20,8 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 
 INCLUDE = "--!include"
 WHEN_FULL = frozenset(
-    "acquire append behind clear complete delete expire initialise renew restore_end set_position"
-    " sweep sweep_now take unready".split()
+    "acquire append behind claim clear commit complete delete delivered expire initialise parcels"
+    " renew restore_end set_position sweep sweep_now take unclaim unready".split()
 )
 """Scripts that run although Redis is at its `maxmemory`: they make room, or take next to none, and
 what makes room would stop without them. Others are refused then, before they have changed anything.
@@ -29,34 +29,37 @@ what makes room would stop without them. Others are refused then, before they ha
 
 
 @cache
-def source(name: str) -> str:
-    """The whole text of a script, as it is sent."""
-    return "#!lua flags=allow-oom\n" + body(name) if name in WHEN_FULL else body(name)
+def source(name: str, shards: int = 1) -> str:
+    """The whole text of a script, as it is sent, for a namespace of so many shards."""
+    text = body(name, shards)
+    return "#!lua flags=allow-oom\n" + text if name in WHEN_FULL else text
 
 
 @cache
-def body(name: str) -> str:
+def body(name: str, shards: int = 1) -> str:
     """What of it is Lua."""
     folder = resources.files(__package__) / "lua"
     text = (folder / f"{name}.lua").read_text()
     first, _, _ = text.partition("\n")
     libraries = first.removeprefix(INCLUDE).split() if first.startswith(INCLUDE) else []
     parts = [(folder / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "\n".join((keys.lua_table(), *parts, text))
+    return "\n".join((keys.lua_table(shards), *parts, text))
 
 
 @cache
-def digest(name: str) -> str:
+def digest(name: str, shards: int = 1) -> str:
     """The SHA-1 by which Redis knows the script."""
-    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(source(name, shards).encode(), usedforsecurity=False).hexdigest()
 
 
 class Scripts:
     """The scripts of one shard."""
 
-    def __init__(self, client: RedisClient, namespace: str, shard: int) -> None:
+    def __init__(self, client: RedisClient, namespace: str, shard: int, shards: int = 1) -> None:
+        """`shards` is how many there are."""
         self.client = client
         self.keys = keys.fixed(namespace, shard)
+        self.shards = shards
 
     async def run(self, name: str, *args: Value) -> Any:  # noqa: ANN401 - each script has its own
         """Run a script. Raises `StoreUnavailable`."""
@@ -65,10 +68,10 @@ class Scripts:
     async def run_list(self, name: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
         """The same for many arguments."""
         try:
-            return await self._execute("EVALSHA", digest(name), args)
+            return await self._execute("EVALSHA", digest(name, self.shards), args)
         except NoScriptError:
             # A restarted or failed-over server has not seen it yet.
-            return await self._execute("EVAL", source(name), args)
+            return await self._execute("EVAL", source(name, self.shards), args)
 
     async def _execute(self, command: str, script: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
         return await self.client.execute(command, script, len(self.keys), *self.keys, *args)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
@@ -35,6 +35,7 @@ class RedisSignals:
         self.client = client
         self.channel = keys.channel(namespace, shard)
         self.presence = keys.presence(namespace, shard, name)
+        self.present = keys.presence(namespace, shard, "")
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
@@ -52,3 +53,11 @@ class RedisSignals:
                 await asyncio.sleep(RECONNECT)
             finally:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def replicas(self) -> Sequence[str]:
+        """Names of those that are connected; none where asking is forbidden."""
+        try:
+            found = await self.client.execute("PUBSUB", "CHANNELS", self.present + "*")
+        except ResponseError:
+            return []
+        return [channel.decode().removeprefix(self.present) for channel in found]

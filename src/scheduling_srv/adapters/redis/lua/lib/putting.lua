@@ -1,7 +1,18 @@
+-- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow the
+-- clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
+local function claim_seqs(size)
+    if SHARDS > 1 then
+        local time = redis.call('TIME')
+        local clock = (tonumber(time[1]) - 1767225600) * 64000 + math.floor(tonumber(time[2]) / 1000) * 64
+        redis.call('HSET', K.meta, 'seq', number(math.max(meta('seq'), clock)))
+    end
+    return redis.call('HINCRBY', K.meta, 'seq', size) - size
+end
+
 -- Puts a group of jobs from ARGV into the store and every index.
 -- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms.
 local function put(mode, at, size)
-    local seq = redis.call('HINCRBY', K.meta, 'seq', size) - size
+    local seq = claim_seqs(size)
     local jobs, places, first = {}, {}, nil
     for i = at, at + 3 * size - 1, 3 do
         local id, due = ARGV[i], tonumber(ARGV[i + 1])

@@ -7,10 +7,20 @@ local function count(type)
     return types[type]
 end
 
+-- Of several shards each has numbers of its own: an answer names its shard by them.
+local function next_number(last)
+    local next = (last + 1) % 4294967296
+    if SHARDS > 1 then
+        next = next + (SHARD - next) % SHARDS
+        next = next < 4294967296 and next or SHARD
+    end
+    return next
+end
+
 -- A number that no unanswered run has (CONTRACT 3.2). 0 would be left out by protobuf.
 local function claim_instance(run)
     repeat
-        numbered = ((numbered or meta('instance')) + 1) % 4294967296
+        numbered = next_number(numbered or meta('instance'))
     until numbered > 0 and redis.call('HSETNX', K.runs, number(numbered), run) == 1
     return numbered
 end

@@ -1,0 +1,51 @@
+--!include base room job member limits outbox marker order remove input writing putting parcels
+-- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
+-- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox or '' (any),
+--       token of the claims or '' (decided before), number of claimed ids, those ids,
+--       number of ids to remove, those ids, number of jobs to put, id, due ms and record for each,
+--       then for each parcel: value, number of ids in it, those ids
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
+if not is_ready() then
+    return {'not ready'}
+end
+if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
+    return {'stale'}
+end
+if ARGV[6] ~= '' and redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+    return {'full'}
+end
+local now, at = tonumber(ARGV[1]), 8
+
+-- The next list in ARGV: where it begins, and how long it is.
+local function list(step)
+    local first, size = at + 1, tonumber(ARGV[at])
+    at = first + size * (step or 1)
+    return first, size
+end
+
+local claimed, claims = list()
+if ARGV[7] ~= '' and not has_claims(ARGV[7], claimed, claims) then
+    return {'unclaimed'}
+end
+local removed, removals = list()
+local jobs, puts = list(3)
+if ARGV[6] ~= '' and (puts > 0 or at <= #ARGV) and is_crowded() then
+    return {'crowded'}
+end
+for i = removed, removed + removals - 1 do
+    drop_job(ARGV[i])
+end
+local due = puts > 0 and put('upsert', jobs, puts) or nil
+local sends = false
+while at <= #ARGV do
+    local value = ARGV[at]
+    at = at + 1
+    send(value, list())
+    sends = true
+end
+if ARGV[2] ~= '' then
+    advance(ARGV[2], ARGV[4], now)
+elseif sends then
+    emit_marker(now)
+end
+return {'ok', flush(removals > 0 and now or due), lineage()}

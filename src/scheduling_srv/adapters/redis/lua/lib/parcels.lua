@@ -1,0 +1,38 @@
+-- Parcels: parts of a decided change that other shards have to do (decision 4).
+local function parcel_key(name)
+    return '\0parcel\0' .. name
+end
+
+-- Whether the call still has its claim on each of the ids in ARGV.
+local function has_claims(token, at, size)
+    for i = at, at + size - 1 do
+        if redis.call('GET', K.claim .. ARGV[i]) ~= token then
+            return false
+        end
+    end
+    return true
+end
+
+-- Takes out a job that goes on in another shard, or not at all.
+local function drop_job(id)
+    local record = redis.call('HGET', K.jobs, id)
+    if record then
+        local job = read_job(record)
+        remove_job(id, job)
+        remember_removed(id, job)
+        emit_deleted(id, job.kind ~= NOW)
+    end
+end
+
+-- Notes a parcel, and which ids are in it. Its name grows with the outbox: of what was published none is
+-- used again. In front of its entry there may be the head of a group, behind it there is always a marker:
+-- it is on Kafka when two more than its name are.
+local function send(value, at, size)
+    local name = number(meta('tail') + #entries)
+    redis.call('HSET', K.parcels, name, value)
+    for i = at, at + size - 1 do
+        redis.call('HSET', K.moving, ARGV[i], name)
+    end
+    local key = parcel_key(name)
+    emit(struct.pack('<c1I2', 'P', #key) .. key .. value)
+end

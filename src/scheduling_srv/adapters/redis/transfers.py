@@ -1,0 +1,69 @@
+"""What shards hand to one another: the typed side of claim, commit and parcels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.replies import checked
+from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.changes import Change, pack
+from scheduling_srv.app.ports import Receipt, Source
+from scheduling_srv.app.replies import Claimed, Parcel
+
+
+class RedisTransfers:
+    """Implements `Transfers` for one shard."""
+
+    def __init__(
+        self, client: RedisClient, namespace: str, shard: int, shards: int, *, outbox_limit: int
+    ) -> None:
+        self.scripts = Scripts(client, namespace, shard, shards)
+        self.outbox_limit = outbox_limit
+
+    async def claim(self, token: str, ids: Sequence[str], lasts: int) -> Claimed:
+        """`claim.lua`."""
+        reply = await self.scripts.run_list("claim", (token, lasts, *ids))
+        if reply[0] in (b"claimed", b"moving"):
+            return Claimed(reply[0].decode())
+        return Claimed("ok", checked(reply))
+
+    async def unclaim(self, token: str, ids: Sequence[str]) -> None:
+        """`unclaim.lua`."""
+        await self.scripts.run_list("unclaim", (token, *ids))
+
+    async def commit(
+        self,
+        change: Change,
+        now: int,
+        *,
+        token: str = "",
+        claimed: Sequence[str] = (),
+        source: Source | None = None,
+    ) -> Receipt | None:
+        """`commit.lua`."""
+        decided = source is not None and source.partition.startswith("@")
+        limit: Value = "" if decided else self.outbox_limit
+        args: list[Value] = [now, *(source or ("", 0, 0, "")), limit, token]
+        args += (len(claimed), *claimed, len(change.removed), *change.removed, len(change.put))
+        for job in change.put:
+            args += (job.id, job.due, job.record)
+        for each in change.then:
+            ids = list(each.ids())
+            args += (pack(each), len(ids), *ids)
+        reply = await self.scripts.run_list("commit", args)
+        if reply[0] == b"unclaimed":
+            return None
+        number, lineage = checked(reply)
+        return Receipt(lineage.decode(), number)
+
+    async def parcels(self) -> Sequence[Parcel]:
+        """`parcels.lua`."""
+        found = checked(await self.scripts.run("parcels"))
+        rows = zip(found[::3], found[1::3], found[2::3], strict=True)
+        parcels = [Parcel(name.decode(), value, known == b"1") for name, known, value in rows]
+        return sorted(parcels, key=lambda parcel: int(parcel.name))
+
+    async def delivered(self, name: str, ids: Sequence[str]) -> None:
+        """`delivered.lua`."""
+        checked(await self.scripts.run_list("delivered", (name, *ids)))

@@ -1,0 +1,137 @@
+"""Decided changes that concern several shards: what each of them does (docs/decisions/0004)."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.record import type_of
+
+_SIZE = struct.Struct("<I")
+"""Of the table in front of the records."""
+
+
+def shard_of(text: str | bytes, shards: int) -> int:
+    """The shard of a type. What it answers is stored: it must be the same for ever."""
+    return zlib.crc32(text.encode() if isinstance(text, str) else text) % shards
+
+
+def shard_of_job(job: NewJob, shards: int) -> int:
+    """The shard that a job belongs into."""
+    return shard_of(type_of(job.record), shards)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one shard does, in one step, and what it then hands on to others."""
+
+    shard: int
+    removed: Sequence[str] = ()
+    """Ids of jobs that leave this shard; announced as deleted."""
+    put: Sequence[NewJob] = ()
+    """Jobs that it has from now on, in place of those with the same ids."""
+    then: Sequence[Change] = ()
+
+    def ids(self) -> Iterator[str]:
+        """All jobs that it is about, those of later changes included."""
+        yield from self.removed
+        for job in self.put:
+            yield job.id
+        for change in self.then:
+            yield from change.ids()
+
+
+@dataclass(slots=True)
+class _Part:
+    removed: list[str] = field(default_factory=list)
+    put: list[NewJob] = field(default_factory=list)
+    moved: dict[int, list[NewJob]] = field(default_factory=dict)
+    """Target -> jobs that come from here: they are put there after they have left."""
+
+
+def plan_write(
+    jobs: Sequence[NewJob], homes: Mapping[str, int], shards: int, at: int | None = None
+) -> Change:
+    """How jobs get into their shards; `homes` says in which some of them live now.
+
+    The change begins in the shard `at`, or where it takes the fewest steps: in a shard that a
+    job leaves, as it has to leave before it is announced in the next one.
+    """
+    parts: dict[int, _Part] = {}
+    for job in jobs:
+        target = shard_of_job(job, shards)
+        home = homes.get(job.id, target)
+        part = parts.setdefault(home, _Part())
+        if home == target:
+            part.put.append(job)
+        else:
+            part.removed.append(job.id)
+            part.moved.setdefault(target, []).append(job)
+    if at is None:
+        at = next((shard for shard, part in parts.items() if part.moved), min(parts))
+    return _change(parts, at)
+
+
+def plan_delete(homes: Mapping[str, int], at: int) -> Change:
+    """How jobs are deleted, beginning in the shard `at`."""
+    parts: dict[int, _Part] = {}
+    for job_id, home in homes.items():
+        parts.setdefault(home, _Part()).removed.append(job_id)
+    return _change(parts, at)
+
+
+def _change(parts: dict[int, _Part], at: int) -> Change:
+    first = parts.pop(at, _Part())
+    others = [_only(shard, part) for shard, part in sorted(parts.items())]
+    begun = _only(at, first)
+    return Change(at, begun.removed, begun.put, [*begun.then, *others])
+
+
+def _only(shard: int, part: _Part) -> Change:
+    then = [Change(target, put=jobs) for target, jobs in sorted(part.moved.items())]
+    return Change(shard, part.removed, part.put, then)
+
+
+# --- Stored --------------------------------------------------------------------------------------
+
+
+def pack(change: Change) -> bytes:
+    """A table as JSON, then the records that it speaks of, in its order."""
+    records: list[bytes] = []
+    table = json.dumps(_table(change, records)).encode()
+    return b"".join((_SIZE.pack(len(table)), table, *records))
+
+
+def unpack(value: bytes) -> Change:
+    """The change that was packed."""
+    (size,) = _SIZE.unpack_from(value)
+    at = _SIZE.size + size
+    change, _ = _read(json.loads(value[_SIZE.size : at]), value, at)
+    return change
+
+
+def _table(change: Change, records: list[bytes]) -> list[Any]:
+    put = []
+    for job in change.put:
+        records.append(job.record)
+        put.append([job.id, job.due, len(job.record)])
+    then = [_table(each, records) for each in change.then]
+    return [change.shard, list(change.removed), put, then]
+
+
+def _read(table: list[Any], value: bytes, at: int) -> tuple[Change, int]:
+    shard, removed, rows, later = table
+    put = []
+    for job_id, due, size in rows:
+        put.append(NewJob(job_id, due, value[at : at + size]))
+        at += size
+    then = []
+    for each in later:
+        change, at = _read(each, value, at)
+        then.append(change)
+    return Change(shard, removed, put, then), at

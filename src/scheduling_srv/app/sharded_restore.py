@@ -1,0 +1,93 @@
+"""Restores and resets where there are several shards: each does its part, one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from scheduling_srv.app.changes import shard_of_job
+from scheduling_srv.app.claims import Claims
+from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.ports import Clock, Receipt, Restores, Source
+from scheduling_srv.app.restore import dumps
+from scheduling_srv.app.shards import Shards
+from scheduling_srv.domain.job import NewJob
+
+LOOK = 0.1
+"""Seconds between looks whether the others have ended."""
+
+
+class ShardPlace:
+    """Implements `Place`: a shard takes the jobs of its types that live in no other one."""
+
+    def __init__(self, shard: int, restores: Sequence[Restores], claims: Claims) -> None:
+        self.shard = shard
+        self.restores = restores
+        self.claims = claims
+
+    @asynccontextmanager
+    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+        """A job that lives in another shard has another type by now, and is left alone."""
+        ours = [job for job in jobs if shard_of_job(job, len(self.restores)) == self.shard]
+        if not ours:
+            yield ours
+            return
+        async with self.claims.held([job.id for job in ours]) as claim:
+            homes = claim.shards()
+            yield [job for job in ours if homes.get(job.id, self.shard) == self.shard]
+
+    async def is_last(self, text: str) -> bool:
+        """Shard 0 answers."""
+        if self.shard:
+            return False
+        for other in self.restores[1:]:
+            await self._end_of(other, text)
+        return True
+
+    async def _end_of(self, other: Restores, text: str) -> None:
+        while any(noted == text for _, noted in await other.pending()):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)  # another replica carries it out
+
+
+class RestoreStarter:
+    """Notes a restore in all shards, last in the one that answers it."""
+
+    def __init__(self, restores: Sequence[Restores], clock: Clock) -> None:
+        self.restores = restores
+        self.clock = clock
+
+    async def start(self, request: RestoreRequest, source: Source | None) -> None:
+        """As `Restorer.start`. What a crash leaves in some shards puts back what is right."""
+        text = dumps(request, uuid.uuid4().hex)
+        for other in self.restores[1:]:
+            await other.begin(text, self.clock.now(), None)
+        await self.restores[0].begin(text, self.clock.now(), source)
+
+
+class ShardedReset:
+    """The part of the store that a reset needs. The others have announced it when it answers."""
+
+    def __init__(self, shards: Shards) -> None:
+        self.shards = shards
+
+    async def clear(
+        self,
+        now: int,
+        source: Source | None = None,
+        entries: Sequence[bytes] = (),
+        *,
+        announced: bool,
+    ) -> Receipt:
+        """All shards for a call; for a record the others have been told by the intake."""
+        if source is None:
+            await self.shards.courier.settle_all()
+            others = range(1, self.shards.count)
+            await asyncio.gather(*(self._clear(shard, now, announced) for shard in others))
+        return await self.shards.parts[0].store.clear(now, source, entries, announced=announced)
+
+    async def _clear(self, shard: int, now: int, announced: bool) -> None:  # noqa: FBT001
+        part = self.shards.parts[shard]
+        receipt = await part.store.clear(now, announced=announced)
+        await part.announcements.wait(receipt)

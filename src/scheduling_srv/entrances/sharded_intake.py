@@ -1,0 +1,219 @@
+"""Applies consumed records where there are several shards (docs/decisions/0004).
+
+What a record holds names the shard that applies it, once; only a delete of everything and a reset
+are applied by each shard. So a record that is read again is never applied in another shard as well,
+wherever its jobs live by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scheduling_srv.app.changes import shard_of
+from scheduling_srv.app.command_payloads import parse_payload
+from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
+from scheduling_srv.app.jobs import check_deletion
+from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.sharded_inputs import ShardedInputs
+from scheduling_srv.app.sharded_jobs import ShardedJobs
+from scheduling_srv.app.shards import Shards
+from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.intake import Consumed, Intake
+
+ANSWERS = frozenset({b"jobDone", b"jobFailed"})
+LISTS = frozenset({b"createJobs", b"modifyJobs"})
+RESET = "reset"
+
+
+class Turn(NamedTuple):
+    """Which shards apply a record, and whether those before have to be applied first."""
+
+    shards: Sequence[int]
+    alone: bool = False
+
+
+NOBODYS = Turn(())
+FIRST = Turn((0,))
+"""What belongs to no shard in particular."""
+
+
+class Desk:
+    """What the intake of one shard takes for the use cases."""
+
+    def __init__(self, jobs: ShardedJobs, shard: int) -> None:
+        self.jobs = jobs
+        self.rules = jobs.rules
+        self.prepare = jobs.prepare
+        self.shard = shard
+        self.store = self
+
+    @property
+    def shards(self) -> Shards:
+        """All of them."""
+        return self.jobs.shards
+
+    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        """In this shard, or decided here; see `JobStore.write`."""
+        if all(self.shards.only(group) == self.shard for group in groups):
+            return await self.shards.parts[self.shard].store.write(groups, now, source)
+        (group,) = groups
+        outcome = await self.shards.write(group, at=self.shard, source=source)
+        if isinstance(outcome, Refusal):
+            return Written(Receipt("", 0), [outcome])
+        self.shards.follow(outcome)
+        return Written(outcome.receipt, [None])
+
+    async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
+        """Decided here, wherever the jobs live."""
+        check_deletion(ids, self.rules)
+        decided = await self.shards.delete_from(ids, self.shard, source)
+        self.shards.follow(decided)
+        return decided.receipt
+
+    async def delete_all_from(self, source: Source) -> Receipt:
+        """This shard's jobs."""
+        store = self.shards.parts[self.shard].store
+        return await store.clear(self.jobs.clock.now(), source, announced=True)
+
+
+class SilentReset:
+    """A reset in all shards but the one that answers it."""
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+
+    async def run_event(self, key: str, name: str, payload: bytes | None, source: Source) -> None:
+        """Nothing else comes here."""
+        del key, name, payload
+        await self.store.clear(self.clock.now(), source, announced=False)
+
+    async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:
+        """What is no command goes to the one that answers."""
+        raise NotImplementedError
+
+
+class ShardedIntake:
+    """Gives each record to the intake of its shard; does what `Intake` does."""
+
+    def __init__(
+        self,
+        jobs: ShardedJobs,
+        inputs: ShardedInputs,
+        commands: Commands,
+        clock: Clock,
+        *,
+        jobs_topic: str,
+        commands_topic: str,
+    ) -> None:
+        self.shards = jobs.shards
+        self.inputs = inputs
+        self.max_items = jobs.rules.max_items
+        self.jobs_topic, self.commands_topic = jobs_topic, commands_topic
+        self.intakes = [
+            Intake(
+                jobs=Desk(jobs, shard),
+                inputs=part.inputs,
+                commands=SilentReset(part.store, clock) if shard else commands,
+                clock=clock,
+                jobs_topic=jobs_topic,
+                commands_topic=commands_topic,
+            )
+            for shard, part in enumerate(self.shards.parts)
+        ]
+
+    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
+        """As `Intake.apply`; the positions are those of `inputs`."""
+        del lineage  # each shard has its own
+        if not records:
+            return stored
+        place = records[0].place
+        queues: list[list[Consumed]] = [[] for _ in self.intakes]
+        for record in records:
+            turn = self._turn(record)
+            if turn.alone:
+                await self._flush(place, queues)
+                queues = [[] for _ in self.intakes]
+                await self._apply_alone(record, turn, broken=False)
+            else:
+                for shard in turn.shards:
+                    queues[shard].append(record)
+        await self._flush(place, queues)
+        return min(self.inputs.places[place])
+
+    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
+        """As `Intake.apply_alone`."""
+        del lineage, stored
+        await self._apply_alone(record, self._turn(record), broken=True)
+        return min(self.inputs.places[record.place])
+
+    async def _flush(self, place: str, queues: Sequence[Sequence[Consumed]]) -> None:
+        calls = [self._apply_in(shard, place, queue) for shard, queue in enumerate(queues) if queue]
+        # All of them come to their end: nothing may go on behind the listener's back.
+        for fault in await asyncio.gather(*calls, return_exceptions=True):
+            if fault:
+                raise fault
+
+    async def _apply_in(self, shard: int, place: str, records: Sequence[Consumed]) -> None:
+        places = self.inputs.places[place]
+        ahead = [record for record in records if record.offset >= places[shard]]
+        if ahead:
+            lineage = self.inputs.lineages[shard]
+            places[shard] = await self.intakes[shard].apply(ahead, lineage, places[shard])
+
+    async def _apply_alone(self, record: Consumed, turn: Turn, *, broken: bool) -> None:
+        if len(turn.shards) > 1:
+            await self.shards.courier.settle_all()
+        places = self.inputs.places[record.place]
+        for shard in turn.shards:
+            if record.offset >= places[shard]:
+                intake, lineage = self.intakes[shard], self.inputs.lineages[shard]
+                if broken:
+                    places[shard] = await intake.apply_alone(record, lineage, places[shard])
+                else:
+                    places[shard] = await intake.apply([record], lineage, places[shard])
+
+    # --- Whose turn it is ---------------------------------------------------------------------
+
+    def _turn(self, record: Consumed) -> Turn:
+        """By nothing but what the record holds."""
+        key, value = record.key or b"", record.value or b""
+        try:
+            if record.topic == self.commands_topic:
+                return self._turn_of_command(key, value)
+            if record.topic != self.jobs_topic:
+                return NOBODYS
+            if key in ANSWERS:
+                instance = convert.decode_answer(value, failed=False).instance
+                return Turn((instance % self.shards.count,))
+            if key in LISTS:
+                return self._turn_of_list(value, is_new=key == b"createJobs")
+            return self._turn_of_delete(value) if key == b"deleteJobs" else NOBODYS
+        except RequestError:
+            return FIRST
+
+    def _turn_of_list(self, value: bytes, *, is_new: bool) -> Turn:
+        items = convert.decode_job_list(value, limit=self.max_items)
+        shards = [shard_of(item.type, self.shards.count) for item in items] or [0]
+        one = is_new and not any(item.id for item in items) and len({*shards}) == 1
+        return Turn(shards[:1], alone=not one)
+
+    def _turn_of_delete(self, value: bytes) -> Turn:
+        call = convert.decode_delete(value)
+        if call.everything:
+            return Turn(range(self.shards.count), alone=True)
+        first = call.ids[0] if call.ids else ""
+        return Turn((shard_of(first, self.shards.count),), alone=True)
+
+    def _turn_of_command(self, key: bytes, value: bytes) -> Turn:
+        if key.decode(errors="replace") not in COMMAND_EVENTS:
+            return NOBODYS
+        call = convert.decode_command(value)
+        if call.name != RESET:
+            return Turn((0,), alone=True)
+        parse_payload(call.payload)
+        # The one that answers comes last: then all of it is done.
+        return Turn((*range(1, self.shards.count), 0), alone=True)

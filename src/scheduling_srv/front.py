@@ -1,0 +1,149 @@
+"""What the entrances call: one shard as it is, or several as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from scheduling_srv import __version__
+from scheduling_srv.app.balance import Balance
+from scheduling_srv.app.claims import Claims
+from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.commands import Commands, ResetPort
+from scheduling_srv.app.courier import Courier, Station
+from scheduling_srv.app.health import Health
+from scheduling_srv.app.jobs import Jobs
+from scheduling_srv.app.owner import Extra
+from scheduling_srv.app.ports import InputStore, Receipt, Source
+from scheduling_srv.app.sharded_inputs import ShardedInputs
+from scheduling_srv.app.sharded_jobs import ShardedJobs
+from scheduling_srv.app.sharded_restore import RestoreStarter, ShardedReset, ShardPlace
+from scheduling_srv.app.shards import Part, Shards
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.intake import Intake
+from scheduling_srv.entrances.listener import Application
+from scheduling_srv.entrances.sharded_intake import ShardedIntake
+from scheduling_srv.settings import Settings
+from scheduling_srv.shard import Shard, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What calls, events and commands come to."""
+
+    jobs: Jobs
+    intake: Application
+    inputs: InputStore
+    commands: Commands
+    balance: Balance | None = None
+
+
+StartRestore = Callable[[RestoreRequest, Source | None], Awaitable[None]]
+Announced = Callable[[Receipt], Awaitable[None]]
+
+
+def build_front(site: Site, shards: Sequence[Shard], health: Health) -> Front:
+    """Also builds what the owners of the shards do."""
+    return _of_one(site, shards[0], health) if len(shards) == 1 else _of_all(site, shards, health)
+
+
+def _of_one(site: Site, shard: Shard, health: Health) -> Front:
+    settings = site.settings
+    shard.build_loops()
+    jobs = Jobs(
+        shard.store,
+        shard.announcements,
+        site.clock,
+        _rules(settings),
+        wait_for_announcement=settings.acknowledge == "announced",
+        most_bytes=settings.call_memory // 2,
+    )
+    commands = _commands(
+        site, shard.store, shard.store, health, shard.restorer.start, jobs.announced
+    )
+    intake = Intake(
+        jobs=jobs,
+        inputs=shard.store,
+        commands=commands,
+        clock=site.clock,
+        jobs_topic=settings.topic_jobs,
+        commands_topic=settings.topic_commands,
+    )
+    return Front(jobs, intake, shard.store, commands)
+
+
+def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
+    settings, clock = site.settings, site.clock
+    stations = [Station(each.transfers, each.store, each.announcements) for each in shards]
+    courier = Courier(stations, clock)
+    claims = Claims([each.transfers for each in shards], courier)
+    parts = [Part(each.store, each.store, each.transfers, each.announcements) for each in shards]
+    router = Shards(parts, claims, courier, clock)
+    restores = [each.restores for each in shards]
+    balance = Balance(site.name, shards[0].signals, [each.schedule for each in shards])
+    for each in shards:
+        each.build_loops(
+            place=ShardPlace(each.number, restores, claims),
+            extras=(_deliver(courier, each.number),),
+            held_back=balance.held_back,
+        )
+    balance.owners = [each.owner for each in shards]
+    jobs = ShardedJobs(
+        router,
+        clock,
+        _rules(settings),
+        wait_for_announcement=settings.acknowledge == "announced",
+        most_bytes=settings.call_memory // 2,
+    )
+    commands = _commands(
+        site,
+        ShardedReset(router),
+        shards[0].store,
+        health,
+        RestoreStarter(restores, clock).start,
+        jobs.announced,
+    )
+    inputs = ShardedInputs([each.store for each in shards])
+    intake = ShardedIntake(
+        jobs,
+        inputs,
+        commands,
+        clock,
+        jobs_topic=settings.topic_jobs,
+        commands_topic=settings.topic_commands,
+    )
+    return Front(jobs, intake, inputs, commands, balance)
+
+
+def _deliver(courier: Courier, shard: int) -> Extra:
+    async def run(_token: str) -> None:
+        await courier.run(shard)
+
+    return run
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.min_interval, settings.max_items, settings.max_job_bytes)
+
+
+def _commands(  # noqa: PLR0917
+    site: Site,
+    store: ResetPort,
+    inputs: InputStore,
+    health: Health,
+    start_restore: StartRestore,
+    announced: Announced,
+) -> Commands:
+    return Commands(
+        store=store,
+        inputs=inputs,
+        health=health,
+        clock=site.clock,
+        encode=convert.encode_command_response,
+        start_restore=start_restore,
+        announced=announced,
+        services=site.settings.services,
+        resources_topic=site.settings.topic_resources,
+        version=__version__,
+    )

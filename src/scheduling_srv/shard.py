@@ -1,0 +1,151 @@
+"""One shard, put together: its store, its way to Kafka, and the loops of its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from scheduling_srv import delivery
+from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.follow import Follower
+from scheduling_srv.app.owner import Extra, Owner
+from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.records import Topic
+from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.replies import Signal
+from scheduling_srv.app.restore import Codec, Place, Restorer
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.sweeper import Sweeper
+from scheduling_srv.entrances import convert, readback
+from scheduling_srv.setting_types import KafkaOptions
+from scheduling_srv.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all shards of a replica share."""
+
+    settings: Settings
+    name: str
+    """Of the replica."""
+    redis: RedisClient
+    kafka: KafkaOptions
+    topics: Mapping[Topic, str]
+    clock: Clock
+    rules: ShardRules
+
+
+class Shard:
+    """All parts of one shard in this replica."""
+
+    owner: Owner
+    restorer: Restorer
+    follower: Follower
+
+    def __init__(self, site: Site, number: int) -> None:
+        self.site = site
+        self.number = number
+        settings, redis, namespace = site.settings, site.redis, site.settings.namespace
+        shards = settings.shards
+        self.store = RedisJobStore(
+            redis,
+            namespace,
+            number,
+            client_id=settings.kafka_client_id,
+            max_backoff=settings.max_backoff,
+            outbox_limit=settings.outbox_limit,
+            shards=shards,
+        )
+        self.restores = RedisRestores(redis, namespace, number, shards)
+        self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
+        self.transfers = RedisTransfers(
+            redis, namespace, number, shards, outbox_limit=settings.outbox_limit
+        )
+        self.signals = RedisSignals(redis, namespace, number, name=site.name)
+        self.producers = delivery.make_producers(settings, site.kafka, number, site.topics)
+        self.history = KafkaHistory(
+            site.kafka, namespace, number, site.topics, start=settings.start_offset
+        )
+        self.announcements = Announcements()
+        self.sweeper = Sweeper(self.store)
+
+    def build_loops(
+        self,
+        *,
+        place: Place | None = None,
+        extras: tuple[Extra, ...] = (),
+        held_back: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """What the owner does; `extras` beside what every shard has."""
+        self.restorer = Restorer(
+            store=self.store,
+            restores=self.restores,
+            history=self.history,
+            clock=self.site.clock,
+            codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
+            place=place,
+        )
+        self.owner = self._build_owner((self.restorer.run, self.sweeper.run, *extras), held_back)
+        self.follower = Follower(
+            self.signals,
+            self.schedule,
+            self.announcements,
+            (self.owner.notice, self._notice),
+        )
+
+    def _build_owner(self, extras: tuple[Extra, ...], held_back: Callable[[], float]) -> Owner:
+        clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
+        recovery = Recovery(
+            schedule,
+            self.producers,
+            self.history,
+            self._build_rebuild(),
+            store=self.store,
+            clock=clock,
+        )
+        publisher, beside = delivery.make_emptier(
+            self.site.settings, self.producers, schedule, self.announcements, clock, rules
+        )
+        return Owner(
+            name=self.site.name,
+            shard=self.number,
+            lease=schedule,
+            recovery=recovery,
+            stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
+            publisher=publisher,
+            clock=clock,
+            rules=rules,
+            extras=(*extras, *beside),
+            prepare=(self.producers.prepare, self.history.prepare),
+            held_back=held_back,
+        )
+
+    def _build_rebuild(self) -> Rebuild:
+        shards, number = self.site.settings.shards, self.number
+        return Rebuild(
+            self.schedule,
+            self.history,
+            read_cron=readback.read_cron,
+            answer_of=readback.answer_instance,
+            jobs_topic=self.site.settings.topic_jobs,
+            clock=self.site.clock,
+            is_ours=lambda instance: instance % shards == number,
+        )
+
+    def _encode_response(self, payload: bytes) -> bytes:
+        return convert.encode_command_response(self.site.settings.services, payload)
+
+    def _notice(self, heard: Signal) -> None:
+        if heard.kind in {"restore", "connected"}:
+            self.restorer.notice()
+        if heard.kind in {"sweep", "connected"}:
+            self.sweeper.notice()

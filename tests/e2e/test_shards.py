@@ -1,0 +1,439 @@
+"""Three shards: to clients they are one service (docs/decisions/0004)."""
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import grpc
+import pytest
+
+from tests.client import contract
+from tests.client.contract import Data, DeleteRequest, Job, JobFilter, JobList
+from tests.client.grpc_client import Client, Refusal
+from tests.e2e.conftest import Deploy, deployed, watch
+from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.harness.given import Kafka, Store
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+SHARDS = 3
+EXISTS, MISSING = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    return {"shards": str(SHARDS)}
+
+
+def type_in(shard: int) -> str:
+    """A fresh type that lives in this shard."""
+    while True:
+        name = f"type-{next(_numbers)}"
+        if zlib.crc32(name.encode()) % SHARDS == shard:
+            return name
+
+
+def types() -> list[str]:
+    """A fresh one of each shard."""
+    return [type_in(shard) for shard in range(SHARDS)]
+
+
+def later(kind: str, job_id: str = "", **fields: object) -> Job:
+    return contract.job(id=job_id, type=kind, when=tomorrow(), **fields)
+
+
+def code_of(call: Callable[[], object]) -> grpc.StatusCode:
+    with pytest.raises(Refusal) as caught:
+        call()
+    return caught.value.code
+
+
+def outcome(call: Callable[[], object]) -> grpc.StatusCode | None:
+    try:
+        call()
+    except Refusal as refusal:
+        return refusal.code
+    return None
+
+
+# --- Lists ----------------------------------------------------------------------------------------
+
+
+def test_runs_of_all_shards_are_queued_and_their_ids_name_the_shard(product: Product) -> None:
+    kinds = types()
+    product.client.create(*(contract.job(type=kind, now=True) for kind in kinds * 3))
+    for shard, kind in enumerate(kinds):
+        runs = product.runs(kind, 3)
+        assert {run.instance % SHARDS for run in runs} == {shard}
+        product.finish(kind, runs)
+    product.settle()
+
+
+def test_a_list_over_all_shards_is_created_as_a_whole(product: Product) -> None:
+    ids = [fresh() for _ in range(6)]
+    product.client.create(
+        *(later(kind, job_id) for kind, job_id in zip(types() * 2, ids, strict=True))
+    )
+    assert product.living(*ids) == sorted(ids)
+    for job_id in ids:
+        product.created(job_id)
+    product.client.delete(*ids)
+    assert product.living(*ids) == []
+    assert len(product.resource_events(*ids)) == 2 * len(ids)
+
+
+@pytest.mark.parametrize("place", range(SHARDS))
+def test_an_id_that_exists_in_another_shard_refuses_the_whole_list(
+    product: Product, place: int
+) -> None:
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    product.client.create(later(kinds[(place + 1) % SHARDS], ids[place]))
+    jobs = [later(kind, job_id) for kind, job_id in zip(kinds, ids, strict=True)]
+    with pytest.raises(Refusal) as caught:
+        product.client.create(*jobs)
+    assert caught.value.code is EXISTS
+    assert caught.value.violations[0][0] == f"items[{place}].id"
+    assert product.living(*ids) == [ids[place]]
+    product.client.delete(ids[place])
+
+
+def test_an_update_of_an_unknown_id_changes_nothing_in_any_shard(product: Product) -> None:
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    product.client.create(later(kinds[0], ids[0], interval="1 day"))
+    jobs = [later(kind, job_id) for kind, job_id in zip(kinds, ids, strict=True)]
+    assert code_of(lambda: product.client.update(*jobs)) is MISSING
+    (stored,) = product.client.read(filter=JobFilter(jobs_ids=ids)).items
+    assert stored.interval == "1 day"
+    product.client.delete(ids[0])
+
+
+# --- One id in one shard --------------------------------------------------------------------------
+
+
+def test_of_creates_at_once_with_one_id_one_succeeds(product: Product) -> None:
+    """Each with a type of another shard."""
+    kinds = types()
+    clients = [Client(product.service.address) for _ in kinds]
+    for _ in range(15):
+        job_id, gate = fresh(), threading.Barrier(SHARDS)
+
+        def create(client: Client, kind: str, job_id: str, gate: threading.Barrier) -> str:
+            gate.wait(10)
+            return kind if outcome(lambda: client.create(later(kind, job_id))) is None else ""
+
+        with ThreadPoolExecutor(SHARDS) as pool:
+            calls = zip(clients, kinds, strict=True)
+            futures = [pool.submit(create, *call, job_id, gate) for call in calls]
+            (kind,) = filter(None, (future.result() for future in futures))
+        (stored,) = product.client.read(filter=JobFilter(jobs_ids=[job_id])).items
+        assert stored.type == kind
+        assert product.resource_events(job_id) == [("jobsCreated", job_id)]
+        product.client.delete(job_id)
+    for client in clients:
+        client.__exit__()
+
+
+def test_upserts_deletes_and_updates_at_once_leave_one_job_or_none(product: Product) -> None:
+    kinds, ids = types(), [fresh() for _ in range(3)]
+
+    def trouble(number: int) -> None:
+        with Client(product.service.address) as client:
+            for turn in range(12):
+                job_id = ids[(number + turn) % 3]
+                job = later(kinds[turn % 3], job_id)
+                calls = (
+                    lambda job_id=job_id: client.delete(job_id),
+                    lambda job=job: client.update(job),
+                    lambda job=job: client.upsert(job),
+                    lambda job=job: client.upsert(job),
+                )
+                assert outcome(calls[(number + turn) % 4]) in {None, MISSING}
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(trouble, range(4)))
+    read = product.client.read(filter=JobFilter(jobs_ids=ids))
+    assert len({job.id for job in read.items}) == read.total_count
+    everything = [job.id for job in product.client.read().items if job.id in ids]
+    assert sorted(everything) == sorted(job.id for job in read.items)
+    for job_id in ids:
+        events = [event for event, _ in product.resource_events(job_id)]
+        assert events == (["jobsCreated", "jobsDeleted"] * len(events))[: len(events)]
+        assert (job_id in everything) == (events[-1] == "jobsCreated")
+    product.client.delete(*ids)
+
+
+def test_a_type_that_changes_takes_the_job_to_another_shard(product: Product) -> None:
+    (old, new, _), job_id = types(), fresh()
+    product.client.create(contract.job(id=job_id, type=old, interval="300 ms"))
+    product.done(product.run(old))
+    product.client.update(contract.job(id=job_id, type=new, interval="300 ms"))
+    count_of_old = len(product.runs_so_far(old))
+    product.finish(new, product.runs(new, 2))
+    assert len(product.runs_so_far(old)) == count_of_old
+    assert product.resource_events(job_id) == [
+        ("jobsCreated", job_id),
+        ("jobsDeleted", job_id),
+        ("jobsCreated", job_id),
+    ]
+    (stored,) = product.client.read(filter=JobFilter(jobs_ids=[job_id])).items
+    assert stored.type == new
+    product.client.delete(job_id)
+    product.finish(old)
+    product.finish(new)
+
+
+def test_jobs_change_places_in_one_list(product: Product) -> None:
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    turned = [*kinds[1:], kinds[0]]
+    product.client.create(*(later(k, i) for k, i in zip(kinds, ids, strict=True)))
+    product.client.upsert(*(later(k, i) for k, i in zip(turned, ids, strict=True)))
+    read = product.client.read(filter=JobFilter(jobs_ids=ids))
+    assert {job.id: job.type for job in read.items} == dict(zip(ids, turned, strict=True))
+    product.client.delete(*ids)
+    assert product.living(*ids) == []
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+def test_reads_are_in_order_of_creation_over_all_shards(product: Product) -> None:
+    creator = fresh("creator")
+    ids = []
+    for number in range(12):
+        (job,) = product.client.create(
+            later(type_in(number * 2 % SHARDS), data=Data(creator=creator))
+        ).items
+        ids.append(job.id)
+    mine = JobFilter(creator=creator)
+    assert product.ids(filter=mine) == ids
+    assert product.ids(filter=mine, sort=2) == ids[::-1]
+    assert product.ids(filter=mine, limit=5) == ids[:5]
+    assert product.ids(filter=mine, sort=2, limit=5) == ids[:-6:-1]
+    assert product.client.read(filter=mine, limit=5).total_count == len(ids)
+    some = [ids[7], ids[2], "unknown", ids[4]]
+    assert product.ids(filter=JobFilter(jobs_ids=some)) == [ids[2], ids[4], ids[7]]
+    product.client.delete(*ids)
+
+
+def test_pages_of_all_shards_are_read_to_their_ends(product: Product) -> None:
+    creator = fresh("creator")
+    kinds = types()
+    jobs = [later(kinds[number % 3], data=Data(creator=creator)) for number in range(2400)]
+    created = product.client.create(*jobs, *jobs[:1])
+    read = product.client.read(filter=JobFilter(creator=creator))
+    assert read.total_count == len(read.items) == len(jobs) + 1
+    assert {job.id for job in read.items} == {job.id for job in created.items}
+    product.client.delete(collection=True)
+
+
+# --- Events, answers, commands --------------------------------------------------------------------
+
+
+def test_events_over_all_shards_count_once(product: Product) -> None:
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    pairs = list(zip(kinds, ids, strict=True))
+    product.send("createJobs", JobList(items=[later(k, i) for k, i in pairs]))
+    product.send("createJobs", JobList(items=[later(type_in(1), ids[2]), later(type_in(2))]))
+    turned = zip([*kinds[1:], kinds[0]], ids, strict=True)
+    product.send("modifyJobs", JobList(items=[later(k, i) for k, i in turned]))
+    product.send("deleteJobs", DeleteRequest(ids=ids[:2]))
+    product.settle()
+    product.dead_letter(lambda record: record.headers["status"] == "ALREADY_EXISTS")
+    eventually(lambda: product.living(*ids) == ids[2:], timeout=10, what="the deletes")
+    (stored,) = product.client.read(filter=JobFilter(jobs_ids=ids)).items
+    assert stored.type == kinds[0]
+    for job_id, expected in zip(ids, (4, 4, 3), strict=True):
+        eventually(
+            lambda job_id=job_id, expected=expected: (  # type: ignore[misc]
+                len(product.resource_events(job_id)) == expected
+            ),
+            timeout=10,
+            what="the events",
+        )
+    product.client.delete(ids[2])
+
+
+def test_limits_retries_and_priority_hold_within_a_type(product: Product) -> None:
+    kinds = types()
+    for kind in kinds:
+        first = contract.job(type=kind, now=True, parallel=1, attempts=2)
+        product.client.create(first)
+        product.run(kind)
+        low = contract.job(type=kind, now=True, parallel=1, priority=Job.LOW, id=f"low-{kind}")
+        high = contract.job(type=kind, now=True, parallel=1, priority=Job.HIGH, id=f"high-{kind}")
+        product.client.create(low, high)
+    for kind in kinds:
+        product.failed(product.run(kind))
+        assert product.run(kind, 2).job_id in {f"high-{kind}", product.run(kind).job_id}
+        for number in (2, 3, 4):
+            product.done(product.run(kind, number))
+        jobs = [run.job_id for run in product.runs(kind, 4)]
+        assert jobs.index(f"high-{kind}") < jobs.index(f"low-{kind}")
+    product.settle()
+
+
+def test_everything_is_deleted_restored_and_reset(product: Product) -> None:
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    product.client.create(*(later(k, i) for k, i in zip(kinds, ids, strict=True)))
+    first = min(
+        record.offset
+        for record in product.resources()
+        if record.key == "jobsCreated" and product.created(ids[0]).id in ids
+    )
+    product.client.delete(collection=True)
+    assert product.ids() == []
+    events = product.resource_events(*ids)
+    assert sorted(event for event, _ in events) == ["jobsCreated"] * 3 + ["jobsDeleted"] * 3
+    ends = [r.offset for r in product.resources() if r.key == "jobsDeleted"]
+    product.client.command("restore", {"jobs": {"offset": first, "ignore_offset": ends}})
+    eventually(lambda: product.living(*ids) == sorted(ids), timeout=20, what="a restore")
+    product.reader.wait_for(lambda record: record.key == "restoreResponse", 20)
+    product.client.command("reset")
+    assert product.ids() == []
+    product.reader.drain()
+    answers = [record for record in product.reader.records if record.key == "restoreResponse"]
+    assert len(answers) == 1
+    assert len(product.resource_events(*ids)) == len(events)
+
+
+def test_the_offset_that_is_shown_is_that_of_all_shards(product: Product, valkey: Store) -> None:
+    product.settle()
+    end = product.end_of(product.names.jobs)
+    key = f"{product.names.client_id}:{product.names.jobs}"
+    with valkey.client() as client:
+        eventually(lambda: int(client.get(key) or 0) >= end, timeout=5, what="the offset")
+
+
+# --- Loss -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def losing(
+    kafka: Kafka, own_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
+    directory = tmp_path_factory.mktemp("losing")
+    with deployed(directory, kafka, own_valkey, {"shards": "3", "lease": "1s"}) as product:
+        yield product
+
+
+def test_a_store_that_is_emptied_is_rebuilt_in_all_shards(
+    losing: Product, breakable_valkey: ValkeyServer, request: pytest.FixtureRequest
+) -> None:
+    watch(request, losing)
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    losing.client.create(*(later(k, i) for k, i in zip(kinds, ids, strict=True)))
+    recurring = type_in(2)
+    losing.client.create(contract.job(type=recurring, interval="500 ms", id="recurring"))
+    losing.run(recurring, 2)
+    losing.service.kill()
+    breakable_valkey.flush()
+    losing.service.start()
+    assert losing.living(*ids) == sorted(ids)
+    before = len(losing.runs_so_far(recurring))
+    runs = losing.runs(recurring, before + 2)
+    assert len({run.occurrence for run in runs}) == len(runs)
+    with breakable_valkey.client() as client:
+        assert client.get(f"{losing.names.namespace}:shards") == "3"
+    losing.client.delete("recurring", *ids)
+    losing.finish(recurring)
+
+
+def test_one_shard_that_is_lost_comes_back_alone(
+    losing: Product, breakable_valkey: ValkeyServer, request: pytest.FixtureRequest
+) -> None:
+    """Also what was on its way between shards is where it belongs."""
+    watch(request, losing)
+    kinds, ids = types(), [fresh() for _ in range(SHARDS)]
+    losing.client.create(*(later(k, i) for k, i in zip(kinds, ids, strict=True)))
+    losing.client.update(later(kinds[0], ids[1]))
+    losing.service.kill()
+    base = f"{losing.names.namespace}:{{1}}:"
+    with breakable_valkey.client() as client:
+        lost = list(client.scan_iter(match=f"{base}*"))
+        assert lost
+        client.delete(*lost)
+    losing.service.start()
+    assert losing.service.log.read_text().count("the schedule is rebuilt") >= 1
+    read = losing.client.read(filter=JobFilter(jobs_ids=ids))
+    assert {job.id: job.type for job in read.items} == {
+        ids[0]: kinds[0],
+        ids[1]: kinds[0],
+        ids[2]: kinds[2],
+    }
+    for shard, kind in enumerate(kinds):
+        losing.client.create(contract.job(type=kind, now=True))
+        run = losing.run(kind)
+        assert run.instance % SHARDS == shard
+        losing.done(run)
+    losing.client.delete(*ids)
+
+
+def test_the_number_is_remembered_by_kafka_when_redis_has_lost_it(
+    deploy: Deploy, breakable_valkey: ValkeyServer
+) -> None:
+    product = deploy(valkey=breakable_valkey, shards="2")
+    product.service.stop()
+    breakable_valkey.flush()
+    product.service.settings["SCHEDULING_SHARDS"] = "3"
+    product.service.launch()
+    assert product.service.exit_code() == 2
+    said = product.service.log.read_text()
+    assert "position has 2 partitions, one for each shard since the first start" in said
+    product.service.settings["SCHEDULING_SHARDS"] = "2"
+    product.service.start()
+
+
+# --- Replicas -------------------------------------------------------------------------------------
+
+
+def owners(store: Store, product: Product) -> list[str]:
+    """Who owns each shard; empty: nobody."""
+    keys = [f"{product.names.namespace}:{{{shard}}}:lease" for shard in range(SHARDS)]
+    with store.client() as client:
+        return [str(holder or "").rpartition(":")[0] for holder in client.mget(keys)]
+
+
+@pytest.mark.timeout(120)
+def test_replicas_share_the_shards_and_take_over_what_a_dead_one_had(
+    deploy: Deploy, valkey: Store
+) -> None:
+    product = deploy(2, shards="3")
+    eventually(
+        lambda: (
+            sorted(owners(valkey, product).count(name) for name in {*owners(valkey, product)})
+            == [1, 2]
+        ),
+        timeout=15,
+        what=lambda: f"shared shards, but {owners(valkey, product)}",
+    )
+    kinds = [type_in(shard) for shard in range(SHARDS)]
+    ids = [fresh() for _ in kinds]
+    with Client(product.replicas[1].address) as client:
+        client.create(
+            *(
+                contract.job(id=i, type=k, interval="200 ms")
+                for k, i in zip(kinds, ids, strict=True)
+            )
+        )
+        for kind in kinds:
+            product.run(kind)
+        product.replicas[0].kill()
+        died = time.time() * 1000
+        for kind in kinds:
+            seen = len(product.runs_so_far(kind))
+            run = product.run(kind, seen + 1)
+            assert run.record.timestamp < died + 5_000
+        assert len({*owners(valkey, product)}) == 1
+        product.replicas[0].start()
+        due, when = in_ms(300)
+        client.create(contract.job(type=kinds[0], when=when))
+        assert due in {run.nominal for run in product.runs(kinds[0], 1)} or product.runs(kinds[0])
+        client.delete(*ids)
+        for kind in kinds:
+            product.finish(kind)
+        client.command("reset")

@@ -1,0 +1,200 @@
+"""Claims, decided changes and parcels of several shards (docs/decisions/0004)."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.app.changes import Change, unpack
+from scheduling_srv.app.ports import Source
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import Parcel
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.errors import Overloaded, StaleSource, StoreNotReady
+from scheduling_srv.domain.job import TriggerKind
+from tests.harness.given import Store
+from tests.harness.leaks import leaked_keys
+from tests.harness.names import Names
+from tests.store.shard import HOUR, NOW, SECOND, Shard, at_once, every, kinds_of, once
+
+SHARDS = 3
+
+
+def of(client: RedisClient, namespace: str, number: int, *, limit: int = 1000) -> Shard:
+    """One of several."""
+    rules = ShardRules(lease=HOUR)
+    more: dict[str, Any] = {"client_id": namespace, "max_backoff": rules.max_backoff}
+    store = RedisJobStore(client, namespace, number, outbox_limit=limit, shards=SHARDS, **more)
+    schedule = RedisSchedule(client, namespace, number, rules, shards=SHARDS)
+    return Shard(client, namespace, store, schedule, RedisRestores(client, namespace, number))
+
+
+def transfers(shard: Shard, number: int, *, limit: int = 1000) -> RedisTransfers:
+    return RedisTransfers(shard.client, shard.namespace, number, SHARDS, outbox_limit=limit)
+
+
+@pytest.fixture
+async def shards(client: RedisClient, names: Names, valkey: Store) -> AsyncIterator[list[Shard]]:
+    yield [await of(client, names.namespace, number).open() for number in range(SHARDS)]
+    with valkey.client() as plain:
+        assert leaked_keys(plain, names) == []
+
+
+@pytest.fixture
+def doors(shards: list[Shard]) -> list[RedisTransfers]:
+    return [transfers(shard, number) for number, shard in enumerate(shards)]
+
+
+async def test_a_claim_is_had_by_one_and_says_what_lives_there(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    await shards[1].create(every("a", SECOND), at_once("b"))
+    claimed = await doors[1].claim("one", ["a", "b", "c"], 5_000)
+    assert claimed.kinds == [TriggerKind.INTERVAL, TriggerKind.NOW, -1]
+    assert (await doors[1].claim("two", ["d", "c"], 5_000)).state == "claimed"
+    assert (await doors[1].claim("two", ["d"], 5_000)).state == "ok"  # none was kept before
+    assert (await doors[1].claim("one", ["a"], 5_000)).state == "ok"
+    await doors[1].unclaim("two", ["c"])
+    assert (await doors[1].claim("two", ["c"], 5_000)).state == "claimed"
+    await doors[1].unclaim("one", ["c"])
+    assert (await doors[1].claim("two", ["c"], 5_000)).state == "ok"
+
+
+async def test_shards_do_not_see_one_anothers_claims(doors: list[RedisTransfers]) -> None:
+    for door, token in zip(doors, ("one", "two", "three"), strict=True):
+        assert (await door.claim(token, ["a"], 5_000)).state == "ok"
+
+
+async def test_whoever_has_lost_a_claim_commits_nothing(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """However slow it was: the other one may have decided since."""
+    change = Change(0, put=[once("a")])
+    await doors[0].claim("one", ["a", "b"], 1)
+    assert (await doors[0].claim("two", ["b"], 5_000)).state in {"ok", "claimed"}
+    await shards[0].client.execute("SET", f"{shards[0].jobs.base}claim:b", "two", "PX", 5_000)
+    assert await doors[0].commit(change, NOW, token="one", claimed=["a", "b"]) is None
+    assert await shards[0].ids() == []
+    await doors[0].claim("three", ["a"], 5_000)
+    assert await doors[0].commit(change, NOW, token="three", claimed=["a"])
+    assert await shards[0].ids() == ["a"]
+
+
+async def test_a_change_is_one_step_with_what_others_have_to_do(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    shard, door = shards[0], doors[0]
+    await shard.create(every("old", SECOND), once("moving", NOW + HOUR))
+    await shard.publish()
+    later = Change(2, [], [once("moving", NOW + HOUR, type="new")], [])
+    change = Change(0, ["moving"], [every("old", HOUR)], [later])
+    assert await door.commit(change, NOW)
+    assert await shard.ids() == ["old"]
+    assert (await doors[0].claim("one", ["moving"], 5_000)).state == "moving"
+    (parcel,) = await door.parcels()
+    assert not parcel.announced
+    assert unpack(parcel.value) == later
+    assert kinds_of(await shard.publish()) == "DDCP"
+    (parcel,) = await door.parcels()
+    assert parcel.announced
+    await door.delivered(parcel.name, ["moving"])
+    assert await door.parcels() == []
+    assert kinds_of(await shard.publish()) == "X"
+    await door.delivered(parcel.name, ["moving"])
+    assert kinds_of(await shard.publish()) == ""
+    assert (await door.claim("one", ["moving"], 5_000)).state == "ok"
+
+
+async def test_a_parcel_arrives_once(shards: list[Shard], doors: list[RedisTransfers]) -> None:
+    lineage, _ = await shards[2].jobs.positions()
+    change = Change(2, put=[once("a")])
+    await doors[2].commit(change, NOW, source=Source("@0", 0, 8, lineage))
+    await shards[2].delete("a")
+    with pytest.raises(StaleSource):
+        await doors[2].commit(change, NOW, source=Source("@0", 0, 8, lineage))
+    assert await shards[2].ids() == []
+    _, positions = await shards[2].jobs.positions()
+    assert positions["@0"] == 8
+
+
+async def test_names_of_parcels_grow_and_are_told_apart(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    shard, door = shards[1], doors[1]
+    for turn in range(3):
+        then = [Change(target, put=[once(f"{turn}-{target}")]) for target in (0, 2)]
+        source = shard.source(turn) if turn == 1 else None
+        await door.commit(Change(1, put=[once(f"{turn}")], then=then), NOW, source=source)
+    before = [int(parcel.name) for parcel in await door.parcels()]
+    assert len({*before}) == 6
+    assert before == sorted(before)
+    await shard.publish()
+    assert all(parcel.announced for parcel in await door.parcels())
+    for parcel in await door.parcels():
+        await door.delivered(parcel.name, list(unpack(parcel.value).ids()))
+    await door.commit(Change(1, then=[Change(0, put=[once("x")])]), NOW)
+    (after,) = await door.parcels()
+    assert int(after.name) > before[-1]
+    await shard.publish()
+    await door.delivered(after.name, ["x"])
+
+
+async def test_an_outbox_that_is_full_takes_parcels_but_no_new_changes(shards: list[Shard]) -> None:
+    door = transfers(shards[0], 0, limit=1)
+    await shards[0].create(once("a"))
+    with pytest.raises(Overloaded):
+        await door.commit(Change(0, put=[once("b")]), NOW)
+    lineage, _ = await shards[0].jobs.positions()
+    assert await door.commit(Change(0, put=[once("c")]), NOW, source=Source("@1", 0, 1, lineage))
+
+
+async def test_a_shard_that_is_not_ready_decides_nothing(client: RedisClient, names: Names) -> None:
+    door = transfers(Shard.of(client, names.namespace), 0)
+    for call in (door.claim("t", ["a"], 1), door.commit(Change(0), NOW), door.parcels()):
+        with pytest.raises(StoreNotReady):
+            await call
+
+
+async def test_a_rebuild_brings_parcels_back(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    shard = shards[0]
+    await shard.schedule.begin_rebuild(shard.token)
+    await shard.schedule.load_parcel(shard.token, Parcel("17", b"value"), ["a", "b"])
+    await shard.schedule.initialise(shard.token, Position(40, "second", at=NOW), NOW)
+    assert [(each.name, each.value) for each in await doors[0].parcels()] == [("17", b"value")]
+    assert (await doors[0].claim("t", ["b"], 1)).state == "moving"
+    await doors[0].delivered("17", ["a", "b"])
+
+
+async def test_instances_name_their_shard_and_creation_numbers_follow_the_clock(
+    shards: list[Shard],
+) -> None:
+    seqs = []
+    for turn in range(4):
+        for number, shard in enumerate(shards):
+            await shard.create(at_once(f"{turn}"), once(f"when-{turn}", NOW + HOUR))
+            (run,) = await shard.stage()
+            assert run.instance % SHARDS == number
+            assert run.instance > 0
+            seqs.append(run.seq)
+    assert seqs == sorted(seqs)
+
+
+@pytest.mark.parametrize("last", [2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 4])
+async def test_instances_keep_to_their_shard_when_they_wrap(shards: list[Shard], last: int) -> None:
+    for number, shard in enumerate(shards):
+        await shard.raw("HSET", "meta", "instance", last)
+        await shard.create(at_once("a"), at_once("b"))
+        runs = await shard.stage()
+        assert [run.instance % SHARDS for run in runs] == [number] * 2
+        assert all(0 < run.instance < 2**32 for run in runs)
+
+
+async def test_the_shard_of_a_key_is_in_its_hash_tag(shards: list[Shard]) -> None:
+    bases = [shard.jobs.base for shard in shards]
+    assert [base.rpartition("{")[2] for base in bases] == ["0}:", "1}:", "2}:"]

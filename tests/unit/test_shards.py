@@ -1,0 +1,72 @@
+"""Pages of several shards are one list, in order of creation (CONTRACT 3.6)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import Page, StoredJob
+from scheduling_srv.app.shards import Part, Shards
+from tests.store.shard import once
+
+
+def stored(seq: int) -> StoredJob:
+    made = once(f"job-{seq}")
+    return StoredJob(made.id.encode(), seq.to_bytes(8, "little") + made.record[8:])
+
+
+class Store:
+    """A shard with jobs of these numbers; it hands out at most `fit` at once."""
+
+    def __init__(self, seqs: Sequence[int], fit: int) -> None:
+        self.seqs, self.fit = sorted(seqs), fit
+
+    async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        del creator
+        order = self.seqs[::-1] if descending else self.seqs
+        sign = -1 if descending else 1
+        left = [seq for seq in order if not cursor or sign * seq > sign * int(cursor)]
+        found = left[: min(limit, self.fit)]
+        return Page(len(self.seqs), str(found[-1]) if found else "", [stored(s) for s in found])
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        there = {f"job-{seq}": stored(seq) for seq in self.seqs}
+        return [there.get(each) for each in ids[: self.fit]]
+
+
+def shards(*stores: Any) -> Shards:
+    nothing: Any = None
+    parts = [Part(store, nothing, nothing, Announcements()) for store in stores]
+    return Shards(parts, nothing, nothing, nothing)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+@pytest.mark.parametrize("fit", [1, 3, 100])
+@pytest.mark.parametrize(
+    "lists", [([1, 4, 7, 8, 9], [2, 3, 5], [6]), ([], [1, 2], []), ([], [], []), ([5], [1], [3])]
+)
+async def test_pages_are_merged_whatever_fits(
+    lists: tuple[list[int], ...], fit: int, limit: int, descending: bool
+) -> None:
+    router = shards(*(Store(seqs, fit) for seqs in lists))
+    expected = sorted((seq for seqs in lists for seq in seqs), reverse=descending)
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(50):
+        page = await router.page("", descending=descending, cursor=cursor, limit=limit)
+        assert cursor or page.total == len(expected)
+        assert len(page.jobs) <= limit
+        seen += [job.id.decode() for job in page.jobs]
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert seen == [f"job-{seq}" for seq in expected]
+    assert not cursor
+
+
+async def test_ids_are_found_wherever_they_are() -> None:
+    router = shards(Store([1, 4], 2), Store([2], 3))
+    found = await router.get(["job-2", "job-9", "job-4"])
+    assert [job and job.id for job in found] == [b"job-2", None]
