@@ -1,6 +1,7 @@
 """A real Valkey (or Redis) that loses nothing it has answered."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
@@ -22,6 +23,9 @@ def server_binary() -> Path:
 class ValkeyServer:
     """Keeps its data and its port over kill() and start()."""
 
+    starter: Sequence[str] = ()
+    """What starts it, if not the harness itself: a command that is given the server's."""
+
     def __init__(self, directory: Path, *options: str) -> None:
         """`options` are added to the command line, for instance "--maxmemory", "10mb"."""
         self.directory = directory
@@ -36,7 +40,7 @@ class ValkeyServer:
     def start(self, timeout: float = 10) -> None:
         """Returns when it answers, its data loaded."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.process.spawn([server_binary(), *self._command_line()])
+        self.process.spawn([*self.starter, server_binary(), *self._command_line()])
         with self.client() as client:
             self.process.until_ready(lambda: _answers(client), timeout=timeout)
 

@@ -65,6 +65,8 @@ class Listener:
         self.config = {
             # So long a dead replica keeps its partitions; brokers allow no less.
             "session.timeout.ms": 6_000,
+            # What is read ahead, and so what one round may have to hold.
+            "queued.max.messages.kbytes": 16_384,
             **config,
             "group.id": group,
             "enable.auto.commit": False,

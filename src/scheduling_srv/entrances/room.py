@@ -13,8 +13,8 @@ from scheduling_srv.entrances.grpc_errors import Context, Method
 
 CALL = 32_768
 """Bytes that a call needs, whatever it asks for."""
-COPIES = 4
-"""How often the bytes of a request are there at most: as they came, decoded, stored, answered."""
+COPIES = 7
+"""How often the bytes of a request are there at most, on their way to Redis, Kafka and back."""
 JOB = 2_048
 """Bytes that a job of a request needs beside them."""
 

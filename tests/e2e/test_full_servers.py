@@ -1,0 +1,238 @@
+"""Redis has no room: neither in its memory nor on its disk. It is said, and it passes."""
+
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.client import contract
+from tests.client.grpc_client import Refusal
+from tests.client.worker import Worker
+from tests.e2e.conftest import Deploy
+from tests.e2e.load import MIB, CrampedValkey, Flood, memory_grows_by_less_than
+from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.harness.fixtures import PROCESSES
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 60.0
+GROWTH = 150 * MIB
+
+
+def later(number: int) -> Any:
+    """A job of ten kilobytes that does not run."""
+    data = contract.Data(creator="flood", payload=[contract.payload(b"x" * 10_000)])
+    return contract.job(id=f"later-{number}", type="later", when=tomorrow(), data=data)
+
+
+def assert_kept(product: Product, flood: Flood) -> None:
+    """All that was acknowledged is there and was announced, once; nothing else was announced."""
+    product.settle(timeout=PATIENCE)
+    announced = Counter(job_id for event, job_id in events(product) if event == "jobsCreated")
+    assert max(announced.values()) == 1
+    assert set(announced) >= {*flood.accepted}
+    assert {*product.ids(filter=contract.JobFilter(creator="flood"))} >= {*flood.accepted}
+
+
+def events(product: Product) -> list[tuple[str, str]]:
+    product.reader.drain(PATIENCE)
+    return [
+        (record.key, record.parse(contract.Deleted).id)  # the id is field 1 of a Job as well
+        for record in product.resources()
+    ]
+
+
+def not_ready_because(product: Product) -> str:
+    """The reason that /readyz gives; empty when it is ready."""
+    try:
+        urllib.request.urlopen(product.service.admin_url + "/readyz", timeout=5).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+    return ""
+
+
+def goes_on(product: Product) -> None:
+    """Whatever was full: a job is taken in, runs, and is done."""
+    product.service.wait_until_serving(PATIENCE)
+
+    def created() -> bool:
+        try:
+            product.client.create(contract.job(id=job_id, type=kind, when="in 10 ms"))
+        except Refusal as refused:
+            # The answer before may have been that its outcome is not known.
+            return refused.code is grpc.StatusCode.ALREADY_EXISTS
+        return True
+
+    kind, job_id = fresh("type"), fresh()
+    eventually(created, timeout=PATIENCE, what="jobs are taken in")
+    product.done(product.run(kind, timeout=PATIENCE))
+    product.deleted(job_id, timeout=PATIENCE)
+
+
+# --- maxmemory ---
+
+
+class Memory:
+    """`maxmemory` of a Valkey, from here on."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        self.server = server
+
+    def leave(self, size: int | None) -> None:
+        """Room for so many bytes more, or fewer; None: as much as there is."""
+        with self.server.client() as client:
+            used = int(client.info("memory")["used_memory"])
+            client.config_set("maxmemory", 0 if size is None else used + size)
+
+
+@pytest.fixture
+def memory(breakable_valkey: ValkeyServer) -> Iterator[Memory]:
+    memory = Memory(breakable_valkey)
+    yield memory
+    memory.leave(None)
+
+
+def test_a_redis_that_clients_have_filled_empties_by_itself(
+    deploy: Deploy, breakable_valkey: ValkeyServer, memory: Memory
+) -> None:
+    """Jobs are refused, those that were taken in run, and then there is room again."""
+    product = deploy(valkey=breakable_valkey)
+    _, when = in_ms(3_000)
+
+    def soon(number: int) -> Any:
+        job = later(number)
+        job.type, job.when = "soon", when
+        return job
+
+    memory.leave(20 * MIB)
+    with memory_grows_by_less_than(GROWTH, product):
+        with Flood(product, soon, size=10) as flood:
+            eventually(
+                lambda: flood.refused("nearly full", 5), timeout=PATIENCE, what="it is refused"
+            )
+        with Worker(product.bootstrap, product.names.jobs) as worker:
+            goes_on(product)
+            eventually(
+                lambda: len(worker.answers) > len(flood.accepted), timeout=PATIENCE, what="runs"
+            )
+    assert len(flood.accepted) > 500
+    runs = Counter(run.job_id for run in product.runs_so_far("soon"))
+    assert runs == Counter(flood.accepted)
+    product.settle(timeout=PATIENCE)
+    assert product.ids() == []
+
+
+def test_a_redis_without_any_room_says_so_and_goes_on(
+    deploy: Deploy, breakable_valkey: ValkeyServer, memory: Memory
+) -> None:
+    """Nothing is emitted then; but answers count, deletes are done, another owner takes over."""
+    product = deploy(2, valkey=breakable_valkey, lease="1s")
+    kind, held, gone = fresh("type"), fresh("held"), fresh("gone")
+    product.client.create(contract.job(id=gone, type=kind, when=tomorrow()))
+    product.client.create(contract.job(id=held, type=held, when="in 10 ms"))
+    run = product.run(held)
+    due, when = in_ms(1_500)
+    product.client.create(contract.job(id=kind, type=kind, when=when))
+    with memory_grows_by_less_than(GROWTH, product):
+        with Flood(product, later, size=10) as flood:
+            eventually(lambda: len(flood.accepted) > 200, timeout=PATIENCE, what="some jobs")
+            memory.leave(-MIB)
+            eventually(lambda: flood.refused("nearly full"), timeout=PATIENCE, what="refusals")
+            product.service.wait_until_not_serving(PATIENCE)
+        assert "emitting" in not_ready_because(product)
+        product.done(run)
+        product.deleted(held, timeout=PATIENCE)
+        product.client.delete(gone)
+        product.deleted(gone, timeout=PATIENCE)
+        assert product.runs_so_far(kind) == []
+        memory.leave(None)
+        goes_on(product)
+    late = product.run(kind, timeout=PATIENCE)
+    late.assert_not_early(due)
+    product.done(late)
+    assert_kept(product, flood)
+    assert len(product.runs_so_far(kind)) == 1
+
+
+def test_an_owner_that_dies_while_redis_has_no_room_is_replaced(
+    deploy: Deploy, breakable_valkey: ValkeyServer, memory: Memory
+) -> None:
+    """What lies in the outbox goes out all the same: it makes room."""
+    product = deploy(2, valkey=breakable_valkey, lease="1s")
+    product.client.create(contract.job(id="a", when=tomorrow()))
+    memory.leave(-MIB)
+    product.replicas[1].kill()
+    product.client.delete("a")
+    product.deleted("a", timeout=PATIENCE)
+    product.replicas[0].kill()
+    product.replicas[1].launch()
+    memory.leave(None)
+    product.replicas[1].wait_until_serving(PATIENCE)
+    product.replicas[0].start()
+    goes_on(product)
+
+
+# --- the disk ---
+
+
+@pytest.fixture(scope="module", params=["always", "everysec"])
+def cramped(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CrampedValkey]:
+    directory = tmp_path_factory.mktemp(f"valkey-{request.param}")
+    server = CrampedValkey(directory, "--appendfsync", request.param)
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_full_disk_under_redis(
+    deploy: Deploy, cramped: CrampedValkey, request: pytest.FixtureRequest
+) -> None:
+    """With appendfsync always the server ends and is started again, otherwise it refuses."""
+    request.node.stash.setdefault(PROCESSES, []).append(cramped.process)
+    always = request.node.callspec.params["cramped"] == "always"
+    product = deploy(valkey=cramped)
+    kind = fresh("type")
+    product.client.create(contract.job(id="beat", type=kind, interval="500 ms"))
+    with (
+        memory_grows_by_less_than(GROWTH, product),
+        Worker(product.bootstrap, product.names.jobs),
+        Flood(product, later) as flood,
+    ):
+        for _ in range(2):
+            before, refusals = len(flood.accepted), len(flood.refusals)
+            cramped.fill_disk(MIB)
+            eventually(
+                lambda: len(flood.refusals) > refusals,  # noqa: B023
+                timeout=PATIENCE,
+                what="refusals",
+            )
+            product.service.wait_until_not_serving(PATIENCE)
+            assert "Redis" in not_ready_because(product)
+            if always:
+                assert cramped.process.wait(PATIENCE) == 1
+                cramped.start()  # by whoever looks after it
+            cramped.free_disk()
+            product.service.wait_until_serving(PATIENCE)
+            eventually(
+                lambda: len(flood.accepted) > before + 50,  # noqa: B023
+                timeout=PATIENCE,
+                what="jobs are taken in again",
+            )
+    assert {each.code for each in flood.refusals} == {grpc.StatusCode.UNAVAILABLE}
+    told = " ".join(each.message for each in flood.refusals)
+    assert ("Redis does not answer" if always else "AOF") in told
+    goes_on(product)
+    assert_kept(product, flood)
+    product.client.delete("beat")
+    runs = product.runs_so_far(kind)
+    assert max(Counter(run.occurrence for run in runs).values()) == 1
+    nominals = [run.nominal for run in runs]
+    assert nominals == list(range(nominals[0], nominals[-1] + 1, 500))
