@@ -130,6 +130,9 @@ class Fuzz:
             self._odd_headers(number)
             self._handled()
             self._witnesses()
+            eventually(
+                partial(self.watch.nominals.get, metronome), timeout=RUN_WITHIN, what=metronome
+            )
             if [job.id for job in self._living(kept)] != [kept]:
                 self.book.fault(f"round {number}: {kept} is gone")
             self._sweep(number)
