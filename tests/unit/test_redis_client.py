@@ -1,10 +1,11 @@
-"""What the connection to Redis does about cancellations."""
+"""What the connection to Redis does about cancellations, and about its own end."""
 
 import asyncio
 
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.domain.errors import StoreUnavailable
 
 
 class Deaf:
@@ -48,3 +49,29 @@ async def test_a_timeout_is_one() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await client.execute("PING")
+
+
+class Ended(Deaf):
+    """A connection whose transport the server has closed already."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__()
+        self.sentence = sentence
+
+    async def send_packed_command(self, _packed: bytes) -> None:
+        raise RuntimeError(self.sentence)
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+
+async def test_a_connection_that_ended_is_an_absent_server() -> None:
+    """uvloop has no error of its own for it; any other RuntimeError is a fault of ours."""
+    client = RedisClient("redis://127.0.0.1:1/0")
+    said = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+    client.pool = Ended(said)  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable, match="closed the connection"):
+        await client.execute("PING")
+    client.pool = Ended("no running event loop")  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="no running"):
+        await client.execute("PING")

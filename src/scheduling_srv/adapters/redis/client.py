@@ -26,6 +26,8 @@ from scheduling_srv.domain.errors import StoreFull, StoreUnavailable
 
 Value: TypeAlias = str | bytes | int | float
 
+CLOSED = "the handler is closed"
+"""What uvloop says, as a RuntimeError, of a connection that ended before anything was sent on it."""
 FULL = "command not allowed when used memory"
 SERVER_FAULTS = ("MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
 """Errors by which a server says that it cannot do it now, whoever asks."""
@@ -70,6 +72,11 @@ class RedisClient:
             raise
         except (RedisConnectionError, RedisTimeoutError, MaxConnectionsError, OSError) as fault:
             msg = f"Redis does not answer: {str(fault) or type(fault).__name__}"
+            raise StoreUnavailable(msg) from fault
+        except RuntimeError as fault:
+            if CLOSED not in str(fault):
+                raise
+            msg = "Redis does not answer: it has closed the connection."
             raise StoreUnavailable(msg) from fault
         except ResponseError as fault:
             if "OOM " in str(fault) or str(fault).startswith(FULL):
