@@ -42,6 +42,7 @@ def _parsed() -> Options:
     parser.add_argument("--window", type=float, default=60, help="catch-up window, seconds")
     deliveries = ("exactly_once", "at_least_once")
     parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and the history")
     given = parser.parse_args()
@@ -58,6 +59,7 @@ def _parsed() -> Options:
         scale=given.scale,
         bug=given.bug,
         delivery=given.delivery,
+        shards=given.shards,
         catch_up_window=round(given.window * 1000),
     )
 

@@ -47,6 +47,7 @@ class Options:
     callers: int = 4
     bug: str = ""
     delivery: str = "exactly_once"
+    shards: int = 1
     completion_timeout: int = 6_000
     catch_up_window: int = 60_000
     margin: int = 3_000
@@ -87,6 +88,7 @@ class Campaign:
             catch_up_window=options.catch_up_window,
             skew=SKEW if "skew" in names else 0,
             delivery=options.delivery,
+            shards=options.shards,
         )
         recorder.campaign(options.seed, self.settings, faults=sorted(names))
         with World(
@@ -109,6 +111,7 @@ class Campaign:
             "SCHEDULING_COMPLETION_TIMEOUT": f"{self.options.completion_timeout}ms",
             "SCHEDULING_CATCH_UP_WINDOW": f"{self.options.catch_up_window}ms",
             "SCHEDULING_DELIVERY": self.options.delivery,
+            "SCHEDULING_SHARDS": str(self.options.shards),
             "CHAOS_BUG": self.options.bug,
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,6 +107,12 @@ class Settings:
     """The most by which a replica's clock differs from the host's."""
     delivery: str = "exactly_once"
     """With `at_least_once` a run may be there again: the same run, recognisably."""
+    shards: int = 1
+    """Each type is in one of them; what is in two of them has no order."""
+
+    def shard(self, type_: str) -> int:
+        """As docs/decisions/0004 has it."""
+        return zlib.crc32(type_.encode()) % self.shards
 
 
 @dataclass(frozen=True, slots=True)

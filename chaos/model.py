@@ -280,19 +280,26 @@ class Overtakers:
     """
 
     def __init__(self, model: Model) -> None:
-        self._times: list[list[int]] = [[] for _ in RANKS]
-        self._latest: list[list[int]] = [[] for _ in RANKS]
+        queues = range(len(RANKS) * model.settings.shards)
+        self._model = model
+        self._times: list[list[int]] = [[] for _ in queues]
+        self._latest: list[list[int]] = [[] for _ in queues]
         first = (run for run in model.runs if run.attempt == 1 and run.tag in model.versions)
         for run in sorted(first, key=lambda run: run.at):
-            rank = model.versions[run.tag].rank
-            latest = self._latest[rank]
-            self._times[rank].append(run.at)
+            queue = self._first_of(run.type) + model.versions[run.tag].rank
+            latest = self._latest[queue]
+            self._times[queue].append(run.at)
             latest.append(max(run.nominal, latest[-1] if latest else 0))
 
-    def latest(self, rank: int, before: int) -> int:
+    def _first_of(self, type_: str) -> int:
+        """The most urgent queue of the type's shard."""
+        return self._model.settings.shard(type_) * len(RANKS)
+
+    def latest(self, type_: str, rank: int, before: int) -> int:
         """The latest nominal time of a run of this rank or a lesser one, staged before."""
-        found = 0
-        for times, latest in list(zip(self._times, self._latest, strict=True))[rank:]:
+        found, first = 0, self._first_of(type_)
+        queues = list(zip(self._times, self._latest, strict=True))
+        for times, latest in queues[first + rank : first + len(RANKS)]:
             if place := bisect_right(times, before - 1):
                 found = max(found, latest[place - 1])
         return found

@@ -124,6 +124,8 @@ def priority(model: Model) -> Iterator[Violation]:
             if other.at - run.at > model.settings.completion_timeout:
                 break
             owner = model.versions[other.tag]
+            if model.settings.shard(other.type) != model.settings.shard(run.type):
+                continue
             if other.nominal <= run.nominal and _comes_first(owner, other, version, run):
                 since = _queued_since(owner, other, previous)
                 if since < run.nominal - model.skew and _is_plain(model, run, other):

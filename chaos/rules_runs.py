@@ -268,5 +268,5 @@ def _was_overtaken(model: Model, version: Version, pending: int, overtakers: Ove
     if ends >= FOREVER or ends - pending > model.settings.catch_up_window - 5000:
         return False
     waits_since = version.runs[-1].at if version.runs else version.created[0].at
-    latest = overtakers.latest(version.rank, ends)
+    latest = overtakers.latest(version.ask.type, version.rank, ends)
     return latest >= pending and latest > waits_since + model.skew
