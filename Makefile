@@ -11,6 +11,7 @@ BENCH_ARGS ?=
 MINUTES ?= 10
 SEED ?= 1
 REPLICAS ?= 2
+SHARDS ?= 1
 NODES ?= 1
 FAULTS ?=
 DELIVERY ?= exactly_once
@@ -96,9 +97,9 @@ bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, c
 	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
 
 .PHONY: chaos
-chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=)
+chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
-		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY)
+		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY) --shards $(SHARDS)
 
 .PHONY: fuzz
 fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)

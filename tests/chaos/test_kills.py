@@ -19,8 +19,10 @@ SECONDS = 1.2
 
 @pytest.mark.slow
 @pytest.mark.timeout(240 + 5 * KILLS)
-@pytest.mark.parametrize(("replicas", "fault"), [(1, "kill"), (2, "kill-emitter")])
-def test_every_promise_is_kept(tmp_path: Path, replicas: int, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("replicas", "fault", "shards"), [(1, "kill", 1), (2, "kill-emitter", 1), (2, "kill", 3)]
+)
+def test_every_promise_is_kept(tmp_path: Path, replicas: int, fault: str, shards: int) -> None:
     given = os.environ.get("SCHEDULING_KILL_SEED")
     seed = int(given or random.SystemRandom().randrange(10**6))
     print(f"SCHEDULING_KILL_SEED={seed}")  # noqa: T201 - to repeat it
@@ -33,6 +35,7 @@ def test_every_promise_is_kept(tmp_path: Path, replicas: int, fault: str) -> Non
         pace=SECONDS / 2,
         completion_timeout=4_000,
         sweeps=False,
+        shards=shards,
     )
     outcome = Campaign(options).run()
     print(report(outcome.history))  # noqa: T201 - what the test was worth
