@@ -71,7 +71,8 @@ def journal_of(names: Names) -> str:
 @pytest.fixture(scope="module")
 def story(kafka: Kafka, valkey: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     directory = tmp_path_factory.mktemp("audit")
-    with deployed(directory, kafka, valkey, {"lease": "1s"}) as product:
+    settings = {"lease": "1s", "shards": "2"}
+    with deployed(directory, kafka, valkey, settings) as product:
         began = now_ms()
         live(product)
         ended = now_ms()
@@ -199,13 +200,14 @@ def audit_of_a_copy(story: Story, change: Change) -> tuple[int, list[dict[str, A
     }
     producer = Producer({"bootstrap.servers": story.product.bootstrap})
     for topic in copies.values():
-        make_topic(story.product.bootstrap, topic)
+        make_topic(story.product.bootstrap, topic, partitions=2)
     for record in (copy for each in story.records for copy in change(each)):
         tombstone = record.topic == journal_of(story.names) and not record.value
         producer.produce(
             copies[record.topic],
             None if tombstone else record.value,
             record.key,
+            partition=record.partition,
             headers=list(record.headers.items()),
             timestamp=record.timestamp,
         )

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
@@ -157,11 +157,18 @@ class AuditCodec:
     answer: Callable[[bytes], int | None]
 
 
+class AllHistory(History, Protocol):
+    """What all shards have published; the other topics are theirs together."""
+
+    def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
+        """The journals of all shards, each from the start. Raises `LogUnavailable`."""
+
+
 @dataclass(slots=True)
 class Audit:
     """Reads the topics once and compares."""
 
-    history: History
+    history: AllHistory
     codec: AuditCodec
     window: Window
     schedules: dict[str, list[Schedule]] = field(default_factory=lambda: defaultdict(list))
@@ -177,7 +184,7 @@ class Audit:
         async for piece in self.history.resources(0):
             for entry in piece:
                 self._note_resource(entry)
-        async for piece in self.history.journal():
+        async for piece in self.history.journals():
             for entry in piece:
                 self._note_journal(entry)
         self._settle_journal()

@@ -104,6 +104,15 @@ class KafkaHistory:
         async for piece in self._read(Topic.JOURNAL, self.shard, 0):
             yield piece
 
+    async def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
+        """The journals of all shards, each from the start."""
+        name = self.topics[Topic.JOURNAL]
+        with _Reader(self.config, self.timeout) as reader:
+            partitions = await reader.call(lambda: reader.partitions(name))
+        for partition in partitions:
+            async for piece in self._read(Topic.JOURNAL, partition, 0):
+                yield piece
+
     async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
         """The jobs topic from `instant` on."""
         name = self.topics[Topic.JOBS]
