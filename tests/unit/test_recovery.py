@@ -9,6 +9,7 @@ from scheduling_srv.app.rebuild import SKEW
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
+from scheduling_srv.domain.errors import Undecided
 
 NOW = 1_700_000_000_000
 STARTS = {"jobs:0": 7}
@@ -23,6 +24,8 @@ class World:
         self.events: list[bytes] = []
         """Event ids on the jobs topic."""
         self.looked = 0
+        self.undecided = 0
+        """How often a transaction is found that has not ended."""
 
     def now(self) -> int:
         return NOW
@@ -30,7 +33,13 @@ class World:
     async def open(self) -> None:
         self.done.append("open")
 
+    async def settle(self) -> None:
+        self.done.append("settle")
+
     async def last_position(self) -> Position | None:
+        if self.undecided:
+            self.undecided -= 1
+            raise Undecided
         self.done.append("position")
         return self.position
 
@@ -201,3 +210,22 @@ async def test_runs_are_only_looked_at_where_redis_may_be_another_one(
     world: Any = World(state, Position(12, "same", at=NOW, lineage=written), journal=True)
     await Recovery(world, world, world, world, store=world, clock=world).run_once("token")
     assert world.looked == looks
+
+
+async def test_a_transaction_that_has_lost_its_end_is_ended() -> None:
+    """A broker was killed between a commit and its markers: nobody else will write them."""
+    world: Any = World(at_hand("same", 10, 15), Position(12, "same"), journal=True)
+    world.undecided = 1
+    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    found, _ = await recovery.run_once("token")
+    assert found.number == 12
+    assert world.done == ["open", "settle", "open", "position", "backlog", "sweep"]
+
+
+async def test_one_that_stays_open_is_waited_for() -> None:
+    """It is somebody else's: whoever recovers tries again later."""
+    world: Any = World(at_hand("same", 10, 15), Position(12, "same"), journal=True)
+    world.undecided = 2
+    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    with pytest.raises(Undecided):
+        await recovery.run_once("token")

@@ -321,6 +321,9 @@ class Publisher(Protocol):
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction with all of it, committed. `records` are read in another thread."""
 
+    async def settle(self) -> None:
+        """End transactions whose end Kafka has lost: with the next one of the same producer."""
+
 
 class Delivery(Protocol):
     """Runs on their way to Kafka."""
@@ -343,7 +346,10 @@ class SwiftPublisher(Publisher, Protocol):
 
 
 class History(Protocol):
-    """What has been committed to Kafka. Raises `LogUnavailable`."""
+    """What has been committed to Kafka. Raises `LogUnavailable`.
+
+    Nothing is read past a transaction that has not ended: `Undecided` is raised if that lasts.
+    """
 
     async def last_position(self) -> Position | None:
         """The last committed position record of the shard."""

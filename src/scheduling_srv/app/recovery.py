@@ -11,6 +11,7 @@ from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardS
 from scheduling_srv.app.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import ShardState
+from scheduling_srv.domain.errors import Undecided
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,13 @@ class Recovery:
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
         """
-        recovered = await self._recover(token)
+        try:
+            recovered = await self._recover(token)
+        except Undecided as fault:
+            # Everybody is fenced. A broker that was killed may come back without a last marker.
+            log.warning("a transaction has lost its end", reason=str(fault))
+            await self.publisher.settle()
+            recovered = await self._recover(token)
         await reached(points.RECOVER_SETTLED)
         await self.shard.note_backlog(token)
         await self.shard.note_shards()

@@ -14,6 +14,7 @@
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
+    │   │   └── Undecided     a transaction in the way has not ended
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
@@ -99,6 +100,10 @@ class Overloaded(Unavailable):
 
 class LogUnavailable(Unavailable):
     """Kafka does not answer, or not in time."""
+
+
+class Undecided(LogUnavailable):
+    """A transaction has neither been committed nor aborted: what follows cannot be read yet."""
 
 
 class NotAnnounced(Unavailable):

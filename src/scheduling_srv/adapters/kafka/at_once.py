@@ -63,6 +63,10 @@ class AtOncePublisher:
         """One transaction, committed."""
         await self.transactional.publish(records, position)
 
+    async def settle(self) -> None:
+        """See `TransactionalPublisher`."""
+        await self.transactional.settle()
+
     async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
         """Hand the runs to librdkafka."""
         sender = self._sender()

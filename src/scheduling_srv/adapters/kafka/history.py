@@ -17,14 +17,17 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from scheduling_srv.adapters.kafka.producer import POSITION_KEY
 from scheduling_srv.app.records import LogRecord, Position, Topic
-from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
 
 PIECE = 2000
 """Records read at once."""
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
+UNDECIDED_TIMEOUT = 3.0
+"""Seconds to wait for the end of a transaction: all that may be open are about to be committed."""
 TAIL = 16
 """Offsets looked at first when the last record of a partition is wanted."""
 
@@ -148,9 +151,13 @@ class _Reader:
 
     def __init__(self, config: Mapping[str, str | int | float | bool], timeout: float) -> None:
         self.consumer = Consumer(dict(config))
+        # To one that reads what is committed, a log ends before the first open transaction.
+        self.looker = Consumer({**config, "isolation.level": "read_uncommitted"})
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self.ended = False
+        self.undecided = ""
+        """The topic, when what follows belongs to a transaction that has not ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +165,7 @@ class _Reader:
     def __exit__(self, *_fault: object) -> None:
         # Closing waits for the broker; whoever has read enough need not.
         self.thread.submit(self.consumer.close)
+        self.thread.submit(self.looker.close)
         self.thread.shutdown(wait=False)
 
     async def call(self, work: Callable[[], Result]) -> Result:
@@ -176,24 +184,32 @@ class _Reader:
 
     def read(self, end: int) -> list[LogRecord]:
         """The next records below `end`; sets `ended` when there are no more."""
-        first = self.consumer.poll(self.timeout)
+        first = self.consumer.poll(UNDECIDED_TIMEOUT if self.undecided else self.timeout)
         if first is None:
+            if self.undecided:
+                msg = f"A transaction on {self.undecided} has not ended."
+                raise Undecided(msg)
             msg = f"Kafka does not answer: nothing came for {self.timeout} s."
             raise LogUnavailable(msg)
+        self.undecided = ""
         messages = [first, *self.consumer.consume(PIECE, timeout=0.01)]
         records = []
         for message in messages:
+            offset = message.offset() or 0
             if error := message.error():
-                self._note(error)
-            elif (message.offset() or 0) < end:
+                self._note(message, error, end)
+                continue
+            if offset < end:
                 records.append(as_record(message))
-            if (message.offset() or 0) >= end - 1:
-                self.ended = True
+            self.ended = self.ended or offset >= end - 1
         return records
 
-    def _note(self, error: KafkaError) -> None:
+    def _note(self, message: Message, error: KafkaError, end: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            self.ended = True
+            if (message.offset() or 0) < end:
+                self.undecided = message.topic() or "?"
+            else:
+                self.ended = True
         elif not error.retriable():
             raise KafkaException(error)
 
@@ -202,7 +218,7 @@ class _Reader:
     ) -> tuple[int, int]:
         """The first offset that is left, and the one behind the last."""
         place = TopicPartition(topic, partition)
-        watermarks: tuple[int, int] = self.consumer.get_watermark_offsets(
+        watermarks: tuple[int, int] = self.looker.get_watermark_offsets(
             place, timeout=timeout or self.timeout
         )
         return watermarks
@@ -232,6 +248,7 @@ def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> 
         found: list[LogRecord] = []
         while not reader.ended:
             found += reader.read(high)
+        found = [record for record in found if record.key == POSITION_KEY]
         if found:
             return parse_position(found[-1].value or b"{}")
         if start == low:

@@ -31,6 +31,8 @@ PREPARE_TIMEOUT = 3.0
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
+SETTLED_KEY = b"\0settled"
+"""Of records that say nothing; no job has such an id."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (CONTRACT 2)."""
 
@@ -80,6 +82,10 @@ class TransactionalPublisher:
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction, committed."""
         await self._call(lambda: self._publish(records, position))
+
+    async def settle(self) -> None:
+        """Commit a transaction of each producer in the topics that only we read."""
+        await self._call(self._settle)
 
     async def _call(self, work: Callable[[], Result]) -> Result:
         loop = asyncio.get_running_loop()
@@ -150,6 +156,13 @@ class TransactionalPublisher:
         passed(points.PUBLISH_PRODUCED)
         producer.commit_transaction(self.timeout)
         passed(points.PUBLISH_COMMITTED)
+
+    def _settle(self) -> None:
+        for producer in self.producers:
+            producer.begin_transaction()
+            for topic in (Topic.POSITION, Topic.JOURNAL):
+                producer.produce(self.topics[topic], None, SETTLED_KEY, self.shard)
+            producer.commit_transaction(self.timeout)
 
     def _discard(self) -> None:
         """A producer after an error is never used again: its state is not to be trusted."""
