@@ -27,7 +27,7 @@ from scheduling_srv.domain.errors import StoreFull, StoreUnavailable
 Value: TypeAlias = str | bytes | int | float
 
 CLOSED = "the handler is closed"
-"""What uvloop says, as a RuntimeError, of a connection that ended before anything was sent on it."""
+"""What uvloop says, as a RuntimeError, of a connection that ended before it was used."""
 FULL = "command not allowed when used memory"
 SERVER_FAULTS = ("MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
 """Errors by which a server says that it cannot do it now, whoever asks."""
