@@ -29,7 +29,8 @@ from scheduling_srv.app.announce import (
     advance,
 )
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Clock, Delivery, Outbox, SwiftPublisher
+from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
+from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.publisher import MARKER_PAUSE, count_outcome, measure
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.shard_rules import ShardRules

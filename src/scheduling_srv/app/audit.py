@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
-from scheduling_srv.app.ports import History
+from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.restore import LENIENT, first_due
 from scheduling_srv.app.settlement import Emission

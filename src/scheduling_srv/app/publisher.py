@@ -12,7 +12,8 @@ from prometheus_client import Counter
 from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import QUEUE, SILENT, Announcer, advance, nominal_time
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Clock, Outbox, Publisher
+from scheduling_srv.app.log_ports import Publisher
+from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position
 from scheduling_srv.failpoints import reached
 

@@ -13,7 +13,8 @@ from scheduling_srv import points
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_PARCEL, JOURNAL_RETRY
 from scheduling_srv.app.changes import unpack
-from scheduling_srv.app.ports import Clock, History, ShardStore
+from scheduling_srv.app.log_ports import History
+from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import Parcel, RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement

@@ -7,7 +7,8 @@ from dataclasses import replace
 import structlog
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.ports import Clock, History, JobStore, Publisher, ShardStore
+from scheduling_srv.app.log_ports import History, Publisher
+from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import ShardState

@@ -15,7 +15,8 @@ import structlog
 from scheduling_srv import points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.ports import Clock, History, JobStore, Restores, Source
+from scheduling_srv.app.log_ports import History
+from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain import record

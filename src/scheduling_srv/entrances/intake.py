@@ -38,6 +38,10 @@ from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
+JOB_KEYS = (b"jobDone", b"jobFailed", b"createJobs", b"modifyJobs", b"deleteJobs")
+DONE, FAILED, CREATE, MODIFY, DELETE = JOB_KEYS
+KEYS = frozenset({*JOB_KEYS, *(key.encode() for key in COMMAND_EVENTS)})
+"""Of the records that anything is done about (CONTRACT 2)."""
 LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
 MOST_JOBS = 2_000
@@ -136,11 +140,11 @@ class Intake:
         self._stored = 0
         self._gathered = Gathered()
         self._handlers: dict[tuple[str, bytes], Handler] = {
-            (jobs_topic, b"jobDone"): self._done,
-            (jobs_topic, b"jobFailed"): self._failed,
-            (jobs_topic, b"createJobs"): self._create,
-            (jobs_topic, b"modifyJobs"): self._modify,
-            (jobs_topic, b"deleteJobs"): self._delete,
+            (jobs_topic, DONE): self._done,
+            (jobs_topic, FAILED): self._failed,
+            (jobs_topic, CREATE): self._create,
+            (jobs_topic, MODIFY): self._modify,
+            (jobs_topic, DELETE): self._delete,
             **{(commands_topic, key.encode()): self._command for key in COMMAND_EVENTS},
         }
 

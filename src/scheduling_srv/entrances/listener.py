@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
-from scheduling_srv.entrances.intake import Consumed
+from scheduling_srv.entrances.intake import KEYS, Consumed
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
 
@@ -134,15 +134,19 @@ class Listener:
         messages = await self._in_thread(self._poll)
         if messages:
             await reached(points.LISTEN_POLLED)
-        batches: dict[Place, list[Consumed]] = {}
+        batches, ends = dict[Place, list[Consumed]](), dict[Place, int]()
         for message in messages:
             place = (message.topic() or "", message.partition() or 0)
-            batches.setdefault(place, []).append(_consumed(message))
+            ends[place] = (message.offset() or 0) + 1
+            batch = batches.setdefault(place, [])
+            if message.key() in KEYS:  # most are our own queuedJob: look no further
+                batch.append(_consumed(message))
         for place, batch in batches.items():
             if place in self.next:
-                await self._apply(place, batch)
+                if batch:
+                    await self._apply(place, batch)
                 await reached(points.LISTEN_APPLIED)
-                self.next[place] = batch[-1].offset + 1
+                self.next[place] = ends[place]
         if (time.monotonic() - self.last_shown) * 1000 >= self.offset_interval:
             await self._show_offsets()
         return len(messages)

@@ -1,0 +1,63 @@
+"""What the application asks of Kafka: to publish, and to read back what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from scheduling_srv.app.records import LogRecord, Position, Record
+
+
+class Publisher(Protocol):
+    """The only producer. Every failure is `PublishFailed`; then only `open` may follow."""
+
+    async def open(self) -> None:
+        """Fence every earlier producer of the shard and settle its open transaction."""
+
+    async def publish(self, records: Iterable[Record], position: Position) -> None:
+        """One transaction with all of it, committed. `records` are read in another thread."""
+
+    async def settle(self) -> None:
+        """End transactions whose end Kafka has lost: with the next one of the same producer."""
+
+
+class Delivery(Protocol):
+    """Runs on their way to Kafka."""
+
+    async def wait(self) -> float:
+        """Return when Kafka has all of them: how many seconds the slowest one took.
+
+        Raises `PublishFailed` when it is not known whether Kafka has one of them.
+        """
+
+
+class SwiftPublisher(Publisher, Protocol):
+    """It also sends runs at once, outside of transactions: nobody can be fenced from that."""
+
+    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+        """Send the runs among about `size` records; the others are returned, to be published."""
+
+    def abandon(self) -> None:
+        """Send no more of what was not sent yet."""
+
+
+class History(Protocol):
+    """What has been committed to Kafka. Raises `LogUnavailable`.
+
+    Nothing is read past a transaction that has not ended: `Undecided` is raised if that lasts.
+    """
+
+    async def last_position(self) -> Position | None:
+        """The last committed position record of the shard."""
+
+    async def input_starts(self) -> Mapping[str, int]:
+        """Where listening begins on the very first start: `topic:partition` -> offset."""
+
+    def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of the shard's journal, in order."""
+
+    def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of the jobs topic from that instant on, partition by partition."""
+
+    def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """All committed records of jobs.resource from `offset` to the end as it stands now."""
