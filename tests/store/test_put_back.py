@@ -86,12 +86,12 @@ async def test_a_job_that_differs_is_replaced(shard: Shard) -> None:
 async def test_what_is_newer_than_the_restore_is_untouched(shard: Shard) -> None:
     """Neither replaced nor removed: the topic that was read does not know it yet."""
     last = await shard.jobs.last_seq()
-    await shard.create(once("a", attempts=1), once("b"))
+    await shard.create(once("a", attempts=3), once("b"))
     await shard.put_back([once("a", attempts=2)], ["b"], last)
     assert await shard.ids() == ["a", "b"]
     (stored,) = await shard.jobs.get(["a"])
     assert stored
-    assert header(stored.record).attempts == 1
+    assert header(stored.record).attempts == 3
 
 
 async def test_what_the_topic_says_is_gone_goes_silently(shard: Shard) -> None:

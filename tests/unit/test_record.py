@@ -38,7 +38,8 @@ def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, inte
     assert head.seq == 0
     assert (head.kind, head.interval) == (kind, interval)
     assert head.rank == RANKS[Priority(request.priority)]
-    assert (head.attempts, head.parallel) == (request.attempts, request.parallel)
+    assert head.parallel == request.parallel
+    assert max(1, head.attempts) == max(1, request.attempts)
     assert (head.backoff_type, head.backoff_delay) == (request.backoff_type, request.backoff_delay)
     at = head.creator_at
     assert stored[at : at + head.creator_size] == request.creator.encode()
@@ -76,3 +77,14 @@ def test_generated_ids_are_unique_and_plain() -> None:
     ids = {generate_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert all(len(each) == 16 and each.isalnum() and each.isascii() for each in ids)
+
+
+def test_a_job_that_is_tried_once_is_as_short_as_one_that_says_nothing() -> None:
+    """Redis holds millions of them: neither attempts nor backoff, limit and interval are stored."""
+
+    def sized(attempts: int) -> bytes:
+        request = JobRequest("", "t", "UTC", "me", b"", b"", attempts=attempts)
+        return packed(request, Trigger(TriggerKind.ONCE, 0))
+
+    assert sized(1) == sized(0)
+    assert len(sized(2)) == len(sized(0)) + record.POLICY.size

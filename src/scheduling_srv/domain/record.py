@@ -73,7 +73,7 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
     data = request.data or b""
     creator = request.creator.encode()
     policy = (
-        request.attempts,
+        request.attempts if request.attempts > 1 else 0,  # there is always a first one
         request.backoff_type,
         request.backoff_delay,
         request.parallel,
