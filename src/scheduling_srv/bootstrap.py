@@ -22,7 +22,7 @@ from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import ensure_topics
 from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
-from scheduling_srv.adapters.redis.namespace import fix_shards
+from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
@@ -196,11 +196,11 @@ class Service:
 
     async def _wait_for_servers(self) -> None:
         """Begin as soon as both are there; until then calls answer UNAVAILABLE."""
-        namespace = self.settings.namespace
-        await self._until_there(
-            "Redis", lambda: fix_shards(self.redis, namespace, self.settings.shards)
-        )
+        about = self.redis, self.settings.namespace, self.settings.shards
+        await self._until_there("Redis", lambda: check_shards(*about))
+        # Kafka may know another number than a Redis that has lost its own: first it is asked.
         await self._until_there("Kafka", self._ensure_topics)
+        await self._until_there("Redis", lambda: fix_shards(*about))
         for shard in self.shards:
             self._spawn("signals", shard.follower.run())
             self._spawn("looks", shard.follower.look())

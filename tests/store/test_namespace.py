@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.namespace import fix_shards
+from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
 from scheduling_srv.domain.errors import StartError
 from tests.harness.names import Names
 
@@ -13,8 +13,15 @@ from tests.harness.names import Names
 async def test_the_first_start_fixes_it(client: RedisClient, names: Names) -> None:
     await fix_shards(client, names.namespace, 2)
     await fix_shards(client, names.namespace, 2)
-    with pytest.raises(StartError, match="has 2 shards since its first start; SCHEDULING_SHARDS"):
-        await fix_shards(client, names.namespace, 1)
+    for refuse in (check_shards, fix_shards):
+        with pytest.raises(StartError, match="has 2 shards since its first start; SCHEDULING_SH"):
+            await refuse(client, names.namespace, 1)
+
+
+async def test_a_look_fixes_nothing(client: RedisClient, names: Names) -> None:
+    await check_shards(client, names.namespace, 2)
+    await fix_shards(client, names.namespace, 3)
+    await check_shards(client, names.namespace, 3)
 
 
 class Forgetful:

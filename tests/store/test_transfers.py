@@ -1,6 +1,7 @@
 """Claims, decided changes and parcels of several shards (docs/decisions/0004)."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.changes import Change, unpack
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.replies import Parcel
+from scheduling_srv.app.replies import Held, Parcel
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import TriggerKind
@@ -73,14 +74,14 @@ async def test_whoever_has_lost_a_claim_commits_nothing(
     shards: list[Shard], doors: list[RedisTransfers]
 ) -> None:
     """However slow it was: the other one may have decided since."""
-    change = Change(0, put=[once("a")])
+    change = Change(0, put=[once("a")], places=[1])
     await doors[0].claim("one", ["a", "b"], 1)
     assert (await doors[0].claim("two", ["b"], 5_000)).state in {"ok", "claimed"}
     await shards[0].client.execute("SET", f"{shards[0].jobs.base}claim:b", "two", "PX", 5_000)
-    assert await doors[0].commit(change, NOW, token="one", claimed=["a", "b"]) is None
+    assert await doors[0].commit(change, NOW, Held("one", ["a", "b"])) is None
     assert await shards[0].ids() == []
     await doors[0].claim("three", ["a"], 5_000)
-    assert await doors[0].commit(change, NOW, token="three", claimed=["a"])
+    assert await doors[0].commit(change, NOW, Held("three", ["a"]))
     assert await shards[0].ids() == ["a"]
 
 
@@ -90,14 +91,16 @@ async def test_a_change_is_one_step_with_what_others_have_to_do(
     shard, door = shards[0], doors[0]
     await shard.create(every("old", SECOND), once("moving", NOW + HOUR))
     await shard.publish()
-    later = Change(2, [], [once("moving", NOW + HOUR, type="new")], [])
-    change = Change(0, ["moving"], [every("old", HOUR)], [later])
+    later = Change(2, [], [once("moving", NOW + HOUR, type="new")], [], [2])
+    change = Change(0, ["moving"], [every("old", HOUR)], [later], [1])
     assert await door.commit(change, NOW)
     assert await shard.ids() == ["old"]
     assert (await doors[0].claim("one", ["moving"], 5_000)).state == "moving"
     (parcel,) = await door.parcels()
     assert not parcel.announced
-    assert unpack(parcel.value) == later
+    kept = unpack(parcel.value)
+    assert replace(kept, base=0) == later
+    assert kept.base > 0
     assert kinds_of(await shard.publish()) == "DDCP"
     (parcel,) = await door.parcels()
     assert parcel.announced
@@ -111,7 +114,7 @@ async def test_a_change_is_one_step_with_what_others_have_to_do(
 
 async def test_a_parcel_arrives_once(shards: list[Shard], doors: list[RedisTransfers]) -> None:
     lineage, _ = await shards[2].jobs.positions()
-    change = Change(2, put=[once("a")])
+    change = Change(2, put=[once("a")], places=[1])
     await doors[2].commit(change, NOW, source=Source("@0", 0, 8, lineage))
     await shards[2].delete("a")
     with pytest.raises(StaleSource):
@@ -126,9 +129,10 @@ async def test_names_of_parcels_grow_and_are_told_apart(
 ) -> None:
     shard, door = shards[1], doors[1]
     for turn in range(3):
-        then = [Change(target, put=[once(f"{turn}-{target}")]) for target in (0, 2)]
+        then = [Change(target, put=[once(f"{turn}-{target}")], places=[1]) for target in (0, 2)]
         source = shard.source(turn) if turn == 1 else None
-        await door.commit(Change(1, put=[once(f"{turn}")], then=then), NOW, source=source)
+        change = Change(1, put=[once(f"{turn}")], then=then, places=[3])
+        await door.commit(change, NOW, source=source)
     before = [int(parcel.name) for parcel in await door.parcels()]
     assert len({*before}) == 6
     assert before == sorted(before)
@@ -136,7 +140,7 @@ async def test_names_of_parcels_grow_and_are_told_apart(
     assert all(parcel.announced for parcel in await door.parcels())
     for parcel in await door.parcels():
         await door.delivered(parcel.name, list(unpack(parcel.value).ids()))
-    await door.commit(Change(1, then=[Change(0, put=[once("x")])]), NOW)
+    await door.commit(Change(1, then=[Change(0, put=[once("x")], places=[1])]), NOW)
     (after,) = await door.parcels()
     assert int(after.name) > before[-1]
     await shard.publish()
@@ -147,9 +151,11 @@ async def test_an_outbox_that_is_full_takes_parcels_but_no_new_changes(shards: l
     door = transfers(shards[0], 0, limit=1)
     await shards[0].create(once("a"))
     with pytest.raises(Overloaded):
-        await door.commit(Change(0, put=[once("b")]), NOW)
+        await door.commit(Change(0, put=[once("b")], places=[1]), NOW)
     lineage, _ = await shards[0].jobs.positions()
-    assert await door.commit(Change(0, put=[once("c")]), NOW, source=Source("@1", 0, 1, lineage))
+    assert await door.commit(
+        Change(0, put=[once("c")], places=[1]), NOW, source=Source("@1", 0, 1, lineage)
+    )
 
 
 async def test_a_shard_that_is_not_ready_decides_nothing(client: RedisClient, names: Names) -> None:

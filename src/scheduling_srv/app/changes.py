@@ -6,12 +6,14 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.record import type_of
 
+_BASE = struct.Struct("<Q")
+"""In front of what is packed; its Lua twin is in `lua/commit.lua`."""
 _SIZE = struct.Struct("<I")
 """Of the table in front of the records."""
 
@@ -36,6 +38,10 @@ class Change:
     put: Sequence[NewJob] = ()
     """Jobs that it has from now on, in place of those with the same ids."""
     then: Sequence[Change] = ()
+    places: Sequence[int] = ()
+    """Of `put` in the client's list, from 1: the order of creation, over all shards."""
+    base: int = 0
+    """The creation number in front of the list; 0: the shard where it begins gives one."""
 
     def ids(self) -> Iterator[str]:
         """All jobs that it is about, those of later changes included."""
@@ -45,12 +51,16 @@ class Change:
         for change in self.then:
             yield from change.ids()
 
+    def size(self) -> int:
+        """How many places there are."""
+        return max([0, *self.places, *(change.size() for change in self.then)])
+
 
 @dataclass(slots=True)
 class _Part:
     removed: list[str] = field(default_factory=list)
-    put: list[NewJob] = field(default_factory=list)
-    moved: dict[int, list[NewJob]] = field(default_factory=dict)
+    put: list[tuple[int, NewJob]] = field(default_factory=list)
+    moved: dict[int, list[tuple[int, NewJob]]] = field(default_factory=dict)
     """Target -> jobs that come from here: they are put there after they have left."""
 
 
@@ -63,15 +73,15 @@ def plan_write(
     job leaves, as it has to leave before it is announced in the next one.
     """
     parts: dict[int, _Part] = {}
-    for job in jobs:
+    for place, job in enumerate(jobs, start=1):
         target = shard_of_job(job, shards)
         home = homes.get(job.id, target)
         part = parts.setdefault(home, _Part())
         if home == target:
-            part.put.append(job)
+            part.put.append((place, job))
         else:
             part.removed.append(job.id)
-            part.moved.setdefault(target, []).append(job)
+            part.moved.setdefault(target, []).append((place, job))
     if at is None:
         at = next((shard for shard, part in parts.items() if part.moved), min(parts))
     return _change(parts, at)
@@ -89,49 +99,60 @@ def _change(parts: dict[int, _Part], at: int) -> Change:
     first = parts.pop(at, _Part())
     others = [_only(shard, part) for shard, part in sorted(parts.items())]
     begun = _only(at, first)
-    return Change(at, begun.removed, begun.put, [*begun.then, *others])
+    return replace(begun, then=[*begun.then, *others])
 
 
 def _only(shard: int, part: _Part) -> Change:
-    then = [Change(target, put=jobs) for target, jobs in sorted(part.moved.items())]
-    return Change(shard, part.removed, part.put, then)
+    then = [_puts(target, jobs) for target, jobs in sorted(part.moved.items())]
+    return replace(_puts(shard, part.put), removed=part.removed, then=then)
+
+
+def _puts(shard: int, jobs: Sequence[tuple[int, NewJob]]) -> Change:
+    places, put = [place for place, _ in jobs], [job for _, job in jobs]
+    return Change(shard, [], put, [], places)
 
 
 # --- Stored --------------------------------------------------------------------------------------
 
 
 def pack(change: Change) -> bytes:
-    """A table as JSON, then the records that it speaks of, in its order."""
+    """A table as JSON, then the records that it speaks of, in its order.
+
+    The store puts the base in front of it.
+    """
     records: list[bytes] = []
     table = json.dumps(_table(change, records)).encode()
     return b"".join((_SIZE.pack(len(table)), table, *records))
 
 
 def unpack(value: bytes) -> Change:
-    """The change that was packed."""
-    (size,) = _SIZE.unpack_from(value)
-    at = _SIZE.size + size
-    change, _ = _read(json.loads(value[_SIZE.size : at]), value, at)
-    return change
+    """The change that was packed and stored."""
+    (base,) = _BASE.unpack_from(value)
+    (size,) = _SIZE.unpack_from(value, _BASE.size)
+    table_at = _BASE.size + _SIZE.size
+    at = table_at + size
+    change, _ = _read(json.loads(value[table_at:at]), value, at)
+    return replace(change, base=base)
 
 
 def _table(change: Change, records: list[bytes]) -> list[Any]:
     put = []
-    for job in change.put:
+    for place, job in zip(change.places, change.put, strict=True):
         records.append(job.record)
-        put.append([job.id, job.due, len(job.record)])
+        put.append([place, job.id, job.due, len(job.record)])
     then = [_table(each, records) for each in change.then]
     return [change.shard, list(change.removed), put, then]
 
 
 def _read(table: list[Any], value: bytes, at: int) -> tuple[Change, int]:
     shard, removed, rows, later = table
-    put = []
-    for job_id, due, size in rows:
+    put, places = [], []
+    for place, job_id, due, size in rows:
+        places.append(place)
         put.append(NewJob(job_id, due, value[at : at + size]))
         at += size
     then = []
     for each in later:
         change, at = _read(each, value, at)
         then.append(change)
-    return Change(shard, removed, put, then), at
+    return Change(shard, removed, put, then, places), at

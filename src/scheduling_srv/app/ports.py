@@ -15,6 +15,7 @@ from scheduling_srv.app.changes import Change
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Claimed,
+    Held,
     Holder,
     Parcel,
     Planned,
@@ -232,13 +233,7 @@ class Transfers(Protocol):
         """Let others decide again."""
 
     async def commit(
-        self,
-        change: Change,
-        now: int,
-        *,
-        token: str = "",
-        claimed: Sequence[str] = (),
-        source: Source | None = None,
+        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
     ) -> Receipt | None:
         """Do this shard's part and keep the others', in one step. None: a claim has run out."""
 

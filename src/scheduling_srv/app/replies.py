@@ -123,6 +123,13 @@ class Claimed(NamedTuple):
     """For each id the kind of the job that lives there, or -1."""
 
 
+class Held(NamedTuple):
+    """Ids that a call has claimed, and under which token."""
+
+    token: str
+    ids: Sequence[str]
+
+
 class Parcel(NamedTuple):
     """A part of a decided change on its way to another shard."""
 

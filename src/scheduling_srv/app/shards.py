@@ -25,6 +25,7 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     WriteMode,
 )
+from scheduling_srv.app.replies import Held
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.record import header
@@ -168,11 +169,7 @@ class Shards:
         part = self.parts[change.shard]
         floor = part.announcements.number
         receipt = await part.transfers.commit(
-            change,
-            self.clock.now(),
-            token=claim.token if claim else "",
-            claimed=claim.ids if claim else (),
-            source=source,
+            change, self.clock.now(), Held(claim.token, claim.ids) if claim else None, source
         )
         return Decided(change, receipt, floor) if receipt else None
 

@@ -9,7 +9,7 @@ from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.changes import Change, pack
 from scheduling_srv.app.ports import Receipt, Source
-from scheduling_srv.app.replies import Claimed, Parcel
+from scheduling_srv.app.replies import Claimed, Held, Parcel
 
 
 class RedisTransfers:
@@ -33,21 +33,18 @@ class RedisTransfers:
         await self.scripts.run_list("unclaim", (token, *ids))
 
     async def commit(
-        self,
-        change: Change,
-        now: int,
-        *,
-        token: str = "",
-        claimed: Sequence[str] = (),
-        source: Source | None = None,
+        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
     ) -> Receipt | None:
         """`commit.lua`."""
         decided = source is not None and source.partition.startswith("@")
         limit: Value = "" if decided else self.outbox_limit
+        token, claimed = held or ("", ())
         args: list[Value] = [now, *(source or ("", 0, 0, "")), limit, token]
+        args += (change.base or "", change.size())
         args += (len(claimed), *claimed, len(change.removed), *change.removed, len(change.put))
         for job in change.put:
             args += (job.id, job.due, job.record)
+        args += (len(change.places), *change.places)
         for each in change.then:
             ids = list(each.ids())
             args += (pack(each), len(ids), *ids)

@@ -1,8 +1,9 @@
 --!include base room job member limits outbox marker order remove input writing putting parcels
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox or '' (any),
---       token of the claims or '' (decided before), number of claimed ids, those ids,
---       number of ids to remove, those ids, number of jobs to put, id, due ms and record for each,
+--       token of the claims or '' (decided before), creation number in front of the list or '' (it begins here),
+--       length of the list, number of claimed ids, those ids, number of ids to remove, those ids,
+--       number of jobs to put, id, due ms and record for each, as many: their places in the list,
 --       then for each parcel: value, number of ids in it, those ids
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
 if not is_ready() then
@@ -14,7 +15,7 @@ end
 if ARGV[6] ~= '' and redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
     return {'full'}
 end
-local now, at = tonumber(ARGV[1]), 8
+local now, at = tonumber(ARGV[1]), 10
 
 -- The next list in ARGV: where it begins, and how long it is.
 local function list(step)
@@ -29,18 +30,25 @@ if ARGV[7] ~= '' and not has_claims(ARGV[7], claimed, claims) then
 end
 local removed, removals = list()
 local jobs, puts = list(3)
+local places = list()
 if ARGV[6] ~= '' and (puts > 0 or at <= #ARGV) and is_crowded() then
     return {'crowded'}
 end
 for i = removed, removed + removals - 1 do
     drop_job(ARGV[i])
 end
-local due = puts > 0 and put('upsert', jobs, puts) or nil
+local base, last = tonumber(ARGV[8]) or claim_seqs(tonumber(ARGV[9])), meta('seq')
+last = ARGV[8] == '' and base or last -- those behind its own are not given yet
+local due = puts > 0 and put('upsert', jobs, puts, function(n)
+    last = math.max(last + 1, base + tonumber(ARGV[places + n]))
+    return last
+end) or nil
+redis.call('HSET', K.meta, 'seq', number(math.max(meta('seq'), last)))
 local sends = false
 while at <= #ARGV do
     local value = ARGV[at]
     at = at + 1
-    send(value, list())
+    send(struct.pack('<I8', base) .. value, list())
     sends = true
 end
 if ARGV[2] ~= '' then

@@ -10,16 +10,17 @@ local function claim_seqs(size)
 end
 
 -- Puts a group of jobs from ARGV into the store and every index.
--- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms.
-local function put(mode, at, size)
-    local seq = claim_seqs(size)
+-- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms. `numbered` gives
+-- the creation number of the n-th job, from 0.
+local function put(mode, at, size, numbered)
+    local seq = numbered and 0 or claim_seqs(size)
     local jobs, places, first = {}, {}, nil
     for i = at, at + 3 * size - 1, 3 do
         local id, due = ARGV[i], tonumber(ARGV[i + 1])
         if mode == 'update' or mode == 'upsert' then
             replace(id)
         end
-        seq = seq + 1
+        seq = numbered and numbered((i - at) / 3) or seq + 1
         local record = struct.pack('<I8', seq) .. string.sub(ARGV[i + 2], 9)
         local kind, rank, creator = read_places(record)
         push(jobs, id, record)
