@@ -13,9 +13,9 @@ from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.changes import Change, unpack
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.replies import Held, Parcel
+from scheduling_srv.app.replies import Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.domain.errors import Overloaded, StaleSource, StoreNotReady
+from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import TriggerKind
 from tests.harness.given import Store
 from tests.harness.leaks import leaked_keys
@@ -204,3 +204,19 @@ async def test_instances_keep_to_their_shard_when_they_wrap(shards: list[Shard],
 async def test_the_shard_of_a_key_is_in_its_hash_tag(shards: list[Shard]) -> None:
     bases = [shard.jobs.base for shard in shards]
     assert [base.rpartition("{")[2] for base in bases] == ["0}:", "1}:", "2}:"]
+
+
+async def test_a_restore_that_has_lost_its_claims_puts_nothing_back(shards: list[Shard]) -> None:
+    shard = shards[1]
+    door = transfers(shard, 1)
+    restores = RedisRestores(shard.client, shard.namespace, 1, SHARDS)
+    await door.claim("one", ["a"], 5_000)
+    for claim in ("two", "one"):
+        span, jobs = Span(NOW, 0, claim), [once("a", NOW + HOUR)]
+        if claim == "two":
+            with pytest.raises(Contended):
+                await restores.put_back(shard.token, "1", jobs, [], span)
+            assert await shard.ids() == []
+        else:
+            assert await restores.put_back(shard.token, "1", jobs, [], span)
+    assert await shard.ids() == ["a"]

@@ -287,6 +287,35 @@ async def test_stopping_finishes_what_was_begun(world: World) -> None:
     assert world.done[-1] == "release"
 
 
+async def test_a_shard_that_is_left_is_published_and_may_be_had_again(world: World) -> None:
+    """To another replica it looks like a planned hand-over; this one goes on standing by."""
+    world.publish_gate.clear()
+    async with running(world.owner) as task:
+        await until(lambda: world.owner.emitting and world.count("stage") > 0)
+        world.outbox = 5
+        world.owner.leave()
+        await asyncio.sleep(0.02)
+        assert world.count("release") == 0
+        world.publish_gate.set()
+        await until(lambda: world.count("release") == 1)
+        assert world.outbox == 0
+        assert not task.done()
+        await until(lambda: world.owner.emitting)  # nobody else wanted it
+        assert world.owner.owning
+    assert world.count("acquire") == 2
+    assert not world.owner.owning
+
+
+async def test_a_free_lease_is_left_to_others_for_a_while(world: World) -> None:
+    seconds = [0.02, 0.0]
+    world.owner.held_back = lambda: seconds.pop(0) if seconds else 0.0
+    async with running(world.owner):
+        await asyncio.sleep(0)
+        assert world.count("acquire") == 0
+        await until(lambda: world.owner.emitting)
+    assert seconds == [0.0]
+
+
 async def test_stopping_while_it_stands_by(world: World) -> None:
     world.holder_name = "other"
     async with running(world.owner):

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app import planner
-from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_RETRY
+from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_JOB
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.restore import LENIENT, first_due
@@ -174,8 +174,8 @@ class Audit:
     schedules: dict[str, list[Schedule]] = field(default_factory=lambda: defaultdict(list))
     emissions: dict[str, list[Emission]] = field(default_factory=lambda: defaultdict(list))
     replies: dict[int, Reply] = field(default_factory=dict)
-    living: dict[str, bytes] = field(default_factory=dict)
-    """What the journal has of each job."""
+    living: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    """What the journal of a shard has of a job: one that has left a shard may live in another."""
     gone: dict[str, int] = field(default_factory=dict)
     """When the journal let go of a job."""
 
@@ -240,21 +240,21 @@ class Audit:
             schedule.end = min(schedule.end, instant - self.window.grace)
 
     def _note_journal(self, entry: LogRecord) -> None:
-        job_id = (entry.key or b"").decode()
+        place = entry.partition, (entry.key or b"").decode()
         if entry.value is None:
-            self.living.pop(job_id, None)
-            self.gone[job_id] = entry.timestamp
-        elif entry.headers.get("kind") != JOURNAL_RETRY:
-            self.living[job_id] = entry.value
-            self.gone.pop(job_id, None)
+            self.living.pop(place, None)
+            self.gone[place[1]] = max(entry.timestamp, self.gone.get(place[1], 0))
+        elif entry.headers.get("kind", JOURNAL_JOB) == JOURNAL_JOB:
+            self.living[place] = entry.value
 
     def _settle_journal(self) -> None:
         """What `jobs.resource` does not say: it may have lost a creation, and a reset is silent."""
-        for job_id, value in self.living.items():
+        living = {job_id for _, job_id in self.living}
+        for (_, job_id), value in self.living.items():
             if job_id not in self.schedules:
                 self._begin_from_journal(job_id, value)
         for job_id, schedules in self.schedules.items():
-            if schedules[-1].end == ENDLESS and job_id not in self.living:
+            if schedules[-1].end == ENDLESS and job_id not in living:
                 self._end(job_id, self.gone.get(job_id, 0))
 
     def _begin_from_journal(self, job_id: str, value: bytes) -> None:

@@ -12,6 +12,8 @@ class Span(NamedTuple):
     now: int
     last: int
     """The newest creation number when it began to read."""
+    claim: str = ""
+    """Token under which the ids are claimed, where there are several shards."""
 
 
 class Staged(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -47,10 +47,14 @@ class Codec:
     """A CommandResponse with this JSON."""
 
 
+Wanted: TypeAlias = tuple[Sequence[NewJob], str]
+"""Jobs to be put back, and the token under which their ids are claimed."""
+
+
 class Place(Protocol):
     """Where a restorer stands among those of several shards."""
 
-    def wanted(self, jobs: Sequence[NewJob]) -> AbstractAsyncContextManager[Sequence[NewJob]]:
+    def wanted(self, jobs: Sequence[NewJob]) -> AbstractAsyncContextManager[Wanted]:
         """Those that may be put back here, while nobody else decides about them."""
 
     async def is_last(self, text: str) -> bool:
@@ -128,18 +132,18 @@ class Restorer:
             await asyncio.sleep(0)
         await reached(points.RESTORE_READ)
         for jobs, removed in _pieces(final):
-            async with self._wanted(jobs) as wanted:
-                span = Span(self.clock.now(), newest)
+            async with self._wanted(jobs) as (wanted, claim):
+                span = Span(self.clock.now(), newest, claim)
                 if not await self.restores.put_back(token, number, wanted, removed, span):
                     break  # a reset has come after it
             await reached(points.RESTORE_PUT_BACK)
         return last
 
     @asynccontextmanager
-    async def _wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+    async def _wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Wanted]:
         """Those of them that may be put back here."""
         if not self.place:
-            yield jobs
+            yield jobs, ""
             return
         async with self.place.wanted(jobs) as wanted:
             yield wanted

@@ -11,7 +11,7 @@ from scheduling_srv.app.changes import shard_of_job
 from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.ports import Clock, Receipt, Restores, Source
-from scheduling_srv.app.restore import dumps
+from scheduling_srv.app.restore import Wanted, dumps
 from scheduling_srv.app.shards import Shards
 from scheduling_srv.domain.job import NewJob
 
@@ -28,15 +28,16 @@ class ShardPlace:
         self.claims = claims
 
     @asynccontextmanager
-    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Wanted]:
         """A job that lives in another shard has another type by now, and is left alone."""
         ours = [job for job in jobs if shard_of_job(job, len(self.restores)) == self.shard]
         if not ours:
-            yield ours
+            yield ours, ""
             return
         async with self.claims.held([job.id for job in ours]) as claim:
             homes = claim.shards()
-            yield [job for job in ours if homes.get(job.id, self.shard) == self.shard]
+            here = [job for job in ours if homes.get(job.id, self.shard) == self.shard]
+            yield here, claim.token
 
     async def is_last(self, text: str) -> bool:
         """Shard 0 answers."""

@@ -22,6 +22,7 @@ from scheduling_srv.app.ports import (
     Written,
 )
 from scheduling_srv.app.replies import Span
+from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
 
@@ -192,10 +193,13 @@ class RedisRestores:
         self, token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
     ) -> bool:
         """`put_back.lua`."""
-        args: list[Value] = [token, number, span.now, span.last, len(removed), *removed]
+        args: list[Value] = [token, number, *span, len(removed), *removed]
         for job in jobs:
             args += (job.id, job.due, job.record)
         answer: bytes = owned(await self.scripts.run_list("put_back", args))
+        if answer == b"unclaimed":
+            msg = "Another call changes a job that is restored: the restore begins again."
+            raise Contended(msg)
         return answer == b"ok"
 
     async def end(self, token: str, number: str, entry: bytes) -> None:

@@ -1,17 +1,22 @@
 --!include base job member limits outbox order remove writing putting
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
--- ARGV: token, number of the restore, now, newest seq that may be replaced, number of ids to remove,
---       those ids, then for each job: id, due ms, record
--- Returns: 'ok' | 'lost' | 'void' (a reset, or a delete of everything, came after it)
+-- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
+--       number of ids to remove, those ids, then for each job: id, due ms, record
+-- Returns: 'ok' | 'lost' | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
 if not owns(ARGV[1]) then
     return 'lost'
 end
 if tonumber(ARGV[2]) <= meta('restores_void') then
     return 'void'
 end
-local now, last, removed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-for i = 6, 5 + removed do
+local now, last, removed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+for i = 7 + removed, ARGV[5] ~= '' and #ARGV or 0, 3 do
+    if redis.call('GET', K.claim .. ARGV[i]) ~= ARGV[5] then
+        return 'unclaimed'
+    end
+end
+for i = 7, 6 + removed do
     local job = find(ARGV[i])
     if job and job.kind ~= NOW and job.seq <= last then
         remove_job(ARGV[i], job)
@@ -29,7 +34,7 @@ local function is_wanted(id, due, record)
 end
 
 local first
-for i = 6 + removed, #ARGV, 3 do
+for i = 7 + removed, #ARGV, 3 do
     local wanted, old = is_wanted(ARGV[i], ARGV[i + 1], ARGV[i + 2])
     if wanted then
         if old then
