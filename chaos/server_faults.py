@@ -113,9 +113,9 @@ def truncate(world: World, _rng: random.Random, _scale: float) -> str:
     size = world.size_before(file, LOST_SECONDS) if file else None
     lost = 0
     if file and size is not None:
-        lost = file.stat().st_size - size
+        lost = max(0, file.stat().st_size - size)  # it may have been cut already
         with file.open("r+b") as opened:
-            opened.truncate(size)
+            opened.truncate(file.stat().st_size - lost)
     world.valkey.start(60)
     return f"{lost} bytes"
 
