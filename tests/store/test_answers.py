@@ -227,7 +227,31 @@ async def test_the_time_of_a_run_begins_when_kafka_has_it(shard: Shard) -> None:
     shard.rule(completion_timeout=HOUR)
     await shard.create(once("a", attempts=1), once("b", NOW + 1))
     (run,) = await shard.stage(NOW)
-    await shard.schedule.note_backlog(shard.token)
+    await shard.schedule.note_backlog(shard.token, 0)
     await shard.publish()
     assert await shard.schedule.expire(shard.token, NOW + HOUR, 500) == 1
     assert await shard.done(run) == 1, "its time is counted from its publication"
+
+
+@pytest.mark.parametrize("trimmed", ["before", "after", "never"])
+async def test_a_run_that_kafka_had_before_an_outage_keeps_its_time(
+    shard: Shard, trimmed: str
+) -> None:
+    """Found by a campaign: a rebuild read the topic from its new time on, and sent it again."""
+    shard.rule(completion_timeout=HOUR)
+    await shard.create(once("a", attempts=2, delay=10 * DAY))
+    (run,) = await shard.stage(NOW)
+    taken = await shard.take((await shard.schedule.state()).trimmed)
+    published = taken.after + len(taken.entries)
+    if trimmed == "before":
+        await shard.take(published)
+    await shard.create(once("b"))
+    (waiting,) = await shard.stage(NOW + 1)
+    await shard.schedule.note_backlog(shard.token, published)
+    if trimmed != "never":
+        await shard.take(published)
+    later = NOW + DAY
+    assert await shard.schedule.expire(shard.token, later, 500) == 2
+    assert await shard.raw("HEXISTS", "runs", run.instance) == 0, "it has failed"
+    assert int(await shard.raw("ZSCORE", "running", waiting.instance)) == later
+    assert await shard.done(run) == 0

@@ -67,7 +67,7 @@ class World:
         self.done.append(("rebuild", token, position))
         return Position(position.number, "rebuilt"), LINEAGE
 
-    async def note_backlog(self, token: str) -> None:
+    async def note_backlog(self, token: str, published: int) -> None:
         self.done.append("backlog")
 
     async def note_shards(self) -> None:

@@ -313,7 +313,7 @@ class ShardStore(Protocol):
     async def state(self) -> ShardState:
         """How far this Redis has got."""
 
-    async def note_backlog(self, token: str) -> None:
+    async def note_backlog(self, token: str, published: int) -> None:
         """The time of runs that are still in the outbox begins when they are published."""
 
     async def initialise(

@@ -51,7 +51,7 @@ class Recovery:
             await self.publisher.settle()
             recovered = await self._recover(token)
         await reached(points.RECOVER_SETTLED)
-        await self.shard.note_backlog(token)
+        await self.shard.note_backlog(token, recovered[0].number)
         await self.shard.note_shards()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
         return recovered

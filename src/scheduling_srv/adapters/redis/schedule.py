@@ -134,9 +134,9 @@ class RedisSchedule:
         incarnation, origin, lineage = (name.decode() for name in names)
         return ShardState(ready == b"1", incarnation, origin, lineage, trimmed, taken)
 
-    async def note_backlog(self, token: str) -> None:
+    async def note_backlog(self, token: str, published: int) -> None:
         """`behind.lua`."""
-        owned(await self.scripts.run("behind", token))
+        owned(await self.scripts.run("behind", token, published))
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0

@@ -5,15 +5,17 @@
 if not owns(ARGV[1]) then
     return {'lost'}
 end
-local now, timeout, trimmed, first = tonumber(ARGV[2]), tonumber(ARGV[3]), meta('trimmed'), nil
-local late_place, late_at = meta('late_place'), meta('late_at')
+local now, timeout, first = tonumber(ARGV[2]), tonumber(ARGV[3]), nil
+local late_from, late_place, late_at = meta('late_from'), meta('late_place'), meta('late_at')
+local published = math.max(meta('trimmed'), late_from)
 
--- When somebody could see the run: what waited in the outbox was published later than it was staged.
+-- When somebody could see the run: what waited in the outbox was published later than it was staged. What
+-- was published before keeps its time: a rebuild reads the topic from the earliest of them.
 local function seen_at(place)
-    if place > trimmed then
+    if place > published then
         return now
     end
-    return place > 0 and place <= late_place and late_at or 0
+    return place > late_from and place <= late_place and late_at or 0
 end
 
 local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, ARGV[5])

@@ -6,6 +6,6 @@ if not owns(ARGV[1]) then
     return 'lost'
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
-    'swept', 'watermark', 'cutoff', 'origin', 'late_place',
+    'swept', 'watermark', 'cutoff', 'origin', 'late_from', 'late_place',
     'late_at')
 return 'ok'
