@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.namespace import fix_shards
 from scheduling_srv.app.ports import Source
-from scheduling_srv.domain.errors import Overloaded, StoreFull
+from scheduling_srv.domain.errors import Overloaded, StartError, StoreFull
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import (
@@ -121,3 +122,12 @@ async def test_a_full_outbox_takes_no_events_in(shard: Shard) -> None:
     await shard.jobs.append([], NOW, shard.source(0))
     await shard.publish()
     await shard.jobs.append([b"Edead letter"], NOW, shard.source(1))
+
+
+async def test_a_full_redis_keeps_nobody_from_starting(shard: Shard) -> None:
+    """Each start and each take-over notes the number of shards."""
+    await fill(shard, 1.1)
+    await shard.schedule.note_shards()
+    await fix_shards(shard.client, shard.namespace, 1)
+    with pytest.raises(StartError):
+        await fix_shards(shard.client, shard.namespace, 2)

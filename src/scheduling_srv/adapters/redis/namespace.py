@@ -6,6 +6,10 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.domain.errors import StartError
 
+NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')"
+"""A plain SET is refused by a Redis that is full, also where it changes nothing: then nobody could
+take over, or start, and make room."""
+
 
 async def check_shards(client: RedisClient, namespace: str, shards: int) -> None:
     """Raises `StartError` when another number is known to Redis, and `Unavailable`."""
@@ -18,9 +22,14 @@ async def fix_shards(client: RedisClient, namespace: str, shards: int) -> None:
 
     Raises `StartError` when it was another one, and `Unavailable`.
     """
+    _check(namespace, await note_shards(client, namespace, shards), shards)
+
+
+async def note_shards(client: RedisClient, namespace: str, shards: int) -> bytes | None:
+    """Note the number if there is none; returns the one that was there. Raises `Unavailable`."""
     # One command: between two of them Redis may lose everything.
-    before = await client.execute("SET", keys.shards(namespace), shards, "NX", "GET")
-    _check(namespace, before, shards)
+    answer: bytes | None = await client.execute("EVAL", NOTE, 1, keys.shards(namespace), shards)
+    return answer
 
 
 def _check(namespace: str, before: bytes | None, shards: int) -> None:

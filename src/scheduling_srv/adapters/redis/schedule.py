@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.namespace import note_shards
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
@@ -184,8 +185,8 @@ class RedisSchedule:
         owned(await self.scripts.run("load_parcel", token, parcel.name, parcel.value, *ids))
 
     async def note_shards(self) -> None:
-        """`SET NX`: it is of no shard, so no script of one may touch it."""
-        await self.client.execute("SET", keys.shards(self.namespace), self.shards, "NX")
+        """It is of no shard, so no script of one may touch it."""
+        await note_shards(self.client, self.namespace, self.shards)
 
 
 def _literal(text: str) -> str:
