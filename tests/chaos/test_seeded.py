@@ -25,7 +25,7 @@ SHOWS_AS = {
     "random_occurrence_id": {"twice"},
 }
 """At least one of these is found."""
-NEEDS_LONG_FREEZES = {"lease_without_epoch"}
+NEEDS_LONG_FREEZES = {"lease_without_epoch", "no_fencing"}
 """Show only when a replica is frozen for longer than its lease, at the right moment."""
 
 
