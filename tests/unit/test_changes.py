@@ -58,6 +58,44 @@ def test_a_record_is_decided_where_it_says() -> None:
     assert outline(plan_delete({}, 2)) == (2, [], [], [])
 
 
+def heavy(job_id: str, shard: int, size: int = 20_000) -> NewJob:
+    return NewJob(job_id, NOW + 5, job(job_id, shard).record + bytes(size))
+
+
+def test_what_one_record_of_kafka_could_not_hold_goes_in_several_parcels() -> None:
+    """A record that Kafka refuses would keep the shard from publishing for ever."""
+    new = [heavy(f"new {n}", 1) for n in range(10)]
+    moving = [heavy(f"moving {n}", 0) for n in range(10)]
+    leaving = [heavy(f"leaving {n}", 2) for n in range(10)]
+    homes = {each.id: 2 for each in moving} | {each.id: 0 for each in leaving}
+    change = plan_write([*new, *moving, *leaving], homes, SHARDS, at=0)
+    assert max(len(pack(each)) for each in change.then) <= 64_000
+    reached = {
+        (each.shard, put.id)
+        for first in change.then
+        for each in (first, *first.then)
+        for put in each.put
+    }
+    assert reached == (
+        {(1, each.id) for each in new}
+        | {(0, each.id) for each in moving}
+        | {(2, each.id) for each in leaving}
+    )
+    assert len(change.then) > 8
+    for parcel in change.then:  # a job leaves and moves on in the same one
+        assert list(parcel.removed) == [put.id for each in parcel.then for put in each.put]
+    places = [place for each in change.then if each.shard == 1 for place in each.places]
+    assert places == [*range(1, 11)]
+
+
+def test_long_ids_and_large_jobs_have_parcels_of_their_own() -> None:
+    ids = [f"{n}" + "ä" * 1000 for n in range(100)]
+    assert max(len(pack(each)) for each in plan_delete(dict.fromkeys(ids, 1), 0).then) <= 64_000
+    jobs = [heavy(f"{n}", 1, 900_000) for n in range(3)]
+    parcels = plan_write([job("a", 0), *jobs], {}, SHARDS).then
+    assert [len(parcel.put) for parcel in parcels] == [1, 1, 1]
+
+
 jobs = st.builds(NewJob, st.text(), st.integers(0, 1 << 40), st.binary())
 changes: st.SearchStrategy[Change] = st.deferred(
     lambda: st.builds(

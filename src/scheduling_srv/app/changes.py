@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from scheduling_srv.domain.job import NewJob
@@ -16,6 +17,9 @@ _BASE = struct.Struct("<Q")
 """In front of what is packed; its Lua twin is in `lua/commit.lua`."""
 _SIZE = struct.Struct("<I")
 """Of the table in front of the records."""
+PIECE = 64_000
+"""Bytes of a parcel, unless a single job has more: it becomes one record of Kafka, which refuses
+what is too large, and there is room for so much whatever `SCHEDULING_MAX_JOB_BYTES` says."""
 
 
 def shard_of(text: str | bytes, shards: int) -> int:
@@ -97,14 +101,55 @@ def plan_delete(homes: Mapping[str, int], at: int) -> Change:
 
 def _change(parts: dict[int, _Part], at: int) -> Change:
     first = parts.pop(at, _Part())
-    others = [_only(shard, part) for shard, part in sorted(parts.items())]
+    others = [_only(shard, piece) for shard in sorted(parts) for piece in _pieces(parts[shard])]
     begun = _only(at, first)
     return replace(begun, then=[*begun.then, *others])
 
 
 def _only(shard: int, part: _Part) -> Change:
-    then = [_puts(target, jobs) for target, jobs in sorted(part.moved.items())]
+    then = [
+        _puts(target, piece.put)
+        for target in sorted(part.moved)
+        for piece in _pieces(_Part(put=part.moved[target]))
+    ]
     return replace(_puts(shard, part.put), removed=part.removed, then=then)
+
+
+def _pieces(part: _Part) -> Iterator[_Part]:
+    """The same in pieces that each become a parcel. A job leaves in the one that it moves on in."""
+    piece, size = _Part(), 0
+    for job_id, record, add in _steps(part):
+        # The id stands there twice, and JSON writes three bytes for each one that is not ASCII.
+        weight = len(record) + 6 * len(job_id.encode()) + 64
+        if size and size + weight > PIECE:
+            yield piece
+            piece, size = _Part(), 0
+        add(piece)
+        size += weight
+    if size:
+        yield piece
+
+
+def _steps(part: _Part) -> Iterator[tuple[str, bytes, Callable[[_Part], None]]]:
+    """Id, record, and what adds it to a piece, of each job."""
+    moved = dict[str, tuple[int, tuple[int, NewJob]]]()
+    for target, jobs in part.moved.items():
+        moved |= {job.id: (target, (place, job)) for place, job in jobs}
+    for job_id in part.removed:
+        move = moved.get(job_id)
+        yield job_id, move[1][1].record if move else b"", partial(_add_removal, job_id, move)
+    for place, job in part.put:
+        yield job.id, job.record, partial(_add_put, (place, job))
+
+
+def _add_removal(job_id: str, move: tuple[int, tuple[int, NewJob]] | None, piece: _Part) -> None:
+    piece.removed.append(job_id)
+    if move:
+        piece.moved.setdefault(move[0], []).append(move[1])
+
+
+def _add_put(put: tuple[int, NewJob], piece: _Part) -> None:
+    piece.put.append(put)
 
 
 def _puts(shard: int, jobs: Sequence[tuple[int, NewJob]]) -> Change:
