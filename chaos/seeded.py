@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scheduling_srv.adapters.kafka import producer
+from scheduling_srv.adapters.kafka import history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
@@ -62,14 +62,21 @@ class _TrimFirst:
 
 
 def no_fencing() -> None:
-    """Each producer has a transactional id of its own: nobody shuts the old one out."""
+    """Each producer has a transactional id of its own: nobody shuts the old one out.
+
+    Nor is its open transaction waited for: that alone would keep the promise.
+    """
     properties = producer.TransactionalPublisher._properties  # noqa: SLF001
 
     def unfenced(publisher: producer.TransactionalPublisher, slot: int) -> dict[str, Any]:
         made = properties(publisher, slot)
         return {**made, "transactional.id": f"{made['transactional.id']}-{secrets.token_hex(4)}"}
 
+    def hasty(reader: Any, *_: object) -> None:
+        reader.ended = True
+
     producer.TransactionalPublisher._properties = unfenced  # type: ignore[assignment, method-assign]  # noqa: SLF001
+    history._Reader._note = hasty  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def lease_without_epoch() -> None:
