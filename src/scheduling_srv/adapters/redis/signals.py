@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import keys
-from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.client import CLOSED, RedisClient
 from scheduling_srv.app.replies import Signal
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,9 @@ class RedisSignals:
                     message = await pubsub.get_message(timeout=None)
                     if message:
                         yield parse(message["data"].decode())
-            except (RedisError, OSError) as fault:
+            except (RedisError, OSError, RuntimeError) as fault:
+                if isinstance(fault, RuntimeError) and CLOSED not in str(fault):
+                    raise
                 log.warning("signals lost", reason=str(fault))
                 await asyncio.sleep(RECONNECT)
             finally:
