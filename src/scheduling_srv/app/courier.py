@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, groupby, repeat
 
@@ -18,7 +17,13 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.changes import Change, unpack
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source, Transfers
 from scheduling_srv.app.replies import Parcel
-from scheduling_srv.domain.errors import OutcomeUnknown, StaleSource, StoreNotReady, Unavailable
+from scheduling_srv.domain.errors import (
+    Contended,
+    OutcomeUnknown,
+    StaleSource,
+    StoreNotReady,
+    Unavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +31,10 @@ LOOK = 1.0
 """Seconds after which an owner looks for parcels whose sender has died."""
 PAUSE = 0.02
 """Seconds between looks while Kafka does not know a parcel yet."""
+PATIENCE = 10.0
+"""Seconds to wait until Kafka knows what a parcel did, before looking again."""
+LOOK_AGAIN = (StaleSource, StoreNotReady, OutcomeUnknown, Contended, TimeoutError)
+"""Somebody else delivers as well, or decides about a job, or the target is rebuilt."""
 
 
 @dataclass(slots=True)
@@ -55,49 +64,62 @@ class Courier:
                 log.info("parcels wait", shard=shard, reason=str(fault))
 
     async def settle(self, shard: int) -> bool:
-        """Deliver all that the shard has sent by now, and what follows from it.
+        """Deliver all that the shard has sent by now.
 
         Waits for as long as it takes; says whether there was anything. Raises `Unavailable`: then
         it will be delivered later.
         """
-        awaited: set[str] | None = None
-        targets: set[int] = set()
+        pauses = chain((0.001, 0.002, 0.005), repeat(PAUSE))
         async with self.stations[shard].lock:
-            for pause in chain((0.001, 0.002, 0.005), repeat(PAUSE)):
+            parcels = await self.stations[shard].transfers.parcels()
+            first = awaited = {parcel.name for parcel in parcels}
+            while awaited:
+                if not await self._round(shard, parcels):
+                    await asyncio.sleep(next(pauses))
                 parcels = await self.stations[shard].transfers.parcels()
-                names = {parcel.name for parcel in parcels}
-                awaited = names if awaited is None else awaited & names
-                if not awaited:
-                    break
-                before = len(targets)
-                # Somebody else may deliver them as well, or the target be rebuilt: look again.
-                with suppress(StaleSource, StoreNotReady, OutcomeUnknown):
-                    targets |= await self._round(shard, parcels)
-                if len(targets) == before:
-                    await asyncio.sleep(pause)
-        for target in sorted(targets):
-            await self.settle(target)
-        return bool(targets)
+                awaited = awaited & {parcel.name for parcel in parcels}
+        return bool(first)
 
-    async def _round(self, shard: int, parcels: Sequence[Parcel]) -> set[int]:
-        """Deliver what may be delivered; returns the targets."""
-        ready = [(parcel, unpack(parcel.value)) for parcel in parcels if parcel.announced]
-        ready.sort(key=lambda each: each[1].shard)
-        targets = set()
-        for target, group in groupby(ready, lambda each: each[1].shard):
-            await self._deliver(shard, target, list(group))
-            targets.add(target)
-        return targets
+    async def settle_change(self, change: Change) -> None:
+        """The same for what follows from one change, and no more: others go on all the time."""
+        changes: Sequence[Change] = [change]
+        while changes := [each for each in changes if each.then]:
+            for shard in sorted({each.shard for each in changes}):
+                await self.settle(shard)
+            changes = [later for each in changes for later in each.then]
 
     async def settle_all(self) -> bool:
         """The same for all shards."""
-        return any([await self.settle(shard) for shard in range(len(self.stations))])
+        shards = range(len(self.stations))
+        found = any([await self.settle(shard) for shard in shards])
+        if found:  # one that was looked at before may have sent something on
+            for shard in shards:
+                await self.settle(shard)
+        return found
+
+    async def _round(self, shard: int, parcels: Sequence[Parcel]) -> bool:
+        """Deliver what may be delivered, to each target by itself; says whether any was."""
+        ready = [(parcel, unpack(parcel.value)) for parcel in parcels if parcel.announced]
+        ready.sort(key=lambda each: each[1].shard)
+        outcomes = await asyncio.gather(
+            *(
+                self._deliver(shard, target, list(group))
+                for target, group in groupby(ready, lambda each: each[1].shard)
+            ),
+            return_exceptions=True,
+        )
+        faults = [outcome for outcome in outcomes if outcome]
+        for fault in faults:
+            if not isinstance(fault, LOOK_AGAIN):
+                raise fault
+        return len(faults) < len(outcomes)
 
     async def _deliver(
         self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
     ) -> None:
         receipt = await self._apply(shard, target, changes)
-        await self.stations[target].announcements.wait(receipt)
+        async with asyncio.timeout(PATIENCE):  # the receipt may be of a store that is no more
+            await self.stations[target].announcements.wait(receipt)
         for parcel, change in changes:
             await self.stations[shard].transfers.delivered(parcel.name, list(change.ids()))
 
@@ -115,5 +137,7 @@ class Courier:
                 continue
             source = Source(name, stored, behind, lineage)
             receipt = await station.transfers.commit(change, self.clock.now(), source=source)
+            if receipt is None:
+                raise Contended("Somebody decides about a job that is on its way.")
             stored = behind
         return receipt or await station.inputs.append([], self.clock.now())

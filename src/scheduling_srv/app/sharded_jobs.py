@@ -107,5 +107,4 @@ class ShardedJobs(Jobs):
         # What goes on in other shards has to be told: until then a Read would miss it.
         if self.wait_for_announcement or change.then:
             await self.shards.parts[change.shard].announcements.wait(receipt, floor)
-        if change.then:
-            await self.shards.courier.settle(change.shard)
+        await self.shards.courier.settle_change(change)

@@ -155,7 +155,7 @@ class Shards:
 
     async def _follow(self, decided: Decided) -> None:
         with suppress(Unavailable):  # the owner's courier does it later
-            await self.courier.settle(decided.change.shard)
+            await self.courier.settle_change(decided.change)
 
     async def _clear(self, shard: int) -> Decided:
         part = self.parts[shard]

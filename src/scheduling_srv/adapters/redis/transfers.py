@@ -38,7 +38,8 @@ class RedisTransfers:
         """`commit.lua`."""
         decided = source is not None and source.partition.startswith("@")
         limit: Value = "" if decided else self.outbox_limit
-        token, claimed = held or ("", ())
+        ours = [*change.removed, *(job.id for job in change.put)]
+        token, claimed = held or ("", ours if decided else ())
         args: list[Value] = [now, *(source or ("", 0, 0, "")), limit, token]
         args += (change.base or "", change.size())
         args += (len(claimed), *claimed, len(change.removed), *change.removed, len(change.put))

@@ -1,9 +1,9 @@
 --!include base room job member limits outbox marker order remove input writing putting parcels
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox or '' (any),
---       token of the claims or '' (decided before), creation number in front of the list or '' (it begins here),
---       length of the list, number of claimed ids, those ids, number of ids to remove, those ids,
---       number of jobs to put, id, due ms and record for each, as many: their places in the list,
+--       token of the claims or '' (decided before: nobody may have any), creation number in front of the
+--       list or '' (it begins here), length of the list, number of claimed ids, those ids, number of ids to
+--       remove, those ids, number of jobs to put, id, due ms and record for each, as many: their places,
 --       then for each parcel: value, number of ids in it, those ids
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
 if not is_ready() then
@@ -25,7 +25,7 @@ local function list(step)
 end
 
 local claimed, claims = list()
-if ARGV[7] ~= '' and not has_claims(ARGV[7], claimed, claims) then
+if not has_claims(ARGV[7], claimed, claims) then
     return {'unclaimed'}
 end
 local removed, removals = list()

@@ -3,10 +3,11 @@ local function parcel_key(name)
     return '\0parcel\0' .. name
 end
 
--- Whether the call still has its claim on each of the ids in ARGV.
+-- Whether the call still has its claim on each of the ids in ARGV. Without a token: whether nobody has
+-- any. A parcel waits for who claims its jobs, or they would arrive behind the back of that call.
 local function has_claims(token, at, size)
     for i = at, at + size - 1 do
-        if redis.call('GET', K.claim .. ARGV[i]) ~= token then
+        if (redis.call('GET', K.claim .. ARGV[i]) or '') ~= token then
             return false
         end
     end

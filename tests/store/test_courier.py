@@ -1,0 +1,144 @@
+"""Parcels on their way between shards, in a real Valkey (docs/decisions/0004)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import pytest
+
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.app import courier as module
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.changes import Change
+from scheduling_srv.app.claims import Claims
+from scheduling_srv.app.courier import Courier, Station
+from scheduling_srv.app.ports import Receipt
+from scheduling_srv.domain.errors import Diverged
+from tests.harness.names import Names
+from tests.store.shard import HOUR, NOW, Shard, once
+from tests.store.test_transfers import of, transfers
+
+SHARDS = 3
+
+
+class Clock:
+    def now(self) -> int:
+        return NOW
+
+
+class World:
+    """Three shards whose outboxes are published at once."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self.shards = shards
+        self.doors = [transfers(shard, number) for number, shard in enumerate(shards)]
+        self.known = [Announcements() for _ in shards]
+        self.stations = [
+            Station(door, shard.jobs, known)
+            for door, shard, known in zip(self.doors, shards, self.known, strict=True)
+        ]
+        self.courier = Courier(self.stations, Clock())
+        self.claims = Claims(self.doors, self.courier)
+
+    async def publish(self) -> None:
+        while True:
+            for number, shard in enumerate(self.shards):
+                with suppress(Diverged):  # it is being rebuilt
+                    await shard.publish()
+                    state = await shard.schedule.state()
+                    self.known[number].published(state.lineage, state.trimmed)
+            await asyncio.sleep(0.001)
+
+    async def send(self, source: int, change: Change) -> Change:
+        whole = Change(source, then=[change])
+        assert await self.doors[source].commit(whole, NOW)
+        return whole
+
+
+@pytest.fixture
+async def world(client: RedisClient, names: Names) -> AsyncIterator[World]:
+    world = World([await of(client, names.namespace, number).open() for number in range(SHARDS)])
+    task = asyncio.create_task(world.publish())
+    yield world
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def put(target: int, name: str, *then: Change) -> Change:
+    return Change(target, put=[once(name, NOW + HOUR)], then=then, places=[1])
+
+
+async def test_a_parcel_waits_for_who_claims_its_job(world: World) -> None:
+    """Found by review: a call that had asked the target first, and the sender when the parcel had
+    come and was forgotten, believed that the job was nowhere. Then it lived twice."""
+    whole = await world.send(2, put(1, "a"))
+    assert (await world.doors[1].claim("call", ["a"], 5_000)).kinds == [-1]
+    settling = asyncio.create_task(world.courier.settle_change(whole))
+    done, _ = await asyncio.wait((settling,), timeout=0.2)
+    assert not done
+    assert (await world.doors[2].claim("call", ["a"], 5_000)).state == "moving"
+    await world.doors[1].unclaim("call", ["a"])
+    await asyncio.wait_for(settling, 5)
+    async with world.claims.held(["a"]) as claim:
+        assert claim.shards() == {"a": 1}
+
+
+async def test_nobody_waits_for_what_others_send_meanwhile(world: World) -> None:
+    """Found by review: each parcel that was seen at a target was followed, and so on."""
+    stop = asyncio.Event()
+
+    async def send_on() -> None:
+        for turn in range(10_000):
+            if stop.is_set():
+                return
+            source = turn % 2
+            await world.send(source, put(1 - source, f"other {turn}"))
+            await asyncio.sleep(0.002)
+
+    others = asyncio.create_task(send_on())
+    await asyncio.sleep(0.05)
+    whole = await world.send(0, put(1, "a"))
+    async with asyncio.timeout(5):
+        await world.courier.settle_change(whole)
+    stop.set()
+    await others
+    assert await world.courier.settle_all()
+
+
+async def test_all_that_follows_has_been_done(world: World) -> None:
+    """Whoever delivered it."""
+    for turn in range(5):
+        whole = await world.send(2, put(1, f"b{turn}", put(0, f"a{turn}")))
+        other = asyncio.create_task(world.courier.settle(2))
+        await world.courier.settle_change(whole)
+        assert f"a{turn}" in await world.shards[0].ids()
+        await other
+
+
+async def test_a_target_that_is_away_holds_up_nobody_else(world: World) -> None:
+    await world.shards[0].schedule.begin_rebuild(world.shards[0].token)
+    await world.send(2, put(0, "a"))
+    await world.send(2, put(1, "b"))
+    settling = asyncio.create_task(world.courier.settle(2))
+    done, _ = await asyncio.wait((settling,), timeout=0.3)
+    assert not done
+    assert await world.shards[1].ids() == ["b"]
+    settling.cancel()
+
+
+async def test_a_receipt_of_a_store_that_is_no_more_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would ever come for it: the parcel would be on its way for good."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    whole = await world.send(2, put(1, "a"))
+    wait, old = world.known[1].wait, [Receipt("before", 1)]
+
+    async def forget(receipt: Receipt, floor: int = 0) -> None:
+        await wait(old.pop() if old else receipt, floor)
+
+    monkeypatch.setattr(world.known[1], "wait", forget)
+    async with asyncio.timeout(5):
+        await world.courier.settle_change(whole)
+    assert await world.shards[1].ids() == ["a"]
