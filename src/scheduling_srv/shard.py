@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.follow import Follower
+from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock
@@ -25,6 +27,7 @@ from scheduling_srv.app.restore import Codec, Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.sweeper import Sweeper
+from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
 from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
@@ -93,6 +96,7 @@ class Shard:
             clock=self.site.clock,
             codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
             place=place,
+            published=self._published,
         )
         self.owner = self._build_owner((self.restorer.run, self.sweeper.run, *extras), held_back)
         self.follower = Follower(
@@ -140,6 +144,15 @@ class Shard:
             clock=self.site.clock,
             is_ours=lambda instance: instance % shards == number,
         )
+
+    async def _published(self) -> None:
+        """Returns when all that is stored by now is on Kafka. Raises `Unavailable`."""
+        receipt = await self.store.append([], self.site.clock.now())
+        try:
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT):
+                await self.announcements.wait(receipt)
+        except TimeoutError as fault:
+            raise NotAnnounced("Kafka does not answer.") from fault
 
     def _encode_response(self, payload: bytes) -> bytes:
         return convert.encode_command_response(self.site.settings.services, payload)

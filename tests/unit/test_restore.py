@@ -217,3 +217,18 @@ async def test_many_jobs_are_put_back_in_pieces(world: World) -> None:
         world.created(str(number), interval="1 day")
     assert len(await world.restore()) == 1100
     assert len(world.newest) == 3
+
+
+async def test_what_was_done_before_it_is_read_as_well(world: World) -> None:
+    """Found by review: an answered Delete that was not on Kafka yet was undone, and an Update."""
+    world.created("gone", interval="7 minutes")
+    world.created("updated", interval="7 minutes")
+
+    async def published() -> None:
+        world.deleted("gone")
+        world.deleted("updated")
+        world.created("updated", interval="9 minutes")
+
+    world.restorer.published = published
+    assert await world.restore() == {"updated": 3 * 60 * SECOND}
+    assert world.removed == ["gone"]

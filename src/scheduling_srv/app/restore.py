@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +51,13 @@ Wanted: TypeAlias = tuple[Sequence[NewJob], str]
 """Jobs to be put back, and the token under which their ids are claimed."""
 
 
+Published: TypeAlias = Callable[[], Awaitable[None]]
+
+
+async def _is_published() -> None:
+    pass
+
+
 class Place(Protocol):
     """Where a restorer stands among those of several shards."""
 
@@ -73,8 +80,11 @@ class Restorer:
         clock: Clock,
         codec: Codec,
         place: Place | None = None,
+        published: Published = _is_published,
     ) -> None:
+        """`published` returns when all that is in the store by now is on Kafka."""
         self.place = place
+        self.published = published
         self.store = store
         self.restores = restores
         self.history = history
@@ -123,6 +133,7 @@ class Restorer:
     async def _restore(self, token: str, number: str, request: RestoreRequest) -> int:
         """One pass over the topic; returns the last offset that was looked at."""
         newest = await self.store.last_seq()
+        await self.published()  # or the topic would not know of what the store has done
         last, final = request.offset - 1, dict[str, NewJob | None]()
         async for piece in self.history.resources(request.offset):
             for entry in piece:
