@@ -76,7 +76,7 @@ def no_fencing() -> None:
         reader.ended = True
 
     producer.TransactionalPublisher._properties = unfenced  # type: ignore[assignment, method-assign]  # noqa: SLF001
-    history._Reader._note = hasty  # type: ignore[method-assign]  # noqa: SLF001
+    history._Reader._note = hasty  # type: ignore[assignment, method-assign]  # noqa: SLF001
 
 
 def lease_without_epoch() -> None:
