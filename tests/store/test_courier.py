@@ -8,12 +8,15 @@ import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import courier as module
+from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.changes import Change
 from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.courier import Courier, Station
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.errors import Diverged
+from scheduling_srv.app.sharded_restore import ShardedReset
+from scheduling_srv.app.shards import Part, Shards
+from scheduling_srv.domain.errors import Diverged, NotAnnounced
 from tests.harness.names import Names
 from tests.store.shard import HOUR, NOW, Shard, once
 from tests.store.test_transfers import of, transfers
@@ -142,3 +145,15 @@ async def test_a_receipt_of_a_store_that_is_no_more_is_not_waited_for(
     async with asyncio.timeout(5):
         await world.courier.settle_change(whole)
     assert await world.shards[1].ids() == ["a"]
+
+
+async def test_a_reset_gives_up_before_its_caller_does(world: World) -> None:
+    """Kafka is away."""
+    silent = [Announcements() for _ in world.shards]
+    parts = [
+        Part(shard.jobs, shard.jobs, door, known)
+        for shard, door, known in zip(world.shards, world.doors, silent, strict=True)
+    ]
+    reset = ShardedReset(Shards(parts, world.claims, world.courier, Clock()))
+    with deadline.within(0.2), pytest.raises(NotAnnounced):
+        await reset.clear(NOW, announced=False)

@@ -152,6 +152,14 @@ async def test_an_outbox_that_is_full_takes_parcels_but_no_new_changes(shards: l
     await shards[0].create(once("a"))
     with pytest.raises(Overloaded):
         await door.commit(Change(0, put=[once("b")], places=[1]), NOW)
+    with pytest.raises(Overloaded):
+        await door.commit(Change(0, then=[Change(1, put=[once("b")], places=[1])]), NOW)
+    # What is there may go, in all shards.
+    assert await door.commit(Change(0, ["a"], then=[Change(1, ["there"])]), NOW)
+    await shards[0].publish()
+    for parcel in await door.parcels():
+        await door.delivered(parcel.name, ["there"])
+    await shards[0].create(once("d"))
     lineage, _ = await shards[0].jobs.positions()
     assert await door.commit(
         Change(0, put=[once("c")], places=[1]), NOW, source=Source("@1", 0, 1, lineage)

@@ -7,12 +7,15 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from scheduling_srv.app import deadline
 from scheduling_srv.app.changes import shard_of_job
 from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.ports import Clock, Receipt, Restores, Source
 from scheduling_srv.app.restore import Wanted, dumps
 from scheduling_srv.app.shards import Shards
+from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.domain.job import NewJob
 
 LOOK = 0.1
@@ -83,10 +86,18 @@ class ShardedReset:
     ) -> Receipt:
         """All shards for a call; for a record the others have been told by the intake."""
         if source is None:
-            await self.shards.courier.settle_all()
-            others = range(1, self.shards.count)
-            await asyncio.gather(*(self._clear(shard, now, announced) for shard in others))
+            try:
+                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+                    await self._clear_others(now, announced)
+            except TimeoutError as fault:
+                msg = "Kafka does not answer: not all shards are reset, send it again."
+                raise NotAnnounced(msg) from fault
         return await self.shards.parts[0].store.clear(now, source, entries, announced=announced)
+
+    async def _clear_others(self, now: int, announced: bool) -> None:  # noqa: FBT001
+        await self.shards.courier.settle_all()
+        others = range(1, self.shards.count)
+        await asyncio.gather(*(self._clear(shard, now, announced) for shard in others))
 
     async def _clear(self, shard: int, now: int, announced: bool) -> None:  # noqa: FBT001
         part = self.shards.parts[shard]

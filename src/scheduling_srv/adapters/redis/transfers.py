@@ -37,7 +37,8 @@ class RedisTransfers:
     ) -> Receipt | None:
         """`commit.lua`."""
         decided = source is not None and source.partition.startswith("@")
-        limit: Value = "" if decided else self.outbox_limit
+        bounded = not decided and _takes_in(change)  # deletes go on, as in one shard
+        limit: Value = self.outbox_limit if bounded else ""
         ours = [*change.removed, *(job.id for job in change.put)]
         token, claimed = held or ("", ours if decided else ())
         args: list[Value] = [now, *(source or ("", 0, 0, "")), limit, token]
@@ -65,3 +66,8 @@ class RedisTransfers:
     async def delivered(self, name: str, ids: Sequence[str]) -> None:
         """`delivered.lua`."""
         checked(await self.scripts.run_list("delivered", (name, *ids)))
+
+
+def _takes_in(change: Change) -> bool:
+    """Whether it brings jobs, and not only removes them."""
+    return bool(change.put) or any(_takes_in(each) for each in change.then)
