@@ -6,7 +6,7 @@ from scheduling_srv.app.ports import WriteGroup, WriteMode
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Planned
 from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded
-from tests.store.shard import HOUR, NOW, Shard, once
+from tests.store.shard import HOUR, NOW, Shard, kinds_of, once
 
 
 async def appended(shard: Shard, *entries: bytes) -> None:
@@ -224,3 +224,18 @@ async def test_a_store_of_another_life_hands_out_nothing(shard: Shard) -> None:
     await appended(shard, b"Ea")
     with pytest.raises(Diverged):
         await shard.schedule.take(shard.token, shard.seen, "first:another server")
+
+
+@pytest.mark.parametrize("mode", [WriteMode.CREATE, WriteMode.UPDATE])
+async def test_a_list_and_an_update_are_published_as_a_whole(shard: Shard, mode: WriteMode) -> None:
+    """Found by review: between two transactions Redis could lose what comes in a job's place."""
+    jobs = [once("a", NOW + HOUR), once("b", NOW + HOUR)]
+    if mode is WriteMode.UPDATE:
+        await shard.create(*jobs)
+        jobs = jobs[:1]
+    await shard.publish()
+    published = (await shard.schedule.state()).trimmed
+    await shard.write(mode, *jobs)
+    shard.rule(batch_records=1)
+    taken = await shard.take(published)
+    assert kinds_of(taken.entries) == {WriteMode.CREATE: "CC", WriteMode.UPDATE: "DC"}[mode]

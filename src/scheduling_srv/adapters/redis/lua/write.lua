@@ -29,6 +29,7 @@ while at <= #ARGV do
         break
     end
     if not fault then
+        grouped = grouped or size > 1 -- a list, as a whole
         local due = put(mode, at + 4, size)
         first_due = math.min(first_due or due, due)
         next_offset = ARGV[at + 2]

@@ -30,6 +30,7 @@ end
 -- it is on Kafka when two more than its name are.
 local function send(value, at, size)
     local name = number(meta('tail') + #entries)
+    grouped = true -- a job that goes, and the parcel that it goes on in
     redis.call('HSET', K.parcels, name, value)
     for i = at, at + size - 1 do
         redis.call('HSET', K.moving, ARGV[i], name)

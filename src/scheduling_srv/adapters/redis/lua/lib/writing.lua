@@ -23,6 +23,7 @@ end
 local function replace(id)
     local job = find(id)
     if job then
+        grouped = true -- what goes, and what comes in its place
         remove_job(id, job)
         emit_deleted(id, job.kind ~= NOW)
     end
