@@ -133,6 +133,15 @@ async def test_when_jobs_whose_time_has_passed_are_skipped(world: World) -> None
     assert world.removed == []
 
 
+async def test_a_when_job_that_was_announced_late_is_left_alone(world: World) -> None:
+    """An update is a deletion and a creation: the deletion must not be taken for the last word."""
+    due = "2023-11-14T21:13:00.000Z"
+    world.deleted("updated")
+    world.created("updated", at=NOW - HOUR, when=due, first=due)
+    assert await world.restore() == {}
+    assert world.removed == []
+
+
 async def test_the_last_event_of_a_job_counts(world: World) -> None:
     world.created("a", interval="1 day")
     world.deleted("a")

@@ -185,9 +185,10 @@ class Restorer:
         if not request.id:
             raise InvalidRequest("Job id not specified.")
         check_fields(request)
-        now = self.clock.now()
-        trigger = find_trigger(request, entry.timestamp, LENIENT)
-        first = first_due(entry) or trigger.due
+        now, first = self.clock.now(), first_due(entry)
+        # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
+        trigger = find_trigger(request, entry.timestamp if first is None else first, LENIENT)
+        first = trigger.due if first is None else first
         if trigger.kind == TriggerKind.CRON:
             trigger = find_trigger(request, now, LENIENT)
             due = max(first, trigger.due)
