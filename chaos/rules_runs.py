@@ -195,7 +195,7 @@ def following(version: Version, nominal: int) -> int:
 
 
 def _coalesced(model: Model, version: Version, nominal: int, missed: int) -> bool:
-    """Whether the occurrences from `missed` to this one may have been left out (CONTRACT 3.7).
+    """Whether the occurrences from `missed` to this one may have been left out (docs/contract.md).
 
     It stands for those that were missed before the catch-up window, so it is older than that
     itself when it comes, and in an outage nothing at all was emitted for longer than the window.

@@ -1,6 +1,6 @@
 """When recurring jobs are due: by walking through time, second by second.
 
-Written from CONTRACT 3.5; slow and simple on purpose. It reads the cron expressions that
+Written from docs/contract.md; slow and simple on purpose. It reads the cron expressions that
 campaigns use: five or six fields of `*`, numbers, ranges, steps and lists.
 """
 

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 GRACE = 3.0
 """Seconds that calls under way have to end."""
 STOP_WITHIN = 8.0
-"""Seconds after which what does not end is cancelled: the process ends within ten (CONTRACT 5)."""
+"""Seconds after which what does not end is cancelled: the process ends within ten."""
 CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 GARBAGE = 50_000
@@ -246,7 +246,7 @@ class Service:
         self.health.close()
 
     async def _stop(self) -> int:
-        """No new work; what was begun is finished (CONTRACT 5)."""
+        """No new work; what was begun is finished (docs/operations.md)."""
         _end_within(CUT_OFF, 1 if self.broken else 0)
         await self.grpc.stop(GRACE)
         for task in self.tasks:

@@ -1,4 +1,4 @@
-"""Durations in settings: `500ms`, `3s`, `1h 30m` (CONTRACT 5). Kept in milliseconds."""
+"""Durations in settings: `500ms`, `3s`, `1h 30m` (README, Settings). Kept in milliseconds."""
 
 from __future__ import annotations
 

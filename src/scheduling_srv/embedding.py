@@ -1,4 +1,4 @@
-"""`--embedded`: the service brings its own Valkey and broker, for a first look (CONTRACT 5)."""
+"""`--embedded`: the service brings its own Valkey and broker, for a first look."""
 
 from __future__ import annotations
 

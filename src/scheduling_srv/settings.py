@@ -1,4 +1,4 @@
-"""Every setting: what it means, its default, and what values it takes (CONTRACT 5).
+"""Every setting: what it means, its default, and what values it takes (README, Settings).
 
 Durations are kept in milliseconds. Where values come from is in `configuration.py`, what a value
 looks like in `setting_types.py`.

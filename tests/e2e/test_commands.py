@@ -1,4 +1,4 @@
-"""The four commands over both transports, with their Response events (CONTRACT 4)."""
+"""The four commands over both transports, with their Response events (docs/contract.md)."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The golden bytes of CONTRACT 1, sent and received as they stand."""
+"""Golden bytes of the protocol, sent and received as they stand."""
 
 import pytest
 

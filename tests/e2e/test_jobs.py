@@ -1,4 +1,4 @@
-"""What becomes of a job: triggers, ids, completion and priority (CONTRACT 3.1 to 3.4)."""
+"""What becomes of a job: triggers, ids, completion and priority (docs/contract.md)."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the service listens: where it begins, what it stores, and what it adds (CONTRACT 2)."""
+"""How the service listens: where it begins, what it stores, and what it adds (docs/contract.md)."""
 
 import re
 from itertools import cycle

@@ -1,4 +1,4 @@
-"""Create, Read, Update, Upsert and Delete: each sentence of CONTRACT 3.6."""
+"""Create, Read, Update, Upsert and Delete: each sentence of docs/contract.md."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

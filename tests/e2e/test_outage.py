@@ -1,4 +1,4 @@
-"""A server is away, or goes away: the process stays, says so, and goes on (CONTRACT 3.7, 5)."""
+"""A server is away, or goes away: the process stays, says so, and goes on (docs/contract.md)."""
 
 import urllib.error
 import urllib.request

@@ -1,4 +1,4 @@
-"""The process: how it starts and ends, what it tells, and how replicas take over (CONTRACT 5)."""
+"""The process: how it starts and ends, what it tells, and how replicas take over."""
 
 import urllib.error
 import urllib.request

@@ -1,4 +1,4 @@
-"""Transactions whose end is not there: nothing is read past them (DESIGN 3)."""
+"""Transactions whose end is not there: nothing is read past them (docs/guarantees.md)."""
 
 import asyncio
 

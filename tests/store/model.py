@@ -1,6 +1,6 @@
 """What the store should do, in the simplest words: lists, looked through from the start each time.
 
-Written from CONTRACT 3.1-3.6, without indexes, marks or counters that could be forgotten.
+Written from docs/contract.md, without indexes, marks or counters that could be forgotten.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Answers, retries and time-outs (CONTRACT 3.3)."""
+"""Answers, retries and time-outs (docs/contract.md)."""
 
 import math
 
@@ -74,7 +74,7 @@ async def test_attempts_count_runs_and_zero_means_one(shard: Shard) -> None:
 
 
 async def test_recurring_jobs_outlive_their_failed_runs(shard: Shard) -> None:
-    """They stay and go on (CONTRACT 3.3)."""
+    """They stay and go on (docs/contract.md)."""
     await shard.create(every("a", HOUR, NOW, attempts=2))
     (first,) = await shard.drain(NOW)
     await shard.fail(first)

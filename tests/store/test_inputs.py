@@ -1,4 +1,4 @@
-"""The listener's positions: each record is applied once, in order (CONTRACT 2.1)."""
+"""The listener's positions: each record is applied once, in order (docs/contract.md)."""
 
 import json
 
@@ -129,7 +129,7 @@ async def test_large_offsets_are_exact(shard: Shard) -> None:
 
 
 async def test_offsets_are_shown_as_decimal_text(shard: Shard) -> None:
-    """Where operators look (CONTRACT 2.1)."""
+    """Where operators look (docs/contract.md)."""
     for partition, name in ((0, "jobs"), (3, "jobs:3")):
         await shard.jobs.show_offset("jobs", partition, 12)
         key = f"{shard.jobs.client_id}:{name}"

@@ -1,4 +1,4 @@
-"""`parallel`: at most n unanswered instances of a type, and nobody waits in vain (CONTRACT 3.4)."""
+"""`parallel`: at most n unanswered instances of a type, and nobody waits in vain."""
 
 import pytest
 
@@ -53,7 +53,7 @@ async def test_every_job_has_its_own_limit_over_all_of_its_type(shard: Shard) ->
 
 
 async def test_held_runs_start_by_priority_then_due_then_creation(shard: Shard) -> None:
-    """They wait in the order of those that do not (CONTRACT 3.4)."""
+    """They wait in the order of those that do not (docs/contract.md)."""
     await shard.create(once("busy", NOW - 1, parallel=1))
     running = await shard.drain(NOW)
     await shard.create(

@@ -1,4 +1,4 @@
-"""`put_back`: what a restore does to the store (CONTRACT 4)."""
+"""`put_back`: what a restore does to the store (docs/contract.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`reset`: all jobs and instances are gone, offsets are not (CONTRACT 4)."""
+"""`reset`: all jobs and instances are gone, offsets are not (docs/contract.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is due moves into the outbox: in order, on the millisecond, in phase (CONTRACT 3.1, 3.4)."""
+"""What is due moves into the outbox: in order, on the millisecond, in phase (docs/contract.md)."""
 
 from datetime import UTC, datetime
 
@@ -72,7 +72,7 @@ async def test_the_next_due_instant_is_the_earliest_of_all_priorities(shard: Sha
 
 
 async def test_a_once_job_runs_once_and_stays_until_its_answer(shard: Shard) -> None:
-    """It is pending or unfinished until then (CONTRACT 3.6)."""
+    """It is pending or unfinished until then (docs/contract.md)."""
     await shard.create(once("a"))
     (run,) = await shard.drain(NOW)
     assert await shard.drain(NOW + DAY) == []
@@ -84,7 +84,7 @@ async def test_a_once_job_runs_once_and_stays_until_its_answer(shard: Shard) -> 
 
 
 async def test_a_now_job_goes_without_a_word(shard: Shard) -> None:
-    """At its last answer it leaves the journal; no jobsDeleted (CONTRACT 3.1)."""
+    """At its last answer it leaves the journal; no jobsDeleted (docs/contract.md)."""
     await shard.create(at_once("a"))
     (run,) = await shard.drain(NOW)
     await shard.entries()
@@ -119,7 +119,7 @@ async def test_recurring_runs_do_not_wait_for_answers(shard: Shard) -> None:
 
 
 async def test_missed_runs_within_the_window_all_run(shard: Shard) -> None:
-    """An outage that is not longer than the window loses nothing (CONTRACT 3.7)."""
+    """An outage that is not longer than the window loses nothing (docs/contract.md)."""
     await shard.create(every("a", 20 * SECOND))
     await shard.drain(NOW)
     runs = await shard.drain(NOW + 60 * SECOND)
@@ -147,7 +147,7 @@ async def test_skip_drops_the_older_missed_runs(shard: Shard) -> None:
 
 @pytest.mark.parametrize("missed", ["latest", "skip"])
 async def test_one_time_jobs_are_never_missed(shard: Shard, missed: str) -> None:
-    """Overdue `when` and `now` jobs run on recovery, late (CONTRACT 3.7)."""
+    """Overdue `when` and `now` jobs run on recovery, late (docs/contract.md)."""
     shard.rule(missed_runs=missed)
     await shard.create(once("a", NOW + SECOND), at_once("n", NOW + SECOND))
     await shard.drain(NOW)

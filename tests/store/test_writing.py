@@ -1,4 +1,4 @@
-"""Create, update, upsert, delete, clear: each as a whole or not at all (CONTRACT 3.6)."""
+"""Create, update, upsert, delete, clear: each as a whole or not at all (docs/contract.md)."""
 
 import pytest
 
@@ -37,7 +37,7 @@ async def test_what_is_read_is_what_was_written_but_for_its_number(shard: Shard)
 
 
 async def test_now_jobs_are_kept_but_are_no_resources(shard: Shard) -> None:
-    """A `now` job goes to the journal only, and no page shows it (CONTRACT 3.1)."""
+    """A `now` job goes to the journal only, and no page shows it (docs/contract.md)."""
     await shard.create(at_once("n"))
     assert await shard.ids() == []
     assert kinds_of(await shard.entries()) == "N"
@@ -93,7 +93,7 @@ async def test_update_replaces_all_and_keeps_the_id(shard: Shard) -> None:
 
 
 async def test_update_announces_the_deletion_first(shard: Shard) -> None:
-    """jobsDeleted, then jobsCreated (CONTRACT 3.6)."""
+    """jobsDeleted, then jobsCreated (docs/contract.md)."""
     await shard.create(once("a"))
     await shard.entries()
     await shard.update(once("a"))

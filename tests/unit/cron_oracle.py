@@ -1,6 +1,6 @@
 """What cron expressions mean, by walking through time: slow, and shares no code with the product.
 
-Written from CONTRACT 3.5. It asks of each second (or minute) what the wall clock shows, whether
+Written from docs/contract.md. It asks of each second (or minute) what the wall clock shows, whether
 that matches, and whether the clock jumped; nothing is computed ahead.
 """
 

@@ -1,4 +1,4 @@
-"""From entries of the outbox to records, byte for byte (CONTRACT 1 and 2)."""
+"""From entries of the outbox to records, byte for byte (docs/contract.md)."""
 
 import struct
 
@@ -20,7 +20,7 @@ from tests.store.shard import job
 
 NOMINAL = 1_700_000_000_123
 GOLDEN = bytes.fromhex("08071201741a0f0a01781201791a070a017512027b7d2206524543435552")
-"""ScheduledJob{7, "t", data{x, y, payload{u,"{}"}}, RECCUR} (CONTRACT 1)."""
+"""ScheduledJob{7, "t", data{x, y, payload{u,"{}"}}, RECCUR} (docs/contract.md)."""
 DATA = bytes.fromhex("0a01781201791a070a017512027b7d")
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -70,7 +70,7 @@ def test_instance_ids_of_all_sizes(instance: int) -> None:
 
 
 def test_headers_of_a_queued_job() -> None:
-    """CONTRACT 2.2."""
+    """Those of the table in docs/contract.md."""
     first, again = made(
         queued(TriggerKind.CRON, trace=PARENT + b"\nvendor=1", job_id="é/1"),
         queued(TriggerKind.CRON, attempt=2, trace=PARENT),

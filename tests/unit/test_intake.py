@@ -221,7 +221,7 @@ async def test_unknown_keys_are_skipped(world: World) -> None:
 
 
 async def test_a_deleted_event_deletes_as_well(world: World) -> None:
-    """2018 clients send either message (CONTRACT 2)."""
+    """2018 clients send either message (docs/contract.md)."""
     await world.apply(record(0, b"deleteJobs", job_pb2.Deleted(id="abc:12").SerializeToString()))
     assert world.done == [("delete", "abc:12")]
 
@@ -243,7 +243,7 @@ async def test_a_deleted_event_deletes_as_well(world: World) -> None:
 async def test_a_bad_record_is_put_aside_with_its_reason(
     world: World, key: bytes, value: bytes | None, status: str, reason: str
 ) -> None:
-    """And those around it are applied (CONTRACT 2.1, 2.3)."""
+    """And those around it are applied (docs/contract.md)."""
     await world.apply(answer(4, 1), record(5, key, value), answer(6, 2))
     (letter,) = world.buried
     assert letter[1:3] == (key, value or b"")

@@ -1,4 +1,4 @@
-"""The use cases: what both transports call (CONTRACT 3.6)."""
+"""The use cases: what both transports call (docs/contract.md)."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The restore command: jobs are put back from the events on jobs.resource (CONTRACT 4)."""
+"""The restore command: jobs are put back from the events on jobs.resource (docs/contract.md)."""
 
 import json
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Pages of several shards are one list, in order of creation (CONTRACT 3.6)."""
+"""Pages of several shards are one list, in order of creation (docs/contract.md)."""
 
 from collections.abc import Sequence
 from typing import Any

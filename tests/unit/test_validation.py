@@ -1,4 +1,4 @@
-"""What a job may be, and the sentence for what it may not (CONTRACT 3)."""
+"""What a job may be, and the sentence for what it may not (docs/contract.md)."""
 
 import math
 from dataclasses import replace

@@ -59,7 +59,7 @@ def _to_the_second(instant: int) -> bytes:
 
 
 def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
-    """The same for each re-send of a run, different for every other run (CONTRACT 2.2)."""
+    """The same for each re-send of a run, different for every other run (docs/contract.md)."""
     return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
 
 

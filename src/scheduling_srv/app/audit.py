@@ -71,7 +71,7 @@ class Report:
     runs: int
     """Runs that were due in the window and are on the topic."""
     coalesced: int
-    """Occurrences that an outage swallowed, as CONTRACT 3.7 has it."""
+    """Occurrences that an outage swallowed, as docs/contract.md has it."""
     lateness: tuple[int, ...]
     """Of each first attempt, in ms, sorted."""
     findings: tuple[Finding, ...]
@@ -83,7 +83,7 @@ class Report:
 
 
 class Retries(NamedTuple):
-    """What a job does after a failure (CONTRACT 3.3)."""
+    """What a job does after a failure (docs/contract.md)."""
 
     attempts: int
     backoff: BackoffType

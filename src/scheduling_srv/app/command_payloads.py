@@ -1,4 +1,4 @@
-"""What commands are told: JSON objects, and what `restore` reads out of them (CONTRACT 4)."""
+"""What commands are told: JSON objects, and what `restore` reads out of them (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The system commands: health_check, version, reset and restore (CONTRACT 4).
+"""The system commands: health_check, version, reset and restore (docs/contract.md).
 
 The name decides which command runs, on both transports. What a command answers is also an event on
 the commands topic. The key of the event that brought a command only matters when the name is no

@@ -1,7 +1,7 @@
 """How long the caller of a use case waits for its answer.
 
 The gRPC entrance knows the deadline of the call; the use case that waits for an announcement has
-to answer before it, or the caller learns nothing of what became of its change (CONTRACT 3.6). A
+to answer before it, or the caller learns nothing of what became of its change (docs/contract.md). A
 context variable carries it, so that no signature in between speaks of it. Tasks that serve several
 callers must not look here.
 """

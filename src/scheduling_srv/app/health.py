@@ -1,4 +1,4 @@
-"""Whether the service does what it is for, and if not, why (CONTRACT 4 and 5)."""
+"""Whether the service does what it is for, and if not, why (docs/operations.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The use cases: create, read, update, upsert and delete jobs (CONTRACT 3.6)."""
+"""The use cases: create, read, update, upsert and delete jobs (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -35,14 +35,14 @@ class Clock(Protocol):
     """The host's wall clock."""
 
     def now(self) -> int:
-        """Epoch milliseconds, rounded down: a run is never early (DESIGN 3)."""
+        """Epoch milliseconds, rounded down: a run is never early (docs/guarantees.md)."""
 
 
 # --- What goes into the store -------------------------------------------------------------------
 
 
 class WriteMode(StrEnum):
-    """What happens to ids that exist, and to those that do not (CONTRACT 3.6)."""
+    """What happens to ids that exist, and to those that do not (docs/contract.md)."""
 
     CREATE = "create"
     """Existing: refused."""
@@ -194,7 +194,7 @@ class InputStore(Protocol):
         """Apply the partition from `offset` on, if its position is still `stored`."""
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
-        """Store the offset where operators look for it (CONTRACT 2.1)."""
+        """Store the offset where operators look for it (docs/contract.md)."""
 
 
 class Restores(Protocol):
@@ -251,7 +251,7 @@ class Schedule(Protocol):
     """Due jobs and unanswered runs, for the owner only."""
 
     async def stage(self, token: str, now: int, limit: int) -> Staged:
-        """Move at most `limit` due runs to the outbox, in the order of CONTRACT 3.4."""
+        """Move at most `limit` due runs to the outbox, in the order of docs/contract.md."""
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
         """The catch-up cutoff, and cron jobs to be planned."""

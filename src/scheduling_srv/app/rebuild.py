@@ -34,7 +34,7 @@ SEQ_JUMP = 1 << 20
 INSTANCE_JUMP = 1 << 16
 """Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
 IDS = 1 << 32
-"""How many there are (CONTRACT 3.2)."""
+"""How many there are (docs/contract.md)."""
 
 Item = TypeVar("Item")
 

@@ -1,4 +1,4 @@
-"""The restore command: puts jobs back from the events on `jobs.resource` (CONTRACT 4)."""
+"""The restore command: puts jobs back from the events on `jobs.resource` (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ShardRules:
-    """See CONTRACT 5 for the settings of the same names."""
+    """See the README for the settings of the same names."""
 
     completion_timeout: int = 3_600_000
     max_backoff: int = 86_400_000

@@ -1,4 +1,4 @@
-"""How long a failed run waits before it is emitted again (CONTRACT 3.3)."""
+"""How long a failed run waits before it is emitted again (docs/contract.md)."""
 
 import math
 from enum import IntEnum
@@ -11,7 +11,7 @@ _LARGEST_EXPONENT = 2100
 
 
 class BackoffType(IntEnum):
-    """How the delay grows; the numbers are those of `job.Backoff.Type` (CONTRACT 1)."""
+    """How the delay grows; the numbers are those of `job.Backoff.Type` (docs/contract.md)."""
 
     FIXED = 0
     EXPONENTIAL = 1

@@ -1,4 +1,4 @@
-"""Cron expressions and the instants at which they are due (CONTRACT 3.5).
+"""Cron expressions and the instants at which they are due (docs/contract.md).
 
 An expression whose minute or hour field has a star or a step follows elapsed time: it is due
 whenever the clock shows a matching time, so a skipped time is left out and a repeated one is due
@@ -76,7 +76,7 @@ class Cron:
     def parse(text: str) -> "Cron":
         """Read a cron expression.
 
-        Errors: Unparsable, naming the field, for all that CONTRACT 3.5 does not list, and for a
+        Errors: Unparsable, naming the field, for all that docs/contract.md does not list, and for a
         date that never comes.
         """
         plain = lowered(single_spaced(text, LONGEST_TEXT, "Cron expression"))

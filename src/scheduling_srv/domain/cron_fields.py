@@ -1,4 +1,4 @@
-"""The grammar of cron's fields (CONTRACT 3.5): each becomes a set of numbers, kept as bits.
+"""The grammar of cron's fields (docs/contract.md): each becomes a set of numbers, kept as bits.
 
 An element of a field is ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n`` or ``a/n`` (from a to the end);
 a field is a list of elements. ``?`` stands for ``*`` in the two day fields. The day-of-month field

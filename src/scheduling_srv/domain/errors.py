@@ -55,23 +55,23 @@ class RequestError(SchedulingError):
 
 
 class InvalidRequest(RequestError):
-    """A field is missing, malformed or out of range (CONTRACT 3)."""
+    """A field is missing, malformed or out of range (docs/contract.md)."""
 
 
 class Unparsable(InvalidRequest):
-    """A text of a request is not in the grammar (CONTRACT 3.5)."""
+    """A text of a request is not in the grammar (docs/contract.md)."""
 
 
 class ElapsedTime(InvalidRequest):
-    """A one-time job is due more than a second in the past (CONTRACT 3.5)."""
+    """A one-time job is due more than a second in the past (docs/contract.md)."""
 
 
 class AlreadyExists(RequestError):
-    """A job with this id exists (CONTRACT 3.2)."""
+    """A job with this id exists (docs/contract.md)."""
 
 
 class NotFound(RequestError):
-    """No job has this id (CONTRACT 3.6)."""
+    """No job has this id (docs/contract.md)."""
 
 
 class TooLarge(RequestError):

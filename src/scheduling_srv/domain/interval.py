@@ -1,4 +1,4 @@
-"""Intervals in words and ISO 8601 durations (CONTRACT 3.5).
+"""Intervals in words and ISO 8601 durations (docs/contract.md).
 
 A month is 30 days and a year 365. Words come as amounts and units (``1.5 hours``, ``1h30m``,
 ``half an hour``, ``twenty-five minutes``), with spaces, a comma, ``and`` or both between them, and

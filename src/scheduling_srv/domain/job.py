@@ -13,7 +13,7 @@ from scheduling_srv.domain.backoff import BackoffType
 
 
 class Priority(IntEnum):
-    """Order among the runs that are due: the lower number first (CONTRACT 1 and 3.4)."""
+    """Order among the runs that are due: the lower number first (docs/contract.md)."""
 
     CRITICAL = -15
     HIGH = -10
@@ -27,7 +27,7 @@ RANKS: dict[int, int] = {priority: rank for rank, priority in enumerate(sorted(P
 
 
 class TriggerKind(IntEnum):
-    """What makes a job due (CONTRACT 3.1). The numbers are stored."""
+    """What makes a job due (docs/contract.md). The numbers are stored."""
 
     NOW = 0
     """Once, at once; never a job resource that Read shows."""
@@ -104,7 +104,7 @@ _ids = _random_ids()
 
 
 def generate_id() -> str:
-    """Sixteen letters and digits from 96 random bits: unique, and short in Redis (CONTRACT 3.2)."""
+    """Sixteen letters and digits from 96 random bits: unique, and short in Redis."""
     return next(_ids)
 
 

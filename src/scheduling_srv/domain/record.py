@@ -129,7 +129,7 @@ def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
 
 
 def schedule_type(kind: int, recurring_spelling: str) -> str:
-    """`NOW`, `ONCE` or the recurring spelling that the operator chose (CONTRACT 3.1)."""
+    """`NOW`, `ONCE` or the recurring spelling that the operator chose (docs/contract.md)."""
     if kind == TriggerKind.NOW:
         return "NOW"
     return "ONCE" if kind == TriggerKind.ONCE else recurring_spelling

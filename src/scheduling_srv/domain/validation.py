@@ -1,4 +1,4 @@
-"""From what a client asked for to what the store takes in, or the sentences of CONTRACT 3."""
+"""From what a client asked for to what the store takes in, or the sentences of docs/contract.md."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[N
 
 
 def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
-    """One job, checked (CONTRACT 3.6). Raises `InvalidRequest` with the field and the sentence."""
+    """One job, checked. Raises `InvalidRequest` with the field and the sentence."""
     check_fields(request)
     trigger = find_trigger(request, now, rules)
     stored = record.pack(request, trigger)
@@ -83,7 +83,7 @@ def check_fields(request: JobRequest) -> None:
 
 
 def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
-    """When the job runs: `interval`, else `when`, else `now` (CONTRACT 3.1)."""
+    """When the job runs: `interval`, else `when`, else `now` (docs/contract.md)."""
     field = "data.timezone"
     try:
         place = zone(request.timezone)

@@ -1,4 +1,4 @@
-"""The texts of `when`: a date with or without a time and an offset, or English (CONTRACT 3.5).
+"""The texts of `when`: a date with or without a time and an offset, or English (docs/contract.md).
 
 A text without an offset is a local time of the job's zone: one that its clock skips means the first
 instant after the gap, one that it shows twice the first of these. A date alone is its midnight.

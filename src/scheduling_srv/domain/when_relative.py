@@ -1,4 +1,4 @@
-"""Instants in English that depend on now (CONTRACT 3.5).
+"""Instants in English that depend on now (docs/contract.md).
 
 * ``in 90 seconds``, ``4 seconds from now``, ``now``: elapsed time, whatever the clocks do; a month
   is 30 days and a year 365, as in intervals.

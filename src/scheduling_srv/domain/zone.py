@@ -1,4 +1,4 @@
-"""Time zones by their IANA names (CONTRACT 3.5)."""
+"""Time zones by their IANA names (docs/contract.md)."""
 
 from functools import cache, lru_cache
 from importlib.resources import files

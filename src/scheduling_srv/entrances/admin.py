@@ -1,4 +1,4 @@
-"""HTTP for operators: is it alive, is it ready, what do the numbers say (CONTRACT 5)."""
+"""HTTP for operators: is it alive, is it ready, what do the numbers say (docs/operations.md)."""
 
 from __future__ import annotations
 

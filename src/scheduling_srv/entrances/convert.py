@@ -1,4 +1,4 @@
-"""The conversion: protobuf messages come in here and go no further (CONTRACT 1).
+"""The conversion: protobuf messages come in here and go no further (docs/contract.md).
 
 Bytes in, domain objects out, and back; both transports use it. What is not the message that it
 should be is an `InvalidRequest`: truncated, not UTF-8, or a known field with a wrong wire type,
@@ -32,7 +32,7 @@ COMMAND_SERVICE = commands.DESCRIPTOR.services_by_name["Service"].full_name
 
 DEFAULT_TIMEZONE = "UTC"
 PAYLOAD_TYPE = "payload"
-"""The type_url of what commands answer (CONTRACT 4)."""
+"""The type_url of what commands answer (docs/contract.md)."""
 
 _LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
 _COLLECTION, _IDS = 1, 2
@@ -150,7 +150,7 @@ def decode_read(raw: bytes) -> ReadCall:
 
 
 def decode_delete(raw: bytes) -> DeleteCall:
-    """A DeleteRequest or a Deleted; these differ in the wire type of field 1 (CONTRACT 2).
+    """A DeleteRequest or a Deleted; these differ in the wire type of field 1 (docs/contract.md).
 
     Raises `InvalidRequest`, also for bytes that could be read either way.
     """

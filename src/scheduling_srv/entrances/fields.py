@@ -1,4 +1,4 @@
-"""Which fields of its items an answer holds: `JobReadRequest.field` (CONTRACT 3.6).
+"""Which fields of its items an answer holds: `JobReadRequest.field` (docs/contract.md).
 
 A name is that of a field, such as `interval`, or of a field within a message field, such as
 `data.payload`. With names to include, only those are left; names to exclude are taken away from

@@ -1,4 +1,4 @@
-"""From the errors of the domain to canonical gRPC codes with rich details (CONTRACT 3.6)."""
+"""From the errors of the domain to canonical gRPC codes with rich details (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health`, answered by asking (CONTRACT 5)."""
+"""`grpc.health.v1.Health`, answered by asking (docs/operations.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gRPC entrance: jobs, commands, reflection and health (CONTRACT 1).
+"""The gRPC entrance: jobs, commands, reflection and health (docs/contract.md).
 
 Methods take and give bytes, so that a message that cannot be read is the client's fault and not an
 INTERNAL error of the server, and so that answers are made of stored bytes.

@@ -1,4 +1,4 @@
-"""Applies consumed records to the store: in order, each once, whatever they hold (CONTRACT 2)."""
+"""Applies consumed records to the store: in order, each once, whatever they hold."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 JOB_KEYS = (b"jobDone", b"jobFailed", b"createJobs", b"modifyJobs", b"deleteJobs")
 DONE, FAILED, CREATE, MODIFY, DELETE = JOB_KEYS
 KEYS = frozenset({*JOB_KEYS, *(key.encode() for key in COMMAND_EVENTS)})
-"""Of the records that anything is done about (CONTRACT 2)."""
+"""Of the records that anything is done about (docs/contract.md)."""
 LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
 MOST_JOBS = 2_000
@@ -290,7 +290,7 @@ class Intake:
 
 
 def _letter(record: Consumed, fault: RequestError | str) -> bytes:
-    """What puts the record on the dead-letter topic, with the reason (CONTRACT 2.3)."""
+    """What puts the record on the dead-letter topic, with the reason (docs/contract.md)."""
     status = _status(fault)
     log.warning(
         "record refused",

@@ -1,4 +1,4 @@
-"""The consumer group on the jobs and the commands topic (CONTRACT 2.1).
+"""The consumer group on the jobs and the commands topic (docs/contract.md).
 
 Positions live in the store, beside what was applied; the group only shares out the partitions.
 What it commits to Kafka is for those who watch its lag.

@@ -1,4 +1,4 @@
-"""The W3C trace context of a call or a record, as jobs keep it: two lines (CONTRACT 2.2)."""
+"""The W3C trace context of a call or a record, as jobs keep it: two lines (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only producer: one transaction a batch, with the position record in it (DESIGN 3).
+"""The only producer: one transaction a batch, with the position record in it (docs/decisions/0001).
 
 Two transactional producers take turns: a transaction begun right after another one's commit on
 the *same* producer waits for the broker (CONCURRENT_TRANSACTIONS), on the other one it does not.
@@ -34,7 +34,7 @@ POSITION_KEY = b"position"
 SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
-"""Topics whose every record goes to partition 0, where 2018 clients look (CONTRACT 2)."""
+"""Topics whose every record goes to partition 0, where 2018 clients look (docs/contract.md)."""
 
 Result = TypeVar("Result")
 

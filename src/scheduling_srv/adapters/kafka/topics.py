@@ -1,4 +1,4 @@
-"""Creates the topics that are missing (CONTRACT 2)."""
+"""Creates the topics that are missing (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class RedisJobStore:
         return int(await self.client.execute("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
-        """`SET {client_id}:{topic}` (CONTRACT 2.1)."""
+        """`SET {client_id}:{topic}` (docs/contract.md)."""
         await self.client.execute("SET", keys.offset(self.client_id, topic, partition), str(offset))
 
 

@@ -71,7 +71,7 @@ def shards(namespace: str) -> str:
 
 
 def offset(client_id: str, topic: str, partition: int) -> str:
-    """Where the next offset to read is shown, as decimal text (CONTRACT 2.1)."""
+    """Where the next offset to read is shown, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"
     return name if partition == 0 else f"{name}:{partition}"
 

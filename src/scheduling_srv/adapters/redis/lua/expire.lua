@@ -1,5 +1,5 @@
 --!include base job member limits outbox marker order remove run answer
--- Counts runs without an answer as failed (CONTRACT 3.3).
+-- Counts runs without an answer as failed (docs/contract.md).
 -- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most runs
 -- Returns: 'ok' | 'lost', number of runs looked at
 if not owns(ARGV[1]) then

@@ -1,4 +1,4 @@
--- What an answer does to a run and its job (CONTRACT 3.3).
+-- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(job, failures, cap)
     if job.backoff == 0 then
         return math.ceil(job.delay)

@@ -1,4 +1,4 @@
--- Positions of the listener: a partition's records are applied in order, each once (CONTRACT 2.1).
+-- Positions of the listener: a partition's records are applied in order, each once (docs/contract.md).
 
 -- Whether the consumer knows the store and where it is. No partition: the change is not a record's.
 local function is_next(partition, expected, known)

@@ -1,4 +1,4 @@
--- Runs that are due but held because their type has no free place (CONTRACT 3.4).
+-- Runs that are due but held because their type has no free place (docs/contract.md).
 local function blocked_key(limit, type)
     return K.blocked .. number(limit) .. ':' .. type
 end

@@ -1,4 +1,4 @@
--- Recurring occurrences that were missed in an outage (CONTRACT 3.7).
+-- Recurring occurrences that were missed in an outage (docs/contract.md).
 local function note_outage(now, window)
     local seen, cutoff = meta('watermark'), meta('cutoff')
     if seen > 0 and now - seen > math.max(window, 5000) then -- idle owners look every two seconds

@@ -17,7 +17,7 @@ local function next_number(last)
     return next
 end
 
--- A number that no unanswered run has (CONTRACT 3.2). 0 would be left out by protobuf.
+-- A number that no unanswered run has (docs/contract.md). 0 would be left out by protobuf.
 local function claim_instance(run)
     repeat
         numbered = next_number(numbered or meta('instance'))
