@@ -1,4 +1,4 @@
-"""Puts the service together and runs it: the one file, with the CLI, that knows everyone."""
+"""One replica, from its start to its end; `shard.py` and `front.py` put together what it runs."""
 
 from __future__ import annotations
 

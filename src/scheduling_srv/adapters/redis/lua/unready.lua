@@ -1,5 +1,6 @@
 --!include base
--- Keeps everybody out while the shard is rebuilt. Only the epoch survives.
+-- Keeps everybody out while the shard is rebuilt. What is not of its content survives: the epoch, who is
+-- present, and the numbers of restores.
 -- ARGV: token
 -- Returns: 'ok' | 'lost'
 if not owns(ARGV[1]) then

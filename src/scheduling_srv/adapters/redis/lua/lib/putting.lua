@@ -9,9 +9,8 @@ local function claim_seqs(size)
     return redis.call('HINCRBY', K.meta, 'seq', size) - size
 end
 
--- Puts a group of jobs from ARGV into the store and every index.
--- Stores the group, announced unless the mode is 'silent'; returns the earliest due ms. `numbered` gives
--- the creation number of the n-th job, from 0.
+-- Puts a group of jobs from ARGV into the store and every index, announced unless the mode is 'silent';
+-- returns the earliest due ms. `numbered` gives the creation number of the n-th job, from 0.
 local function put(mode, at, size, numbered)
     local seq = numbered and 0 or claim_seqs(size)
     local jobs, places, first = {}, {}, nil
