@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = ("service", "worker", "valkey", "kafka", "client", "reader")
-LOADS = "load-curve"
 
 
 def number(value: float | None, digits: int = 0) -> str:

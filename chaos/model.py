@@ -216,10 +216,6 @@ class Model:
 
     # --- Answers to questions -----------------------------------------------------------------
 
-    def was_applied(self, call: Call) -> bool:
-        """Whether a write shows on the topics."""
-        return any(self.versions[ask.tag].seen for ask in call.jobs)
-
     def begun(self, call: Call) -> int:
         """From when on the service may know of the call."""
         if call.via == KAFKA and call.number in self.sent:

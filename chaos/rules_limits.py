@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from chaos.history import INTERVAL, WHEN
-from chaos.model import FOREVER, Answer, Model, Run, Version, Violation
+from chaos.model import FOREVER, Model, Run, Version, Violation
 
 AHEAD = 200
 """Runs behind a run that are looked at for one that should have come first."""
@@ -166,17 +166,3 @@ def _is_plain(model: Model, run: Run, other: Run) -> bool:
     """Neither stands for occurrences that were missed in an outage."""
     window = model.settings.catch_up_window
     return max(run.at - run.nominal, other.at - other.nominal) < window - 2 * model.skew
-
-
-def overtaken(model: Model) -> int:
-    """Answers that a time-out was faster than: not wrong, but worth a number."""
-
-    def is_overtaken(run: Run, answers: list[Answer], version: Version) -> bool:
-        after = version.of(run.nominal, run.attempt + 1)
-        return bool(after and answers and not answers[0].failed)
-
-    return sum(
-        is_overtaken(run, model.answers_to(run), version)
-        for version in model.versions.values()
-        for run in version.runs
-    )

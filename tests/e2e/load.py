@@ -2,7 +2,6 @@
 
 import resource
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -78,10 +77,6 @@ class Flood:
         self._leaving.set()
         for thread in self._threads:
             thread.join()
-
-    @property
-    def told(self) -> Counter[tuple[grpc.StatusCode, str]]:
-        return Counter((each.code, each.message) for each in self.refusals)
 
     def refused(self, word: str, times: int = 1) -> bool:
         """Whether so many calls were UNAVAILABLE with this word in their sentence."""

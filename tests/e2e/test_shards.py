@@ -280,10 +280,12 @@ def test_limits_retries_and_priority_hold_within_a_type(product: Product) -> Non
 def test_everything_is_deleted_restored_and_reset(product: Product) -> None:
     kinds, ids = types(), [fresh() for _ in range(SHARDS)]
     product.client.create(*(later(k, i) for k, i in zip(kinds, ids, strict=True)))
+    for job_id in ids:
+        product.created(job_id)
     first = min(
         record.offset
         for record in product.resources()
-        if record.key == "jobsCreated" and product.created(ids[0]).id in ids
+        if record.key == "jobsCreated" and record.parse(contract.Job).id in ids
     )
     product.client.delete(collection=True)
     assert product.ids() == []

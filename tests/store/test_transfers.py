@@ -76,7 +76,6 @@ async def test_whoever_has_lost_a_claim_commits_nothing(
     """However slow it was: the other one may have decided since."""
     change = Change(0, put=[once("a")], places=[1])
     await doors[0].claim("one", ["a", "b"], 1)
-    assert (await doors[0].claim("two", ["b"], 5_000)).state in {"ok", "claimed"}
     await shards[0].client.execute("SET", f"{shards[0].jobs.base}claim:b", "two", "PX", 5_000)
     assert await doors[0].commit(change, NOW, Held("one", ["a", "b"])) is None
     assert await shards[0].ids() == []
