@@ -80,7 +80,7 @@ class KafkaHistory:
         if self.prepared is None:
             reader = _Reader(self.config, self.timeout)
             topic = self.topics[Topic.POSITION]
-            await reader.call(lambda: reader.watermarks(topic, self.shard, PREPARE_TIMEOUT))
+            await reader.call(lambda: reader.connect(topic, self.shard))
             self.prepared = reader
 
     async def last_position(self) -> Position | None:
@@ -212,6 +212,13 @@ class _Reader:
                 self.ended = True
         elif not error.retriable():
             raise KafkaException(error)
+
+    def connect(self, topic: str, partition: int) -> None:
+        """Have both consumers know the broker that has the partition."""
+        self.watermarks(topic, partition, PREPARE_TIMEOUT)
+        self.consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=PREPARE_TIMEOUT
+        )
 
     def watermarks(
         self, topic: str, partition: int, timeout: float | None = None
