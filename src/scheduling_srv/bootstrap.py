@@ -176,7 +176,7 @@ class Service:
         )
 
     async def _all_emit(self) -> bool:
-        return all([await shard.schedule.is_emitting() for shard in self.shards])
+        return all(await asyncio.gather(*(each.schedule.is_emitting() for each in self.shards)))
 
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""

@@ -129,16 +129,13 @@ class Announcer:
         value = record.job_message(job_id, entry, at)
         headers = [("event-id", event_id), ("job-id", job_id), ("nominal-time", rfc3339(due))]
         created = Record(Topic.RESOURCES, b"jobsCreated", value, headers, job_id)
-        return (created, *self._new_now(entry, event_id))
+        return created, _journal_job(event_id, job_id, due, entry[at:])
 
     def _new_now(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         """What the journal holds; `now` jobs are announced nowhere else."""
         due, id_size = CREATED.unpack_from(entry)
         at = CREATED.size + id_size
-        job_id = entry[CREATED.size : at]
-        headers = [("kind", JOURNAL_JOB), ("event-id", event_id + b"-j")]
-        value = JOURNAL_DUE.pack(due) + entry[at:]
-        return (Record(Topic.JOURNAL, job_id, value, headers, job_id),)
+        return (_journal_job(event_id, entry[CREATED.size : at], due, entry[at:]),)
 
     def _deleted(self, entry: bytes, event_id: bytes) -> tuple[Record, Record]:
         job_id = entry[1:]
@@ -190,6 +187,11 @@ def _marked(position: Position, entry: bytes, number: int) -> Position:
         cleared=int(marker["cleared"]),
         inputs={**position.inputs, **inputs},
     )
+
+
+def _journal_job(event_id: bytes, job_id: bytes, due: int, stored: bytes) -> Record:
+    headers = [("kind", JOURNAL_JOB), ("event-id", event_id + b"-j")]
+    return Record(Topic.JOURNAL, job_id, JOURNAL_DUE.pack(due) + stored, headers, job_id)
 
 
 def _trace_headers(trace: bytes) -> Headers:

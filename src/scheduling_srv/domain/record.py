@@ -26,8 +26,8 @@ SIZES = struct.Struct("<HIH")
 """Sizes of type, data and rest, as they stand in the header."""
 SIZES_AT = struct.calcsize("<QBB")
 
-JOB_ID, JOB_TYPE, JOB_DATA = b"\x0a", b"\x5a", b"\x62"
-SCHEDULED_ID, SCHEDULED_TYPE, SCHEDULED_DATA, SCHEDULED_KIND = b"\x08", b"\x12", b"\x1a", b"\x22"
+JOB_ID, SCHEDULED_KIND = b"\x0a", b"\x22"
+"""Tags of protobuf fields."""
 
 
 class Header(NamedTuple):

@@ -109,12 +109,8 @@ class KafkaHistory:
 
     async def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
         """The journals of all shards, each from the start."""
-        name = self.topics[Topic.JOURNAL]
-        with _Reader(self.config, self.timeout) as reader:
-            partitions = await reader.call(lambda: reader.partitions(name))
-        for partition in partitions:
-            async for piece in self._read(Topic.JOURNAL, partition, 0):
-                yield piece
+        async for piece in self._read_all(Topic.JOURNAL, 0):
+            yield piece
 
     async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
         """The jobs topic from `instant` on."""
@@ -128,11 +124,15 @@ class KafkaHistory:
 
     async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
         """jobs.resource from `offset` on, partition by partition."""
-        name = self.topics[Topic.RESOURCES]
+        async for piece in self._read_all(Topic.RESOURCES, offset):
+            yield piece
+
+    async def _read_all(self, topic: Topic, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+        name = self.topics[topic]
         with _Reader(self.config, self.timeout) as reader:
             partitions = await reader.call(lambda: reader.partitions(name))
         for partition in partitions:
-            async for piece in self._read(Topic.RESOURCES, partition, offset):
+            async for piece in self._read(topic, partition, offset):
                 yield piece
 
     async def _read(
