@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
+import threading
 import time
 from typing import Any
 
@@ -14,6 +17,8 @@ from chaos.world import Replica, World
 from tests.harness.proxy import Proxy
 
 LOST_SECONDS = 2.0
+LOADED = 2_000
+"""Bytes above which a call with the token of its sender is one that loads jobs."""
 
 
 # --- Kafka ------------------------------------------------------------------------------------
@@ -141,29 +146,43 @@ def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
 
 
 def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
-    """FLUSHALL, and whoever puts the schedule back together becomes a zombie meanwhile."""
+    """FLUSHALL, and whoever puts the schedule back together becomes a zombie meanwhile.
+
+    What it was just about to load comes to the store when another one has done all of it.
+    """
+    frozen: list[Replica] = []
+    happened = threading.Event()
+    for replica in world.replicas:
+        _freeze_at_load(replica, frozen, happened)
     world.valkey.flush()
-    replica = _rebuilding(world)
-    if replica is None or not replica.alive:
+    happened.wait(3)
+    for replica in world.replicas:
+        replica.redis.disarm()
+    if not frozen:
         return "nobody"
-    time.sleep(rng.choice((0.0, 0.005, 0.02, 0.05)))
-    replica.service.pause()
     time.sleep(rng.uniform(1.5, 4) * scale)
-    replica.service.resume()
-    return replica.name
+    frozen[0].redis.release()
+    frozen[0].service.resume()
+    return frozen[0].name
 
 
-def _rebuilding(world: World) -> Replica | None:
-    """Who holds the lease while there is no schedule, within three seconds."""
-    key = f"{world.names.namespace}:{{0}}:meta"
-    until = time.monotonic() + 3
-    with world.client() as client:
-        while time.monotonic() < until:
-            replica = None if client.hexists(key, "state") else world.emitter()
-            if replica:
-                return replica
-            time.sleep(0.001)
-    return None
+def _freeze_at_load(replica: Replica, frozen: list[Replica], happened: threading.Event) -> None:
+    pid = replica.service.process.pid
+    token = f"-{pid}-".encode()
+
+    def loads(data: bytes) -> bool:
+        return len(data) > LOADED and token in data
+
+    def freeze() -> bool:
+        if replica.alive and not frozen:
+            os.kill(pid, signal.SIGSTOP)
+            replica.redis.hold()
+            frozen.append(replica)
+            happened.set()
+        return True
+
+    if replica.alive:
+        replica.redis.arm_data(loads, freeze)
 
 
 def flush_stopped(world: World, rng: random.Random, scale: float) -> str:

@@ -19,6 +19,8 @@ PRODUCE = 0
 
 Action = Callable[[], bool]
 """Called in the proxy's thread before the request goes on; False: it does not, and all is cut."""
+Wanted = Callable[[bytes, list[int]], bool]
+"""Given a piece and the kinds of Kafka requests that begin in it: whether it is the one."""
 
 
 class ProxyLoop:
@@ -66,7 +68,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
-        self._armed: tuple[int, Action] | None = None
+        self._armed: tuple[Wanted, Action] | None = None
 
     # --- From any thread ----------------------------------------------------------------------
 
@@ -76,14 +78,18 @@ class Proxy:
 
     def hold(self) -> None:
         """Nothing passes, and nothing is closed: a network that swallows."""
-        self._proxies.loop.call_soon_threadsafe(self._flowing.clear)
+        self._flowing.clear()  # at once, also for a piece whose action calls this
 
     def release(self) -> None:
         self._proxies.loop.call_soon_threadsafe(self._flowing.set)
 
     def arm(self, request: int, action: Action) -> None:
         """Calls `action` once, when the next Kafka request of this kind comes by."""
-        self._armed = (request, action)
+        self._armed = (lambda _data, requests: request in requests, action)
+
+    def arm_data(self, wanted: Callable[[bytes], bool], action: Action) -> None:
+        """Calls `action` once, when such a piece of what is sent to the server comes by."""
+        self._armed = (lambda data, _requests: wanted(data), action)
 
     def disarm(self) -> None:
         self._armed = None
@@ -127,7 +133,7 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK):
-                if frames is not None and not self._pass(frames.feed(data)):
+                if frames is not None and not self._pass(data, frames.feed(data)):
                     break
                 if self.delay:
                     await asyncio.sleep(self.delay)
@@ -136,9 +142,9 @@ class Proxy:
                 await writer.drain()
         writer.transport.abort()
 
-    def _pass(self, requests: list[int]) -> bool:
+    def _pass(self, data: bytes, requests: list[int]) -> bool:
         armed = self._armed
-        if armed is None or armed[0] not in requests:
+        if armed is None or not armed[0](data, requests):
             return True
         self._armed = None
         return armed[1]()
