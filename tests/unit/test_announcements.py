@@ -104,3 +104,16 @@ async def test_who_gives_up_disturbs_nobody() -> None:
     await done(tasks)
     announcements.published("b", 1)
     assert not announcements.waiting
+
+
+async def test_calls_are_held_back_while_something_is_published() -> None:
+    """But not for long: Kafka may be away."""
+    gathering = Announcements().gathering
+    await gathering.until_worthwhile()
+    with gathering.under_way():
+        held = asyncio.create_task(gathering.until_worthwhile())
+        await asyncio.sleep(0)
+        assert not held.done()
+    await asyncio.wait_for(held, 0.01)
+    with gathering.under_way():
+        await asyncio.wait_for(gathering.until_worthwhile(), 1)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app import gathering as gathering_module
 from scheduling_srv.app import grouping
+from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.grouping import GroupCommit
 from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.domain.errors import StoreUnavailable
@@ -113,3 +115,61 @@ async def test_what_was_given_up_is_not_written(store: Store) -> None:
     store.gate.set()
     await asyncio.gather(first, third)
     assert store.calls == [["a"], ["c"]]
+
+
+async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) -> None:
+    """Stored sooner they would be announced no sooner; many do not wait."""
+    gathering = Gathering()
+    store.gate.set()
+    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    with gathering.under_way():
+        tasks = await start(commit, group("a"))
+        tasks += await start(commit, group("b"))
+        assert store.calls == []
+    await asyncio.gather(*tasks)
+    assert store.calls == [["a", "b"]]
+    with gathering.under_way():
+        await asyncio.gather(*await start(commit, group("many", grouping.FEW)))
+    assert store.calls[1:] == [["many"]]
+
+
+async def test_calls_of_those_who_were_just_answered_are_waited_for(store: Store) -> None:
+    """They go into one store call, and one transaction."""
+    gathering = Gathering()
+    store.gate.set()
+    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    gathering.answered(4)
+    tasks = await start(commit, group("a"))
+    tasks += await start(commit, group("b"))
+    assert store.calls == []
+    tasks += await start(commit, group("c"))
+    await asyncio.gather(*tasks)
+    assert store.calls == [["a", "b", "c"]]
+
+
+async def test_one_call_after_the_other_never_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering_module, "BRIEF", 60.0)
+    gathering = Gathering()
+    store.gate.set()
+    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        for name in "abc":
+            await commit.write(group(name))
+            gathering.answered(1)
+    assert store.calls == [["a"], ["b"], ["c"]]
+
+
+async def test_who_does_not_come_back_is_waited_for_only_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering_module, "BRIEF", 0.01)
+    gathering = Gathering()
+    store.gate.set()
+    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    gathering.answered(100)
+    await commit.write(group("a"))
+    monkeypatch.setattr(gathering_module, "BRIEF", 60.0)
+    async with asyncio.timeout(5):
+        await commit.write(group("b"))

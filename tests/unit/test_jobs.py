@@ -41,9 +41,8 @@ def asked(job_id: str, **changes: Any) -> JobRequest:
 
 
 def stored(job: NewJob, seq: int) -> StoredJob:
-    size = HEADER.size - 8
-    record = seq.to_bytes(8, "little") + job.record[8:]
-    assert len(record) > size
+    record = seq.to_bytes(6, "little") + job.record[6:]
+    assert len(record) > HEADER.size
     return StoredJob(job.id.encode(), record)
 
 

@@ -103,7 +103,7 @@ class Kafka:
 
     def job(self, job: NewJob, seq: int) -> None:
         """A living job."""
-        record = struct.pack("<Q", seq) + job.record[8:]
+        record = seq.to_bytes(6, "little") + job.record[6:]
         value = struct.pack("<Q", job.due) + record
         self._keep(job.id.encode(), value, b"job")
 

@@ -41,8 +41,7 @@ def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, inte
     assert head.parallel == request.parallel
     assert max(1, head.attempts) == max(1, request.attempts)
     assert (head.backoff_type, head.backoff_delay) == (request.backoff_type, request.backoff_delay)
-    at = head.creator_at
-    assert stored[at : at + head.creator_size] == request.creator.encode()
+    assert record.creator_of(stored) == request.creator
     assert record.data_of(stored) == request.data
     assert record.rest_of(stored) == request.rest
     assert head.trace_size == len(request.trace)

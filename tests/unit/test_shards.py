@@ -13,7 +13,7 @@ from tests.store.shard import once
 
 def stored(seq: int) -> StoredJob:
     made = once(f"job-{seq}")
-    return StoredJob(made.id.encode(), seq.to_bytes(8, "little") + made.record[8:])
+    return StoredJob(made.id.encode(), seq.to_bytes(6, "little") + made.record[6:])
 
 
 class Store:

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from itertools import count
 
+from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import OutcomeUnknown
 
@@ -20,6 +21,7 @@ class Announcements:
     def __init__(self) -> None:
         self.lineage = ""
         self.number = 0
+        self.gathering = Gathering()
         self._order = count()
         self._waiting: list[tuple[int, int, str, asyncio.Future[None]]] = []
         self._gone = 0
@@ -62,7 +64,7 @@ class Announcements:
         if lineage != self.lineage:
             self._begin(lineage)
         self.number = max(self.number, number)
-        early = []
+        early, answered = [], 0
         while self._waiting and self._waiting[0][0] <= self.number:
             place = heapq.heappop(self._waiting)
             *_, promised, future = place
@@ -70,8 +72,10 @@ class Announcements:
                 early.append(place)  # of a rebuilt store that has not been heard of here
             elif not future.done():
                 future.set_result(None)
+                answered += 1
         for place in early:
             heapq.heappush(self._waiting, place)
+        self.gathering.answered(answered)
 
     def _begin(self, lineage: str) -> None:
         """Numbers of another lineage say nothing about those who wait."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from scheduling_srv import points
+from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
 from scheduling_srv.failpoints import reached
 
+FEW = 200
+"""Jobs below which a store call may wait for more."""
 MOST_GROUPS = 500
 """Calls that share one store call."""
 MOST_JOBS = 2_000
@@ -19,11 +22,15 @@ Outcome = tuple[Receipt, Refusal | None]
 
 
 class GroupCommit:
-    """While one store call is under way, the next one gathers."""
+    """While one store call is under way, the next one gathers.
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
+    With `gathering` also while that would not be announced any sooner.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock, gathering: Gathering | None = None) -> None:
         self.store = store
         self.clock = clock
+        self.gathering = gathering
         self._queue: list[tuple[WriteGroup, asyncio.Future[Outcome]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -31,12 +38,18 @@ class GroupCommit:
         """Write the group, with whatever else waits. Raises `Unavailable`."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((group, future))
+        if self.gathering:
+            self.gathering.called()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
         return await future
 
     async def _write_all(self) -> None:
-        while batch := self._next_batch():
+        while self._queue:
+            if self.gathering and sum(len(group.jobs) for group, _ in self._queue) < FEW:
+                await self.gathering.until_worthwhile()
+            if not (batch := self._next_batch()):
+                continue
             try:
                 await reached(points.WRITE_CALL)
                 written = await self.store.write([group for group, _ in batch], self.clock.now())

@@ -21,6 +21,7 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     WriteMode,
 )
+from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -31,7 +32,6 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules, check_ids, check_jobs
 from scheduling_srv.failpoints import reached
 
@@ -81,7 +81,8 @@ class Jobs:
         self.wait_for_announcement = wait_for_announcement
         self.most_bytes = most_bytes
         """That jobs which are read by their ids may have, as they have to be sorted."""
-        self.commits = GroupCommit(store, clock)
+        gathering = announcements.gathering if wait_for_announcement else None
+        self.commits = GroupCommit(store, clock, gathering)
         self._long_reads = asyncio.Semaphore(LONG_READS)
 
     async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
@@ -174,7 +175,7 @@ class Jobs:
             if size > self.most_bytes:
                 raise TooLarge(ANSWER_TOO_LARGE)
             jobs += shown
-        jobs.sort(key=lambda job: header(job.record).seq, reverse=query.descending)
+        jobs.sort(key=lambda job: record.seq(job.record), reverse=query.descending)
         return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
 
     async def announced(self, receipt: Receipt, floor: int = 0) -> None:
@@ -228,8 +229,6 @@ def _check_named(requests: Sequence[JobRequest]) -> None:
 
 
 def _is_shown(job: StoredJob, creator: str) -> bool:
-    head = header(job.record)
-    if head.kind == TriggerKind.NOW:
+    if record.kind(job.record) == TriggerKind.NOW:
         return False
-    at = head.creator_at
-    return not creator or job.record[at : at + head.creator_size] == creator.encode()
+    return not creator or record.creator_of(job.record) == creator

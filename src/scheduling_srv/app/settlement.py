@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from scheduling_srv.app.records import LogRecord
+from scheduling_srv.domain.record import read_varint
 
 RETRY = struct.Struct("<QQIQ")
 """Seq, nominal ms, attempt, due ms; the Lua twin is in `lua/lib/answer.lua`."""
@@ -38,8 +39,8 @@ class Emission(NamedTuple):
         job_id, seq, nominal, attempt = entry.headers["occurrence-id"].decode().rsplit("/", 3)
         run = RunKey(job_id, int(seq), int(nominal))
         value = entry.value or b""
-        instance, at = _varint(value, 1)
-        size, at = _varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
+        instance, at = read_varint(value, 1)
+        size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
         return cls(run, int(attempt), instance, entry.timestamp, value[at : at + size])
 
 
@@ -118,14 +119,3 @@ class Settlement:
             known = self.emissions.get(run)
             if known is None or known.attempt < retry.attempt:
                 yield OpenRun(*run, retry.attempt, 0, 0, retry.due)
-
-
-def _varint(value: bytes, at: int) -> tuple[int, int]:
-    """The varint at this place of a message that we wrote, and the place behind it."""
-    number = shift = 0
-    for byte in value[at:]:
-        number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:  # noqa: PLR2004 - the varint's last byte
-            break
-    return number, at

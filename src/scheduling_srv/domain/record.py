@@ -14,18 +14,20 @@ from typing import NamedTuple
 
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
 
-HEADER = struct.Struct("<QBBHIHHIH")
-"""See `Header` for the fields. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
+HEADER = struct.Struct("<6xBBHIHI")
+"""Behind six bytes of `seq`: see `Header`. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
 POLICY = struct.Struct("<IBdIQ")
 """Attempts to interval: most jobs have none of these, and Redis holds millions of jobs."""
 HAS_POLICY = 0x80
 """Added to the kind."""
 NO_POLICY = (0, 0, 0.0, 0, 0)
-KIND_AT = 8
+KIND_AT = 6
 SIZES = struct.Struct("<HIH")
-"""Sizes of type, data and rest, as they stand in the header."""
-SIZES_AT = struct.calcsize("<QBB")
+"""Sizes of type, data and trace, as they stand in the header."""
+SIZES_AT = struct.calcsize("<6xBB")
 
+LONGEST_VARINT = 10
+"""Bytes."""
 JOB_ID, SCHEDULED_KIND = b"\x0a", b"\x22"
 """Tags of protobuf fields."""
 
@@ -39,11 +41,9 @@ class Header(NamedTuple):
     rank: int
     type_size: int
     data_size: int
-    rest_size: int
     trace_size: int
     creator_at: int
-    """Where the creator's text lies within the record, in bytes."""
-    creator_size: int
+    """Where the creator's text, behind its length, lies within the record; 0: there is none."""
     attempts: int
     backoff_type: int
     backoff_delay: float
@@ -61,6 +61,17 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The varint at this place of a message that we wrote, and the place behind it."""
+    number = shift = 0
+    for byte in data[at : at + LONGEST_VARINT]:
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    return number, at
 
 
 def sized(data: bytes) -> bytes:
@@ -84,15 +95,12 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
     # The creator is a field of the data: point at it there instead of storing it twice.
     data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
     header = HEADER.pack(
-        0,
         trigger.kind | flag,
         RANKS[request.priority],
         len(type_part),
         len(data_part),
-        len(request.rest),
         len(request.trace),
-        data_at + data.find(creator),
-        len(creator),
+        data_at + data.index(sized(creator)) if creator else 0,
     )
     return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
 
@@ -102,19 +110,35 @@ def body_at(stored: bytes, at: int = 0) -> int:
     return at + HEADER.size + (POLICY.size if stored[at + KIND_AT] & HAS_POLICY else 0)
 
 
+def seq(record: bytes) -> int:
+    """The creation number alone."""
+    return int.from_bytes(record[:KIND_AT], "little")
+
+
+def kind(record: bytes) -> int:
+    """The trigger's kind alone."""
+    return record[KIND_AT] & ~HAS_POLICY
+
+
 def header(record: bytes) -> Header:
     """The fixed part of `record`, and its policy."""
-    seq, kind, *rest = HEADER.unpack_from(record)
-    policy = POLICY.unpack_from(record, HEADER.size) if kind & HAS_POLICY else NO_POLICY
-    return Header(seq, kind & ~HAS_POLICY, *rest, *policy)
+    of, *rest = HEADER.unpack_from(record)
+    policy = POLICY.unpack_from(record, HEADER.size) if of & HAS_POLICY else NO_POLICY
+    return Header(seq(record), of & ~HAS_POLICY, *rest, *policy)
+
+
+def creator_of(record: bytes) -> str:
+    """Who has created the job; empty if nobody was named."""
+    at = header(record).creator_at
+    return _text_at(record, at).decode() if at else ""
 
 
 def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
     """The serialized Job: what Read answers and `jobsCreated` carries.
 
-    The job's record begins at `at` within `stored`.
+    The job's record begins at `at` within `stored`, and ends with it.
     """
-    type_size, data_size, rest_size = SIZES.unpack_from(stored, at + SIZES_AT)
+    type_size, data_size, trace_size = SIZES.unpack_from(stored, at + SIZES_AT)
     type_at = body_at(stored, at)
     data_at = type_at + type_size
     rest_at = data_at + data_size
@@ -124,7 +148,7 @@ def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
         job_id,
         stored[type_at:data_at],
         stored[data_at:rest_at],
-        stored[rest_at : rest_at + rest_size],
+        stored[rest_at : len(stored) - trace_size],
     )
 
 
@@ -139,26 +163,19 @@ def rest_of(record: bytes) -> bytes:
     """The Job's fields other than id, type and data, serialized."""
     head = header(record)
     at = body_at(record) + head.type_size + head.data_size
-    return record[at : at + head.rest_size]
+    return record[at : len(record) - head.trace_size]
 
 
 def data_of(record: bytes) -> bytes:
     """The serialized Data message of the job."""
-    head = header(record)
-    at = body_at(record) + head.type_size
-    part = record[at : at + head.data_size]
-    return part[_varint_size(part) :]
+    return _text_at(record, body_at(record) + header(record).type_size)
 
 
 def type_of(record: bytes) -> bytes:
     """The job's type, in UTF-8."""
-    at = body_at(record)
-    part = record[at : at + header(record).type_size]
-    return part[_varint_size(part) :]
+    return _text_at(record, body_at(record))
 
 
-def _varint_size(data: bytes) -> int:
-    size = 0
-    while data[size] & 0x80:
-        size += 1
-    return size + 1
+def _text_at(record: bytes, at: int) -> bytes:
+    size, text_at = read_varint(record, at)
+    return record[text_at : text_at + size]

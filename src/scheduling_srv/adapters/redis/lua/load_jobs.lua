@@ -5,16 +5,20 @@
 if not owns(ARGV[1]) then
     return 'lost'
 end
+local jobs, places = {}, {}
 for i = 2, #ARGV, 3 do
     local id, due, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local job = read_job(record)
-    redis.call('HSET', K.jobs, id, record)
-    if job.kind ~= NOW then
-        enlist(job.seq, id, job.creator)
+    local kind, rank, creator = read_places(record)
+    local seq = read_seq(record)
+    push(jobs, id, record)
+    if kind ~= NOW then
+        enlist(seq, id, creator)
     end
     if due ~= '' then
-        redis.call('ZADD', K.due, job.rank * RANK + tonumber(due), member(job.seq, NEXT, id))
+        push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))
     end
 end
+in_batches('HSET', K.jobs, jobs, 2)
+in_batches('ZADD', K.due, places, 2)
 save_order()
 return 'ok'

@@ -1,4 +1,4 @@
---!include base job member limits outbox marker run outage staging due
+--!include base job due_job member limits outbox marker run numbers starting outage staging due
 -- Moves what is due and may run into the outbox.
 -- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox
 -- Returns: 'ok' | 'lost' | 'full', runs staged, jobs to plan, next due ms or '', oldest start ms or ''
@@ -23,11 +23,12 @@ for rank = 0, 4 do
         or {}
     local ids = {}
     for i = 1, #due, 2 do
-        ids[#ids + 1] = select(3, read_member(due[i]))
+        ids[#ids + 1] = read_id(due[i])
     end
     local records = #ids > 0 and redis.call('HMGET', K.jobs, unpack(ids)) or {}
     for i, record in ipairs(records) do
-        consider(stage, due[2 * i - 1], tonumber(due[2 * i]), from, record)
+        stage.left = #ids - i + 1
+        consider(stage, due[2 * i - 1], ids[i], tonumber(due[2 * i]), from, record)
     end
     limit = limit - #ids
 end

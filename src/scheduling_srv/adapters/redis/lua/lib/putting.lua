@@ -20,7 +20,7 @@ local function put(mode, at, size, numbered)
             replace(id)
         end
         seq = numbered and numbered((i - at) / 3) or seq + 1
-        local record = struct.pack('<I8', seq) .. string.sub(ARGV[i + 2], 9)
+        local record = struct.pack('<I6', seq) .. string.sub(ARGV[i + 2], 7)
         local kind, rank, creator = read_places(record)
         push(jobs, id, record)
         push(places, rank * RANK + due, member(seq, NEXT, id))

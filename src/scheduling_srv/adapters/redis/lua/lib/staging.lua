@@ -16,17 +16,17 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     end
 end
 
-local function is_void(stage, record, seq)
-    return seq <= stage.reset or (seq <= stage.cleared and read_places(record) ~= NOW)
+local function is_void(stage, job)
+    return job.seq <= stage.reset or (job.seq <= stage.cleared and job.kind ~= NOW)
 end
 
-local function consider(stage, text, score, from, record)
-    local seq, kind, id, nominal, attempt = read_member(text)
-    if not record or read_seq(record) ~= seq or is_void(stage, record, seq) then
+local function consider(stage, text, id, score, from, record)
+    local seq, kind, nominal, attempt = read_place(text)
+    local job, due = record and read_due(record, seq), score - from
+    if not job or is_void(stage, job) then
         stage.gone[#stage.gone + 1] = text
         return
     end
-    local job, due = read_job(record), score - from
     if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
         stage.gone[#stage.gone + 1] = text
         due = catch_up(stage, job, id, due, from)
@@ -40,7 +40,7 @@ local function consider(stage, text, score, from, record)
         block(job.parallel, job.type, text, from + due, nominal)
         return
     end
-    start_run(id, job, nominal, attempt or 1, stage.now, stage.tail)
+    start_run(id, job, nominal, attempt or 1, stage)
     plant_next(stage, job, id, kind, text, nominal, from)
 end
 

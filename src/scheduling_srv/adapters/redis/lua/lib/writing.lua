@@ -4,18 +4,31 @@ local function find(id)
     return record and read_job(record)
 end
 
+-- The place of the first of `size` jobs that is there already.
+local function find_existing(at, size)
+    local ids = {}
+    for place = 1, size do
+        ids[place] = ARGV[at + 3 * (place - 1)]
+    end
+    for first = 1, size, BATCH do
+        local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + BATCH - 1, size)))
+        for i, record in ipairs(found) do
+            if record then
+                return first + i - 1
+            end
+        end
+    end
+end
+
 local function check(mode, at, size)
+    if mode == 'create' then
+        local place = find_existing(at, size)
+        return place and 'exists', place
+    end
     for place = 1, mode == 'upsert' and 0 or size do
-        local id = ARGV[at + 3 * (place - 1)]
-        if mode == 'create' then
-            if redis.call('HEXISTS', K.jobs, id) == 1 then
-                return 'exists', place
-            end
-        else
-            local job = find(id)
-            if not job or job.kind == NOW then
-                return 'missing', place
-            end
+        local job = find(ARGV[at + 3 * (place - 1)])
+        if not job or job.kind == NOW then
+            return 'missing', place
         end
     end
 end
