@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ import structlog
 import uvloop
 from pydantic import SecretStr
 
-from scheduling_srv import failpoints, logs
+from scheduling_srv import failpoints, garbage, logs
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import ensure_topics
@@ -44,8 +43,6 @@ STOP_WITHIN = 8.0
 """Seconds after which what does not end is cancelled: the process ends within ten."""
 CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
-GARBAGE = 50_000
-"""New containers after which cycles are looked for: of many jobs under way, none is one."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
 
@@ -54,8 +51,7 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
     """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
     failpoints.enable(os.environ)
     logs.configure(settings.log_level, settings.log_format)
-    gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 50)
+    garbage.tune()
     return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
 
 

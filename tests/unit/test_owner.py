@@ -106,6 +106,7 @@ class _Stager:
 
 class _Publisher:
     settled = True
+    left = 0
 
     def __init__(self, world: World) -> None:
         self.world = world

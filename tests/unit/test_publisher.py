@@ -11,7 +11,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Taken
-from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.domain.errors import LeaseLost, PublishFailed
 
 EVENT = event_entry(Topic.COMMANDS, b"key", b"value")
 
@@ -53,11 +53,11 @@ class World:
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, published: int, lineage: str) -> Taken:
+    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
         assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
         self.trimmed = published
-        return Taken(published, self.entries[:2000], len(self.entries))
+        return Taken(published + ahead, self.entries[ahead : ahead + 2000], len(self.entries))
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         if self.fault:
@@ -135,3 +135,48 @@ async def test_a_failed_transaction_changes_nothing_here() -> None:
         await world.loop.run_once("token")
     assert world.announcements.number == 0
     assert world.loop.position.number == 0
+
+
+async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
+    """Once for each batch; what was published before is trimmed by that."""
+    world = World(*[EVENT] * 4500)
+    taken: list[tuple[int, int]] = []
+    take = world.take
+
+    async def noting(token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+        taken.append((published, ahead))
+        return await take(token, published, lineage, ahead)
+
+    world.take = noting  # type: ignore[method-assign]
+    assert [await world.loop.run_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
+    assert taken == [(0, 0), (0, 2000), (2000, 2000), (4000, 500), (4500, 0)]
+    assert [position.number for _, position in world.sent] == [2000, 4000, 4500]
+    assert sum(len(records) for records, _ in world.sent) == 4500
+
+
+async def test_what_was_taken_ahead_is_forgotten_when_publishing_fails() -> None:
+    """Recovery says where to go on."""
+    world = World(*[EVENT] * 3000)
+    world.fault = PublishFailed("no broker")
+    with pytest.raises(PublishFailed):
+        await world.loop.run_once("token")
+    world.fault = None
+    world.loop.begin(Position(0, "i"), "lineage")
+    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 1000, 0]
+    assert sum(len(records) for records, _ in world.sent) == 3000
+
+
+async def test_a_batch_counts_as_published_when_the_next_one_cannot_be_taken() -> None:
+    """Whoever waits for it is told, and the fault is told as well."""
+    world = World(*[EVENT] * 3000)
+    take = world.take
+
+    async def failing(token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+        if ahead:
+            raise LeaseLost("somebody else has it")
+        return await take(token, published, lineage)
+
+    world.take = failing  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        await world.loop.run_once("token")
+    assert world.announcements.number == 2000

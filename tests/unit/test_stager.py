@@ -150,3 +150,13 @@ def test_a_job_that_has_no_further_time_is_over() -> None:
 
 def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one() -> None:
     assert latest_missed(CronText("0 0 1 1 *", "UTC"), FULL_HOUR, FULL_HOUR + HOUR) == FULL_HOUR
+
+
+async def test_it_stages_more_at_once_while_more_is_due() -> None:
+    world = World(Staged(full=False, entries=500, next_due=NOW))
+    schedule: Any = world
+    stager = Stager(schedule, Planner(schedule, text_of, ShardRules()), schedule, ShardRules())
+    await stager.run_once("token")
+    await stager.run_once("token")
+    await stager.run_once("token")
+    assert [limit for _, _, _, limit in world.called] == [500, 1_000, 500]

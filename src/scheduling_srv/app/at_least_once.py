@@ -85,6 +85,8 @@ class AtLeastOnce:
         self.rules = rules
         self.monotonic = monotonic
         self.waiting = metrics.Part(metrics.OUTBOX)
+        self.left = 0
+        """Entries that wait and were not taken, when it was last asked."""
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
         self._news = asyncio.Event()
@@ -126,6 +128,7 @@ class AtLeastOnce:
         )
         self.trimmed = published
         self.waiting.set(waiting)
+        self.left = waiting - (self.sent - published) - len(taken)
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:

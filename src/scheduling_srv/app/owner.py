@@ -18,6 +18,7 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager, StageResult
 from scheduling_srv.app.standby import Prepare, StandBy
+from scheduling_srv.app.turns import Turns, wait
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
@@ -79,6 +80,7 @@ class Owner:
         self.rules = rules
         self.extras = extras
         self.standby = StandBy(lease, clock, rules, prepare)
+        self.turns = Turns()
         self.owning = False
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
@@ -132,7 +134,7 @@ class Owner:
 
     async def _stand_by(self) -> None:
         await self.standby.prepare()
-        await _wait(self._released, await self.standby.look() / 1000)
+        await wait(self._released, await self.standby.look() / 1000)
 
     async def _own(self, token: str) -> None:
         log.info("lease taken", token=token)
@@ -223,6 +225,7 @@ class Owner:
             self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
+            await self.turns.after_staging(result.entries)
             await self._sleep()
 
     async def _stage_once(self, token: str) -> StageResult:
@@ -245,30 +248,27 @@ class Owner:
         metrics.note_owner(self.shard, emits=emitting)
 
     async def _sleep(self) -> None:
+        if self._sleep_until > self.clock.now():
+            self.turns.nothing_due()
         while (left := self._sleep_until - self.clock.now()) > 0 and not self._leaving.is_set():
             self._due.clear()
-            await _wait(self._due, min(left, LONGEST_SLEEP) / 1000)
+            await wait(self._due, min(left, LONGEST_SLEEP) / 1000)
 
     async def _publish(self, token: str) -> None:
         """Publish until stopped, and then until nothing is left."""
         while True:
+            await self.turns.before_taking()
             self._work.clear()
             stopping = self._leaving.is_set()
-            if await self.publisher.run_once(token) == 0:
+            entries = await self.publisher.run_once(token)
+            self.turns.taken(self.publisher.left)
+            if entries == 0:
                 if stopping and self.publisher.settled:
                     return
-                await _wait(self._work, PUBLISH_LOOK)
+                await wait(self._work, PUBLISH_LOOK)
 
     async def _pause(self, seconds: float) -> None:
-        await _wait(self._stopping, seconds)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
+        await wait(self._stopping, seconds)
 
 
 async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import Taken
 from scheduling_srv.failpoints import reached
 
 MARKER_PAUSE = 1_000
@@ -70,11 +72,15 @@ class OutboxPublisher:
         """See `AtLeastOnce`: there is nothing here that goes on by itself."""
         self.last_publish = float("-inf")
         self.waiting = metrics.Part(metrics.OUTBOX)
+        self.left = 0
+        """Entries that wait and were not taken, when it was last asked."""
+        self._ahead: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
         # A position of ours is never behind the runs: it needs not say where they came from.
         self.position, self.lineage = replace(position, lineage=""), lineage
+        self._ahead = None
         self.announcements.published(lineage, position.number)
 
     async def run_once(self, token: str) -> int:
@@ -82,25 +88,50 @@ class OutboxPublisher:
 
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
-        after, entries, waiting = await self.outbox.take(token, self.position.number, self.lineage)
-        self.waiting.set(waiting)
-        now = self.clock.now()
-        if not entries:
+        taken, self._ahead = self._ahead or await self._take(token, self.position.number), None
+        if not taken.entries:
             await reached(points.PUBLISH_TRIMMED)
             return 0
-        if self._may_wait(entries):
+        if self._may_wait(taken.entries):
             return 0
         await reached(points.PUBLISH_TAKEN)
-        incarnation = self.position.incarnation
-        records = self.announcer.records(entries, after, incarnation)
-        position = replace(advance(self.position, entries, after), at=now)
-        with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
+        if taken.waiting > len(taken.entries):
+            await self._publish_and_take(token, taken)
+        else:
+            await self._publish(taken)
+        return len(taken.entries)
+
+    async def _take(self, token: str, published: int, ahead: int = 0) -> Taken:
+        taken = await self.outbox.take(token, published, self.lineage, ahead)
+        self.waiting.set(taken.waiting)
+        self.left = taken.waiting - ahead - len(taken.entries)
+        return taken
+
+    async def _publish_and_take(self, token: str, taken: Taken) -> None:
+        """Take what comes next while Kafka commits; and trim what was published before."""
+        published, ahead = self.position.number, len(taken.entries)
+        first, second = await asyncio.gather(
+            self._publish(taken), self._take(token, published, ahead), return_exceptions=True
+        )
+        for fault in (first, second):
+            if isinstance(fault, BaseException):
+                raise fault
+        self._ahead = second if isinstance(second, Taken) and second.entries else None
+
+    async def _publish(self, taken: Taken) -> None:
+        after, entries, _ = taken
+        records = self.announcer.records(entries, after, self.position.incarnation)
+        position = replace(advance(self.position, entries, after), at=self.clock.now())
+        with (
+            metrics.TRANSACTION_SECONDS.time(),
+            count_outcome(metrics.TRANSACTIONS),
+            self.announcements.gathering.under_way(),
+        ):
             await self.publisher.publish(records, position)
         self.last_publish = self.monotonic() * 1000
         self.begin(position, self.lineage)
         await reached(points.PUBLISH_KNOWN)
         measure(entries, self.clock.now())
-        return len(entries)
 
     def _may_wait(self, entries: Sequence[bytes]) -> bool:
         if (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeAlias, TypeVar
 
 import structlog
 
-from scheduling_srv import points
+from scheduling_srv import garbage, points
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_PARCEL, JOURNAL_RETRY
 from scheduling_srv.app.changes import unpack
@@ -29,6 +31,8 @@ SKEW = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
 PIECE = 500
 """Jobs of one call."""
+AT_ONCE = 3
+"""Such calls under way."""
 SEQ_JUMP = 1 << 20
 """Creation numbers skipped: those given out behind the last marker are not known."""
 INSTANCE_JUMP = 1 << 16
@@ -80,11 +84,16 @@ class Journal:
             (due,) = JOURNAL_DUE.unpack_from(value)
             self.jobs[key.decode()] = (due, value[JOURNAL_DUE.size :])
 
+    def last_seq(self) -> int:
+        """The last creation number of a job that lives."""
+        return max((record.seq(stored) for _, stored in self.jobs.values()), default=0)
+
     def drop_void(self, reset: int) -> None:
         """Forget what a reset has made void."""
-        self.jobs = {
-            job_id: job for job_id, job in self.jobs.items() if record.header(job[1]).seq > reset
-        }
+        if reset > 0:
+            self.jobs = {
+                job_id: job for job_id, job in self.jobs.items() if record.seq(job[1]) > reset
+            }
 
 
 class Rebuild:
@@ -112,6 +121,10 @@ class Rebuild:
 
     async def run(self, token: str, position: Position) -> Recovered:
         """Rebuild the shard as of `position`; returns where to go on from."""
+        with garbage.none_expected():
+            return await self._run(token, position)
+
+    async def _run(self, token: str, position: Position) -> Recovered:
         log.warning("rebuilding the schedule from Kafka", position=position.number)
         await self.shard.begin_rebuild(token)
         await reached(points.REBUILD_BEGUN)
@@ -119,14 +132,12 @@ class Rebuild:
         await reached(points.REBUILD_JOURNAL)
         settlement = await self._settle(position, journal)
         await reached(points.REBUILD_SETTLED)
-        jobs = [
+        jobs = (
             RebuiltJob(job_id, stored, self._next_due(job_id, due, stored, settlement, position))
             for job_id, (due, stored) in journal.jobs.items()
-        ]
+        )
         runs = list(self._runs(journal, settlement, position.reset))
-        for piece in _pieces(jobs):
-            await self.shard.load_jobs(token, piece)
-            await reached(points.REBUILD_JOBS)
+        await self._load_jobs(token, jobs)
         for runs_piece in _pieces(runs):
             await self.shard.load_runs(token, runs_piece)
             await reached(points.REBUILD_RUNS)
@@ -135,15 +146,31 @@ class Rebuild:
         go_on = replace(
             position,
             incarnation=new_incarnation(),
-            seq=max([position.seq, *(record.header(job.record).seq for job in jobs)]),
+            seq=max(position.seq, journal.last_seq()),
             instance=(max(position.instance, settlement.last_instance) + INSTANCE_JUMP) % IDS,
         )
         lineage = await self.shard.initialise(
             token, go_on, self.clock.now(), origin=position.incarnation, jump=SEQ_JUMP
         )
         await reached(points.REBUILD_INITIALISED)
-        log.warning("the schedule is rebuilt", jobs=len(jobs), runs=len(runs))
+        log.warning("the schedule is rebuilt", jobs=len(journal.jobs), runs=len(runs))
         return go_on, lineage
+
+    async def _load_jobs(self, token: str, jobs: Iterable[RebuiltJob]) -> None:
+        """Several calls at a time: the next ones are made while Redis works on one."""
+        pieces = _pieces(jobs)
+
+        async def load() -> None:
+            for piece in pieces:
+                await self.shard.load_jobs(token, piece)
+                await reached(points.REBUILD_JOBS)
+
+        try:
+            async with asyncio.TaskGroup() as loading:
+                for _ in range(AT_ONCE):
+                    loading.create_task(load())
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
 
     async def _read_journal(self, position: Position) -> Journal:
         journal = Journal()
@@ -179,10 +206,10 @@ class Rebuild:
     def _next_due(
         self, job_id: str, due: int, stored: bytes, settlement: Settlement, position: Position
     ) -> int | None:
-        head = record.header(stored)
-        latest = settlement.latest_nominal(job_id, head.seq)
-        if head.kind in (TriggerKind.NOW, TriggerKind.ONCE):
-            open_run = (job_id, head.seq) in settlement.waiting or latest is not None
+        seq, kind = record.seq(stored), record.kind(stored)
+        latest = settlement.latest_nominal(job_id, seq)
+        if kind <= TriggerKind.ONCE:
+            open_run = (job_id, seq) in settlement.waiting or latest is not None
             return None if open_run else due
         if latest is None and due >= position.replay_from - SKEW:
             return due  # an emission would have been seen
@@ -191,8 +218,9 @@ class Rebuild:
         latest = max(latest or 0, position.replay_from - 1)
         if due > latest:
             return due
-        if head.kind == TriggerKind.INTERVAL:
-            return due + ((latest - due) // head.interval + 1) * head.interval
+        if kind == TriggerKind.INTERVAL:
+            interval = record.header(stored).interval
+            return due + ((latest - due) // interval + 1) * interval
         try:
             return planner.next_after(self.read_cron(stored), latest)
         except RequestError as fault:
@@ -206,11 +234,12 @@ class Rebuild:
                 # It may be of a job that is gone: it still holds a place of its type.
                 if seq > reset:
                     yield RebuiltRun(job_id, seq, nominal, attempt, type_, instance, start)
-            elif (job := journal.jobs.get(job_id)) and record.header(job[1]).seq == seq:
+            elif (job := journal.jobs.get(job_id)) and record.seq(job[1]) == seq:
                 rank = record.header(job[1]).rank
                 yield RebuiltRun(job_id, seq, nominal, attempt, rank=rank, due=due)
 
 
-def _pieces(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), PIECE):
-        yield items[start : start + PIECE]
+def _pieces(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    left = iter(items)
+    while piece := list(islice(left, PIECE)):
+        yield piece

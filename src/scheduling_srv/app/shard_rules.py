@@ -17,9 +17,11 @@ class ShardRules:
     lease: int = 3_000
     outbox_limit: int = 200_000
     """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
-    batch_records: int = 2_000
+    batch_records: int = 1_000
     """Entries of one Kafka transaction."""
     batch_bytes: int = 8_000_000
     """Bytes after which a transaction takes no further entries."""
     stage_limit: int = 500
-    """Runs of one staging call: it blocks Redis for about a millisecond."""
+    """Runs of one staging call: it blocks Redis for some 5 ms."""
+    most_staged: int = 1_000
+    """The same while more than that is due."""

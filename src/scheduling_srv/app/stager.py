@@ -37,13 +37,16 @@ class Stager:
         self.planner = planner
         self.clock = clock
         self.rules = rules
+        self.limit = rules.stage_limit
 
     async def run_once(self, token: str) -> StageResult:
         """Stage what is due by now. Raises `LeaseLost` and `StoreUnavailable`."""
         now = self.clock.now()
         await reached(points.STAGE_CALL)
-        staged = await self.schedule.stage(token, now, self.rules.stage_limit)
+        staged = await self.schedule.stage(token, now, self.limit)
         await reached(points.STAGE_DONE)
+        busy = staged.entries >= self.limit  # each call costs a write to disk: make fewer
+        self.limit = self.rules.most_staged if busy else self.rules.stage_limit
         if staged.full:
             return StageResult(0, now + FULL_PAUSE)
         if staged.unplanned and await self.planner.run_once(token):

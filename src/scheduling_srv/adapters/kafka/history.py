@@ -24,6 +24,8 @@ from scheduling_srv.headers import headers_of
 
 PIECE = 2000
 """Records read at once."""
+FETCH = 4_000_000
+"""Bytes that the broker may send at once."""
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
 UNDECIDED_TIMEOUT = 3.0
@@ -68,6 +70,7 @@ class KafkaHistory:
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
+            "fetch.message.max.bytes": FETCH,
             "fetch.wait.max.ms": 10,  # so long the broker waits before it says that this is the end
         }
         self.shard = shard
@@ -140,10 +143,13 @@ class KafkaHistory:
     ) -> AsyncIterator[Sequence[LogRecord]]:
         with _Reader(self.config, self.timeout) as reader:
             end = await reader.call(lambda: reader.assign(self.topics[topic], partition, offset))
-            while not reader.ended:
-                piece = await reader.call(lambda: reader.read(end))
-                if piece:
+            reading = reader.begin(end)
+            try:
+                while piece := await reading:
+                    reading = reader.begin(end)  # while the caller looks at this one
                     yield piece
+            finally:
+                reading.cancel()
 
 
 class _Reader:
@@ -175,6 +181,16 @@ class _Reader:
             msg = f"Kafka does not answer: {fault}"
             raise LogUnavailable(msg) from fault
 
+    def begin(self, end: int) -> asyncio.Task[list[LogRecord]]:
+        """Read until there is something, or nothing more."""
+        return asyncio.create_task(self.call(lambda: self._read_some(end)))
+
+    def _read_some(self, end: int) -> list[LogRecord]:
+        piece: list[LogRecord] = []
+        while not piece and not self.ended:
+            piece = self.read(end)
+        return piece
+
     def assign(self, topic: str, partition: int, offset: int) -> int:
         """Read from `offset`, or the first one that is left; returns the end."""
         low, high = self.watermarks(topic, partition)
@@ -195,13 +211,13 @@ class _Reader:
         messages = [first, *self.consumer.consume(PIECE, timeout=0.01)]
         records = []
         for message in messages:
-            offset = message.offset() or 0
             if error := message.error():
                 self._note(message, error, end)
-                continue
-            if offset < end:
+            else:
                 records.append(as_record(message))
-            self.ended = self.ended or offset >= end - 1
+        if records and records[-1].offset >= end - 1:
+            self.ended = True
+            records = [record for record in records if record.offset < end]
         return records
 
     def _note(self, message: Message, error: KafkaError, end: int) -> None:
