@@ -36,6 +36,7 @@ class World:
         self.faults: dict[str, list[Exception]] = {}
         self.outbox = 0
         self.sleep_until = FAR
+        self.staged = 0
         self.during_stage: Callable[[], None] = lambda: None
         self.publish_gate = asyncio.Event()
         self.publish_gate.set()
@@ -101,7 +102,7 @@ class _Stager:
         await asyncio.sleep(0)
         self.world.note("stage")
         self.world.during_stage()
-        return StageResult(0, self.world.sleep_until)
+        return StageResult(self.world.staged, self.world.sleep_until)
 
 
 class _Publisher:
@@ -393,3 +394,18 @@ async def test_extra_work_runs_beside_and_ends_with_it(world: World) -> None:
         await until(lambda: len(begun) == 2 and owner.emitting)
     assert begun == ["me:1", "me:1"]
     assert world.count("recover") == 2
+
+
+@pytest.mark.parametrize(("behind", "looks"), [(0, 5), (1, 1)])
+async def test_a_job_that_is_behind_is_staged_without_waiting_for_transactions(
+    world: World, behind: int, looks: int
+) -> None:
+    """It runs once in each call; what is due later waits for the transaction under way."""
+    world.publish_gate.clear()
+    world.staged, world.sleep_until = 1, NOW + behind
+    async with running(world.owner):
+        await until(lambda: world.count("stage") >= looks)
+        await asyncio.sleep(0.01)
+        assert (world.count("stage") > looks) == (behind == 0)
+        world.staged, world.sleep_until = 0, FAR
+        world.publish_gate.set()

@@ -101,3 +101,11 @@ async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     async with asyncio.timeout(turns.PATIENCE / 2):
         await staging
         await turns_.after_staging(0)
+
+
+async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
+    """A job that is far behind would otherwise run once a transaction, and may never catch up."""
+    waiting = Turns()
+    async with asyncio.timeout(turns.PATIENCE / 2):
+        for _ in range(100):
+            await waiting.after_staging(1, more=True)

@@ -221,11 +221,13 @@ class Owner:
     async def _stage(self, token: str) -> None:
         while not self._leaving.is_set():
             self._sleep_until = NEVER  # what is heard during the call counts
+            began = self.clock.now()
             result = await self._stage_once(token)
             self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
-            await self.turns.after_staging(result.entries)
+            more = result.sleep_until <= began
+            await self.turns.after_staging(result.entries, more=more)
             await self._sleep()
 
     async def _stage_once(self, token: str) -> StageResult:

@@ -30,13 +30,17 @@ class Turns:
         self._free = asyncio.Event()
         self._looked = asyncio.Event()
 
-    async def after_staging(self, entries: int) -> None:
-        """The stager: go on when the publisher has taken what there is, or enough of it."""
+    async def after_staging(self, entries: int, *, more: bool = False) -> None:
+        """The stager: go on when the publisher has taken what there is, or enough of it.
+
+        `more`: something else is due already. A job that is behind runs once in each call.
+        """
         self._looked.set()
         self._ahead += entries
-        if 0 < entries < FEW or self._ahead >= AHEAD:
+        few = 0 < entries < FEW and not more
+        if few or self._ahead >= AHEAD:
             self._free.clear()
-            self._waiting = entries < FEW
+            self._waiting = few
             try:
                 await wait(self._free, PATIENCE)
             finally:
