@@ -114,7 +114,10 @@ def growth_table(results: Results) -> str:
         "p99": "1,000/s, p99 ms",
     }
     body = [
-        [f"{count:,}", *(number(figures.get(f"{name} {count}"), name[0] == "p") for name in names)]
+        [
+            f"{count:,}",
+            *(number(figures.get(f"{name} {count}"), int(name[0] == "p")) for name in names),
+        ]
         for count in counts
     ]
     return markdown(["waiting", *names.values()], body, left=1)
@@ -134,9 +137,9 @@ def facts(results: Results) -> str:
     )
 
 
-def replaced(page: str, name: str, content: str) -> str:
-    """A page with what stands between the markers of `name` made anew."""
-    begin, end = f"<!-- {name}: make bench -->\n", f"<!-- end of {name} -->\n"
+def replaced(page: str, name: str, content: str, command: str = "make bench") -> str:
+    """A page with what stands between the markers of `name`, which `command` makes, made anew."""
+    begin, end = f"<!-- {name}: {command} -->\n", f"<!-- end of {name} -->\n"
     before, found, rest = page.partition(begin)
     _, ended, after = rest.partition(end)
     if not found or not ended:
