@@ -92,6 +92,10 @@ bench: setup kafka ## Every workload beside a bare loop and BullMQ; writes the t
 	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
 		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
 
+.PHONY: bench-scale
+bench-scale: setup ## What one shard holds and what ten need, simulated from what "make bench" has measured; writes the page
+	@$(BIN)/python -m bench.scale --pages $(BENCH_ARGS)
+
 .PHONY: bench-quick
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
 	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
