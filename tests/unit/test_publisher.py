@@ -1,5 +1,6 @@
 """The loop that empties the outbox: one transaction a batch, markers may wait."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -180,3 +181,25 @@ async def test_a_batch_counts_as_published_when_the_next_one_cannot_be_taken() -
     with pytest.raises(LeaseLost):
         await world.loop.run_once("token")
     assert world.announcements.number == 2000
+
+
+async def test_what_comes_while_kafka_commits_does_not_wait_behind_a_marker() -> None:
+    """The next batch was a marker alone when it was taken ahead; there is more to it by now."""
+    world = World(*[EVENT] * 2000, marker())
+    publish = world.publish
+
+    async def while_something_comes(records: Iterable[Record], position: Position) -> None:
+        await publish(records, position)
+        await asyncio.sleep(0)  # the next batch is taken
+        if len(world.sent) == 1:
+            world.entries.append(EVENT)
+
+    world.publish = while_something_comes  # type: ignore[method-assign]
+    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 2, 0]
+
+
+async def test_markers_do_not_hold_up_what_is_behind_them() -> None:
+    """However many there are."""
+    world = World(*[marker()] * 2000, EVENT)
+    world.loop.last_publish = world.time
+    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 1, 0]

@@ -109,3 +109,20 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     async with asyncio.timeout(turns.PATIENCE / 2):
         for _ in range(100):
             await waiting.after_staging(1, more=True)
+
+
+async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
+    """What clients create fills the outbox as well; the next run may be due in a moment."""
+    waiting = Turns()
+    waiting.taken(10 * AHEAD)
+    async with asyncio.timeout(turns.PATIENCE / 2):
+        await waiting.after_staging(0)
+
+
+async def test_who_leaves_holds_nobody_up() -> None:
+    waiting = Turns()
+    staging = asyncio.create_task(waiting.after_staging(1))
+    await asyncio.sleep(0)
+    waiting.leave()
+    async with asyncio.timeout(turns.PATIENCE / 2):
+        await staging

@@ -1,6 +1,6 @@
 """From entries of the outbox to records on Kafka (docs/decisions/0001).
 
-An entry is a letter, a fixed part that its Lua twin packs (`lua/lib/outbox.lua`, `run.lua`,
+An entry is a letter, a fixed part that its Lua twin packs (`lua/lib/outbox.lua`, `starting.lua`,
 `answer.lua`), and bytes that are passed on as they are.
 """
 

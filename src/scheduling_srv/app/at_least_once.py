@@ -86,7 +86,7 @@ class AtLeastOnce:
         self.monotonic = monotonic
         self.waiting = metrics.Part(metrics.OUTBOX)
         self.left = 0
-        """Entries that wait and were not taken, when it was last asked."""
+        """Entries that were not handed out, when it was last asked: what the stager goes by."""
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
         self._news = asyncio.Event()

@@ -3,7 +3,8 @@
 What is stored during a transaction is announced by the next one, and each costs a write to disk and
 a round of Kafka's coordinator. So calls with few jobs wait for the end of the one that is under
 way. Its end answers the calls that it announced; who made them may be about to make the next ones,
-so these are waited for as well, briefly. A client that makes one call after the other never waits.
+so these are waited for as well, briefly. A client that was alone is not kept waiting by that: its
+own call is the one that was waited for.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Gathering:
 
     def called(self) -> None:
         """A call came."""
-        self._awaited -= 1
+        self._awaited = max(0, self._awaited - 1)
         if self._awaited <= 0:
             self._back.set()
 

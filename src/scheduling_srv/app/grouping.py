@@ -24,7 +24,7 @@ Outcome = tuple[Receipt, Refusal | None]
 class GroupCommit:
     """While one store call is under way, the next one gathers.
 
-    With `gathering` also while that would not be announced any sooner.
+    With `gathering` also for a while longer, when it says so.
     """
 
     def __init__(self, store: JobStore, clock: Clock, gathering: Gathering | None = None) -> None:

@@ -113,6 +113,7 @@ class Owner:
         """Finish what was begun, then give the lease back: others may have it."""
         for event in (self._leaving, self._due, self._work):
             event.set()
+        self.turns.leave()
 
     async def run(self) -> None:
         """Own the shard whenever nobody else does, until stopped."""
@@ -226,9 +227,11 @@ class Owner:
             self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
-            more = result.sleep_until <= began
-            await self.turns.after_staging(result.entries, more=more)
+            if not self._leaving.is_set():
+                more = result.sleep_until <= began
+                await self.turns.after_staging(result.entries, more=more)
             await self._sleep()
+        self.turns.leave()
 
     async def _stage_once(self, token: str) -> StageResult:
         """What makes room in a full Redis has to go on meanwhile: answers, and the publisher."""

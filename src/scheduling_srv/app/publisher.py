@@ -48,7 +48,7 @@ class OutboxPublisher:
     """The loop that empties the outbox. The owner's."""
 
     settled = True
-    """What `run_once` has taken is published when it returns."""
+    """Nothing is under way when `run_once` has returned 0."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class OutboxPublisher:
         self.last_publish = float("-inf")
         self.waiting = metrics.Part(metrics.OUTBOX)
         self.left = 0
-        """Entries that wait and were not taken, when it was last asked."""
+        """Entries that were not handed out, when it was last asked: what the stager goes by."""
         self._ahead: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
@@ -92,7 +92,7 @@ class OutboxPublisher:
         if not taken.entries:
             await reached(points.PUBLISH_TRIMMED)
             return 0
-        if self._may_wait(taken.entries):
+        if taken.waiting == len(taken.entries) and self._may_wait(taken.entries):
             return 0
         await reached(points.PUBLISH_TAKEN)
         if taken.waiting > len(taken.entries):
@@ -116,7 +116,8 @@ class OutboxPublisher:
         for fault in (first, second):
             if isinstance(fault, BaseException):
                 raise fault
-        self._ahead = second if isinstance(second, Taken) and second.entries else None
+        if isinstance(second, Taken) and second.entries and not self._may_wait(second.entries):
+            self._ahead = second  # else the next call asks again: there may be more by then
 
     async def _publish(self, taken: Taken) -> None:
         after, entries, _ = taken
@@ -135,7 +136,7 @@ class OutboxPublisher:
 
     def _may_wait(self, entries: Sequence[bytes]) -> bool:
         if (
-            len(entries) > MARKER_LIMIT
+            len(entries) >= MARKER_LIMIT
             or self.monotonic() * 1000 - self.last_publish >= MARKER_PAUSE
         ):
             return False

@@ -28,7 +28,7 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.replies import Held
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import header
+from scheduling_srv.domain.record import seq as seq_of
 
 CURSOR = ","
 """Between the shards' cursors."""
@@ -218,7 +218,7 @@ class _Merge:
                     continue
                 if self.places[shard] == len(jobs):
                     return  # there may be more of them
-                seq = header(jobs[self.places[shard]].record).seq
+                seq = seq_of(jobs[self.places[shard]].record)
                 heads.append((self.sign * seq, shard, seq))
             if not heads:
                 return

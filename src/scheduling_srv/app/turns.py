@@ -37,14 +37,19 @@ class Turns:
         """
         self._looked.set()
         self._ahead += entries
-        few = 0 < entries < FEW and not more
-        if few or self._ahead >= AHEAD:
+        few = entries < FEW and not more
+        if entries and (few or self._ahead >= AHEAD):
             self._free.clear()
             self._waiting = few
             try:
                 await wait(self._free, PATIENCE)
             finally:
                 self._waiting = False
+
+    def leave(self) -> None:
+        """Nobody waits for the other any more."""
+        self._free.set()
+        self._looked.set()
 
     def nothing_due(self) -> None:
         """The stager: the publisher need not wait."""

@@ -150,6 +150,8 @@ class KafkaHistory:
                     yield piece
             finally:
                 reading.cancel()
+                if reading.done() and not reading.cancelled():
+                    reading.exception()  # asyncio would log it as lost: nobody asks any more
 
 
 class _Reader:

@@ -14,13 +14,13 @@ end
 
 -- Finds numbers that no unanswered run has (docs/contract.md). 0 would be left out by protobuf.
 local function look_for_numbers(wanted)
-    local numbers = {}
+    local numbers, names = {}, {}
     for i = 1, math.min(wanted, AT_ONCE) do
         looked_at = next_number(looked_at or meta('instance'))
-        numbers[i] = looked_at
+        numbers[i], names[i] = looked_at, number(looked_at)
     end
     free.last, free.next = 0, 1
-    for i, run in ipairs(redis.call('HMGET', K.runs, unpack(numbers))) do
+    for i, run in ipairs(redis.call('HMGET', K.runs, unpack(names))) do
         if not run and numbers[i] > 0 then
             free.last = free.last + 1
             free[free.last] = numbers[i]

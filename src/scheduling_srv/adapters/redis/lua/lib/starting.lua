@@ -11,8 +11,9 @@ local function start_run(id, job, nominal, attempt, stage)
         redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt))
     end
     local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
-    push(started, instance, struct.pack(RUN, job.seq, nominal, attempt, place, #job.type) .. job.type .. id)
-    push(begun, stage.now, instance)
+    local name = number(instance)
+    push(started, name, struct.pack(RUN, job.seq, nominal, attempt, place, #job.type) .. job.type .. id)
+    push(begun, stage.now, name)
     types[job.type] = count(job.type) + 1
     emit(struct.pack('<c1BI4I8I4I8I2I2I2I4', 'Q', job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
         job.type_size, #job.ready - job.type_size) .. id .. job.ready .. job.trace)

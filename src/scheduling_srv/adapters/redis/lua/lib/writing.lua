@@ -1,4 +1,6 @@
 -- Groups of jobs in ARGV: id, due ms, record for each.
+local AT_ONCE = 50 -- ids that are looked up in one call: whole records come back if they are there
+
 local function find(id)
     local record = redis.call('HGET', K.jobs, id)
     return record and read_job(record)
@@ -10,8 +12,8 @@ local function find_existing(at, size)
     for place = 1, size do
         ids[place] = ARGV[at + 3 * (place - 1)]
     end
-    for first = 1, size, BATCH do
-        local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + BATCH - 1, size)))
+    for first = 1, size, AT_ONCE do
+        local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + AT_ONCE - 1, size)))
         for i, record in ipairs(found) do
             if record then
                 return first + i - 1
