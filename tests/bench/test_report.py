@@ -85,3 +85,24 @@ def test_spans_count_a_function_once_a_stack(tmp_path: Path) -> None:
     shown = spans(tmp_path / "raw").splitlines()
     assert shown[1].split() == ["100.0%", "25.0%", "main", "(a.py)"]
     assert shown[2].split() == ["75.0%", "75.0%", "f", "(a.py)"]
+
+
+def test_pages_are_written_from_all_that_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an hour of measuring it is too late to find out that they cannot be."""
+    pages = {name: tmp_path / name for name in ("README", "PAGE")}
+    for name, path in pages.items():
+        path.write_text(getattr(report, name).read_text())
+        monkeypatch.setattr(report, name, path)
+    found = results(41_000, 50_000, 9_000)
+    figures = {"submit 0": 20_000.0, "fire 0": 40_000.0, "p50 0": 7.5, "p99 0": 20.0}
+    more = {name.replace(" 0", " 1000000"): value for name, value in figures.items()}
+    found.add("growth", 1.0, {PRODUCT: [Sample({**figures, **more})]}, {})
+    found.machine = {
+        **dict.fromkeys(("cores", "processor", "memory", "system", "python"), "?"),
+        "versions": {"Kafka": "4"},
+    }
+    report.write_pages(found)
+    assert "| 1,000,000 | 20,000 | 40,000 | 7.5 | 20.0 |" in pages["PAGE"].read_text()
+    assert "41,000" in pages["README"].read_text()
