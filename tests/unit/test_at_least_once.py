@@ -211,6 +211,25 @@ async def test_a_now_job_is_its_run_and_does_not_wait() -> None:
     assert world.said == [b"i-2"]
 
 
+async def test_a_now_job_of_a_record_waits() -> None:
+    """A Redis that forgets it gets the record again: that would be another run."""
+    group = struct.pack("<cI", b"G", 2)
+    world = World(group, created("a", b"N"), MARKER, queued("a", TriggerKind.NOW))
+    assert await world.run() == 3
+    assert await world.run() == 0
+    await world.settle(lambda: world.woken > 0)
+    assert await world.run() == 1
+    assert world.said == [3, "abandoned", b"i-4"]
+
+
+async def test_now_jobs_of_a_list_do_not_wait() -> None:
+    group = struct.pack("<cI", b"G", 2)
+    jobs = [created("a", b"N"), created("b", b"N")]
+    world = World(group, *jobs, queued("a", TriggerKind.NOW))
+    assert await world.run() == 4
+    assert world.said == [b"i-4"]
+
+
 async def test_a_job_that_became_a_now_job_waits() -> None:
     world = World(b"Da", created("a", b"N"), queued("a", TriggerKind.NOW))
     assert await world.run() == 2

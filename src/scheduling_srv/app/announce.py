@@ -26,6 +26,8 @@ QUEUED = struct.Struct("<xBIQIQHHHI")
 """Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
 CREATED = struct.Struct("<xQH")
 """First due ms, size of id."""
+GROUPED = struct.Struct("<xI")
+"""How many entries of the group follow."""
 KEYED = struct.Struct("<xH")
 """Size of the key."""
 EVENT = struct.Struct("<xcHI")

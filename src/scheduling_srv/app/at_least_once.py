@@ -20,7 +20,10 @@ from scheduling_srv.app.announce import (
     CREATE,
     CREATED,
     DELETE,
+    GROUP,
+    GROUPED,
     HAPPENED,
+    MARK,
     NEW_NOW,
     QUEUE,
     QUEUED,
@@ -209,8 +212,10 @@ class AtLeastOnce:
         """The entries before the first run whose job is not on Kafka yet.
 
         No run may show a change that Redis could still forget: the call would have been half done.
-        A `now` job is its run, and need not wait.
+        A `now` job is its run, and need not wait; but one of a record has to: if it were forgotten
+        the record would come again, and be another job with another run.
         """
+        recorded = _of_records(entries, after)
         for number, entry in enumerate(entries, start=after + 1):
             letter = entry[0]
             if letter == QUEUE and self.changed:
@@ -224,9 +229,20 @@ class AtLeastOnce:
             elif letter in (CREATE, NEW_NOW):
                 _, size = CREATED.unpack_from(entry)
                 job = entry[CREATED.size : CREATED.size + size]
-                is_now = letter == NEW_NOW and self.changed.get(job, (0, True))[1]
-                self.changed[job] = (number, is_now)
+                is_now = letter == NEW_NOW and number not in recorded
+                self.changed[job] = (number, is_now and self.changed.get(job, (0, True))[1])
         return entries
+
+
+def _of_records(entries: Sequence[bytes], after: int) -> set[int]:
+    """Numbers of entries that the listener has made: their groups end with a marker."""
+    found: set[int] = set()
+    for place, entry in enumerate(entries):
+        if entry[0] == GROUP:
+            (size,) = GROUPED.unpack_from(entry)
+            if entries[place + size][0] == MARK:
+                found.update(range(after + place + 1, after + place + size + 2))
+    return found
 
 
 def _pause(entries: Sequence[bytes]) -> float:
