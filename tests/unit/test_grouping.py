@@ -117,11 +117,16 @@ async def test_what_was_given_up_is_not_written(store: Store) -> None:
     assert store.calls == [["a"], ["c"]]
 
 
-async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) -> None:
-    """Stored sooner they would be announced no sooner; many do not wait."""
+def gathering_commits(store: Store) -> tuple[GroupCommit, Gathering]:
+    """Over a store that answers at once."""
     gathering = Gathering()
     store.gate.set()
-    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    return GroupCommit(store, store, gathering), gathering  # type: ignore[arg-type]
+
+
+async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) -> None:
+    """Stored sooner they would be announced no sooner; many do not wait."""
+    commit, gathering = gathering_commits(store)
     with gathering.under_way():
         tasks = await start(commit, group("a"))
         tasks += await start(commit, group("b"))
@@ -135,9 +140,7 @@ async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) 
 
 async def test_calls_of_those_who_were_just_answered_are_waited_for(store: Store) -> None:
     """They go into one store call, and one transaction."""
-    gathering = Gathering()
-    store.gate.set()
-    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    commit, gathering = gathering_commits(store)
     gathering.answered(4)
     tasks = await start(commit, group("a"))
     tasks += await start(commit, group("b"))
@@ -151,9 +154,7 @@ async def test_one_call_after_the_other_never_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering_module, "BRIEF", 60.0)
-    gathering = Gathering()
-    store.gate.set()
-    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    commit, gathering = gathering_commits(store)
     async with asyncio.timeout(5):
         for name in "abc":
             await commit.write(group(name))
@@ -165,9 +166,7 @@ async def test_who_does_not_come_back_is_waited_for_only_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering_module, "BRIEF", 0.01)
-    gathering = Gathering()
-    store.gate.set()
-    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    commit, gathering = gathering_commits(store)
     gathering.answered(100)
     await commit.write(group("a"))
     monkeypatch.setattr(gathering_module, "BRIEF", 60.0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -37,6 +36,7 @@ from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.publisher import MARKER_PAUSE, count_outcome, measure
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import PublishFailed
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.failpoints import reached
@@ -189,9 +189,7 @@ class AtLeastOnce:
     async def _until_due(self) -> None:
         while (left := self._due() - self._now()) > 0:
             self._news.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left / 1000 if left < FOREVER else None):
-                    await self._news.wait()
+            await wait(self._news, left / 1000 if left < FOREVER else None)
 
     def _due(self) -> float:
         """When the next transaction is to begin."""

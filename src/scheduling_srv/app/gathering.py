@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scheduling_srv.app.turns import wait
+from scheduling_srv.app.waiting import wait
 
 PATIENCE = 0.02
 """Seconds that a call may wait for the end of a transaction."""

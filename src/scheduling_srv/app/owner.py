@@ -18,7 +18,8 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager, StageResult
 from scheduling_srv.app.standby import Prepare, StandBy
-from scheduling_srv.app.turns import Turns, wait
+from scheduling_srv.app.turns import Turns
+from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,

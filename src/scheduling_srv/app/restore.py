@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -19,6 +19,7 @@ from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.replies import Span
+from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError, Unavailable
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
@@ -109,9 +110,7 @@ class Restorer:
                 await self.run_once(token)
             except Unavailable as fault:
                 log.warning("a restore waits", reason=str(fault))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._called.wait()
+            await wait(self._called, LOOK)
 
     async def run_once(self, token: str) -> int:
         """Carry out what is noted; returns how many. Raises `Unavailable`, `LeaseLost`."""

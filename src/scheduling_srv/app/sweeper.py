@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
 from scheduling_srv.app.ports import JobStore
+from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -32,9 +32,7 @@ class Sweeper:
         while True:
             self._called.clear()
             await self.run_once()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._called.wait()
+            await wait(self._called, LOOK)
 
     async def run_once(self) -> None:
         """Sweep what there is."""

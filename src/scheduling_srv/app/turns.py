@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 
+from scheduling_srv.app.waiting import wait
+
 FEW = 200
 """Runs of a staging call below which the next call waits for the publisher."""
 AHEAD = 1_000
@@ -67,12 +69,3 @@ class Turns:
         self._ahead = left
         if left < AHEAD and not self._waiting:
             self._free.set()
-
-
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Until the event, or for so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

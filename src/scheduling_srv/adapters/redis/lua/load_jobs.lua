@@ -8,8 +8,7 @@ end
 local jobs, places = {}, {}
 for i = 2, #ARGV, 3 do
     local id, due, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local kind, rank, creator = read_places(record)
-    local seq = read_seq(record)
+    local kind, rank, creator, seq = read_places(record)
     push(jobs, id, record)
     if kind ~= NOW then
         enlist(seq, id, creator)

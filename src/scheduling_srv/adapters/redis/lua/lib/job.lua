@@ -39,10 +39,10 @@ local function definition(record)
     return string.sub(record, HEADER_SIZE + 1, -1 - read_job(record).trace_size)
 end
 
--- Kind, rank and creator: what the indexes need.
+-- Kind, rank, creator and creation number: what the indexes need.
 local function read_places(record)
-    local _, kind, rank, _, _, _, creator_at = struct.unpack(HEADER, record)
-    return kind % HAS_POLICY, rank, read_creator(record, creator_at)
+    local seq, kind, rank, _, _, _, creator_at = struct.unpack(HEADER, record)
+    return kind % HAS_POLICY, rank, read_creator(record, creator_at), seq
 end
 
 local function read_seq(record)
