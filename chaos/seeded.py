@@ -18,6 +18,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app import announce
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.records import Position, Record
+from scheduling_srv.app.replies import Cursor
 
 HASTE = 60
 """Milliseconds."""
@@ -34,30 +35,23 @@ def no_position_record() -> None:
 
 def trim_before_commit() -> None:
     """The outbox forgets what is about to be published."""
-    run_once, take = OutboxPublisher.run_once, RedisSchedule.take
-
-    async def noting(schedule: RedisSchedule, token: str, *rest: Any) -> Any:
-        schedule.last_token = token  # type: ignore[attr-defined]
-        schedule.last_rest = rest[1:]  # type: ignore[attr-defined]
-        return await take(schedule, token, *rest)
+    run_once = OutboxPublisher.run_once
 
     async def trimming(publisher: OutboxPublisher, token: str) -> int:
-        real, outbox = publisher.publisher, publisher.outbox
-        if not isinstance(real, _TrimFirst):
-            publisher.publisher = _TrimFirst(real, outbox)  # type: ignore[assignment]
+        if not isinstance(publisher.publisher, _TrimFirst):
+            publisher.publisher = _TrimFirst(publisher, token)  # type: ignore[assignment]
         return await run_once(publisher, token)
 
-    RedisSchedule.take = noting  # type: ignore[method-assign, assignment]
     OutboxPublisher.run_once = trimming  # type: ignore[method-assign, assignment]
 
 
 class _TrimFirst:
-    def __init__(self, real: Any, outbox: Any) -> None:
-        self.real, self.outbox = real, outbox
+    def __init__(self, loop: OutboxPublisher, token: str) -> None:
+        self.real, self.loop, self.token = loop.publisher, loop, token
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         ready = list(records)
-        await self.outbox.take(self.outbox.last_token, position.number, *self.outbox.last_rest)
+        await self.loop.outbox.take(self.token, Cursor(position.number, self.loop.lineage))
         await self.real.publish(ready, position)
 
 

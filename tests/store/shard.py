@@ -11,7 +11,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.replies import Span, Taken
+from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
@@ -251,7 +251,7 @@ class Shard:
                 return runs
 
     async def take(self, published: int, ahead: int = 0) -> Taken:
-        return await self.schedule.take(self.token, published, self.lineage, ahead)
+        return await self.schedule.take(self.token, Cursor(published, self.lineage, ahead))
 
     async def put_back(
         self, jobs: Sequence[NewJob], removed: Sequence[str], last: int, *, number: str = "1"

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from scheduling_srv.app.replies import Cursor, Staged
+from scheduling_srv.domain.errors import Diverged
 from scheduling_srv.domain.job import Priority
 from tests.store.shard import (
     DAY,
@@ -53,6 +55,54 @@ async def test_a_limit_is_never_exceeded(shard: Shard) -> None:
     """One call blocks the server for a bounded time."""
     await shard.create(*[once(f"j{number}") for number in range(10)])
     assert [len(await shard.stage(NOW, 4)) for _ in range(4)] == [4, 4, 2, 0]
+
+
+async def test_staging_and_taking_in_one_call(shard: Shard) -> None:
+    """What was there comes first; what is published already is trimmed."""
+    await shard.create(once("a"), once("b", NOW + 1))
+    await shard.publish()
+    published = (await shard.schedule.state()).trimmed
+    await shard.jobs.append([b"Ec"], NOW)
+    cursor = Cursor(published, shard.lineage)
+    staged = await shard.schedule.stage(shard.token, NOW, 500, cursor)
+    assert (staged.entries, staged.next_due) == (1, NOW + 1)
+    assert staged.taken
+    assert (staged.taken.after, kinds_of(staged.taken.entries)) == (published, "EQ")
+    assert staged.taken == await shard.take(published)
+    assert (await shard.schedule.state()).taken == published + 3
+    cursor = Cursor(published + 1, shard.lineage, ahead=2)
+    staged = await shard.schedule.stage(shard.token, NOW + 1, 500, cursor)
+    assert staged.taken
+    assert (staged.taken.after, kinds_of(staged.taken.entries)) == (published + 3, "Q")
+    assert (await shard.schedule.state()).trimmed == published + 1
+
+
+@pytest.mark.parametrize("lineage", ["", "first:another server"])
+async def test_a_cursor_outside_the_outbox_stages_nothing(shard: Shard, lineage: str) -> None:
+    """The shard has to be recovered first."""
+    await shard.create(once("a"))
+    published = shard.seen + (0 if lineage else 1)
+    with pytest.raises(Diverged):
+        await shard.schedule.stage(
+            shard.token, NOW, 500, Cursor(published, lineage or shard.lineage)
+        )
+    assert await shard.raw("ZCARD", "due") == 1
+    assert await shard.raw("ZCARD", "running") == 0
+
+
+async def test_an_outbox_that_is_full_is_trimmed_first(shard: Shard) -> None:
+    """There may be room then."""
+    await shard.create(once("a"))
+    await shard.publish()
+    await shard.jobs.append([b"Eb", b"Ec"], NOW)
+    published = (await shard.schedule.state()).trimmed
+    shard.rule(outbox_limit=2)
+    cursor = Cursor(published, shard.lineage)
+    assert await shard.schedule.stage(shard.token, NOW, 500, cursor) == Staged(full=True)
+    await shard.take(published)
+    staged = await shard.schedule.stage(shard.token, NOW, 500, Cursor(published + 2, shard.lineage))
+    assert staged.taken
+    assert kinds_of(staged.taken.entries) == "Q"
 
 
 async def test_never_early_never_late(shard: Shard) -> None:

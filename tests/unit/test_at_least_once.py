@@ -14,7 +14,7 @@ from scheduling_srv.app.at_least_once import RUN_PAUSE, AtLeastOnce
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.publisher import MARKER_PAUSE
 from scheduling_srv.app.records import Position, Record, Topic
-from scheduling_srv.app.replies import Taken
+from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import PublishFailed
 from scheduling_srv.domain.job import TriggerKind
@@ -81,7 +81,8 @@ class World:
     def now(self) -> int:
         return NOW
 
-    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor) -> Taken:
+        published, lineage, ahead = cursor
         assert (token, lineage) == ("token", LINEAGE)
         self.entries = self.entries[published - self.trimmed :]
         self.trimmed = published
@@ -135,6 +136,43 @@ async def test_runs_go_first_and_the_rest_follows_with_the_position() -> None:
     assert world.announcements.number == 3
     assert await world.run() == 0
     assert world.trimmed == 3
+
+
+async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
+    world = World(queued("a"))
+    await world.run()
+    world.entries.append(queued("b"))
+    cursor = world.loop.cursor()
+    assert cursor == Cursor(0, LINEAGE, 1)
+    world.loop.offer(await world.take("token", cursor), cursor)
+    assert (world.loop.offered, world.loop.cursor(), world.woken) == (True, None, 1)
+    world.time += RUN_PAUSE
+    await world.settle(lambda: world.loop.position.number == 1)
+    assert await world.run() == 1
+    assert world.said == [b"i-1", 1, "abandoned", b"i-2"]
+    assert world.loop.cursor() == Cursor(1, LINEAGE, 1)
+
+
+async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_it() -> None:
+    """Somebody else may own the shard by now."""
+    world = World(queued("a"))
+    cursor = world.loop.cursor()
+    assert cursor
+    world.frozen_for = ShardRules().lease
+    world.loop.offer(await world.take("token", cursor), cursor)
+    assert await world.run() == 1
+    assert world.said == []
+    assert await world.run() == 1
+    assert world.said == [b"i-1"]
+
+
+async def test_nothing_is_taken_for_it_while_it_may_not_send() -> None:
+    """Before it has said whose runs they are, and while a run waits for its job's transaction."""
+    assert World(lineage="").loop.cursor() is None
+    world = World(created("a"), queued("a"))
+    await world.run()
+    await world.run()
+    assert world.loop.cursor() is None
 
 
 async def test_the_next_batch_does_not_wait_for_the_one_before() -> None:

@@ -11,7 +11,7 @@ from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import StageResult
+from scheduling_srv.app.stager import StageCall, StageResult
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
@@ -96,9 +96,10 @@ class _Recovery:
 
 class _Stager:
     def __init__(self, world: World) -> None:
-        self.world = world
+        self.world = self.schedule = world
 
-    async def run_once(self, token: str) -> StageResult:
+    async def run_once(self, token: str, stage: StageCall) -> StageResult:
+        del stage
         await asyncio.sleep(0)
         self.world.note("stage")
         self.world.during_stage()
@@ -107,6 +108,7 @@ class _Stager:
 
 class _Publisher:
     settled = True
+    offered = False
     left = 0
 
     def __init__(self, world: World) -> None:

@@ -11,7 +11,7 @@ from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
 from scheduling_srv.app.records import Position, Record, Topic
-from scheduling_srv.app.replies import Taken
+from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import LeaseLost, PublishFailed
 
 EVENT = event_entry(Topic.COMMANDS, b"key", b"value")
@@ -54,7 +54,8 @@ class World:
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor) -> Taken:
+        published, lineage, ahead = cursor
         assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
         self.trimmed = published
@@ -144,9 +145,9 @@ async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
     taken: list[tuple[int, int]] = []
     take = world.take
 
-    async def noting(token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
-        taken.append((published, ahead))
-        return await take(token, published, lineage, ahead)
+    async def noting(token: str, cursor: Cursor) -> Taken:
+        taken.append((cursor.published, cursor.ahead))
+        return await take(token, cursor)
 
     world.take = noting  # type: ignore[method-assign]
     assert [await world.loop.run_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
@@ -172,10 +173,10 @@ async def test_a_batch_counts_as_published_when_the_next_one_cannot_be_taken() -
     world = World(*[EVENT] * 3000)
     take = world.take
 
-    async def failing(token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
-        if ahead:
+    async def failing(token: str, cursor: Cursor) -> Taken:
+        if cursor.ahead:
             raise LeaseLost("somebody else has it")
-        return await take(token, published, lineage)
+        return await take(token, cursor)
 
     world.take = failing  # type: ignore[method-assign]
     with pytest.raises(LeaseLost):
@@ -203,3 +204,35 @@ async def test_markers_do_not_hold_up_what_is_behind_them() -> None:
     world = World(*[marker()] * 2000, EVENT)
     world.loop.last_publish = world.time
     assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 1, 0]
+
+
+async def test_what_the_stager_has_taken_is_published_without_asking_again() -> None:
+    world = World(EVENT, EVENT)
+    loop = world.loop
+    woken: list[bool] = []
+    loop.wake = lambda: woken.append(True)
+    cursor = loop.cursor()
+    assert cursor == Cursor(0, "lineage")
+    loop.offer(await world.take("token", cursor), cursor)
+    assert (loop.offered, loop.cursor(), woken) == (True, None, [True])
+    world.entries.append(EVENT)
+    assert await loop.run_once("token") == 2
+    assert not loop.offered
+    assert loop.cursor() == Cursor(2, "lineage")
+    assert await loop.run_once("token") == 1
+    assert [position.number for _, position in world.sent] == [2, 3]
+
+
+async def test_a_look_that_found_nothing_offers_nothing() -> None:
+    """There may be more by the time it is used."""
+    world = World()
+    world.loop.offer(Taken(0, [], 0), Cursor(0, "lineage"))
+    assert not world.loop.offered
+
+
+async def test_an_offer_is_forgotten_when_it_begins_anew() -> None:
+    """Recovery says where to go on."""
+    world = World(EVENT)
+    world.loop.offer(Taken(0, [EVENT], 1), Cursor(0, "lineage"))
+    world.loop.begin(Position(0, "i"), "lineage")
+    assert not world.loop.offered

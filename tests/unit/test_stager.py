@@ -52,7 +52,7 @@ async def round_of(world: World, **rules: Any) -> StageResult:
     settings = ShardRules(**rules)
     return await Stager(
         schedule, Planner(schedule, text_of, settings), schedule, settings
-    ).run_once("token")
+    ).run_once("token", schedule.stage)
 
 
 async def test_it_sleeps_until_the_next_run_is_due() -> None:
@@ -156,7 +156,7 @@ async def test_it_stages_more_at_once_while_more_is_due() -> None:
     world = World(Staged(full=False, entries=500, next_due=NOW))
     schedule: Any = world
     stager = Stager(schedule, Planner(schedule, text_of, ShardRules()), schedule, ShardRules())
-    await stager.run_once("token")
-    await stager.run_once("token")
-    await stager.run_once("token")
+    await stager.run_once("token", stager.schedule.stage)
+    await stager.run_once("token", stager.schedule.stage)
+    await stager.run_once("token", stager.schedule.stage)
     assert [limit for _, _, _, limit in world.called] == [500, 1_000, 500]

@@ -1,10 +1,12 @@
 """The stager and the publisher take turns while there is little to do."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from scheduling_srv.app import turns
+from scheduling_srv.app.replies import Cursor, Staged, Taken
 from scheduling_srv.app.turns import AHEAD, FEW, Turns
 
 
@@ -12,47 +14,126 @@ class Loops:
     """A stager and a publisher that note what they do; the test says what is due."""
 
     def __init__(self, due: list[int]) -> None:
-        self.turns = Turns()
+        self.turns = turns_of(self)
         self.due = due
         self.done: list[str] = []
+        self.left = 0
+        self.entries = 0
+        """In the outbox."""
+        self.given: Taken | None = None
+        self.takes = False
+        """Whether the stager may take for the publisher."""
 
-    async def stage(self) -> None:
+    # --- The schedule -----------------------------------------------------------------------
+
+    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+        del token, now, limit
+        entries = self.due.pop(0)
+        self.entries += entries
+        self.done.append(f"stage {entries}")
+        if not cursor:
+            return Staged(full=False, entries=entries)
+        self.done.append("take")
+        await asyncio.sleep(0.01)
+        return Staged(full=False, entries=entries, taken=self.take())
+
+    def take(self) -> Taken:
+        entries, self.entries = self.entries, 0
+        return Taken(0, [b"Q"] * entries, entries)
+
+    # --- The publisher ----------------------------------------------------------------------
+
+    @property
+    def offered(self) -> bool:
+        return self.given is not None
+
+    def cursor(self) -> Cursor | None:
+        return Cursor(0, "") if self.takes else None
+
+    def offer(self, taken: Taken, cursor: Cursor) -> None:
+        del cursor
+        self.given = taken
+
+    async def run_once(self, token: str) -> int:
+        del token
+        if not self.given:
+            self.done.append("take")
+        taken, self.given = self.given or self.take(), None
+        await asyncio.sleep(0.01)  # the transaction
+        self.done.append(f"publish {len(taken.entries)}")
+        return len(taken.entries)
+
+    # --- What the owner does ----------------------------------------------------------------
+
+    async def stage_all(self) -> None:
         while self.due:
-            entries = self.due.pop(0)
-            self.done.append(f"stage {entries}")
-            await self.turns.after_staging(entries)
+            staged = await self.turns.stage("", 0, 500)
+            await self.turns.after_staging(staged.entries)
         self.turns.nothing_due()
 
     async def publish(self, times: int) -> None:
         for _ in range(times):
-            await self.turns.before_taking()
-            self.done.append("take")
-            await asyncio.sleep(0.01)  # the transaction
+            await self.turns.publish("")
+
+
+def turns_of(world: Any = None) -> Turns:
+    return Turns(world, world)
 
 
 async def run(loops: Loops, times: int) -> list[str]:
     async with asyncio.timeout(5):
-        await asyncio.gather(loops.stage(), loops.publish(times))
+        await asyncio.gather(loops.stage_all(), loops.publish(times))
     return loops.done
 
 
 async def test_few_runs_wait_for_the_transaction_and_go_out_together() -> None:
     """One look for each taking: nothing is staged meanwhile."""
-    done = await run(Loops([1, 2, 3, 4]), 4)
-    assert done == ["stage 1", "stage 2", "take", "stage 3", "take", "stage 4", "take", "take"]
+    done = [each for each in await run(Loops([1, 2, 3, 4]), 4) if each != "take"]
+    assert done == [
+        "stage 1",
+        "stage 2",
+        "publish 3",
+        "stage 3",
+        "publish 3",
+        "stage 4",
+        "publish 4",
+        "publish 0",
+    ]
+
+
+async def test_a_publisher_at_rest_gets_what_the_staging_call_has_taken() -> None:
+    """One call instead of two; it does not ask for itself meanwhile, nor have the stager look."""
+    loops = Loops([1, 2])
+    loops.takes = True
+    assert await run(loops, 3) == (
+        ["stage 1", "take", "publish 1", "stage 2", "take", "publish 2", "take", "publish 0"]
+    )
+
+
+async def test_nothing_is_taken_for_a_publisher_that_is_busy() -> None:
+    """It would be published twice."""
+    loops = Loops([1])
+    loops.takes = True
+    loops.entries = 5
+    publishing = asyncio.create_task(loops.publish(1))
+    await asyncio.sleep(0)
+    assert (await loops.turns.stage("", 0, 500)).taken is None
+    await publishing
+    assert loops.done == ["take", "stage 1", "publish 5"]
 
 
 async def test_many_are_staged_while_others_are_published() -> None:
     """They would only get more."""
-    assert await run(Loops([FEW, FEW, FEW]), 1) == [f"stage {FEW}"] * 3 + ["take"]
+    done = await run(Loops([FEW, FEW, FEW]), 1)
+    assert done == [f"stage {FEW}"] * 3 + ["take", f"publish {3 * FEW}"]
 
 
 async def test_nobody_waits_when_nothing_is_due() -> None:
     """A single run is published at once."""
     loops = Loops([1])
     async with asyncio.timeout(turns.PATIENCE / 2):
-        await asyncio.gather(loops.stage(), loops.publish(1))
-    assert loops.done == ["stage 1", "take"]
+        await asyncio.gather(loops.stage_all(), loops.publish(1))
+    assert loops.done == ["stage 1", "take", "publish 1"]
 
 
 async def test_the_stager_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +145,7 @@ async def test_the_stager_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch
 async def test_the_publisher_does_not_wait_for_a_stager_that_has_ended() -> None:
     """It was cancelled while it waited: the lease was lost, and taken again."""
     loops = Loops([1])
-    staging = asyncio.create_task(loops.stage())
+    staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
     staging.cancel()
     await asyncio.gather(staging, return_exceptions=True)
@@ -77,12 +158,12 @@ async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(turns, "PATIENCE", 0.01)
 
     class Slow(Loops):
-        async def stage(self) -> None:
+        async def stage_all(self) -> None:
             await self.turns.after_staging(1)
             await asyncio.sleep(1)
 
     loops = Slow([])
-    staging = asyncio.create_task(loops.stage())
+    staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
     async with asyncio.timeout(0.5):
         await loops.publish(1)
@@ -91,13 +172,13 @@ async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPa
 
 async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     """What a client creates now would be announced behind all that was staged before."""
-    turns_ = Turns()
+    turns_ = turns_of()
     staging = asyncio.create_task(turns_.after_staging(AHEAD))
     await asyncio.sleep(0)
-    turns_.taken(AHEAD)
+    turns_._taken(AHEAD)
     await asyncio.sleep(0)
     assert not staging.done()
-    turns_.taken(AHEAD - 1)
+    turns_._taken(AHEAD - 1)
     async with asyncio.timeout(turns.PATIENCE / 2):
         await staging
         await turns_.after_staging(0)
@@ -105,7 +186,7 @@ async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
 
 async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     """A job that is far behind would otherwise run once a transaction, and may never catch up."""
-    waiting = Turns()
+    waiting = turns_of()
     async with asyncio.timeout(turns.PATIENCE / 2):
         for _ in range(100):
             await waiting.after_staging(1, more=True)
@@ -113,14 +194,14 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
 
 async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
     """What clients create fills the outbox as well; the next run may be due in a moment."""
-    waiting = Turns()
-    waiting.taken(10 * AHEAD)
+    waiting = turns_of()
+    waiting._taken(10 * AHEAD)
     async with asyncio.timeout(turns.PATIENCE / 2):
         await waiting.after_staging(0)
 
 
 async def test_who_leaves_holds_nobody_up() -> None:
-    waiting = Turns()
+    waiting = turns_of()
     staging = asyncio.create_task(waiting.after_staging(1))
     await asyncio.sleep(0)
     waiting.leave()

@@ -35,6 +35,7 @@ from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.publisher import MARKER_PAUSE, count_outcome, measure
 from scheduling_srv.app.records import Position, Record
+from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import PublishFailed
@@ -106,6 +107,9 @@ class AtLeastOnce:
         """The entry whose transaction the next run waits for."""
         self.fault: PublishFailed | None = None
         """What `settle` ended with."""
+        self._asked = 0.0
+        """When entries were last asked for, in monotonic milliseconds."""
+        self._offer: tuple[Cursor, Taken] | None = None
         self.announcements.published(lineage, position.number)
 
     @property
@@ -113,6 +117,24 @@ class AtLeastOnce:
         """Whether Kafka and Redis know of all that was sent."""
         pending = any(batch.pause < MARKER_PAUSE for batch in self.batches)
         return not pending and not self._is_held() and self.trimmed == self.position.number
+
+    @property
+    def offered(self) -> bool:
+        """Whether `run_once` has entries already."""
+        return self._offer is not None
+
+    def cursor(self) -> Cursor | None:
+        """See `OutboxPublisher`."""
+        waits = self._is_held() or self._is_far_ahead()
+        if self._offer or self.fault or waits or self.position.lineage != self.lineage:
+            return None
+        return self._ask()
+
+    def offer(self, taken: Taken, cursor: Cursor) -> None:
+        """See `OutboxPublisher`."""
+        if taken.entries:
+            self._offer = (cursor, taken)
+            self.wake()
 
     async def run_once(self, token: str) -> int:
         """Send the runs of what comes next; returns how many entries that were.
@@ -125,13 +147,11 @@ class AtLeastOnce:
             await self._anchor()
         if self._is_held() or self._is_far_ahead():
             return 0
-        asked, published = self._now(), self.position.number
-        after, taken, waiting = await self.outbox.take(
-            token, published, self.lineage, self.sent - published
-        )
-        self.trimmed = published
+        cursor, (after, taken, waiting) = self._offer or await self._take(token)
+        asked, self._offer = self._asked, None
+        self.trimmed = cursor.published
         self.waiting.set(waiting)
-        self.left = waiting - (self.sent - published) - len(taken)
+        self.left = waiting - cursor.ahead - len(taken)
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:
@@ -146,6 +166,14 @@ class AtLeastOnce:
         self._news.set()
         await reached(points.SEND_SENT)
         return len(entries)
+
+    async def _take(self, token: str) -> tuple[Cursor, Taken]:
+        cursor = self._ask()
+        return cursor, await self.outbox.take(token, cursor)
+
+    def _ask(self) -> Cursor:
+        self._asked, published = self._now(), self.position.number
+        return Cursor(published, self.lineage, self.sent - published)
 
     async def settle(self, _token: str) -> None:
         """Follow with transactions until cancelled. Raises `PublishFailed`."""

@@ -81,7 +81,7 @@ class Owner:
         self.rules = rules
         self.extras = extras
         self.standby = StandBy(lease, clock, rules, prepare)
-        self.turns = Turns()
+        self.turns = Turns(stager.schedule, publisher)
         self.owning = False
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
@@ -237,7 +237,7 @@ class Owner:
     async def _stage_once(self, token: str) -> StageResult:
         """What makes room in a full Redis has to go on meanwhile: answers, and the publisher."""
         try:
-            result = await self.stager.run_once(token)
+            result = await self.stager.run_once(token, self.turns.stage)
         except StoreFull as fault:
             self._note_emitting(str(fault))
             return StageResult(0, self.clock.now() + FULL_LOOK)
@@ -263,11 +263,9 @@ class Owner:
     async def _publish(self, token: str) -> None:
         """Publish until stopped, and then until nothing is left."""
         while True:
-            await self.turns.before_taking()
             self._work.clear()
             stopping = self._leaving.is_set()
-            entries = await self.publisher.run_once(token)
-            self.turns.taken(self.publisher.left)
+            entries = await self.turns.publish(token)
             if entries == 0:
                 if stopping and self.publisher.settled:
                     return

@@ -15,6 +15,7 @@ from scheduling_srv.app.changes import Change
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Claimed,
+    Cursor,
     Held,
     Holder,
     Parcel,
@@ -250,8 +251,12 @@ class Transfers(Protocol):
 class Schedule(Protocol):
     """Due jobs and unanswered runs, for the owner only."""
 
-    async def stage(self, token: str, now: int, limit: int) -> Staged:
-        """Move at most `limit` due runs to the outbox, in the order of docs/contract.md."""
+    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+        """Move at most `limit` due runs to the outbox, in the order of docs/contract.md.
+
+        With `cursor` also do what `Outbox.take` does, in the same call: then it may raise
+        `Diverged` as well, and has done nothing. An outbox that is full hands out nothing.
+        """
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
         """The catch-up cutoff, and cron jobs to be planned."""
@@ -266,12 +271,11 @@ class Schedule(Protocol):
 class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
-    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
-        """Trim all up to `published`, then hand out what comes next.
+    async def take(self, token: str, cursor: Cursor) -> Taken:
+        """Trim what is published, then hand out what comes next.
 
-        `ahead` entries behind it were handed out before and are skipped. How far it goes is stored
-        before it is handed out. Raises `Diverged` when `published` is not within the outbox, or
-        the store is of another lineage.
+        How far it goes is stored before it is handed out. Raises `Diverged` when the cursor does
+        not lie within the outbox, or the store is of another lineage.
         """
 
 

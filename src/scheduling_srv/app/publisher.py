@@ -16,7 +16,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.replies import Taken
+from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.failpoints import reached
 
 MARKER_PAUSE = 1_000
@@ -69,7 +69,7 @@ class OutboxPublisher:
         self.position = Position(0, "")
         self.lineage = ""
         self.wake: Callable[[], None] = lambda: None
-        """See `AtLeastOnce`: there is nothing here that goes on by itself."""
+        """Called when `run_once` has something to do that no new entry tells of."""
         self.last_publish = float("-inf")
         self.waiting = metrics.Part(metrics.OUTBOX)
         self.left = 0
@@ -83,12 +83,31 @@ class OutboxPublisher:
         self._ahead = None
         self.announcements.published(lineage, position.number)
 
+    @property
+    def offered(self) -> bool:
+        """Whether `run_once` has entries already."""
+        return self._ahead is not None
+
+    def cursor(self) -> Cursor | None:
+        """From where to take for `run_once`, which must not be under way; None: it need not be."""
+        return None if self._ahead else self._cursor()
+
+    def _cursor(self, ahead: int = 0) -> Cursor:
+        return Cursor(self.position.number, self.lineage, ahead)
+
+    def offer(self, taken: Taken, cursor: Cursor) -> None:
+        """Entries that were taken for `run_once`."""
+        self._note(taken, cursor.ahead)
+        if taken.entries:
+            self._ahead = taken
+            self.wake()
+
     async def run_once(self, token: str) -> int:
         """Publish one batch; returns how many entries it had.
 
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
-        taken, self._ahead = self._ahead or await self._take(token, self.position.number), None
+        taken, self._ahead = self._ahead or await self._take(token, self._cursor()), None
         if not taken.entries:
             await reached(points.PUBLISH_TRIMMED)
             return 0
@@ -101,17 +120,20 @@ class OutboxPublisher:
             await self._publish(taken)
         return len(taken.entries)
 
-    async def _take(self, token: str, published: int, ahead: int = 0) -> Taken:
-        taken = await self.outbox.take(token, published, self.lineage, ahead)
+    async def _take(self, token: str, cursor: Cursor) -> Taken:
+        taken = await self.outbox.take(token, cursor)
+        self._note(taken, cursor.ahead)
+        return taken
+
+    def _note(self, taken: Taken, ahead: int) -> None:
         self.waiting.set(taken.waiting)
         self.left = taken.waiting - ahead - len(taken.entries)
-        return taken
 
     async def _publish_and_take(self, token: str, taken: Taken) -> None:
         """Take what comes next while Kafka commits; and trim what was published before."""
-        published, ahead = self.position.number, len(taken.entries)
+        cursor = self._cursor(len(taken.entries))
         first, second = await asyncio.gather(
-            self._publish(taken), self._take(token, published, ahead), return_exceptions=True
+            self._publish(taken), self._take(token, cursor), return_exceptions=True
         )
         for fault in (first, second):
             if isinstance(fault, BaseException):

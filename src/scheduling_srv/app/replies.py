@@ -16,6 +16,27 @@ class Span(NamedTuple):
     """Token under which the ids are claimed, where there are several shards."""
 
 
+class Cursor(NamedTuple):
+    """From where on the outbox is handed out."""
+
+    published: int
+    """Number of the last entry that is on Kafka: all up to it is trimmed."""
+    lineage: str
+    """Of the store which that entry is of."""
+    ahead: int = 0
+    """Entries behind it that were handed out before and are still under way."""
+
+
+class Taken(NamedTuple):
+    """Entries of the outbox, in order."""
+
+    after: int
+    """Number of the entry before the first."""
+    entries: Sequence[bytes]
+    waiting: int
+    """How many the outbox holds."""
+
+
 class Staged(NamedTuple):
     """One staging call."""
 
@@ -27,6 +48,8 @@ class Staged(NamedTuple):
     next_due: int | None = None
     oldest_start: int | None = None
     """Start of the run that has waited longest for its answer."""
+    taken: Taken | None = None
+    """What was handed out with it, if that was asked for."""
 
 
 class Unplanned(NamedTuple):
@@ -46,16 +69,6 @@ class Planned(NamedTuple):
     due: int | None
     settled: bool
     """It is the latest missed occurrence: run it, however late."""
-
-
-class Taken(NamedTuple):
-    """Entries of the outbox, in order."""
-
-    after: int
-    """Number of the entry before the first."""
-    entries: Sequence[bytes]
-    waiting: int
-    """How many the outbox holds."""
 
 
 class Holder(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeAlias
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
+from scheduling_srv.app.replies import Staged
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.failpoints import reached
 
@@ -16,6 +18,10 @@ FULL_PAUSE = 50
 """Milliseconds to wait when Kafka is behind."""
 EXPIRE_LIMIT = 500
 """Runs that time out in one call."""
+
+
+StageCall: TypeAlias = Callable[[str, int, int], Awaitable[Staged]]
+"""`Schedule.stage` with a token, the time and a limit, or what calls it."""
 
 
 class StageResult(NamedTuple):
@@ -39,11 +45,11 @@ class Stager:
         self.rules = rules
         self.limit = rules.stage_limit
 
-    async def run_once(self, token: str) -> StageResult:
-        """Stage what is due by now. Raises `LeaseLost` and `StoreUnavailable`."""
+    async def run_once(self, token: str, stage: StageCall) -> StageResult:
+        """Stage what is due by now. Raises `LeaseLost`, `Diverged` and `StoreUnavailable`."""
         now = self.clock.now()
         await reached(points.STAGE_CALL)
-        staged = await self.schedule.stage(token, now, self.limit)
+        staged = await stage(token, now, self.limit)
         await reached(points.STAGE_DONE)
         busy = staged.entries >= self.limit  # each call costs a write to disk: make fewer
         self.limit = self.rules.most_staged if busy else self.rules.stage_limit

@@ -7,12 +7,18 @@ together when the transaction ends, and to publish them then.
 While there is much: both go on at the same time, but the stager stays only a little ahead. What
 waits in the outbox waits in order, and a job that a client creates now would be announced behind
 everything that was staged before.
+
+A staging call that finds the publisher at rest takes for it as well: one call, and one write to
+disk, instead of two.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
+from scheduling_srv.app.ports import Schedule
+from scheduling_srv.app.replies import Cursor, Staged, Taken
 from scheduling_srv.app.waiting import wait
 
 FEW = 200
@@ -23,14 +29,58 @@ PATIENCE = 0.1
 """Seconds that either waits for the other at most."""
 
 
+class Taker(Protocol):
+    """The publisher, for whom the stager may take."""
+
+    left: int
+
+    @property
+    def offered(self) -> bool:
+        """Whether it has entries to publish already."""
+
+    def cursor(self) -> Cursor | None:
+        """From where to take; None when it has entries already, or must not take now."""
+
+    def offer(self, taken: Taken, cursor: Cursor) -> None:
+        """What was taken for it."""
+
+    async def run_once(self, token: str) -> int:
+        """Publish a batch; returns how many entries it had."""
+
+
 class Turns:
     """Of one owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, schedule: Schedule, publisher: Taker) -> None:
+        self.schedule = schedule
+        self.publisher = publisher
+        self._taking = asyncio.Lock()
+        """Held by whoever takes, or publishes what was taken."""
         self._waiting = False
         self._ahead = 0
         self._free = asyncio.Event()
         self._looked = asyncio.Event()
+
+    async def stage(self, token: str, now: int, limit: int) -> Staged:
+        """The stager's call, which takes for a publisher that is at rest."""
+        cursor = None if self._taking.locked() else self.publisher.cursor()
+        if cursor is None:
+            return await self.schedule.stage(token, now, limit)
+        async with self._taking:
+            staged = await self.schedule.stage(token, now, limit, cursor)
+            if staged.taken:
+                self.publisher.offer(staged.taken, cursor)
+        self._looked.set()
+        return staged
+
+    async def publish(self, token: str) -> int:
+        """The publisher's round, after a look of a stager that waits for it."""
+        if not self.publisher.offered:
+            await self._before_taking()
+        async with self._taking:
+            entries = await self.publisher.run_once(token)
+        self._taken(self.publisher.left)
+        return entries
 
     async def after_staging(self, entries: int, *, more: bool = False) -> None:
         """The stager: go on when the publisher has taken what there is, or enough of it.
@@ -57,15 +107,13 @@ class Turns:
         """The stager: the publisher need not wait."""
         self._looked.set()
 
-    async def before_taking(self) -> None:
-        """The publisher: let a stager that waits look once."""
+    async def _before_taking(self) -> None:
         if self._waiting:
             self._looked.clear()
             self._free.set()
             await wait(self._looked, PATIENCE)
 
-    def taken(self, left: int) -> None:
-        """The publisher: so many entries are left in the outbox."""
+    def _taken(self, left: int) -> None:
         self._ahead = left
         if left < AHEAD and not self._waiting:
             self._free.set()

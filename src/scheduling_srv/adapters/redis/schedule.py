@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
@@ -12,6 +13,7 @@ from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
+    Cursor,
     Holder,
     Parcel,
     Planned,
@@ -34,6 +36,11 @@ def _instant(text: bytes) -> int | None:
     return int(text) if text else None
 
 
+def _taken(reply: Sequence[Any]) -> Taken:
+    after, waiting, *entries = reply
+    return Taken(int(after), entries, waiting)
+
+
 class RedisSchedule:
     """Implements `Schedule`, `Outbox`, `Lease` and `ShardStore` for one shard."""
 
@@ -53,22 +60,22 @@ class RedisSchedule:
         self.rules = rules
         self.shards = shards
 
-    async def stage(self, token: str, now: int, limit: int) -> Staged:
+    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
         """`stage.lua`."""
         rules = self.rules
-        window, missed = rules.catch_up_window, rules.missed_runs
-        reply = owned(
-            await self.scripts.run("stage", token, now, limit, window, missed, rules.outbox_limit)
-        )
+        args = (now, limit, rules.catch_up_window, rules.missed_runs, rules.outbox_limit)
+        wanted = self._wanted(cursor) if cursor else ()
+        reply = owned(await self.scripts.run("stage", token, *args, *wanted))
         if reply[0] == b"full":
             return Staged(full=True)
-        _, entries, unplanned, next_due, oldest = reply
+        _, entries, unplanned, next_due, oldest, *taken = reply
         return Staged(
             full=False,
             entries=entries,
             unplanned=unplanned,
             next_due=_instant(next_due),
             oldest_start=_instant(oldest),
+            taken=_taken(taken) if cursor else None,
         )
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
@@ -101,11 +108,12 @@ class RedisSchedule:
         looked_at: int = reply[1]
         return looked_at
 
-    async def take(self, token: str, published: int, lineage: str, ahead: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor) -> Taken:
         """`take.lua`."""
-        most = (self.rules.batch_records, self.rules.batch_bytes)
-        reply = owned(await self.scripts.run("take", token, published, lineage, *most, ahead))
-        return Taken(int(reply[1]), reply[3:], reply[2])
+        return _taken(owned(await self.scripts.run("take", token, *self._wanted(cursor)))[1:])
+
+    def _wanted(self, cursor: Cursor) -> Sequence[Value]:
+        return (*cursor, self.rules.batch_records, self.rules.batch_bytes)
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
         """`acquire.lua`."""

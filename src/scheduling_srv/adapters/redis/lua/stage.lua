@@ -1,12 +1,18 @@
---!include base job due_job member limits outbox marker run numbers starting outage staging due
--- Moves what is due and may run into the outbox.
--- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox
--- Returns: 'ok' | 'lost' | 'full', runs staged, jobs to plan, next due ms or '', oldest start ms or ''
+--!include base job due_job member limits outbox marker run numbers starting outage staging due taking
+-- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
+-- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox,
+--       and to hand out entries what `take.lua` is given
+-- Returns: 'ok' | 'lost' | 'diverged' | 'full', runs staged, jobs to plan, next due ms or '',
+--          oldest start ms or '', and what `take.lua` hands out
 if not owns(ARGV[1]) then
     return {'lost'}
 end
 local FREED = 100 -- types whose held runs one call looks at
 local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
+local published = tonumber(ARGV[7])
+if published and not trim(published, ARGV[8]) then
+    return {'diverged'}
+end
 if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
     return {'full'}
 end
@@ -40,4 +46,5 @@ end
 flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
 local look_at = #freed == FREED and number(now) or next_due() -- there may be more of them
-return {'ok', staged, redis.call('ZCARD', K.plan), look_at, oldest}
+local result = {'ok', staged, redis.call('ZCARD', K.plan), look_at, oldest}
+return published and hand_out(result, published, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])) or result

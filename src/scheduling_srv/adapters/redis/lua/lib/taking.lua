@@ -1,0 +1,51 @@
+-- The publisher's side of the outbox. `published` is the number of the last entry that is on Kafka.
+
+-- Trims what is published; false when it does not lie within this outbox.
+local function trim(published, name)
+    local done = published - meta('trimmed')
+    local here = lineage() == name and done >= 0 and done <= redis.call('LLEN', K.outbox)
+    if not here or published > meta('taken') then
+        return false
+    end
+    if done > 0 then
+        redis.call('LTRIM', K.outbox, done, -1)
+        redis.call('HSET', K.meta, 'trimmed', number(published))
+        if published <= meta('late_place') then
+            redis.call('HSET', K.meta, 'late_at', redis.call('TIME')[1] .. '000') -- their time begins now
+        end
+        redis.call('PUBLISH', K.wake, 'published ' .. name .. ' ' .. number(published))
+    end
+    return true
+end
+
+-- Adds to `result` the number before the first entry, the number of entries there are, and at most `most`
+-- entries of at most so many bytes, behind the `at` ones that were handed out before and are still under
+-- way. Notes how far they go.
+local function hand_out(result, published, at, most, bytes)
+    local group, before = 0, #result + 2
+    push(result, number(published + at), redis.call('LLEN', K.outbox))
+    most = most + at
+    local function is_wanted() -- a group that was begun is taken as a whole
+        return (at < most and bytes > 0) or at < group
+    end
+    while is_wanted() do
+        local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, math.max(most, group)) - 1)
+        for _, entry in ipairs(piece) do
+            if not is_wanted() then
+                break
+            end
+            result[#result + 1] = entry
+            at, bytes = at + 1, bytes - #entry
+            if string.byte(entry) == 71 then -- G, and how many follow
+                group = at + struct.unpack('<I4', entry, 2)
+            end
+        end
+        if #piece == 0 then
+            break
+        end
+    end
+    if #result > before then
+        redis.call('HSET', K.meta, 'taken', number(published + at))
+    end
+    return result
+end
