@@ -22,6 +22,7 @@ from bench.site import Broken, Sample, Site, Skipped
 from bench.workloads import BARE, BULLMQ, PRODUCT, Workload, firing, keeping, submitting
 
 ALL = (*submitting.WORKLOADS, *firing.WORKLOADS, *keeping.WORKLOADS)
+WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
 CONTENDERS = (PRODUCT, BARE, BULLMQ)
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 
@@ -57,6 +58,16 @@ class Run:
         self.rounds: int = options.rounds
         self.load = load
         self.broken = False
+
+    def warm_up(self) -> None:
+        """Let Kafka compile what it is about to run; what the first contender had to wait for."""
+        for workload in WARM_UP:
+            began = time.monotonic()
+            workload.contenders[PRODUCT](self.site, workload.count(self.scale))
+            _say(
+                f"{workload.name:<21}not counted: Kafka warms up ({time.monotonic() - began:.0f} s)"
+            )
+            self.site.clean()
 
     def measure(self, workload: Workload, results: Results) -> None:
         """Each contender in turn, as often as there are rounds."""
@@ -120,6 +131,7 @@ def main() -> int:
             site.profile = (FOLDER, options.profile)
         results.machine = describe_machine(**site.versions())
         run = Run(site, options, load)
+        run.warm_up()
         for workload in ALL:
             if workload.name in only:
                 run.measure(workload, results)
