@@ -153,7 +153,7 @@ async def test_calls_of_those_who_were_just_answered_are_waited_for(store: Store
 async def test_one_call_after_the_other_never_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering_module, "BRIEF", 60.0)
+    monkeypatch.setattr(gathering_module, "GAP", 60.0)
     commit, gathering = gathering_commits(store)
     async with asyncio.timeout(5):
         for name in "abc":
@@ -165,10 +165,31 @@ async def test_one_call_after_the_other_never_waits(
 async def test_who_does_not_come_back_is_waited_for_only_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering_module, "BRIEF", 0.01)
+    monkeypatch.setattr(gathering_module, "GAP", 0.01)
     commit, gathering = gathering_commits(store)
     gathering.answered(100)
     await commit.write(group("a"))
-    monkeypatch.setattr(gathering_module, "BRIEF", 60.0)
+    monkeypatch.setattr(gathering_module, "GAP", 60.0)
     async with asyncio.timeout(5):
         await commit.write(group("b"))
+
+
+async def test_while_they_keep_coming_back_the_others_are_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many need longer to come back than a few; but nobody waits for ever."""
+    monkeypatch.setattr(gathering_module, "GAP", 0.02)
+    now = [0.0]
+    gathering = Gathering(lambda: now[0])
+    store.gate.set()
+    commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
+    gathering.answered(100)
+    tasks = await start(commit, group("0"))
+    for number in range(1, 6):
+        await asyncio.sleep(0.01)
+        tasks += await start(commit, group(str(number)))
+    assert store.calls == []
+    now[0] = gathering_module.LONGEST + 0.001
+    tasks += await start(commit, group("last"))
+    await asyncio.gather(*tasks)
+    assert store.calls == [["0", "1", "2", "3", "4", "5", "last"]]

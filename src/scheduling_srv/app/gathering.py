@@ -10,15 +10,18 @@ own call is the one that was waited for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from scheduling_srv.app.waiting import wait
 
 PATIENCE = 0.02
 """Seconds that a call may wait for the end of a transaction."""
-BRIEF = 0.003
-"""Seconds that it may wait for others to come back."""
+GAP = 0.003
+"""Seconds without a call after which nobody is likely to come back."""
+LONGEST = 0.02
+"""Seconds that it may wait for others to come back, however many do."""
 MOST = 0.75
 """Of those who were answered, so many are enough."""
 
@@ -26,7 +29,8 @@ MOST = 0.75
 class Gathering:
     """Of one shard."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._back = asyncio.Event()
@@ -55,7 +59,10 @@ class Gathering:
     async def until_worthwhile(self) -> None:
         """Return when what is stored next may well be announced next."""
         await wait(self._quiet, PATIENCE)
-        if self._awaited > 0:
+        last = self.monotonic() + LONGEST
+        while self._awaited > 0:
+            before = self._awaited
             self._back.clear()
-            await wait(self._back, BRIEF)
-            self._awaited = 0
+            await wait(self._back, GAP)
+            if self._awaited == before or self.monotonic() > last:
+                self._awaited = 0
