@@ -109,7 +109,7 @@ class _Stager:
 class _Publisher:
     settled = True
     offered = False
-    left = 0
+    handed_out: Callable[[int], None]
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -122,6 +122,7 @@ class _Publisher:
         self.world.note("publish")
         sent = min(self.world.outbox, 2)
         self.world.outbox -= sent
+        self.handed_out(0)
         return sent
 
 

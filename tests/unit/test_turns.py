@@ -1,6 +1,7 @@
 """The stager and the publisher take turns while there is little to do."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ class Loops:
     """A stager and a publisher that note what they do; the test says what is due."""
 
     def __init__(self, due: list[int]) -> None:
+        self.handed_out: Callable[[int], None]
         self.turns = turns_of(self)
         self.due = due
         self.done: list[str] = []
-        self.left = 0
         self.entries = 0
         """In the outbox."""
         self.given: Taken | None = None
@@ -53,12 +54,14 @@ class Loops:
     def offer(self, taken: Taken, cursor: Cursor) -> None:
         del cursor
         self.given = taken
+        self.handed_out(0)
 
     async def run_once(self, token: str) -> int:
         del token
         if not self.given:
             self.done.append("take")
         taken, self.given = self.given or self.take(), None
+        self.handed_out(0)
         await asyncio.sleep(0.01)  # the transaction
         self.done.append(f"publish {len(taken.entries)}")
         return len(taken.entries)
@@ -76,7 +79,7 @@ class Loops:
             await self.turns.publish("")
 
 
-def turns_of(world: Any = None) -> Turns:
+def turns_of(world: Any) -> Turns:
     return Turns(world, world)
 
 
@@ -172,21 +175,32 @@ async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPa
 
 async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     """What a client creates now would be announced behind all that was staged before."""
-    turns_ = turns_of()
-    staging = asyncio.create_task(turns_.after_staging(AHEAD))
+    loops = Loops([AHEAD, AHEAD])
+    staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
-    turns_._taken(AHEAD)
+    loops.handed_out(AHEAD)
     await asyncio.sleep(0)
-    assert not staging.done()
-    turns_._taken(AHEAD - 1)
+    assert loops.done == [f"stage {AHEAD}"]
+    loops.handed_out(AHEAD - 1)
     async with asyncio.timeout(turns.PATIENCE / 2):
-        await staging
-        await turns_.after_staging(0)
+        while len(loops.done) < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    loops.handed_out(0)
+    await staging
+
+
+async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
+    """The stager goes on at once."""
+    loops = Loops([AHEAD, AHEAD])
+    loops.takes = True
+    async with asyncio.timeout(turns.PATIENCE / 2):
+        await loops.turns.stage("", 0, AHEAD)
+        await loops.turns.after_staging(AHEAD)
 
 
 async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     """A job that is far behind would otherwise run once a transaction, and may never catch up."""
-    waiting = turns_of()
+    waiting = Loops([]).turns
     async with asyncio.timeout(turns.PATIENCE / 2):
         for _ in range(100):
             await waiting.after_staging(1, more=True)
@@ -194,14 +208,14 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
 
 async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
     """What clients create fills the outbox as well; the next run may be due in a moment."""
-    waiting = turns_of()
-    waiting._taken(10 * AHEAD)
+    loops = Loops([])
+    loops.handed_out(10 * AHEAD)
     async with asyncio.timeout(turns.PATIENCE / 2):
-        await waiting.after_staging(0)
+        await loops.turns.after_staging(0)
 
 
 async def test_who_leaves_holds_nobody_up() -> None:
-    waiting = turns_of()
+    waiting = Loops([]).turns
     staging = asyncio.create_task(waiting.after_staging(1))
     await asyncio.sleep(0)
     waiting.leave()

@@ -89,8 +89,8 @@ class AtLeastOnce:
         self.rules = rules
         self.monotonic = monotonic
         self.waiting = metrics.Part(metrics.OUTBOX)
-        self.left = 0
-        """Entries that were not handed out, when it was last asked: what the stager goes by."""
+        self.handed_out: Callable[[int], None] = lambda _left: None
+        """See `OutboxPublisher`."""
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
         self._news = asyncio.Event()
@@ -151,7 +151,7 @@ class AtLeastOnce:
         asked, self._offer = self._asked, None
         self.trimmed = cursor.published
         self.waiting.set(waiting)
-        self.left = waiting - cursor.ahead - len(taken)
+        self.handed_out(waiting - cursor.ahead - len(taken))
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:

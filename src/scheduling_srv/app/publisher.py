@@ -72,8 +72,8 @@ class OutboxPublisher:
         """Called when `run_once` has something to do that no new entry tells of."""
         self.last_publish = float("-inf")
         self.waiting = metrics.Part(metrics.OUTBOX)
-        self.left = 0
-        """Entries that were not handed out, when it was last asked: what the stager goes by."""
+        self.handed_out: Callable[[int], None] = lambda _left: None
+        """Called with the number of entries that are left, whenever there was a look at them."""
         self._ahead: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
@@ -127,7 +127,7 @@ class OutboxPublisher:
 
     def _note(self, taken: Taken, ahead: int) -> None:
         self.waiting.set(taken.waiting)
-        self.left = taken.waiting - ahead - len(taken.entries)
+        self.handed_out(taken.waiting - ahead - len(taken.entries))
 
     async def _publish_and_take(self, token: str, taken: Taken) -> None:
         """Take what comes next while Kafka commits; and trim what was published before."""

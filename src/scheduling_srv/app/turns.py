@@ -15,6 +15,7 @@ disk, instead of two.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from scheduling_srv.app.ports import Schedule
@@ -32,7 +33,8 @@ PATIENCE = 0.1
 class Taker(Protocol):
     """The publisher, for whom the stager may take."""
 
-    left: int
+    handed_out: Callable[[int], None]
+    """To be called with the number of entries that are left whenever it was handed some."""
 
     @property
     def offered(self) -> bool:
@@ -54,6 +56,7 @@ class Turns:
     def __init__(self, schedule: Schedule, publisher: Taker) -> None:
         self.schedule = schedule
         self.publisher = publisher
+        publisher.handed_out = self._handed_out
         self._taking = asyncio.Lock()
         """Held by whoever takes, or publishes what was taken."""
         self._waiting = False
@@ -65,7 +68,9 @@ class Turns:
         """The stager's call, which takes for a publisher that is at rest."""
         cursor = None if self._taking.locked() else self.publisher.cursor()
         if cursor is None:
-            return await self.schedule.stage(token, now, limit)
+            staged = await self.schedule.stage(token, now, limit)
+            self._ahead += staged.entries
+            return staged
         async with self._taking:
             staged = await self.schedule.stage(token, now, limit, cursor)
             if staged.taken:
@@ -78,9 +83,7 @@ class Turns:
         if not self.publisher.offered:
             await self._before_taking()
         async with self._taking:
-            entries = await self.publisher.run_once(token)
-        self._taken(self.publisher.left)
-        return entries
+            return await self.publisher.run_once(token)
 
     async def after_staging(self, entries: int, *, more: bool = False) -> None:
         """The stager: go on when the publisher has taken what there is, or enough of it.
@@ -88,7 +91,6 @@ class Turns:
         `more`: something else is due already. A job that is behind runs once in each call.
         """
         self._looked.set()
-        self._ahead += entries
         few = entries < FEW and not more
         if entries and (few or self._ahead >= AHEAD):
             self._free.clear()
@@ -113,7 +115,7 @@ class Turns:
             self._free.set()
             await wait(self._looked, PATIENCE)
 
-    def _taken(self, left: int) -> None:
+    def _handed_out(self, left: int) -> None:
         self._ahead = left
         if left < AHEAD and not self._waiting:
             self._free.set()
