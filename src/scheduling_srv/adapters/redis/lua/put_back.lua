@@ -2,7 +2,7 @@
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
---       number of ids to remove, those ids, then for each job: id, due ms, record
+--       number of ids to remove, those ids, then for each job: id, due ms, record; no id stands twice
 -- Returns: 'ok' | 'lost' | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
 if not owns(ARGV[1]) then
     return 'lost'
@@ -10,13 +10,13 @@ end
 if tonumber(ARGV[2]) <= meta('restores_void') then
     return 'void'
 end
-local now, last, removed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
-for i = 7 + removed, ARGV[5] ~= '' and #ARGV or 0, 3 do
+local now, last, jobs_at = tonumber(ARGV[3]), tonumber(ARGV[4]), 7 + tonumber(ARGV[6])
+for i = jobs_at, ARGV[5] ~= '' and #ARGV or 0, 3 do
     if redis.call('GET', K.claim .. ARGV[i]) ~= ARGV[5] then
         return 'unclaimed'
     end
 end
-for i = 7, 6 + removed do
+for i = 7, jobs_at - 1 do
     local job = find(ARGV[i])
     if job and job.kind ~= NOW and job.seq <= last then
         remove_job(ARGV[i], job)
@@ -24,25 +24,33 @@ for i = 7, 6 + removed do
     end
 end
 
-local function is_wanted(id, due, record)
-    local old = redis.call('HGET', K.jobs, id)
+local any_removed = redis.call('EXISTS', K.removed) == 1
+local function is_wanted(old, id, due, record)
     if old then
-        return read_seq(old) <= last and definition(old) ~= definition(record), old
+        return read_seq(old) <= last and definition(old) ~= definition(record)
     end
-    local passed = read_places(record) == ONCE and tonumber(due) <= now
-    return not passed and redis.call('SISMEMBER', K.removed, id) == 0
+    local passed = tonumber(due) <= now and read_places(record) == ONCE
+    return not passed and not (any_removed and redis.call('SISMEMBER', K.removed, id) == 1)
 end
 
-local first
-for i = 7 + removed, #ARGV, 3 do
-    local wanted, old = is_wanted(ARGV[i], ARGV[i + 1], ARGV[i + 2])
-    if wanted then
-        if old then
-            remove_job(ARGV[i], read_job(old))
-        end
-        local due = put('silent', i, 1)
-        first = math.min(first or due, due)
+local first, size = nil, 0 -- those that are wanted are put in as many at once as stand together
+local function put_before(at)
+    if size > 0 then
+        local due = put('silent', at - 3 * size, size)
+        first, size = math.min(first or due, due), 0
     end
 end
+look_up(jobs_at, (#ARGV - jobs_at + 1) / 3, function(place, old)
+    local at = jobs_at + 3 * (place - 1)
+    if not is_wanted(old, ARGV[at], ARGV[at + 1], ARGV[at + 2]) then
+        put_before(at)
+        return
+    end
+    if old then
+        remove_job(ARGV[at], read_job(old))
+    end
+    size = size + 1
+end)
+put_before(#ARGV + 1)
 flush(first)
 return 'ok'

@@ -6,8 +6,8 @@ local function find(id)
     return record and read_job(record)
 end
 
--- The place of the first of `size` jobs that is there already.
-local function find_existing(at, size)
+-- Calls `see(place, record or false)` for each of `size` jobs, until it returns something: returns that.
+local function look_up(at, size, see)
     local ids = {}
     for place = 1, size do
         ids[place] = ARGV[at + 3 * (place - 1)]
@@ -15,11 +15,19 @@ local function find_existing(at, size)
     for first = 1, size, AT_ONCE do
         local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + AT_ONCE - 1, size)))
         for i, record in ipairs(found) do
-            if record then
-                return first + i - 1
+            local result = see(first + i - 1, record)
+            if result then
+                return result
             end
         end
     end
+end
+
+-- The place of the first of `size` jobs that is there already.
+local function find_existing(at, size)
+    return look_up(at, size, function(place, record)
+        return record and place
+    end)
 end
 
 local function check(mode, at, size)
