@@ -14,6 +14,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.owner import Extra, Owner
@@ -23,7 +24,7 @@ from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import Signal
-from scheduling_srv.app.restore import Codec, Place, Restorer
+from scheduling_srv.app.restore import Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.sweeper import Sweeper
@@ -94,7 +95,12 @@ class Shard:
             restores=self.restores,
             history=self.history,
             clock=self.site.clock,
-            codec=Codec(readback.read_job, readback.read_deleted, self._encode_response),
+            codec=Codec(
+                readback.read_ids,
+                readback.read_jobs,
+                readback.read_deleted,
+                self._encode_response,
+            ),
             place=place,
             published=self._published,
         )

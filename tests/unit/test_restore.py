@@ -1,5 +1,6 @@
 """The restore command: jobs are put back from the events on jobs.resource (docs/contract.md)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -8,13 +9,14 @@ import pytest
 
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.events import Codec
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.replies import Span
-from scheduling_srv.app.restore import Codec, Restorer
-from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.app.restore import Restorer
+from scheduling_srv.domain.errors import LogUnavailable, StoreFull
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.entrances.readback import read_deleted, read_job
+from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
@@ -31,9 +33,9 @@ class World:
         self.removed: list[str] = []
         self.newest: list[int] = []
         self.said: list[bytes] = []
-        self.away = False
+        self.away = self.full = self.voided = False
         world: Any = self
-        codec = Codec(read_job, read_deleted, lambda text: b"response " + text)
+        codec = Codec(read_ids, read_jobs, read_deleted, lambda text: b"response " + text)
         self.restorer = Restorer(
             store=world, restores=world, history=world, clock=world, codec=codec
         )
@@ -61,8 +63,8 @@ class World:
     async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
         if self.away:
             raise LogUnavailable("gone")
-        for each in self.events[offset:]:
-            yield [each]
+        for start in range(offset, len(self.events), 1000):
+            yield self.events[start : start + 1000]
 
     async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
         self.notes[str(len(self.notes) + 1)] = request
@@ -86,7 +88,10 @@ class World:
         self.put += jobs
         self.removed += removed
         self.newest.append(span.last)
-        return True
+        await asyncio.sleep(0)
+        if self.full:
+            raise StoreFull("full")
+        return not self.voided
 
     async def restore(self, offset: int = 0, ignore: Sequence[int] = ()) -> dict[str, int]:
         """Returns the ids that were put back, with the time of their next run from now."""
@@ -222,10 +227,62 @@ async def test_a_restore_outlives_a_kafka_that_is_away(world: World) -> None:
 
 
 async def test_many_jobs_are_put_back_in_pieces(world: World) -> None:
-    for number in range(1100):
-        world.created(str(number), interval="1 day")
-    assert len(await world.restore()) == 1100
+    """In the order of their events, as Read shows them in the order of creation."""
+    names = [str(number) for number in range(2100)]
+    for name in names:
+        world.created(name, interval="1 day")
+    assert list(await world.restore()) == names
     assert len(world.newest) == 3
+
+
+async def test_a_reset_that_comes_meanwhile_ends_it(world: World) -> None:
+    for number in range(3100):
+        world.created(str(number), interval="1 day")
+    world.voided = True
+    await world.restore()
+    assert len(world.newest) == 1
+    assert world.said == [response(3099)]
+
+
+async def test_a_store_that_fails_meanwhile_leaves_nothing_behind(world: World) -> None:
+    for number in range(3100):
+        world.created(str(number), interval="1 day")
+    world.full = True
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreFull):
+        await world.restore()
+    assert asyncio.all_tasks() == before
+    assert world.said == []
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"\xff\xff",
+        job_pb2.Job(id="a").SerializeToString(),
+        b"\x0a\x01a\x08\x01",  # the id again, with a wrong wire type
+    ],
+)
+async def test_an_event_that_says_nothing_does_not_count(world: World, strange: bytes) -> None:
+    """Neither instead of the one before it, nor instead of the one behind it."""
+    world.event(b"jobsCreated", strange)
+    world.created("a", interval="7 minutes")
+    world.event(b"jobsCreated", strange)
+    world.created("b", interval="7 minutes")
+    world.deleted("b")
+    world.event(b"jobsCreated", strange.replace(b"\x01a", b"\x01b"))
+    world.created("c", interval="7 minutes")
+    assert list(await world.restore()) == ["a", "c"]
+    assert world.removed == ["b"]
+
+
+async def test_one_time_jobs_that_have_run_since_are_left_alone(world: World) -> None:
+    """Neither put back nor taken away, whatever they were before."""
+    world.created("a", interval="1 day")
+    world.created("a", when="2023-11-14T22:00:00Z")
+    assert await world.restore() == {}
+    assert world.removed == []
+    assert world.newest == [], "nothing is to be done"
 
 
 async def test_what_was_done_before_it_is_read_as_well(world: World) -> None:

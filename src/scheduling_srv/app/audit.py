@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol
 
 from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_JOB
+from scheduling_srv.app.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.restore import LENIENT, first_due
 from scheduling_srv.app.settlement import Emission
 from scheduling_srv.domain import record
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
@@ -216,7 +216,7 @@ class Audit:
 
     def _begin(self, request: JobRequest, entry: LogRecord) -> None:
         # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
-        due = first_due(entry)
+        due = first_due(entry.headers.get("nominal-time"))
         trigger = find_trigger(request, entry.timestamp if due is None else due, LENIENT)
         self._add(request, trigger if due is None else trigger._replace(due=due))
 

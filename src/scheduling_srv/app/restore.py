@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol, TypeAlias
 
 import structlog
@@ -15,38 +13,24 @@ import structlog
 from scheduling_srv import garbage, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
+from scheduling_srv.app.events import Codec, Created, Events
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
-from scheduling_srv.app.records import LogRecord, Topic
+from scheduling_srv.app.records import Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.domain import record
-from scheduling_srv.domain.errors import InvalidRequest, RequestError, Unavailable
-from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
-from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
+from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-PIECE = 500
-"""Jobs of one store call."""
+PIECE = 1000
+"""Jobs of one store call: it blocks Redis for some 10 ms."""
+AT_ONCE = 100
+"""Events that are checked at a time: that blocks the loop for a millisecond."""
 LOOK = 5.0
 """Seconds after which the owner looks for restores although nobody called."""
-LENIENT = Rules(min_interval=1)
-"""What was accepted once is put back, whatever the settings say now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """What needs protobuf, injected."""
-
-    created: Callable[[bytes], JobRequest]
-    """A Job. Raises `InvalidRequest`."""
-    deleted: Callable[[bytes], str]
-    """The id in a Deleted. Raises `InvalidRequest`."""
-    response: Callable[[bytes], bytes]
-    """A CommandResponse with this JSON."""
-
 
 Wanted: TypeAlias = tuple[Sequence[NewJob], str]
 """Jobs to be put back, and the token under which their ids are claimed."""
@@ -134,21 +118,48 @@ class Restorer:
         """One pass over the topic; returns the last offset that was looked at."""
         newest = await self.store.last_seq()
         await self.published()  # or the topic would not know of what the store has done
-        last, final = request.offset - 1, dict[str, NewJob | None]()
+        last, events = request.offset - 1, Events(self.codec)
         async for piece in self.history.resources(request.offset):
-            for entry in piece:
-                last = max(last, entry.offset)
-                if entry.offset not in request.ignore:
-                    self._note(final, entry)
+            last = max(last, piece[-1].offset)
+            heard = [entry for entry in piece if entry.offset not in request.ignore]
+            events.add(heard, self.clock.now())
             await asyncio.sleep(0)
         await reached(points.RESTORE_READ)
-        for jobs, removed in _pieces(final):
-            async with self._wanted(jobs) as (wanted, claim):
-                span = Span(self.clock.now(), newest, claim)
-                if not await self.restores.put_back(token, number, wanted, removed, span):
-                    break  # a reset has come after it
-            await reached(points.RESTORE_PUT_BACK)
+        await self._put_all_back(token, number, newest, events)
         return last
+
+    async def _put_all_back(self, token: str, number: str, newest: int, events: Events) -> None:
+        """One call at a time: creation numbers follow the order of the events."""
+        call: asyncio.Task[bool] | None = None
+        try:
+            async with asyncio.TaskGroup() as calls:
+                for created, removed in events.pieces(PIECE):
+                    jobs = await self._check(events, created)  # while Redis works on those before
+                    if call and not await call:
+                        return  # a reset has come after it
+                    if not jobs and not removed:
+                        continue
+                    call = calls.create_task(self._put_back(token, number, newest, jobs, removed))
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+
+    async def _check(self, events: Events, created: Sequence[Created]) -> Sequence[NewJob]:
+        """In small pieces: the loop has other things to do."""
+        jobs: list[NewJob] = []
+        for start in range(0, len(created), AT_ONCE):
+            jobs += events.jobs(created[start : start + AT_ONCE], self.clock.now())
+            await asyncio.sleep(0)
+        return jobs
+
+    async def _put_back(
+        self, token: str, number: str, newest: int, jobs: Sequence[NewJob], removed: Sequence[str]
+    ) -> bool:
+        """False: a reset has come after the restore."""
+        async with self._wanted(jobs) as (wanted, claim):
+            span = Span(self.clock.now(), newest, claim)
+            goes_on = await self.restores.put_back(token, number, wanted, removed, span)
+        await reached(points.RESTORE_PUT_BACK)
+        return goes_on
 
     @asynccontextmanager
     async def _wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Wanted]:
@@ -158,71 +169,6 @@ class Restorer:
             return
         async with self.place.wanted(jobs) as wanted:
             yield wanted
-
-    def _note(self, final: dict[str, NewJob | None], entry: LogRecord) -> None:
-        """What the event says of its job; the last one counts. Anything else is skipped."""
-        try:
-            if entry.key == b"jobsCreated":
-                request = self.codec.created(entry.value or b"")
-                job = self._job(request, entry)
-                if job is None:
-                    final.pop(request.id, None)
-                else:
-                    final[request.id] = job
-            elif entry.key == b"jobsDeleted":
-                final[self.codec.deleted(entry.value or b"")] = None
-        except RequestError as fault:
-            log.warning("event not restored", offset=entry.offset, reason=str(fault))
-        except Exception:
-            # Anybody may write to that topic; one record must not keep the others.
-            log.exception("event not restored", offset=entry.offset)
-
-    def _job(self, request: JobRequest, entry: LogRecord) -> NewJob | None:
-        """The job with its next run, or None when its only run has passed.
-
-        Raises `InvalidRequest`: anybody may write to that topic.
-        """
-        if not request.id:
-            raise InvalidRequest("Job id not specified.")
-        check_fields(request)
-        now, first = self.clock.now(), first_due(entry)
-        # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
-        trigger = find_trigger(request, entry.timestamp if first is None else first, LENIENT)
-        first = trigger.due if first is None else first
-        if trigger.kind == TriggerKind.CRON:
-            trigger = find_trigger(request, now, LENIENT)
-            due = max(first, trigger.due)
-        elif trigger.kind == TriggerKind.INTERVAL:
-            missed = max(0, (now - first) // trigger.interval + 1)
-            due = first + missed * trigger.interval
-        elif first <= now:
-            return None
-        else:
-            due = first
-        stored = record.pack(request, Trigger(trigger.kind, due, trigger.interval))
-        return NewJob(request.id, due, stored)
-
-
-def _pieces(
-    final: dict[str, NewJob | None],
-) -> Iterator[tuple[Sequence[NewJob], Sequence[str]]]:
-    """Jobs to put back and ids to remove, for one store call each."""
-    items = list(final.items())
-    for start in range(0, len(items), PIECE):
-        piece = items[start : start + PIECE]
-        jobs = [job for _, job in piece if job]
-        yield jobs, [job_id for job_id, job in piece if job is None]
-
-
-def first_due(entry: LogRecord) -> int | None:
-    """From the `nominal-time` header that this service gives to jobsCreated."""
-    text = entry.headers.get("nominal-time")
-    if not text:
-        return None
-    try:
-        return round(datetime.fromisoformat(text.decode()).timestamp() * 1000)
-    except ValueError:
-        return None
 
 
 def dumps(request: RestoreRequest, *more: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.message import DecodeError
 
 from scheduling_srv.app.planner import CronText
@@ -10,6 +12,9 @@ from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.entrances import convert
 from scheduling_srv.wire import job_pb2 as jobs
+
+JOB_ITEM = b"\x0a"
+"""The tag of a JobList's items."""
 
 
 def read_cron(stored: bytes) -> CronText:
@@ -27,9 +32,28 @@ def answer_instance(value: bytes) -> int | None:
         return None
 
 
+def read_jobs(values: Sequence[bytes]) -> list[JobRequest]:
+    """The jobs of jobsCreated events. Raises `InvalidRequest` if one of them is none."""
+    return convert.decode_job_list(_as_list(values), limit=len(values))
+
+
 def read_job(value: bytes) -> JobRequest:
     """The job of a jobsCreated event. Raises `InvalidRequest`."""
-    return convert.decode_job_list(record.JOB_ID + record.sized(value))[0]
+    return read_jobs([value])[0]
+
+
+def read_ids(values: Sequence[bytes]) -> list[str]:
+    """The ids in jobsCreated events. Raises `InvalidRequest` if one of them cannot be read."""
+    try:
+        return [job.id for job in jobs.JobList.FromString(_as_list(values)).items]
+    except DecodeError as fault:
+        msg = "The message cannot be read as io.restorecommerce.job.Job."
+        raise InvalidRequest(msg) from fault
+
+
+def _as_list(values: Sequence[bytes]) -> bytes:
+    """A JobList of these Jobs: protobuf reads many of them in one call."""
+    return b"".join([JOB_ITEM + record.sized(value) for value in values])
 
 
 def read_deleted(value: bytes) -> str:
