@@ -13,7 +13,7 @@ import structlog
 from scheduling_srv.app.records import LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
-from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind
+from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 
 log = structlog.get_logger(__name__)
@@ -155,8 +155,7 @@ def next_job(request: JobRequest, event: Created, now: int) -> NewJob | None:
         return None
     else:
         due = first
-    stored = record.pack(request, Trigger(trigger.kind, due, trigger.interval))
-    return NewJob(request.id, due, stored)
+    return NewJob(request.id, due, record.pack(request, trigger))
 
 
 def first_due(nominal: bytes | None) -> int | None:

@@ -10,6 +10,7 @@ the remaining fields of the Job, `trace` the W3C trace context.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
@@ -55,6 +56,8 @@ def varint(value: int) -> bytes:
     """`value` >= 0 as a protobuf varint (protobuf encoding guide, "Base 128 Varints")."""
     if value < 0x80:
         return bytes((value,))
+    if value < 0x4000:  # most jobs' data
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -79,10 +82,15 @@ def sized(data: bytes) -> bytes:
     return varint(len(data)) + data
 
 
+@lru_cache(maxsize=1024)
+def _sized_text(text: str) -> bytes:
+    """Of types and creators, which are few."""
+    return sized(text.encode())
+
+
 def pack(request: JobRequest, trigger: Trigger) -> bytes:
     """The record of a checked request. Its `seq` is 0 until the store gives one."""
     data = request.data or b""
-    creator = request.creator.encode()
     policy = (
         request.attempts if request.attempts > 1 else 0,  # there is always a first one
         request.backoff_type,
@@ -91,7 +99,7 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
         trigger.interval,
     )
     flag, policy_part = (0, b"") if policy == NO_POLICY else (HAS_POLICY, POLICY.pack(*policy))
-    type_part, data_part = sized(request.type.encode()), sized(data)
+    type_part, data_part = _sized_text(request.type), sized(data)
     # The creator is a field of the data: point at it there instead of storing it twice.
     data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
     header = HEADER.pack(
@@ -100,7 +108,7 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
         len(type_part),
         len(data_part),
         len(request.trace),
-        data_at + data.index(sized(creator)) if creator else 0,
+        data_at + data.index(_sized_text(request.creator)) if request.creator else 0,
     )
     return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
 
