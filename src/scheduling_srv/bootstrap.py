@@ -84,6 +84,8 @@ def kafka_config(settings: Settings) -> KafkaOptions:
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": settings.kafka_client_id,
         "log_level": 2,  # what goes wrong is in our own log, as one sentence
+        # librdkafka makes its connections half of this apart, which counts when it starts.
+        "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 1_000,  # not ten seconds: runs wait for a broker that is back
         **settings.kafka_options,
     }

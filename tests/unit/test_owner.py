@@ -43,6 +43,9 @@ class World:
         self.extras: list[str] = []
         self.owner = self.another("me")
 
+    async def prepare(self) -> None:
+        self.note("prepare")
+
     def another(self, name: str, *extras: Any) -> Owner:
         world: Any = self
         return Owner(
@@ -54,6 +57,7 @@ class World:
             clock=world,
             rules=ShardRules(lease=3000),
             extras=extras,
+            prepare=(self.prepare,),
         )
 
     def note(self, what: str) -> None:
@@ -155,11 +159,11 @@ class running:  # noqa: N801 - reads as a statement
 
 
 async def test_it_recovers_before_it_stages_or_publishes(world: World) -> None:
-    """And looks at its lease before it fences anybody."""
+    """It connects before it asks for the lease, and looks at that before it fences anybody."""
     async with running(world.owner):
         await until(lambda: world.owner.emitting and world.count("publish") > 0)
     work = [each for each in world.done if each != "renew"]
-    assert work[:3] == ["acquire", "recover", "begin 5"]
+    assert work[:4] == ["prepare", "acquire", "recover", "begin 5"]
     assert world.done.index("renew") < world.done.index("recover")
     assert world.done[-1] == "release"
     assert not world.owner.emitting

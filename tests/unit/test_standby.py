@@ -1,5 +1,7 @@
 """Whether the holder of the lease is dead, and when to try for the lease."""
 
+import asyncio
+
 import pytest
 
 from scheduling_srv.app.replies import Holder
@@ -100,7 +102,32 @@ async def test_a_kafka_that_is_away_does_not_matter(fault: Exception) -> None:
         calls.append(1)
         raise fault
 
+    async def other() -> None:
+        calls.append(2)
+
+    lease = FakeLease()
+    lease.standby.connect = (connect, other)
+    await lease.standby.prepare()
+    assert calls == [1, 2]
+
+
+async def test_it_connects_everything_at_the_same_time() -> None:
+    both = asyncio.Barrier(2)
+
+    async def connect() -> None:
+        await both.wait()
+
+    lease = FakeLease()
+    lease.standby.connect = (connect, connect)
+    async with asyncio.timeout(5):
+        await lease.standby.prepare()
+
+
+async def test_a_fault_of_our_own_is_not_taken_for_an_absent_kafka() -> None:
+    async def connect() -> None:
+        raise ZeroDivisionError
+
     lease = FakeLease()
     lease.standby.connect = (connect,)
-    await lease.standby.prepare()
-    assert calls == [1]
+    with pytest.raises(ZeroDivisionError):
+        await lease.standby.prepare()

@@ -118,6 +118,7 @@ class Owner:
 
     async def run(self) -> None:
         """Own the shard whenever nobody else does, until stopped."""
+        await self.standby.prepare()
         while not self._stopping.is_set():
             try:
                 if seconds := self.held_back():

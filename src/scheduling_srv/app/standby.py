@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
@@ -43,11 +44,12 @@ class StandBy:
 
     async def prepare(self) -> None:
         """Connect to Kafka, so that taking over is quick. It is no problem if Kafka is away."""
-        try:
-            for connect in self.connect:
-                await connect()
-        except (PublishFailed, Unavailable) as fault:
-            log.debug("not prepared to take over", reason=str(fault))
+        connecting = [connect() for connect in self.connect]
+        for fault in await asyncio.gather(*connecting, return_exceptions=True):
+            if isinstance(fault, PublishFailed | Unavailable):
+                log.debug("not prepared to take over", reason=str(fault))
+            elif fault:
+                raise fault
 
     async def look(self) -> int:
         """Look at the holder; returns in how many milliseconds to try for the lease."""

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.producer import (
     PREPARE_TIMEOUT,
     ROOM,
@@ -47,7 +48,9 @@ class AtOncePublisher:
 
     async def prepare(self) -> None:
         """Producers that know their broker."""
-        await self.transactional.prepare()
+        await asyncio.gather(self.transactional.prepare(), self._prepare())
+
+    async def _prepare(self) -> None:
         if self.prepared is None:
             self.prepared = await self._make()
 
@@ -55,8 +58,7 @@ class AtOncePublisher:
         """Fence transactions of earlier owners, and drop what this one has not sent."""
         self.abandon()
         await self.transactional.open()
-        if self.prepared is None:
-            self.prepared = await self._make()
+        await self._prepare()
         self.sender, self.prepared = self.prepared, None
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
@@ -131,7 +133,7 @@ class Sender:
     def __init__(self, properties: Mapping[str, str | int | float | bool], topic: str) -> None:
         self.topic = topic
         self.producer = Producer(dict(properties))
-        self.producer.list_topics(topic, timeout=PREPARE_TIMEOUT)
+        connect(self.producer, topic, PREPARE_TIMEOUT)
         self.ended = False
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Self, TypeVar
@@ -17,6 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.producer import POSITION_KEY
 from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
@@ -32,6 +34,16 @@ UNDECIDED_TIMEOUT = 3.0
 """Seconds to wait for the end of a transaction: all that may be open are about to be committed."""
 TAIL = 16
 """Offsets looked at first when the last record of a partition is wanted."""
+MADE_NOW = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+"""What a broker says of a partition that has just been made."""
+MADE_PAUSE = 0.02
+"""Seconds between questions about it."""
 
 Result = TypeVar("Result")
 
@@ -163,6 +175,7 @@ class _Reader:
         self.looker = Consumer({**config, "isolation.level": "read_uncommitted"})
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self.met = False
         self.ended = False
         self.undecided = ""
         """The topic, when what follows belongs to a transaction that has not ended."""
@@ -233,23 +246,34 @@ class _Reader:
 
     def connect(self, topic: str, partition: int) -> None:
         """Have both consumers know the broker that has the partition."""
-        self.watermarks(topic, partition, PREPARE_TIMEOUT)
-        self.consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=PREPARE_TIMEOUT
-        )
+        self.meet(topic, PREPARE_TIMEOUT)
+        for client in (self.looker, self.consumer):
+            client.get_watermark_offsets(TopicPartition(topic, partition), timeout=PREPARE_TIMEOUT)
 
-    def watermarks(
-        self, topic: str, partition: int, timeout: float | None = None
-    ) -> tuple[int, int]:
+    def meet(self, topic: str, seconds: float) -> None:
+        """Have both consumers know their brokers."""
+        if not self.met:
+            for client in (self.looker, self.consumer):
+                connect(client, topic, seconds)
+            self.met = True
+
+    def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is left, and the one behind the last."""
-        place = TopicPartition(topic, partition)
-        watermarks: tuple[int, int] = self.looker.get_watermark_offsets(
-            place, timeout=timeout or self.timeout
-        )
-        return watermarks
+        self.meet(topic, self.timeout)
+        place, deadline = TopicPartition(topic, partition), time.monotonic() + self.timeout
+        while True:
+            try:
+                low, high = self.looker.get_watermark_offsets(place, timeout=self.timeout)
+            except KafkaException as fault:
+                if fault.args[0].code() not in MADE_NOW or time.monotonic() > deadline:
+                    raise
+                time.sleep(MADE_PAUSE)
+            else:
+                return low, high
 
     def partitions(self, topic: str) -> list[int]:
         """Numbers of the topic's partitions. Raises `LogUnavailable` if there is no such topic."""
+        self.meet(topic, self.timeout)
         found = self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
         if not found:
             raise LogUnavailable(f"There is no topic {topic}.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from typing import TypeVar
@@ -19,6 +19,7 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from scheduling_srv import points
+from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.errors import PublishFailed
 from scheduling_srv.failpoints import passed
@@ -96,8 +97,8 @@ class TransactionalPublisher:
 
     def _prepare(self) -> None:
         producers = [Producer(self._properties(slot)) for slot in range(PRODUCERS)]
-        for producer in producers:
-            producer.list_topics(self.topics[Topic.POSITION], timeout=PREPARE_TIMEOUT)
+        topic = self.topics[Topic.POSITION]
+        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
         self.prepared = producers
 
     def _open(self) -> None:
@@ -105,14 +106,18 @@ class TransactionalPublisher:
         if not self.prepared:
             self._prepare()
         self.producers, self.prepared = self.prepared, []
-        opening = [
-            self.openers.submit(producer.init_transactions, self.timeout)
-            for producer in self.producers
-        ]
-        wait(opening)  # one that comes to its end later would fence its successor
-        for each in opening:
-            each.result()
+        self._with_each(self.producers, lambda each: each.init_transactions(self.timeout))
         self.partitions = self._count_partitions()
+
+    def _with_each(self, producers: Sequence[Producer], work: Callable[[Producer], None]) -> None:
+        """At the same time. All have ended when this returns or raises.
+
+        An `init_transactions` that comes to its end later would fence its successor.
+        """
+        working = [self.openers.submit(work, producer) for producer in producers]
+        wait(working)
+        for each in working:
+            each.result()
 
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {

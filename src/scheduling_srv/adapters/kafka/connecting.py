@@ -1,0 +1,23 @@
+"""Connecting a client to its brokers before it is needed.
+
+librdkafka gives its connection to `bootstrap.servers` up as soon as it knows the brokers by their
+numbers. What is on its way over that connection then, or looks for any connection, waits for one of
+librdkafka's timers: 0.5 s for a coordinator, 0.7 s for the leader of a partition.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, Producer
+
+TRIES = 5
+"""One or two are enough: the second is asked over a connection that stays."""
+
+
+def connect(client: Producer | Consumer, topic: str, seconds: float) -> None:
+    """Returns when a broker has answered by its number. Raises `KafkaException`.
+
+    `seconds` is for each answer; the topic has to be there, or the broker may create it.
+    """
+    for _ in range(TRIES):
+        if client.list_topics(topic, timeout=seconds).orig_broker_id >= 0:
+            return
