@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -104,6 +103,8 @@ def _file_values(path: Path | None) -> dict[str, object]:
 
 def _parsed(path: Path) -> object:
     text = _read(path, "--config")
+    import yaml  # noqa: PLC0415 - 10 ms that most starts need not wait for
+
     try:
         if path.suffix == ".toml":
             return tomllib.loads(text)

@@ -1,0 +1,92 @@
+"""The pages for operators, and the server that has them; `admin.py` says when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from scheduling_srv import metrics
+from scheduling_srv.app.health import Health, Status
+from scheduling_srv.app.waiting import wait
+
+STOP_SECONDS = 1
+"""How long requests under way may take when the process ends."""
+TICK = 1.0
+"""Seconds between changes of the header `Date`."""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>scheduling-srv</title>
+<style>body {{ font: 1rem/1.5 system-ui; max-width: 40rem; margin: 3rem auto; }}</style>
+<h1>scheduling-srv</h1>
+<p><strong>{status}</strong> {reason}</p>
+<ul>
+<li><a href="/livez">/livez</a>: the process answers</li>
+<li><a href="/readyz">/readyz</a>: due jobs are being emitted, or why not</li>
+<li><a href="/metrics">/metrics</a>: for Prometheus</li>
+</ul>
+</html>
+"""
+
+
+class _Server(uvicorn.Server):
+    """Serves until `ended`. Signals are the process's business, not that of one of its servers."""
+
+    def __init__(self, config: uvicorn.Config, ended: asyncio.Event) -> None:
+        super().__init__(config)
+        self.ended = ended
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        """Uvicorn's own one looks ten times a second whether it is to end."""
+        while not self.ended.is_set():
+            await self.on_tick(0)
+            await wait(self.ended, TICK)
+
+
+async def serve(place: socket.socket, health: Health, ended: asyncio.Event) -> None:
+    """Serve on a listening socket until `ended`, then close it."""
+    config = uvicorn.Config(
+        application(health),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    await _Server(config, ended).serve(sockets=[place])
+
+
+def application(health: Health) -> Starlette:
+    """The pages."""
+
+    async def index(_request: Request) -> Response:
+        status, reason = await health.report()
+        return HTMLResponse(_PAGE.format(status=status, reason=html.escape(reason)))
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        status, reason = await health.report()
+        if status is Status.SERVING:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse(f"{status}: {reason}\n", status_code=503)
+
+    async def numbers(_request: Request) -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    pages = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": numbers}
+    return Starlette(routes=[Route(path, page) for path, page in pages.items()])
