@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from scheduling_srv import __version__
+from scheduling_srv import __version__, garbage
 from scheduling_srv.domain.errors import StartError
 
 WRONG = 2
@@ -46,6 +46,7 @@ def serve(
     """
     if data_dir is not None and not embedded:
         raise StartError("--data-dir is where --embedded keeps its data: give both or neither.")
+    garbage.put_off()
     from scheduling_srv.configuration import load  # noqa: PLC0415
 
     loaded = load(config)

@@ -10,10 +10,16 @@ MADE = 50_000
 """New containers after which cycles are looked for."""
 
 
+def put_off() -> None:
+    """Until `tune`: what is imported stays, and looking at it again and again takes 50 ms."""
+    gc.disable()
+
+
 def tune() -> None:
     """For a service: look less often, and never again at what is there from the start."""
     gc.freeze()
     gc.set_threshold(MADE, 20, 50)
+    gc.enable()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, InputStore, Source
+from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
 from scheduling_srv.entrances.intake import KEYS, Consumed
 from scheduling_srv.failpoints import passed, reached
@@ -26,7 +27,7 @@ from scheduling_srv.headers import headers_of
 log = structlog.get_logger(__name__)
 
 POLL = 0.2
-"""Seconds that an empty poll waits."""
+"""Seconds after which a poll that has found nothing looks whether it is to end."""
 BATCH = 500
 """Records of one round."""
 PAUSE = 0.5
@@ -91,8 +92,6 @@ class Listener:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
-        # A consumer that is within its rebalance callback does not answer other calls.
-        self._lookups = Consumer(dict(self.config))
 
     def stop(self) -> None:
         """Apply what was read, then leave the group; `run` returns."""
@@ -109,7 +108,6 @@ class Listener:
             await self._show_last()
         finally:
             await self._in_thread(consumer.close)
-            await self._in_thread(self._lookups.close)
             self._thread.shutdown(wait=False)
 
     async def _show_last(self) -> None:
@@ -168,10 +166,11 @@ class Listener:
                     self.stored[place] = await self.intake.apply_alone(record, self.lineage, stored)
 
     def _poll(self) -> list[Message]:
-        consumer = self._client
-        first = consumer.poll(POLL)
-        if first is None:
-            return []
+        """Waits for a record as long as no positions are to be shown."""
+        consumer, until = self._client, self.last_shown + self.offset_interval / 1000
+        while (first := consumer.poll(POLL)) is None:
+            if self._stopping or time.monotonic() >= until:
+                return []
         messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
         good = []
         for message in messages:
@@ -201,7 +200,9 @@ class Listener:
             try:
                 self.lineage, stored = await self.inputs.positions()
                 self.shown.clear()  # a store that was lost has lost what it showed
-                starts = [await self._find_start(place, stored) for place in partitions]
+                ends = await asyncio.to_thread(self._look_up, partitions)
+                found = zip(partitions, ends, strict=True)
+                starts = [await self._find_start(*each, stored) for each in found]
                 await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
                 log.warning("not listening", reason=str(fault))
@@ -211,18 +212,28 @@ class Listener:
             else:
                 return starts
 
+    def _look_up(self, partitions: Sequence[TopicPartition]) -> list[tuple[int, int]]:
+        """Where each begins and ends. Raises `KafkaException`.
+
+        A consumer that is within its rebalance callback does not answer other calls.
+        """
+        client, found = Consumer(dict(self.config)), []
+        try:
+            for partition in partitions:
+                connect(client, partition.topic, WATERMARK_TIMEOUT)
+                place = TopicPartition(partition.topic, partition.partition)
+                found.append(client.get_watermark_offsets(place, timeout=WATERMARK_TIMEOUT))
+        finally:
+            client.close()
+        return found
+
     async def _find_start(
-        self, partition: TopicPartition, stored: Mapping[str, int]
+        self, partition: TopicPartition, ends: tuple[int, int], stored: Mapping[str, int]
     ) -> TopicPartition:
         topic, number = partition.topic, partition.partition
         name = f"{topic}:{number}"
-        low, high = await asyncio.to_thread(
-            self._lookups.get_watermark_offsets,
-            TopicPartition(topic, number),
-            timeout=WATERMARK_TIMEOUT,
-        )
         known = stored.get(name)
-        offset = _start(known, low, high)
+        offset = _start(known, *ends)
         if known is not None and offset != known:
             log.warning(
                 "the stored position is not in the log", place=name, stored=known, to=offset

@@ -15,13 +15,13 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.producer import (
     PREPARE_TIMEOUT,
     ROOM,
     TransactionalPublisher,
 )
 from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import PublishFailed
 
 POLL = 0.05

@@ -18,9 +18,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.producer import POSITION_KEY
 from scheduling_srv.app.records import LogRecord, Position, Topic
+from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
 

@@ -19,8 +19,8 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from scheduling_srv import points
-from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import PublishFailed
 from scheduling_srv.failpoints import passed
 
