@@ -183,7 +183,12 @@ class Product:
             site.file("service.log"),
             bootstrap=site.kafka.bootstrap,
             redis_url=site.valkey.url,
-            settings={"SCHEDULING_LOG_LEVEL": "info", **environment},
+            # An installed service runs from compiled files, whatever who measures has set.
+            settings={
+                "SCHEDULING_LOG_LEVEL": "info",
+                "PYTHONDONTWRITEBYTECODE": "",
+                **environment,
+            },
         )
 
     def __enter__(self) -> Self:
