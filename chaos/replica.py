@@ -14,8 +14,11 @@ from scheduling_srv.adapters.clock import SystemClock
 
 def move_clock(skew: int) -> None:
     """Let the product's clock be ahead (or behind, if negative)."""
-    true_now = SystemClock.now
+    true_now, true_until = SystemClock.now, SystemClock.until
     SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign, assignment]
+    SystemClock.until = (  # type: ignore[method-assign, assignment]
+        lambda clock, instant: true_until(clock, instant - skew)
+    )
 
 
 def main() -> int:

@@ -68,6 +68,9 @@ class World:
     def now(self) -> int:
         return NOW
 
+    def until(self, instant: int) -> float:
+        return (instant - NOW) / 1000
+
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
         self.note("acquire")
         if self.holder_name:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-NANOSECONDS = 1_000_000
+MILLISECOND, SECOND = 1_000_000, 1_000_000_000
+"""In nanoseconds."""
 
 
 class SystemClock:
@@ -12,4 +13,8 @@ class SystemClock:
 
     def now(self) -> int:
         """Epoch milliseconds, rounded down: what is due at 10:30:00.000 is not due before."""
-        return time.time_ns() // NANOSECONDS
+        return time.time_ns() // MILLISECOND
+
+    def until(self, instant: int) -> float:
+        """Seconds until an instant in epoch ms; below zero when it has passed."""
+        return (instant * MILLISECOND - time.time_ns()) / SECOND

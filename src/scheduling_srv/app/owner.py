@@ -19,7 +19,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager, StageResult
 from scheduling_srv.app.standby import Prepare, StandBy
 from scheduling_srv.app.turns import Turns
-from scheduling_srv.app.waiting import wait
+from scheduling_srv.app.waiting import Alarm, wait
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
@@ -39,8 +39,8 @@ FULL_LOOK = 500
 PUBLISH_LOOK = 1.0
 """Seconds after which the publisher looks although nobody called."""
 
-LONGEST_SLEEP = 2_000
-"""Milliseconds after which the stager looks at the clock again: somebody may have set it."""
+LONGEST_SLEEP = 2.0
+"""Seconds after which the stager looks at the clock again: somebody may have set it."""
 CANCEL_AGAIN = 5.0
 """Seconds after which a part that was told to end is told so again: nothing may hang for ever."""
 
@@ -86,6 +86,7 @@ class Owner:
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
         self._sleep_until = NEVER
+        self._alarm = Alarm(f"alarm-{shard}")
         self._due = asyncio.Event()
         self._work = asyncio.Event()
         publisher.wake = self._work.set
@@ -257,9 +258,9 @@ class Owner:
     async def _sleep(self) -> None:
         if self._sleep_until > self.clock.now():
             self.turns.nothing_due()
-        while (left := self._sleep_until - self.clock.now()) > 0 and not self._leaving.is_set():
+        while (left := self.clock.until(self._sleep_until)) > 0 and not self._leaving.is_set():
             self._due.clear()
-            await wait(self._due, min(left, LONGEST_SLEEP) / 1000)
+            await self._alarm.wait(self._due, min(left, LONGEST_SLEEP))
 
     async def _publish(self, token: str) -> None:
         """Publish until stopped, and then until nothing is left."""

@@ -38,6 +38,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Epoch milliseconds, rounded down: a run is never early (docs/guarantees.md)."""
 
+    def until(self, instant: int) -> float:
+        """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
+
 
 # --- What goes into the store -------------------------------------------------------------------
 
