@@ -10,13 +10,11 @@ MADE = 50_000
 """New containers after which cycles are looked for."""
 
 
-def put_off() -> None:
-    """Until `tune`: what is imported stays, and looking at it again and again takes 50 ms."""
-    gc.disable()
-
-
 def tune() -> None:
-    """For a service: look less often, and never again at what is there from the start."""
+    """For a service: look less often, and never again at what is there from the start.
+
+    Ends a `none_expected`.
+    """
     gc.freeze()
     gc.set_threshold(MADE, 20, 50)
     gc.enable()
@@ -24,7 +22,7 @@ def tune() -> None:
 
 @contextmanager
 def none_expected() -> Iterator[None]:
-    """Do not look at all: what holds millions of jobs would be searched again and again."""
+    """Do not look at all: what holds millions of jobs, or is imported, is looked at in vain."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -20,6 +20,7 @@ class AdminServer:
     def __init__(self, address: str, health: Health) -> None:
         self._address = address
         self._health = health
+        self._asked = asyncio.Event()
         self._ended = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -35,10 +36,17 @@ class AdminServer:
     async def stop(self) -> None:
         """Close; may be called before `start`, and twice."""
         self._ended.set()
+        self._asked.set()
         if self._serving is not None:
             await self._serving
 
     async def _serve(self, place: socket.socket) -> None:
-        # Importing takes as long as connecting to Kafka, which goes on meanwhile; who asks waits.
-        pages = await asyncio.to_thread(import_module, PAGES)
-        await pages.serve(place, self._health, self._ended)
+        """Import the pages when somebody asks for one: a start need not wait for that."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(place, self._asked.set)
+        await self._asked.wait()
+        loop.remove_reader(place)
+        if not self._ended.is_set():
+            pages = await asyncio.to_thread(import_module, PAGES)
+            await pages.serve(place, self._health, self._ended)
+        place.close()
