@@ -65,7 +65,7 @@ def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
         span = {"first": time.time() + FAR, "step": SPREAD, "now": now}
         told = loader.ask("load", count=count, **place, **span)
     site.store.config_set("appendfsync", "always")
-    # Answered when all of it is on the disk, which takes seconds: a start is not to wait for that.
+    # Answered when all of it is on the disk: a start must not have to wait for that.
     site.store.set("filled", 1)
     return float(told["seconds"])
 
