@@ -92,8 +92,8 @@ def woken_early() -> None:
     """Staging believes that it is later than it is."""
     stage = RedisSchedule.stage
 
-    async def hasty(schedule: RedisSchedule, token: str, now: int, limit: int) -> Any:
-        return await stage(schedule, token, now + HASTE, limit)
+    async def hasty(schedule: RedisSchedule, token: str, now: int, *rest: Any) -> Any:
+        return await stage(schedule, token, now + HASTE, *rest)
 
     RedisSchedule.stage = hasty  # type: ignore[method-assign, assignment]
 
