@@ -15,10 +15,15 @@ from scheduling_srv.adapters.clock import SystemClock
 def move_clock(skew: int) -> None:
     """Let the product's clock be ahead (or behind, if negative)."""
     true_now, true_until = SystemClock.now, SystemClock.until
-    SystemClock.now = lambda clock: true_now(clock) + skew  # type: ignore[method-assign, assignment]
-    SystemClock.until = (  # type: ignore[method-assign, assignment]
-        lambda clock, instant: true_until(clock, instant - skew)
-    )
+
+    def now(self: SystemClock) -> int:
+        return true_now(self) + skew
+
+    def until(self: SystemClock, instant: int) -> float:
+        return true_until(self, instant - skew)
+
+    SystemClock.now = now  # type: ignore[method-assign]
+    SystemClock.until = until  # type: ignore[method-assign]
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
-from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.app.rebuild import Rebuild
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
@@ -44,7 +44,7 @@ class Site:
     redis: RedisClient
     kafka: KafkaOptions
     topics: Mapping[Topic, str]
-    clock: Clock
+    clock: ExactClock
     rules: ShardRules
 
 

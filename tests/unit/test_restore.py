@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app import restore
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.events import Codec
@@ -233,6 +234,23 @@ async def test_many_jobs_are_put_back_in_pieces(world: World) -> None:
         world.created(name, interval="1 day")
     assert list(await world.restore()) == names
     assert len(world.newest) == 3
+
+
+async def test_no_more_is_put_back_than_kafka_can_follow(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it takes memory of Redis, and has others refused."""
+    monkeypatch.setattr(restore, "UNPUBLISHED", 2)
+    for number in range(5100):
+        world.created(str(number), interval="1 day")
+    so_far = []
+
+    async def published() -> None:
+        so_far.append(len(world.put))
+
+    world.restorer.published = published
+    await world.restore()
+    assert so_far == [0, 2000, 4000]
 
 
 async def test_a_reset_that_comes_meanwhile_ends_it(world: World) -> None:

@@ -9,7 +9,7 @@ MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 
 
 class SystemClock:
-    """Implements `Clock`."""
+    """Implements `ExactClock`."""
 
     def now(self) -> int:
         """Epoch milliseconds, rounded down: what is due at 10:30:00.000 is not due before."""

@@ -11,7 +11,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.at_least_once import AtLeastOnce
-from scheduling_srv.app.ports import Clock, Lease
+from scheduling_srv.app.ports import ExactClock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import Signal
@@ -62,7 +62,7 @@ class Owner:
         recovery: Recovery,
         stager: Stager,
         publisher: OutboxPublisher | AtLeastOnce,
-        clock: Clock,
+        clock: ExactClock,
         rules: ShardRules,
         extras: tuple[Extra, ...] = (),
         prepare: Sequence[Prepare] = (),

@@ -38,6 +38,10 @@ class Clock(Protocol):
     def now(self) -> int:
         """Epoch milliseconds, rounded down: a run is never early (docs/guarantees.md)."""
 
+
+class ExactClock(Clock, Protocol):
+    """One that tells fractions of milliseconds as well."""
+
     def until(self, instant: int) -> float:
         """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
 

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 PIECE = 1000
 """Jobs of one store call: it blocks Redis for some 10 ms."""
+UNPUBLISHED = 50
+"""Such calls after which Kafka has to have all of it: that bounds what waits for it in Redis."""
 AT_ONCE = 100
 """Events that are checked at a time: that blocks the loop for a millisecond."""
 LOOK = 5.0
@@ -133,13 +135,16 @@ class Restorer:
         call: asyncio.Task[bool] | None = None
         try:
             async with asyncio.TaskGroup() as calls:
-                for created, removed in events.pieces(PIECE):
+                for count, (created, removed) in enumerate(events.pieces(PIECE), 1):
                     jobs = await self._check(events, created)  # while Redis works on those before
                     if call and not await call:
                         return  # a reset has come after it
                     if not jobs and not removed:
                         continue
                     call = calls.create_task(self._put_back(token, number, newest, jobs, removed))
+                    if count % UNPUBLISHED == 0:
+                        await call
+                        await self.published()
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
