@@ -241,7 +241,7 @@ async def test_no_more_is_put_back_than_kafka_can_follow(
 ) -> None:
     """What waits for it takes memory of Redis, and has others refused."""
     monkeypatch.setattr(restore, "UNPUBLISHED", 2)
-    for number in range(5100):
+    for number in range(4100):
         world.created(str(number), interval="1 day")
     so_far = []
 
