@@ -138,10 +138,38 @@ async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) 
     assert store.calls[1:] == [["many"]]
 
 
+async def test_few_jobs_wait_until_what_was_stored_is_published(store: Store) -> None:
+    """Its transaction is about to begin: theirs would be another one."""
+    commit, gathering = gathering_commits(store)
+    gathering.published("i", 0, 0)
+    await asyncio.gather(*await start(commit, group("a")))
+    tasks = await start(commit, group("b"))
+    tasks += await start(commit, group("c"))
+    assert store.calls == [["a"]]
+    gathering.published("i", 1, 1)
+    await asyncio.gather(*tasks)
+    assert store.calls == [["a"], ["b", "c"]]
+
+
+async def test_nobody_waits_for_what_was_refused_or_stored_in_another_life(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never announced."""
+    monkeypatch.setattr(gathering_module, "PATIENCE", 60.0)
+    commit, gathering = gathering_commits(store)
+    gathering.published("i", 0, 0)
+    async with asyncio.timeout(5):
+        await commit.write(group("refused"))
+        await commit.write(group("a"))
+        gathering.published("another life", 0, 0)
+        await commit.write(group("b"))
+    assert store.calls == [["refused"], ["a"], ["b"]]
+
+
 async def test_calls_of_those_who_were_just_answered_are_waited_for(store: Store) -> None:
     """They go into one store call, and one transaction."""
     commit, gathering = gathering_commits(store)
-    gathering.answered(4)
+    gathering.published("i", 0, 4)
     tasks = await start(commit, group("a"))
     tasks += await start(commit, group("b"))
     assert store.calls == []
@@ -158,7 +186,7 @@ async def test_one_call_after_the_other_never_waits(
     async with asyncio.timeout(5):
         for name in "abc":
             await commit.write(group(name))
-            gathering.answered(1)
+            gathering.published("i", len(store.calls), 1)
     assert store.calls == [["a"], ["b"], ["c"]]
 
 
@@ -167,7 +195,7 @@ async def test_who_does_not_come_back_is_waited_for_only_once(
 ) -> None:
     monkeypatch.setattr(gathering_module, "GAP", 0.01)
     commit, gathering = gathering_commits(store)
-    gathering.answered(100)
+    gathering.published("i", 0, 100)
     await commit.write(group("a"))
     monkeypatch.setattr(gathering_module, "GAP", 60.0)
     async with asyncio.timeout(5):
@@ -183,7 +211,7 @@ async def test_while_they_keep_coming_back_the_others_are_waited_for(
     gathering = Gathering(lambda: now[0])
     store.gate.set()
     commit = GroupCommit(store, store, gathering)  # type: ignore[arg-type]
-    gathering.answered(100)
+    gathering.published("i", 0, 100)
     tasks = await start(commit, group("0"))
     for number in range(1, 6):
         await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ class Announcements:
                 answered += 1
         for place in early:
             heapq.heappush(self._waiting, place)
-        self.gathering.answered(answered)
+        self.gathering.published(lineage, self.number, answered)
 
     def _begin(self, lineage: str) -> None:
         """Numbers of another lineage say nothing about those who wait."""

@@ -59,6 +59,8 @@ class GroupCommit:
                     if not future.done():
                         future.set_exception(fault)
                 continue
+            if self.gathering and None in written.refusals:
+                self.gathering.stored(written.receipt)
             for (_, future), refusal in zip(batch, written.refusals, strict=True):
                 if not future.done():
                     future.set_result((written.receipt, refusal))
