@@ -14,7 +14,9 @@ TRIES = 5
 
 
 def connect(client: Producer | Consumer, topic: str, seconds: float) -> None:
-    """Returns when a broker has answered by its number. Raises `KafkaException`.
+    """Returns when a broker has answered by its number, or after a few tries: it will do then.
+
+    Raises `KafkaException` when none answers.
 
     `seconds` is for each answer; the topic has to be there, or the broker may create it.
     """

@@ -19,7 +19,7 @@ WHAT_PROVOKES = {
 SHOWS_AS = {
     "no_position_record": {"twice"},
     "trim_before_commit": {"lost", "announced"},
-    "no_fencing": {"twice"},
+    "no_fencing": {"twice", "announced"},  # what the frozen one has in hand: runs, or jobs
     "lease_without_epoch": {"twice", "lost", "end", "parallel"},
     "woken_early": {"early"},
     "random_occurrence_id": {"twice"},

@@ -7,6 +7,7 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import fix_shards
 from scheduling_srv.app.ports import Source
+from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreFull
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
@@ -76,6 +77,20 @@ async def test_what_is_refused_has_changed_nothing(shard: Shard) -> None:
     assert await content(shard) == before
     await fill(shard, 0.5)
     assert ids_of(await shard.stage()) == ["a", "b", "c"]
+
+
+async def test_a_staging_call_that_would_trim_is_refused_as_well(shard: Shard) -> None:
+    """Found by review: what makes room first is let do anything after it."""
+    await shard.create(once("a"))
+    taken = await shard.take((await shard.schedule.state()).trimmed)
+    published = taken.after + len(taken.entries)
+    before = await content(shard)
+    await fill(shard, 1.1)
+    with pytest.raises(StoreFull, match="maxmemory"):
+        await shard.schedule.stage(shard.token, NOW, 10, Cursor(published, shard.lineage))
+    assert await content(shard) == before
+    await shard.take(published)
+    assert await shard.raw("LLEN", "outbox") == 0
 
 
 async def test_what_makes_room_goes_on(shard: Shard) -> None:

@@ -16,7 +16,7 @@ from scheduling_srv.app.publisher import MARKER_PAUSE
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
 from tests.store.shard import at_once, once
 
@@ -163,6 +163,18 @@ async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_i
     assert await world.run() == 1
     assert world.said == []
     assert await world.run() == 1
+    assert world.said == [b"i-1"]
+
+
+async def test_what_does_not_follow_is_not_sent() -> None:
+    """Whatever has gone wrong: recovery finds out where Kafka is."""
+    world = World(queued("a"))
+    cursor = world.loop.cursor()
+    assert cursor
+    await world.run()
+    world.loop.offer(Taken(0, world.entries, 1), cursor)
+    with pytest.raises(Diverged):
+        await world.run()
     assert world.said == [b"i-1"]
 
 

@@ -12,7 +12,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
-from scheduling_srv.domain.errors import LeaseLost, PublishFailed
+from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed
 
 EVENT = event_entry(Topic.COMMANDS, b"key", b"value")
 
@@ -228,6 +228,25 @@ async def test_a_look_that_found_nothing_offers_nothing() -> None:
     world = World()
     world.loop.offer(Taken(0, [], 0), Cursor(0, "lineage"))
     assert not world.loop.offered
+
+
+async def test_markers_alone_are_not_offered() -> None:
+    """They may wait; what a client has stored since must not wait with them."""
+    world = World()
+    world.loop.last_publish = world.time
+    world.loop.offer(Taken(0, [marker()], 1), Cursor(0, "lineage"))
+    assert not world.loop.offered
+    world.loop.offer(Taken(0, [marker()], 2), Cursor(0, "lineage"))
+    assert world.loop.offered
+
+
+async def test_what_does_not_follow_is_not_published() -> None:
+    """Whatever has gone wrong: recovery finds out where Kafka is."""
+    world = World(EVENT)
+    world.loop.offer(Taken(1, [EVENT], 1), Cursor(1, "lineage"))
+    with pytest.raises(Diverged):
+        await world.loop.run_once("token")
+    assert world.sent == []
 
 
 async def test_an_offer_is_forgotten_when_it_begins_anew() -> None:

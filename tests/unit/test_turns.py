@@ -125,6 +125,38 @@ async def test_nothing_is_taken_for_a_publisher_that_is_busy() -> None:
     assert loops.done == ["take", "stage 1", "publish 5"]
 
 
+async def test_a_cursor_is_never_one_of_before_a_publication() -> None:
+    """Found by review: the stager asked for it, and then waited for the publisher's turn."""
+    loops = Loops([0, 0])
+    loops.takes = True
+
+    async def look_twice() -> Staged:
+        await loops.turns.stage("", 0, 500)
+        loops.given = None  # nothing was there
+        return await loops.turns.stage("", 0, 500)
+
+    looking = asyncio.create_task(look_twice())
+    await asyncio.sleep(0)
+    publishing = asyncio.create_task(loops.turns.publish(""))
+    assert (await looking).taken is None
+    await publishing
+    assert loops.done == ["stage 0", "take", "stage 0", "take", "publish 0"]
+
+
+async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_enough() -> None:
+    """A client creates many jobs: there is always something to publish."""
+    loops = Loops([1, 1, 1])
+    staging = asyncio.create_task(loops.stage_all())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(turns.PATIENCE / 2):
+        for _ in range(3):
+            loops.given = Taken(0, [b"C"], 2)
+            loops.handed_out(1)
+            await loops.turns.publish("")
+    assert [each for each in loops.done if each == "stage 1"] == ["stage 1"] * 3
+    staging.cancel()
+
+
 async def test_many_are_staged_while_others_are_published() -> None:
     """They would only get more."""
     done = await run(Loops([FEW, FEW, FEW]), 1)

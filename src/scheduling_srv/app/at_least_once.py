@@ -38,7 +38,7 @@ from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.failpoints import reached
 
@@ -65,6 +65,15 @@ class Batch(NamedTuple):
     delivery: Delivery
     pause: float
     """Milliseconds that their transaction may wait."""
+
+
+class Asked(NamedTuple):
+    """Entries, and what they were asked for with."""
+
+    at: float
+    """When that was, in monotonic milliseconds."""
+    cursor: Cursor
+    taken: Taken
 
 
 class AtLeastOnce:
@@ -108,8 +117,8 @@ class AtLeastOnce:
         self.fault: PublishFailed | None = None
         """What `settle` ended with."""
         self._asked = 0.0
-        """When entries were last asked for, in monotonic milliseconds."""
-        self._offer: tuple[Cursor, Taken] | None = None
+        """When the stager was last given a cursor, in monotonic milliseconds."""
+        self._offer: Asked | None = None
         self.announcements.published(lineage, position.number)
 
     @property
@@ -128,12 +137,14 @@ class AtLeastOnce:
         waits = self._is_held() or self._is_far_ahead()
         if self._offer or self.fault or waits or self.position.lineage != self.lineage:
             return None
-        return self._ask()
+        self._asked = self._now()
+        return self._cursor()
 
     def offer(self, taken: Taken, cursor: Cursor) -> None:
         """See `OutboxPublisher`."""
+        self._note(cursor, taken)
         if taken.entries:
-            self._offer = (cursor, taken)
+            self._offer = Asked(self._asked, cursor, taken)
             self.wake()
 
     async def run_once(self, token: str) -> int:
@@ -147,11 +158,10 @@ class AtLeastOnce:
             await self._anchor()
         if self._is_held() or self._is_far_ahead():
             return 0
-        cursor, (after, taken, waiting) = self._offer or await self._take(token)
-        asked, self._offer = self._asked, None
-        self.trimmed = cursor.published
-        self.waiting.set(waiting)
-        self.handed_out(waiting - cursor.ahead - len(taken))
+        asked, cursor, (after, taken, _) = self._offer or await self._take(token)
+        self._offer, self.trimmed = None, cursor.published
+        if after != self.sent:
+            raise Diverged("What was taken does not follow what was sent.")
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:
@@ -167,13 +177,19 @@ class AtLeastOnce:
         await reached(points.SEND_SENT)
         return len(entries)
 
-    async def _take(self, token: str) -> tuple[Cursor, Taken]:
-        cursor = self._ask()
-        return cursor, await self.outbox.take(token, cursor)
+    async def _take(self, token: str) -> Asked:
+        at, cursor = self._now(), self._cursor()
+        taken = await self.outbox.take(token, cursor)
+        self._note(cursor, taken)
+        return Asked(at, cursor, taken)
 
-    def _ask(self) -> Cursor:
-        self._asked, published = self._now(), self.position.number
+    def _cursor(self) -> Cursor:
+        published = self.position.number
         return Cursor(published, self.lineage, self.sent - published)
+
+    def _note(self, cursor: Cursor, taken: Taken) -> None:
+        self.waiting.set(taken.waiting)
+        self.handed_out(taken.waiting - cursor.ahead - len(taken.entries))
 
     async def settle(self, _token: str) -> None:
         """Follow with transactions until cancelled. Raises `PublishFailed`."""

@@ -64,7 +64,9 @@ class Events:
     def add(self, entries: Sequence[LogRecord], now: int) -> None:
         """The next records of the topic."""
         created = [
-            Created(*entry[1:3], entry.value or b"", entry.headers.get("nominal-time"))
+            Created(
+                entry.offset, entry.timestamp, entry.value or b"", entry.headers.get("nominal-time")
+            )
             for entry in entries
             if entry.key == b"jobsCreated"
         ]

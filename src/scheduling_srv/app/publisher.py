@@ -17,6 +17,7 @@ from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Taken
+from scheduling_srv.domain.errors import Diverged
 from scheduling_srv.failpoints import reached
 
 MARKER_PAUSE = 1_000
@@ -74,23 +75,23 @@ class OutboxPublisher:
         self.waiting = metrics.Part(metrics.OUTBOX)
         self.handed_out: Callable[[int], None] = lambda _left: None
         """Called with the number of entries that are left, whenever there was a look at them."""
-        self._ahead: Taken | None = None
+        self._next: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
         # A position of ours is never behind the runs: it needs not say where they came from.
         self.position, self.lineage = replace(position, lineage=""), lineage
-        self._ahead = None
+        self._next = None
         self.announcements.published(lineage, position.number)
 
     @property
     def offered(self) -> bool:
         """Whether `run_once` has entries already."""
-        return self._ahead is not None
+        return self._next is not None
 
     def cursor(self) -> Cursor | None:
         """From where to take for `run_once`, which must not be under way; None: it need not be."""
-        return None if self._ahead else self._cursor()
+        return None if self._next else self._cursor()
 
     def _cursor(self, ahead: int = 0) -> Cursor:
         return Cursor(self.position.number, self.lineage, ahead)
@@ -98,8 +99,8 @@ class OutboxPublisher:
     def offer(self, taken: Taken, cursor: Cursor) -> None:
         """Entries that were taken for `run_once`."""
         self._note(taken, cursor.ahead)
-        if taken.entries:
-            self._ahead = taken
+        if taken.entries and not self._is_for_later(taken):
+            self._next = taken
             self.wake()
 
     async def run_once(self, token: str) -> int:
@@ -107,11 +108,13 @@ class OutboxPublisher:
 
         Raises `PublishFailed`, `Diverged`, `LeaseLost` and `StoreUnavailable`: then recover.
         """
-        taken, self._ahead = self._ahead or await self._take(token, self._cursor()), None
+        taken, self._next = self._next or await self._take(token, self._cursor()), None
         if not taken.entries:
             await reached(points.PUBLISH_TRIMMED)
             return 0
-        if taken.waiting == len(taken.entries) and self._may_wait(taken.entries):
+        if taken.after != self.position.number:
+            raise Diverged("What was taken does not follow what was published.")
+        if self._is_for_later(taken):
             return 0
         await reached(points.PUBLISH_TAKEN)
         if taken.waiting > len(taken.entries):
@@ -139,7 +142,7 @@ class OutboxPublisher:
             if isinstance(fault, BaseException):
                 raise fault
         if isinstance(second, Taken) and second.entries and not self._may_wait(second.entries):
-            self._ahead = second  # else the next call asks again: there may be more by then
+            self._next = second  # else the next call asks again: there may be more by then
 
     async def _publish(self, taken: Taken) -> None:
         after, entries, _ = taken
@@ -155,6 +158,9 @@ class OutboxPublisher:
         self.begin(position, self.lineage)
         await reached(points.PUBLISH_KNOWN)
         measure(entries, self.clock.now())
+
+    def _is_for_later(self, taken: Taken) -> bool:
+        return taken.waiting == len(taken.entries) and self._may_wait(taken.entries)
 
     def _may_wait(self, entries: Sequence[bytes]) -> bool:
         if (

@@ -37,8 +37,8 @@ LOOK = 5.0
 Wanted: TypeAlias = tuple[Sequence[NewJob], str]
 """Jobs to be put back, and the token under which their ids are claimed."""
 
-
 Published: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns when all that is in the store by now is on Kafka."""
 
 
 async def _is_published() -> None:
@@ -146,6 +146,8 @@ class Restorer:
                         await call
                         await self.published()
         except ExceptionGroup as faults:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from None
             raise faults.exceptions[0] from None
 
     async def _check(self, events: Events, created: Sequence[Created]) -> Sequence[NewJob]:

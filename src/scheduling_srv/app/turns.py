@@ -34,7 +34,7 @@ class Taker(Protocol):
     """The publisher, for whom the stager may take."""
 
     handed_out: Callable[[int], None]
-    """To be called with the number of entries that are left whenever it was handed some."""
+    """To be called with the number of entries that are left, whenever there was a look at them."""
 
     @property
     def offered(self) -> bool:
@@ -58,18 +58,21 @@ class Turns:
         self.publisher = publisher
         publisher.handed_out = self._handed_out
         self._taking = asyncio.Lock()
-        """Held by whoever takes, or publishes what was taken."""
+        """Held by whoever takes, or publishes what was taken. The stager never waits for it: a
+        cursor that has waited is one of before."""
+        self._publishing = False
+        """Whether the publisher has the lock, or waits for it."""
         self._waiting = False
-        self._ahead = 0
+        self._left = 0
         self._free = asyncio.Event()
         self._looked = asyncio.Event()
 
     async def stage(self, token: str, now: int, limit: int) -> Staged:
         """The stager's call, which takes for a publisher that is at rest."""
-        cursor = None if self._taking.locked() else self.publisher.cursor()
+        cursor = None if self._publishing else self.publisher.cursor()
         if cursor is None:
             staged = await self.schedule.stage(token, now, limit)
-            self._ahead += staged.entries
+            self._left += staged.entries
             return staged
         async with self._taking:
             staged = await self.schedule.stage(token, now, limit, cursor)
@@ -82,8 +85,14 @@ class Turns:
         """The publisher's round, after a look of a stager that waits for it."""
         if not self.publisher.offered:
             await self._before_taking()
-        async with self._taking:
-            return await self.publisher.run_once(token)
+        elif self._left:
+            self._free.set()  # more waits already: there is nothing to gather for
+        self._publishing = True
+        try:
+            async with self._taking:
+                return await self.publisher.run_once(token)
+        finally:
+            self._publishing = False
 
     async def after_staging(self, entries: int, *, more: bool = False) -> None:
         """The stager: go on when the publisher has taken what there is, or enough of it.
@@ -92,7 +101,7 @@ class Turns:
         """
         self._looked.set()
         few = entries < FEW and not more
-        if entries and (few or self._ahead >= AHEAD):
+        if entries and (few or self._left >= AHEAD):
             self._free.clear()
             self._waiting = few
             try:
@@ -116,6 +125,6 @@ class Turns:
             await wait(self._looked, PATIENCE)
 
     def _handed_out(self, left: int) -> None:
-        self._ahead = left
+        self._left = left
         if left < AHEAD and not self._waiting:
             self._free.set()

@@ -6,8 +6,12 @@ import asyncio
 import socket
 from importlib import import_module
 
+import structlog
+
 from scheduling_srv.app.health import Health
 from scheduling_srv.entrances.addresses import listen
+
+log = structlog.get_logger(__name__)
 
 SETTING = "SCHEDULING_ADMIN_ADDRESS"
 OFF = "off"
@@ -46,7 +50,12 @@ class AdminServer:
         loop.add_reader(place, self._asked.set)
         await self._asked.wait()
         loop.remove_reader(place)
-        if not self._ended.is_set():
-            pages = await asyncio.to_thread(import_module, PAGES)
-            await pages.serve(place, self._health, self._ended)
-        place.close()
+        try:
+            if not self._ended.is_set():
+                pages = await asyncio.to_thread(import_module, PAGES)
+                await pages.serve(place, self._health, self._ended)
+        except Exception:
+            # Jobs go on without them; who asks for a page is refused instead of kept waiting.
+            log.exception("no pages for operators any more")
+        finally:
+            place.close()

@@ -19,7 +19,7 @@ RECONNECT = 0.2
 
 
 def parse(text: str) -> Signal:
-    """A message as the scripts publish it (`lua/lib/outbox.lua`, `take.lua`, `renew.lua`)."""
+    """A message as the scripts publish it (`outbox.lua`, `taking.lua`, `renew.lua`)."""
     kind, _, rest = text.partition(" ")
     if kind == "published":
         lineage, _, number = rest.partition(" ")

@@ -8,8 +8,8 @@ local function trim(published, name)
         return false
     end
     if done > 0 then
+        redis.call('HSET', K.meta, 'trimmed', number(published)) -- first: a Redis that is full refuses this one
         redis.call('LTRIM', K.outbox, done, -1)
-        redis.call('HSET', K.meta, 'trimmed', number(published))
         if published <= meta('late_place') then
             redis.call('HSET', K.meta, 'late_at', redis.call('TIME')[1] .. '000') -- their time begins now
         end
