@@ -1,6 +1,5 @@
 """Consumed records are applied in order, each once; a bad one goes to the dead letters."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -293,56 +292,6 @@ async def test_one_call_takes_so_many_jobs(world: World, monkeypatch: pytest.Mon
     await world.apply(*lists, jobs(3, *[job(f"big/{m}") for m in range(5)]))
     assert [len(each) - 1 for each in world.done] == [2, 2, 2, 5]
     assert world.position == 4
-
-
-async def test_jobs_are_prepared_while_the_ones_before_are_written(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One store call at a time, in order."""
-    monkeypatch.setattr(intake, "MOST_JOBS", 1)
-    decode, write, said = convert.decode_job_list, world.write, list[str]()
-
-    def noting(*args: Any) -> Any:
-        said.append("prepare")
-        return decode(*args)
-
-    async def slow(groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
-        said.append(f"write {groups[0].jobs[0].id}")
-        await asyncio.sleep(0.01)
-        said.append("written")
-        return await write(groups, now, source)
-
-    monkeypatch.setattr(convert, "decode_job_list", noting)
-    monkeypatch.setattr(world, "write", slow)
-    await world.apply(*[jobs(n, job(f"{n}")) for n in range(3)], answer(3, 1))
-    assert said[:5] == ["prepare", "prepare", "write 0", "prepare", "written"]
-    assert said[5:] == ["write 1", "written", "write 2", "written"]
-    assert world.done[-1] == ("complete", (1, False))
-
-
-@pytest.mark.parametrize("breaks", [False, True])
-async def test_nothing_is_under_way_when_applying_has_failed(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, breaks: bool
-) -> None:
-    """The store fails behind a record that is prepared already, or that breaks."""
-    monkeypatch.setattr(intake, "MOST_JOBS", 1)
-    ended = []
-
-    async def failing(groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
-        await asyncio.sleep(0.01)
-        ended.append(groups[0].jobs[0].id)
-        raise StoreUnavailable("gone")
-
-    def broken(*_: object, **__: object) -> Answer:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(world, "write", failing)
-    if breaks:
-        monkeypatch.setattr(convert, "decode_answer", broken)
-    with pytest.raises(ZeroDivisionError if breaks else StoreUnavailable):
-        await world.apply(jobs(0, job("a")), jobs(1, job("b")), answer(2, 1))
-    assert ended == ["a"]
-    assert world.done == []
 
 
 async def test_the_trace_of_a_record_is_kept(world: World) -> None:

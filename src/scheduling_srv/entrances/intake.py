@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -45,7 +44,7 @@ KEYS = frozenset({*JOB_KEYS, *(key.encode() for key in COMMAND_EVENTS)})
 """Of the records that anything is done about (docs/contract.md)."""
 LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
-MOST_JOBS = 1_000
+MOST_JOBS = 2_000
 """Jobs of one store call, unless a single record holds more."""
 MOST_LETTER_BYTES = 1_000_000
 """Of the dead letters of one store call, unless a single one has more."""
@@ -140,8 +139,6 @@ class Intake:
         self.lineage = ""
         self._stored = 0
         self._gathered = Gathered()
-        self._writing: asyncio.Task[None] | None = None
-        """A store call that goes on while the next one is prepared."""
         self._handlers: dict[tuple[str, bytes], Handler] = {
             (jobs_topic, DONE): self._done,
             (jobs_topic, FAILED): self._failed,
@@ -159,18 +156,15 @@ class Intake:
         """
         self.lineage, self._stored = lineage, stored
         self._gathered = Gathered()
-        try:
-            for record in records:
-                handler = self._handlers.get((record.topic, record.key or b""))
-                if handler is None:
-                    continue
-                try:
-                    await handler(record)
-                except RequestError as fault:
-                    await self._refuse(record, fault)
-            await self._flush()
-        finally:
-            await self._leave()
+        for record in records:
+            handler = self._handlers.get((record.topic, record.key or b""))
+            if handler is None:
+                continue
+            try:
+                await handler(record)
+            except RequestError as fault:
+                await self._refuse(record, fault)
+        await self._flush()
         return self._stored
 
     async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
@@ -208,11 +202,10 @@ class Intake:
         )
         group = self.jobs.prepare(mode, requests, record.offset)
         gathered = self._gathered
-        if gathered.answers or gathered.letters:
+        full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
+        if gathered.answers or gathered.letters or full:
             await self._flush()
-        elif gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS:
-            await self._begin_write()
-        gathered = self._gathered
+            gathered = self._gathered
         gathered.groups.append(group)
         gathered.records.append(record)
         gathered.jobs += len(group.jobs)
@@ -249,28 +242,7 @@ class Intake:
         gathered.letter_bytes += len(letter)
         gathered.records.append(record)
 
-    async def _begin_write(self) -> None:
-        """Have the store write what is gathered, while the next records are prepared."""
-        await self._written()
-        gathered, self._gathered = self._gathered, Gathered()
-        self._writing = asyncio.create_task(self._write_groups(gathered.groups, gathered.records))
-        await asyncio.sleep(0)  # it is on its way before preparing keeps the loop busy
-
-    async def _written(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing:
-            await writing
-
-    async def _leave(self) -> None:
-        """Something else has failed: records come again when nothing is under way any more."""
-        writing, self._writing = self._writing, None
-        if writing:
-            await asyncio.wait((writing,))
-            if not writing.cancelled():
-                writing.exception()  # what failed first is what counts
-
     async def _flush(self) -> None:
-        await self._written()
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
             source = self._source(gathered.records[-1])
