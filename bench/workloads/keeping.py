@@ -259,7 +259,6 @@ WORKLOADS = (
     Workload("idle", 1_000_000, {PRODUCT: idle}, least=10_000, long=True),
     Workload("rebuild", 1_000_000, {PRODUCT: rebuild}, least=5_000, long=True),
     Workload("restore", 1_000_000, {PRODUCT: restore}, least=5_000, long=True),
-    Workload("waiting", 10_000_000, {PRODUCT: waiting}, least=100_000, long=True),
     Workload("growth", 1_000_000, {PRODUCT: growth}, least=10_000, long=True),
     Workload(
         "load-curve",
@@ -268,4 +267,6 @@ WORKLOADS = (
         least=5_000,
         long=True,
     ),
+    # Last: for a minute after it the system is busy with the memory that was given back.
+    Workload("waiting", 10_000_000, {PRODUCT: waiting}, least=100_000, long=True),
 )
