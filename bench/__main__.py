@@ -61,13 +61,10 @@ class Run:
 
     def warm_up(self) -> None:
         """Let Kafka compile what it is about to run; what the first contender had to wait for."""
+        _say("not counted, Kafka warms up:")
         for workload in WARM_UP:
-            began = time.monotonic()
-            workload.contenders[PRODUCT](self.site, workload.count(self.scale))
-            _say(
-                f"{workload.name:<21}not counted: Kafka warms up ({time.monotonic() - began:.0f} s)"
-            )
-            self.site.clean()
+            self._once(workload, PRODUCT, {}, {})
+        _say("measured:")
 
     def measure(self, workload: Workload, results: Results) -> None:
         """Each contender in turn, as often as there are rounds."""
@@ -126,12 +123,12 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)
-        if options.profile:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            site.profile = (FOLDER, options.profile)
         results.machine = describe_machine(**site.versions())
         run = Run(site, options, load)
         run.warm_up()
+        if options.profile:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            site.profile = (FOLDER, options.profile)
         for workload in ALL:
             if workload.name in only:
                 run.measure(workload, results)

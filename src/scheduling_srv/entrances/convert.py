@@ -34,7 +34,8 @@ DEFAULT_TIMEZONE = "UTC"
 PAYLOAD_TYPE = "payload"
 """The type_url of what commands answer (docs/contract.md)."""
 
-_LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
+LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
+"""The tags of a JobList's fields."""
 _COLLECTION, _IDS = 1, 2
 _NONE = frozenset[int]()
 
@@ -192,7 +193,7 @@ def encode_items(stored: Iterable[StoredJob], fields: Selection | None) -> bytes
         message = job_message(job_id, record)
         if fields is not None:
             message = _selected(message, fields)
-        parts += (_LIST_ITEM, sized(message))
+        parts += (LIST_ITEM, sized(message))
     return b"".join(parts)
 
 

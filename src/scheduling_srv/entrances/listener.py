@@ -219,8 +219,9 @@ class Listener:
         """
         client, found = Consumer(dict(self.config)), []
         try:
+            for topic in dict.fromkeys(partition.topic for partition in partitions):
+                connect(client, topic, WATERMARK_TIMEOUT)
             for partition in partitions:
-                connect(client, partition.topic, WATERMARK_TIMEOUT)
                 place = TopicPartition(partition.topic, partition.partition)
                 found.append(client.get_watermark_offsets(place, timeout=WATERMARK_TIMEOUT))
         finally:

@@ -13,9 +13,6 @@ from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.entrances import convert
 from scheduling_srv.wire import job_pb2 as jobs
 
-JOB_ITEM = b"\x0a"
-"""The tag of a JobList's items."""
-
 
 def read_cron(stored: bytes) -> CronText:
     """The expression and the time zone of a cron job's record."""
@@ -53,7 +50,7 @@ def read_ids(values: Sequence[bytes]) -> list[str]:
 
 def _as_list(values: Sequence[bytes]) -> bytes:
     """A JobList of these Jobs: protobuf reads many of them in one call."""
-    return b"".join([JOB_ITEM + record.sized(value) for value in values])
+    return b"".join([convert.LIST_ITEM + record.sized(value) for value in values])
 
 
 def read_deleted(value: bytes) -> str:
