@@ -2,34 +2,33 @@
 
 import asyncio
 
+import pytest
+
 from scheduling_srv.app.time_slice import SLICE_MS, TimeSlice
 
 
-async def turns_of_others(times: list[float]) -> int:
-    """How often another task runs while the clock shows these times in milliseconds."""
-    turns = 0
+@pytest.mark.parametrize(("after_ms", "turns"), [(SLICE_MS - 1, 0), (SLICE_MS + 1, 1)])
+async def test_others_run_when_the_slice_is_used_up(after_ms: float, turns: int) -> None:
+    ran, now = 0, 0.0
 
     async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
+        nonlocal ran
+        ran += 1
 
-    clock = iter(times)
-    slice_ = TimeSlice(lambda: next(clock) / 1000)
+    time_slice = TimeSlice(lambda: now)
     task = asyncio.create_task(other())
-    for _ in times[1:]:
-        try:
-            await slice_.yield_if_used()
-        except StopIteration:
-            break
-    task.cancel()
-    return turns
+    now = after_ms / 1000
+    await time_slice.yield_if_used()
+    assert ran == turns
+    await task
 
 
-async def test_nobody_else_runs_within_a_slice() -> None:
-    assert await turns_of_others([0, 1, 2, SLICE_MS - 1]) == 0
-
-
-async def test_others_run_after_a_slice() -> None:
-    assert await turns_of_others([0, SLICE_MS + 1, SLICE_MS + 1, SLICE_MS + 2]) == 1
+async def test_a_slice_begins_anew_after_others_ran() -> None:
+    now = 0.0
+    time_slice = TimeSlice(lambda: now)
+    now = 2 * SLICE_MS / 1000
+    await time_slice.yield_if_used()
+    ran = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+    await time_slice.yield_if_used()
+    assert not ran.is_set()
