@@ -22,6 +22,9 @@ ONLY ?=
 ROUNDS ?= 5
 SIZE ?= 1
 CONTENDERS ?=
+# What `make bench-compare` compares with, and how often.
+BASE ?=
+PAIRS ?= 10
 PROFILE ?=
 # Where `make run` keeps its jobs.
 DATA ?= .data
@@ -95,6 +98,12 @@ bench: setup kafka ## Every workload beside a bare loop and BullMQ; writes the t
 .PHONY: bench-scale
 bench-scale: setup ## What one shard holds and what ten need, simulated from what "make bench" has measured; writes the page
 	@$(BIN)/python -m bench.scale --pages $(BENCH_ARGS)
+
+.PHONY: bench-compare
+bench-compare: setup kafka ## This checkout beside BASE=commit in interleaved pairs; exits 1 when a figure is worse (ONLY=, PAIRS=, SIZE=, BENCH_ARGS=--note)
+	@test -n "$(BASE)" || { echo 'make bench-compare BASE=commit' >&2; exit 2; }
+	@$(BIN)/python -m bench.compare --base "$(BASE)" --pairs $(PAIRS) --size $(SIZE) \
+		$(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
 .PHONY: bench-quick
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors

@@ -19,7 +19,7 @@ from bench.actors import Actor, Reply, cpu_seconds
 from bench.profiling import SUFFIX, Profile
 from tests.harness.kafka import KafkaServer, jars
 from tests.harness.names import Names
-from tests.harness.service import Service
+from tests.harness.service import SERVE, Service
 from tests.harness.valkey import ValkeyServer
 
 SOURCE = Path(__file__).parent / "node"
@@ -87,6 +87,8 @@ class Site:
         stack.callback(self.client.close)
         self.reader = Actor.python("reader", "reader", folder)
         stack.callback(self.reader.close)
+        self.serve: Sequence[str] = SERVE
+        """The command of the product's process."""
         self.label = ""
         """What is measured."""
         self.profile: tuple[Path, str] | None = None
@@ -189,6 +191,7 @@ class Product:
                 "PYTHONDONTWRITEBYTECODE": "",
                 **environment,
             },
+            command=site.serve,
         )
 
     def __enter__(self) -> Self:

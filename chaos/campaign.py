@@ -15,6 +15,7 @@ from chaos.callers import Caller, GrpcCalls, KafkaCalls
 from chaos.check import violations
 from chaos.clock import now_ms
 from chaos.conductor import Conductor, say
+from chaos.health import HealthWatch
 from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.model import Violation
 from chaos.schedule import kinds_for, plan
@@ -123,6 +124,9 @@ class Campaign:
             events = KafkaCalls(recorder, world.bootstrap, world.names.jobs)
             worker = Worker(recorder, world.bootstrap, world.names.jobs, options.seed)
             worker.start()
+            watch = HealthWatch(recorder, {each.name: each.service for each in world.replicas})
+            watch.start()
+            stack.callback(watch.stop)
             callers = self._callers(calls, events)
             conductor = Conductor(
                 world,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from chaos import rules_changes, rules_limits, rules_runs
+from chaos import rules_changes, rules_health, rules_limits, rules_runs
 from chaos.history import History
 from chaos.model import Model, Violation
 
@@ -29,6 +29,7 @@ CATEGORIES = {
     "told": "a call was refused wrongly, or failed inside",
     "read": "Read showed what was gone, or not what lived",
     "keys": "keys left over in Redis",
+    "health": "SERVING while due runs made no progress",
     "end": "the service did not come back by itself",
 }
 RULES: tuple[Callable[[Model], Iterator[Violation]], ...] = (
@@ -49,6 +50,7 @@ RULES: tuple[Callable[[Model], Iterator[Violation]], ...] = (
     rules_limits.after_answer,
     rules_limits.parallel,
     rules_limits.priority,
+    rules_health.falsely_serving,
 )
 
 

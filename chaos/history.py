@@ -97,6 +97,16 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a replica said of its health, from then on until it said something else."""
+
+    at: int
+    replica: str
+    serving: bool
+    """False also if it did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the replicas were told, as far as it decides what is right."""
 
@@ -136,6 +146,8 @@ class History:
     calls: list[Call] = field(default_factory=list)
     records: list[Seen] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    health: list[Said] = field(default_factory=list)
+    """Changes only."""
     sent: int = 0
     """Answers that workers sent."""
     quiet: Quiet | None = None
@@ -171,8 +183,15 @@ class History:
                 self.records.append(Seen(**line))
             case "fault":
                 self.faults.append(Fault(**line))
+            case "health":
+                self.health.append(Said(**line))
             case "sent":
                 self.sent += 1
+            case _ as kind:
+                self._add_end(kind, line)
+
+    def _add_end(self, kind: str, line: dict[str, Any]) -> None:
+        match kind:
             case "quiet":
                 self.quiet = Quiet(line["settled"], line["complete"], tuple(line["living"]))
             case "trouble":
@@ -244,6 +263,10 @@ class Recorder:
     def fault(self, fault: Fault) -> None:
         """A fault that is over."""
         self.write("fault", **asdict(fault))
+
+    def health(self, at: int, replica: str, *, serving: bool) -> None:
+        """A replica says something else than before."""
+        self.write("health", at=at, replica=replica, serving=serving)
 
     def quiet(self, quiet: Quiet) -> None:
         """The end."""
