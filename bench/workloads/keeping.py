@@ -6,8 +6,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -168,12 +168,26 @@ def cycle(site: Site, count: int) -> Sample:
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
-def emit_among(site: Site, service: Product, step: float, count: int) -> Sample:
-    """Emit `count` runs, `step` seconds apart, of a service that the reader watches already."""
+def _nothing() -> None:
+    pass
+
+
+def emit_among(
+    site: Site,
+    service: Product,
+    step: float,
+    count: int,
+    beside: Callable[[], object] = _nothing,
+) -> Sample:
+    """Emit `count` runs, `step` seconds apart, of a service that the reader watches already.
+
+    `beside` is called when the jobs are in place, before the first one is due.
+    """
     armed = Armed(site.meter(service=service.pid), placing(service))
     for trial in range(TRIES):
         site.reader.ask("forget")
         if placed := in_place(armed, step, count, trial):
+            beside()
             before = armed.meter.read()
             site.reader.ask("collect", count=count, patience=PATIENCE)
             cpu = armed.meter.since(before)
@@ -236,6 +250,43 @@ def growth(site: Site, count: int) -> Sample:
     return Sample(figures)
 
 
+NOISY_WAITING = 130_000
+"""Jobs of others that a filtered Read has to look through."""
+
+
+def noisy(site: Site, count: int) -> Sample:
+    """Lateness at 1,000 runs a second without and beside a greedy client; the lease is kept."""
+    noise = Actor.python("noise", "noise", site.folder)
+    with ExitStack() as stack:
+        stack.callback(noise.close)
+        service = stack.enter_context(site.product())
+        address, waiting = service.service.address, NOISY_WAITING * count // 20_000
+        noise.ask("fill", address=address, count=waiting, first=time.time() + FAR)
+        service.until_published()
+        site.watch(service.names.jobs)
+        quiet = emit_among(site, service, 0.001, count)
+        epoch = site.store.hget(service.key("meta"), "epoch")
+        place = {"bootstrap": site.kafka.bootstrap, "topic": service.names.jobs}
+        loud = emit_among(
+            site, service, 0.001, count, lambda: noise.ask("start", address=address, **place)
+        )
+        told = noise.ask("stop")
+        if site.store.hget(service.key("meta"), "epoch") != epoch:
+            raise Broken("noisy: the lease was lost")
+        if not all(told.get(kind) for kind in ("reads", "creates", "garbage")):
+            raise Broken(f"noisy: the client was not heard: {told}")
+        figures = {
+            "p99-quiet": quiet.figures["p99"],
+            "p99": loud.figures["p99"],
+            "max": loud.figures["max"],
+            "ratio": loud.figures["p99"] / quiet.figures["p99"],
+            "lists": float(told.get("creates", 0) + told.get("updates", 0)),
+            "reads": float(told["reads"]),
+            "memory": memory_bytes(service.pid) / 1e6,
+        }
+        return Sample(figures, count, loud.cpu, loud.late)
+
+
 RATES = (100, 500, 1_000, 2_000, 5_000, 10_000)
 
 
@@ -256,6 +307,7 @@ def load_curve(arm: Arm) -> Measure:
 
 WORKLOADS = (
     Workload("cycle", 50_000, {PRODUCT: cycle}, least=2_000),
+    Workload("noisy", 20_000, {PRODUCT: noisy}, least=2_000),
     Workload("idle", 1_000_000, {PRODUCT: idle}, least=10_000, long=True),
     Workload("rebuild", 1_000_000, {PRODUCT: rebuild}, least=5_000, long=True),
     Workload("restore", 1_000_000, {PRODUCT: restore}, least=5_000, long=True),
