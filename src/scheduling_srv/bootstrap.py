@@ -160,6 +160,7 @@ class Service:
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
+            max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
         )
         self.admin = AdminServer(settings.admin_address, self.health)

@@ -8,7 +8,7 @@ import pytest
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.jobs import LONG_READS, PAGE, Jobs, ReadQuery
+from scheduling_srv.app.jobs import LONG_READS, PAGE, READ_CALLS, Jobs, ReadQuery
 from scheduling_srv.app.ports import (
     Page,
     Receipt,
@@ -25,6 +25,7 @@ from scheduling_srv.domain.errors import (
     NotAnnounced,
     NotFound,
     OutcomeUnknown,
+    Overloaded,
     TooLarge,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob
@@ -216,6 +217,46 @@ async def test_long_reads_take_turns() -> None:
     assert not late.done()
     await begun[0].aclose()
     assert len(await late) == 1
+
+
+async def test_sixty_reads_at_once_make_two_calls_at_a_time() -> None:
+    """In order, one page each: the owner's calls wait for no more than these."""
+    world = World()
+    world.held = [stored(once(str(number)), number) for number in range(5)]
+    going, most, served = 0, 0, []
+
+    async def page(creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        nonlocal going, most
+        going, most = going + 1, max(most, going + 1)
+        await asyncio.sleep(0)
+        going -= 1
+        served.append(creator)
+        return Page(5, "", world.held[:limit])
+
+    world.page = page  # type: ignore[method-assign]
+    answers = await asyncio.gather(*(world.read(ReadQuery(str(n))) for n in range(60)))
+    assert answers == [(5, world.held)] * 60
+    assert most == READ_CALLS
+    assert served == [str(n) for n in range(60)]
+
+
+async def test_a_read_that_is_not_served_before_its_deadline_is_told_so() -> None:
+    world = World()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def page(creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        del creator, descending, cursor, limit
+        begun.set()
+        await go_on.wait()
+        return Page(0, "", ())
+
+    world.page = page  # type: ignore[method-assign]
+    slow = [asyncio.create_task(world.read(ReadQuery())) for _ in range(READ_CALLS)]
+    await begun.wait()
+    with deadline.within(0.01), pytest.raises(Overloaded, match="Too many Reads are under way"):
+        await world.read(ReadQuery())
+    go_on.set()
+    assert await asyncio.gather(*slow) == [(0, [])] * READ_CALLS
 
 
 async def test_a_limit_reads_no_more_than_it_has_to() -> None:

@@ -17,18 +17,26 @@ def stored(seq: int) -> StoredJob:
 
 
 class Store:
-    """A shard with jobs of these numbers; it hands out at most `fit` at once."""
+    """A shard with jobs of these numbers; it hands out at most `fit` at once.
 
-    def __init__(self, seqs: Sequence[int], fit: int) -> None:
-        self.seqs, self.fit = sorted(seqs), fit
+    It looks at no more than `looks` entries of each call, of which every second is somebody else's.
+    """
+
+    def __init__(self, seqs: Sequence[int], fit: int, looks: int = 1_000) -> None:
+        self.seqs, self.fit, self.looks = sorted(seqs), fit, looks
 
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         del creator
         order = self.seqs[::-1] if descending else self.seqs
         sign = -1 if descending else 1
         left = [seq for seq in order if not cursor or sign * seq > sign * int(cursor)]
-        found = left[: min(limit, self.fit)]
-        return Page(len(self.seqs), str(found[-1]) if found else "", [stored(s) for s in found])
+        last = int(cursor) if cursor else (1_000 if descending else 0)
+        found = [seq for seq in left if abs(seq - last) * 2 <= self.looks][: min(limit, self.fit)]
+        if found or not left:
+            end = str(found[-1]) if found else ""
+        else:
+            end = str(last + sign * (self.looks // 2))
+        return Page(len(self.seqs), end, [stored(seq) for seq in found])
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         there = {f"job-{seq}": stored(seq) for seq in self.seqs}
@@ -44,17 +52,18 @@ def shards(*stores: Any) -> Shards:
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
 @pytest.mark.parametrize("fit", [1, 3, 100])
+@pytest.mark.parametrize("looks", [4, 2_000])
 @pytest.mark.parametrize(
     "lists", [([1, 4, 7, 8, 9], [2, 3, 5], [6]), ([], [1, 2], []), ([], [], []), ([5], [1], [3])]
 )
 async def test_pages_are_merged_whatever_fits(
-    lists: tuple[list[int], ...], fit: int, limit: int, descending: bool
+    lists: tuple[list[int], ...], fit: int, looks: int, limit: int, descending: bool
 ) -> None:
-    router = shards(*(Store(seqs, fit) for seqs in lists))
+    router = shards(*(Store(seqs, fit, looks) for seqs in lists))
     expected = sorted((seq for seqs in lists for seq in seqs), reverse=descending)
     seen: list[str] = []
     cursor = ""
-    for _ in range(50):
+    for _ in range(2_000):
         page = await router.page("", descending=descending, cursor=cursor, limit=limit)
         assert cursor or page.total == len(expected)
         assert len(page.jobs) <= limit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from scheduling_srv import metrics, points
@@ -21,24 +22,31 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     WriteMode,
 )
+from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
     NotAnnounced,
     NotFound,
+    Overloaded,
     RequestError,
     TooLarge,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.validation import Rules, check_ids, check_jobs
+from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
 from scheduling_srv.failpoints import reached
 
 PAGE = 1_000
 """Jobs read in one store call, and made into an answer before others get their turn (3 ms)."""
 LONG_READS = 4
 """Reads of more than a page that go on at once; others wait for their turn, with one page each."""
+READ_CALLS = 2
+"""Store calls of all Reads that are under way at once: so long do the owner's calls wait."""
+READ_TIMEOUT = 60.0
+"""Seconds that a Read waits for its turn; the call's own deadline may be shorter."""
+BUSY = "Too many Reads are under way: send it again a little later, or select less."
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
 ANNOUNCE_TIMEOUT = 20.0
 """Seconds that a call waits for its announcement; its own deadline may be shorter."""
@@ -84,6 +92,7 @@ class Jobs:
         gathering = announcements.gathering if wait_for_announcement else None
         self.commits = GroupCommit(store, clock, gathering)
         self._long_reads = asyncio.Semaphore(LONG_READS)
+        self._read_calls = asyncio.Semaphore(READ_CALLS)
 
     async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         """Create all or none. Raises `RequestError` and `Unavailable`."""
@@ -97,20 +106,26 @@ class Jobs:
         """Create or replace. Raises `RequestError` and `Unavailable`."""
         return await self._write(WriteMode.UPSERT, requests)
 
-    def prepare(
+    async def prepare(
         self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
     ) -> WriteGroup:
         """Check a list of jobs, from either transport."""
         if not requests:
             sentence = f"Missing items in {mode} request."
             raise InvalidRequest(sentence, [Violation("items", sentence)])
-        jobs = check_jobs(requests, self.clock.now(), self.rules)
+        check, time_slice = ListCheck(len(requests), self.clock.now(), self.rules), SharedSlice()
+        for request in requests:
+            check.add(request)
+            if time_slice.used:
+                await time_slice.pause()
+        jobs = check.finish()
         if mode is WriteMode.UPDATE:
             _check_named(requests)
         return WriteGroup(mode, jobs, offset)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
-        group, floor = self.prepare(mode, requests), self.announcements.number
+        group = await self.prepare(mode, requests)
+        floor = self.announcements.number
         receipt, refusal = await self.commits.write(group)
         if refusal:
             raise refused(group.jobs, refusal)
@@ -141,7 +156,7 @@ class Jobs:
         return await self.store.clear(self.clock.now(), source, announced=True)
 
     async def read(self, query: ReadQuery) -> ReadResult:
-        """Jobs in order of creation. Raises `TooLarge`, `Unavailable`."""
+        """Jobs in order of creation. Reads take turns. Raises `TooLarge`, `Unavailable`."""
         check_ids(query.ids, self.rules)
         if query.ids:
             return await self._read_ids(query)
@@ -153,7 +168,7 @@ class Jobs:
         count = len(page.jobs)
         if not page.cursor or count == query.limit:
             return
-        async with self._long_reads:
+        async with _turn(self._long_reads):
             while page.cursor and (not query.limit or count < query.limit):
                 page = await self._page(query, page.cursor, query.limit - count)
                 yield page.jobs
@@ -161,14 +176,16 @@ class Jobs:
 
     async def _page(self, query: ReadQuery, cursor: str, left: int) -> Page:
         limit = min(left, PAGE) if left > 0 else PAGE
-        return await self.store.page(
-            query.creator, descending=query.descending, cursor=cursor, limit=limit
-        )
+        async with _turn(self._read_calls):
+            return await self.store.page(
+                query.creator, descending=query.descending, cursor=cursor, limit=limit
+            )
 
     async def _read_ids(self, query: ReadQuery) -> ReadResult:
         ids, jobs, size = list(dict.fromkeys(query.ids)), list[StoredJob](), 0
         while ids:
-            found = await self.store.get(ids)
+            async with _turn(self._read_calls):
+                found = await self.store.get(ids)
             ids = ids[len(found) :]
             shown = [job for job in found if job and _is_shown(job, query.creator)]
             size += sum(len(job.record) for job in shown)
@@ -192,6 +209,20 @@ class Jobs:
         except TimeoutError as fault:
             msg = "Kafka does not answer: the change is stored and will be announced."
             raise NotAnnounced(msg) from fault
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Wait for a place, in order. Raises `Overloaded` when the caller's deadline comes first."""
+    try:
+        async with asyncio.timeout(deadline.at_most(READ_TIMEOUT)):
+            await turns.acquire()
+    except TimeoutError as fault:
+        raise Overloaded(BUSY) from fault
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 async def _in_pages(jobs: Sequence[StoredJob]) -> AsyncGenerator[Sequence[StoredJob]]:

@@ -131,7 +131,7 @@ class Page(NamedTuple):
     total: int
     """How many match in all."""
     cursor: str
-    """Where the next page begins."""
+    """Where the next page begins; empty: this is the last one. A page before it may be empty."""
     jobs: Sequence[StoredJob]
 
 
@@ -176,7 +176,10 @@ class JobStore(Protocol):
         """The jobs with the first of these ids, `now` jobs included: one, or as many as fit."""
 
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
-        """At most `limit` of the resources, of one creator unless it is empty; as many as fit."""
+        """At most `limit` of the resources, of one creator unless it is empty.
+
+        As many as fit into the budget of one call, which may be none: see `Page.cursor`.
+        """
 
     async def last_seq(self) -> int:
         """The newest creation number."""

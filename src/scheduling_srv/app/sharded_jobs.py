@@ -51,15 +51,15 @@ class ShardedJobs(Jobs):
         self.shards = shards
         self.short = [GroupCommit(part.store, clock) for part in shards.parts]
 
-    def prepare(
+    async def prepare(
         self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
     ) -> WriteGroup:
         """Also says which ids are the client's."""
         given = [request.id for request in requests if request.id]
-        return replace(super().prepare(mode, requests, offset), named=given)
+        return replace(await super().prepare(mode, requests, offset), named=given)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
-        group = self.prepare(mode, requests)
+        group = await self.prepare(mode, requests)
         shard = self.shards.only(group)
         if shard is None:
             outcome = await self.shards.write(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ CURSOR = ","
 """Between the shards' cursors."""
 ENDED = "-"
 """Cursor of a shard that has no further jobs."""
+LEAST_SHARE = 100
+"""Jobs of a page that each shard is asked for, if the page may hold so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +186,9 @@ class Shards:
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         """The pages of all shards, merged by creation number."""
         cursors = cursor.split(CURSOR) if cursor else [""] * self.count
+        share = min(limit, max(LEAST_SHARE, 2 * limit // self.count))  # more would be read in vain
         calls = (
-            part.store.page(creator, descending=descending, cursor=at, limit=limit)
+            part.store.page(creator, descending=descending, cursor=at, limit=share)
             for part, at in zip(self.parts, cursors, strict=True)
             if at != ENDED
         )
@@ -203,29 +207,41 @@ class _Merge:
     def __init__(
         self, pages: Sequence[Page | None], cursors: Sequence[str], *, descending: bool
     ) -> None:
-        self.pages = [page.jobs if page else () for page in pages]
-        self.cursors = [
-            at if page and page.jobs else ENDED for page, at in zip(pages, cursors, strict=True)
-        ]
+        self.pages = pages
+        self.cursors = [at if page else ENDED for page, at in zip(pages, cursors, strict=True)]
         self.places = [0] * len(pages)
         self.sign = -1 if descending else 1
+        self._heads: list[tuple[int, int]] = []
+        """A heap of the next creation number of each shard, signed, and the shard."""
+        self._complete = True
 
     def jobs(self, limit: int) -> Iterator[StoredJob]:
+        for shard in range(len(self.pages)):
+            self._look(shard)
         for _ in range(limit):
-            heads = []
-            for shard, jobs in enumerate(self.pages):
-                if self.cursors[shard] == ENDED:
-                    continue
-                if self.places[shard] == len(jobs):
-                    return  # there may be more of them
-                seq = seq_of(jobs[self.places[shard]].record)
-                heads.append((self.sign * seq, shard, seq))
-            if not heads:
+            if not self._complete or not self._heads:
                 return
-            _, shard, seq = min(heads)
-            yield self.pages[shard][self.places[shard]]
+            signed, shard = heapq.heappop(self._heads)
+            page = self.pages[shard]
+            assert page  # noqa: S101 - it had a head
+            yield page.jobs[self.places[shard]]
             self.places[shard] += 1
-            self.cursors[shard] = str(seq)
+            self.cursors[shard] = str(self.sign * signed)
+            self._look(shard)
+
+    def _look(self, shard: int) -> None:
+        """At the next job of the shard: another one may only be taken when it is known."""
+        page, place = self.pages[shard], self.places[shard]
+        if page is None:
+            return
+        if place < len(page.jobs):
+            seq = seq_of(page.jobs[place].record)
+            heapq.heappush(self._heads, (self.sign * seq, shard))
+        elif page.cursor:
+            self.cursors[shard] = page.cursor
+            self._complete = False
+        else:
+            self.cursors[shard] = ENDED
 
 
 def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:

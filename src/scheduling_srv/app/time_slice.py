@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 SLICE_MS = 5.0
 """How long work may hold the loop before other tasks get their turn."""
@@ -18,8 +19,39 @@ class TimeSlice:
         self.monotonic = monotonic
         self._ends = monotonic() + SLICE_MS / 1000
 
+    @property
+    def used(self) -> bool:
+        """Whether it is used up: `pause` then. Short loops ask this first, as it costs less."""
+        return self.monotonic() >= self._ends
+
+    async def pause(self) -> None:
+        """Let other tasks run; the slice begins anew."""
+        await self._wait()
+        self._ends = self.monotonic() + SLICE_MS / 1000
+
     async def yield_if_used(self) -> None:
         """Let other tasks run if the slice is used up. Call it after each item."""
-        if self.monotonic() >= self._ends:
+        if self.used:
+            await self.pause()
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(0)
+
+
+class SharedSlice(TimeSlice):
+    """Of the work of clients: all of it together has one slice in each round of the loop.
+
+    Otherwise sixty long lists would hold the loop for sixty slices before the owner's turn.
+    """
+
+    async def _wait(self) -> None:
+        async with _queue():
             await asyncio.sleep(0)
-            self._ends = self.monotonic() + SLICE_MS / 1000
+
+
+_queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _queue() -> asyncio.Lock:
+    """In which the work of clients waits for its next slice, in order."""
+    return _queues.setdefault(asyncio.get_running_loop(), asyncio.Lock())

@@ -211,7 +211,7 @@ def _minutes_of_day(minute: str, hour: str) -> int:
 def _calendar(day: str, month: str, weekday: str) -> Calendar:
     rule = fields.parse_days(day, weekday)
     months = fields.parse_numbers(fields.MONTH, month)
-    calendar = Calendar.of(months, rule)
+    calendar = Calendar(months, rule)
     if not calendar.comes:
         raise _never(rule, months, day, weekday)
     return calendar

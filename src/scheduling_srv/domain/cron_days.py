@@ -1,8 +1,9 @@
 """Which days match a cron expression: months as bits, looked up by length and first weekday.
 
 There are only 28 kinds of month (28 to 31 days, starting on one of seven weekdays), and each of
-them occurs. So an expression's days are 28 sets of bits, whether a date ever comes is a look at
-them, and a search goes from month to month, not from day to day. Bit n is day n of the month.
+them occurs. So whether a date ever comes is a look at 28 sets of bits, and a search goes from month
+to month, not from day to day. Bit n is day n of the month. The sets are computed when a search
+looks at them: most need one or two, and all 28 cost more than the rest of a parse.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ LAST = 0
 _EPOCH = date(1970, 1, 1).toordinal()
 _EPOCH_WEEKDAY = 4  # a Thursday, Sunday being 0
 _WEEK = 7
-_SHORTEST = 28
 _DECEMBER = 12
 _FEBRUARY = 2
 _LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -60,22 +60,13 @@ class Calendar:
 
     months: int
     """The months that may match; bit 1 is January."""
-    kinds: tuple[int, ...]
-    """The matching days of each of the 28 kinds of month: first by length, then by weekday."""
-
-    @classmethod
-    def of(cls, months: int, rule: DayRule) -> "Calendar":
-        """Work out a rule for all kinds of month."""
-        kinds = [(length, day) for length in range(_SHORTEST, 32) for day in range(_WEEK)]
-        return cls(months, tuple(rule.matching(length, day) for length, day in kinds))
+    rule: DayRule
 
     @property
     def comes(self) -> bool:
         """Whether any day ever matches."""
-        return any(
-            any(self.kinds[(length - _SHORTEST) * _WEEK :][:_WEEK])
-            for length in lengths(self.months)
-        )
+        kinds = ((length, day) for length in lengths(self.months) for day in range(_WEEK))
+        return any(self.rule.matching(length, day) for length, day in kinds)
 
     def next(self, day: int) -> int:
         """Return the first matching day from `day` on; there is one, if `comes`."""
@@ -105,8 +96,7 @@ class Calendar:
     def _month(self, year: int, month: int, first: int) -> int:
         if not self.months >> month & 1:
             return 0
-        kind = (_length(year, month) - _SHORTEST) * _WEEK + (first + _EPOCH_WEEKDAY) % _WEEK
-        return self.kinds[kind]
+        return self.rule.matching(_length(year, month), (first + _EPOCH_WEEKDAY) % _WEEK)
 
 
 def lengths(months: int) -> set[int]:

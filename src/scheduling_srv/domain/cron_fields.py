@@ -7,8 +7,8 @@ has ``L`` for the month's last day, the day-of-week field ``5L`` for the month's
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from scheduling_srv.domain.cron_days import LAST, DayRule
 from scheduling_srv.domain.errors import Unparsable
@@ -75,12 +75,14 @@ def parse_days(day: str, weekday: str) -> DayRule:
         if nth := _nth(weekday, element):
             nths.append(nth)
         else:
-            weekdays |= _bits(number % 7 for number in _numbers(WEEKDAY, weekday, element))
+            numbers = _bits(_numbers(WEEKDAY, weekday, element))
+            weekdays |= (numbers | numbers >> 7) & 0x7F  # 7 is Sunday as well
     either = not is_star(day) and not is_star(weekday)
     return DayRule(days, last_day, weekdays, tuple(nths), either=either)
 
 
-def _bits(numbers: Iterable[int]) -> int:
+@lru_cache(maxsize=1024)
+def _bits(numbers: range) -> int:
     bits = 0
     for number in numbers:
         bits |= 1 << number

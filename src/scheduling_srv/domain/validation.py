@@ -51,19 +51,52 @@ def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[N
     `now` is the instant of acceptance in epoch ms. Raises `InvalidRequest` with all faults of
     all jobs, its sentence being the first one's, or `TooLarge`.
     """
-    if len(requests) > rules.max_items:
-        msg = f"The list has {len(requests)} items; the limit is {rules.max_items}."
-        raise TooLarge(msg, [Violation("items", msg)])
-    jobs, faults = [], []
-    for index, request in enumerate(requests):
+    check = ListCheck(len(requests), now, rules)
+    for request in requests:
+        check.add(request)
+    return check.finish()
+
+
+class ListCheck:
+    """The check of one list, an item at a time; all items are judged by one instant.
+
+    Raises `TooLarge` for a list of more items than `rules` allow.
+    """
+
+    def __init__(self, size: int, now: int, rules: Rules) -> None:
+        """`now` is the instant of acceptance in epoch ms."""
+        if size > rules.max_items:
+            msg = f"The list has {size} items; the limit is {rules.max_items}."
+            raise TooLarge(msg, [Violation("items", msg)])
+        self.now = now
+        self.rules = rules
+        self._index = 0
+        self._jobs: list[NewJob] = []
+        self._faults: list[tuple[int, str, InvalidRequest]] = []
+        self._ids: set[str] = set()
+
+    def add(self, request: JobRequest) -> None:
+        """Check the next item."""
         try:
-            jobs.append(check_job(request, now, rules))
+            self._jobs.append(check_job(request, self.now, self.rules))
         except InvalidRequest as fault:
-            faults.append((index, request.id, fault))
-    faults.extend(_repeated(requests))
-    if faults:
-        raise _all_faults(faults)
-    return jobs
+            self._faults.append((self._index, request.id, fault))
+        if request.id:
+            self._check_repeated(request.id)
+        self._index += 1
+
+    def _check_repeated(self, job_id: str) -> None:
+        if job_id in self._ids:
+            sentence = "The id stands twice in the list."
+            fault = InvalidRequest(sentence, [Violation("id", sentence)])
+            self._faults.append((self._index, job_id, fault))
+        self._ids.add(job_id)
+
+    def finish(self) -> list[NewJob]:
+        """The jobs. Raises `InvalidRequest` with all faults of all items."""
+        if self._faults:
+            raise _all_faults(self._faults)
+        return self._jobs
 
 
 def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
@@ -149,21 +182,7 @@ def _fail(field: str, sentence: str) -> None:
     raise InvalidRequest(sentence, [Violation(field, sentence)])
 
 
-def _repeated(requests: Sequence[JobRequest]) -> list[tuple[int, str, InvalidRequest]]:
-    seen: set[str] = set()
-    faults = []
-    for index, request in enumerate(requests):
-        if request.id in seen:
-            sentence = "The id stands twice in the list."
-            fault = InvalidRequest(sentence, [Violation("id", sentence)])
-            faults.append((index, request.id, fault))
-        if request.id:
-            seen.add(request.id)
-    return faults
-
-
 def _all_faults(faults: Sequence[tuple[int, str, InvalidRequest]]) -> InvalidRequest:
-    faults = sorted(faults, key=lambda fault: fault[0])
     violations = [
         Violation(
             f"items[{index}].{violation.field}".rstrip("."), _describe(index, job_id, str(fault))

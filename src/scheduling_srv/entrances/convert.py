@@ -10,7 +10,8 @@ that it could leave to protobuf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.any_pb2 import Any
@@ -19,10 +20,12 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_srv.app.jobs import ReadQuery
 from scheduling_srv.app.ports import Answer, StoredJob
+from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.domain.record import job_message, sized, varint
+from scheduling_srv.domain.record import job_message, varint
 from scheduling_srv.entrances.fields import Selection, select
+from scheduling_srv.entrances.items import SIZED, VARINT, Malformed, fields
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources
@@ -36,6 +39,16 @@ PAYLOAD_TYPE = "payload"
 
 LIST_ITEM, _LIST_TOTAL = b"\x0a", b"\x10"
 """The tags of a JobList's fields."""
+_ITEMS, _TOTAL_COUNT = 1, 2
+_LIST_TYPES = {_ITEMS: SIZED, _TOTAL_COUNT: VARINT}
+LONG_LIST_BYTES = 200_000
+"""A longer JobList is read item by item; protobuf reads a shorter one in a millisecond."""
+SLACK_BYTES = 1_000
+"""By which a serialized job may be longer than its record."""
+LONG_ANSWER_BYTES = 4_000_000
+"""A longer answer is put together in another thread; a shorter one takes a millisecond."""
+MOST_FIELDS = 1_000
+"""Field names of a Read."""
 _COLLECTION, _IDS = 1, 2
 _NONE = frozenset[int]()
 
@@ -74,10 +87,62 @@ def decode_job_list(raw: bytes, trace: bytes = b"", limit: int = 10_000) -> list
     Raises `InvalidRequest` for bytes that are no JobList, `TooLarge` for more than `limit` items.
     """
     items = _parse(jobs.JobList, raw).items
-    if len(items) > limit:
-        sentence = f"The list has {len(items)} items; the limit is {limit}."
-        raise TooLarge(sentence, [Violation("items", sentence)])
+    _check_count(len(items), limit)
     return [_job_request(job, trace) for job in items]
+
+
+async def read_job_list(
+    raw: bytes, trace: bytes = b"", limit: int = 10_000, largest: int = 900_000
+) -> list[JobRequest]:
+    """As `decode_job_list`, but a long list gives the event loop back between its items.
+
+    An item of more than `largest` bytes is an `InvalidRequest` before it is read.
+    """
+    if len(raw) <= LONG_LIST_BYTES:
+        parsed = _parse(jobs.JobList, raw).items
+        _check_count(len(parsed), limit)
+        items: Iterable[jobs.Job] = parsed
+    else:
+        items = _items(raw, limit, largest + SLACK_BYTES)
+    requests, time_slice = [], SharedSlice()
+    for job in items:
+        requests.append(_job_request(job, trace))
+        if time_slice.used:
+            await time_slice.pause()
+    return requests
+
+
+def _check_count(count: int, limit: int, what: str = "items") -> None:
+    if count > limit:
+        sentence = f"The list has {count} {what}; the limit is {limit}."
+        raise TooLarge(sentence, [Violation(what, sentence)])
+
+
+def _items(raw: bytes, limit: int, largest: int) -> Iterator[jobs.Job]:
+    """The items of a long list, of which no more than one is there at a time."""
+    kind = jobs.JobList.DESCRIPTOR.full_name
+    count = 0
+    try:
+        for field in fields(raw):
+            known = jobs.JobList.DESCRIPTOR.fields_by_number.get(field.number)
+            if known and field.wire_type != _LIST_TYPES[field.number]:
+                sentence = f"Field {known.name} of {kind} has a wrong wire type."
+                raise InvalidRequest(sentence, [Violation(known.name, sentence)])
+            count += field.number == _ITEMS
+            if count > limit:
+                sentence = f"The list has more than {limit} items."
+                raise TooLarge(sentence, [Violation("items", sentence)])
+    except Malformed as fault:
+        raise InvalidRequest(f"The message cannot be read as {kind}.") from fault
+    items = (each for each in fields(raw) if each.number == _ITEMS)
+    for index, item in enumerate(items):
+        if item.end - item.start > largest:
+            sentence = f"Item {index}: Job is larger than {largest - SLACK_BYTES} bytes."
+            raise InvalidRequest(sentence, [Violation(f"items[{index}].data", sentence)])
+        try:
+            yield jobs.Job.FromString(raw[item.start : item.end])
+        except DecodeError as fault:
+            raise InvalidRequest(f"The message cannot be read as {kind}.") from fault
 
 
 def _job_request(job: jobs.Job, trace: bytes) -> JobRequest:
@@ -130,13 +195,18 @@ def _backoff(job: jobs.Job) -> tuple[float, int]:
     return backoff.delay, backoff.type
 
 
-def decode_read(raw: bytes) -> ReadCall:
+def decode_read(raw: bytes, limit: int = 10_000) -> ReadCall:
     """A JobReadRequest. UNSORTED is ascending, as a list of unknown order is of no use to anybody.
 
-    Raises `InvalidRequest`, also for names of fields that jobs do not have.
+    Raises `InvalidRequest`, also for names of fields that jobs do not have, and `TooLarge` for more
+    than `limit` ids.
     """
     request = _parse(jobs.JobReadRequest, raw)
     _check_wire_types(request.filter)
+    _check_count(len(request.filter.jobs_ids), limit, "ids")
+    if len(request.field) > MOST_FIELDS:
+        sentence = f"The request names more than {MOST_FIELDS} fields."
+        raise InvalidRequest(sentence, [Violation("field", sentence)])
     if request.sort not in jobs.JobReadRequest.SortOrder.values():
         sentence = "The sort order is none of UNSORTED, ASCENDING and DESCENDING."
         raise InvalidRequest(sentence, [Violation("sort", sentence)])
@@ -150,12 +220,14 @@ def decode_read(raw: bytes) -> ReadCall:
     return ReadCall(query, select(jobs.Job.DESCRIPTOR, names))
 
 
-def decode_delete(raw: bytes) -> DeleteCall:
+def decode_delete(raw: bytes, limit: int = 10_000) -> DeleteCall:
     """A DeleteRequest or a Deleted; these differ in the wire type of field 1 (docs/contract.md).
 
-    Raises `InvalidRequest`, also for bytes that could be read either way.
+    Raises `InvalidRequest`, also for bytes that could be read either way, and `TooLarge` for more
+    than `limit` ids.
     """
     request = _decode(resources.DeleteRequest, raw)
+    _check_count(len(request.ids), limit, "ids")
     # The other fields are ignored, so it does not matter what is in them.
     misfits = _misfits(request) & {_COLLECTION, _IDS}
     if not misfits:
@@ -186,15 +258,26 @@ def decode_command(raw: bytes) -> CommandCall:
 # --- Out ----------------------------------------------------------------------------------------
 
 
-def encode_items(stored: Iterable[StoredJob], fields: Selection | None) -> bytes:
+def encode_items(stored: Iterable[StoredJob], selection: Selection | None) -> bytes:
     """A piece of a JobList of the selected fields; pieces concatenate, `encode_total` ends it."""
-    parts: list[bytes] = []
-    for job_id, record in stored:
-        message = job_message(job_id, record)
-        if fields is not None:
-            message = _selected(message, fields)
-        parts += (LIST_ITEM, sized(message))
+    return b"".join([_item(job, selection) for job in stored])
+
+
+async def write_items(stored: Iterable[StoredJob], selection: Selection | None) -> bytes:
+    """As `encode_items`, but gives the event loop back between items."""
+    parts, time_slice = list[bytes](), SharedSlice()
+    for job in stored:
+        parts.append(_item(job, selection))
+        if time_slice.used:
+            await time_slice.pause()
     return b"".join(parts)
+
+
+async def join(pieces: Sequence[bytes]) -> bytes:
+    """The pieces of a JobList. Of many bytes this takes long: then another thread does it."""
+    if sum(map(len, pieces)) <= LONG_ANSWER_BYTES:
+        return b"".join(pieces)
+    return await asyncio.to_thread(b"".join, pieces)
 
 
 def encode_total(total: int) -> bytes:
@@ -202,9 +285,16 @@ def encode_total(total: int) -> bytes:
     return _LIST_TOTAL + varint(total) if total else b""
 
 
-def _selected(message: bytes, fields: Selection) -> bytes:
+def _item(job: StoredJob, selection: Selection | None) -> bytes:
+    message = job_message(*job)
+    if selection is not None:
+        message = _selected(message, selection)
+    return b"%b%b%b" % (LIST_ITEM, varint(len(message)), message)
+
+
+def _selected(message: bytes, selection: Selection) -> bytes:
     job = jobs.Job.FromString(message)
-    fields.apply(job)
+    selection.apply(job)
     return job.SerializeToString()
 
 

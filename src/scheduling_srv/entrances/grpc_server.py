@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health import Health
-from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, PAGE, ReadQuery, ReadResult
+from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
 from scheduling_srv.domain.errors import TooLarge
 from scheduling_srv.domain.job import JobRequest
@@ -84,7 +84,8 @@ class Write(Protocol):
 class GrpcServer:
     """A server on `address` (`host:port`; port 0: any). Health also knows the names `services`.
 
-    A list of more than `max_items` jobs is refused before it is looked at. `call_memory` is what
+    A list of more than `max_items` jobs, or with one of more than `max_job_bytes`, is refused
+    before it is looked at. `call_memory` is what
     all calls under way may hold, in bytes; half of it an answer.
     """
 
@@ -97,6 +98,7 @@ class GrpcServer:
         health: Health,
         services: Iterable[str] = (),
         max_items: int = 10_000,
+        max_job_bytes: int = 900_000,
         call_memory: int = 2**28,
     ) -> None:
         self._address = address
@@ -104,10 +106,10 @@ class GrpcServer:
         names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
-        room = Room(call_memory)
+        room, limits = Room(call_memory), Limits(max_items, max_job_bytes)
         self._server.add_generic_rpc_handlers(
             [
-                _handlers(convert.JOB_SERVICE, _job_methods(jobs, max_items), room),
+                _handlers(convert.JOB_SERVICE, _job_methods(jobs, limits), room),
                 _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}, room),
             ]
         )
@@ -140,47 +142,51 @@ def _handlers(service: str, methods: Mapping[str, Bounded], room: Room) -> grpc.
     return grpc.method_handlers_generic_handler(service, handlers)
 
 
-def _job_methods(jobs: JobsPort, max_items: int) -> Mapping[str, Bounded]:
+class Limits(NamedTuple):
+    """What is refused before it is looked at."""
+
+    items: int
+    job_bytes: int
+
+
+def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:
     return {
-        "Create": _write(jobs.create, max_items),
-        "Read": _read(jobs),
-        "Update": _write(jobs.update, max_items),
-        "Upsert": _write(jobs.upsert, max_items),
-        "Delete": _delete(jobs),
+        "Create": _write(jobs.create, limits),
+        "Read": _read(jobs, limits),
+        "Update": _write(jobs.update, limits),
+        "Upsert": _write(jobs.upsert, limits),
+        "Delete": _delete(jobs, limits),
     }
 
 
-def _write(write: Write, max_items: int) -> Bounded:
+def _write(write: Write, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, share: Share) -> bytes:
         trace = trace_from_headers(context.invocation_metadata() or ())
-        requests = convert.decode_job_list(raw, trace, max_items)
+        requests = await convert.read_job_list(raw, trace, limits.items, limits.job_bytes)
         share.take(JOB * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
-        pieces = []
-        for at in range(0, len(stored), PAGE):
-            if at:
-                await asyncio.sleep(0)
-            pieces.append(convert.encode_items(stored[at : at + PAGE], None))
-        return b"".join((*pieces, convert.encode_total(len(stored))))
+        items = await convert.write_items(stored, None)
+        return await convert.join((items, convert.encode_total(len(stored))))
 
     return call
 
 
-def _read(jobs: JobsPort) -> Bounded:
-    async def call(raw: bytes, _context: Context, share: Share) -> bytes:
-        query, fields = convert.decode_read(raw)
-        total, pages = await jobs.read(query)
-        async with aclosing(pages):
-            pieces = await _pieces(pages, fields, share)
-        return b"".join((*pieces, convert.encode_total(total)))
+def _read(jobs: JobsPort, limits: Limits) -> Bounded:
+    async def call(raw: bytes, context: Context, share: Share) -> bytes:
+        query, fields = convert.decode_read(raw, limits.items)
+        with deadline.within(context.time_remaining()):
+            total, pages = await jobs.read(query)
+            async with aclosing(pages):
+                pieces = await _pieces(pages, fields, share)
+        return await convert.join((*pieces, convert.encode_total(total)))
 
     return call
 
 
-def _delete(jobs: JobsPort) -> Bounded:
+def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _share: Share) -> bytes:
-        ids, everything = convert.decode_delete(raw)
+        ids, everything = convert.decode_delete(raw, limits.items)
         with deadline.within(context.time_remaining()):
             await (jobs.delete_all() if everything else jobs.delete(ids))
         return _EMPTY
@@ -203,7 +209,7 @@ async def _pieces(
     """The answer page by page: what was read of the store is let go as it is encoded."""
     pieces, size = list[bytes](), 0
     async for page in pages:
-        piece = convert.encode_items(page, fields)
+        piece = await convert.write_items(page, fields)
         size += len(piece)
         if size > share.room.largest_answer:
             raise TooLarge(ANSWER_TOO_LARGE)

@@ -97,7 +97,7 @@ class JobsPort(Protocol):
     def store(self) -> Writer:
         """Where groups are written."""
 
-    def prepare(
+    async def prepare(
         self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
     ) -> WriteGroup:
         """Check a list of jobs."""
@@ -197,10 +197,11 @@ class Intake:
         await self._write(record, WriteMode.UPDATE)
 
     async def _write(self, record: Consumed, mode: WriteMode) -> None:
-        requests = convert.decode_job_list(
-            record.value or b"", trace_from_headers(record.headers), self.jobs.rules.max_items
+        rules, trace = self.jobs.rules, trace_from_headers(record.headers)
+        requests = await convert.read_job_list(
+            record.value or b"", trace, rules.max_items, rules.max_job_bytes
         )
-        group = self.jobs.prepare(mode, requests, record.offset)
+        group = await self.jobs.prepare(mode, requests, record.offset)
         gathered = self._gathered
         full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
         if gathered.answers or gathered.letters or full:
@@ -211,7 +212,7 @@ class Intake:
         gathered.jobs += len(group.jobs)
 
     async def _delete(self, record: Consumed) -> None:
-        call = convert.decode_delete(record.value or b"")
+        call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
         await self._flush()
         source = self._source(record)
         if call.everything:

@@ -111,7 +111,7 @@ class ShardedIntake:
     ) -> None:
         self.shards = jobs.shards
         self.inputs = inputs
-        self.max_items = jobs.rules.max_items
+        self.rules = jobs.rules
         self.jobs_topic, self.commands_topic = jobs_topic, commands_topic
         self.intakes = [
             Intake(
@@ -133,7 +133,7 @@ class ShardedIntake:
         place = records[0].place
         queues: list[list[Consumed]] = [[] for _ in self.intakes]
         for record in records:
-            turn = self._turn(record)
+            turn = await self._turn(record)
             if turn.alone:
                 await self._flush(place, queues)
                 queues = [[] for _ in self.intakes]
@@ -147,7 +147,7 @@ class ShardedIntake:
     async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
         """As `Intake.apply_alone`."""
         del lineage, stored
-        await self._apply_alone(record, self._turn(record), broken=True)
+        await self._apply_alone(record, await self._turn(record), broken=True)
         return min(self.inputs.places[record.place])
 
     async def _flush(self, place: str, queues: Sequence[Sequence[Consumed]]) -> None:
@@ -178,7 +178,7 @@ class ShardedIntake:
 
     # --- Whose turn it is ---------------------------------------------------------------------
 
-    def _turn(self, record: Consumed) -> Turn:
+    async def _turn(self, record: Consumed) -> Turn:
         """By nothing but what the record holds."""
         key, value = record.key or b"", record.value or b""
         try:
@@ -190,19 +190,20 @@ class ShardedIntake:
                 instance = convert.decode_answer(value, failed=False).instance
                 return Turn((instance % self.shards.count,))
             if key in LISTS:
-                return self._turn_of_list(value, is_new=key == b"createJobs")
+                return await self._turn_of_list(value, is_new=key == b"createJobs")
             return self._turn_of_delete(value) if key == b"deleteJobs" else NOBODYS
         except RequestError:
             return FIRST
 
-    def _turn_of_list(self, value: bytes, *, is_new: bool) -> Turn:
-        items = convert.decode_job_list(value, limit=self.max_items)
+    async def _turn_of_list(self, value: bytes, *, is_new: bool) -> Turn:
+        rules = self.rules
+        items = await convert.read_job_list(value, b"", rules.max_items, rules.max_job_bytes)
         shards = [shard_of(item.type, self.shards.count) for item in items] or [0]
         one = is_new and not any(item.id for item in items) and len({*shards}) == 1
         return Turn(shards[:1], alone=not one)
 
     def _turn_of_delete(self, value: bytes) -> Turn:
-        call = convert.decode_delete(value)
+        call = convert.decode_delete(value, self.rules.max_items)
         if call.everything:
             return Turn(range(self.shards.count), alone=True)
         first = call.ids[0] if call.ids else ""

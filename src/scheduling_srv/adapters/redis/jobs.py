@@ -30,6 +30,8 @@ PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
+MOST_LOOKS = 5_000
+"""Entries of the order of creation that one page looks at: of one creator there may be few."""
 
 
 def _receipt(reply: Sequence[Any]) -> Receipt:
@@ -125,7 +127,7 @@ class RedisJobStore:
         """`page.lua`."""
         order = "desc" if descending else "asc"
         scope = "creator" if creator else ""
-        args = (scope, creator, order, cursor, limit, PIECE_BYTES)
+        args = (scope, creator, order, cursor, limit, PIECE_BYTES, MOST_LOOKS)
         reply = checked(await self.scripts.run("page", *args))
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)

@@ -12,14 +12,18 @@ local function next_lists(key, seq, down)
     return redis.call('ZRANGE', key, number((list or 0) * COUNTS), '+inf', 'BYSCORE', 'LIMIT', 0, 8)
 end
 
-local function entries_of(list, down)
+local function is_before(one, other)
+    return string.byte(one) < string.byte(other)
+end
+
+local function entries_of(list)
     local entries = redis.call('LRANGE', K.listed .. list, 0, -1)
-    table.sort(entries, function(one, other) -- a rebuild lists them in any order
-        if down then
-            one, other = other, one
+    for i = 2, #entries do
+        if is_before(entries[i], entries[i - 1]) then -- a rebuild lists them in any order
+            table.sort(entries, is_before)
+            break
         end
-        return string.byte(one) < string.byte(other)
-    end)
+    end
     return entries
 end
 
@@ -29,7 +33,9 @@ local function walk(key, seq, down, look)
     repeat
         local lists = next_lists(key, seq, down)
         for _, list in ipairs(lists) do
-            for _, entry in ipairs(entries_of(list, down)) do
+            local entries = entries_of(list)
+            for i = down and #entries or 1, down and 1 or #entries, down and -1 or 1 do
+                local entry = entries[i]
                 local at = list * SPAN + string.byte(entry)
                 local wanted = not seq or (down and at <= seq) or (not down and at >= seq)
                 if wanted and look(at, string.sub(entry, 4), string.sub(entry, 2, 3)) then
