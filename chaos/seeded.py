@@ -6,8 +6,10 @@ tests/chaos/test_seeded.py.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,13 +17,14 @@ from scheduling_srv.adapters.kafka import history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app import announce
+from scheduling_srv.app import announce, progress
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
 
 HASTE = 60
 """Milliseconds."""
+STALL_SECONDS, STALL_PERIOD = 12.0, 20.0
 
 
 def no_position_record() -> None:
@@ -107,6 +110,20 @@ def random_occurrence_id() -> None:
     announce.occurrence_id = by_chance  # type: ignore[assignment]
 
 
+def blind_health() -> None:
+    """Staging stops for twelve seconds out of twenty, and health believes that all is well."""
+    stage, began = RedisSchedule.stage, time.monotonic()
+
+    async def stalling(schedule: RedisSchedule, *rest: Any) -> Any:
+        phase = (time.monotonic() - began) % STALL_PERIOD
+        if phase > STALL_PERIOD - STALL_SECONDS:
+            await asyncio.sleep(STALL_PERIOD - phase)
+        return await stage(schedule, *rest)
+
+    RedisSchedule.stage = stalling  # type: ignore[method-assign, assignment]
+    progress.judge = lambda *_: progress.Findings()
+
+
 BUGS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -116,6 +133,7 @@ BUGS: dict[str, Callable[[], None]] = {
         lease_without_epoch,
         woken_early,
         random_occurrence_id,
+        blind_health,
     )
 }
 

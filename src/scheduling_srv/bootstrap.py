@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from scheduling_srv.adapters.kafka.topics import ensure_topics
 from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
 from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
 from scheduling_srv.app.health import Health
+from scheduling_srv.app.progress import Findings, Observer
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import StartError, Unavailable
@@ -147,7 +148,7 @@ class Service:
         self.shards = [Shard(self.site, number) for number in range(settings.shards)]
         probe = KafkaProbe(self.kafka, settings.topic_jobs)
         self.health = Health(
-            redis=_probe(self.redis.ping), kafka=_probe(probe.ping), emitting=self._all_emit
+            redis=_probe(self.redis.ping), kafka=_probe(probe.ping), observe=self._observe
         )
         self.front = build_front(self.site, self.shards, self.health)
 
@@ -174,8 +175,19 @@ class Service:
             offset_interval=settings.offset_interval,
         )
 
-    async def _all_emit(self) -> bool:
-        return all(await asyncio.gather(*(each.schedule.is_emitting() for each in self.shards)))
+    async def _observe(self) -> Findings:
+        observer = Observer(
+            [shard.schedule for shard in self.shards],
+            self.site.clock,
+            polled_at=lambda: self.listener.polled_at,
+            problems=self._problems,
+        )
+        return await observer.observe()
+
+    def _problems(self) -> Sequence[str]:
+        """Why shards that this replica owns are not emitting."""
+        owners = (shard.owner for shard in self.shards)
+        return list(dict.fromkeys(each.problem for each in owners if each.owning and each.problem))
 
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""
@@ -206,6 +218,7 @@ class Service:
             self._spawn("owner", shard.owner.run(), shard.owner.stop)
         if self.front.balance:
             self._spawn("balance", self.front.balance.run())
+        self._spawn("health", self.health.watch())
         self._spawn("listener", self.listener.run(), self.listener.stop)
 
     async def _ensure_topics(self) -> None:

@@ -58,6 +58,18 @@ OWNER = Gauge(
     "scheduling_owner",
     "Shards that this replica owns, emitting their runs; 0 while it stands by.",
 )
+SERVING = Gauge(
+    "scheduling_serving",
+    "1 while this replica reports SERVING, 0 while it does not.",
+)
+DEGRADED = Gauge(
+    "scheduling_degraded",
+    "1 while a backlog drains: SERVING, but the oldest due run has waited for more than 5 s.",
+)
+OLDEST_DUE = Gauge(
+    "scheduling_oldest_due_seconds",
+    "How long the oldest due run that may start has waited, over all shards.",
+)
 RECOVERIES = Counter(
     "scheduling_recoveries",
     "Times that this replica took over the shard: from Redis as usual, or rebuilt from Kafka.",

@@ -14,6 +14,7 @@ WHAT_PROVOKES = {
     "lease_without_epoch": ("flush-freeze",),
     "woken_early": ("terminate",),
     "random_occurrence_id": ("kill-in-transaction", "flush-stopped"),
+    "blind_health": ("cut",),
 }
 """The faults under which the bug shows."""
 SHOWS_AS = {
@@ -23,10 +24,13 @@ SHOWS_AS = {
     "lease_without_epoch": {"twice", "lost", "end", "parallel"},
     "woken_early": {"early"},
     "random_occurrence_id": {"twice"},
+    "blind_health": {"health"},
 }
 """At least one of these is found."""
 NEEDS_LONG_FREEZES = {"lease_without_epoch", "no_fencing"}
 """Show only when a replica is frozen for longer than its lease, at the right moment."""
+NEEDS_TIME = {"blind_health": 45.0}
+"""Seconds of a campaign in which the bug has shown."""
 
 
 @pytest.mark.slow
@@ -36,7 +40,7 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
     options = Options(
         tmp_path / "chaos",
         seed=7,
-        seconds=20 if bug in NEEDS_LONG_FREEZES else 15,
+        seconds=NEEDS_TIME.get(bug, 20 if bug in NEEDS_LONG_FREEZES else 15),
         faults=WHAT_PROVOKES[bug],
         scale=1.0 if bug in NEEDS_LONG_FREEZES else 0.5,
         pace=0.35 if bug in NEEDS_LONG_FREEZES else 1.0,

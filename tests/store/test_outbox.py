@@ -126,12 +126,12 @@ async def test_a_lease_ends_by_itself(shard: Shard) -> None:
     shard.rule(lease=5 * HOUR)
     await shard.schedule.renew(shard.token, emitting=False)
     assert await shard.raw("PTTL", "lease") > 4 * HOUR
-    assert not await shard.schedule.is_emitting()
+    assert not (await shard.schedule.progress()).working
     await shard.schedule.renew(shard.token, emitting=True)
-    assert await shard.schedule.is_emitting()
+    assert (await shard.schedule.progress()).working
     assert 4 * HOUR < await shard.raw("PTTL", "emitting") <= 5 * HOUR
     await shard.schedule.renew(shard.token, emitting=False)
-    assert not await shard.schedule.is_emitting()
+    assert not (await shard.schedule.progress()).working
 
 
 async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> None:

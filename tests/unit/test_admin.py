@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scheduling_srv.app.health import Health
+from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances.admin import AdminServer
 
@@ -19,9 +20,13 @@ async def no() -> bool:
     return False
 
 
+async def all_is_well() -> Findings:
+    return Findings()
+
+
 def server_of(*, serving: bool, address: str = "127.0.0.1:0") -> AdminServer:
     probe = yes if serving else no
-    return AdminServer(address, Health(redis=yes, kafka=probe, emitting=yes))
+    return AdminServer(address, Health(redis=yes, kafka=probe, observe=all_is_well))
 
 
 @asynccontextmanager

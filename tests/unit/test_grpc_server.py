@@ -25,6 +25,7 @@ from scheduling_srv.app import deadline
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
+from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -115,6 +116,9 @@ class App:
     async def probe(self) -> bool:
         return self.serving
 
+    async def observe(self) -> Findings:
+        return Findings()
+
 
 def kept(request: JobRequest) -> StoredJob:
     job_id = (request.id or "generated").encode()
@@ -126,7 +130,7 @@ def made(number: int) -> StoredJob:
 
 
 def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
-    health = Health(redis=app.probe, kafka=app.probe, emitting=app.probe, fresh_seconds=0)
+    health = Health(redis=app.probe, kafka=app.probe, observe=app.observe, fresh_seconds=0)
     return GrpcServer(
         address, jobs=app, commands=app, health=health, services=["logical"], max_items=3
     )

@@ -4,9 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from scheduling_srv.app.health import CLOSING, Health, Report, Status
-from scheduling_srv.domain.errors import StoreUnavailable
+from scheduling_srv.app.progress import Findings
+from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 
 
 @dataclass
@@ -29,11 +32,17 @@ class Servers:
             await asyncio.Event().wait()
         return bool(found)
 
+    async def observe(self) -> Findings:
+        if isinstance(self.emitting, Findings):
+            return self.emitting
+        well = await self.probe("emitting")
+        return Findings() if well else Findings(["No replica is emitting due jobs."])
+
     def health(self) -> Health:
         return Health(
             redis=lambda: self.probe("redis"),
             kafka=lambda: self.probe("kafka"),
-            emitting=lambda: self.probe("emitting"),
+            observe=self.observe,
             probe_seconds=0.05,
             now=lambda: self.time,
         )
@@ -54,6 +63,7 @@ async def test_all_is_well() -> None:
         (Servers(kafka=False), "Kafka does not answer."),
         (Servers(redis=False, kafka="hangs"), "Redis does not answer. Kafka does not answer."),
         (Servers(emitting=False), "No replica is emitting due jobs."),
+        (Servers(emitting=StoreNotReady("Why.")), "Due jobs cannot be looked at. Why."),
         (Servers(kafka=KeyError(), redis=False), "Redis does not answer. Cannot find out: Kafka"),
     ],
 )
@@ -93,3 +103,34 @@ async def test_a_closing_replica_says_so() -> None:
     await health.report()
     health.close()
     assert await health.report() == CLOSING
+
+
+async def test_a_backlog_that_drains_is_serving_and_degraded() -> None:
+    degraded = Findings((), ["The oldest due run has waited for 7 s."])
+    report = await Servers(emitting=degraded).health().report()
+    assert report == Report(Status.SERVING, "", ("The oldest due run has waited for 7 s.",))
+
+
+async def test_each_change_is_logged_once() -> None:
+    servers = Servers(kafka=False)
+    health = servers.health()
+    with capture_logs() as lines:
+        for servers.time in (1.0, 2.0, 3.0):
+            await health.report()
+        servers.kafka = True
+        for servers.time in (4.0, 5.0):
+            await health.report()
+    assert [line["event"] for line in lines] == ["not serving", "serving again"]
+    assert lines[0]["reason"] == "Kafka does not answer."
+
+
+async def test_the_figures_follow_the_report() -> None:
+    servers = Servers(emitting=Findings((), ["Late."]))
+    await servers.health().report()
+    assert (figure("scheduling_serving"), figure("scheduling_degraded")) == (1, 1)
+    await Servers(redis=False).health().report()
+    assert (figure("scheduling_serving"), figure("scheduling_degraded")) == (0, 0)
+
+
+def figure(name: str) -> float | None:
+    return REGISTRY.get_sample_value(name)

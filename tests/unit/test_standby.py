@@ -40,9 +40,6 @@ class FakeLease:
     async def release(self, token: str) -> None:
         raise NotImplementedError
 
-    async def is_emitting(self) -> bool:
-        raise NotImplementedError
-
 
 async def test_a_free_lease_is_tried_for_at_once() -> None:
     assert await FakeLease().look(None) == 0

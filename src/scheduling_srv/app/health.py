@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import structlog
 
+from scheduling_srv import metrics
+from scheduling_srv.app.progress import Findings, Observe
 from scheduling_srv.domain.errors import SchedulingError
 
 Probe = Callable[[], Awaitable[bool]]
@@ -20,6 +22,9 @@ PROBE_SECONDS = 1.0
 FRESH_SECONDS = 0.5
 """How long a report is handed out again: health may be asked for often, servers must not be."""
 
+WATCH_SECONDS = 5.0
+"""How often a replica looks at its own health, so that its log tells of changes."""
+
 log = structlog.get_logger()
 
 
@@ -27,7 +32,7 @@ class Status(StrEnum):
     """The words of `grpc.health.v1` and of the health_check command."""
 
     SERVING = "SERVING"
-    """Redis and Kafka answer, and due jobs are being emitted by this replica or another."""
+    """Redis and Kafka answer, due runs make progress, and the consumer polls."""
     NOT_SERVING = "NOT_SERVING"
     """Something of that does not hold."""
     UNKNOWN = "UNKNOWN"
@@ -40,6 +45,8 @@ class Report(NamedTuple):
     status: Status
     reason: str
     """Sentences for humans; empty when SERVING."""
+    degraded: Sequence[str] = ()
+    """Sentences about what is worse than usual while SERVING."""
 
 
 SERVING = Report(Status.SERVING, "")
@@ -47,20 +54,20 @@ CLOSING = Report(Status.NOT_SERVING, "This replica is shutting down.")
 
 
 class Health:
-    """Asks Redis, Kafka and the lease, at most every half second, for at most one second."""
+    """Asks Redis, Kafka and the shards, at most every half second, for at most one second."""
 
     def __init__(
         self,
         *,
         redis: Probe,
         kafka: Probe,
-        emitting: Probe,
+        observe: Observe,
         probe_seconds: float = PROBE_SECONDS,
         fresh_seconds: float = FRESH_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers = [("Redis does not answer.", redis), ("Kafka does not answer.", kafka)]
-        self._emitting = ("No replica is emitting due jobs.", emitting)
+        self._observe = observe
         self._probe_seconds = probe_seconds
         self._fresh_seconds = fresh_seconds
         self._now = now
@@ -81,14 +88,34 @@ class Health:
         """The status and its reason. Never raises, never takes longer than two probes."""
         async with self._lock:
             if not self._closing and self._now() >= self._fresh_until:
-                self._report = await self._ask()
+                before, self._report = self._report, await self._ask()
                 self._fresh_until = self._now() + self._fresh_seconds
+                _note(before, self._report)
         return CLOSING if self._closing else self._report
+
+    async def watch(self) -> None:
+        """Look regularly until cancelled: the log tells of changes even if nobody asks."""
+        while True:
+            await self.report()
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def _ask(self) -> Report:
         found = _worst(await asyncio.gather(*[self._probe(*each) for each in self._servers]))
-        # While a server is away nobody emits: saying so as well would hide the cause.
-        return found if found.reason else await self._probe(*self._emitting)
+        # While a server is away nothing is emitted: saying so as well would hide the cause.
+        return found if found.reason else await self._progress()
+
+    async def _progress(self) -> Report:
+        findings = Findings()
+
+        async def look() -> bool:
+            nonlocal findings
+            findings = await self._observe()
+            return not findings.problems
+
+        report = await self._probe("Due jobs cannot be looked at.", look)
+        if findings.problems:
+            return Report(Status.NOT_SERVING, " ".join(findings.problems))
+        return report if report.reason else Report(Status.SERVING, "", tuple(findings.degraded))
 
     async def _probe(self, sentence: str, probe: Probe) -> Report:
         try:
@@ -101,6 +128,23 @@ class Health:
         except Exception:
             log.exception("health_probe_broken", probe=sentence)
             return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
+
+
+def _note(before: Report, now: Report) -> None:
+    """One line for each change, and the figures."""
+    serving = now.status is Status.SERVING
+    metrics.SERVING.set(serving)
+    metrics.DEGRADED.set(bool(now.degraded))
+    if now.status is not before.status:
+        if serving:
+            log.info("serving again")
+        else:
+            log.warning("not serving", status=now.status, reason=now.reason)
+    if bool(now.degraded) != bool(before.degraded) and serving:
+        if now.degraded:
+            log.warning("degraded", reason=" ".join(now.degraded))
+        else:
+            log.info("no longer degraded")
 
 
 def _worst(reports: Sequence[Report]) -> Report:

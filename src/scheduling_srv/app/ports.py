@@ -20,6 +20,7 @@ from scheduling_srv.app.replies import (
     Holder,
     Parcel,
     Planned,
+    Progress,
     RebuiltJob,
     RebuiltRun,
     ShardState,
@@ -304,8 +305,12 @@ class Lease(Protocol):
     async def release(self, token: str) -> None:
         """Let the next one in at once."""
 
-    async def is_emitting(self) -> bool:
-        """Whether some replica is emitting due jobs."""
+
+class ShardProgress(Protocol):
+    """What any replica may ask about the work of a shard."""
+
+    async def progress(self) -> Progress:
+        """Look now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
 
 
 class Signals(Protocol):

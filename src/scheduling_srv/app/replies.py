@@ -101,6 +101,19 @@ class ShardState(NamedTuple):
     taken: int
 
 
+class Progress(NamedTuple):
+    """What a shard's store says of the work that is due."""
+
+    working: bool
+    """The owner has said within its lease that its loops work."""
+    oldest_due: int | None
+    """When the run was due that may start and has waited longest; or when the next one is due."""
+    waiting: int
+    """Entries of the outbox that are not published."""
+    idle_ms: int
+    """Since the outbox last advanced, or began to fill."""
+
+
 class RebuiltJob(NamedTuple):
     """A job as it is put back from Kafka, with its old creation number within the record."""
 

@@ -73,19 +73,20 @@ def application(health: Health) -> Starlette:
     """The pages."""
 
     async def index(_request: Request) -> Response:
-        status, reason = await health.report()
+        status, reason, _ = await health.report()
         return HTMLResponse(_PAGE.format(status=status, reason=html.escape(reason)))
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
-        status, reason = await health.report()
+        status, reason, _ = await health.report()
         if status is Status.SERVING:
             return PlainTextResponse("ok\n")
         return PlainTextResponse(f"{status}: {reason}\n", status_code=503)
 
     async def numbers(_request: Request) -> Response:
+        await health.report()  # so that its figures are not those of an earlier question
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     pages = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": numbers}

@@ -88,6 +88,8 @@ class Listener:
         """The position in the store: behind the last record that was applied."""
         self.shown: dict[Place, int] = {}
         self.last_shown = float("-inf")
+        self.polled_at = float("-inf")
+        """When it last asked for records, by `time.monotonic`."""
         self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -167,11 +169,11 @@ class Listener:
 
     def _poll(self) -> list[Message]:
         """Waits for a record as long as no positions are to be shown."""
-        consumer, until = self._client, self.last_shown + self.offset_interval / 1000
-        while (first := consumer.poll(POLL)) is None:
+        until = self.last_shown + self.offset_interval / 1000
+        while (first := self._poll_once()) is None:
             if self._stopping or time.monotonic() >= until:
                 return []
-        messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
+        messages = [first, *self._client.consume(BATCH - 1, timeout=0)]
         good = []
         for message in messages:
             if error := message.error():
@@ -179,6 +181,10 @@ class Listener:
             else:
                 good.append(message)
         return good
+
+    def _poll_once(self) -> Message | None:
+        self.polled_at = time.monotonic()
+        return self._client.poll(POLL)
 
     # --- Partitions ---------------------------------------------------------------------------
 

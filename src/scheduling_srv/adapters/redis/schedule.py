@@ -9,7 +9,7 @@ from typing import Any
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.namespace import note_shards
-from scheduling_srv.adapters.redis.replies import owned
+from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
@@ -17,6 +17,7 @@ from scheduling_srv.app.replies import (
     Holder,
     Parcel,
     Planned,
+    Progress,
     RebuiltJob,
     RebuiltRun,
     ShardState,
@@ -133,9 +134,10 @@ class RedisSchedule:
         """`renew.lua` with no time left."""
         owned(await self.scripts.run("renew", token, 0, 0))
 
-    async def is_emitting(self) -> bool:
-        """Whether the owner has said so within its lease."""
-        return bool(await self.client.execute("EXISTS", self.base + "emitting"))
+    async def progress(self) -> Progress:
+        """`progress.lua`."""
+        working, oldest_due, waiting, idle = checked(await self.scripts.run("progress"))
+        return Progress(working == b"1", _instant(oldest_due), waiting, idle)
 
     async def state(self) -> ShardState:
         """`state.lua`."""

@@ -28,6 +28,12 @@ local function lineage()
     return (redis.call('HGET', K.meta, 'incarnation') or '') .. ':' .. string.sub(server, 1, 12)
 end
 
+-- Redis's own clock, in whole epoch ms.
+local function clock_ms()
+    local time = redis.call('TIME')
+    return number(tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+end
+
 local function push(list, first, second)
     list[#list + 1] = first
     list[#list + 1] = second

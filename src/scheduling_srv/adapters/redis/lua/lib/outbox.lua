@@ -24,6 +24,9 @@ local function flush(due)
         table.insert(entries, 1, struct.pack('<c1I4', 'G', #entries))
     end
     in_batches('RPUSH', K.outbox, entries)
+    if #entries > 0 and redis.call('LLEN', K.outbox) == #entries then
+        redis.call('HSET', K.meta, 'moved_at', clock_ms()) -- it was empty: nothing was to be published
+    end
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)
     if #entries > 0 or due then
         redis.call('PUBLISH', K.wake, 'work ' .. (due and number(due) or '-'))

@@ -8,10 +8,11 @@ local function trim(published, name)
         return false
     end
     if done > 0 then
-        redis.call('HSET', K.meta, 'trimmed', number(published)) -- first: a Redis that is full refuses this one
+        local at = clock_ms()
+        redis.call('HSET', K.meta, 'trimmed', number(published), 'moved_at', at) -- first: a full Redis refuses this one
         redis.call('LTRIM', K.outbox, done, -1)
         if published <= meta('late_place') then
-            redis.call('HSET', K.meta, 'late_at', redis.call('TIME')[1] .. '000') -- their time begins now
+            redis.call('HSET', K.meta, 'late_at', at) -- their time begins now
         end
         redis.call('PUBLISH', K.wake, 'published ' .. name .. ' ' .. number(published))
     end
