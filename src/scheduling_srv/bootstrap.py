@@ -14,10 +14,13 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from scheduling_srv import failpoints, garbage, logs
 from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.adapters.kafka.options import Client, check_options
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import ensure_topics
 from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
@@ -57,6 +60,9 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
 
 
 async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         if embedded:
             from scheduling_srv.embedding import (  # noqa: PLC0415 - it needs an extra
@@ -64,7 +70,7 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
             )
 
             settings = await start_embedded(stack, settings, data_dir)
-        return await Service(settings, stack).run()
+        return await Service(settings, stack, stopping).run()
 
 
 def topic_names(settings: Settings) -> dict[Topic, str]:
@@ -117,10 +123,11 @@ class Task:
 class Service:
     """One replica."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, stack: AsyncExitStack, stopping: asyncio.Event) -> None:
+        """`stopping` is set when the process is told to end."""
         self.settings = settings
         self.stack = stack
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
         self.tasks: list[Task] = []
         self.broken: BaseException | None = None
         """What a part of the service ended with that must not end."""
@@ -191,9 +198,7 @@ class Service:
 
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+        check_options(self.settings.kafka_options, self._kafka_clients())
         admin = await self.admin.start()
         grpc = await self.grpc.start()
         log.info(
@@ -220,6 +225,13 @@ class Service:
             self._spawn("balance", self.front.balance.run())
         self._spawn("health", self.health.watch())
         self._spawn("listener", self.listener.run(), self.listener.stop)
+
+    def _kafka_clients(self) -> Sequence[Client]:
+        producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]
+        consumers = [
+            Client(Consumer, each) for each in (self.listener.config, self.shards[0].history.config)
+        ]
+        return [*producers, *consumers, Client(AdminClient, self.kafka)]
 
     async def _ensure_topics(self) -> None:
         await ensure_topics(self.kafka, self.topics, shards=self.settings.shards)

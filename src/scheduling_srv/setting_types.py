@@ -13,21 +13,25 @@ from pydantic_settings import NoDecode
 
 from scheduling_srv.durations import duration_text, parse_duration
 
-OURS = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "client.id",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "group.id",
-        "isolation.level",
-        "transactional.id",
-    }
-)
-"""Properties of librdkafka that have settings of their own, or that our promises depend on."""
+_SET_ELSEWHERE = "bootstrap.servers metadata.broker.list client.id group.id".split()
+"""They have settings of their own."""
+_PROMISED = (
+    "acks auto.commit.enable auto.offset.reset delivery.report.only.error delivery.timeout.ms"
+    " enable.auto.commit enable.auto.offset.store enable.gapless.guarantee enable.idempotence"
+    " enable.partition.eof isolation.level message.timeout.ms request.required.acks"
+    " transactional.id"
+).split()
+"""The promises depend on how the service sets them."""
+_LIMITS = "message.max.bytes queue.buffering.max.messages".split()
+"""A batch of the outbox, and the largest job, must fit."""
+_DEAF = "group.instance.id group.protocol group.remote.assignor".split()
+"""With another protocol, or with one name for all replicas, the consumer would hear nothing."""
+_CODE = "error_cb logger oauth_cb on_commit on_delivery stats_cb throttle_cb".split()
+"""They need code, not text."""
+OURS = frozenset([*_SET_ELSEWHERE, *_PROMISED, *_LIMITS, *_DEAF, *_CODE])
+"""Properties of librdkafka that an operator may not set, aliases included."""
+ASSIGNORS = frozenset({"range", "roundrobin"})
+"""Strategies under which all partitions of a member are assigned at once."""
 
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%a-z]+\]|[^\s:\[\]/,]+):(?P<port>[0-9]{1,5})")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
@@ -103,6 +107,11 @@ def _kafka_options(value: object) -> object:
     ours = sorted(OURS.intersection(value))
     if ours:
         raise ValueError(f"may not hold {ours[0]}: this service decides about it")
+    strategy = str(value.get("partition.assignment.strategy", "range"))
+    if not ASSIGNORS.issuperset(each.strip() for each in strategy.split(",")):
+        raise ValueError(
+            f"may not hold partition.assignment.strategy={strategy}: range or roundrobin is needed"
+        )
     return value
 
 

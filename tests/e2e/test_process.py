@@ -1,8 +1,12 @@
 """The process: how it starts and ends, what it tells, and how replicas take over."""
 
+import os
+import signal
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +115,50 @@ def test_a_file_is_below_the_environment(
         product.client.delete("a")
 
 
+@pytest.mark.parametrize(
+    ("options", "delivery"),
+    [
+        ('{"no.such.property": "1"}', "exactly_once"),
+        ('{"socket.timeout.ms": 5}', "at_least_once"),
+        ('{"partition.assignment.strategy": "cooperative-sticky"}', "exactly_once"),
+    ],
+)
+def test_properties_that_cannot_be_used_end_it_with_one_sentence(
+    service: StartService, options: str, delivery: str
+) -> None:
+    replica = service(start=False)
+    replica.settings["SCHEDULING_KAFKA_OPTIONS"] = options
+    replica.settings["SCHEDULING_DELIVERY"] = delivery
+    replica.launch()
+    assert replica.exit_code(PATIENCE) == 2
+    assert_one_sentence(replica, "scheduling_kafka_options")
+
+
 # --- ending ---
+
+
+def listens_to_signals(pid: int) -> bool:
+    """Whether SIGTERM has a handler by now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_without_a_traceback(
+    service: StartService, number: signal.Signals
+) -> None:
+    """The moments are spread over the imports and the first connections."""
+    for moment in range(8):
+        replica = service(start=False)
+        replica.launch()
+        pid = replica.process.pid
+        eventually(partial(listens_to_signals, pid), timeout=PATIENCE, what="a handler")
+        time.sleep(moment / 10)
+        os.kill(pid, number)
+        assert replica.exit_code(PATIENCE) == 0
+        assert "Traceback" not in replica.log.read_text()
 
 
 def test_sigterm_ends_it_within_ten_seconds(deploy: Deploy) -> None:

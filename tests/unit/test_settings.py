@@ -1,5 +1,6 @@
 """Settings: the environment before files, and one sentence for whatever is wrong with them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,33 @@ def test_a_file_lies_below_the_environment(
 @pytest.mark.parametrize("name", ["a.toml", "a.yaml"])
 def test_an_empty_file_says_nothing(tmp_path: Path, name: str) -> None:
     assert load(config(tmp_path, name, "")) == load()
+
+
+@pytest.mark.parametrize(
+    "name", ["acks", "message.max.bytes", "group.protocol", "group.instance.id", "error_cb"]
+)
+def test_properties_that_the_service_depends_on_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SCHEDULING_KAFKA_OPTIONS", json.dumps({name: "1"}))
+    assert fault() == (
+        f"SCHEDULING_KAFKA_OPTIONS: the value may not hold {name}: this service decides about it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "accepted"),
+    [("range", True), ("roundrobin,range", True), ("cooperative-sticky", False)],
+)
+def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
+    monkeypatch: pytest.MonkeyPatch, strategy: str, accepted: bool
+) -> None:
+    options = {"partition.assignment.strategy": strategy}
+    monkeypatch.setenv("SCHEDULING_KAFKA_OPTIONS", json.dumps(options))
+    if accepted:
+        assert load().kafka_options == options
+    else:
+        assert "range or roundrobin is needed" in fault()
 
 
 @pytest.mark.parametrize(

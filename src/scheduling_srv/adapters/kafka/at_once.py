@@ -110,6 +110,10 @@ class AtOncePublisher:
         except KafkaException as fault:
             raise PublishFailed(str(fault)) from fault
 
+    def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
+        """Of each kind of producer that is made."""
+        return [*self.transactional.properties(), self._properties(self.transactional.config)]
+
     def _properties(
         self, config: Mapping[str, str | int | float | bool]
     ) -> dict[str, str | int | float | bool]:

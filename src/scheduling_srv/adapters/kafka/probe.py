@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,9 +20,14 @@ class KafkaProbe:
     """Asks the broker for the metadata of one topic."""
 
     def __init__(self, config: Mapping[str, str | int | float | bool], topic: str) -> None:
-        self.admin = AdminClient(dict(config))
+        self.config = config
         self.topic = topic
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-probe")
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """Made when it is needed: wrong properties are told before."""
+        return AdminClient(dict(self.config))
 
     async def ping(self) -> None:
         """Raises `LogUnavailable` when there is no answer."""

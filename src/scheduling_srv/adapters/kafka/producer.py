@@ -119,6 +119,10 @@ class TransactionalPublisher:
         for each in working:
             each.result()
 
+    def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
+        """Of each kind of producer that is made."""
+        return [self._properties(0)]
+
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
