@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import logging
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any as AnyHealth
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -315,7 +317,63 @@ async def test_ten_thousand_violations_fit_into_the_headers(
     assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
     first, *_, last = violations(failed)
     assert first[0] == "items[0].id"
-    assert last[1].startswith("There are 999")
+    assert last[1].startswith("There are 99")
+
+
+def header_bytes(failed: grpc.aio.AioRpcError) -> int:
+    """As a client counts them: names, values and 32 bytes for each; details travel as base64."""
+    sentence = quote(str(failed.details()), safe=PRINTABLE)
+    pairs = [("grpc-status", "5"), ("grpc-message", sentence)]
+    for name, value in failed.trailing_metadata():
+        text = b64encode(value).decode() if isinstance(value, bytes) else value
+        pairs.append((name, text))
+    return sum(len(name) + len(value) + 32 for name, value in pairs)
+
+
+PRINTABLE = "".join(map(chr, range(32, 127))).replace("%", "")
+LARGEST_ID = "\U0001f600" * 450
+
+
+@pytest.mark.parametrize("text", [LARGEST_ID, "%" * 900, "a" * 900, "\ud800" * 900])
+async def test_a_status_of_long_ids_fits_into_the_headers(
+    app: App, channel: grpc.aio.Channel, text: str
+) -> None:
+    """Or the client would make RESOURCE_EXHAUSTED of it."""
+    sentence = f"A job with the id {text} already exists."
+    faults = [Violation(f"items[{at}].id", f"Item {at}: {sentence}") for at in range(100)]
+    app.error = AlreadyExists(sentence, faults)
+    failed = await failure(JobStub(channel).Create(a_list("a")))
+    assert failed.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert str(failed.details()).startswith("A job with the id ")
+    assert violations(failed)[0][0] == "items[0].id"
+    assert header_bytes(failed) < 8_192
+
+
+async def test_a_short_sentence_is_not_cut(app: App, channel: grpc.aio.Channel) -> None:
+    sentence = "There is no job with the id " + "ä" * 190
+    app.error = NotFound(sentence)
+    assert (await failure(JobStub(channel).Update(a_list("a")))).details() == sentence
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_watcher_that_pings_every_six_seconds_is_not_disconnected(app: App) -> None:
+    """Three pings that come too soon end a connection; there are six within these seconds."""
+    server = server_of(app)
+    options = [("grpc.keepalive_time_ms", 6_000), ("grpc.http2.max_pings_without_data", 0)]
+    address = f"127.0.0.1:{await server.start()}"
+    try:
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            stub: AnyHealth = HealthStub(channel)
+            watch = stub.Watch(HealthCheckRequest())
+            assert (await watch.read()).status == HealthCheckResponse.SERVING
+            second = asyncio.ensure_future(watch.read())
+            done, _ = await asyncio.wait([second], timeout=36)
+            assert not done, second
+            watch.cancel()
+            await asyncio.gather(second, return_exceptions=True)
+    finally:
+        await server.stop(0)
 
 
 @pytest.mark.parametrize("error", [KeyError("secret"), LeaseLost("secret"), ValueError()])

@@ -71,6 +71,12 @@ def nominal_time(entry: bytes) -> int:
     return nominal
 
 
+def attempt(entry: bytes) -> int:
+    """Which attempt of its run a queued entry is, from 1."""
+    number: int = QUEUED.unpack_from(entry)[3]
+    return number
+
+
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from prometheus_client import Counter
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.announce import QUEUE, SILENT, Announcer, advance, nominal_time
+from scheduling_srv.app.announce import QUEUE, SILENT, Announcer, advance, attempt, nominal_time
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
@@ -26,6 +26,10 @@ MARKER_LIMIT = 1_000
 """Markers that may wait."""
 
 
+def _punctual(queued: Iterable[bytes]) -> Iterator[bytes]:
+    return (entry for entry in queued if attempt(entry) == 1)
+
+
 @contextmanager
 def count_outcome(counter: Counter) -> Iterator[None]:
     """Count what happens inside as `committed` or `failed`."""
@@ -38,10 +42,14 @@ def count_outcome(counter: Counter) -> Iterator[None]:
 
 
 def measure(entries: Sequence[bytes], now: int) -> None:
-    """Counts runs that are on Kafka, and looks at the lateness of the first and the last one."""
+    """Counts runs that are on Kafka, and looks at the lateness of the first and the last one.
+
+    A retry comes after its backoff: that is not lateness.
+    """
     queued = [entry for entry in entries if entry[0] == QUEUE]
     metrics.RUNS_EMITTED.inc(len(queued))
-    for entry in {id(entry): entry for entry in (*queued[:1], *queued[-1:])}.values():
+    first, last = next(_punctual(queued), None), next(_punctual(reversed(queued)), None)
+    for entry in {id(entry): entry for entry in (first, last) if entry}.values():
         metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)
 
 

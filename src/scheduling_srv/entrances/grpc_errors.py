@@ -36,10 +36,16 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""
 
-LONGEST_SENTENCE = 500
-"""Characters. A status travels in headers, of which clients by default take 8 KiB in all."""
-MOST_DETAILS = 3000
-"""Bytes of violations, for the same reason."""
+SENTENCE_BYTES = 1_200
+"""Of the sentence, as it travels: percent-encoded. It travels twice, in `grpc-message` and in the
+details. Clients take 8 KiB of headers in all by default, and answer RESOURCE_EXHAUSTED to more."""
+VIOLATION_BYTES = 600
+"""Of the field, and of the description, of one violation."""
+DETAILS_BYTES = 2_500
+"""Of all violations; base64 makes four of three."""
+ELLIPSIS = "..."
+LONGEST_CHARACTER = 12
+"""Percent-encoded bytes."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Method = Callable[[bytes, Context], Awaitable[bytes]]
@@ -91,7 +97,7 @@ def status_of(error: Exception) -> Status:
     code = code_of(error)
     if code is grpc.StatusCode.INTERNAL:
         return _internal(error)
-    status = Status(code=code.value[0], message=_short(str(error)))
+    status = Status(code=code.value[0], message=_short(str(error), SENTENCE_BYTES))
     if isinstance(error, RequestError) and error.violations:
         detail = AnyMessage()
         detail.Pack(_bad_request(error.violations))
@@ -110,8 +116,10 @@ def _internal(error: Exception) -> Status:
 def _bad_request(violations: Sequence[Violation]) -> BadRequest:
     request = BadRequest()
     for index, (field, description) in enumerate(violations):
-        short = BadRequest.FieldViolation(field=_short(field), description=_short(description))
-        if index and request.ByteSize() + short.ByteSize() > MOST_DETAILS:
+        short = BadRequest.FieldViolation(
+            field=_short(field, VIOLATION_BYTES), description=_short(description, VIOLATION_BYTES)
+        )
+        if index and request.ByteSize() + short.ByteSize() > DETAILS_BYTES:
             more = f"There are {len(violations) - index} more violations."
             request.field_violations.add(description=more)
             break
@@ -119,7 +127,20 @@ def _bad_request(violations: Sequence[Violation]) -> BadRequest:
     return request
 
 
-def _short(text: str) -> str:
-    """Cut, and with what headers or UTF-8 cannot carry escaped."""
-    text = text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}..."
-    return text.encode("utf-8", "backslashreplace").decode()
+def _short(text: str, size: int) -> str:
+    """Cut to `size` percent-encoded bytes, and with what UTF-8 cannot carry escaped."""
+    clean = text.encode("utf-8", "backslashreplace").decode()
+    if len(clean) * LONGEST_CHARACTER <= size:
+        return clean
+    left = size
+    for place, character in enumerate(clean[: size + 1]):
+        left -= _encoded_size(character)
+        if left < 0:
+            return clean[: place - len(ELLIPSIS)] + ELLIPSIS
+    return clean
+
+
+def _encoded_size(character: str) -> int:
+    """As `grpc-message` carries it: three bytes for each that is not printable ASCII, or is %."""
+    plain = " " <= character <= "~" and character != "%"
+    return 1 if plain else 3 * len(character.encode())

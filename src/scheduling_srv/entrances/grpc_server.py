@@ -34,10 +34,20 @@ from scheduling_srv.entrances.trace import trace_from_headers
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
+CLIENT_PING_MS = 5_000
+"""How often a client may ping at most."""
+SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # Clients that watch, or keep an idle connection, ping it. gRPC's default allows that every five
+    # minutes, and closes the connection of a client that pings three times within.
+    ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # The service pings as well: a connection whose other end is gone is closed.
+    ("grpc.keepalive_time_ms", SERVER_PING_MS),
+    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
     # Two processes that share a port by accident would each get half of the calls.
     ("grpc.so_reuseport", 0),
 ]

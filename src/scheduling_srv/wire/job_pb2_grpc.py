@@ -69,7 +69,8 @@ class ServiceServicer:
     """
 
     def Create(self, request, context):
-        """Creates all items, or none.
+        """Creates all items, or none. The answer is larger than the request: a client that sends more than
+        3 MiB raises the 4 MiB that gRPC lets it receive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

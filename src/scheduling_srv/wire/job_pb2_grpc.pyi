@@ -40,7 +40,9 @@ class ServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ServiceAsyncStub: ...
     Create: _grpc.UnaryUnaryMultiCallable[_job_pb2.JobList, _job_pb2.JobList]
-    """Creates all items, or none."""
+    """Creates all items, or none. The answer is larger than the request: a client that sends more than
+    3 MiB raises the 4 MiB that gRPC lets it receive.
+    """
     Read: _grpc.UnaryUnaryMultiCallable[_job_pb2.JobReadRequest, _job_pb2.JobList]
     """Answers the jobs that match."""
     Update: _grpc.UnaryUnaryMultiCallable[_job_pb2.JobList, _job_pb2.JobList]
@@ -56,7 +58,9 @@ class ServiceAsyncStub(ServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Create: _aio.UnaryUnaryMultiCallable[_job_pb2.JobList, _job_pb2.JobList]  # type: ignore[assignment]
-    """Creates all items, or none."""
+    """Creates all items, or none. The answer is larger than the request: a client that sends more than
+    3 MiB raises the 4 MiB that gRPC lets it receive.
+    """
     Read: _aio.UnaryUnaryMultiCallable[_job_pb2.JobReadRequest, _job_pb2.JobList]  # type: ignore[assignment]
     """Answers the jobs that match."""
     Update: _aio.UnaryUnaryMultiCallable[_job_pb2.JobList, _job_pb2.JobList]  # type: ignore[assignment]
@@ -75,7 +79,9 @@ class ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.JobList,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.JobList, _abc.Awaitable[_job_pb2.JobList]]:
-        """Creates all items, or none."""
+        """Creates all items, or none. The answer is larger than the request: a client that sends more than
+        3 MiB raises the 4 MiB that gRPC lets it receive.
+        """
 
     @_abc_1.abstractmethod
     def Read(
