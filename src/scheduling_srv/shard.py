@@ -20,7 +20,7 @@ from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import ExactClock
-from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import Signal
@@ -77,7 +77,12 @@ class Shard:
         self.signals = RedisSignals(redis, namespace, number, name=site.name)
         self.producers = delivery.make_producers(settings, site.kafka, number, site.topics)
         self.history = KafkaHistory(
-            site.kafka, namespace, number, site.topics, start=settings.start_offset
+            site.kafka,
+            namespace,
+            number,
+            site.topics,
+            start=settings.start_offset,
+            shards=shards,
         )
         self.announcements = Announcements()
         self.sweeper = Sweeper(self.store)
@@ -149,6 +154,7 @@ class Shard:
             jobs_topic=self.site.settings.topic_jobs,
             clock=self.site.clock,
             is_ours=lambda instance: instance % shards == number,
+            memory_bytes=memory_of_shard(shards),
         )
 
     async def _published(self) -> None:

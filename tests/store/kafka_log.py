@@ -1,6 +1,6 @@
 """What Kafka would hold of a shard's outbox, made by the product's announcer."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 from scheduling_srv.app.announce import Announcer, advance
@@ -55,11 +55,11 @@ class KafkaLog:
     async def input_starts(self) -> Mapping[str, int]:
         return {}
 
-    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         yield self.kept
 
-    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         yield [record for record in self.jobs if record.timestamp >= instant]
 
-    async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         yield []

@@ -1,7 +1,7 @@
 """The audit finds what is wrong with the topics, and nothing else."""
 
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -56,16 +56,16 @@ class Topics:
         value = job_pb2.JobFailed(id=instance, error="boom").SerializeToString()
         self.jobs_log.append(logged(b"jobFailed", value, at))
 
-    async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         yield self.resource_log[offset:]
 
-    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         yield []  # the audit looks at that of every shard
 
-    async def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journals(self) -> AsyncGenerator[Sequence[LogRecord]]:
         yield self.journal_log
 
-    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         yield [entry for entry in self.jobs_log if entry.timestamp >= instant]
 
     async def last_position(self) -> Position | None:

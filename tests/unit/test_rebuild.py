@@ -1,15 +1,18 @@
 """What the topics say of a shard: which jobs live, what was emitted, answered, or waits."""
 
+import asyncio
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
 
-from scheduling_srv.app.rebuild import INSTANCE_JUMP, SEQ_JUMP, SKEW, Rebuild
+from scheduling_srv.app.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.settlement import Emission, JournalRetry, RunKey, Settlement
+from scheduling_srv.app.time_slice import TimeSlice
+from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import answer_instance, read_cron
 from scheduling_srv.wire import job_pb2
@@ -27,12 +30,12 @@ def settled(
 ) -> list[tuple[int, int, int | None]]:
     """Attempt, instance and due of the open runs."""
     settlement = Settlement()
-    settlement.add_retries(retries)
     for each in emissions:
         settlement.emitted(each)
     for answer in answers:
         settlement.answered(answer)
-    return [(run.attempt, run.instance, run.due) for run in settlement.open_runs()]
+    runs = [*settlement.waiting(retries), *settlement.unanswered()]
+    return [(run.attempt, run.instance, run.due) for run in runs]
 
 
 def retry(attempt: int) -> JournalRetry:
@@ -80,6 +83,16 @@ def test_an_emission_is_read_from_its_record() -> None:
     assert found == Emission(RunKey("a/b é", 12, 1700), 3, 300, NOW, b"t")
 
 
+@pytest.mark.parametrize(
+    ("kind", "one_time"), [("NOW", True), ("ONCE", True), ("RECURR", False), ("RECCUR", False)]
+)
+def test_an_emission_says_whether_its_job_has_others(kind: str, one_time: bool) -> None:
+    value = job_pb2.ScheduledJob(id=300, type="t", schedule_type=kind).SerializeToString()
+    headers = {"occurrence-id": b"a/1/1/1"}
+    found = Emission.parse(LogRecord(0, 5, NOW, b"queuedJob", value, headers))
+    assert found.one_time == one_time
+
+
 def test_a_retry_is_read_from_its_record() -> None:
     value = struct.pack("<QQIQ", 12, 1700, 3, 1800)
     found = JournalRetry.parse("a/b é\x0012\x001700".encode(), value)
@@ -91,6 +104,7 @@ class Kafka:
 
     def __init__(self) -> None:
         self.kept: list[LogRecord] = []
+        self.read = 0
         self.jobs: list[LogRecord] = []
         self.since = -1
         self.loaded: list[RebuiltJob] = []
@@ -117,9 +131,18 @@ class Kafka:
     def _keep(self, key: bytes, value: bytes | None, kind: bytes) -> None:
         self.kept.append(LogRecord(0, len(self.kept), NOW, key, value, {"kind": kind}))
 
-    def queued(self, run: RunKey, attempt: int = 1, instance: int = 7, at: int = NOW) -> None:
+    def queued(
+        self,
+        run: RunKey,
+        attempt: int = 1,
+        instance: int = 7,
+        at: int = NOW,
+        kind: str = "RECURR",
+    ) -> None:
         occurrence = f"{run.job_id}/{run.seq}/{run.nominal}/{attempt}".encode()
-        value = job_pb2.ScheduledJob(id=instance, type="t" * 200).SerializeToString()
+        value = job_pb2.ScheduledJob(
+            id=instance, type="t" * 200, schedule_type=kind
+        ).SerializeToString()
         self._say(b"queuedJob", value, at, {"occurrence-id": occurrence})
 
     def done(self, instance: int) -> None:
@@ -130,24 +153,35 @@ class Kafka:
     ) -> None:
         self.jobs.append(LogRecord(0, len(self.jobs), at, key, value, headers))
 
-    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
+        self.read += 1
         yield self.kept[:1]
         yield self.kept[1:]
 
-    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         self.since = instant
         yield self.jobs
 
     async def begin_rebuild(self, token: str) -> None:
         self.steps.append("begin")
 
-    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
         self.steps.append("jobs")
+        ids = [job.id for job in jobs]
+        assert len({*ids}) == len(ids)
+        before = len(self.living())
         self.loaded += jobs
+        return len(self.living()) - before
 
-    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
+    def living(self) -> dict[str, RebuiltJob]:
+        """As `load_jobs` leaves them: the last word on an id counts."""
+        last = {job.id: job for job in self.loaded}
+        return {job_id: job for job_id, job in last.items() if job.record}
+
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         self.steps.append("runs")
         self.runs += runs
+        return len(runs)
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str, jump: int
@@ -158,7 +192,7 @@ class Kafka:
         return "lineage"
 
 
-async def rebuild(kafka: Kafka, **position: Any) -> Position:
+async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position: Any) -> Position:
     world: Any = kafka
     maker = Rebuild(
         world,
@@ -167,6 +201,7 @@ async def rebuild(kafka: Kafka, **position: Any) -> Position:
         answer_of=answer_instance,
         jobs_topic="jobs",
         clock=world,
+        memory_bytes=memory_bytes,
     )
     found, lineage = await maker.run("token", Position(50, "old", **position))
     assert lineage == "lineage"
@@ -174,7 +209,7 @@ async def rebuild(kafka: Kafka, **position: Any) -> Position:
 
 
 def dues(kafka: Kafka) -> dict[str, int | None]:
-    return {job.id: job.due for job in kafka.loaded}
+    return {job_id: job.due for job_id, job in kafka.living().items()}
 
 
 async def test_it_is_ready_only_at_the_end() -> None:
@@ -242,12 +277,14 @@ async def test_a_one_time_job_that_was_emitted_only_has_its_run() -> None:
     kafka.job(at_once("waits", NOW), 2)
     kafka.job(once("overdue", NOW - HOUR), 3)
     kafka.queued(RunKey("open", 1, NOW), instance=7)
+    kafka.queued(RunKey("waits", 2, NOW), instance=8)
+    kafka.done(8)
     kafka.retry(RunKey("waits", 2, NOW), 2, NOW + 9)
-    await rebuild(kafka)
+    await rebuild(kafka, inputs={"jobs:0": 3})
     assert dues(kafka) == {"open": None, "waits": None, "overdue": NOW - HOUR}
     assert [(run.job_id, run.attempt, run.instance, run.due) for run in kafka.runs] == [
-        ("open", 1, 7, None),
         ("waits", 2, 0, NOW + 9),
+        ("open", 1, 7, None),
     ]
 
 
@@ -294,7 +331,9 @@ async def test_unanswered_runs_of_jobs_that_are_gone_hold_their_place() -> None:
         kafka.queued(RunKey(job_id, seq, NOW), instance=seq)
         kafka.retry(RunKey(job_id, seq, NOW + 1), 2, NOW + HOUR)
     await rebuild(kafka, reset=1)
-    assert [(run.seq, run.instance, run.type) for run in kafka.runs] == [
+    waiting = [run.seq for run in kafka.runs if run.due is not None]
+    assert waiting == [2, 3], "the store leaves them out: their jobs are gone, or are others"
+    assert [(run.seq, run.instance, run.type) for run in kafka.runs if run.due is None] == [
         (2, 2, b"t" * 200),
         (3, 3, b"t" * 200),
     ]
@@ -318,9 +357,99 @@ async def test_records_of_others_do_not_stop_a_rebuild() -> None:
     kafka.queued(RunKey("a", 1, NOW))
     kafka._say(None, None, NOW, {})
     kafka._say(b"queuedJob", b"", NOW, {})
-    for name in (b"x", b"", b"a/b/c/d", b"\xff/1/2/3"):
+    beyond = b"a/1/2/4294967296", b"a/1/9223372036854775808/1", b"a/-1/2/1"
+    for name in (b"x", b"", b"a/b/c/d", b"\xff/1/2/3", *beyond):
         kafka._say(b"queuedJob", b"\x08\x07", NOW, {"occurrence-id": name})
     kafka._say(b"jobDone", b"\xff\xff", NOW, {})
     kafka._say(b"jobFailed", None, NOW, {})
     await rebuild(kafka, inputs={"jobs:0": 99})
     assert [run.instance for run in kafka.runs] == [7]
+
+
+# --- The memory of a rebuild (docs/decisions/0015) ------------------------------------------------
+
+
+def filled() -> Kafka:
+    """60 jobs of 10 kB: some were replaced, some are gone, some wait for retries."""
+    kafka = Kafka()
+    large = job_pb2.Data(creator="x" * 10_000).SerializeToString()
+    for number in range(60):
+        job = once(f"j{number}", NOW + number)
+        kafka.job(job._replace(record=job.record + large), number + 1)
+    for number in range(0, 60, 3):
+        kafka.gone(f"j{number}")
+    for number in range(1, 60, 3):
+        kafka.job(once(f"j{number}", NOW + HOUR), number + 100)
+    for number in range(2, 60, 3):
+        kafka.retry(RunKey(f"j{number}", number + 1, NOW), 2, NOW + number)
+        kafka.retry(RunKey(f"j{number}", number + 1, NOW + 1), 2, NOW + number)
+        kafka.gone(f"j{number}\0{number + 1}\0{NOW + 1}")
+    return kafka
+
+
+async def test_a_journal_larger_than_the_memory_is_loaded_in_windows() -> None:
+    """The same comes of it: what an earlier window has loaded is replaced or taken out again."""
+    at_once, in_windows = filled(), filled()
+    await rebuild(at_once)
+    await rebuild(in_windows, memory_bytes=80_000)
+    assert dues(in_windows) == dues(at_once)
+    assert in_windows.living() == at_once.living()
+    assert len(dues(at_once)) == 40
+    assert at_once.read == 1
+    sizes = [len(job.record) for job in in_windows.loaded]
+    assert sum(sizes) >= 60 * 10_000, "it holds no more than a window"
+
+
+async def test_retries_larger_than_the_memory_are_read_share_by_share() -> None:
+    at_once, in_shares = filled(), filled()
+    await rebuild(at_once)
+    await rebuild(in_shares, memory_bytes=8_000)
+    assert in_shares.read > 1
+    assert sorted(in_shares.runs) == sorted(at_once.runs)
+    assert len(at_once.runs) == 20
+
+
+async def test_runs_that_were_answered_are_forgotten() -> None:
+    """What is kept is what may still count: open runs, retries, and where recurring jobs stand."""
+    settlement = Settlement(large=100)
+    for number in range(1000):
+        run = RunKey(f"once-{number}", number, NOW)
+        settlement.emitted(Emission(run, 1, number, NOW, b"t", one_time=True))
+        run = RunKey("every", 1, NOW + number)
+        settlement.emitted(Emission(run, 1, 5000 + number, NOW, b"t"))
+        if number % 100:
+            settlement.answered(number)
+            settlement.answered(5000 + number)
+    await settlement.tidy(TimeSlice())
+    assert len(settlement.emissions) == 20
+    assert len(settlement.nominals) == 11
+    assert settlement.latest_nominal("every", 1) == NOW + 999
+    # A copy of an answered run opens nothing.
+    run = RunKey("once-1", 1, NOW)
+    settlement.emitted(Emission(run, 1, 1, NOW, b"t", one_time=True))
+    assert len([*settlement.unanswered()]) == 20
+
+
+async def test_a_failed_rebuild_leaves_nothing_behind() -> None:
+    """Neither calls that are under way, nor readers of Kafka."""
+    kafka = filled()
+    closed = []
+
+    async def journal() -> AsyncGenerator[Sequence[LogRecord]]:
+        try:
+            for entry in kafka.kept:
+                yield [entry]
+        finally:
+            closed.append(True)
+
+    async def load_jobs(token: str, jobs: Sequence[RebuiltJob]) -> int:
+        await asyncio.sleep(0)
+        raise StoreUnavailable("gone")
+
+    kafka.journal = journal  # type: ignore[method-assign]
+    kafka.load_jobs = load_jobs  # type: ignore[method-assign]
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreUnavailable):
+        await rebuild(kafka, memory_bytes=80_000)
+    assert closed == [True]
+    assert asyncio.all_tasks() == before

@@ -1,6 +1,6 @@
 """What a new owner finds out before it stages or publishes anything: the table of decision 1."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -49,12 +49,12 @@ class World:
     async def input_starts(self) -> Mapping[str, int]:
         return STARTS
 
-    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         yield []
         if self.has_journal:
             yield [LogRecord(0, 0, 0, b"a", b"", {})]
 
-    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         assert instant == NOW - SKEW
         self.looked += 1
         yield [LogRecord(0, 0, 0, b"queuedJob", b"", {"event-id": event}) for event in self.events]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -61,7 +61,7 @@ class World:
     ) -> None:
         self.events.append(LogRecord(0, len(self.events), at, key, value, headers or {}))
 
-    async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         if self.away:
             raise LogUnavailable("gone")
         for start in range(offset, len(self.events), 1000):

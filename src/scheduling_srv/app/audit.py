@@ -306,8 +306,9 @@ class Audit:
             if count > 1:
                 detail = f"{count} times"
                 yield Finding("doubled", run.job_id, run.nominal, attempt, detail)
-        for run, attempt, _, timestamp, _ in emissions:
-            late = timestamp - run.nominal
+        for emission in emissions:
+            run, attempt = emission.run, emission.attempt
+            late = emission.timestamp - run.nominal
             if late < 0:
                 yield Finding("early", run.job_id, run.nominal, attempt, f"{-late} ms early")
             elif attempt == 1 and late > self.window.late and run.nominal >= self.window.since:

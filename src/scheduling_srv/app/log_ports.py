@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from scheduling_srv.app.records import LogRecord, Position, Record
@@ -53,11 +53,11 @@ class History(Protocol):
     async def input_starts(self) -> Mapping[str, int]:
         """Where listening begins on the very first start: `topic:partition` -> offset."""
 
-    def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the shard's journal, in order."""
 
-    def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""
 
-    def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of jobs.resource from `offset` to the end as it stands now."""

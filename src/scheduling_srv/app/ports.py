@@ -347,11 +347,17 @@ class ShardStore(Protocol):
     async def begin_rebuild(self, token: str) -> None:
         """Make the shard not ready and drop its content."""
 
-    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
-        """Put jobs into the store and the schedule."""
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
+        """Put jobs into the store and the schedule, in place of those with the same ids.
 
-    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
-        """Put unanswered runs and waiting retries into the store."""
+        No id stands twice in one call. Returns by how many there are more of them.
+        """
+
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
+        """Put unanswered runs and waiting retries into the store; returns how many.
+
+        All jobs are there already: a one-time job whose run waits has no other occurrence.
+        """
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """Put back what may not have been delivered."""

@@ -1,11 +1,14 @@
-"""Puts a shard back together from Kafka when Redis has lost it (docs/decisions/0001)."""
+"""Puts a shard back together from Kafka when Redis has lost it (docs/decisions/0001).
+
+Memory is bounded (docs/decisions/0015): the journal goes into Redis window by window, in its order.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import aclosing
+from dataclasses import replace
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
@@ -13,13 +16,16 @@ import structlog
 
 from scheduling_srv import garbage, points
 from scheduling_srv.app import planner
-from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_PARCEL, JOURNAL_RETRY
+from scheduling_srv.app.announce import JOURNAL_DUE
+from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.changes import unpack
+from scheduling_srv.app.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
-from scheduling_srv.app.replies import Parcel, RebuiltJob, RebuiltRun
-from scheduling_srv.app.settlement import Emission, JournalRetry, Settlement
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.app.settlement import Emission, OpenRun, Settlement
+from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
@@ -30,9 +36,15 @@ log = structlog.get_logger(__name__)
 SKEW = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
 PIECE = 500
-"""Jobs of one call."""
+"""Jobs or runs of one call."""
+PIECE_BYTES = 1_000_000
+"""Bytes of one call, unless a single job has more."""
 AT_ONCE = 3
 """Such calls under way."""
+MEMORY_BYTES = 32_000_000
+"""What all shards of a replica may hold of their journals: half of it jobs, half of it the rest."""
+LEAST_MEMORY_BYTES = 2_000_000
+"""What one shard may hold, however many there are."""
 SEQ_JUMP = 1 << 20
 """Creation numbers skipped: those given out behind the last marker are not known."""
 INSTANCE_JUMP = 1 << 16
@@ -60,44 +72,13 @@ def new_incarnation() -> str:
     return uuid.uuid4().hex[:12]
 
 
-@dataclass(slots=True)
-class Journal:
-    """The living jobs and waiting retries as Kafka has them."""
-
-    jobs: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    """Id -> first due, record."""
-    retries: dict[bytes, JournalRetry] = field(default_factory=dict)
-    parcels: dict[bytes, Parcel] = field(default_factory=dict)
-
-    def add(self, entry: LogRecord) -> None:
-        """The next record of the journal."""
-        key, value = entry.key or b"", entry.value
-        if value is None:
-            self.jobs.pop(key.decode(), None)
-            self.retries.pop(key, None)
-            self.parcels.pop(key, None)
-        elif entry.headers.get("kind") == JOURNAL_PARCEL:
-            self.parcels[key] = Parcel(key.rpartition(b"\0")[2].decode(), value)
-        elif entry.headers.get("kind") == JOURNAL_RETRY:
-            self.retries[key] = JournalRetry.parse(key, value)
-        else:
-            (due,) = JOURNAL_DUE.unpack_from(value)
-            self.jobs[key.decode()] = (due, value[JOURNAL_DUE.size :])
-
-    def last_seq(self) -> int:
-        """The last creation number of a job that lives."""
-        return max((record.seq(stored) for _, stored in self.jobs.values()), default=0)
-
-    def drop_void(self, reset: int) -> None:
-        """Forget what a reset has made void."""
-        if reset > 0:
-            self.jobs = {
-                job_id: job for job_id, job in self.jobs.items() if record.seq(job[1]) > reset
-            }
+def memory_of_shard(shards: int) -> int:
+    """Bytes that one of `shards` may hold of its journal."""
+    return max(LEAST_MEMORY_BYTES, MEMORY_BYTES // shards)
 
 
 class Rebuild:
-    """Reads the journal and the end of the jobs topic, and loads what follows from them."""
+    """Reads the end of the jobs topic and the journal, and loads what follows from them."""
 
     def __init__(
         self,
@@ -109,8 +90,12 @@ class Rebuild:
         jobs_topic: str,
         clock: Clock,
         is_ours: Callable[[int], bool] = _is_anybodys,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
-        """`is_ours` says whether a run with this instance id is of this shard."""
+        """`is_ours` says whether a run with this instance id is of this shard.
+
+        `memory_bytes` is what it may hold of the journal.
+        """
         self.is_ours = is_ours
         self.clock = clock
         self.shard = shard
@@ -118,125 +103,189 @@ class Rebuild:
         self.read_cron = read_cron
         self.answer_of = answer_of
         self.jobs_topic = jobs_topic
+        self.memory_bytes = memory_bytes
 
     async def run(self, token: str, position: Position) -> Recovered:
         """Rebuild the shard as of `position`; returns where to go on from."""
         with garbage.none_expected():
-            return await self._run(token, position)
+            return await Attempt(self, token, position).run()
 
-    async def _run(self, token: str, position: Position) -> Recovered:
-        log.warning("rebuilding the schedule from Kafka", position=position.number)
-        await self.shard.begin_rebuild(token)
+
+class Attempt:
+    """One rebuild of a shard. What it has read goes with it if it fails."""
+
+    def __init__(self, rebuild: Rebuild, token: str, position: Position) -> None:
+        self.rebuild = rebuild
+        self.shard = rebuild.shard
+        self.token = token
+        self.position = position
+        self.settlement = Settlement()
+        self.window = Window(rebuild.memory_bytes // 2)
+        self.rest = Rest(rebuild.memory_bytes // 2)
+        self.last_seq = 0
+        self.jobs = self.runs = 0
+        """How many were loaded."""
+        self.slice = TimeSlice()
+
+    async def run(self) -> Recovered:
+        """See `Rebuild.run`."""
+        log.warning("rebuilding the schedule from Kafka", position=self.position.number)
+        await self.shard.begin_rebuild(self.token)
         await reached(points.REBUILD_BEGUN)
-        journal = await self._read_journal(position)
-        await reached(points.REBUILD_JOURNAL)
-        settlement = await self._settle(position, journal)
+        await self._settle()
         await reached(points.REBUILD_SETTLED)
-        jobs = (
-            RebuiltJob(job_id, stored, self._next_due(job_id, due, stored, settlement, position))
-            for job_id, (due, stored) in journal.jobs.items()
-        )
-        runs = list(self._runs(journal, settlement, position.reset))
-        await self._load_jobs(token, jobs)
-        for runs_piece in _pieces(runs):
-            await self.shard.load_runs(token, runs_piece)
-            await reached(points.REBUILD_RUNS)
-        for parcel in journal.parcels.values():
-            await self.shard.load_parcel(token, parcel, list(unpack(parcel.value).ids()))
+        await self._load_journal()
+        await reached(points.REBUILD_JOURNAL)
+        await self._load_rest()
+        await self._load_runs(self.settlement.unanswered())
+        return await self._initialise()
+
+    async def _initialise(self) -> Recovered:
+        position = self.position
+        instance = max(position.instance, self.settlement.last_instance) + INSTANCE_JUMP
         go_on = replace(
             position,
             incarnation=new_incarnation(),
-            seq=max(position.seq, journal.last_seq()),
-            instance=(max(position.instance, settlement.last_instance) + INSTANCE_JUMP) % IDS,
+            seq=max(position.seq, self.last_seq),
+            instance=instance % IDS,
         )
         lineage = await self.shard.initialise(
-            token, go_on, self.clock.now(), origin=position.incarnation, jump=SEQ_JUMP
+            self.token,
+            go_on,
+            self.rebuild.clock.now(),
+            origin=position.incarnation,
+            jump=SEQ_JUMP,
         )
         await reached(points.REBUILD_INITIALISED)
-        log.warning("the schedule is rebuilt", jobs=len(journal.jobs), runs=len(runs))
+        log.warning("the schedule is rebuilt", jobs=self.jobs, runs=self.runs)
         return go_on, lineage
 
-    async def _load_jobs(self, token: str, jobs: Iterable[RebuiltJob]) -> None:
-        """Several calls at a time: the next ones are made while Redis works on one."""
-        pieces = _pieces(jobs)
+    # --- The jobs topic -------------------------------------------------------------------------
 
-        async def load() -> None:
-            for piece in pieces:
-                await self.shard.load_jobs(token, piece)
-                await reached(points.REBUILD_JOBS)
+    async def _settle(self) -> None:
+        since = max(0, self.position.replay_from - SKEW)
+        async with aclosing(self.rebuild.history.jobs_since(since)) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    self._settle_one(entry)
+                    await self.slice.yield_if_used()
+                await self.settlement.tidy(self.slice)
 
-        try:
-            async with asyncio.TaskGroup() as loading:
-                for _ in range(AT_ONCE):
-                    loading.create_task(load())
-        except ExceptionGroup as faults:
-            raise faults.exceptions[0] from None
-
-    async def _read_journal(self, position: Position) -> Journal:
-        journal = Journal()
-        async for piece in self.history.journal():
-            for entry in piece:
-                journal.add(entry)
-        journal.drop_void(position.reset)
-        return journal
-
-    async def _settle(self, position: Position, journal: Journal) -> Settlement:
-        settlement = Settlement()
-        settlement.add_retries(journal.retries.values())
-        async for piece in self.history.jobs_since(max(0, position.replay_from - SKEW)):
-            for entry in piece:
-                self._settle_one(settlement, entry, position)
-        return settlement
-
-    def _settle_one(self, settlement: Settlement, entry: LogRecord, position: Position) -> None:
+    def _settle_one(self, entry: LogRecord) -> None:
         if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
             try:
                 emission = Emission.parse(entry)
             except ValueError:
                 log.warning("queuedJob of somebody else", offset=entry.offset)
             else:
-                if self.is_ours(emission.instance):
-                    settlement.emitted(emission)
+                if self.rebuild.is_ours(emission.instance):
+                    self.settlement.emitted(emission)
         elif entry.key in (b"jobDone", b"jobFailed"):
-            applied = position.inputs.get(f"{self.jobs_topic}:{entry.partition}", 0)
-            instance = self.answer_of(entry.value or b"") if entry.offset < applied else None
+            place = f"{self.rebuild.jobs_topic}:{entry.partition}"
+            applied = entry.offset < self.position.inputs.get(place, 0)
+            instance = self.rebuild.answer_of(entry.value or b"") if applied else None
             if instance is not None:
-                settlement.answered(instance)
+                self.settlement.answered(instance)
 
-    def _next_due(
-        self, job_id: str, due: int, stored: bytes, settlement: Settlement, position: Position
-    ) -> int | None:
-        seq, kind = record.seq(stored), record.kind(stored)
-        latest = settlement.latest_nominal(job_id, seq)
+    # --- The journal ----------------------------------------------------------------------------
+
+    async def _load_journal(self) -> None:
+        """A later window replaces what an earlier one has loaded: one at a time."""
+        async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    if is_of_a_job(entry):
+                        self._add_job(entry.key or b"", entry.value)
+                        if self.window.is_full:
+                            await self._load_window(calls)
+                    else:
+                        self.rest.add(entry)
+                    await self.slice.yield_if_used()
+            await self._load_window(calls)
+            await calls.finish()
+
+    def _add_job(self, key: bytes, value: bytes | None) -> None:
+        if value is not None:
+            seq = record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + record.KIND_AT])
+            self.last_seq = max(self.last_seq, seq)
+            if seq <= self.position.reset:
+                value = None  # a reset has made it void
+        self.window.add(key, value)
+
+    async def _load_window(self, calls: Calls) -> None:
+        await calls.finish()
+        piece, size = list[RebuiltJob](), 0
+        for key, value in self.window.jobs.items():
+            if piece and (len(piece) == PIECE or size + len(value) > PIECE_BYTES):
+                await calls.begin(self._load_jobs(piece))
+                piece, size = [], 0
+            piece.append(self._rebuilt(key.decode(), value))
+            size += len(value)
+            await self.slice.yield_if_used()
+        if piece:
+            await calls.begin(self._load_jobs(piece))
+        self.window.clear()
+
+    async def _load_jobs(self, jobs: Sequence[RebuiltJob]) -> None:
+        more = await self.shard.load_jobs(self.token, jobs)
+        self.jobs += more
+        await reached(points.REBUILD_JOBS)
+
+    def _rebuilt(self, job_id: str, value: bytes) -> RebuiltJob:
+        if not value:
+            return RebuiltJob(job_id, b"", None)
+        (due,) = JOURNAL_DUE.unpack_from(value)
+        stored = value[JOURNAL_DUE.size :]
+        return RebuiltJob(job_id, stored, self._next_due(job_id, due, stored))
+
+    def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
+        kind, replay_from = record.kind(stored), self.position.replay_from
+        latest = self.settlement.latest_nominal(job_id, record.seq(stored))
         if kind <= TriggerKind.ONCE:
-            open_run = (job_id, seq) in settlement.waiting or latest is not None
-            return None if open_run else due
-        if latest is None and due >= position.replay_from - SKEW:
+            return due if latest is None else None
+        if latest is None and due >= replay_from - SKEW:
             return due  # an emission would have been seen
         # Occurrences before `replay_from` are settled, all later emissions were looked at. What was
         # seen last may be older than both: the retry of an occurrence of long ago.
-        latest = max(latest or 0, position.replay_from - 1)
+        latest = max(latest or 0, replay_from - 1)
         if due > latest:
             return due
         if kind == TriggerKind.INTERVAL:
             interval = record.header(stored).interval
             return due + ((latest - due) // interval + 1) * interval
         try:
-            return planner.next_after(self.read_cron(stored), latest)
+            return planner.next_after(self.rebuild.read_cron(stored), latest)
         except RequestError as fault:
             log.warning("cannot be planned", job=job_id, reason=str(fault))
             return None
 
-    def _runs(self, journal: Journal, settlement: Settlement, reset: int) -> Iterator[RebuiltRun]:
-        for run in settlement.open_runs():
-            job_id, seq, nominal, attempt, instance, start, due, type_ = run
-            if due is None:
-                # It may be of a job that is gone: it still holds a place of its type.
-                if seq > reset:
-                    yield RebuiltRun(job_id, seq, nominal, attempt, type_, instance, start)
-            elif (job := journal.jobs.get(job_id)) and record.seq(job[1]) == seq:
-                rank = record.header(job[1]).rank
-                yield RebuiltRun(job_id, seq, nominal, attempt, rank=rank, due=due)
+    # --- Retries, parcels and unanswered runs ---------------------------------------------------
+
+    async def _load_rest(self) -> None:
+        """Retries and parcels; those that had no room are read again, share by share."""
+        for share in range(self.rest.shares):
+            if share:
+                await self._read_share(share)
+            await self._load_runs(self.settlement.waiting(self.rest.retries()))
+            for parcel in self.rest.parcels():
+                ids = list(unpack(parcel.value).ids())
+                await self.shard.load_parcel(self.token, parcel, ids)
+
+    async def _read_share(self, share: int) -> None:
+        self.rest = Rest(self.rest.most_bytes, self.rest.shares, share)
+        async with aclosing(self.rebuild.history.journal()) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    if not is_of_a_job(entry):
+                        self.rest.add(entry)
+                    await self.slice.yield_if_used()
+
+    async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
+        wanted = (run for run in runs if run.seq > self.position.reset)
+        for piece in _pieces(RebuiltRun(*run) for run in wanted):
+            loaded = await self.shard.load_runs(self.token, piece)
+            self.runs += loaded
+            await reached(points.REBUILD_RUNS)
 
 
 def _pieces(items: Iterable[Item]) -> Iterator[Sequence[Item]]:

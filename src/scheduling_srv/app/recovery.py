@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
@@ -101,11 +102,12 @@ class Recovery:
         if not position.lineage or known:
             return False
         incarnation = state.incarnation.encode()
-        async for piece in self.history.jobs_since(max(0, position.at - SKEW)):
-            for entry in piece:
-                name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
-                if name == incarnation and number.isdigit() and int(number) > state.taken:
-                    return True
+        async with aclosing(self.history.jobs_since(max(0, position.at - SKEW))) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
+                    if name == incarnation and number.isdigit() and int(number) > state.taken:
+                        return True
         return False
 
     async def _unknown_position(self) -> Position:
@@ -113,9 +115,10 @@ class Recovery:
         return Position(0, "", inputs=await self.history.input_starts())
 
     async def _has_history(self) -> bool:
-        async for piece in self.history.journal():
-            if piece:
-                return True
+        async with aclosing(self.history.journal()) as pieces:
+            async for piece in pieces:
+                if piece:
+                    return True
         return False
 
     async def _first_start(self, token: str) -> Recovered:

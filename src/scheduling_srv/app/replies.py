@@ -119,6 +119,7 @@ class RebuiltJob(NamedTuple):
 
     id: str
     record: bytes
+    """Empty: the job is gone, if it was loaded before."""
     due: int | None
     """Next occurrence; None: it only has runs."""
 
@@ -133,13 +134,12 @@ class RebuiltRun(NamedTuple):
     seq: int
     nominal: int
     attempt: int
-    type: bytes = b""
-    """Of unanswered runs."""
     instance: int = 0
     start: int = 0
-    rank: int = 0
-    """Of runs that wait."""
     due: int | None = None
+    """Of a run that waits. It is left out if its job is gone or has another creation number."""
+    type: bytes = b""
+    """Of unanswered runs."""
 
 
 class Claimed(NamedTuple):

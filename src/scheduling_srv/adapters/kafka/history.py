@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Literal, Self, TypeVar
 
 from confluent_kafka import (
@@ -25,9 +26,17 @@ from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
 
 PIECE = 2000
-"""Records read at once."""
-FETCH = 4_000_000
+"""Records read at once, at most."""
+PIECE_BYTES = 4_000_000
+"""Bytes read at once, about: as many records as had so much in the piece before."""
+READ_AHEAD_BYTES = 16_000_000
+"""What all shards of a replica may have read ahead; twice that while a fetch is on its way."""
+LEAST_READ_AHEAD_BYTES = 1_000_000
+"""What each may have read ahead, however many there are."""
+FETCH_BYTES = 4_000_000
 """Bytes that the broker may send at once."""
+CLOSE_SECONDS = 0.5
+"""How long a thread that waits for the broker takes to notice that nobody asks any more."""
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
 UNDECIDED_TIMEOUT = 3.0
@@ -73,8 +82,11 @@ class KafkaHistory:
         *,
         start: Literal["latest", "earliest"] = "latest",
         timeout: float = 30.0,
+        shards: int = 1,
     ) -> None:
+        """`shards` is how many of them share the memory."""
         self.start = start
+        read_ahead = max(LEAST_READ_AHEAD_BYTES, READ_AHEAD_BYTES // shards)
         self.config = {
             **config,
             "group.id": f"{group}-history",
@@ -82,7 +94,8 @@ class KafkaHistory:
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
-            "fetch.message.max.bytes": FETCH,
+            "queued.max.messages.kbytes": read_ahead // 1000,
+            "fetch.message.max.bytes": min(FETCH_BYTES, read_ahead),
             "fetch.wait.max.ms": 10,  # so long the broker waits before it says that this is the end
         }
         self.shard = shard
@@ -117,42 +130,48 @@ class KafkaHistory:
                 }
             )
 
-    async def journal(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         """The shard's partition of the journal, from the start."""
-        async for piece in self._read(Topic.JOURNAL, self.shard, 0):
-            yield piece
+        async with aclosing(self._read(Topic.JOURNAL, self.shard, 0)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    async def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
+    async def journals(self) -> AsyncGenerator[Sequence[LogRecord]]:
         """The journals of all shards, each from the start."""
-        async for piece in self._read_all(Topic.JOURNAL, 0):
-            yield piece
+        async with aclosing(self._read_all(Topic.JOURNAL, 0)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    async def jobs_since(self, instant: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """The jobs topic from `instant` on."""
         name = self.topics[Topic.JOBS]
         with _Reader(self.config, self.timeout) as reader:
             starts = await reader.call(lambda: reader.starts_at(name, instant))
         for start in starts:
             if start.offset != OFFSET_END:
-                async for piece in self._read(Topic.JOBS, start.partition, start.offset):
-                    yield piece
+                reading = self._read(Topic.JOBS, start.partition, start.offset)
+                async with aclosing(reading) as pieces:
+                    async for piece in pieces:
+                        yield piece
 
-    async def resources(self, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """jobs.resource from `offset` on, partition by partition."""
-        async for piece in self._read_all(Topic.RESOURCES, offset):
-            yield piece
+        async with aclosing(self._read_all(Topic.RESOURCES, offset)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    async def _read_all(self, topic: Topic, offset: int) -> AsyncIterator[Sequence[LogRecord]]:
+    async def _read_all(self, topic: Topic, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
         name = self.topics[topic]
         with _Reader(self.config, self.timeout) as reader:
             partitions = await reader.call(lambda: reader.partitions(name))
         for partition in partitions:
-            async for piece in self._read(topic, partition, offset):
-                yield piece
+            async with aclosing(self._read(topic, partition, offset)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     async def _read(
         self, topic: Topic, partition: int, offset: int
-    ) -> AsyncIterator[Sequence[LogRecord]]:
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
         with _Reader(self.config, self.timeout) as reader:
             end = await reader.call(lambda: reader.assign(self.topics[topic], partition, offset))
             reading = reader.begin(end)
@@ -176,7 +195,10 @@ class _Reader:
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self.met = False
+        self.closing = False
         self.ended = False
+        self.piece = 1
+        """Records that are wanted at once: by their size in the piece before."""
         self.undecided = ""
         """The topic, when what follows belongs to a transaction that has not ended."""
 
@@ -185,6 +207,7 @@ class _Reader:
 
     def __exit__(self, *_fault: object) -> None:
         # Closing waits for the broker; whoever has read enough need not.
+        self.closing = True
         self.thread.submit(self.consumer.close)
         self.thread.submit(self.looker.close)
         self.thread.shutdown(wait=False)
@@ -215,25 +238,39 @@ class _Reader:
 
     def read(self, end: int) -> list[LogRecord]:
         """The next records below `end`; sets `ended` when there are no more."""
-        first = self.consumer.poll(UNDECIDED_TIMEOUT if self.undecided else self.timeout)
+        first = self._wait(UNDECIDED_TIMEOUT if self.undecided else self.timeout)
         if first is None:
+            if self.closing:
+                self.ended = True
+                return []
             if self.undecided:
                 msg = f"A transaction on {self.undecided} has not ended."
                 raise Undecided(msg)
             msg = f"Kafka does not answer: nothing came for {self.timeout} s."
             raise LogUnavailable(msg)
         self.undecided = ""
-        messages = [first, *self.consumer.consume(PIECE, timeout=0.01)]
-        records = []
+        messages = [first, *self.consumer.consume(self.piece, timeout=0.01)]
+        records, size = [], 0
         for message in messages:
             if error := message.error():
                 self._note(message, error, end)
             else:
                 records.append(as_record(message))
+                size += len(message)
+        self.piece = max(1, min(PIECE, PIECE_BYTES * len(messages) // max(1, size)))
         if records and records[-1].offset >= end - 1:
             self.ended = True
             records = [record for record in records if record.offset < end]
         return records
+
+    def _wait(self, seconds: float) -> Message | None:
+        """The next message or error; None when the time is over, or nobody asks any more."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self.closing:
+            message = self.consumer.poll(min(left, CLOSE_SECONDS))
+            if message is not None:  # one without a value is false
+                return message
+        return None
 
     def _note(self, message: Message, error: KafkaError, end: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name

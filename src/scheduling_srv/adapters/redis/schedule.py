@@ -174,21 +174,31 @@ class RedisSchedule:
             if int(cursor) == 0:
                 return
 
-    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> None:
-        """`load_jobs.lua`."""
-        args: list[Value] = [token]
-        for job in jobs:
-            args += (job.id, "" if job.due is None else job.due, job.record)
-        owned(await self.scripts.run_list("load_jobs", args))
+    async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
+        """`load_jobs.lua`, which ends early if the jobs of before are large."""
+        more = at = 0
+        while True:
+            args: list[Value] = [token]
+            for job in jobs[at:]:
+                args += (job.id, "" if job.due is None else job.due, job.record)
+            done, added = owned(await self.scripts.run_list("load_jobs", args))
+            more, at = more + added, at + done
+            if at >= len(jobs):
+                return int(more)
 
-    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> None:
-        """`load_runs.lua`."""
-        args: list[Value] = [token]
-        for run in runs:
-            due: Value = "" if run.due is None else run.due
-            args += (run.job_id, run.seq, run.nominal, run.attempt)
-            args += (run.type, run.instance, run.start, run.rank, due)
-        owned(await self.scripts.run_list("load_runs", args))
+    async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
+        """`load_runs.lua`, which ends early if the jobs of retries are large."""
+        loaded = at = 0
+        while True:
+            args: list[Value] = [token]
+            for run in runs[at:]:
+                due: Value = "" if run.due is None else run.due
+                args += (run.job_id, run.seq, run.nominal, run.attempt)
+                args += (run.type, run.instance, run.start, due)
+            done, added = owned(await self.scripts.run_list("load_runs", args))
+            loaded, at = loaded + added, at + done
+            if at >= len(runs):
+                return int(loaded)
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """`load_parcel.lua`."""

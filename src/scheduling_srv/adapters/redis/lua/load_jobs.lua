@@ -1,23 +1,58 @@
 --!include base job member order
--- Rebuild: jobs with their old creation numbers.
--- ARGV: token, then for each job: id, due ms or '' (it only has runs), record
--- Returns: 'ok' | 'lost'
+-- Rebuild: jobs with their old creation numbers, in place of those that an earlier call has loaded.
+-- ARGV: token, then for each job: id, due ms or '' (it only has runs), record or '' (it is gone); no id stands twice
+-- Returns: how many are done, and by how many there are more jobs | 'lost'. Not all are done when
+--          OLD_BYTES of the jobs of before were read.
+local AT_ONCE = 50
+local OLD_BYTES = 4000000
 if not owns(ARGV[1]) then
     return 'lost'
 end
-local jobs, places = {}, {}
-for i = 2, #ARGV, 3 do
-    local id, due, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local kind, rank, creator, seq = read_places(record)
-    push(jobs, id, record)
+
+local function forget(id, record)
+    local kind, _, creator, seq = read_places(record)
+    redis.call('HDEL', K.jobs, id)
+    redis.call('ZREM', K.due, member(seq, NEXT, id))
     if kind ~= NOW then
-        enlist(seq, id, creator)
+        unlist(seq, id, creator)
     end
-    if due ~= '' then
-        push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))
+end
+
+local done, more, size, old_bytes = 0, 0, (#ARGV - 1) / 3, 0
+local function forget_old(last)
+    local ids = {}
+    for n = done + 1, last do
+        ids[#ids + 1] = ARGV[3 * n - 1]
     end
+    for i, old in ipairs(redis.call('HMGET', K.jobs, unpack(ids))) do
+        if old then
+            forget(ids[i], old)
+            more, old_bytes = more - 1, old_bytes + #old
+        end
+    end
+end
+
+local jobs, places = {}, {}
+while done < size and old_bytes < OLD_BYTES do
+    local last = math.min(done + AT_ONCE, size)
+    forget_old(last)
+    for n = done + 1, last do
+        local id, due, record = ARGV[3 * n - 1], ARGV[3 * n], ARGV[3 * n + 1]
+        if record ~= '' then
+            local kind, rank, creator, seq = read_places(record)
+            push(jobs, id, record)
+            if kind ~= NOW then
+                enlist(seq, id, creator)
+            end
+            if due ~= '' then
+                push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))
+            end
+            more = more + 1
+        end
+    end
+    done = last
 end
 in_batches('HSET', K.jobs, jobs, 2)
 in_batches('ZADD', K.due, places, 2)
 save_order()
-return 'ok'
+return {done, more}

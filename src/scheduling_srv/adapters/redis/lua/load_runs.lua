@@ -1,22 +1,54 @@
 --!include base job member limits outbox run
--- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry.
--- ARGV: token, then for each run: job id, seq, nominal ms, attempt, type, instance, start ms, rank,
---       due ms or '' (unanswered)
--- Returns: 'ok' | 'lost'
+-- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if it does.
+-- ARGV: token, then for each run: job id, seq, nominal ms, attempt, type, instance, start ms,
+--       due ms or '' (unanswered); retries of one job stand together
+-- Returns: how many are done, and how many of them are loaded | 'lost'. Not all are done when
+--          JOB_BYTES of jobs were read.
+local JOB_BYTES = 4000000
 if not owns(ARGV[1]) then
     return 'lost'
 end
-for i = 2, #ARGV, 9 do
-    local id, seq, nominal, attempt = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-    local type, instance, due = ARGV[i + 4], ARGV[i + 5], ARGV[i + 8]
-    if due ~= '' then
+
+local done, loaded, job_bytes, known_id, known = 0, 0, 0, nil, nil
+local function living(id, seq)
+    if id ~= known_id then
+        local record = redis.call('HGET', K.jobs, id)
+        known_id, known = id, nil
+        if record then
+            local kind, rank, _, its_seq = read_places(record)
+            known, job_bytes = {kind = kind, rank = rank, seq = its_seq}, job_bytes + #record
+        end
+    end
+    return known and known.seq == seq and known
+end
+
+local function load_retry(id, seq, nominal, attempt, due)
+    local job = living(id, seq)
+    if job then
         local text = retry_member(seq, id, nominal, attempt)
-        redis.call('ZADD', K.due, tonumber(ARGV[i + 7]) * RANK + tonumber(due), text)
+        redis.call('ZADD', K.due, job.rank * RANK + due, text)
         redis.call('ZADD', K.retries, seq, text)
+        if job.kind <= ONCE then
+            redis.call('ZREM', K.due, member(seq, NEXT, id)) -- that was this run
+        end
+        loaded = loaded + 1
+    end
+end
+
+for i = 2, #ARGV, 8 do
+    local id, seq, nominal, attempt = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    local type, instance, due = ARGV[i + 4], ARGV[i + 5], ARGV[i + 7]
+    if due ~= '' then
+        load_retry(id, seq, nominal, attempt, tonumber(due))
     else
         redis.call('HSET', K.runs, instance, struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id)
         redis.call('ZADD', K.running, ARGV[i + 6], instance)
         redis.call('HINCRBY', K.types, type, 1)
+        loaded = loaded + 1
+    end
+    done = done + 1
+    if job_bytes >= JOB_BYTES then
+        break
     end
 end
-return 'ok'
+return {done, loaded}

@@ -1,0 +1,48 @@
+"""Calls under way at the same time, a few of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self
+
+
+class Calls:
+    """At most `most` at a time. The fault of one is raised where the next is begun or awaited.
+
+    On leaving, what is still under way is cancelled. No exception outlives it: a group of them
+    would hold its frames, and all that was read, until garbage is looked for.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._tasks = set[asyncio.Task[Any]]()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_fault: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def begin(self, call: Coroutine[Any, Any, None]) -> None:
+        """Begin it as soon as there is a place."""
+        try:
+            while len(self._tasks) >= self.most:
+                await self._next()
+        except BaseException:
+            call.close()
+            raise
+        self._tasks.add(asyncio.create_task(call))
+
+    async def finish(self) -> None:
+        """Wait for all of them."""
+        while self._tasks:
+            await self._next()
+
+    async def _next(self) -> None:
+        done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()

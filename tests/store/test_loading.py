@@ -1,0 +1,112 @@
+"""What a rebuild does to the store: jobs window by window, then runs (docs/decisions/0015)."""
+
+import pytest
+
+from scheduling_srv.app.records import Position
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.domain.job import NewJob
+from tests.store.shard import HOUR, NOW, Shard, at_once, every, once
+
+LARGE = b"x" * 1_000_000
+
+
+@pytest.fixture
+async def emptied(shard: Shard) -> Shard:
+    """Not ready, and without content."""
+    await shard.schedule.begin_rebuild(shard.token)
+    return shard
+
+
+def rebuilt(job: NewJob, seq: int, tail: bytes = b"") -> RebuiltJob:
+    record = seq.to_bytes(6, "little") + job.record[6:] + tail
+    return RebuiltJob(job.id, record, job.due)
+
+
+def gone(job_id: str) -> RebuiltJob:
+    return RebuiltJob(job_id, b"", None)
+
+
+async def load(shard: Shard, *jobs: RebuiltJob) -> int:
+    return await shard.schedule.load_jobs(shard.token, jobs)
+
+
+async def finish(shard: Shard) -> None:
+    position = Position(50, "second", at=NOW, seq=100)
+    shard.lineage = await shard.schedule.initialise(shard.token, position, NOW)
+
+
+async def test_a_later_window_replaces_and_removes(emptied: Shard) -> None:
+    """In every index; jobs that were never loaded are no harm."""
+    shard = emptied
+    first = [every("a", HOUR, creator="c"), once("b", NOW + HOUR), at_once("n"), once("z")]
+    jobs = [rebuilt(job, number) for number, job in enumerate(first, 1)]
+    assert await load(shard, *jobs) == 4
+    assert await load(shard, rebuilt(once("b", NOW), 9), gone("a"), gone("n"), gone("ghost")) == -2
+    await finish(shard)
+    assert await shard.ids() == ["z", "b"]
+    assert [run.brief for run in await shard.drain(NOW + 2 * HOUR)] == [("z", 0), ("b", 0)]
+    assert await shard.raw("EXISTS", "creator:c") == 0
+
+
+async def test_large_jobs_are_taken_out_a_few_at_a_time(emptied: Shard) -> None:
+    """A call ends when it has read 4 MB of them; the next one goes on."""
+    shard = emptied
+    names = [f"j{number}" for number in range(120)]
+    for number, name in enumerate(names, 1):
+        await load(shard, rebuilt(once(name), number, LARGE))
+    before = await calls(shard)
+    assert await load(shard, *map(gone, names)) == -120
+    assert await calls(shard) - before == 3, "50 ids are looked up at once"
+    await finish(shard)
+    assert await shard.keys() == ["meta", "outbox"]
+
+
+async def calls(shard: Shard) -> int:
+    """How many scripts the server has run."""
+    info = (await shard.client.execute("INFO", "commandstats")).decode()
+    line = next(each for each in info.splitlines() if each.startswith("cmdstat_evalsha:"))
+    return int(line.partition("calls=")[2].partition(",")[0])
+
+
+async def test_a_retry_belongs_to_its_job(emptied: Shard) -> None:
+    """Not to one that is gone or was replaced; a one-time job has no other occurrence."""
+    shard = emptied
+    await load(
+        shard,
+        rebuilt(once("once", NOW, attempts=3), 1),
+        rebuilt(every("every", HOUR, NOW, attempts=3), 2),
+        rebuilt(once("other", NOW + HOUR, attempts=3), 7),
+    )
+    runs = [
+        RebuiltRun(job_id, seq, NOW - 1, 2, due=NOW + 5)
+        for job_id, seq in (("every", 2), ("ghost", 4), ("once", 1), ("other", 3))
+    ]
+    assert await shard.schedule.load_runs(shard.token, runs) == 2
+    await finish(shard)
+    assert [(run.id, run.attempt) for run in await shard.drain(NOW + 5)] == [
+        ("every", 1),
+        ("once", 2),
+        ("every", 2),
+    ]
+
+
+async def test_retries_of_large_jobs_are_loaded_a_few_at_a_time(emptied: Shard) -> None:
+    """Their jobs are looked at once each, 4 MB in one call."""
+    shard = emptied
+    names = [f"j{number:02}" for number in range(12)]
+    for number, name in enumerate(names, 1):
+        await load(shard, rebuilt(once(name, attempts=9), number, LARGE))
+    runs = [
+        RebuiltRun(name, number, NOW, attempt, due=NOW + attempt)
+        for number, name in enumerate(names, 1)
+        for attempt in (2, 3)
+    ]
+    before = await calls(shard)
+    assert await shard.schedule.load_runs(shard.token, runs) == 24
+    assert await calls(shard) - before == 4
+    assert await shard.raw("ZCARD", "retries") == 24
+    for name in names:
+        await load(shard, gone(name))
+    for key in ("due", "retries"):
+        await shard.raw("DEL", key)
+    await finish(shard)
