@@ -255,10 +255,12 @@ REBUILD_BEGUN = Point(
     _REDIS,
     "The shard is empty and not ready: nobody reads or writes it, the next owner rebuilds it.",
 )
-REBUILD_JOURNAL = Point("rebuild.journal", _KAFKA, "As above: nothing was loaded.")
 REBUILD_SETTLED = Point("rebuild.settled", _KAFKA, "As above: nothing was loaded.")
 REBUILD_JOBS = Point(
     "rebuild.jobs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."
+)
+REBUILD_JOURNAL = Point(
+    "rebuild.journal", _KAFKA, "Not ready: whoever rebuilds next drops what was loaded."
 )
 REBUILD_RUNS = Point(
     "rebuild.runs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."

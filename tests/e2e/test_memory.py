@@ -1,0 +1,48 @@
+"""The largest legal input: the service stays within its memory, and the owner keeps its lease."""
+
+import pytest
+
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.load import MIB, memory_grows_by_less_than
+from tests.e2e.product import Product, tomorrow
+from tests.harness.kafka import KafkaServer
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 120.0
+LARGE = 850_000
+
+
+def create_large(product: Product, count: int) -> None:
+    """`count` jobs of 850 kB."""
+    data = contract.Data(creator="large", payload=[contract.payload(b"x" * LARGE)])
+    product.client.timeout = PATIENCE
+    for first in range(0, count, 4):
+        ids = range(first, min(first + 4, count))
+        product.client.create(
+            *(contract.job(id=f"large-{each}", when=tomorrow(), data=data) for each in ids)
+        )
+
+
+def leases_taken(product: Product) -> int:
+    return product.service.log.read_text().count("lease taken")
+
+
+def test_a_rebuild_of_large_jobs(
+    deploy: Deploy, breakable_kafka: KafkaServer, breakable_valkey: ValkeyServer
+) -> None:
+    """It holds a window of them, not all, and each call to Redis is short."""
+    product = deploy(kafka=breakable_kafka, valkey=breakable_valkey)
+    create_large(product, 160)
+    before = leases_taken(product)
+    with memory_grows_by_less_than(130 * MIB, product):
+        breakable_valkey.flush()
+        eventually(
+            lambda: leases_taken(product) > before, timeout=PATIENCE, what="the loss is noticed"
+        )
+        product.service.wait_until_serving(PATIENCE)
+        assert product.client.read(limit=1).total_count == 160
+    assert leases_taken(product) == before + 1
