@@ -177,8 +177,8 @@ class Service:
             group=settings.kafka_group_id,
             topics=(settings.topic_jobs, settings.topic_commands),
             intake=front.intake,
-            inputs=front.inputs,
-            clock=self.site.clock,
+            starts=front.starts,
+            shown=self.shards[0].store,
             offset_interval=settings.offset_interval,
         )
 

@@ -8,12 +8,13 @@ librdkafka's timers: 0.5 s for a coordinator, 0.7 s for the leader of a partitio
 from __future__ import annotations
 
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 TRIES = 5
 """One or two are enough: the second is asked over a connection that stays."""
 
 
-def connect(client: Producer | Consumer, topic: str, seconds: float) -> None:
+def connect(client: Producer | Consumer | AdminClient, topic: str, seconds: float) -> None:
     """Returns when a broker has answered by its number, or after a few tries: it will do then.
 
     Raises `KafkaException` when none answers.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from scheduling_srv import __version__
+from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.app.balance import Balance
 from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
@@ -15,10 +16,10 @@ from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner import Extra
 from scheduling_srv.app.ports import InputStore, Receipt, Source
-from scheduling_srv.app.sharded_inputs import ShardedInputs
 from scheduling_srv.app.sharded_jobs import ShardedJobs
 from scheduling_srv.app.sharded_restore import RestoreStarter, ShardedReset, ShardPlace
 from scheduling_srv.app.shards import Part, Shards
+from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.intake import Intake
@@ -34,7 +35,7 @@ class Front:
 
     jobs: Jobs
     intake: Application
-    inputs: InputStore
+    starts: Starts
     commands: Commands
     balance: Balance | None = None
 
@@ -70,7 +71,7 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
     )
-    return Front(jobs, intake, shard.store, commands)
+    return Front(jobs, intake, _starts(site, [shard]), commands)
 
 
 def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
@@ -104,16 +105,19 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
         RestoreStarter(restores, clock).start,
         jobs.announced,
     )
-    inputs = ShardedInputs([each.store for each in shards])
     intake = ShardedIntake(
         jobs,
-        inputs,
         commands,
         clock,
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
     )
-    return Front(jobs, intake, inputs, commands, balance)
+    return Front(jobs, intake, _starts(site, shards), commands, balance)
+
+
+def _starts(site: Site, shards: Sequence[Shard]) -> Starts:
+    topics = site.settings.topic_jobs, site.settings.topic_commands
+    return Starts([each.store for each in shards], KafkaLogs(site.kafka), site.clock, topics)
 
 
 def _deliver(courier: Courier, shard: int) -> Extra:

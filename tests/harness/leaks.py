@@ -14,6 +14,7 @@ PERMANENT = ""
 BOUNDS: Mapping[str, str] = {
     "meta": PERMANENT,
     "inputs": PERMANENT,
+    "origins": "inputs",
     "jobs": "jobs",
     "due": "jobs",
     "retries": "jobs",

@@ -10,6 +10,7 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
@@ -234,7 +235,7 @@ class Shard:
     async def forget_runs(self, now: int) -> None:
         """Answers everything, as a partition of its own."""
         lineage, positions = await self.jobs.positions()
-        stored = positions.get("all:0", 0)
+        stored = positions.get("all:0", InputPosition(0)).next
         source = Source("all:0", stored, stored + 1, lineage)
         instances = await self.raw("HKEYS", "runs")
         await self.jobs.complete([Answer(int(each), False) for each in instances], now, source)
@@ -292,7 +293,7 @@ class Shard:
 
     async def position(self) -> int:
         _, positions = await self.jobs.positions()
-        return positions.get(PARTITION, 0)
+        return positions.get(PARTITION, InputPosition(0)).next
 
     async def keys(self) -> list[str]:
         """Names of the shard's keys, but for those that expire."""

@@ -7,6 +7,7 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import fix_shards
 from scheduling_srv.app.ports import Source
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreFull
 from tests.harness.names import Names
@@ -109,7 +110,11 @@ async def test_what_makes_room_goes_on(shard: Shard) -> None:
     await shard.jobs.append([b"Edead letter"], NOW)
     stored = await shard.position()
     await shard.jobs.append([], NOW, Source(PARTITION, stored, stored + 5, shard.lineage))
-    await shard.jobs.set_position("jobs:1", None, 7, shard.lineage, NOW)
+    await shard.jobs.set_positions(
+        [Start("jobs:1", None, InputPosition(7, NOW, "id"))], shard.lineage, NOW
+    )
+    await shard.jobs.forget({Place("jobs", 1): 7}, shard.lineage, NOW)
+    await shard.schedule.mark_inputs(shard.token, NOW)
     assert await shard.schedule.expire(shard.token, NOW + 2 * HOUR, 100) == 2
     await shard.clear()
     await shard.reset()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scheduling_srv.app.ports import Answer, Refusal, Source, WriteGroup, WriteMode
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.domain.errors import StaleSource
 from tests.store.shard import HOUR, NOW, PARTITION, Shard, kinds_of, once
 
@@ -36,7 +37,11 @@ async def test_positions_are_those_of_each_partition(shard: Shard) -> None:
         await shard.jobs.append([], NOW, shard.source(offset, partition=name))
     lineage, positions = await shard.jobs.positions()
     assert lineage == shard.lineage
-    assert positions == {"a:0": 1, "a:1": 2, "topic with {braces}:0": 3}
+    assert {name: at.next for name, at in positions.items()} == {
+        "a:0": 1,
+        "a:1": 2,
+        "topic with {braces}:0": 3,
+    }
 
 
 @pytest.mark.parametrize("what", ["write", "delete", "complete", "append", "restore"])
@@ -115,7 +120,8 @@ async def test_the_position_is_announced_behind_its_change(shard: Shard) -> None
 async def test_set_position_begins_anew(shard: Shard) -> None:
     """Also backwards: the topic was made anew."""
     await shard.jobs.append([], NOW, shard.source(100))
-    await shard.jobs.set_position(PARTITION, 101, 3, shard.lineage, NOW)
+    start = Start(PARTITION, 101, InputPosition(3, NOW, "id"))
+    await shard.jobs.set_positions([start], shard.lineage, NOW)
     assert await shard.position() == 3
     (marker,) = [entry for entry in await shard.entries() if b'"3"' in entry]
     assert marker.startswith(b"M")
@@ -130,8 +136,8 @@ async def test_large_offsets_are_exact(shard: Shard) -> None:
 
 async def test_offsets_are_shown_as_decimal_text(shard: Shard) -> None:
     """Where operators look (docs/contract.md)."""
-    for partition, name in ((0, "jobs"), (3, "jobs:3")):
-        await shard.jobs.show_offset("jobs", partition, 12)
+    await shard.jobs.show_offsets({Place("jobs", 0): 12, Place("jobs", 3): 12})
+    for name in ("jobs", "jobs:3"):
         key = f"{shard.jobs.client_id}:{name}"
         assert await shard.client.execute("GET", key) == b"12"
         await shard.client.execute("DEL", key)

@@ -120,7 +120,7 @@ async def test_a_parcel_arrives_once(shards: list[Shard], doors: list[RedisTrans
         await doors[2].commit(change, NOW, source=Source("@0", 0, 8, lineage))
     assert await shards[2].ids() == []
     _, positions = await shards[2].jobs.positions()
-    assert positions["@0"] == 8
+    assert positions["@0"].next == 8
 
 
 async def test_names_of_parcels_grow_and_are_told_apart(

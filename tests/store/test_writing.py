@@ -4,6 +4,7 @@ import pytest
 
 from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES
 from scheduling_srv.app.ports import Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.record import header
@@ -336,4 +337,6 @@ async def test_nothing_is_accepted_before_the_shard_is_ready(fresh: Shard) -> No
     with pytest.raises(StoreNotReady):
         await fresh.done(1)
     with pytest.raises(StoreNotReady):
-        await fresh.jobs.set_position("jobs:0", None, 1, "", NOW)
+        await fresh.jobs.set_positions([Start("jobs:0", None, InputPosition(1))], "", NOW)
+    with pytest.raises(StoreNotReady):
+        await fresh.jobs.forget({Place("jobs", 0): 1}, "", NOW)

@@ -10,6 +10,7 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.commands import Commands
 from scheduling_srv.app.ports import Answer, Receipt, Source
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable
 
@@ -23,7 +24,6 @@ class World:
     def __init__(self) -> None:
         self.said: list[tuple[bytes, Source | None]] = []
         self.done: list[object] = []
-        self.stored: dict[str, int] = {}
         self.health = "SERVING"
         self.away = False
         self.commands = Commands(
@@ -72,18 +72,19 @@ class World:
         self.said += [(entry, source) for entry in entries]
         return RECEIPT
 
-    async def positions(self) -> tuple[str, Mapping[str, int]]:
-        return "i", self.stored
+    async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
+        raise AssertionError
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
         raise AssertionError
 
-    async def set_position(
-        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
-    ) -> None:
+    async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
         raise AssertionError
 
-    async def show_offset(self, topic: str, partition: int, offset: int) -> None:
+    async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
+        raise AssertionError
+
+    async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
         raise AssertionError
 
 

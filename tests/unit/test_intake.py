@@ -10,7 +10,9 @@ from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import Answer, Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
+from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
@@ -20,6 +22,7 @@ from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
 from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
 
+JOBS, COMMANDS = Place("jobs", 0), Place("commands", 0)
 NOW = 1_700_000_000_000
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -110,7 +113,14 @@ class World:
 
     async def apply(self, *records: Consumed) -> None:
         """All from the start, as the listener does."""
-        self.position = await self.intake.apply(records, "inc", self.position)
+        self.begin()
+        await self.intake.apply([records])
+        place = records[0].place if records else JOBS
+        assert self.intake.applied(place) == self.position
+
+    def begin(self, position: int | None = None) -> None:
+        at = InputPosition(self.position if position is None else position)
+        self.intake.begin([Begun("inc", {JOBS: at, COMMANDS: at})])
 
     @property
     def buried(self) -> list[tuple[Any, ...]]:
@@ -334,7 +344,7 @@ async def test_what_is_no_fault_of_the_record_is_not_put_aside(
     with pytest.raises(type(fault)):
         await world.apply(jobs(0, job("a")))
     with pytest.raises(type(fault)):
-        await world.intake.apply_alone(answer(0, 1), "inc", 0)
+        await world.intake.apply_alone(answer(0, 1))
     assert world.buried == []
 
 
@@ -347,7 +357,9 @@ async def test_a_record_that_breaks_is_put_aside(
         raise ZeroDivisionError
 
     monkeypatch.setattr(convert, "decode_answer", broken)
-    assert await world.intake.apply_alone(answer(3, 1), "inc", 0) == 4
+    world.begin()
+    await world.intake.apply_alone(answer(3, 1))
+    assert world.intake.applied(JOBS) == 4
     (letter,) = world.buried
     assert letter[3]["status"] == b"INTERNAL"
     assert letter[3]["reason"] == b"The record could not be handled: ZeroDivisionError."

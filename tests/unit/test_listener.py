@@ -40,8 +40,8 @@ def listener_of(consumer: Consumer, *, offset_interval: int = 3_600_000) -> List
         group="g",
         topics=(),
         intake=nobody,
-        inputs=nobody,
-        clock=nobody,
+        starts=nobody,
+        shown=nobody,
         offset_interval=offset_interval,
     )
     fake: Any = consumer

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
@@ -34,6 +35,11 @@ EVENT = struct.Struct("<xcHI")
 """Topic's letter, size of the key, size of the headers."""
 JOURNAL_DUE = struct.Struct("<Q")
 """First due ms, in front of the record in a journal value."""
+
+MARKED = ("replay_from", "seq", "instance", "reset", "cleared")
+"""Numbers that each marker holds."""
+MOVES, GOES = b'"inputs":', b'"gone":'
+"""In markers that say something of partitions."""
 
 EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER}
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
@@ -176,25 +182,23 @@ class Announcer:
 
 
 def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:
-    """The position behind `entries`: their last marker says what it holds."""
-    marks = [entry for entry in entries if entry[0] == MARK]
+    """The position behind `entries`: their last marker, and the inputs of all of them."""
     number = after + len(entries)
-    return _marked(position, marks[-1], number) if marks else replace(position, number=number)
-
-
-def _marked(position: Position, entry: bytes, number: int) -> Position:
-    marker = json.loads(entry[1:])
-    inputs = {name: int(at) for name, at in marker.get("inputs", {}).items()}
-    return replace(
-        position,
-        number=number,
-        replay_from=int(marker["replay_from"]),
-        seq=int(marker["seq"]),
-        instance=int(marker["instance"]),
-        reset=int(marker["reset"]),
-        cleared=int(marker["cleared"]),
-        inputs={**position.inputs, **inputs},
-    )
+    marks = [entry for entry in entries if entry[0] == MARK]
+    if not marks:
+        return replace(position, number=number)
+    inputs, origins = dict(position.inputs), dict(position.origins)
+    last: dict[str, Any] = {}
+    for entry in marks:
+        if entry is marks[-1] or MOVES in entry or GOES in entry:
+            last = json.loads(entry[1:])
+            inputs |= {name: int(at) for name, at in last.get("inputs", {}).items()}
+            origins |= last.get("origins", {})
+            for name in last.get("gone", ()):
+                inputs.pop(name, None)
+                origins.pop(name, None)
+    known: dict[str, Any] = {name: int(last[name]) for name in MARKED if name in last}
+    return replace(position, number=number, inputs=inputs, origins=origins, **known)
 
 
 def _journal_job(event_id: bytes, job_id: bytes, due: int, stored: bytes) -> Record:

@@ -190,9 +190,9 @@ def _table(change: Change, records: list[bytes]) -> list[Any]:
 
 
 def _read(table: list[Any], value: bytes, at: int) -> tuple[Change, int]:
-    shard, removed, rows, later = table
+    shard, removed, rows, later, *_ = table  # what follows is of a later version
     put, places = [], []
-    for place, job_id, due, size in rows:
+    for place, job_id, due, size, *_ in rows:
         places.append(place)
         put.append(NewJob(job_id, due, value[at : at + size]))
         at += size

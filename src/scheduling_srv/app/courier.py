@@ -129,7 +129,8 @@ class Courier:
         """Returns the place in the target's outbox behind all of them."""
         station, name = self.stations[target], f"@{shard}"
         lineage, positions = await station.inputs.positions()
-        stored, receipt = positions.get(name, 0), None
+        known, receipt = positions.get(name), None
+        stored = known.next if known else 0
         for parcel, change in changes:
             behind = int(parcel.name) + 1
             if behind <= stored:

@@ -12,8 +12,10 @@ from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.grouping import GroupCommit
 from scheduling_srv.app.ports import (
+    NO_RECORD,
     Clock,
     JobStore,
+    Origin,
     Page,
     Receipt,
     Refusal,
@@ -107,7 +109,7 @@ class Jobs:
         return await self._write(WriteMode.UPSERT, requests)
 
     async def prepare(
-        self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
+        self, mode: WriteMode, requests: Sequence[JobRequest], origin: Origin = NO_RECORD
     ) -> WriteGroup:
         """Check a list of jobs, from either transport."""
         if not requests:
@@ -121,7 +123,7 @@ class Jobs:
         jobs = check.finish()
         if mode is WriteMode.UPDATE:
             _check_named(requests)
-        return WriteGroup(mode, jobs, offset)
+        return WriteGroup(mode, jobs, *origin)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         group = await self.prepare(mode, requests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position, Record
 
 
@@ -50,8 +51,11 @@ class History(Protocol):
     async def last_position(self) -> Position | None:
         """The last committed position record of the shard."""
 
-    async def input_starts(self) -> Mapping[str, int]:
-        """Where listening begins on the very first start: `topic:partition` -> offset."""
+    async def input_starts(self) -> Mapping[str, InputPosition]:
+        """Where listening begins on the very first start, by `topic:partition`.
+
+        Positions at the end hold the present as their time stamp: all before it is skipped.
+        """
 
     def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the shard's journal, in order."""

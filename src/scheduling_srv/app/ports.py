@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.changes import Change
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Claimed,
@@ -76,6 +77,12 @@ class Source(NamedTuple):
     """Offset behind the last record."""
     lineage: str
     """Of the store whose positions the consumer follows."""
+    stamp: int = 0
+    """The newest time stamp before `next`, in epoch ms; 0: unknown."""
+    topic_id: str = ""
+    """Of the topic that the offsets belong to; empty: unknown."""
+    others: Sequence[Source] = ()
+    """Further partitions that move in the same call. Their lineage is that of this one."""
 
 
 class Receipt(NamedTuple):
@@ -87,6 +94,17 @@ class Receipt(NamedTuple):
     number: int
 
 
+class Origin(NamedTuple):
+    """The record that a group comes from; see `WriteGroup`."""
+
+    offset: int = 0
+    partition: str = ""
+    stamp: int = 0
+
+
+NO_RECORD = Origin()
+
+
 @dataclass(frozen=True, slots=True)
 class WriteGroup:
     """Jobs that are written together or not at all."""
@@ -95,6 +113,10 @@ class WriteGroup:
     jobs: Sequence[NewJob]
     offset: int = 0
     """Offset of the record that the group comes from, if it comes from one."""
+    partition: str = ""
+    """`topic:partition` of that record; empty: that of the source."""
+    stamp: int = 0
+    """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
     """Ids that the client has given; told where there are several shards."""
 
@@ -197,16 +219,17 @@ class InputStore(Protocol):
     ) -> Receipt:
         """Append ready outbox entries; with a source, store its position."""
 
-    async def positions(self) -> tuple[str, Mapping[str, int]]:
-        """The lineage, and `topic:partition` -> next offset to apply."""
+    async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
+        """The lineage, and `topic:partition` -> how far it is applied."""
 
-    async def set_position(
-        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
-    ) -> None:
-        """Apply the partition from `offset` on, if its position is still `stored`."""
+    async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
+        """Apply the partitions from there on, if their positions are still those `before`."""
 
-    async def show_offset(self, topic: str, partition: int, offset: int) -> None:
-        """Store the offset where operators look for it (docs/contract.md)."""
+    async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
+        """Drop partitions that are gone, if they are still at these offsets."""
+
+    async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
+        """Store the offsets where operators look for them (docs/contract.md)."""
 
 
 class Restores(Protocol):
@@ -331,6 +354,9 @@ class ShardStore(Protocol):
 
     async def state(self) -> ShardState:
         """How far this Redis has got."""
+
+    async def mark_inputs(self, token: str, now: int) -> None:
+        """Append what tells Kafka all of the listener's positions."""
 
     async def note_backlog(self, token: str, published: int) -> None:
         """The time of runs that are still in the outbox begins when they are published."""

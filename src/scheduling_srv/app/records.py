@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from scheduling_srv.app.positions import InputPosition
 
 
 class Topic(StrEnum):
@@ -50,8 +52,29 @@ class Position:
     cleared: int = 0
     """Resources up to this creation number are void, and their removal is to be announced."""
     inputs: Mapping[str, int] = field(default_factory=dict)
+    """`topic:partition` -> next offset of the listener."""
     lineage: str = ""
     """Of the store, where runs may be on Kafka before their position is (docs/decisions/0005)."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Packed `InputPosition` of each of `inputs` whose topic is known (docs/decisions/0008)."""
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that another version has written; they are kept."""
+
+    def positions(self) -> dict[str, InputPosition]:
+        """The listener's positions."""
+        return {
+            name: InputPosition.of(offset, self.origins.get(name))
+            for name, offset in self.inputs.items()
+        }
+
+
+def with_inputs(position: Position, inputs: Mapping[str, InputPosition]) -> Position:
+    """The same with these positions of the listener."""
+    return replace(
+        position,
+        inputs={name: at.next for name, at in inputs.items()},
+        origins={name: at.pack() for name, at in inputs.items() if at.stamp or at.topic_id},
+    )
 
 
 class LogRecord(NamedTuple):

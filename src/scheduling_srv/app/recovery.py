@@ -11,7 +11,7 @@ from scheduling_srv import metrics, points
 from scheduling_srv.app.log_ports import History, Publisher
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.rebuild import SKEW, Rebuild, Recovered, new_incarnation
-from scheduling_srv.app.records import Position
+from scheduling_srv.app.records import Position, with_inputs
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import Undecided
 from scheduling_srv.failpoints import reached
@@ -75,6 +75,7 @@ class Recovery:
         if position is None:
             if state.trimmed:
                 log.warning("no position on Kafka: its topics are new", going_on=state.trimmed)
+            await self.shard.mark_inputs(token, self.clock.now())
             return Position(state.trimmed, state.incarnation), state.lineage
         if position.number > state.taken:
             log.error("Redis has lost writes", published=position.number, taken=state.taken)
@@ -112,7 +113,7 @@ class Recovery:
 
     async def _unknown_position(self) -> Position:
         """There is a journal, but no position: all of it is looked at."""
-        return Position(0, "", inputs=await self.history.input_starts())
+        return with_inputs(Position(0, ""), await self.history.input_starts())
 
     async def _has_history(self) -> bool:
         async with aclosing(self.history.journal()) as pieces:
@@ -123,8 +124,8 @@ class Recovery:
 
     async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
-        inputs = await self.history.input_starts()
-        position = Position(0, new_incarnation(), at=now, inputs=inputs)
+        position = Position(0, new_incarnation(), at=now)
+        position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
         await reached(points.RECOVER_INITIALISED)
         log.info("a new schedule begins", incarnation=position.incarnation)

@@ -13,7 +13,9 @@ from scheduling_srv.app.changes import Change
 from scheduling_srv.app.grouping import GroupCommit
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT, Jobs, check_deletion, refused
 from scheduling_srv.app.ports import (
+    NO_RECORD,
     Clock,
+    Origin,
     Receipt,
     Refusal,
     Source,
@@ -52,11 +54,11 @@ class ShardedJobs(Jobs):
         self.short = [GroupCommit(part.store, clock) for part in shards.parts]
 
     async def prepare(
-        self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
+        self, mode: WriteMode, requests: Sequence[JobRequest], origin: Origin = NO_RECORD
     ) -> WriteGroup:
         """Also says which ids are the client's."""
         given = [request.id for request in requests if request.id]
-        return replace(await super().prepare(mode, requests, offset), named=given)
+        return replace(await super().prepare(mode, requests, origin), named=given)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         group = await self.prepare(mode, requests)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -13,16 +14,20 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import COMMAND_EVENTS
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
+    NO_RECORD,
     Answer,
     Clock,
     InputStore,
+    Origin,
     Receipt,
     Source,
     WriteGroup,
     WriteMode,
     Written,
 )
+from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
+from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     NotFound,
@@ -42,6 +47,12 @@ JOB_KEYS = (b"jobDone", b"jobFailed", b"createJobs", b"modifyJobs", b"deleteJobs
 DONE, FAILED, CREATE, MODIFY, DELETE = JOB_KEYS
 KEYS = frozenset({*JOB_KEYS, *(key.encode() for key in COMMAND_EVENTS)})
 """Of the records that anything is done about (docs/contract.md)."""
+KINDS = {DONE: 0, FAILED: 0, CREATE: 1, MODIFY: 1}
+"""Keys -> what one store call may hold; others are handled one by one."""
+MOST_PARTITIONS = 500
+"""Partitions of one store call that moves nothing but positions."""
+SKEW = 10_000
+"""Milliseconds by which the clocks of producers may be ahead of ours."""
 LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
 MOST_JOBS = 2_000
@@ -59,11 +70,21 @@ class Consumed(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = 0
+    """Epoch ms; 0: it has none."""
 
     @property
-    def place(self) -> str:
-        """`topic:partition`."""
-        return f"{self.topic}:{self.partition}"
+    def place(self) -> Place:
+        """Its partition."""
+        return Place(self.topic, self.partition)
+
+
+class End(NamedTuple):
+    """Behind records of a partition that were read."""
+
+    offset: int
+    stamp: int
+    """Time stamp of the last one, in epoch ms; 0: it has none."""
 
 
 @dataclass(slots=True)
@@ -74,6 +95,8 @@ class Gathered:
     groups: list[WriteGroup] = field(default_factory=list)
     letters: list[bytes] = field(default_factory=list)
     records: list[Consumed] = field(default_factory=list)
+    stamps: dict[Place, int] = field(default_factory=dict)
+    """The newest time stamp of each partition of `groups`."""
     jobs: int = 0
     letter_bytes: int = 0
 
@@ -98,7 +121,7 @@ class JobsPort(Protocol):
         """Where groups are written."""
 
     async def prepare(
-        self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
+        self, mode: WriteMode, requests: Sequence[JobRequest], origin: Origin = NO_RECORD
     ) -> WriteGroup:
         """Check a list of jobs."""
 
@@ -120,7 +143,7 @@ class CommandsPort(Protocol):
 
 
 class Intake:
-    """Applies the records of one partition at a time. One instance a partition's batch at once."""
+    """Applies the records of partitions, and knows how far each of them is."""
 
     def __init__(
         self,
@@ -137,7 +160,8 @@ class Intake:
         self.commands = commands
         self.clock = clock
         self.lineage = ""
-        self._stored = 0
+        self.positions: dict[Place, InputPosition] = {}
+        """In the store, as far as this intake knows."""
         self._gathered = Gathered()
         self._handlers: dict[tuple[str, bytes], Handler] = {
             (jobs_topic, DONE): self._done,
@@ -148,35 +172,66 @@ class Intake:
             **{(commands_topic, key.encode()): self._command for key in COMMAND_EVENTS},
         }
 
-    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
-        """Apply the records of a partition, in order. Unknown keys are skipped.
+    def begin(self, shards: Sequence[Begun]) -> None:
+        """Go on from where the store is, with these partitions and no others."""
+        ((self.lineage, positions),) = shards
+        self.positions = dict(positions)
 
-        `stored` is the partition's position in the store of this lineage; returns the new one.
-        Raises `StaleSource` and `Unavailable`: then what was not applied comes again.
+    def applied(self, place: Place) -> int:
+        """The partition's position in the store."""
+        return self.positions[place].next
+
+    async def apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        """Apply records: a batch for each partition, in its order. Unknown keys are skipped.
+
+        Records of several partitions go together. Raises `StaleSource` and `Unavailable`: then
+        records that were not applied have to come again.
         """
-        self.lineage, self._stored = lineage, stored
         self._gathered = Gathered()
-        for record in records:
-            handler = self._handlers.get((record.topic, record.key or b""))
-            if handler is None:
-                continue
-            try:
-                await handler(record)
-            except RequestError as fault:
-                await self._refuse(record, fault)
+        queues = [deque(self._ahead(batch)) for batch in batches if batch]
+        while queues := [queue for queue in queues if queue]:
+            kind = _kind(queues[0][0])
+            for queue in queues:
+                while queue and _kind(queue[0]) == kind:
+                    await self._take(queue.popleft())
         await self._flush()
-        return self._stored
 
-    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
-        """Apply one record; if that breaks, it is put aside. Returns and raises as `apply` does."""
+    def _ahead(self, batch: Sequence[Consumed]) -> Iterator[Consumed]:
+        """Others came again."""
+        position = self.positions[batch[0].place].next
+        return (record for record in batch if record.offset >= position)
+
+    async def _take(self, record: Consumed) -> None:
+        handler = self._handlers.get((record.topic, record.key or b""))
+        if handler is None:
+            return
         try:
-            return await self.apply([record], lineage, stored)
+            await handler(record)
+        except RequestError as fault:
+            await self._refuse(record, fault)
+
+    async def apply_alone(self, record: Consumed) -> None:
+        """Apply one record; if that breaks, it is put aside. Raises as `apply` does."""
+        try:
+            await self.apply([[record]])
         except SchedulingError:
             raise
         except Exception as fault:
             log.exception("a record broke", topic=record.topic, offset=record.offset)
             await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
-            return self._stored
+
+    async def skip(self, ends: Mapping[Place, End]) -> None:
+        """Store positions behind records that are nothing to us; others are left alone."""
+        now = self.clock.now()
+        behind = [
+            self._move(place, end.offset, end.stamp, now)
+            for place, end in ends.items()
+            if end.offset > self.positions[place].next
+        ]
+        for start in range(0, len(behind), MOST_PARTITIONS):
+            source = _together(behind[start : start + MOST_PARTITIONS])
+            await self.inputs.append([], now, source)
+            self._moved(source)
 
     async def _done(self, record: Consumed) -> None:
         await self._answer(record, convert.decode_answer(record.value or b"", failed=False))
@@ -201,7 +256,10 @@ class Intake:
         requests = await convert.read_job_list(
             record.value or b"", trace, rules.max_items, rules.max_job_bytes
         )
-        group = await self.jobs.prepare(mode, requests, record.offset)
+        place = record.place
+        stamp = self._stamp(place, record.timestamp, self.clock.now())
+        stamp = max(stamp, self._gathered.stamps.get(place, 0))
+        group = await self.jobs.prepare(mode, requests, Origin(record.offset, place.name, stamp))
         gathered = self._gathered
         full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
         if gathered.answers or gathered.letters or full:
@@ -209,28 +267,29 @@ class Intake:
             gathered = self._gathered
         gathered.groups.append(group)
         gathered.records.append(record)
+        gathered.stamps[place] = stamp
         gathered.jobs += len(group.jobs)
 
     async def _delete(self, record: Consumed) -> None:
         call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
         await self._flush()
-        source = self._source(record)
+        source = self._source([record])
         if call.everything:
             await self.jobs.delete_all_from(source)
         else:
             await self.jobs.delete_from(call.ids, source)
-        self._stored = source.next
+        self._moved(source)
 
     async def _command(self, record: Consumed) -> None:
         await self._flush()
-        source, key = self._source(record), (record.key or b"").decode()
+        source, key = self._source([record]), (record.key or b"").decode()
         try:
             call = convert.decode_command(record.value or b"")
         except RequestError as fault:
             await self.commands.refuse_event(key, "", str(fault), source)
         else:
             await self.commands.run_event(key, call.name, call.payload, source)
-        self._stored = source.next
+        self._moved(source)
 
     async def _refuse(self, record: Consumed, fault: RequestError) -> None:
         """A flood of wrong records must not hold up those behind it: letters go together, too."""
@@ -246,14 +305,14 @@ class Intake:
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
-            source = self._source(gathered.records[-1])
+            source = self._source(gathered.records)
             await reached(points.ANSWER_CALL)
             await self.inputs.complete(gathered.answers, self.clock.now(), source)
             await reached(points.ANSWER_DONE)
-            self._stored = source.next
+            self._moved(source)
             _count_answers(gathered.answers)
         elif gathered.letters:
-            await self._send_letters(gathered.letters, gathered.records[-1])
+            await self._send_letters(gathered.letters, gathered.records)
         elif gathered.groups:
             await self._write_groups(gathered.groups, gathered.records)
 
@@ -262,32 +321,65 @@ class Intake:
     ) -> None:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
-            source = self._source(records[-1])
             await reached(points.EVENT_CALL)
+            source = self._source(records)
             written = await self.jobs.store.write(groups, self.clock.now(), source)
             await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]
-            if done > 1 or not refusal:
-                self._stored = records[done - 2 if refusal else done - 1].offset + 1
+            accepted = done - 1 if refusal else done
+            if accepted:
+                self._moved(self._source(records[:accepted]))
             if refusal:
                 await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
-            accepted = groups[: done - 1] if refusal else groups[:done]
-            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in accepted))
+            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:accepted]))
             groups, records = groups[done:], records[done:]
 
-    def _source(self, last: Consumed) -> Source:
-        return Source(last.place, self._stored, last.offset + 1, self.lineage)
+    # --- Positions ------------------------------------------------------------------------------
+
+    def _source(self, records: Sequence[Consumed]) -> Source:
+        """From where the store has to be to behind these records, of one partition or several."""
+        ends: dict[tuple[str, int], tuple[int, int]] = {}
+        for record in records:
+            place = record.topic, record.partition
+            _, stamp = ends.get(place, (0, 0))
+            ends[place] = record.offset + 1, max(stamp, record.timestamp)
+        now = self.clock.now()
+        return _together([self._move(Place(*place), *end, now) for place, end in ends.items()])
+
+    def _move(self, place: Place, offset: int, stamp: int, now: int) -> Source:
+        at = self.positions[place]
+        stamp = self._stamp(place, stamp, now)
+        return Source(place.name, at.next, offset, self.lineage, stamp, at.topic_id)
+
+    def _stamp(self, place: Place, stamp: int, now: int) -> int:
+        """The newest time stamp; one that lies far in the future is somebody's wrong clock."""
+        return max(self.positions[place].stamp, min(stamp, now + SKEW))
+
+    def _moved(self, source: Source) -> None:
+        """The store has made these moves."""
+        for each in (source, *source.others):
+            at = InputPosition(each.next, each.stamp, each.topic_id)
+            self.positions[Place.of(each.partition)] = at
 
     async def _bury(self, record: Consumed, fault: RequestError | str) -> None:
-        await self._send_letters([_letter(record, fault)], record)
+        await self._send_letters([_letter(record, fault)], [record])
 
-    async def _send_letters(self, letters: Sequence[bytes], last: Consumed) -> None:
-        source = self._source(last)
+    async def _send_letters(self, letters: Sequence[bytes], records: Sequence[Consumed]) -> None:
+        source = self._source(records)
         await reached(points.BURY_CALL)
         await self.inputs.append(letters, self.clock.now(), source)
         await reached(points.BURY_DONE)
-        self._stored = source.next
+        self._moved(source)
+
+
+def _kind(record: Consumed) -> int:
+    """Records of one kind go together."""
+    return KINDS.get(record.key or b"", len(KINDS))
+
+
+def _together(moves: Sequence[Source]) -> Source:
+    return moves[0]._replace(others=moves[1:]) if len(moves) > 1 else moves[0]
 
 
 def _letter(record: Consumed, fault: RequestError | str) -> bytes:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.ports import Clock, InputStore, Source
-from scheduling_srv.connecting import connect
+from scheduling_srv.app.positions import Place
+from scheduling_srv.app.starts import Begun, Found, Starts
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
-from scheduling_srv.entrances.intake import KEYS, Consumed
+from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
 
@@ -32,21 +34,44 @@ BATCH = 500
 """Records of one round."""
 PAUSE = 0.5
 """Seconds to wait after a server did not answer."""
-WATERMARK_TIMEOUT = 10.0
-"""Seconds to wait for the broker's word on where a partition begins and ends."""
+MISSING_PAUSE = 1.0
+"""Seconds between looks for partitions that were not there."""
+VERIFY_SECONDS = 60.0
+"""After so long a topic's identity is asked for again."""
+TRUST_SECONDS = 0.05
+"""So long nothing is asked again: deleting and creating a topic takes longer."""
+TRUST_FACTOR = 20
+"""The same in durations of the last answer, which is slow where there are many partitions."""
+FASTEST_RECORDS = 1_000_000
+"""Records a second that a partition may get at most."""
 
-Place = tuple[str, int]
 Result = TypeVar("Result")
 
 
 class Application(Protocol):
     """What consumed records are given to; see `Intake`."""
 
-    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
-        """Apply the records of a partition, in order; returns its new position."""
+    def begin(self, shards: Sequence[Begun]) -> None:
+        """Go on from where the store is."""
 
-    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
+    def applied(self, place: Place) -> int:
+        """The partition's position in the store."""
+
+    async def apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        """Apply the records of partitions, each in order."""
+
+    async def apply_alone(self, record: Consumed) -> None:
         """Apply one record; if that breaks, put it aside."""
+
+    async def skip(self, ends: Mapping[Place, End]) -> None:
+        """Store positions behind records that are nothing to us."""
+
+
+class Shown(Protocol):
+    """Where operators look for positions."""
+
+    async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
+        """See `InputStore.show_offsets`."""
 
 
 class Listener:
@@ -59,8 +84,8 @@ class Listener:
         group: str,
         topics: Sequence[str],
         intake: Application,
-        inputs: InputStore,
-        clock: Clock,
+        starts: Starts,
+        shown: Shown,
         offset_interval: int,
     ) -> None:
         self.config = {
@@ -68,28 +93,34 @@ class Listener:
             "session.timeout.ms": 6_000,
             # What is read ahead, and so what one round may have to hold.
             "queued.max.messages.kbytes": 16_384,
+            # After so long added partitions are noticed at the latest.
+            "topic.metadata.refresh.interval.ms": 20_000,
             **config,
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
+            # The position decides; a reset would read a topic made anew as if it were the old one.
+            "auto.offset.reset": "error",
             "allow.auto.create.topics": True,
         }
         self.topics = topics
         self.intake = intake
-        self.inputs = inputs
-        self.clock = clock
+        self.starts = starts
+        self.store = shown
         self.offset_interval = offset_interval
-        self.lineage = ""
-        self.next: dict[Place, int] = {}
-        """Offset behind the last record that was applied or skipped."""
-        self.stored: dict[Place, int] = {}
-        """The position in the store: behind the last record that was applied."""
+        self.next: dict[Place, End] = {}
+        """Behind the last record that was applied or skipped."""
+        self.missing: set[Place] = set()
+        """Partitions that are assigned, but were not there."""
         self.shown: dict[Place, int] = {}
         self.last_shown = float("-inf")
         self.polled_at = float("-inf")
         """When it last asked for records, by `time.monotonic`."""
+        self.identity = Identity(self._ask)
+        self._looked = 0.0
+        self._lost = False
+        """Kafka has nothing at the position of a partition."""
         self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,41 +162,57 @@ class Listener:
 
     async def run_once(self) -> int:
         """Consume and apply one batch; returns how many records it had."""
+        if self.missing and time.monotonic() - self._looked > MISSING_PAUSE:
+            await self._go_back()
         messages = await self._in_thread(self._poll)
+        if self._lost:
+            self._lost = False
+            raise StaleSource("Kafka has nothing at the position of a partition.")
         if messages:
             await reached(points.LISTEN_POLLED)
-        batches, ends = dict[Place, list[Consumed]](), dict[Place, int]()
-        for message in messages:
-            place = (message.topic() or "", message.partition() or 0)
-            ends[place] = (message.offset() or 0) + 1
-            batch = batches.setdefault(place, [])
-            if message.key() in KEYS:  # most are our own queuedJob: look no further
-                batch.append(_consumed(message))
-        for place, batch in batches.items():
-            if place in self.next:
-                if batch:
-                    await self._apply(place, batch)
-                await reached(points.LISTEN_APPLIED)
-                self.next[place] = ends[place]
+            await self._handle(messages)
+            await reached(points.LISTEN_APPLIED)
         if (time.monotonic() - self.last_shown) * 1000 >= self.offset_interval:
             await self._show_offsets()
+        if self.next and self.identity.is_due():
+            await self.identity.verify({place.topic for place in self.next})
         return len(messages)
 
-    async def _apply(self, place: Place, batch: Sequence[Consumed]) -> None:
-        stored = self.stored[place]
-        batch = [record for record in batch if record.offset >= stored]  # others came again
+    async def _handle(self, messages: Sequence[Message]) -> None:
+        batches, last = dict[Place, list[Consumed]](), dict[Place, Message]()
+        for message in messages:
+            place = Place(message.topic() or "", message.partition() or 0)
+            last[place] = message
+            if message.key() in KEYS:  # most are our own queuedJob: look no further
+                batches.setdefault(place, []).append(_consumed(message))
+        await self._apply([batch for place, batch in batches.items() if place in self.next])
+        for place, message in last.items():
+            if place in self.next:
+                self.next[place] = End((message.offset() or 0) + 1, _timestamp(message))
+
+    async def _apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        if not batches:
+            return
+        await self._verify([batch[0].place for batch in batches])
         try:
-            self.stored[place] = await self.intake.apply(batch, self.lineage, stored)
+            await self.intake.apply(batches)
         except SchedulingError:
             raise
         except Exception:
             # One bad record must not stop the others: find it, and put it aside.
-            log.exception("a batch broke", first=batch[0].offset, last=batch[-1].offset)
+            log.exception(
+                "a batch broke", first={each[0].place.name: each[0].offset for each in batches}
+            )
             await self._go_back()
-            for record in batch:
-                stored = self.stored[place]
-                if record.offset >= stored:
-                    self.stored[place] = await self.intake.apply_alone(record, self.lineage, stored)
+            for record in chain.from_iterable(batches):
+                if record.place in self.next:
+                    await self.intake.apply_alone(record)
+
+    async def _verify(self, places: Sequence[Place]) -> None:
+        """Records count only if they came from the topic that the positions belong to."""
+        position = min(self.intake.applied(place) for place in places)
+        if self.identity.age() > self.identity.trusted(position):
+            await self.identity.verify({place.topic for place in self.next})
 
     def _poll(self) -> list[Message]:
         """Waits for a record as long as no positions are to be shown."""
@@ -177,7 +224,7 @@ class Listener:
         good = []
         for message in messages:
             if error := message.error():
-                _note(error)
+                self._note(error)
             else:
                 good.append(message)
         return good
@@ -186,29 +233,40 @@ class Listener:
         self.polled_at = time.monotonic()
         return self._client.poll(POLL)
 
+    def _note(self, error: KafkaError) -> None:
+        """After all but one of these librdkafka goes on by itself."""
+        log.info("consumer", reason=error.str())
+        self.identity.doubt()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
+            self._lost = True
+
+    async def _ask(self, topics: Sequence[str]) -> Mapping[str, str]:
+        return await self.starts.topic_ids(topics)
+
     # --- Partitions ---------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Called within `poll`, in the consumer's thread."""
         assert self._loop  # noqa: S101 - `run` has set it
-        future = asyncio.run_coroutine_threadsafe(self._find_starts(partitions), self._loop)
+        places = [Place(each.topic, each.partition) for each in partitions]
+        future = asyncio.run_coroutine_threadsafe(self._find_starts(places), self._loop)
         consumer.assign(future.result())
-        log.info("partitions assigned", places=[f"{p.topic}:{p.partition}" for p in partitions])
+        log.info("partitions assigned", places=[place.name for place in places])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         passed(points.LISTEN_REVOKED)
         for partition in partitions:
-            self.next.pop((partition.topic, partition.partition), None)
+            place = Place(partition.topic, partition.partition)
+            self.next.pop(place, None)
+            self.missing.discard(place)
+            _forget_lag(place)
 
-    async def _find_starts(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    async def _find_starts(self, places: Sequence[Place]) -> list[TopicPartition]:
         """Where to begin; waits for the servers as long as it takes."""
         while True:
+            began = time.monotonic()
             try:
-                self.lineage, stored = await self.inputs.positions()
-                self.shown.clear()  # a store that was lost has lost what it showed
-                ends = await asyncio.to_thread(self._look_up, partitions)
-                found = zip(partitions, ends, strict=True)
-                starts = [await self._find_start(*each, stored) for each in found]
+                found = await self.starts.find(places)
                 await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
                 log.warning("not listening", reason=str(fault))
@@ -216,44 +274,25 @@ class Listener:
                     return []
                 await asyncio.sleep(PAUSE)
             else:
-                return starts
+                self.identity.begin(found.topic_ids, began)
+                return self._begin(places, found)
 
-    def _look_up(self, partitions: Sequence[TopicPartition]) -> list[tuple[int, int]]:
-        """Where each begins and ends. Raises `KafkaException`.
-
-        A consumer that is within its rebalance callback does not answer other calls.
-        """
-        client, found = Consumer(dict(self.config)), []
-        try:
-            for topic in dict.fromkeys(partition.topic for partition in partitions):
-                connect(client, topic, WATERMARK_TIMEOUT)
-            for partition in partitions:
-                place = TopicPartition(partition.topic, partition.partition)
-                found.append(client.get_watermark_offsets(place, timeout=WATERMARK_TIMEOUT))
-        finally:
-            client.close()
-        return found
-
-    async def _find_start(
-        self, partition: TopicPartition, ends: tuple[int, int], stored: Mapping[str, int]
-    ) -> TopicPartition:
-        topic, number = partition.topic, partition.partition
-        name = f"{topic}:{number}"
-        known = stored.get(name)
-        offset = _start(known, *ends)
-        if known is not None and offset != known:
-            log.warning(
-                "the stored position is not in the log", place=name, stored=known, to=offset
-            )
-        if offset != known:
-            now = self.clock.now()
-            await self.inputs.set_position(name, known, offset, self.lineage, now)
-        self.next[topic, number] = self.stored[topic, number] = offset
-        return TopicPartition(topic, number, offset)
+    def _begin(self, places: Sequence[Place], found: Found) -> list[TopicPartition]:
+        self.intake.begin(found.shards)
+        there = found.shards[0].positions
+        self.shown.clear()  # a store that was lost has lost what it showed
+        self.next = {place: End(self.intake.applied(place), 0) for place in there}
+        missing, self._looked = {*places} - {*there}, time.monotonic()
+        if missing - self.missing:
+            log.warning("partitions are not there", places=sorted(each.name for each in missing))
+        self.missing = missing
+        for place in missing:
+            _forget_lag(place)
+        return [TopicPartition(*place, end.offset) for place, end in self.next.items()]
 
     async def _go_back(self) -> None:
         """Read again from where the store says that it is."""
-        places = [TopicPartition(topic, number) for topic, number in self.next]
+        places = sorted({*self.next, *self.missing})
         if places:
             starts = await self._find_starts(places)
             await self._in_thread(partial(self._client.assign, starts))
@@ -263,26 +302,32 @@ class Listener:
     async def _show_offsets(self) -> None:
         """Store the positions, also behind records that were skipped."""
         self.last_shown = time.monotonic()
-        for (topic, number), offset in list(self.next.items()):
-            if self.shown.get((topic, number)) != offset:
-                stored = self.stored[topic, number]
-                source = Source(f"{topic}:{number}", stored, offset, self.lineage)
-                await self.inputs.append([], self.clock.now(), source)
-                self.stored[topic, number] = offset
-                await reached(points.LISTEN_SHOW)
-                await self.inputs.show_offset(topic, number, offset)
-                self.shown[topic, number] = offset
-                await reached(points.LISTEN_SHOWN)
-                await self._in_thread(partial(self._commit, topic, number, offset))
-                await reached(points.LISTEN_COMMITTED)
+        moved = {
+            place: end for place, end in self.next.items() if self.shown.get(place) != end.offset
+        }
+        if not moved:
+            return
+        await self._verify([*moved])
+        await self.intake.skip(moved)
+        await reached(points.LISTEN_SHOW)
+        offsets = {place: end.offset for place, end in moved.items()}
+        await self.store.show_offsets(offsets)
+        self.shown |= offsets
+        await reached(points.LISTEN_SHOWN)
+        await self._in_thread(partial(self._commit, offsets))
+        await reached(points.LISTEN_COMMITTED)
 
-    def _commit(self, topic: str, number: int, offset: int) -> None:
-        place = TopicPartition(topic, number)
-        _, high = self._client.get_watermark_offsets(place, cached=True)
-        lag = metrics.CONSUMER_LAG.labels(topic=topic, partition=str(number))
-        lag.set(max(0, high - offset))
+    def _commit(self, offsets: Mapping[Place, int]) -> None:
+        for place, offset in offsets.items():
+            _, high = self._client.get_watermark_offsets(TopicPartition(*place), cached=True)
+            if place in self.next:  # it may have been revoked meanwhile
+                lag = metrics.CONSUMER_LAG.labels(topic=place.topic, partition=str(place.partition))
+                lag.set(max(0, high - offset))
         try:
-            self._client.commit(offsets=[TopicPartition(topic, number, offset)], asynchronous=True)
+            self._client.commit(
+                offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()],
+                asynchronous=True,
+            )
         except KafkaException as fault:
             log.debug("group offset not committed", reason=str(fault))
 
@@ -295,15 +340,62 @@ class Listener:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _start(known: int | None, low: int, high: int) -> int:
-    """Where to read from: where the store is, if the log still has that.
+class Identity:
+    """Whether topics are those that the positions belong to (docs/decisions/0008).
 
-    A partition that was added since the first start is read from its beginning. A log that ends a
-    little before the position has lost its last records; one that ends far before it is a new one.
+    librdkafka reads a topic that was made anew at its old offset, without a word, as soon as the
+    new one is that long. `ask` returns the ids of topics that there are.
     """
-    if known is None or known < low or high < known // 2:
-        return low
-    return min(known, high)
+
+    def __init__(
+        self,
+        ask: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ask = ask
+        self.monotonic = monotonic
+        self.ids: Mapping[str, str] = {}
+        self.asked = float("-inf")
+        """When it was last known to hold, in monotonic seconds."""
+        self.tried = float("-inf")
+        self.took = 0.0
+        """Seconds that the last answer took."""
+
+    def begin(self, ids: Mapping[str, str], asked: float) -> None:
+        """Positions belong to these topics, as of then."""
+        self.ids, self.asked, self.tried = ids, asked, asked
+
+    def doubt(self) -> None:
+        """A broker may have been away: ask before anything else is applied."""
+        self.asked = float("-inf")
+
+    def is_due(self) -> bool:
+        """Whether it is to be asked for although nothing was read."""
+        return self.monotonic() - self.tried > VERIFY_SECONDS
+
+    def age(self) -> float:
+        """Seconds since it was last known to hold."""
+        return self.monotonic() - self.asked
+
+    def trusted(self, position: int) -> float:
+        """Seconds within which no topic can be made anew and become as long as `position`."""
+        least = max(TRUST_SECONDS, TRUST_FACTOR * self.took)
+        return min(VERIFY_SECONDS, least + position / FASTEST_RECORDS)
+
+    async def verify(self, topics: Collection[str]) -> None:
+        """Raises `StaleSource` when a topic is another one than before, or none at all."""
+        began = self.tried = self.monotonic()
+        found = await self.ask(sorted(topics))
+        self.took = self.monotonic() - began
+        for topic in topics:
+            if found.get(topic) != self.ids.get(topic):
+                raise StaleSource(f"The topic {topic} is not the one that was read.")
+        self.asked = began
+
+
+def _forget_lag(place: Place) -> None:
+    with suppress(KeyError):
+        metrics.CONSUMER_LAG.remove(place.topic, str(place.partition))
 
 
 def _consumed(message: Message) -> Consumed:
@@ -314,9 +406,10 @@ def _consumed(message: Message) -> Consumed:
         message.key(),
         message.value(),
         headers_of(message),
+        _timestamp(message),
     )
 
 
-def _note(error: KafkaError) -> None:
-    """After all of these librdkafka goes on by itself."""
-    log.info("consumer", reason=error.str())
+def _timestamp(message: Message) -> int:
+    """In epoch ms; 0: it has none."""
+    return max(0, message.timestamp()[1])

@@ -8,7 +8,8 @@ wherever its jobs live by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from scheduling_srv.app.changes import shard_of
@@ -16,12 +17,13 @@ from scheduling_srv.app.command_payloads import parse_payload
 from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
 from scheduling_srv.app.jobs import check_deletion
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, Source, WriteGroup, Written
-from scheduling_srv.app.sharded_inputs import ShardedInputs
+from scheduling_srv.app.positions import Place
 from scheduling_srv.app.sharded_jobs import ShardedJobs
 from scheduling_srv.app.shards import Shards
+from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.entrances import convert
-from scheduling_srv.entrances.intake import Consumed, Intake
+from scheduling_srv.entrances.intake import Consumed, End, Intake
 
 ANSWERS = frozenset({b"jobDone", b"jobFailed"})
 LISTS = frozenset({b"createJobs", b"modifyJobs"})
@@ -102,7 +104,6 @@ class ShardedIntake:
     def __init__(
         self,
         jobs: ShardedJobs,
-        inputs: ShardedInputs,
         commands: Commands,
         clock: Clock,
         *,
@@ -110,7 +111,6 @@ class ShardedIntake:
         commands_topic: str,
     ) -> None:
         self.shards = jobs.shards
-        self.inputs = inputs
         self.rules = jobs.rules
         self.jobs_topic, self.commands_topic = jobs_topic, commands_topic
         self.intakes = [
@@ -125,56 +125,64 @@ class ShardedIntake:
             for shard, part in enumerate(self.shards.parts)
         ]
 
-    async def apply(self, records: Sequence[Consumed], lineage: str, stored: int) -> int:
-        """As `Intake.apply`; the positions are those of `inputs`."""
-        del lineage  # each shard has its own
-        if not records:
-            return stored
-        place = records[0].place
-        queues: list[list[Consumed]] = [[] for _ in self.intakes]
-        for record in records:
-            turn = await self._turn(record)
-            if turn.alone:
-                await self._flush(place, queues)
-                queues = [[] for _ in self.intakes]
-                await self._apply_alone(record, turn, broken=False)
-            else:
-                for shard in turn.shards:
-                    queues[shard].append(record)
-        await self._flush(place, queues)
-        return min(self.inputs.places[place])
+    def begin(self, shards: Sequence[Begun]) -> None:
+        """As `Intake.begin`, of each shard."""
+        for intake, begun in zip(self.intakes, shards, strict=True):
+            intake.begin([begun])
 
-    async def apply_alone(self, record: Consumed, lineage: str, stored: int) -> int:
+    def applied(self, place: Place) -> int:
+        """What all shards have applied."""
+        return min(intake.applied(place) for intake in self.intakes)
+
+    async def apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        """As `Intake.apply`. A shard passes over what it has applied."""
+        queues = [
+            deque([(record, await self._turn(record)) for record in batch]) for batch in batches
+        ]
+        while queues := [queue for queue in queues if queue]:
+            shares: list[list[list[Consumed]]] = [[] for _ in self.intakes]
+            for queue in queues:
+                own: list[list[Consumed]] = [[] for _ in self.intakes]
+                while queue and not queue[0][1].alone:
+                    record, turn = queue.popleft()
+                    for shard in turn.shards:
+                        own[shard].append(record)
+                for share, records in zip(shares, own, strict=True):
+                    share.append(records)
+            await self._apply_shares(shares)
+            for queue in queues:
+                if queue:
+                    await self._apply_in_turn(*queue.popleft(), broken=False)
+
+    async def apply_alone(self, record: Consumed) -> None:
         """As `Intake.apply_alone`."""
-        del lineage, stored
-        await self._apply_alone(record, await self._turn(record), broken=True)
-        return min(self.inputs.places[record.place])
+        await self._apply_in_turn(record, await self._turn(record), broken=True)
 
-    async def _flush(self, place: str, queues: Sequence[Sequence[Consumed]]) -> None:
-        calls = [self._apply_in(shard, place, queue) for shard, queue in enumerate(queues) if queue]
+    async def skip(self, ends: Mapping[Place, End]) -> None:
+        """As `Intake.skip`, in all shards that are behind."""
+        for intake in self.intakes:
+            await intake.skip(ends)
+
+    async def _apply_shares(self, shares: Sequence[Sequence[Sequence[Consumed]]]) -> None:
+        calls = [
+            intake.apply(batches)
+            for intake, batches in zip(self.intakes, shares, strict=True)
+            if any(batches)
+        ]
         # All of them come to their end: nothing may go on behind the listener's back.
         for fault in await asyncio.gather(*calls, return_exceptions=True):
             if fault:
                 raise fault
 
-    async def _apply_in(self, shard: int, place: str, records: Sequence[Consumed]) -> None:
-        places = self.inputs.places[place]
-        ahead = [record for record in records if record.offset >= places[shard]]
-        if ahead:
-            lineage = self.inputs.lineages[shard]
-            places[shard] = await self.intakes[shard].apply(ahead, lineage, places[shard])
-
-    async def _apply_alone(self, record: Consumed, turn: Turn, *, broken: bool) -> None:
+    async def _apply_in_turn(self, record: Consumed, turn: Turn, *, broken: bool) -> None:
         if len(turn.shards) > 1:
             await self.shards.courier.settle_all()
-        places = self.inputs.places[record.place]
         for shard in turn.shards:
-            if record.offset >= places[shard]:
-                intake, lineage = self.intakes[shard], self.inputs.lineages[shard]
-                if broken:
-                    places[shard] = await intake.apply_alone(record, lineage, places[shard])
-                else:
-                    places[shard] = await intake.apply([record], lineage, places[shard])
+            intake = self.intakes[shard]
+            if broken:
+                await intake.apply_alone(record)
+            else:
+                await intake.apply([[record]])
 
     # --- Whose turn it is ---------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from scheduling_srv.adapters.kafka.producer import POSITION_KEY
+from scheduling_srv.adapters.kafka.producer import POSITION_KEY, parse_position
+from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
@@ -117,14 +117,14 @@ class KafkaHistory:
         with prepared or _Reader(self.config, self.timeout) as reader:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
 
-    async def input_starts(self) -> Mapping[str, int]:
+    async def input_starts(self) -> Mapping[str, InputPosition]:
         """The ends of the jobs and the commands topic, or their beginnings if `earliest`."""
-        side = 0 if self.start == "earliest" else 1
+        side, stamp = (0, 0) if self.start == "earliest" else (1, time.time_ns() // 1_000_000)
         names = [self.topics[topic] for topic in (Topic.JOBS, Topic.COMMANDS)]
         with _Reader(self.config, self.timeout) as reader:
             return await reader.call(
                 lambda: {
-                    f"{name}:{number}": reader.watermarks(name, number)[side]
+                    f"{name}:{number}": InputPosition(reader.watermarks(name, number)[side], stamp)
                     for name in names
                     for number in reader.partitions(name)
                 }
@@ -336,13 +336,8 @@ def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> 
             found += reader.read(high)
         found = [record for record in found if record.key == POSITION_KEY]
         if found:
-            return parse_position(found[-1].value or b"{}")
+            return parse_position(found[-1].value or b"{}", found[-1].headers)
         if start == low:
             return None
         reach *= 16
     return None
-
-
-def parse_position(value: bytes) -> Position:
-    """The position record (docs/decisions/0001)."""
-    return Position(**json.loads(value))

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TypeVar
 
 import structlog
@@ -32,12 +32,40 @@ PREPARE_TIMEOUT = 3.0
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
+POSITION_FIELDS = tuple(
+    each.name for each in fields(Position) if each.name not in {"origins", "unknown"}
+)
+ORIGINS = "origins"
+"""The header that holds `Position.origins`."""
 SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (docs/contract.md)."""
 
 Result = TypeVar("Result")
+
+
+def dump_position(position: Position) -> bytes:
+    """The value of the position record; `position_headers` has the rest.
+
+    Versions before decision 8 crash over fields that they do not know.
+    """
+    known = {name: getattr(position, name) for name in POSITION_FIELDS}
+    return json.dumps({**position.unknown, **known}).encode()
+
+
+def position_headers(position: Position) -> list[tuple[str, str | bytes | None]]:
+    """What the record holds beside its value."""
+    return [(ORIGINS, json.dumps(position.origins))] if position.origins else []
+
+
+def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> Position:
+    """The position record (docs/decisions/0001). Fields of other versions are kept."""
+    found = json.loads(value)
+    known = {name: found.pop(name) for name in POSITION_FIELDS if name in found}
+    known = {"number": 0, "incarnation": "", **known}
+    origins = json.loads((headers or {}).get(ORIGINS) or b"{}")
+    return Position(**known, origins=origins, unknown=found)
 
 
 class TransactionalPublisher:
@@ -158,9 +186,10 @@ class TransactionalPublisher:
             produce(topics[topic], value, key, partition, headers=headers)  # type: ignore[arg-type]
         produce(
             topics[Topic.POSITION],
-            json.dumps(asdict(position)).encode(),
+            dump_position(position),
             POSITION_KEY,
             self.shard,
+            headers=position_headers(position),
         )
         passed(points.PUBLISH_PRODUCED)
         producer.commit_transaction(self.timeout)

@@ -21,6 +21,7 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     Written,
 )
+from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
@@ -28,6 +29,8 @@ from scheduling_srv.failpoints import reached
 
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
+SEPARATOR = "\0"
+"""Between partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
 MOST_LOOKS = 5_000
@@ -38,8 +41,40 @@ def _receipt(reply: Sequence[Any]) -> Receipt:
     return Receipt(reply[1].decode(), reply[0])
 
 
-def _origin(source: Source | None) -> tuple[Value, Value, Value, Value]:
-    return source or ("", 0, 0, "")
+def origin(source: Source | None) -> tuple[Value, Value, Value, Value]:
+    """Partition, stored offset, next position, lineage: arguments 2 to 5 of a script.
+
+    Of several partitions the first three each hold all of them, with NUL between.
+    """
+    if source is None:
+        return "", 0, 0, ""
+    if not source.others:
+        return source.partition, source.stored, _behind(source), source.lineage
+    every = (source, *source.others)
+    return (
+        SEPARATOR.join(each.partition for each in every),
+        SEPARATOR.join(str(each.stored) for each in every),
+        SEPARATOR.join(_behind(each) for each in every),
+        source.lineage,
+    )
+
+
+def _behind(source: Source) -> str:
+    return InputPosition(source.next, source.stamp, source.topic_id).pack()
+
+
+def _ends(groups: Sequence[WriteGroup], source: Source | None) -> Sequence[tuple[Value, Value]]:
+    """For each group its partition, and the position behind it."""
+    if source is None:
+        return [("", "")] * len(groups)
+    ids = {each.partition: each.topic_id for each in (source, *source.others)}
+    return [
+        (
+            name := group.partition or source.partition,
+            InputPosition(group.offset + 1, group.stamp, ids[name]).pack(),
+        )
+        for group in groups
+    ]
 
 
 class RedisJobStore:
@@ -67,9 +102,9 @@ class RedisJobStore:
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
         """`write.lua`."""
-        args: list[Value] = [now, *_origin(source), self.outbox_limit]
-        for group in groups:
-            args += (group.mode, group.offset, group.offset + 1, len(group.jobs))
+        args: list[Value] = [now, *origin(source), self.outbox_limit]
+        for group, end in zip(groups, _ends(groups, source), strict=True):
+            args += (group.mode, *end, len(group.jobs))
             for job in group.jobs:
                 args += (job.id, job.due, job.record)
         reply = checked(await self.scripts.run_list("write", args))
@@ -82,7 +117,7 @@ class RedisJobStore:
 
     async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
         """`delete.lua`."""
-        return _receipt(checked(await self.scripts.run("delete", now, *_origin(source), *ids)))
+        return _receipt(checked(await self.scripts.run("delete", now, *origin(source), *ids)))
 
     async def clear(
         self,
@@ -94,7 +129,7 @@ class RedisJobStore:
     ) -> Receipt:
         """`clear.lua`, then the sweep."""
         mark = "cleared" if announced else "reset"
-        args = (now, *_origin(source), mark, *entries)
+        args = (now, *origin(source), mark, *entries)
         await reached(points.CLEAR_CALL)
         receipt = _receipt(checked(await self.scripts.run("clear", *args)))
         await reached(points.CLEAR_DONE)
@@ -134,7 +169,7 @@ class RedisJobStore:
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
         """`complete.lua`."""
-        args: list[Value] = [now, *_origin(source), self.max_backoff]
+        args: list[Value] = [now, *origin(source), self.max_backoff]
         for answer in answers:
             args += (answer.instance, int(answer.failed))
         applied: int = checked(await self.scripts.run_list("complete", args))[0]
@@ -144,29 +179,47 @@ class RedisJobStore:
         self, entries: Sequence[bytes], now: int, source: Source | None = None
     ) -> Receipt:
         """`append.lua`."""
-        args = (now, *_origin(source), self.outbox_limit, *entries)
+        args = (now, *origin(source), self.outbox_limit, *entries)
         return _receipt(checked(await self.scripts.run("append", *args)))
 
-    async def positions(self) -> tuple[str, Mapping[str, int]]:
+    async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
         """`positions.lua`."""
-        reply = checked(await self.scripts.run("positions"))
-        pairs = zip(reply[1::2], reply[2::2], strict=True)
-        return reply[0].decode(), {name.decode(): int(offset) for name, offset in pairs}
+        lineage, inputs, texts = checked(await self.scripts.run("positions"))
+        origins = dict(zip(texts[::2], texts[1::2], strict=True))
+        positions = {
+            name.decode(): InputPosition.of(int(offset), origins.get(name, b"").decode())
+            for name, offset in zip(inputs[::2], inputs[1::2], strict=True)
+        }
+        return lineage.decode(), positions
 
-    async def set_position(
-        self, partition: str, stored: int | None, offset: int, lineage: str, now: int
-    ) -> None:
-        """`set_position.lua`."""
-        expected: Value = "" if stored is None else stored
-        checked(await self.scripts.run("set_position", partition, expected, offset, lineage, now))
+    async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
+        """`set_positions.lua`."""
+        args: list[Value] = [lineage, now]
+        for start in starts:
+            before: Value = "" if start.before is None else start.before
+            args += (start.partition, before, start.to.pack())
+        checked(await self.scripts.run_list("set_positions", args))
+
+    async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
+        """`forget_inputs.lua`, and what was shown of them."""
+        args: list[Value] = [lineage, now]
+        for place, offset in positions.items():
+            args += (place.name, offset)
+        checked(await self.scripts.run_list("forget_inputs", args))
+        shown = [keys.offset(self.client_id, *place) for place in positions]
+        await self.client.execute("DEL", *shown)
 
     async def last_seq(self) -> int:
         """From the meta hash."""
         return int(await self.client.execute("HGET", self.base + "meta", "seq") or 0)
 
-    async def show_offset(self, topic: str, partition: int, offset: int) -> None:
-        """`SET {client_id}:{topic}` (docs/contract.md)."""
-        await self.client.execute("SET", keys.offset(self.client_id, topic, partition), str(offset))
+    async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
+        """`SET {client_id}:{topic}` of each (docs/contract.md)."""
+        pairs: list[Value] = []
+        for place, offset in offsets.items():
+            pairs += (keys.offset(self.client_id, *place), str(offset))
+        for start in range(0, len(pairs), PIECE):
+            await self.client.execute("MSET", *pairs[start : start + PIECE])
 
 
 class RedisRestores:
@@ -179,7 +232,7 @@ class RedisRestores:
 
     async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
         """`restore_begin.lua`."""
-        args = (now, *_origin(source), request)
+        args = (now, *origin(source), request)
         return _receipt(checked(await self.scripts.run("restore_begin", *args)))
 
     async def pending(self) -> Sequence[tuple[str, str]]:

@@ -24,6 +24,7 @@ FIXED = {
     "outbox": "list: entries that are not yet published",
     "inputs": "hash: topic:partition -> next offset to apply",
     "restores": "hash: restore commands that have not ended",
+    "origins": "hash: topic:partition -> next offset, time stamp and topic id; one for each input",
     "removed": "set: ids of jobs that were removed while restores are under way",
 }
 """Name -> what it holds and what bounds it."""

@@ -153,12 +153,17 @@ class RedisSchedule:
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
     ) -> str:
         """`initialise.lua`."""
-        inputs = json.dumps({name: str(at) for name, at in position.inputs.items()})
+        positions = position.positions()
+        inputs = json.dumps({name: at.pack() for name, at in positions.items()})
         counters = (position.number, position.seq + jump, position.instance)
         voids = (position.reset, position.cleared)
         args = (token, position.incarnation, origin, *counters, *voids, position.at, inputs, now)
         lineage: bytes = owned(await self.scripts.run("initialise", *args))
         return lineage.decode()
+
+    async def mark_inputs(self, token: str, now: int) -> None:
+        """`mark_inputs.lua`."""
+        owned(await self.scripts.run("mark_inputs", token, now))
 
     async def begin_rebuild(self, token: str) -> None:
         """`unready.lua`, then `drop.lua` for every key but those in `KEPT`, in pieces."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.jobs import origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.changes import Change, pack
@@ -41,7 +42,7 @@ class RedisTransfers:
         limit: Value = self.outbox_limit if bounded else ""
         ours = [*change.removed, *(job.id for job in change.put)]
         token, claimed = held or ("", ours if decided else ())
-        args: list[Value] = [now, *(source or ("", 0, 0, "")), limit, token]
+        args: list[Value] = [now, *origin(source), limit, token]
         args += (change.base or "", change.size())
         args += (len(claimed), *claimed, len(change.removed), *change.removed, len(change.put))
         for job in change.put:

@@ -1,7 +1,7 @@
 --!include base
 -- What the listener has applied.
--- Returns: 'ok' | 'not ready', lineage, then for each partition: its name, next offset
+-- Returns: 'ok' | 'not ready', lineage, names and next offsets, names and origins
 if not is_ready() then
     return {'not ready'}
 end
-return {'ok', lineage(), unpack(redis.call('HGETALL', K.inputs))}
+return {'ok', lineage(), redis.call('HGETALL', K.inputs), redis.call('HGETALL', K.origins)}

@@ -1,7 +1,7 @@
 --!include base room job member limits outbox marker order remove input writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
---       for each group: mode, first offset, next offset, number of jobs, and for each job: id, due ms,
+--       for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
 --       record
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
 --          'exists' or 'missing' and the place of the job. A group from a record that fails is the
@@ -19,7 +19,7 @@ end
 if is_crowded() then
     return {'crowded'}
 end
-local results, first_due, next_offset = {}, nil, nil
+local results, first_due, moved = {}, nil, {}
 while at <= #ARGV do
     local mode, size = ARGV[at], tonumber(ARGV[at + 3])
     local fault, place = check(mode, at + 4, size)
@@ -32,11 +32,14 @@ while at <= #ARGV do
         grouped = grouped or size > 1 -- a list, as a whole
         local due = put(mode, at + 4, size)
         first_due = math.min(first_due or due, due)
-        next_offset = ARGV[at + 2]
+        moved[ARGV[at + 1]] = ARGV[at + 2]
     end
     at = at + 4 + 3 * size
 end
-if next_offset then
-    advance(partition, next_offset, now)
+local names, positions = {}, {}
+for name, position in pairs(partition ~= '' and moved or {}) do
+    push(names, name)
+    push(positions, position)
 end
+advance(table.concat(names, '\0'), table.concat(positions, '\0'), now)
 return {'ok', flush(first_due), lineage(), unpack(results)}

@@ -1,18 +1,43 @@
 -- Positions of the listener: a partition's records are applied in order, each once (docs/contract.md).
+-- A position is the text '<next offset>', or '<next offset> <time stamp> <topic id>' (decision 8). A call
+-- that moves several partitions has their names, expected offsets and positions with NUL between them.
+local function each_of(text)
+    return string.gmatch(text, '[^%z]+')
+end
 
 -- Whether the consumer knows the store and where it is. No partition: the change is not a record's.
 local function is_next(partition, expected, known)
     if partition == '' then
         return true
     end
-    local stored = redis.call('HGET', K.inputs, partition)
-    return known == lineage() and (not stored or expected == stored)
+    if known ~= lineage() then
+        return false
+    end
+    local next_expected = each_of(expected)
+    for name in each_of(partition) do
+        local stored = redis.call('HGET', K.inputs, name)
+        if next_expected() ~= stored and stored then
+            return false
+        end
+    end
+    return true
 end
 
-local function advance(partition, next, now)
-    if partition ~= '' then
-        grouped = true -- effects of a record and the position behind it
-        redis.call('HSET', K.inputs, partition, next)
-        emit_marker(now)
+-- Moves partitions, and says so in one marker.
+local function advance(partition, position, now)
+    if partition == '' then
+        return
     end
+    grouped = true -- effects of a record and the position behind it
+    local moved, next_position = {}, each_of(position)
+    for name in each_of(partition) do
+        local text = next_position()
+        redis.call('HSET', K.inputs, name, (string.match(text, '^%d+')))
+        if string.find(text, ' ', 1, true) then
+            redis.call('HSET', K.origins, name, text)
+        end
+        moved[#moved + 1] = name
+        moved[#moved + 1] = text
+    end
+    emit_marker(now, moved)
 end

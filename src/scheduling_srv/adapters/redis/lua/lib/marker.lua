@@ -23,21 +23,44 @@ local function earliest(now)
     return first
 end
 
-local function emit_marker(now)
+-- `moved`: names and positions of the partitions that have moved since the last marker; `gone`: names of
+-- those that there are no more.
+local function emit_marker(now, moved, gone)
     local marker = {
         replay_from = number(earliest(now)),
         seq = number(meta('seq')),
         instance = number(meta('instance')),
         reset = number(meta('reset')),
         cleared = number(meta('cleared')),
+        gone = gone,
     }
-    local inputs = redis.call('HGETALL', K.inputs)
-    if #inputs > 0 then
+    if moved and #moved > 0 then
         marker.inputs = {}
-        for i = 1, #inputs, 2 do
-            marker.inputs[inputs[i]] = inputs[i + 1]
+        for i = 1, #moved, 2 do
+            local offset, rest = string.match(moved[i + 1], '^(%d+)(.*)$')
+            marker.inputs[moved[i]] = offset
+            if rest ~= '' then
+                marker.origins = marker.origins or {}
+                marker.origins[moved[i]] = moved[i + 1]
+            end
         end
     end
     emit('M' .. cjson.encode(marker))
 end
 
+local NAMED_AT_ONCE = 500 -- partitions of one marker
+
+-- Says all positions, for whoever knows none of them.
+local function emit_all_inputs(now)
+    local inputs, moved = redis.call('HGETALL', K.inputs), {}
+    for i = 1, #inputs, 2 do
+        local origin = redis.call('HGET', K.origins, inputs[i])
+        local known = origin and string.match(origin, '^%d+') == inputs[i + 1]
+        push(moved, inputs[i], known and origin or inputs[i + 1])
+        if #moved == 2 * NAMED_AT_ONCE then
+            emit_marker(now, moved)
+            moved = {}
+        end
+    end
+    emit_marker(now, moved)
+end

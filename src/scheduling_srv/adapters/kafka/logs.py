@@ -1,0 +1,136 @@
+"""What Kafka says of topics: their ids, their ends, and what is newer than an instant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from scheduling_srv.app.positions import Place, Topic
+from scheduling_srv.connecting import connect
+from scheduling_srv.domain.errors import LogUnavailable
+
+TIMEOUT = 10.0
+"""Seconds to wait for each answer."""
+NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""What a broker older than 2.8 gives every topic."""
+MOCK = "mockCluster"
+"""Beginning of the cluster's name in librdkafka's mock, which has no controller to ask for ids."""
+PASSING = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError._NOENT,  # noqa: SLF001 - its public name: no partition has a leader
+    }
+)
+"""What is said of a partition that was just made, is being moved, or has no leader."""
+
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+Result = TypeVar("Result")
+
+
+class KafkaLogs:
+    """Implements `Logs`. A client that has asked nothing costs nothing."""
+
+    def __init__(self, config: Mapping[str, str | int | float | bool]) -> None:
+        self.config = config
+        self._admin: AdminClient | None = None
+        self._has_ids = True
+
+    async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
+        """Those that there are. Raises `LogUnavailable`."""
+        if not topics:
+            return {}
+        admin = await self._connected(topics[0])
+        if not self._has_ids:
+            return await _call(lambda: _listed(admin, topics))
+        asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
+        found = {}
+        for name, answer in asked.items():
+            said = await _answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
+            if said is not None:
+                topic_id = str(said.topic_id)
+                found[name] = Topic("" if topic_id == NO_ID else topic_id, len(said.partitions))
+        return found
+
+    async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Where each begins and ends. Raises `LogUnavailable`."""
+        lows = await self._offsets(dict.fromkeys(places, EARLIEST))
+        highs = await self._offsets(dict.fromkeys(places, LATEST))
+        return {place: (low, highs[place]) for place, low in lows.items() if place in highs}
+
+    async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
+        """The first record that is newer. Raises `LogUnavailable`."""
+        found = await self._offsets(
+            {place: OffsetSpec.for_timestamp(stamp + 1) for place, stamp in stamps.items()}
+        )
+        if found.keys() != stamps.keys():
+            raise LogUnavailable("Kafka does not say which records are newer.")
+        return {place: None if offset < 0 else offset for place, offset in found.items()}
+
+    async def _offsets(self, wanted: Mapping[Place, OffsetSpec]) -> dict[Place, int]:
+        if not wanted:
+            return {}
+        admin = await self._connected(next(iter(wanted)).topic)
+        asked = admin.list_offsets(
+            {TopicPartition(*place): spec for place, spec in wanted.items()},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=TIMEOUT,
+        )
+        found: dict[Place, int] = {}
+        for partition, answer in asked.items():
+            said = await _answer(answer, PASSING)
+            if said is not None:
+                found[Place(partition.topic, partition.partition)] = said.offset
+        return found
+
+    async def _connected(self, topic: str) -> AdminClient:
+        if self._admin is None:
+            admin = AdminClient(dict(self.config))
+            await _call(lambda: connect(admin, topic, TIMEOUT))
+            about: Any = await _call(lambda: admin.list_topics(topic, timeout=TIMEOUT))
+            self._has_ids = not (about.cluster_id or "").startswith(MOCK)
+            self._admin = admin
+        return self._admin
+
+
+def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:
+    there = admin.list_topics(timeout=TIMEOUT).topics
+    return {name: Topic("", len(there[name].partitions)) for name in topics if name in there}
+
+
+async def _call(work: Callable[[], Result]) -> Result:
+    try:
+        return await asyncio.to_thread(work)
+    except KafkaException as fault:
+        msg = f"Kafka does not answer: {fault}"
+        raise LogUnavailable(msg) from fault
+
+
+async def _answer(answer: Future[Result], passing: frozenset[int]) -> Result | None:
+    """None: an error among those that pass."""
+    try:
+        return await asyncio.wrap_future(answer)
+    except KafkaException as fault:
+        if fault.args[0].code() in passing:
+            return None
+        msg = f"Kafka does not answer: {fault}"
+        raise LogUnavailable(msg) from fault

@@ -1,0 +1,127 @@
+"""Where a partition is read from (docs/decisions/0008).
+
+A position belongs to one topic. A topic that was deleted and created again has another id, and its
+offsets begin anew: it is read from the first record that is newer than the last applied one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Place(NamedTuple):
+    """A partition."""
+
+    topic: str
+    partition: int
+
+    @property
+    def name(self) -> str:
+        """`topic:partition`."""
+        return f"{self.topic}:{self.partition}"
+
+    @classmethod
+    def of(cls, name: str) -> Place:
+        """The partition with that name."""
+        topic, _, number = name.rpartition(":")
+        return cls(topic, int(number))
+
+
+class InputPosition(NamedTuple):
+    """How far a partition is applied."""
+
+    next: int
+    """Offset behind the last record that was applied or skipped."""
+    stamp: int = 0
+    """The newest time stamp before it, in epoch ms; 0: unknown."""
+    topic_id: str = ""
+    """Of the topic that the offset belongs to; empty: unknown."""
+
+    def pack(self) -> str:
+        """As the store, markers and the position record hold it; `lua/lib/input.lua` reads it."""
+        if not self.stamp and not self.topic_id:
+            return str(self.next)
+        return f"{self.next} {self.stamp} {self.topic_id or '-'}"
+
+    @classmethod
+    def of(cls, offset: int, origin: str | None) -> InputPosition:
+        """The position at `offset`; an `origin` of another offset says nothing about it.
+
+        A version before 0008 moves the offset and leaves the origin.
+        """
+        at, stamp, topic_id, *_ = (*(origin or "").split(" "), "", "", "")
+        if at != str(offset):
+            return cls(offset)
+        return cls(offset, int(stamp or 0), "" if topic_id == "-" else topic_id)
+
+
+class Start(NamedTuple):
+    """A position that a partition gets."""
+
+    partition: str
+    before: int | None
+    """Its offset so far."""
+    to: InputPosition
+
+
+class PartitionLog(NamedTuple):
+    """A partition as Kafka has it."""
+
+    low: int
+    """The first offset that is left."""
+    high: int
+    """The offset behind the last record."""
+    topic_id: str = ""
+    """Empty: the broker has no ids."""
+
+
+class Topic(NamedTuple):
+    """A topic as Kafka has it."""
+
+    id: str
+    """Empty: the broker has no ids."""
+    partitions: int
+
+
+class Logs(Protocol):
+    """What Kafka says of topics. Raises `LogUnavailable`."""
+
+    async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
+        """Those that there are."""
+
+    async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Where each partition begins and ends; those that are gone are left out."""
+
+    async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
+        """The first offset whose record is newer than the time stamp; None: there is none."""
+
+
+def is_another(known: InputPosition, found: PartitionLog) -> bool:
+    """Whether the position belongs to a topic that is no more."""
+    if known.topic_id and found.topic_id:
+        return known.topic_id != found.topic_id
+    # A log that ends a little before the position has lost its last records.
+    beyond = known.next > found.high
+    return beyond and (bool(known.stamp) or found.high < known.next // 2)
+
+
+def begin(
+    known: InputPosition | None, found: PartitionLog, first_newer: int | None = None
+) -> InputPosition:
+    """Where to read from. `first_newer`: the first record newer than `known`, if there is one.
+
+    A partition that was added since the first start is read from its beginning.
+    """
+    if known is None:
+        return InputPosition(found.low, 0, found.topic_id)
+    topic_id = found.topic_id or known.topic_id
+    if not is_another(known, found):
+        return known._replace(next=max(found.low, min(known.next, found.high)), topic_id=topic_id)
+    if not known.stamp:
+        return InputPosition(found.low, 0, topic_id)
+    return InputPosition(found.high if first_newer is None else first_newer, known.stamp, topic_id)
