@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from scheduling_srv.app.announce import Announcer, advance
 from scheduling_srv.app.ports import Answer
+from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.wire import job_pb2
 
@@ -52,7 +53,7 @@ class KafkaLog:
     async def last_position(self) -> Position | None:
         return self.position
 
-    async def input_starts(self) -> Mapping[str, int]:
+    async def input_starts(self) -> Mapping[str, InputPosition]:
         return {}
 
     async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:

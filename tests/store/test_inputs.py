@@ -1,6 +1,7 @@
 """The listener's positions: each record is applied once, in order (docs/contract.md)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -125,6 +126,118 @@ async def test_set_position_begins_anew(shard: Shard) -> None:
     assert await shard.position() == 3
     (marker,) = [entry for entry in await shard.entries() if b'"3"' in entry]
     assert marker.startswith(b"M")
+
+
+async def test_a_position_has_the_time_stamp_and_the_topic(shard: Shard) -> None:
+    """Under a key of its own: versions before decision 8 read the offset alone."""
+    source = shard.source(5)._replace(stamp=NOW, topic_id="id-1")
+    await shard.jobs.append([], NOW, source)
+    _, positions = await shard.jobs.positions()
+    assert positions == {PARTITION: InputPosition(6, NOW, "id-1")}
+    assert await shard.raw("HGET", "inputs", PARTITION) == b"6"
+    marker = json.loads((await shard.entries())[-1][1:])
+    assert marker["inputs"] == {PARTITION: "6"}
+    assert marker["origins"] == {PARTITION: f"6 {NOW} id-1"}
+
+
+async def test_a_position_that_an_older_version_moved_has_no_identity(shard: Shard) -> None:
+    """It moves the offset alone: what was known of the topic belongs to another offset."""
+    await shard.jobs.append([], NOW, shard.source(5)._replace(stamp=NOW, topic_id="id-1"))
+    await shard.raw("HSET", "inputs", PARTITION, "9")
+    _, positions = await shard.jobs.positions()
+    assert positions == {PARTITION: InputPosition(9)}
+    await shard.jobs.append([], NOW, Source(PARTITION, 9, 10, shard.lineage, NOW, "id-1"))
+    _, positions = await shard.jobs.positions()
+    assert positions == {PARTITION: InputPosition(10, NOW, "id-1")}
+
+
+async def test_records_of_several_partitions_are_one_call(shard: Shard) -> None:
+    """All of them or none, and one marker says it."""
+    names = [f"jobs:{number}" for number in range(3)]
+    groups = [
+        replace(group(5, "a"), partition=names[0]),
+        replace(group(6, "b"), partition=names[1], stamp=NOW),
+        replace(group(8, "c"), partition=names[0]),
+    ]
+    source = shard.source(5, 8, names[0])._replace(others=(shard.source(6, partition=names[1]),))
+    await shard.jobs.write(groups, NOW, source)
+    assert await shard.ids() == ["a", "b", "c"]
+    assert await offsets(shard) == {names[0]: 9, names[1]: 7}
+    markers = [entry for entry in await shard.entries() if entry[:1] == b"M"]
+    assert [json.loads(each[1:])["inputs"] for each in markers] == [{names[0]: "9", names[1]: "7"}]
+    stale = Source(names[0], 9, 10, shard.lineage, others=(shard.source(99, partition=names[1]),))
+    with pytest.raises(StaleSource):
+        await shard.jobs.complete([Answer(1, False)], NOW, stale)
+    assert await offsets(shard) == {names[0]: 9, names[1]: 7}
+
+
+async def test_a_refused_record_ends_the_call_for_all_partitions(shard: Shard) -> None:
+    """Each is behind its last record that was applied."""
+    await shard.create(once("old"))
+    groups = [
+        replace(group(5, "a"), partition="jobs:0"),
+        replace(group(6, "b"), partition="jobs:1"),
+        replace(group(6, "old"), partition="jobs:0"),
+        replace(group(7, "c"), partition="jobs:1"),
+    ]
+    source = shard.source(5, 6, "jobs:0")._replace(others=(shard.source(6, 7, "jobs:1"),))
+    written = await shard.jobs.write(groups, NOW, source)
+    assert written.refusals == [None, None, Refusal("exists", 0)]
+    assert await offsets(shard) == {"jobs:0": 6, "jobs:1": 7}
+
+
+async def test_a_marker_says_only_what_has_moved(shard: Shard) -> None:
+    """Thousands of partitions would be in each of them; the publisher knows the others."""
+    await shard.jobs.append([], NOW, shard.source(1, partition="a:0"))
+    await shard.jobs.append([], NOW, shard.source(2, partition="b:0"))
+    await shard.create(once("now"))
+    await shard.schedule.stage(shard.token, NOW, 10)
+    markers = [json.loads(entry[1:]) for entry in await shard.entries() if entry[:1] == b"M"]
+    assert [each.get("inputs") for each in markers] == [{"a:0": "2"}, {"b:0": "3"}, None]
+    await shard.schedule.mark_inputs(shard.token, NOW)
+    (marker,) = [json.loads(entry[1:]) for entry in await shard.entries()]
+    assert marker["inputs"] == {"a:0": "2", "b:0": "3"}
+
+
+async def test_thousands_of_partitions_are_positions_like_any_others(shard: Shard) -> None:
+    """More than Lua's stack holds, and no marker holds more than its share."""
+    names = [f"jobs:{number}" for number in range(9_000)]
+    for first in range(0, len(names), 500):
+        starts = [Start(name, None, InputPosition(3, NOW, "id")) for name in names[first:][:500]]
+        await shard.jobs.set_positions(starts, shard.lineage, NOW)
+    assert await offsets(shard) == dict.fromkeys(names, 3)
+    await shard.jobs.append([], NOW, Source(names[0], 3, 4, shard.lineage))
+    await shard.entries()
+    await shard.schedule.mark_inputs(shard.token, NOW)
+    markers = [json.loads(entry[1:]) for entry in await shard.entries()]
+    assert max(len(each["inputs"]) for each in markers if "inputs" in each) == 500
+    told = {name for each in markers for name in each.get("inputs", {})}
+    assert told == {*names}
+
+
+async def test_partitions_that_are_gone_are_forgotten(shard: Shard) -> None:
+    """With what was shown of them; a position that has moved since is not one of them."""
+    gone, other = Place("jobs", 7), Place("jobs", 8)
+    for place in (gone, other):
+        source = shard.source(3, partition=place.name)._replace(stamp=NOW, topic_id="id")
+        await shard.jobs.append([], NOW, source)
+    await shard.jobs.show_offsets({gone: 4, other: 4})
+    with pytest.raises(StaleSource):
+        await shard.jobs.forget({gone: 3}, shard.lineage, NOW)
+    await shard.entries()
+    await shard.jobs.forget({gone: 4}, shard.lineage, NOW)
+    assert await offsets(shard) == {other.name: 4}
+    assert await shard.raw("HKEYS", "origins") == [other.name.encode()]
+    (marker,) = await shard.entries()
+    assert json.loads(marker[1:])["gone"] == [gone.name]
+    shown = [f"{shard.jobs.client_id}:jobs:{number}" for number in (7, 8)]
+    assert await shard.client.execute("MGET", *shown) == [None, b"4"]
+    await shard.client.execute("DEL", *shown)
+
+
+async def offsets(shard: Shard) -> dict[str, int]:
+    _, positions = await shard.jobs.positions()
+    return {name: at.next for name, at in positions.items()}
 
 
 async def test_large_offsets_are_exact(shard: Shard) -> None:

@@ -1,6 +1,8 @@
 """From entries of the outbox to records, byte for byte (docs/contract.md)."""
 
+import json
 import struct
+from typing import Any
 
 import pytest
 
@@ -164,6 +166,34 @@ def test_without_a_marker_only_the_number_changes() -> None:
     before = Position(40, "inc", at=1, replay_from=2, seq=3, instance=4, inputs={"t": 5})
     after = advance(before, [b"Xa", b"Xb"], 40)
     assert after == Position(42, "inc", at=1, replay_from=2, seq=3, instance=4, inputs={"t": 5})
+
+
+def marker(**more: Any) -> bytes:
+    numbers = {"replay_from": "2", "seq": "3", "instance": "4", "reset": "5", "cleared": "6"}
+    return b"M" + json.dumps(numbers | more, separators=(",", ":")).encode()
+
+
+def test_each_marker_says_what_has_moved() -> None:
+    """The last one counts, but for the positions: each says only those that it moves."""
+    before = Position(40, "inc", inputs={"a:0": 1, "b:0": 1, "c:0": 1}, origins={"c:0": "1 9 id"})
+    marks = [
+        marker(inputs={"a:0": "2"}, origins={"a:0": "2 7 id"}),
+        marker(inputs={"b:0": "5"}),
+        marker(gone=["c:0"]),
+        marker(seq="9"),
+    ]
+    after = advance(before, marks, 40)
+    assert after.inputs == {"a:0": 2, "b:0": 5}
+    assert after.origins == {"a:0": "2 7 id"}
+    assert (after.number, after.seq, after.instance) == (44, 9, 4)
+    assert before.inputs == {"a:0": 1, "b:0": 1, "c:0": 1}
+
+
+def test_a_marker_of_another_version() -> None:
+    """Its additions are passed over, and a field that it has not stays as it was."""
+    before = Position(40, "inc", seq=3, reset=8)
+    after = advance(before, [b'M{"seq":"4","added":{"x":1}}'], 40)
+    assert after == Position(41, "inc", seq=4, reset=8)
 
 
 def test_the_nominal_time_of_an_entry() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from scheduling_srv.app.announce import rfc3339
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
+from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
@@ -71,7 +72,7 @@ class Topics:
     async def last_position(self) -> Position | None:
         return None
 
-    async def input_starts(self) -> Mapping[str, int]:
+    async def input_starts(self) -> Mapping[str, InputPosition]:
         return {}
 
     async def audit(self, window: Window = WINDOW) -> Report:

@@ -1,10 +1,13 @@
-"""How long the listener's thread waits before the event loop hears of it."""
+"""How the listener waits for records, and whether it believes where they came from."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scheduling_srv.entrances.listener import Listener
+import pytest
+
+from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.entrances.listener import Identity, Listener
 
 
 class Message:
@@ -68,3 +71,59 @@ def test_it_ends_soon_when_it_is_told_to() -> None:
     consumer.meanwhile = listener.stop
     assert listener._poll() == []
     assert consumer.asked == 1
+
+
+class Asked:
+    """What Kafka says of topics, and a clock."""
+
+    def __init__(self) -> None:
+        self.ids = {"jobs": "one"}
+        self.times = 0
+        self.now = 1_000.0
+        self.identity = Identity(self.ask, lambda: self.now)
+        self.identity.begin(dict(self.ids), self.now)
+
+    async def ask(self, topics: Sequence[str]) -> Mapping[str, str]:
+        self.times += 1
+        return {topic: self.ids[topic] for topic in topics if topic in self.ids}
+
+
+@pytest.mark.parametrize(
+    ("position", "seconds"), [(0, 0.05), (50, 0.05), (1_000_000, 1.05), (10**9, 60.0)]
+)
+def test_a_topic_is_trusted_as_long_as_no_other_can_be_that_long(
+    position: int, seconds: float
+) -> None:
+    assert Asked().identity.trusted(position) == pytest.approx(seconds, rel=0.01)
+
+
+async def test_what_takes_long_is_not_asked_all_the_time() -> None:
+    asked = Asked()
+
+    async def slowly(_topics: Sequence[str]) -> Mapping[str, str]:
+        asked.now += 0.5
+        return asked.ids
+
+    asked.identity.ask = slowly
+    await asked.identity.verify({"jobs"})
+    assert asked.identity.trusted(0) == pytest.approx(10.0)
+    assert asked.identity.age() == pytest.approx(0.5)  # as of when it was asked
+
+
+@pytest.mark.parametrize("ids", [{"jobs": "another"}, {}])
+async def test_another_topic_is_not_the_one_that_was_read(ids: dict[str, str]) -> None:
+    asked = Asked()
+    await asked.identity.verify({"jobs"})
+    asked.ids = ids
+    with pytest.raises(StaleSource):
+        await asked.identity.verify({"jobs"})
+
+
+def test_it_is_asked_for_once_a_minute_and_after_each_fault() -> None:
+    asked = Asked()
+    assert not asked.identity.is_due()
+    asked.identity.doubt()
+    assert asked.identity.age() > asked.identity.trusted(10**9)
+    assert not asked.identity.is_due()  # nothing was read that could be wrong
+    asked.now += 61
+    assert asked.identity.is_due()

@@ -1,0 +1,49 @@
+"""The position record: versions read what others have written (docs/decisions/0008)."""
+
+import json
+
+from scheduling_srv.adapters.kafka.producer import (
+    dump_position,
+    parse_position,
+    position_headers,
+)
+from scheduling_srv.app.records import Position
+
+FIRST = b"""{"number": 7, "incarnation": "inc", "at": 1, "replay_from": 2, "seq": 3, "instance": 4,
+"reset": 5, "cleared": 6, "inputs": {"jobs:0": 8}, "lineage": "l"}"""
+"""As e0dce88 has written it."""
+
+
+def read(position: Position) -> Position:
+    headers = {name: str(value).encode() for name, value in position_headers(position)}
+    return parse_position(dump_position(position), headers)
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    position = Position(7, "inc", 1, 2, 3, 4, 5, 6, {"a:0": 8}, "l", {"a:0": "8 9 id"})
+    assert read(position) == position
+    assert read(Position(1, "i")) == Position(1, "i")
+
+
+def test_one_of_before_the_identity_of_topics() -> None:
+    expected = Position(7, "inc", 1, 2, 3, 4, 5, 6, {"jobs:0": 8}, "l")
+    assert parse_position(FIRST, {}) == expected
+
+
+def test_versions_of_before_read_ours() -> None:
+    """They know these fields and no others; what is new is a header."""
+    position = Position(7, "inc", inputs={"a:0": 8}, origins={"a:0": "8 9 id"})
+    assert json.loads(dump_position(position)).keys() == json.loads(FIRST).keys()
+
+
+def test_fields_of_a_later_version_are_kept() -> None:
+    """So that neither a roll-back nor what follows it loses them."""
+    later = json.dumps(json.loads(FIRST) | {"added": {"x": [1]}}).encode()
+    position = parse_position(later)
+    assert position.unknown == {"added": {"x": [1]}}
+    assert json.loads(dump_position(position)) == json.loads(later)
+
+
+def test_a_field_that_is_missing_has_its_default() -> None:
+    assert parse_position(b"{}") == Position(0, "")
+    assert parse_position(b'{"number": 3}') == Position(3, "")
