@@ -37,6 +37,8 @@ POSITION_FIELDS = tuple(
 )
 ORIGINS = "origins"
 """The header that holds `Position.origins`."""
+LARGEST_PLAIN = 4_000
+"""Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
 SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
@@ -54,9 +56,12 @@ def dump_position(position: Position) -> bytes:
     return json.dumps({**position.unknown, **known}).encode()
 
 
-def position_headers(position: Position) -> list[tuple[str, str | bytes | None]]:
+def position_headers(position: Position) -> list[tuple[str, bytes]]:
     """What the record holds beside its value."""
-    return [(ORIGINS, json.dumps(position.origins))] if position.origins else []
+    if not position.origins:
+        return []
+    text = json.dumps(position.origins).encode()
+    return [(ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text)]
 
 
 def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> Position:
@@ -64,8 +69,10 @@ def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> 
     found = json.loads(value)
     known = {name: found.pop(name) for name in POSITION_FIELDS if name in found}
     known = {"number": 0, "incarnation": "", **known}
-    origins = json.loads((headers or {}).get(ORIGINS) or b"{}")
-    return Position(**known, origins=origins, unknown=found)
+    origins = (headers or {}).get(ORIGINS) or b"{}"
+    if not origins.startswith(b"{"):
+        origins = zlib.decompress(origins)
+    return Position(**known, origins=json.loads(origins), unknown=found)
 
 
 class TransactionalPublisher:
@@ -189,7 +196,7 @@ class TransactionalPublisher:
             dump_position(position),
             POSITION_KEY,
             self.shard,
-            headers=position_headers(position),
+            headers=[*position_headers(position)],
         )
         passed(points.PUBLISH_PRODUCED)
         producer.commit_transaction(self.timeout)
