@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from scheduling_srv.app import owner as owner_module
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.refusals import Settled
 from scheduling_srv.app.replies import Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import StageCall, StageResult
@@ -41,6 +43,9 @@ class World:
         self.publish_gate = asyncio.Event()
         self.publish_gate.set()
         self.extras: list[str] = []
+        self.refused = 1
+        self.begun = 0
+        """Number of the position that the publisher goes on from."""
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
@@ -56,6 +61,7 @@ class World:
             publisher=_Publisher(self),  # type: ignore[arg-type]
             clock=world,
             rules=ShardRules(lease=3000),
+            refusals=_Refusals(self),  # type: ignore[arg-type]
             extras=extras,
             prepare=(self.prepare,),
         )
@@ -96,9 +102,25 @@ class _Recovery:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def run_once(self, token: str) -> tuple[Position, str]:
-        self.world.note("recover")
+    async def run_once(self, token: str, *, careful: bool = False) -> tuple[Position, str]:
+        self.world.note("recover carefully" if careful else "recover")
         return Position(5, "i"), "lineage"
+
+
+class _Refusals:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.publisher = self
+
+    async def settle(self, token: str, position: Position, lineage: str) -> Settled:
+        self.world.note("settle")
+        return Settled(replace(position, number=7), self.world.refused)
+
+    async def reopen(self) -> None:
+        self.world.note("reopen")
+
+    def shrink_batches(self) -> None:
+        self.world.note("shrink")
 
 
 class _Stager:

@@ -23,6 +23,7 @@ from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailab
 from scheduling_srv.entrances.intake import KEYS, Consumed
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
 
@@ -318,5 +319,7 @@ def _consumed(message: Message) -> Consumed:
 
 
 def _note(error: KafkaError) -> None:
-    """After all of these librdkafka goes on by itself."""
-    log.info("consumer", reason=error.str())
+    """After all of these librdkafka goes on by itself; some need an operator."""
+    meaning = meaning_of(error)
+    tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
+    tell("consumer", reason=error.str(), meaning=meaning)

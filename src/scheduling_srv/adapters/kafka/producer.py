@@ -25,11 +25,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv import points
 from scheduling_srv.adapters.kafka import rights
-from scheduling_srv.adapters.kafka.errors import Meaning, error_of, meaning_of, publish_failed
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
-from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.failpoints import passed
+from scheduling_srv.kafka_errors import Meaning, error_of, meaning_of, publish_failed
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +104,8 @@ class TransactionalPublisher:
     async def open(self, *, careful: bool = False) -> None:
         """New producers under the old transactional ids."""
         await self._call(lambda: self._open(careful=careful))
+        if careful:
+            await self._call(self._look_at_rights)
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction, committed."""
@@ -149,8 +151,6 @@ class TransactionalPublisher:
             self.producers, self.prepared = self.prepared or self._make({}), []
         self._with_each(self.producers, lambda each: each.init_transactions(self.timeout))
         self._look_at_topics()
-        if careful:
-            self.unusable |= rights.missing(self.config, self.topics, self.timeout)
 
     def _with_each(self, producers: Sequence[Producer], work: Callable[[Producer], None]) -> None:
         """At the same time. All have ended when this returns or raises.
@@ -177,6 +177,9 @@ class TransactionalPublisher:
             "enable.idempotence": True,
             "acks": "all",
         }
+
+    def _look_at_rights(self) -> None:
+        self.unusable |= rights.missing(self.config, self.topics, self.timeout)
 
     def _look_at_topics(self) -> None:
         """Count partitions, and find out which topics are missing."""
@@ -262,7 +265,11 @@ class TransactionalPublisher:
         producer, faults = self.producers[0], dict[int, KafkaError]()
 
         def watch(number: int) -> Callable[[KafkaError | None, object], None]:
-            return lambda error, _: error and faults.setdefault(number, error)
+            def told(error: KafkaError | None, _message: object) -> None:
+                if error:
+                    faults.setdefault(number, error)
+
+            return told
 
         producer.begin_transaction()
         for number, (topic, key, value, headers, route) in enumerate(records):
@@ -276,7 +283,8 @@ class TransactionalPublisher:
                     on_delivery=watch(number),
                 )
             except KafkaException as fault:  # librdkafka itself finds it too large
-                if meaning_of(error := error_of(fault)) is not Meaning.REFUSED:
+                error = error_of(fault)
+                if not error or meaning_of(error) is not Meaning.REFUSED:
                     raise
                 faults[number] = error
         if not faults:
@@ -284,23 +292,24 @@ class TransactionalPublisher:
             try:
                 self._commit(producer)
             except KafkaException as fault:
-                if not (error := error_of(fault)) or not error.txn_requires_abort():
+                if not (cause := error_of(fault)) or not cause.txn_requires_abort():
                     raise  # whether it was committed is not known
                 producer.poll(0)
                 if not _refusals(records, faults):
                     raise
             else:
                 return ()
-        self._abort(producer)
+        self._renew()
         return _refusals(records, faults)
 
-    def _abort(self, producer: Producer) -> None:
-        """End a transaction whose commit was never asked for."""
-        try:
-            producer.abort_transaction(self.timeout)
-        except KafkaException as fault:
-            log.info("a transaction is aborted by its successor", reason=str(fault))
-            self._open(careful=True)
+    def _renew(self) -> None:
+        """End a transaction whose commit was never asked for: by its successors.
+
+        After `abort_transaction` librdkafka may skip sequence numbers.
+        """
+        unusable = self.unusable
+        self._open(careful=True)
+        self.unusable = unusable | self.unusable
 
     def _settle(self) -> None:
         for producer in self.producers:

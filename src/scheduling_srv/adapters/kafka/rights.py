@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclOperation
 
 from scheduling_srv.app.records import Topic
 

@@ -51,6 +51,8 @@ while at <= #ARGV do
     send(struct.pack('<I8', base) .. value, list())
     sends = true
 end
+source = ARGV[2]
+note_list(1, math.max(0, (tonumber(ARGV[4]) or 1) - 1))
 if ARGV[2] ~= '' then
     advance(ARGV[2], ARGV[4], now)
 elseif sends then

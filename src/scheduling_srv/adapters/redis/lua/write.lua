@@ -20,6 +20,7 @@ if is_crowded() then
     return {'crowded'}
 end
 local results, first_due, next_offset = {}, nil, nil
+source = partition
 while at <= #ARGV do
     local mode, size = ARGV[at], tonumber(ARGV[at + 3])
     local fault, place = check(mode, at + 4, size)
@@ -30,7 +31,9 @@ while at <= #ARGV do
     end
     if not fault then
         grouped = grouped or size > 1 -- a list, as a whole
+        local first = #entries + 1
         local due = put(mode, at + 4, size)
+        note_list(first, tonumber(ARGV[at + 1]))
         first_due = math.min(first_due or due, due)
         next_offset = ARGV[at + 2]
     end

@@ -14,6 +14,30 @@ local function emit_deleted(id, resource)
 end
 
 local grouped = false -- whether the entries may only be published together
+local lists, source = {}, '' -- where lists lie in a group, and the partition whose records they are
+local replaced = {} -- what their jobs were before
+
+-- Notes which of the entries are one list: it is undone as a whole if Kafka refuses a part of it
+-- (decision 9; its Python twin is app/undo.py). `offset`: of the record that it comes from.
+local function note_list(first, offset)
+    lists[#lists + 1], lists[#lists + 2], lists[#lists + 3] = first, #entries - first + 1, offset
+end
+
+local function section(letter, text)
+    return struct.pack('<c1I4', letter, #text) .. text
+end
+
+-- The head of a group: how many entries follow, and what undoing its lists takes.
+local function group_head()
+    local head = {struct.pack('<c1I4', 'G', #entries)}
+    if #lists > 0 then
+        head[2] = section('S', source)
+    end
+    for i = 1, #lists, 3 do
+        head[#head + 1] = section('L', struct.pack('<I4I4I8', lists[i], lists[i + 1], lists[i + 2]))
+    end
+    return table.concat(head) .. table.concat(replaced)
+end
 
 -- Appends all that was emitted; returns the number of the last entry. `due`: a run is due then.
 local function flush(due)
@@ -21,7 +45,7 @@ local function flush(due)
         save()
     end
     if grouped then
-        table.insert(entries, 1, struct.pack('<c1I4', 'G', #entries))
+        table.insert(entries, 1, group_head())
     end
     in_batches('RPUSH', K.outbox, entries)
     if #entries > 0 and redis.call('LLEN', K.outbox) == #entries then
