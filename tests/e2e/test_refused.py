@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from tests.client import contract
 from tests.client.grpc_client import Refusal
-from tests.client.topics import Record, alter_topic, delete_topic
+from tests.client.topics import Record, TopicReader, alter_topic, delete_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh, in_ms, tomorrow
 from tests.harness.given import Kafka
@@ -207,6 +207,8 @@ def test_small_records_that_are_too_large_together_are_published(deploy: Deploy)
 def test_runs_go_on_without_a_topic_that_is_not_for_runs(deploy: Deploy, topic: str) -> None:
     product = deploy()
     beat = beats(product)
+    product.reader.__exit__()
+    product.reader = TopicReader(product.bootstrap, product.names.jobs)
     delete_topic(product.bootstrap, getattr(product.names, topic))
     if topic == "dead_letter":
         product.send("createJobs", b"\xff\xff")
@@ -253,11 +255,17 @@ def test_a_crash_while_something_is_set_aside_harms_nothing(
     deploy: Deploy, point: str, topic: str
 ) -> None:
     product = deploy(failpoints=f"{point}=kill", lease="500ms")
-    limit(product, getattr(product.names, topic))
     job_id, other = fresh("large"), fresh("other")
-    job = contract.JobList(items=[large(id=job_id, type=job_id, when=in_ms(1_000)[1])])
-    product.client.create(contract.job(id=other, type=other, when=in_ms(1_500)[1]))
-    product.send("createJobs", job)
+    when = in_ms(3_000)[1]
+    record = contract.JobList(items=[large(id=job_id, type=job_id, when=when)])
+    product.client.create(contract.job(id=other, type=other, when=when))
+    if topic == "jobs":
+        product.send("createJobs", record)
+        product.created(job_id)
+        limit(product, product.names.jobs)
+    else:
+        limit(product, product.names.resources)
+        product.send("createJobs", record)
     product.service.process.wait(PATIENCE)
     del product.service.settings["SCHEDULING_FAILPOINTS"]
     product.service.start()

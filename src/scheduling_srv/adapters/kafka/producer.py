@@ -43,6 +43,9 @@ SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
 LOOK = 0.25
 """Seconds between looks whether a transaction has failed while its records are under way."""
+MISSING_LOOK = 2.0
+"""Seconds between looks whether a topic has been deleted while its records are under way."""
+MISSING = "The topic {} does not exist, or may not be seen."
 MADE_TIMEOUT = 2.0
 """Seconds in which a broker that creates missing topics by itself has made one."""
 MADE_POLL = 0.05
@@ -190,7 +193,7 @@ class TransactionalPublisher:
             if count := count or self._count_new(name):
                 self.partitions[topic] = count
             else:
-                self.unusable[topic] = f"The topic {name} does not exist, or may not be seen."
+                self.unusable[topic] = MISSING.format(name)
 
     def _count_new(self, name: str) -> int:
         """Partitions of a topic that was missing: a broker may create it when it is named."""
@@ -238,15 +241,28 @@ class TransactionalPublisher:
         producer.produce(self.topics[Topic.POSITION], value, POSITION_KEY, self.shard, **more)
 
     def _commit(self, producer: Producer) -> None:
-        """Commit. A refused record shows within `LOOK` seconds.
+        """Commit. A refused record shows within `LOOK` seconds, a deleted topic soon after.
 
         `commit_transaction` alone may wait for its time-out: librdkafka does not look at the
         transaction's error while it waits for records that it will not send any more.
         """
-        deadline = time.monotonic() + self.timeout
-        while producer.flush(LOOK) and time.monotonic() < deadline:
+        began = looked = time.monotonic()
+        while producer.flush(LOOK) and (now := time.monotonic()) < began + self.timeout:
             _check(producer)
-        producer.commit_transaction(max(LOOK, deadline - time.monotonic()))
+            if now > looked + MISSING_LOOK:
+                looked = now
+                self._look_for_missing(producer)
+        producer.commit_transaction(max(LOOK, began + self.timeout - time.monotonic()))
+
+    def _look_for_missing(self, producer: Producer) -> None:
+        """Librdkafka waits for half a minute for a topic to appear again."""
+        try:
+            known = producer.list_topics(timeout=MISSING_LOOK).topics
+        except KafkaException:
+            return  # no broker answers: that is why it takes so long
+        for topic in self.partitions:
+            if self.topics[topic] not in known:
+                raise RecordRefused(MISSING.format(self.topics[topic]))
 
     def _publish_carefully(
         self, records: Sequence[Record], position: Position
