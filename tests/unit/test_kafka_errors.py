@@ -35,6 +35,7 @@ def test_every_code_is_classified() -> None:
         ("UNKNOWN_TOPIC_OR_PART", Meaning.TOPIC),
         ("TOPIC_AUTHORIZATION_FAILED", Meaning.TOPIC),
         ("_INCONSISTENT", Meaning.UNCLEAR),
+        ("_FATAL", Meaning.UNCLEAR),
         ("_GAPLESS_GUARANTEE", Meaning.UNCLEAR),
         ("PRODUCER_FENCED", Meaning.FENCED),
         ("_FENCED", Meaning.FENCED),

@@ -19,6 +19,7 @@ from scheduling_srv.domain.errors import (
     LeaseLost,
     LogUnavailable,
     PublishFailed,
+    RecordRefused,
     SchedulingError,
     StoreFull,
     StoreNotReady,
@@ -214,6 +215,45 @@ async def test_whatever_is_in_doubt_is_recovered(
         await until(lambda: world.count("recover") == 2 and world.owner.emitting)
         assert world.owner.problem == ""
     assert (world.count("acquire"), world.count("release")) == (1, 1)
+
+
+async def test_what_kafka_refuses_is_looked_for_at_once(world: World) -> None:
+    """Carefully, under the lease, before anything is staged; then all goes on as usual."""
+    world.faults["publish"] = [RecordRefused("too large", too_large=True)]
+    async with running(world.owner):
+        await until(lambda: "begin 7" in world.done and world.owner.emitting)
+    work = [each for each in world.done if each not in {"stage", "publish"}]
+    at = work.index("recover carefully")
+    assert work[at - 1 : at + 6] == [
+        "renew",
+        "recover carefully",
+        "settle",
+        "renew",
+        "reopen",
+        "begin 7",
+        "renew",
+    ]
+    assert "shrink" not in world.done
+
+
+async def test_a_batch_that_is_too_large_is_made_smaller(world: World) -> None:
+    """When none of its records is."""
+    world.refused = 0
+    world.faults["publish"] = [RecordRefused("too large", too_large=True)]
+    async with running(world.owner):
+        await until(lambda: "begin 7" in world.done)
+    assert world.count("shrink") == 1
+
+
+async def test_a_topic_that_nothing_can_do_without_is_waited_for(world: World) -> None:
+    """Each time with a careful look."""
+    world.faults["publish"] = [RecordRefused("The topic x does not exist.")]
+    world.faults["settle"] = [RecordRefused("The topic x does not exist.")] * 3
+    async with running(world.owner):
+        await until(lambda: world.count("settle") == 2)
+        await until(lambda: world.owner.problem == "The topic x does not exist.")
+        await until(lambda: world.owner.emitting)
+    assert world.count("recover carefully") == 4
 
 
 async def test_a_lease_that_is_lost_while_a_loop_ends_leaves_no_loop_behind(world: World) -> None:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -61,6 +61,10 @@ PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (docs/contract.md)."""
 
 Result = TypeVar("Result")
+Delivered: TypeAlias = Callable[[KafkaError | None, object], None]
+"""Hears what became of a record."""
+Faults: TypeAlias = Mapping[int, KafkaError]
+"""What became of records that have failed, by their place."""
 
 
 class TransactionalPublisher:
@@ -280,7 +284,7 @@ class TransactionalPublisher:
         """Commit all of them, or say which of them Kafka refuses; then nothing is committed."""
         producer, faults = self.producers[0], dict[int, KafkaError]()
 
-        def watch(number: int) -> Callable[[KafkaError | None, object], None]:
+        def watch(number: int) -> Delivered:
             def told(error: KafkaError | None, _message: object) -> None:
                 if error:
                     faults.setdefault(number, error)
@@ -288,35 +292,45 @@ class TransactionalPublisher:
             return told
 
         producer.begin_transaction()
-        for number, (topic, key, value, headers, route) in enumerate(records):
-            try:
-                producer.produce(
-                    self.topics[topic],
-                    value,
-                    key,
-                    self._place(topic, route),
-                    headers=headers,  # type: ignore[arg-type]
-                    on_delivery=watch(number),
-                )
-            except KafkaException as fault:  # librdkafka itself finds it too large
-                error = error_of(fault)
-                if not error or meaning_of(error) is not Meaning.REFUSED:
-                    raise
-                faults[number] = error
-        if not faults:
-            self._add_position(producer, position)
-            try:
-                self._commit(producer)
-            except KafkaException as fault:
-                if not (cause := error_of(fault)) or not cause.txn_requires_abort():
-                    raise  # whether it was committed is not known
-                producer.poll(0)
-                if not _refusals(records, faults):
-                    raise
-            else:
-                return ()
+        for number, record in enumerate(records):
+            if fault := self._refused_at_once(record, watch(number)):
+                faults[number] = fault
+        if not faults and self._is_committed(producer, position, faults):
+            return ()
         self._renew()
         return _refusals(records, faults)
+
+    def _refused_at_once(self, record: Record, told: Delivered) -> KafkaError | None:
+        """Produce; what librdkafka itself refuses, as it is too large for any topic."""
+        topic, key, value, headers, route = record
+        try:
+            self.producers[0].produce(
+                self.topics[topic],
+                value,
+                key,
+                self._place(topic, route),
+                headers=headers,  # type: ignore[arg-type]
+                on_delivery=told,
+            )
+        except KafkaException as fault:
+            error = error_of(fault)
+            if meaning_of(error) is not Meaning.REFUSED:
+                raise
+            return error
+        return None
+
+    def _is_committed(self, producer: Producer, position: Position, faults: Faults) -> bool:
+        """False: it was aborted, as the delivery reports in `faults` say of which record."""
+        self._add_position(producer, position)
+        try:
+            self._commit(producer)
+        except KafkaException as fault:
+            error = error_of(fault)
+            producer.poll(0)
+            if not error or not error.txn_requires_abort() or not _to_blame(faults):
+                raise  # it may be committed, or no record is to blame
+            return False
+        return True
 
     def _renew(self) -> None:
         """End a transaction whose commit was never asked for: by its successors.
@@ -355,9 +369,19 @@ def _check(producer: Producer) -> None:
         raise
 
 
-def _refusals(records: Sequence[Record], faults: Mapping[int, KafkaError]) -> Sequence[Refusal]:
+def _refusals(records: Sequence[Record], faults: Faults) -> Sequence[Refusal]:
     return [
-        Refusal(number, records[number].topic, error.str(), of_topic=meaning is Meaning.TOPIC)
-        for number, error in sorted(faults.items())
-        if (meaning := meaning_of(error)) in {Meaning.REFUSED, Meaning.TOPIC}
+        Refusal(
+            number,
+            records[number].topic,
+            error.str(),
+            of_topic=meaning_of(error) is Meaning.TOPIC,
+        )
+        for number, error in sorted(_to_blame(faults).items())
     ]
+
+
+def _to_blame(faults: Faults) -> dict[int, KafkaError]:
+    """Those that are refused; others were given up because of them."""
+    refused = {Meaning.REFUSED, Meaning.TOPIC}
+    return {number: error for number, error in faults.items() if meaning_of(error) in refused}
