@@ -35,6 +35,12 @@ DEAD_LETTERS = Counter(
     "Consumed records that could not be applied, by the status that gRPC would have answered.",
     ["reason"],
 )
+RECORDS_REFUSED = Counter(
+    "scheduling_records_refused",
+    "Records that Kafka refuses for good and that were set aside: job, run, dead_letter, response,"
+    " deletion, tombstone, retry or parcel.",
+    ["kind"],
+)
 LATENESS = Histogram(
     "scheduling_lateness_seconds",
     "Punctuality: from the instant that a run was due to its publication.",

@@ -86,6 +86,19 @@ PUBLISH_TRIMMED = Point(
     "publish.trimmed", _REDIS, "The outbox is empty and says so: nothing is left to be done."
 )
 
+REFUSE_FOUND = Point(
+    "refuse.found",
+    _REDIS,
+    "What Kafka refuses is known here only, and its transaction is aborted: the next owner meets"
+    " the same refusal and finds it again.",
+)
+REFUSE_SET_ASIDE = Point(
+    "refuse.set_aside",
+    _REDIS,
+    "Other entries stand in the place of what Kafka refuses, and what it announced is undone, in"
+    " one step: the next owner publishes them.",
+)
+
 # --- Sending at once (SCHEDULING_DELIVERY=at_least_once) ------------------------------------------
 
 SEND_ANCHORED = Point(

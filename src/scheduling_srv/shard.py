@@ -13,6 +13,7 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
@@ -23,6 +24,7 @@ from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.app.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.refusals import Refusals
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
@@ -130,6 +132,14 @@ class Shard:
         publisher, beside = delivery.make_emptier(
             self.site.settings, self.producers, schedule, self.announcements, clock, rules
         )
+        refusals = Refusals(
+            schedule,
+            self.producers,
+            Announcer(self.site.settings.recurring_spelling),
+            self.announcements,
+            clock,
+            topics=self.site.topics,
+        )
         return Owner(
             name=self.site.name,
             shard=self.number,
@@ -139,6 +149,7 @@ class Shard:
             publisher=publisher,
             clock=clock,
             rules=rules,
+            refusals=refusals,
             extras=(*extras, *beside),
             prepare=(self.producers.prepare, self.history.prepare),
             held_back=held_back,

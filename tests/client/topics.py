@@ -15,7 +15,13 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    OffsetSpec,
+)
 from confluent_kafka.cimpl import NewTopic
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -240,6 +246,23 @@ def make_topic(bootstrap: str, name: str, *, partitions: int = 1, **config: Any)
     """A topic that the test needs before the product has made it."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
         admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(timeout=10)
+
+
+def alter_topic(bootstrap: str, name: str, **config: Any) -> None:
+    """Change a topic's limits while it is in use."""
+    entries = [
+        ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
+        for key, value in config.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        admin.incremental_alter_configs([resource])[resource].result(timeout=10)
+
+
+def delete_topic(bootstrap: str, name: str) -> None:
+    """As an operator's mistake."""
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        admin.delete_topics([name])[name].result(timeout=10)
 
 
 def _record(message: Message) -> Record:

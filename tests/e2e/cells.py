@@ -30,7 +30,7 @@ CALLER = ("write.", "delete.", "clear.", "sweep.", "restore.noted")
 """Reached by the replica that a client calls."""
 AT_LEAST_ONCE = "send."
 """Reached with SCHEDULING_DELIVERY=at_least_once only."""
-OWNER = ("stage.", "plan.", "expire.", "publish.", "send.", "lease.re", "restore.")
+OWNER = ("stage.", "plan.", "expire.", "publish.", "refuse.", "send.", "lease.re", "restore.")
 """Reached by the replica that owns the shard. All others: by any."""
 
 
@@ -115,6 +115,7 @@ TRIGGERS: dict[str, Trigger] = {
     "send.anchored": lambda lane, _: lane.lose_store(),
     "listen.assigned": lambda lane, _: lane.join_group(),
     "listen.revoked": lambda lane, _: lane.join_group(),
+    "refuse.": lambda lane, _: lane.refuse(),
     "bury.": lambda lane, _: lane.bury(),
     "restore.": lambda lane, client: lane.restore(client),
     "clear.": lambda lane, client: lane.delete_all(client),

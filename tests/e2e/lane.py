@@ -33,7 +33,7 @@ from chaos.history import (
 from chaos.nursery import ForkedProcess, Nursery
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
-from tests.client.topics import Record, Sender
+from tests.client.topics import Record, Sender, alter_topic
 from tests.client.worker import Worker, done, failed
 from tests.e2e.product import fresh, now_ms
 from tests.harness.given import Kafka, Store
@@ -44,6 +44,8 @@ from tests.harness.waiting import eventually
 LEASE = "600ms"
 SILENT, HELD = "silent", "held"
 """Types of jobs that nobody answers, ever or before the end."""
+REFUSALS = ("refuse.found", "refuse.set_aside")
+"""Failpoints that a refusal may reach."""
 FAR = now_ms() + 3_600_000
 PATIENCE = 40.0
 """Seconds for what must come on a machine that starts a dozen replicas at once."""
@@ -204,6 +206,15 @@ class Lane:
         """A record that cannot be read."""
         self.sender.send(self.names.jobs, "createJobs", b"\xff\xff\xff")
         self.buried += 1
+
+    def refuse(self) -> None:
+        """A dead letter that its topic refuses for a while: it is sent again without its value."""
+        before = sum(map(self.hits, REFUSALS))
+        alter_topic(self.kafka.bootstrap, self.names.dead_letter, max_message_bytes=5_000)
+        self.sender.send(self.names.jobs, "createJobs", b"\xff" * 10_000)
+        self.buried += 1
+        until(lambda: sum(map(self.hits, REFUSALS)) > before, CALL)
+        alter_topic(self.kafka.bootstrap, self.names.dead_letter, max_message_bytes=1_000_000)
 
     def restore(self, client: Client) -> None:
         with suppress(Refusal):

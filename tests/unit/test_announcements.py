@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.app.announcements import MOST_GONE, Announcements
+from scheduling_srv.app.announcements import MOST_GONE, MOST_REFUSED, Announcements, dump_news
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.errors import OutcomeUnknown
+from scheduling_srv.domain.errors import NotPublishable, OutcomeUnknown
 
 
 async def waiting(announcements: Announcements, *receipts: Receipt) -> list[asyncio.Task[None]]:
@@ -117,3 +117,23 @@ async def test_calls_are_held_back_while_something_is_published() -> None:
     await asyncio.wait_for(held, 0.01)
     with gathering.under_way():
         await asyncio.wait_for(gathering.until_worthwhile(), 1)
+
+
+def test_a_refused_job_is_told_to_the_call_that_made_it() -> None:
+    """Not to one that came before or after it, nor after the store was rebuilt."""
+    announcements = Announcements()
+    announcements.check(Receipt("a", 5), 0, ["x"])
+    announcements.refused(dump_news("a", [(4, "x"), (5, "y")], "Too large."))
+    with pytest.raises(NotPublishable, match=r"Too large\. Nothing"):
+        announcements.check(Receipt("a", 5), 3, ["w", "x"])
+    announcements.check(Receipt("a", 5), 3, ["w"])
+    announcements.check(Receipt("a", 3), 0, ["x"])
+    announcements.check(Receipt("a", 9), 4, ["x"])
+    announcements.check(Receipt("b", 5), 3, ["x"])
+
+
+def test_refused_jobs_are_forgotten() -> None:
+    announcements = Announcements()
+    for number in range(3 * MOST_REFUSED):
+        announcements.refused(dump_news("a", [(number, f"j{number}")], "Too large."))
+    assert len(announcements._refused) <= MOST_REFUSED + 1

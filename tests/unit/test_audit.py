@@ -40,9 +40,9 @@ class Topics:
         """The journal lets go of a job."""
         self.journal_log.append(logged(job_id.encode(), None, at))
 
-    def deleted(self, job_id: str, at: int) -> None:
+    def deleted(self, job_id: str, at: int, **headers: bytes) -> None:
         value = job_pb2.Deleted(id=job_id).SerializeToString()
-        self.resource_log.append(logged(b"jobsDeleted", value, at))
+        self.resource_log.append(logged(b"jobsDeleted", value, at, headers))
         self.forgotten(job_id, at)
 
     def run(self, job_id: str, nominal: int, *, late: int = 5, attempt: int = 1) -> int:
@@ -280,3 +280,13 @@ async def test_a_long_outage_is_compared_quickly(topics: Topics) -> None:
         topics.run("tick", NOW + 10 * at, late=61_000)
     report = await topics.audit()
     assert report.coalesced == 7_999
+
+
+async def test_a_run_that_kafka_refuses_is_not_missing() -> None:
+    """The record that its one-time job is gone says so."""
+    topics = Topics()
+    topics.created("a", when=rfc3339(NOW + SECOND).decode())
+    topics.created("b", when=rfc3339(NOW + SECOND).decode())
+    topics.deleted("a", NOW + 30 * SECOND, outcome=b"refused")
+    topics.deleted("b", NOW + 30 * SECOND)
+    assert kinds(await topics.audit()) == [("missing", "b", 1)]

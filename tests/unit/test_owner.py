@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from scheduling_srv.app import owner as owner_module
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.records import Position
+from scheduling_srv.app.refusals import Settled
 from scheduling_srv.app.replies import Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import StageCall, StageResult
@@ -17,6 +19,7 @@ from scheduling_srv.domain.errors import (
     LeaseLost,
     LogUnavailable,
     PublishFailed,
+    RecordRefused,
     SchedulingError,
     StoreFull,
     StoreNotReady,
@@ -41,6 +44,9 @@ class World:
         self.publish_gate = asyncio.Event()
         self.publish_gate.set()
         self.extras: list[str] = []
+        self.refused = 1
+        self.begun = 0
+        """Number of the position that the publisher goes on from."""
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
@@ -56,6 +62,7 @@ class World:
             publisher=_Publisher(self),  # type: ignore[arg-type]
             clock=world,
             rules=ShardRules(lease=3000),
+            refusals=_Refusals(self),  # type: ignore[arg-type]
             extras=extras,
             prepare=(self.prepare,),
         )
@@ -96,9 +103,25 @@ class _Recovery:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def run_once(self, token: str) -> tuple[Position, str]:
-        self.world.note("recover")
+    async def run_once(self, token: str, *, careful: bool = False) -> tuple[Position, str]:
+        self.world.note("recover carefully" if careful else "recover")
         return Position(5, "i"), "lineage"
+
+
+class _Refusals:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.publisher = self
+
+    async def settle(self, token: str, position: Position, lineage: str) -> Settled:
+        self.world.note("settle")
+        return Settled(replace(position, number=7), self.world.refused)
+
+    async def reopen(self) -> None:
+        self.world.note("reopen")
+
+    def shrink_batches(self) -> None:
+        self.world.note("shrink")
 
 
 class _Stager:
@@ -192,6 +215,45 @@ async def test_whatever_is_in_doubt_is_recovered(
         await until(lambda: world.count("recover") == 2 and world.owner.emitting)
         assert world.owner.problem == ""
     assert (world.count("acquire"), world.count("release")) == (1, 1)
+
+
+async def test_what_kafka_refuses_is_looked_for_at_once(world: World) -> None:
+    """Carefully, under the lease, before anything is staged; then all goes on as usual."""
+    world.faults["publish"] = [RecordRefused("too large", too_large=True)]
+    async with running(world.owner):
+        await until(lambda: "begin 7" in world.done and world.owner.emitting)
+    work = [each for each in world.done if each not in {"stage", "publish"}]
+    at = work.index("recover carefully")
+    assert work[at - 1 : at + 6] == [
+        "renew",
+        "recover carefully",
+        "settle",
+        "renew",
+        "reopen",
+        "begin 7",
+        "renew",
+    ]
+    assert "shrink" not in world.done
+
+
+async def test_a_batch_that_is_too_large_is_made_smaller(world: World) -> None:
+    """When none of its records is."""
+    world.refused = 0
+    world.faults["publish"] = [RecordRefused("too large", too_large=True)]
+    async with running(world.owner):
+        await until(lambda: "begin 7" in world.done)
+    assert world.count("shrink") == 1
+
+
+async def test_a_topic_that_nothing_can_do_without_is_waited_for(world: World) -> None:
+    """Each time with a careful look."""
+    world.faults["publish"] = [RecordRefused("The topic x does not exist.")]
+    world.faults["settle"] = [RecordRefused("The topic x does not exist.")] * 3
+    async with running(world.owner):
+        await until(lambda: world.count("settle") == 2)
+        await until(lambda: world.owner.problem == "The topic x does not exist.")
+        await until(lambda: world.owner.emitting)
+    assert world.count("recover carefully") == 4
 
 
 async def test_a_lease_that_is_lost_while_a_loop_ends_leaves_no_loop_behind(world: World) -> None:

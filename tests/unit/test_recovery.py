@@ -31,7 +31,7 @@ class World:
     def now(self) -> int:
         return NOW
 
-    async def open(self) -> None:
+    async def open(self, *, careful: bool = False) -> None:
         self.done.append("open")
 
     async def settle(self) -> None:

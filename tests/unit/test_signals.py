@@ -7,6 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scheduling_srv.adapters.redis import signals as module
 from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.app.replies import Signal
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 
@@ -47,3 +48,9 @@ async def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) ->
     signals = listening(monkeypatch, RuntimeError("no running event loop"))
     with pytest.raises(RuntimeError, match="no running"):
         await anext(signals)
+
+
+def test_news_of_refused_jobs_are_passed_on_as_they_are() -> None:
+    assert module.parse('refused ["a", "Too large.", [[4, "x y"]]]') == Signal(
+        "refused", news='["a", "Too large.", [[4, "x y"]]]'
+    )

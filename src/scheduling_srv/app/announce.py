@@ -41,7 +41,7 @@ MARKED = ("replay_from", "seq", "instance", "reset", "cleared")
 MOVES, GOES = b'"inputs":', b'"gone":'
 """In markers that say something of partitions."""
 
-EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER}
+EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER, b"r": Topic.RESOURCES}
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL = b"job", b"retry", b"parcel"
@@ -49,10 +49,19 @@ JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL = b"job", b"retry", b"parcel"
 
 
 def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
-    """An outbox entry for a command response or a dead letter."""
+    """An outbox entry for a command response, a dead letter, or a jobsDeleted with an outcome."""
     texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
     fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
     return b"".join((b"E", fixed[1:], key, texts, value))
+
+
+def read_event(entry: bytes) -> tuple[Topic, bytes, bytes, Headers]:
+    """Topic, key, value and headers of an event entry."""
+    letter, key_size, headers_size = EVENT.unpack_from(entry)
+    headers_at = EVENT.size + key_size
+    value_at = headers_at + headers_size
+    headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
+    return EVENT_TOPICS[letter], entry[EVENT.size : headers_at], entry[value_at:], headers
 
 
 def rfc3339(instant: int) -> bytes:
@@ -172,13 +181,9 @@ class Announcer:
         return (Record(Topic.JOURNAL, key, entry[at:], headers, key),)
 
     def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:
-        letter, key_size, headers_size = EVENT.unpack_from(entry)
-        headers_at = EVENT.size + key_size
-        value_at = headers_at + headers_size
-        key = entry[EVENT.size : headers_at]
-        headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
+        topic, key, value, headers = read_event(entry)
         headers.append(("event-id", event_id))
-        return (Record(EVENT_TOPICS[letter], key, entry[value_at:], headers, key),)
+        return (Record(topic, key, value, headers, key),)
 
 
 def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:

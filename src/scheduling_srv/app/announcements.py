@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
+from collections.abc import Iterable, Sequence
 from itertools import count
 
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.errors import OutcomeUnknown
+from scheduling_srv.domain.errors import NotPublishable, OutcomeUnknown
 
 MOST_GONE = 1_000
 """Calls that have given up and are still remembered, at least."""
+MOST_REFUSED = 1_000
+"""Refused jobs that are remembered, at least, for the calls that wait for them."""
 LOST = "Redis has lost writes: whether the change was kept is not known."
 
 
@@ -25,6 +29,8 @@ class Announcements:
         self._order = count()
         self._waiting: list[tuple[int, int, str, asyncio.Future[None]]] = []
         self._gone = 0
+        self._refused: dict[str, tuple[str, int, str]] = {}
+        """Job id -> lineage and number of the entry that Kafka refuses, and a sentence."""
 
     @property
     def waiting(self) -> bool:
@@ -50,6 +56,23 @@ class Announcements:
         except asyncio.CancelledError:
             self._forget_one()
             raise
+
+    def refused(self, news: str) -> None:
+        """Kafka refuses jobs: their change was undone. `news` comes from `dump_news`."""
+        lineage, sentence, jobs = json.loads(news)
+        if len(self._refused) > MOST_REFUSED:
+            self._refused.clear()
+        for number, job_id in jobs:
+            self._refused[job_id] = (lineage, number, sentence)
+
+    def check(self, receipt: Receipt, floor: int, ids: Iterable[str]) -> None:
+        """Raises `NotPublishable` if one of these jobs is refused. After `wait`."""
+        if not self._refused:
+            return
+        for job_id in ids:
+            lineage, number, sentence = self._refused.get(job_id, ("", 0, ""))
+            if lineage == receipt.lineage and floor < number <= receipt.number:
+                raise NotPublishable(f"{sentence} Nothing of the request was kept.")
 
     def _forget_one(self) -> None:
         """While Kafka is away more and more calls give up, and nobody comes to take them out."""
@@ -89,3 +112,8 @@ class Announcements:
                 future.set_exception(OutcomeUnknown(LOST))
         heapq.heapify(kept)
         self._waiting = kept
+
+
+def dump_news(lineage: str, jobs: Sequence[tuple[int, str]], sentence: str) -> str:
+    """Refused jobs as the owner tells them to all replicas; `jobs`: entry numbers and ids."""
+    return json.dumps([lineage, sentence, jobs])

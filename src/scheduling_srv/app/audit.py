@@ -210,7 +210,8 @@ class Audit:
             if entry.key == b"jobsCreated":
                 self._begin(self.codec.created(entry.value or b""), entry)
             elif entry.key == b"jobsDeleted":
-                self._end(self.codec.deleted(entry.value or b""), entry.timestamp)
+                refused = entry.headers.get("outcome") == b"refused"  # its run is not to come
+                self._end(self.codec.deleted(entry.value or b""), 0 if refused else entry.timestamp)
         except RequestError:
             return  # not a record of ours
 

@@ -38,6 +38,10 @@ class Follower:
         async for signal in self.signals.listen():
             if signal.kind == "published":
                 self.announcements.published(signal.lineage, signal.number)
+            elif signal.kind == "refused":
+                self.announcements.refused(signal.news)
+            elif signal.kind == "connected" and self.announcements.waiting:
+                await self.look_once()  # what was refused before has to be known first
             for listener in self.listeners:
                 listener(signal)
 
@@ -55,5 +59,7 @@ class Follower:
         except Unavailable as fault:
             log.debug("cannot look", reason=str(fault))
             return
+        for news in state.refused:
+            self.announcements.refused(news)
         if state.ready:
             self.announcements.published(state.lineage, state.trimmed)

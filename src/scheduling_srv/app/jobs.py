@@ -133,6 +133,7 @@ class Jobs:
             raise refused(group.jobs, refusal)
         metrics.JOBS_ACCEPTED.inc(len(group.jobs))
         await self.announced(receipt, floor)
+        self.announcements.check(receipt, floor, (job.id for job in group.jobs))
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
 
     async def delete(self, ids: Sequence[str]) -> None:

@@ -6,17 +6,28 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position, Record
+from scheduling_srv.app.records import LogRecord, Position, Record, Refusal
 
 
 class Publisher(Protocol):
-    """The only producer. Every failure is `PublishFailed`; then only `open` may follow."""
+    """The only producer. Every failure is `PublishFailed`; then only `open` may follow.
 
-    async def open(self) -> None:
+    `RecordRefused`: open carefully, and publish carefully until the fault is found.
+    """
+
+    async def open(self, *, careful: bool = False) -> None:
         """Fence every earlier producer of the shard and settle its open transaction."""
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction with all of it, committed. `records` are read in another thread."""
+
+    async def publish_carefully(
+        self, records: Sequence[Record], position: Position
+    ) -> Sequence[Refusal]:
+        """One transaction, committed; or nothing of it, and which of the records are refused."""
+
+    def shrink_batches(self) -> None:
+        """Send fewer records together: none was refused by itself, but they were together."""
 
     async def settle(self) -> None:
         """End transactions whose end Kafka has lost: with the next one of the same producer."""

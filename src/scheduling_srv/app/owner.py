@@ -13,7 +13,9 @@ from scheduling_srv import metrics, points
 from scheduling_srv.app.at_least_once import AtLeastOnce
 from scheduling_srv.app.ports import ExactClock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
+from scheduling_srv.app.records import Position
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.refusals import Refusals
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager, StageResult
@@ -24,6 +26,7 @@ from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
     PublishFailed,
+    RecordRefused,
     SchedulingError,
     StoreFull,
     Unavailable,
@@ -64,6 +67,7 @@ class Owner:
         publisher: OutboxPublisher | AtLeastOnce,
         clock: ExactClock,
         rules: ShardRules,
+        refusals: Refusals,
         extras: tuple[Extra, ...] = (),
         prepare: Sequence[Prepare] = (),
         shard: int = 0,
@@ -75,6 +79,7 @@ class Owner:
         self.held_back = held_back
         self.lease = lease
         self.recovery = recovery
+        self.refusals = refusals
         self.stager = stager
         self.publisher = publisher
         self.clock = clock
@@ -185,25 +190,45 @@ class Owner:
 
     async def _work_until_lost(self, token: str) -> None:
         """Recover and work; whatever is in doubt, recover again."""
+        refusal: RecordRefused | None = None
         while not self._leaving.is_set():
+            recovered = False
             try:
-                await self._recover(token)
+                await self._recover(token, refusal)
+                recovered = True
                 await self._loops(token)
             except (Diverged, PublishFailed, Unavailable) as fault:
                 self._set_emitting(emitting=False, problem=str(fault))
                 log.warning("not emitting", reason=str(fault))
-                await self._pause(RETRY_PAUSE)
+                refusal = fault if isinstance(fault, RecordRefused) else None
+                if not (refusal and recovered):
+                    await self._pause(RETRY_PAUSE)
 
-    async def _recover(self, token: str) -> None:
+    async def _recover(self, token: str, refusal: RecordRefused | None) -> None:
         await reached(points.LEASE_TAKEN)
         began = self.clock.now()
         # Opening the producers fences whoever owns the shard: only the owner may.
         await self.lease.renew(token, emitting=False)
-        position, lineage = await self.recovery.run_once(token)
+        position, lineage = await self.recovery.run_once(token, careful=refusal is not None)
+        if refusal:
+            position = await self._settle(token, position, lineage, refusal)
         self.publisher.begin(position, lineage)
         self._set_emitting(emitting=True, problem="")
         await self.lease.renew(token, emitting=True)
         log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
+
+    async def _settle(
+        self, token: str, position: Position, lineage: str, refusal: RecordRefused
+    ) -> Position:
+        """Set aside what Kafka refuses, before anything is staged."""
+        settled = await self.refusals.settle(token, position, lineage)
+        if not settled.refused:
+            if refusal.too_large:
+                self.refusals.publisher.shrink_batches()
+            await self._pause(RETRY_PAUSE)
+        await self.lease.renew(token, emitting=False)
+        await self.refusals.reopen()
+        return settled.position
 
     async def _loops(self, token: str) -> None:
         tasks = [

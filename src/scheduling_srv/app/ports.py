@@ -15,6 +15,7 @@ from scheduling_srv.app.changes import Change
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
+    Aside,
     Claimed,
     Cursor,
     Held,
@@ -28,6 +29,7 @@ from scheduling_srv.app.replies import (
     Signal,
     Span,
     Staged,
+    StagedRun,
     Taken,
     Unplanned,
 )
@@ -311,6 +313,21 @@ class Outbox(Protocol):
         How far it goes is stored before it is handed out. Raises `Diverged` when the cursor does
         not lie within the outbox, or the store is of another lineage.
         """
+
+
+class Asides(Outbox, Protocol):
+    """The outbox while nothing is staged: what Kafka refuses is set aside (docs/decisions/0009)."""
+
+    async def state(self) -> ShardState:
+        """How far it was handed out."""
+
+    async def find_runs(
+        self, token: str, after: int, jobs: Sequence[tuple[bytes, int]]
+    ) -> Sequence[StagedRun]:
+        """Runs of these jobs (id, creation number) among the entries that follow number `after`."""
+
+    async def set_aside(self, token: str, lineage: str, aside: Aside, now: int) -> None:
+        """Do all of it, in one atomic step. Raises `Diverged` if the entries are others."""
 
 
 class Lease(Protocol):

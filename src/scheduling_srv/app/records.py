@@ -35,6 +35,17 @@ class Record(NamedTuple):
     """Records with the same route stay in one partition."""
 
 
+class Refusal(NamedTuple):
+    """A record that Kafka refuses."""
+
+    record: int
+    """Its place among those that were to be published, from 0."""
+    topic: Topic
+    reason: str
+    of_topic: bool
+    """The topic cannot be used at all: not the record is at fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """The position record: how far the outbox is on Kafka, and what a rebuild needs to know."""

@@ -39,26 +39,28 @@ class Recovery:
         self.rebuild = rebuild
         self.clock = clock
 
-    async def run_once(self, token: str) -> Recovered:
+    async def run_once(self, token: str, *, careful: bool = False) -> Recovered:
         """The position to go on from, and the lineage of the store that it was found for.
+
+        `careful`: the publisher is opened to find what Kafka refuses.
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
         """
         try:
-            recovered = await self._recover(token)
+            recovered = await self._recover(token, careful=careful)
         except Undecided as fault:
             # Everybody is fenced. A broker that was killed may come back without a last marker.
             log.warning("a transaction has lost its end", reason=str(fault))
             await self.publisher.settle()
-            recovered = await self._recover(token)
+            recovered = await self._recover(token, careful=careful)
         await reached(points.RECOVER_SETTLED)
         await self.shard.note_backlog(token, recovered[0].number)
         await self.shard.note_shards()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
         return recovered
 
-    async def _recover(self, token: str) -> Recovered:
-        await self.publisher.open()  # from here on nobody else can commit
+    async def _recover(self, token: str, *, careful: bool) -> Recovered:
+        await self.publisher.open(careful=careful)  # from here on nobody else can commit
         await reached(points.RECOVER_FENCED)
         position = await self.history.last_position()
         await reached(points.RECOVER_POSITION)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -35,6 +36,46 @@ class Taken(NamedTuple):
     entries: Sequence[bytes]
     waiting: int
     """How many the outbox holds."""
+
+
+class StagedRun(NamedTuple):
+    """A run that is in the outbox."""
+
+    number: int
+    """Of its entry."""
+    job_id: bytes
+    seq: int
+    instance: int
+    nominal: int
+    attempt: int
+
+
+class Replaced(NamedTuple):
+    """An entry of the outbox that becomes another one."""
+
+    number: int
+    was: int
+    """Its first byte, as a check."""
+    entry: bytes
+
+
+@dataclass(slots=True)
+class Aside:
+    """What is done about records that Kafka refuses (docs/decisions/0009)."""
+
+    replaced: list[Replaced] = field(default_factory=list)
+    undone: list[tuple[bytes, int]] = field(default_factory=list)
+    """Jobs that are taken away again: id and creation number."""
+    kept: list[tuple[bytes, str]] = field(default_factory=list)
+    """Ids that do not go to another shard, and the name of the parcel that they were in."""
+    before: list[bytes] = field(default_factory=list)
+    """What those jobs were before: letter and bytes of each section."""
+    ended: list[tuple[StagedRun, bytes]] = field(default_factory=list)
+    """Runs that end, each with what announces that its one-time job goes."""
+    appended: list[bytes] = field(default_factory=list)
+    """Further entries."""
+    news: str = ""
+    """For the calls that wait for the undone jobs; see `parse_news`."""
 
 
 class Staged(NamedTuple):
@@ -83,10 +124,12 @@ class Signal(NamedTuple):
     """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
 
     kind: str
-    """`work`, `published`, `released`, `restore`, `sweep` or `connected`."""
+    """`work`, `published`, `refused`, `released`, `restore`, `sweep` or `connected`."""
     due: int | None = None
     lineage: str = ""
     number: int = 0
+    news: str = ""
+    """Of refused jobs."""
 
 
 class ShardState(NamedTuple):
@@ -99,6 +142,8 @@ class ShardState(NamedTuple):
     lineage: str
     trimmed: int
     taken: int
+    refused: Sequence[str] = ()
+    """News of refused jobs of the last minute."""
 
 
 class Progress(NamedTuple):

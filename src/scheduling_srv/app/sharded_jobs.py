@@ -62,6 +62,7 @@ class ShardedJobs(Jobs):
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         group = await self.prepare(mode, requests)
+        floors = [part.announcements.number for part in self.shards.parts]
         shard = self.shards.only(group)
         if shard is None:
             outcome = await self.shards.write(group)
@@ -74,7 +75,18 @@ class ShardedJobs(Jobs):
             decided = [Decided(Change(shard), receipt, floor)]
         metrics.JOBS_ACCEPTED.inc(len(group.jobs))
         await self.all_announced(decided)
+        self._check(group, floors)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
+
+    def _check(self, group: WriteGroup, floors: Sequence[int]) -> None:
+        """Raises `NotPublishable` if a shard could not announce its part.
+
+        `floors`: how far each had published before the call.
+        """
+        ids = [job.id for job in group.jobs]
+        for part, floor in zip(self.shards.parts, floors, strict=True):
+            now = part.announcements
+            now.check(Receipt(now.lineage, now.number), floor, ids)
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Delete the jobs that exist."""

@@ -7,7 +7,8 @@
     │   │   └── ElapsedTime   a one-time job is asked for an instant that has passed
     │   ├── AlreadyExists     a job with this id exists
     │   ├── NotFound          no job has this id
-    │   └── TooLarge          the request is over a limit
+    │   ├── TooLarge          the request is over a limit
+    │   └── NotPublishable    Kafka refuses the announcement for good: the change was undone
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   └── StoreFull     Redis has no room left
@@ -19,6 +20,7 @@
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
     ├── PublishFailed         a transaction may or may not have been committed
+    │   └── RecordRefused     because Kafka refuses a record or a topic
     ├── Diverged              Redis and Kafka disagree on how far the outbox is published
     ├── LeaseLost             another replica owns the shard by now
     ├── StaleSource           the store is not where the consumer believed it to be
@@ -78,6 +80,10 @@ class TooLarge(RequestError):
     """The request is over a limit that the operator set."""
 
 
+class NotPublishable(RequestError):
+    """Kafka refuses the announcement for good: the change was undone (docs/decisions/0009)."""
+
+
 class Unavailable(SchedulingError):
     """The request is fine, a server is not; it may be sent again."""
 
@@ -120,6 +126,15 @@ class OutcomeUnknown(Unavailable):
 
 class PublishFailed(SchedulingError):
     """A transaction may or may not have been committed: recover before going on."""
+
+
+class RecordRefused(PublishFailed):
+    """Kafka refuses a record or a topic: recover, then publish record by record to find it."""
+
+    def __init__(self, sentence: str, *, too_large: bool = False) -> None:
+        """`too_large`: a record, or all records of a batch together, are over a limit."""
+        super().__init__(sentence)
+        self.too_large = too_large
 
 
 class Diverged(SchedulingError):

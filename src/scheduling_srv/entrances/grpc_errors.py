@@ -20,6 +20,7 @@ from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
     NotFound,
+    NotPublishable,
     RequestError,
     SchedulingError,
     TooLarge,
@@ -32,6 +33,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (NotPublishable, grpc.StatusCode.FAILED_PRECONDITION),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""

@@ -25,6 +25,7 @@ from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailab
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
 
@@ -235,7 +236,9 @@ class Listener:
 
     def _note(self, error: KafkaError) -> None:
         """After all but one of these librdkafka goes on by itself."""
-        log.info("consumer", reason=error.str())
+        meaning = meaning_of(error)
+        tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
+        tell("consumer", reason=error.str(), meaning=meaning)
         self.identity.doubt()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
             self._lost = True

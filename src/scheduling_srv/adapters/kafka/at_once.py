@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from zlib import crc32
 
@@ -20,9 +21,10 @@ from scheduling_srv.adapters.kafka.producer import (
     ROOM,
     TransactionalPublisher,
 )
-from scheduling_srv.app.records import Position, Record, Topic
+from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
-from scheduling_srv.domain.errors import PublishFailed
+from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.kafka_errors import error_of, failed, publish_failed
 
 POLL = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
@@ -54,16 +56,31 @@ class AtOncePublisher:
         if self.prepared is None:
             self.prepared = await self._make()
 
-    async def open(self) -> None:
-        """Fence transactions of earlier owners, and drop what this one has not sent."""
+    async def open(self, *, careful: bool = False) -> None:
+        """Fence transactions of earlier owners, and drop what this one has not sent.
+
+        Careful: runs go in transactions as well.
+        """
         self.abandon()
-        await self.transactional.open()
-        await self._prepare()
-        self.sender, self.prepared = self.prepared, None
+        await self.transactional.open(careful=careful)
+        if not careful:
+            await self._prepare()
+            self.sender, self.prepared = self.prepared, None
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         """One transaction, committed."""
         await self.transactional.publish(records, position)
+
+    async def publish_carefully(
+        self, records: Sequence[Record], position: Position
+    ) -> Sequence[Refusal]:
+        """See `Publisher`. Runs are in the transaction as well."""
+        return await self.transactional.publish_carefully(records, position)
+
+    def shrink_batches(self) -> None:
+        """See `TransactionalPublisher`."""
+        self.transactional.shrink_batches()
+        self.prepared = None
 
     async def settle(self) -> None:
         """See `TransactionalPublisher`."""
@@ -73,6 +90,8 @@ class AtOncePublisher:
         """Hand the runs to librdkafka."""
         sender = self._sender()
         delivery = Delivery(sender, self.waiter)
+        if Topic.JOBS not in self.transactional.partitions:
+            raise RecordRefused(self.transactional.unusable[Topic.JOBS])
         partitions = self.transactional.partitions[Topic.JOBS]
         try:
             if size <= FEW:
@@ -85,7 +104,7 @@ class AtOncePublisher:
                 delivery,
             )
         except (KafkaException, BufferError) as fault:
-            raise PublishFailed(str(fault)) from fault
+            raise publish_failed(fault) from fault
 
     def abandon(self) -> None:
         """What is in the queue is not sent any more."""
@@ -122,6 +141,7 @@ class AtOncePublisher:
             "message.max.bytes": self.transactional.largest + ROOM,
             "socket.nagle.disable": True,
             **config,
+            "batch.size": self.transactional.batch_bytes,
             "enable.idempotence": True,
             "acks": "all",
             # A run behind one that failed is not sent: what Kafka has of a partition has no gaps.
@@ -194,9 +214,15 @@ class Delivery:
         if self.missing and not self.fault:
             await asyncio.get_running_loop().run_in_executor(self.waiter, self._wait)
         if self.missing or self.fault:
-            raise PublishFailed(f"A run was not delivered: {self.fault or 'it was given up'}")
+            sentence = f"A run was not delivered: {self.fault or 'it was given up'}"
+            raise failed(self.fault, sentence)
         return self.took
 
     def _wait(self) -> None:
         while self.missing and not self.fault and not self.sender.ended:
-            self.sender.producer.poll(POLL)
+            try:
+                self.sender.producer.poll(POLL)
+            except KafkaException as fault:  # fatal: a run has failed, so no other is sent
+                with suppress(KafkaException):
+                    self.sender.producer.poll(POLL)  # hear why
+                self.fault = self.fault or error_of(fault)

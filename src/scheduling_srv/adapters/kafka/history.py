@@ -24,6 +24,7 @@ from scheduling_srv.app.records import LogRecord, Position, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_errors import JUST_MADE
 
 PIECE = 2000
 """Records read at once, at most."""
@@ -43,14 +44,6 @@ UNDECIDED_TIMEOUT = 3.0
 """Seconds to wait for the end of a transaction: all that may be open are about to be committed."""
 TAIL = 16
 """Offsets looked at first when the last record of a partition is wanted."""
-MADE_NOW = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-    }
-)
-"""What a broker says of a partition that has just been made."""
 MADE_PAUSE = 0.02
 """Seconds between questions about it."""
 
@@ -302,7 +295,7 @@ class _Reader:
             try:
                 low, high = self.looker.get_watermark_offsets(place, timeout=self.timeout)
             except KafkaException as fault:
-                if fault.args[0].code() not in MADE_NOW or time.monotonic() > deadline:
+                if fault.args[0].code() not in JUST_MADE or time.monotonic() > deadline:
                     raise
                 time.sleep(MADE_PAUSE)
             else:

@@ -34,8 +34,9 @@ NAMED = {
     "listed:": "list: ids of 128 creation numbers each, with what to sort and filter by",
     "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",
     "limits:": "set: the limits n of a type by which runs are held",
+    "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
-"""Prefix -> what it holds. Each disappears with its last member."""
+"""Prefix, or name, -> what it holds. Each disappears with its last member."""
 
 SHARED = {
     "parcels": "hash: number -> target shard and change; on their way to other shards",

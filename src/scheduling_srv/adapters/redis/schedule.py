@@ -13,6 +13,7 @@ from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
+    Aside,
     Cursor,
     Holder,
     Parcel,
@@ -22,6 +23,7 @@ from scheduling_srv.app.replies import (
     RebuiltRun,
     ShardState,
     Staged,
+    StagedRun,
     Taken,
     Unplanned,
 )
@@ -29,6 +31,8 @@ from scheduling_srv.app.shard_rules import ShardRules
 
 NEXT, MISSED = 0, 2
 """Kinds of members of `due`; see `lua/lib/member.lua`."""
+LOOK_BYTES = 4_000_000
+"""Of entries that one call looks through."""
 KEPT = ("meta", "lease", "restores", "removed")
 """What a rebuild leaves: who does it, and what was ordered."""
 
@@ -116,6 +120,38 @@ class RedisSchedule:
     def _wanted(self, cursor: Cursor) -> Sequence[Value]:
         return (*cursor, self.rules.batch_records, self.rules.batch_bytes)
 
+    async def find_runs(
+        self, token: str, after: int, jobs: Sequence[tuple[bytes, int]]
+    ) -> Sequence[StagedRun]:
+        """`find_runs.lua`, in pieces."""
+        found: list[StagedRun] = []
+        wanted = [value for job_id, seq in jobs for value in (job_id, seq)]
+        while after >= 0:
+            args = (token, after + 1, LOOK_BYTES, *wanted)
+            _, following, *rows = owned(await self.scripts.run_list("find_runs", args))
+            for at in range(0, len(rows), 6):
+                number, job_id, *more = rows[at : at + 6]
+                found.append(StagedRun(int(number), job_id, *map(int, more)))
+            after = int(following) - 1 if following else -1
+        return found
+
+    async def set_aside(self, token: str, lineage: str, aside: Aside, now: int) -> None:
+        """`set_aside.lua`."""
+        args: list[Value] = [token, lineage, now, aside.news, len(aside.replaced)]
+        for number, was, entry in aside.replaced:
+            args += (number, bytes((was,)), entry)
+        args.append(len(aside.undone))
+        for job_id, seq in aside.undone:
+            args += (job_id, seq)
+        args.append(len(aside.kept))
+        for job_id, parcel in aside.kept:
+            args += (job_id, parcel)
+        args += (len(aside.before), *aside.before, len(aside.ended))
+        for run, farewell in aside.ended:
+            args += (*run[1:], farewell)
+        args += (len(aside.appended), *aside.appended)
+        owned(await self.scripts.run_list("set_aside", args))
+
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
         """`acquire.lua`."""
         token = await self.scripts.run("acquire", owner, self.rules.lease, dead)
@@ -141,9 +177,10 @@ class RedisSchedule:
 
     async def state(self) -> ShardState:
         """`state.lua`."""
-        ready, *names, trimmed, taken = await self.scripts.run("state")
+        ready, *names, trimmed, taken = (reply := await self.scripts.run("state"))[:6]
         incarnation, origin, lineage = (name.decode() for name in names)
-        return ShardState(ready == b"1", incarnation, origin, lineage, trimmed, taken)
+        refused = [news.decode() for news in reply[6:]]
+        return ShardState(ready == b"1", incarnation, origin, lineage, trimmed, taken, refused)
 
     async def note_backlog(self, token: str, published: int) -> None:
         """`behind.lua`."""

@@ -19,11 +19,13 @@ RECONNECT = 0.2
 
 
 def parse(text: str) -> Signal:
-    """A message as the scripts publish it (`outbox.lua`, `taking.lua`, `renew.lua`)."""
+    """A message as the scripts publish it (`outbox.lua`, `taking.lua`, `set_aside.lua`, ...)."""
     kind, _, rest = text.partition(" ")
     if kind == "published":
         lineage, _, number = rest.partition(" ")
         return Signal(kind, lineage=lineage, number=int(number) if number.isdigit() else 0)
+    if kind == "refused":
+        return Signal(kind, news=rest)
     return Signal(kind, due=int(rest) if rest.isdigit() else None)
 
 

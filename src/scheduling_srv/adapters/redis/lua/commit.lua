@@ -51,6 +51,7 @@ while at <= #ARGV do
     send(struct.pack('<I8', base) .. value, list())
     sends = true
 end
+note_list(1, ARGV[2], ARGV[4])
 if ARGV[2] ~= '' then
     advance(ARGV[2], ARGV[4], now)
 elseif sends then

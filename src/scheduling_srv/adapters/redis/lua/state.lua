@@ -1,7 +1,9 @@
 --!include base
 -- How far this Redis has got.
--- Returns: '1' if ready, incarnation, where its content came from, lineage, trimmed, taken
+-- Returns: '1' if ready, incarnation, where its content came from, lineage, trimmed, taken, news of refused
+--          jobs as JSON ...
 local function text(field)
     return redis.call('HGET', K.meta, field) or ''
 end
-return {is_ready() and '1' or '0', text('incarnation'), text('origin'), lineage(), meta('trimmed'), meta('taken')}
+return {is_ready() and '1' or '0', text('incarnation'), text('origin'), lineage(), meta('trimmed'), meta('taken'),
+    unpack(redis.call('LRANGE', K.refused, 0, -1))}

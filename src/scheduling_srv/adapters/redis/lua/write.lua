@@ -30,7 +30,9 @@ while at <= #ARGV do
     end
     if not fault then
         grouped = grouped or size > 1 -- a list, as a whole
+        local first = #entries + 1
         local due = put(mode, at + 4, size)
+        note_list(first, ARGV[at + 1], ARGV[at + 2])
         first_due = math.min(first_due or due, due)
         moved[ARGV[at + 1]] = ARGV[at + 2]
     end

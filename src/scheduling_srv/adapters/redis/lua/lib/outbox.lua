@@ -14,6 +14,30 @@ local function emit_deleted(id, resource)
 end
 
 local grouped = false -- whether the entries may only be published together
+local lists = {} -- where lists lie in a group, and the records that they come from
+local replaced = {} -- what their jobs were before
+
+-- Notes which of the entries are one list: it is undone as a whole if Kafka refuses a part of it
+-- (decision 9; its Python twin is app/undo.py). `partition` and `position`: behind the record that it
+-- comes from; empty if it comes from a call.
+local function note_list(first, partition, position)
+    local behind = tonumber(string.match(position, '^%d+') or '') or 1
+    local offset = partition == '' and 0 or math.max(0, behind - 1)
+    lists[#lists + 1] = struct.pack('<I4I4I8', first, #entries - first + 1, offset) .. partition
+end
+
+local function section(letter, text)
+    return struct.pack('<c1I4', letter, #text) .. text
+end
+
+-- The head of a group: how many entries follow, and what undoing its lists takes.
+local function group_head()
+    local head = {struct.pack('<c1I4', 'G', #entries)}
+    for i, list in ipairs(lists) do
+        head[i + 1] = section('L', list)
+    end
+    return table.concat(head) .. table.concat(replaced)
+end
 
 -- Appends all that was emitted; returns the number of the last entry. `due`: a run is due then.
 local function flush(due)
@@ -21,7 +45,7 @@ local function flush(due)
         save()
     end
     if grouped then
-        table.insert(entries, 1, struct.pack('<c1I4', 'G', #entries))
+        table.insert(entries, 1, group_head())
     end
     in_batches('RPUSH', K.outbox, entries)
     if #entries > 0 and redis.call('LLEN', K.outbox) == #entries then

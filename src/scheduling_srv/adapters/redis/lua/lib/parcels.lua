@@ -19,6 +19,7 @@ local function drop_job(id)
     local record = redis.call('HGET', K.jobs, id)
     if record then
         local job = read_job(record)
+        note_replaced(id, record, job)
         remove_job(id, job)
         remember_removed(id, job)
         emit_deleted(id, job.kind ~= NOW)

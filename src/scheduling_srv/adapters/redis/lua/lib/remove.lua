@@ -42,6 +42,48 @@ local function remove_job(id, job)
     end
 end
 
+local NOTED = 1000 -- retries of a job that come back when its replacement is undone
+
+local function held_score(job, text)
+    return job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
+end
+
+-- Where a job waits: 'd' (due, or held back), 'p' (to be planned) or '-' (its run is under way); the kind of
+-- its member and its score.
+local function find_place(id, job)
+    for _, kind in ipairs({NEXT, MISSED}) do
+        local text = member(job.seq, kind, id)
+        local score = redis.call('ZSCORE', K.due, text)
+        if score then
+            return 'd', kind, score
+        end
+        score = held_score(job, text)
+        if score then
+            return 'd', MISSED, score
+        end
+        score = job.kind == CRON and redis.call('ZSCORE', K.plan, text)
+        if score then
+            return 'p', kind, score
+        end
+    end
+    return '-', NEXT, 0
+end
+
+-- Notes a job that another one is about to replace, so that the replacement can be undone.
+local function note_replaced(id, record, job)
+    local place, kind, score = find_place(id, job)
+    replaced[#replaced + 1] = section('O', struct.pack('<c1BI8I2', place, kind, score, #id) .. id .. record)
+    local retries = job.attempts > 1
+            and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
+        or {}
+    for _, text in ipairs(retries) do
+        local at = redis.call('ZSCORE', K.due, text) or held_score(job, text)
+        if at then
+            replaced[#replaced + 1] = section('T', struct.pack('<I8', at) .. text)
+        end
+    end
+end
+
 -- Notes removals while restores are under way: what is gone since they began stays gone.
 local function remember_removed(id, job)
     if job.kind ~= NOW and redis.call('EXISTS', K.restores) == 1 then

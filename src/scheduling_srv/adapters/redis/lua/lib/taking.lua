@@ -38,7 +38,7 @@ local function hand_out(result, published, at, most, bytes)
             result[#result + 1] = entry
             at, bytes = at + 1, bytes - #entry
             if string.byte(entry) == 71 then -- G, and how many follow
-                group = at + struct.unpack('<I4', entry, 2)
+                group = math.max(group, at + struct.unpack('<I4', entry, 2))
             end
         end
         if #piece == 0 then

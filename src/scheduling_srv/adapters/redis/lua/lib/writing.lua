@@ -44,9 +44,11 @@ local function check(mode, at, size)
 end
 
 local function replace(id)
-    local job = find(id)
-    if job then
+    local record = redis.call('HGET', K.jobs, id)
+    if record then
+        local job = read_job(record)
         grouped = true -- what goes, and what comes in its place
+        note_replaced(id, record, job)
         remove_job(id, job)
         emit_deleted(id, job.kind ~= NOW)
     end

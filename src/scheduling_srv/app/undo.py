@@ -1,0 +1,102 @@
+"""Which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
+
+The head of a group says how many entries follow. Behind that it may say which of them are a list,
+which record a list comes from, and what its jobs were before. The Lua twins are `group_head` in
+`lua/lib/outbox.lua` and `note_replaced` in `lua/lib/remove.lua`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from scheduling_srv.app.announce import CREATED, GROUP, GROUPED
+from scheduling_srv.domain import record
+
+VOID = b"G" + GROUPED.pack(0)[1:]
+"""An entry that becomes nothing: the head of an empty group."""
+SECTION = struct.Struct("<cI")
+"""Letter and size."""
+LIST = struct.Struct("<IIQ")
+"""First entry, from 1; number of entries; offset of the record. Its partition follows."""
+BEFORE = struct.Struct("<cBQH")
+"""Place, kind of member, score, size of the id."""
+
+
+BEFORE_JOB = b"O"
+"""Letter of the sections on jobs; those on their waiting retries have another one."""
+
+
+class Listed(NamedTuple):
+    """A list: it is applied as a whole."""
+
+    first: int
+    """Place of its first entry in the batch."""
+    end: int
+    """Behind its last one."""
+    offset: int
+    """Of its record."""
+    source: str = ""
+    """`topic:partition` of its record; empty: it comes from a call."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Entries that are published together: one, or a head and all that follows it."""
+
+    start: int
+    """Place of its first entry in the batch."""
+    end: int
+    lists: list[Listed] = field(default_factory=list)
+    before: list[bytes] = field(default_factory=list)
+    """Letter and bytes of each section on jobs that were replaced."""
+
+    def list_at(self, place: int) -> Listed:
+        """The list that an entry is part of; without a word about it all of the group."""
+        whole = Listed(min(self.start + 1, self.end - 1), self.end, 0)
+        return next((each for each in self.lists if each.first <= place < each.end), whole)
+
+    def replaced(self) -> dict[bytes, int]:
+        """Ids of the jobs that were replaced, and their creation numbers."""
+        return dict(replaced_job(each) for each in self.before if each[:1] == BEFORE_JOB)
+
+
+def groups(entries: Sequence[bytes]) -> Iterator[Group]:
+    """The groups in a batch, in order."""
+    at = 0
+    while at < len(entries):
+        group = _read(entries[at], at) if entries[at][0] == GROUP else Group(at, at + 1)
+        yield group
+        at = group.end
+
+
+def _read(head: bytes, start: int) -> Group:
+    (size,) = GROUPED.unpack_from(head)
+    group, at = Group(start, start + 1 + size), GROUPED.size
+    while at < len(head):
+        letter, length = SECTION.unpack_from(head, at)
+        text = head[at + SECTION.size : at + SECTION.size + length]
+        at += SECTION.size + length
+        if letter == b"L":
+            first, count, offset = LIST.unpack_from(text)
+            source = text[LIST.size :].decode()
+            group.lists.append(Listed(start + first, start + first + count, offset, source))
+        else:
+            group.before.append(letter + text)
+    return group
+
+
+def created_job(entry: bytes) -> tuple[bytes, int]:
+    """Id and creation number of the job that an entry puts into the schedule."""
+    _, size = CREATED.unpack_from(entry)
+    at = CREATED.size + size
+    return entry[CREATED.size : at], record.seq(entry[at:])
+
+
+def replaced_job(section: bytes) -> tuple[bytes, int]:
+    """Id and creation number of the job that a section is about."""
+    size = BEFORE.unpack_from(section, 1)[3]
+    at = 1 + BEFORE.size + size
+    return section[1 + BEFORE.size : at], record.seq(section[at:])

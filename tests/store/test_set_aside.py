@@ -1,0 +1,467 @@
+"""What Kafka refuses is set aside, and what it announced is undone (docs/decisions/0009)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app.announce import Announcer, event_entry
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
+from scheduling_srv.app.records import Position, Record, Refusal, Topic
+from scheduling_srv.app.refusals import Refusals
+from scheduling_srv.domain.errors import Diverged, LeaseLost, NotPublishable, RecordRefused
+from tests.store.shard import (
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    Shard,
+    at_once,
+    briefly,
+    cron,
+    every,
+    once,
+)
+
+NAMES = {topic: f"the-{topic}" for topic in Topic}
+Refuses = Callable[[Record], bool]
+
+
+class Log:
+    """A Kafka that refuses what it is told to."""
+
+    def __init__(self) -> None:
+        self.refuses: Refuses = lambda _: False
+        self.without: set[Topic] = set()
+        """Topics that are missing."""
+        self.sent: list[Record] = []
+        self.positions: list[Position] = []
+
+    async def publish_carefully(
+        self, records: Sequence[Record], position: Position
+    ) -> Sequence[Refusal]:
+        refused = [
+            Refusal(place, each.topic, "too large", of_topic=each.topic in self.without)
+            for place, each in enumerate(records)
+            if each.topic in self.without or self.refuses(each)
+        ]
+        if not refused:
+            self.sent += records
+            self.positions.append(position)
+        return refused
+
+    def of(self, topic: Topic) -> list[Record]:
+        return [record for record in self.sent if record.topic is topic]
+
+    def told(self) -> list[tuple[str, str]]:
+        """(event, job id) on jobs.resource."""
+        return [
+            (record.key.decode(), header(record, "job-id")) for record in self.of(Topic.RESOURCES)
+        ]
+
+    def letters(self) -> list[dict[str, str]]:
+        found = self.of(Topic.DEAD_LETTER)
+        return [{name: text.decode() for name, text in record.headers} for record in found]
+
+    def journal(self) -> dict[bytes, bool]:
+        """What it has at last: whether there is a value."""
+        return {record.key: record.value is not None for record in self.of(Topic.JOURNAL)}
+
+
+def header(record: Record, name: str) -> str:
+    return dict(record.headers)[name].decode()
+
+
+def about(*ids: str, topics: Sequence[Topic] = tuple(Topic), tombstones: bool = False) -> Refuses:
+    """Refuse records on these jobs: as a rule those that are large."""
+    wanted = {job_id.encode() for job_id in ids}
+    return lambda record: (
+        record.route in wanted
+        and record.topic in topics
+        and (tombstones or record.value is not None)
+    )
+
+
+class Publication:
+    """A shard, and what its owner publishes."""
+
+    def __init__(self, shard: Shard) -> None:
+        world: Any = self
+        self.shard = shard
+        self.log = Log()
+        self.announcements = Announcements()
+        log: Any = self.log
+        self.refusals = Refusals(
+            shard.schedule, log, Announcer(), self.announcements, world, topics=NAMES
+        )
+        self.position = Position(0, shard.incarnation)
+        self.time = NOW
+
+    def now(self) -> int:
+        return self.time
+
+    async def settle(self) -> int:
+        """Publish all there is; returns how many entries were set aside."""
+        refused = 0
+        while True:
+            before = self.position.number
+            await self.shard.take(before)
+            settled = await self.refusals.settle(
+                self.shard.token, self.position, self.shard.lineage
+            )
+            self.position, refused = settled.position, refused + settled.refused
+            if self.position.number == before:
+                self.shard.seen = before
+                return refused
+
+
+@pytest.fixture
+def kafka(shard: Shard) -> Publication:
+    return Publication(shard)
+
+
+async def test_without_a_refusal_it_publishes_all(shard: Shard, kafka: Publication) -> None:
+    await shard.create(once("a"), every("b", SECOND))
+    assert await kafka.settle() == 0
+    assert kafka.log.told() == [("jobsCreated", "a"), ("jobsCreated", "b")]
+    assert kafka.position.number == (await shard.schedule.state()).trimmed
+
+
+async def test_a_refused_job_is_undone(shard: Shard, kafka: Publication) -> None:
+    await shard.create(once("a"))
+    await shard.create(once("b", NOW + SECOND, creator="c"))
+    await shard.create(once("c"))
+    kafka.log.refuses = about("b")
+    assert await kafka.settle() == 1
+    assert await shard.ids() == ["a", "c"]
+    assert kafka.log.told() == [("jobsCreated", "a"), ("jobsCreated", "c")]
+    assert kafka.log.journal() == {b"a": True, b"b": False, b"c": True}
+    (letter,) = kafka.log.letters()
+    assert letter["job-id"] == "b"
+    assert letter["refused-by"] == "the-resources"
+    assert letter["reason"] == "Kafka refuses the record for good: too large."
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", 0), ("c", 0)]
+    await shard.forget_runs(NOW)
+
+
+@pytest.mark.parametrize("topic", [Topic.RESOURCES, Topic.JOURNAL])
+async def test_its_list_is_undone_and_no_other(
+    shard: Shard, kafka: Publication, topic: Topic
+) -> None:
+    """Though one call has stored them, and they are published together."""
+    groups = [
+        WriteGroup(WriteMode.CREATE, [once("a"), once("b")]),
+        WriteGroup(WriteMode.CREATE, [once("c")]),
+        WriteGroup(WriteMode.CREATE, [once("d"), at_once("e"), every("f", SECOND)]),
+        WriteGroup(WriteMode.CREATE, [once("g"), once("h")]),
+    ]
+    await shard.jobs.write(groups, NOW)
+    kafka.log.refuses = about("f", topics=[topic])
+    await kafka.settle()
+    assert await shard.ids() == ["a", "b", "c", "g", "h"]
+    assert [job_id for _, job_id in kafka.log.told()] == ["a", "b", "c", "g", "h"]
+    assert [letter["job-id"] for letter in kafka.log.letters()] == ["f"]
+    await shard.delete(*"abcgh")
+
+
+async def test_the_calls_that_wait_are_told(shard: Shard, kafka: Publication) -> None:
+    """Those whose list it was, and no others of the same store call."""
+    groups = [
+        WriteGroup(WriteMode.CREATE, [once("a"), once("b")]),
+        WriteGroup(WriteMode.CREATE, [once("c")]),
+    ]
+    receipt = (await shard.jobs.write(groups, NOW)).receipt
+    kafka.log.refuses = about("b")
+    others = Announcements()  # of another replica, which has missed the signal
+    await kafka.settle()
+    for news in (await shard.schedule.state()).refused:
+        others.refused(news)
+    for announcements in (kafka.announcements, others):
+        with pytest.raises(NotPublishable, match=r"too large\. Nothing of the request was kept\."):
+            announcements.check(receipt, 0, ["a", "b"])
+        announcements.check(receipt, 0, ["c"])
+        announcements.check(Receipt("other", receipt.number), 0, ["a"])
+        announcements.check(Receipt(shard.lineage, receipt.number + 5), receipt.number, ["a"])
+
+
+async def test_a_list_from_a_record_is_a_dead_letter_that_names_it(
+    shard: Shard, kafka: Publication
+) -> None:
+    """And the position moves on, with the lists of other records of the same call."""
+    groups = [
+        WriteGroup(WriteMode.CREATE, [once(job_id)], offset) for offset, job_id in enumerate("abc")
+    ]
+    await shard.jobs.write(groups, NOW, shard.source(0, 2))
+    kafka.log.refuses = about("b")
+    await kafka.settle()
+    assert await shard.ids() == ["a", "c"]
+    (letter,) = kafka.log.letters()
+    assert (letter["topic"], letter["partition"], letter["offset"]) == ("jobs", "0", "1")
+    assert kafka.position.inputs == {"jobs:0": 3}
+
+
+async def test_a_refused_update_brings_the_old_jobs_back(shard: Shard, kafka: Publication) -> None:
+    """All of its list, each in its place: due, held back, to be planned, waiting for a retry."""
+    kept = {"due": 5 * SECOND, "held": 0, "planned": MINUTE, "retry": 0}
+    await shard.create(
+        every("due", 5 * SECOND),
+        every("held", HOUR, NOW, type="h", parallel=1),
+        every("first", HOUR, NOW - 1, type="h", parallel=1),
+        cron("planned", "* * * * *", NOW),
+        once("retry", type="r", attempts=3, delay=SECOND),
+    )
+    runs = {run.id: run for run in await shard.stage()}
+    assert {*runs} == {"first", "planned", "retry"}
+    await shard.fail(runs["retry"])
+    await kafka.settle()
+    kafka.log.sent.clear()
+    changed = [once(job_id, NOW + HOUR, type="new") for job_id in kept]
+    await shard.update(*changed)
+    kafka.log.refuses = about("held")
+    await kafka.settle()
+    assert kafka.log.told() == []
+    assert [letter["job-id"] for letter in kafka.log.letters()] == ["held"]
+    await shard.done(runs["first"])
+    await shard.plan()
+    later = await shard.drain(NOW + 5 * SECOND)
+    assert sorted(briefly(later)) == [("due", 5 * SECOND), ("held", 0), ("retry", 0)]
+    assert {run.id: run.attempt for run in later}["retry"] == 2
+    assert ("planned", 40 * SECOND) in briefly(await shard.drain(NOW + 40 * SECOND))
+    assert {*await shard.ids()} == {*kept, "first"}
+    await shard.delete(*await shard.ids())
+    await shard.forget_runs(NOW)
+
+
+async def test_what_was_changed_again_stays_as_it_is_now(shard: Shard, kafka: Publication) -> None:
+    """The refused definition is not there any more."""
+    await shard.create(every("a", SECOND), every("b", SECOND))
+    await kafka.settle()
+    await shard.update(every("a", HOUR, type="refused"), every("b", HOUR, type="refused"))
+    await shard.update(every("a", MINUTE))
+    await shard.delete("b")
+    kafka.log.sent.clear()
+    seen: set[bytes] = set()
+
+    def refuses_first(record: Record) -> bool:
+        first = record.key == b"jobsCreated" and b"refused" in (record.value or b"")
+        seen.add(record.key)
+        return first
+
+    kafka.log.refuses = refuses_first
+    await kafka.settle()
+    assert await shard.ids() == ["a"]
+    assert kafka.log.told() == [("jobsDeleted", "a"), ("jobsCreated", "a"), ("jobsDeleted", "b")]
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+    await shard.delete("a")
+    await shard.forget_runs(NOW)
+
+
+async def test_a_job_that_was_undone_does_not_come_back(shard: Shard, kafka: Publication) -> None:
+    """When the change that has replaced it meanwhile is refused as well."""
+    await shard.create(every("a", SECOND))
+    await shard.update(every("a", MINUTE))
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    assert await shard.ids() == []
+    assert kafka.log.told() == []
+    assert kafka.log.journal() == {b"a": False}
+
+
+async def test_runs_of_an_undone_job_are_not_sent(shard: Shard, kafka: Publication) -> None:
+    """They may be staged long before their job is refused."""
+    await shard.create(at_once("a", type="t", parallel=1), at_once("b"))
+    await shard.create(once("c", type="t", parallel=1))
+    assert briefly(await shard.stage()) == [("a", 0), ("b", 0)]
+    kafka.log.refuses = about("b", topics=[Topic.JOURNAL])
+    await kafka.settle()
+    assert kafka.log.of(Topic.JOBS) == []
+    assert await shard.raw("HLEN", "runs") == 0
+    assert briefly(await shard.stage()) == [("c", 0)]
+    await shard.forget_runs(NOW)
+    await shard.delete("c")
+
+
+async def test_a_refused_run_ends_its_one_time_job(shard: Shard, kafka: Publication) -> None:
+    """Without a retry. `now` jobs are announced nowhere."""
+    await shard.create(once("a", attempts=3), at_once("b"), once("c"))
+    await shard.stage()
+    kafka.log.refuses = about("a", "b", topics=[Topic.JOBS])
+    assert await kafka.settle() == 2
+    assert await shard.ids() == ["c"]
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"c"]
+    deleted = [record for record in kafka.log.of(Topic.RESOURCES) if record.key == b"jobsDeleted"]
+    assert [header(record, "job-id") for record in deleted] == ["a"]
+    assert header(deleted[0], "outcome") == "refused"
+    assert header(deleted[0], "error") == "too large"
+    assert deleted[0].value == b"\x0a\x01a"
+    assert kafka.log.journal() == {b"a": False, b"b": False, b"c": True}
+    letters = kafka.log.letters()
+    assert [letter["job-id"] for letter in letters] == ["a", "b"]
+    assert letters[0]["occurrence-id"].startswith("a/")
+    assert letters[0]["attempt"] == "1"
+    await shard.forget_runs(NOW)
+
+
+async def test_a_refused_run_of_a_recurring_job_is_one_of_many(
+    shard: Shard, kafka: Publication
+) -> None:
+    """It holds no place of its type, and the next one comes at its time."""
+    await shard.create(every("a", SECOND, parallel=1))
+    await shard.stage(NOW + SECOND)
+    kafka.log.refuses = about("a", topics=[Topic.JOBS])
+    assert await kafka.settle() == 1
+    assert await shard.ids() == ["a"]
+    assert briefly(await shard.stage(NOW + 2 * SECOND)) == [("a", 2 * SECOND)]
+    kafka.log.refuses = about()
+    await kafka.settle()
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
+    await shard.forget_runs(NOW)
+    await shard.delete("a")
+
+
+async def test_a_refused_retry_is_the_last_one(shard: Shard, kafka: Publication) -> None:
+    await shard.create(once("a", attempts=3))
+    (run,) = await shard.stage()
+    await shard.fail(run)
+    assert [each.attempt for each in await shard.stage()] == [2]
+    kafka.log.refuses = lambda record: (
+        header(record, "attempt") == "2" if record.topic is (Topic.JOBS) else False
+    )
+    await kafka.settle()
+    assert await shard.ids() == []
+    assert not any(kafka.log.journal().values())
+
+
+@pytest.mark.parametrize("topic", [Topic.RESOURCES, Topic.JOURNAL])
+async def test_of_a_deletion_the_other_half_is_published(
+    shard: Shard, kafka: Publication, topic: Topic
+) -> None:
+    """The job is gone in any case."""
+    await shard.create(once("a"))
+    await kafka.settle()
+    await shard.delete("a")
+    kafka.log.refuses = about("a", topics=[topic], tombstones=True)
+    assert await kafka.settle() == 1
+    assert kafka.log.journal()[b"a"] == (topic is Topic.JOURNAL)
+    events = [event for event, _ in kafka.log.told()]
+    assert events == ["jobsCreated", "jobsDeleted"][: 1 if topic is Topic.RESOURCES else 2]
+    assert [letter["job-id"] for letter in kafka.log.letters()] == ["a"]
+
+
+async def test_a_refused_note_of_a_retry_is_dropped(shard: Shard, kafka: Publication) -> None:
+    """Only a rebuild would read it; the retry itself comes."""
+    await shard.create(once("a", attempts=2, delay=SECOND))
+    (run,) = await shard.stage()
+    await shard.fail(run)
+    kafka.log.refuses = lambda record: record.topic is Topic.JOURNAL and b"\0" in record.key
+    assert await kafka.settle() == 1
+    assert [each.attempt for each in await shard.stage(NOW + SECOND)] == [2]
+    await shard.forget_runs(NOW)
+    await kafka.settle()
+
+
+async def test_a_dead_letter_is_cut_and_then_dropped(shard: Shard, kafka: Publication) -> None:
+    headers = [("reason", b"unreadable"), ("offset", b"7")]
+    letter = event_entry(Topic.DEAD_LETTER, b"createJobs", b"x" * 500, headers)
+    await shard.jobs.append([letter, event_entry(Topic.COMMANDS, b"versionResponse", b"v")], NOW)
+    kafka.log.refuses = lambda record: record.topic is Topic.DEAD_LETTER and bool(record.value)
+    assert await kafka.settle() == 1
+    (cut,) = kafka.log.of(Topic.DEAD_LETTER)
+    assert (cut.key, cut.value) == (b"createJobs", b"")
+    assert header(cut, "truncated-from") == "500"
+    assert header(cut, "offset") == "7"
+    await shard.jobs.append([letter], NOW)
+    kafka.log.refuses = lambda record: record.topic is Topic.DEAD_LETTER
+    assert await kafka.settle() == 2
+    assert len(kafka.log.of(Topic.DEAD_LETTER)) == 1
+    assert len(kafka.log.of(Topic.COMMANDS)) == 1
+
+
+async def test_a_refused_response_is_a_dead_letter(shard: Shard, kafka: Publication) -> None:
+    await shard.jobs.append([event_entry(Topic.COMMANDS, b"versionResponse", b"v" * 99)], NOW)
+    kafka.log.refuses = lambda record: record.topic is Topic.COMMANDS
+    assert await kafka.settle() == 1
+    (letter,) = kafka.log.of(Topic.DEAD_LETTER)
+    assert (letter.key, letter.value) == (b"versionResponse", b"")
+
+
+async def test_dead_letters_without_a_topic_stop_nothing(shard: Shard, kafka: Publication) -> None:
+    letters = [event_entry(Topic.DEAD_LETTER, b"k", b"v", [("offset", b"1")])] * 3
+    await shard.create(once("a"))
+    await shard.jobs.append(letters, NOW, shard.source(0))
+    await shard.stage()
+    kafka.log.without = {Topic.DEAD_LETTER}
+    assert await kafka.settle() == 3
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
+    assert kafka.position.inputs == {"jobs:0": 1}
+    await shard.forget_runs(NOW)
+
+
+async def test_what_cannot_do_without_a_topic_waits_for_it(
+    shard: Shard, kafka: Publication
+) -> None:
+    """What is before it goes out, and nothing is undone."""
+    await shard.jobs.append([event_entry(Topic.COMMANDS, b"k", b"v")], NOW)
+    await shard.create(once("a"), once("b"))
+    kafka.log.without = {Topic.RESOURCES}
+    with pytest.raises(RecordRefused, match="too large"):
+        await kafka.settle()
+    assert len(kafka.log.of(Topic.COMMANDS)) == 1
+    assert await shard.ids() == ["a", "b"]
+    kafka.position = kafka.log.positions[-1]
+    kafka.log.without = set()
+    assert await kafka.settle() == 0
+    assert [job_id for _, job_id in kafka.log.told()] == ["a", "b"]
+    await shard.delete("a", "b")
+
+
+async def test_many_are_set_aside(shard: Shard, kafka: Publication) -> None:
+    """In one go, whatever lies between them."""
+    ids = [f"j{number}" for number in range(250)]
+    for job_id in ids:
+        await shard.create(once(job_id))
+    kafka.log.refuses = about(*ids[::3])
+    assert await kafka.settle() == len(ids[::3])
+    assert {*await shard.ids()} == {*ids} - {*ids[::3]}
+    await shard.delete(*ids)
+
+
+async def test_only_the_owner_sets_aside(shard: Shard, kafka: Publication) -> None:
+    """Of the store that it has looked at; else nothing has changed."""
+    await shard.create(once("a"), once("b"))
+    kafka.log.refuses = about("b")
+    aside = kafka.refusals.outbox.set_aside
+    for change, fault in (("token", LeaseLost), ("lineage", Diverged)):
+
+        async def call(token: str, lineage: str, *rest: Any, change: str = change) -> None:
+            other = {"token": (change, lineage), "lineage": (token, change)}[change]
+            await aside(*other, *rest)
+
+        kafka.refusals.outbox.set_aside = call  # type: ignore[method-assign, assignment]
+        with pytest.raises(fault):
+            await kafka.settle()
+        assert await shard.ids() == ["a", "b"]
+    kafka.refusals.outbox.set_aside = aside  # type: ignore[method-assign]
+    assert await kafka.settle() == 1
+    assert await shard.ids() == []
+
+
+async def test_other_entries_are_not_replaced(shard: Shard, kafka: Publication) -> None:
+    """Numbers mean what they did when they were read, or nothing is done."""
+    await shard.create(once("a"))
+    kafka.log.refuses = about("a")
+    aside = kafka.refusals.outbox.set_aside
+
+    async def call(token: str, lineage: str, what: Any, now: int) -> None:
+        what.replaced[:] = [replace_number(each) for each in what.replaced]
+        await aside(token, lineage, what, now)
+
+    def replace_number(each: Any) -> Any:
+        return each._replace(number=each.number - 1)
+
+    kafka.refusals.outbox.set_aside = call  # type: ignore[method-assign, assignment]
+    with pytest.raises(Diverged):
+        await kafka.settle()
+    assert await shard.ids() == ["a"]
+    await shard.delete("a")
