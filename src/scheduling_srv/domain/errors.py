@@ -7,7 +7,8 @@
     │   │   └── ElapsedTime   a one-time job is asked for an instant that has passed
     │   ├── AlreadyExists     a job with this id exists
     │   ├── NotFound          no job has this id
-    │   └── TooLarge          the request is over a limit
+    │   ├── TooLarge          the request is over a limit
+    │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   └── StoreFull     Redis has no room left
@@ -76,6 +77,10 @@ class NotFound(RequestError):
 
 class TooLarge(RequestError):
     """The request is over a limit that the operator set."""
+
+
+class FailedPrecondition(RequestError):
+    """A server is set up so that the request cannot be carried out, now or later."""
 
 
 class Unavailable(SchedulingError):

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from scheduling_srv import metrics
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    FailedPrecondition,
     InvalidRequest,
     NotFound,
     RequestError,
@@ -32,6 +33,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""

@@ -74,7 +74,6 @@ class Listener:
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
-            "allow.auto.create.topics": True,
         }
         self.topics = topics
         self.intake = intake

@@ -119,6 +119,7 @@ class AtOncePublisher:
     ) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
+            "batch.size": self.transactional.batch_bytes(),
             "message.max.bytes": self.transactional.largest + ROOM,
             "socket.nagle.disable": True,
             **config,

@@ -27,6 +27,8 @@ from scheduling_srv.failpoints import passed
 log = structlog.get_logger(__name__)
 
 PRODUCERS = 2
+BATCH_BYTES = 1_000_000
+"""Of a batch, where every topic takes so much: librdkafka does not split one that is refused."""
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
 ROOM = 100_000
@@ -56,7 +58,10 @@ class TransactionalPublisher:
         *,
         largest: int = 900_000,
         timeout: float = 30.0,
+        takes: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`takes` says how many bytes of a batch all topics take, if that is known."""
+        self.takes = takes
         self.config = config
         self.namespace = namespace
         self.shard = shard
@@ -66,6 +71,8 @@ class TransactionalPublisher:
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
         """Connected, and not yet used: nobody is fenced by them."""
+        self.prepared_for = 0
+        """The bytes of their batches."""
         self.partitions: dict[Topic, int] = {}
         self.turn = 0
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"publisher-{shard}")
@@ -96,6 +103,7 @@ class TransactionalPublisher:
             raise PublishFailed(str(fault)) from fault
 
     def _prepare(self) -> None:
+        self.prepared_for = self.batch_bytes()
         producers = [Producer(self._properties(slot)) for slot in range(PRODUCERS)]
         topic = self.topics[Topic.POSITION]
         self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
@@ -103,7 +111,7 @@ class TransactionalPublisher:
 
     def _open(self) -> None:
         self._discard()
-        if not self.prepared:
+        if not self.prepared or self.prepared_for != self.batch_bytes():
             self._prepare()
         self.producers, self.prepared = self.prepared, []
         self._with_each(self.producers, lambda each: each.init_transactions(self.timeout))
@@ -123,9 +131,14 @@ class TransactionalPublisher:
         """Of each kind of producer that is made."""
         return [self._properties(0)]
 
+    def batch_bytes(self) -> int:
+        """How large a batch may be: the topic that takes least says so."""
+        return min(BATCH_BYTES, self.takes() or BATCH_BYTES)
+
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
+            "batch.size": self.batch_bytes(),
             "message.max.bytes": self.largest + ROOM,
             "transaction.timeout.ms": 60_000,
             **self.config,
