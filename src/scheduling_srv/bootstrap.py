@@ -284,7 +284,6 @@ class Service:
         await wait(self.servers_there, WATCH_AFTER)
         await self.watch.run()
 
-
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
         said = ""
         while True:
