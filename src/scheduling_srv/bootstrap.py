@@ -22,13 +22,17 @@ from scheduling_srv import failpoints, garbage, logs
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.options import Client, check_options
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
-from scheduling_srv.adapters.kafka.topics import ensure_topics
+from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
 from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
+from scheduling_srv.adapters.redis.policy import RedisPolicy
+from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings, Observer
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.waiting import wait
+from scheduling_srv.app.watch import EmbeddedWatch, ServerWatch
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import AdminServer
@@ -49,6 +53,8 @@ CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
+WATCH_AFTER = 2.0
+"""Seconds after which the servers are watched although the start has not come to its end."""
 
 
 def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
@@ -70,7 +76,7 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
             )
 
             settings = await start_embedded(stack, settings, data_dir)
-        return await Service(settings, stack, stopping).run()
+        return await Service(settings, stack, stopping, embedded=embedded).run()
 
 
 def topic_names(settings: Settings) -> dict[Topic, str]:
@@ -90,6 +96,8 @@ def kafka_config(settings: Settings) -> KafkaOptions:
     return {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": settings.kafka_client_id,
+        # A broker that creates a topic by itself does not compact it.
+        "allow.auto.create.topics": False,
         "log_level": 2,  # what goes wrong is in our own log, as one sentence
         # librdkafka makes its connections half of this apart, which counts when it starts.
         "reconnect.backoff.ms": 20,
@@ -123,11 +131,20 @@ class Task:
 class Service:
     """One replica."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stack: AsyncExitStack,
+        stopping: asyncio.Event,
+        *,
+        embedded: bool = False,
+    ) -> None:
         """`stopping` is set when the process is told to end."""
         self.settings = settings
         self.stack = stack
         self.stopping = stopping
+        self.embedded = embedded
+        self.servers_there = asyncio.Event()
         self.tasks: list[Task] = []
         self.broken: BaseException | None = None
         """What a part of the service ended with that must not end."""
@@ -143,6 +160,10 @@ class Service:
             password=_reveal(settings.redis_password),
             connections=CONNECTIONS * settings.shards,
         )
+        self.admin_client = KafkaTopics(
+            self.kafka, self.topics, shards=settings.shards, creates=settings.create_topics
+        )
+        self.watch = self._build_watch()
         self.site = Site(
             settings,
             name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
@@ -151,13 +172,34 @@ class Service:
             topics=self.topics,
             clock=SystemClock(),
             rules=shard_rules(settings),
+            admin=self.admin_client,
+            watch=self.watch,
         )
         self.shards = [Shard(self.site, number) for number in range(settings.shards)]
         probe = KafkaProbe(self.kafka, settings.topic_jobs)
         self.health = Health(
-            redis=_probe(self.redis.ping), kafka=_probe(probe.ping), observe=self._observe
+            redis=_probe(self.redis.ping),
+            kafka=_probe(probe.ping),
+            observe=self._observe,
+            conditions=self.watch.conditions,
         )
         self.front = build_front(self.site, self.shards, self.health)
+
+    def _build_watch(self) -> ServerWatch:
+        settings = self.settings
+        kind = EmbeddedWatch if self.embedded else ServerWatch
+        wanted = Wanted(
+            names=self.topics,
+            max_job_bytes=settings.max_job_bytes,
+            answer_ms=settings.completion_timeout + settings.catch_up_window,
+            creates_topics=settings.create_topics,
+        )
+        return kind(
+            self.admin_client,
+            RedisPolicy(self.redis),
+            wanted,
+            require_guarantees=settings.require_guarantees,
+        )
 
     def _build_entrances(self) -> None:
         settings, front = self.settings, self.front
@@ -212,10 +254,11 @@ class Service:
 
     async def _wait_for_servers(self) -> None:
         """Begin as soon as both are there; until then calls answer UNAVAILABLE."""
+        self._spawn("watch", self._watch())
         about = self.redis, self.settings.namespace, self.settings.shards
         await self._until_there("Redis", lambda: check_shards(*about))
         # Kafka may know another number than a Redis that has lost its own: first it is asked.
-        await self._until_there("Kafka", self._ensure_topics)
+        await self._until_there("Kafka", self.admin_client.ensure)
         await self._until_there("Redis", lambda: fix_shards(*about))
         for shard in self.shards:
             self._spawn("signals", shard.follower.run())
@@ -224,6 +267,9 @@ class Service:
         if self.front.balance:
             self._spawn("balance", self.front.balance.run())
         self._spawn("health", self.health.watch())
+        # What a topic takes has to be known before records are put aside.
+        await self.watch.first()
+        self.servers_there.set()
         self._spawn("listener", self.listener.run(), self.listener.stop)
 
     def _kafka_clients(self) -> Sequence[Client]:
@@ -233,8 +279,10 @@ class Service:
         ]
         return [*producers, *consumers, Client(AdminClient, self.kafka)]
 
-    async def _ensure_topics(self) -> None:
-        await ensure_topics(self.kafka, self.topics, shards=self.settings.shards)
+    async def _watch(self) -> None:
+        """Leave the servers to the start; if that waits, find out what it waits for."""
+        await wait(self.servers_there, WATCH_AFTER)
+        await self.watch.run()
 
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
         said = ""

@@ -64,6 +64,8 @@ def _default(field: FieldInfo) -> str:
     default = extra["default"] if isinstance(extra, dict) else field.get_default()
     if isinstance(default, int) and is_duration(field.metadata):
         return duration_text(default)
+    if isinstance(default, bool):
+        return str(default).lower()
     if isinstance(default, tuple):
         return ",".join(default)
     return "" if default is None else str(default)

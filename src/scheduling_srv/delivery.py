@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from scheduling_srv.adapters.kafka.at_once import AtOncePublisher
@@ -26,11 +26,15 @@ Emptier: TypeAlias = OutboxPublisher | AtLeastOnce
 
 
 def make_producers(
-    settings: Settings, kafka: KafkaOptions, shard: int, topics: Mapping[Topic, str]
+    settings: Settings,
+    kafka: KafkaOptions,
+    shard: int,
+    topics: Mapping[Topic, str],
+    takes: Callable[[], int | None] = lambda: None,
 ) -> Producers:
-    """What sends a shard's records."""
+    """What sends a shard's records. `takes`: see `TransactionalPublisher`."""
     transactional = TransactionalPublisher(
-        kafka, settings.namespace, shard, topics, largest=settings.max_job_bytes
+        kafka, settings.namespace, shard, topics, largest=settings.max_job_bytes, takes=takes
     )
     if settings.delivery == "exactly_once":
         return transactional

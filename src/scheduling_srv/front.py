@@ -16,16 +16,17 @@ from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner import Extra
 from scheduling_srv.app.ports import InputStore, Receipt, Source
+from scheduling_srv.app.records import Topic
 from scheduling_srv.app.sharded_jobs import ShardedJobs
 from scheduling_srv.app.sharded_restore import RestoreStarter, ShardedReset, ShardPlace
 from scheduling_srv.app.shards import Part, Shards
 from scheduling_srv.app.starts import Starts
-from scheduling_srv.domain.validation import Rules
+from scheduling_srv.app.watch import ServerWatch
+from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Application
 from scheduling_srv.entrances.sharded_intake import ShardedIntake
-from scheduling_srv.settings import Settings
 from scheduling_srv.shard import Shard, Site
 
 
@@ -56,7 +57,7 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
         shard.store,
         shard.announcements,
         site.clock,
-        _rules(settings),
+        _rules(site),
         wait_for_announcement=settings.acknowledge == "announced",
         most_bytes=settings.call_memory // 2,
     )
@@ -70,6 +71,7 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
         clock=site.clock,
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
+        letters=DeadLetters(site.watch),
     )
     return Front(jobs, intake, _starts(site, [shard]), commands)
 
@@ -93,7 +95,7 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     jobs = ShardedJobs(
         router,
         clock,
-        _rules(settings),
+        _rules(site),
         wait_for_announcement=settings.acknowledge == "announced",
         most_bytes=settings.call_memory // 2,
     )
@@ -111,6 +113,7 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
         clock,
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
+        letters=DeadLetters(site.watch),
     )
     return Front(jobs, intake, _starts(site, shards), commands, balance)
 
@@ -127,8 +130,25 @@ def _deliver(courier: Courier, shard: int) -> Extra:
     return run
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(settings.min_interval, settings.max_items, settings.max_job_bytes)
+def _rules(site: Site) -> Rules:
+    settings, kafka = site.settings, TopicLimit()
+    site.watch.on_limits.append(lambda limits: kafka.set(limits.job, limits.job_topic))
+    return Rules(settings.min_interval, settings.max_items, settings.max_job_bytes, kafka)
+
+
+class DeadLetters:
+    """Implements `Letters`."""
+
+    def __init__(self, watch: ServerWatch) -> None:
+        self.watch = watch
+
+    def largest(self) -> int | None:
+        """What the topic is set to."""
+        return self.watch.limits.dead_letter
+
+    async def are_taken(self) -> bool:
+        """Waits a little for a topic that is missing."""
+        return await self.watch.is_there(Topic.DEAD_LETTER)
 
 
 def _commands(  # noqa: PLR0917

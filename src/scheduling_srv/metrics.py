@@ -81,6 +81,15 @@ RECOVERIES = Counter(
     "Times that this replica took over the shard: from Redis as usual, or rebuilt from Kafka.",
     ["how"],
 )
+GUARANTEE_AT_RISK = Gauge(
+    "scheduling_guarantee_at_risk",
+    "1 while a server is set up so that a guarantee does not hold, by reason.",
+    ["reason"],
+)
+DEAD_LETTERS_DROPPED = Counter(
+    "scheduling_dead_letters_dropped",
+    "Dead letters that were not written, because their topic does not exist.",
+)
 CONSUMER_LAG = Gauge(
     "scheduling_consumer_lag_records",
     "Records of a partition that this replica has not applied yet.",

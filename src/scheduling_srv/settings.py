@@ -104,6 +104,16 @@ class Settings(BaseSettings):
         "io.restorecommerce.jobs.dead-letter",
         description="Topic of records that could not be applied, with the reason.",
     )
+    create_topics: bool = Field(
+        default=True,
+        description="Create topics that are missing, at the start and when one disappears."
+        " `false`: an operator creates them.",
+    )
+    require_guarantees: bool = Field(
+        default=False,
+        description="Be NOT_SERVING while a server is set up so that a guarantee does not hold"
+        " (operations, Guarantees at risk). Runs are emitted all the same.",
+    )
     start_offset: Literal["latest", "earliest"] = Field(
         "latest",
         description="Where the very first start reads from; after that, where it left off.",
@@ -158,7 +168,7 @@ class Settings(BaseSettings):
         900_000,
         ge=1_000,
         le=16_000_000,
-        description="How large a job may be. Kafka's max.message.bytes has to have room for it.",
+        description="How large a job may be, as far as the topics' max.message.bytes allow it.",
     )
     outbox_limit: int = Field(
         200_000,

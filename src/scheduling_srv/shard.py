@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from scheduling_srv import delivery
 from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
@@ -17,6 +19,7 @@ from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
+from scheduling_srv.app.guarantees import largest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
@@ -24,12 +27,14 @@ from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.app.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.refill import Refill
 from scheduling_srv.app.refusals import Refusals
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.sweeper import Sweeper
+from scheduling_srv.app.watch import ServerWatch
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
 from scheduling_srv.setting_types import KafkaOptions
@@ -48,6 +53,8 @@ class Site:
     topics: Mapping[Topic, str]
     clock: ExactClock
     rules: ShardRules
+    admin: KafkaTopics
+    watch: ServerWatch
 
 
 class Shard:
@@ -77,7 +84,9 @@ class Shard:
             redis, namespace, number, shards, outbox_limit=settings.outbox_limit
         )
         self.signals = RedisSignals(redis, namespace, number, name=site.name)
-        self.producers = delivery.make_producers(settings, site.kafka, number, site.topics)
+        self.producers = delivery.make_producers(
+            settings, site.kafka, number, site.topics, lambda: site.watch.limits.batch
+        )
         self.history = KafkaHistory(
             site.kafka,
             namespace,
@@ -88,6 +97,15 @@ class Shard:
         )
         self.announcements = Announcements()
         self.sweeper = Sweeper(self.store)
+        self.refill = Refill(
+            RedisRefill(redis, namespace, number, shards),
+            site.admin,
+            number,
+            site.clock,
+            site.watch,
+            most_bytes=lambda: largest(site.watch.kafka, Topic.JOURNAL),
+        )
+        site.watch.on_identity.append(self.refill.notice)
 
     def build_loops(
         self,
@@ -111,7 +129,8 @@ class Shard:
             place=place,
             published=self._published,
         )
-        self.owner = self._build_owner((self.restorer.run, self.sweeper.run, *extras), held_back)
+        ours = (self.restorer.run, self.sweeper.run, self.refill.run)
+        self.owner = self._build_owner((*ours, *extras), held_back)
         self.follower = Follower(
             self.signals,
             self.schedule,
@@ -185,3 +204,5 @@ class Shard:
             self.restorer.notice()
         if heard.kind in {"sweep", "connected"}:
             self.sweeper.notice()
+        if heard.kind == "connected":
+            self.site.watch.notice()

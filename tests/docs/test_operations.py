@@ -3,6 +3,7 @@
 import re
 
 from scheduling_srv import failpoints, metrics
+from scheduling_srv.app.guarantees import Risk
 from scheduling_srv.configuration import describe
 from tests.docs.snippets import ROOT, pages
 
@@ -22,3 +23,8 @@ def test_every_setting_that_pages_name_exists() -> None:
     for page in pages():
         named = set(re.findall(r"SCHEDULING_[A-Z_]+[A-Z]", page.read_text()))
         assert {name.removesuffix("_FILE") for name in named} <= known, page
+
+
+def test_the_risks_are_those_that_the_service_knows() -> None:
+    section = PAGE.partition("## Guarantees at risk")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [risk.value for risk in Risk]

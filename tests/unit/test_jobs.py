@@ -50,7 +50,7 @@ def stored(job: NewJob, seq: int) -> StoredJob:
 class World:
     """The store and the clock; everything is published when `published` says so."""
 
-    def __init__(self, *, announce: bool = True, **rules: int) -> None:
+    def __init__(self, *, announce: bool = True, **rules: Any) -> None:
         self.refusal: Refusal | None = None
         self.written: list[WriteGroup] = []
         self.deleted: list[Sequence[str]] = []

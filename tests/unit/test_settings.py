@@ -49,6 +49,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "TOPIC_RESOURCES": "io.restorecommerce.jobs.resource",
         "TOPIC_COMMANDS": "io.restorecommerce.command",
         "TOPIC_DEAD_LETTER": "io.restorecommerce.jobs.dead-letter",
+        "CREATE_TOPICS": "true",
+        "REQUIRE_GUARANTEES": "false",
         "START_OFFSET": "latest",
         "OFFSET_INTERVAL": "1s",
         "RECURRING_SPELLING": "RECURR",

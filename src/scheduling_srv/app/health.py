@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import structlog
 
 from scheduling_srv import metrics
 from scheduling_srv.app.progress import Findings, Observe
+from scheduling_srv.app.watch import Conditions
 from scheduling_srv.domain.errors import SchedulingError
 
 Probe = Callable[[], Awaitable[bool]]
@@ -53,8 +54,27 @@ SERVING = Report(Status.SERVING, "")
 CLOSING = Report(Status.NOT_SERVING, "This replica is shutting down.")
 
 
+class Details(NamedTuple):
+    """All that `/readyz?verbose` says."""
+
+    ready: bool
+    status: str
+    reasons: Sequence[str]
+    """Why it is not ready."""
+    degraded: Sequence[str]
+    """What does not work although runs are emitted."""
+    at_risk: Mapping[str, str]
+    """Guarantees that do not hold: reason -> sentence (docs/operations.md)."""
+    notes: Mapping[str, str]
+    unknown: Sequence[str]
+    """What could not be found out."""
+
+
 class Health:
-    """Asks Redis, Kafka and the shards, at most every half second, for at most one second."""
+    """Asks Redis, Kafka and the shards, at most every half second, for at most one second.
+
+    `conditions` says what is known besides: it is asked each time, and must not wait.
+    """
 
     def __init__(
         self,
@@ -62,12 +82,14 @@ class Health:
         redis: Probe,
         kafka: Probe,
         observe: Observe,
+        conditions: Callable[[], Conditions] = Conditions,
         probe_seconds: float = PROBE_SECONDS,
         fresh_seconds: float = FRESH_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers = [("Redis does not answer.", redis), ("Kafka does not answer.", kafka)]
         self._observe = observe
+        self._conditions = conditions
         self._probe_seconds = probe_seconds
         self._fresh_seconds = fresh_seconds
         self._now = now
@@ -93,6 +115,14 @@ class Health:
                 _note(before, self._report)
         return CLOSING if self._closing else self._report
 
+    async def details(self) -> Details:
+        """The report and all that is known besides."""
+        status, reason, degraded = await self.report()
+        known = self._conditions()
+        reasons = () if status is Status.SERVING else known.reasons or (reason,)
+        degraded = (*degraded, *known.degraded)
+        return Details(status is Status.SERVING, status, reasons, degraded, *known[2:])
+
     async def watch(self) -> None:
         """Look regularly until cancelled: the log tells of changes even if nobody asks."""
         while True:
@@ -102,7 +132,11 @@ class Health:
     async def _ask(self) -> Report:
         found = _worst(await asyncio.gather(*[self._probe(*each) for each in self._servers]))
         # While a server is away nothing is emitted: saying so as well would hide the cause.
-        return found if found.reason else await self._progress()
+        if found.reason:
+            return found
+        if reasons := self._conditions().reasons:
+            return Report(Status.NOT_SERVING, " ".join(reasons))
+        return await self._progress()
 
     async def _progress(self) -> Report:
         findings = Findings()

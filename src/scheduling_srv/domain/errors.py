@@ -8,7 +8,8 @@
     │   ├── AlreadyExists     a job with this id exists
     │   ├── NotFound          no job has this id
     │   ├── TooLarge          the request is over a limit
-    │   └── NotPublishable    Kafka refuses the announcement for good: the change was undone
+    │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
+    │       └── NotPublishable  Kafka refuses the announcement for good: the change was undone
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   └── StoreFull     Redis has no room left
@@ -80,7 +81,11 @@ class TooLarge(RequestError):
     """The request is over a limit that the operator set."""
 
 
-class NotPublishable(RequestError):
+class FailedPrecondition(RequestError):
+    """A server is set up so that the request cannot be carried out, now or later."""
+
+
+class NotPublishable(FailedPrecondition):
     """Kafka refuses the announcement for good: the change was undone (docs/decisions/0009)."""
 
 

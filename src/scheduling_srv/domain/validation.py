@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import record
 from scheduling_srv.domain.cron import Cron, looks_like_cron
-from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
+from scheduling_srv.domain.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    TooLarge,
+    Violation,
+)
 from scheduling_srv.domain.interval import parse_interval
 from scheduling_srv.domain.job import (
     RANKS,
@@ -33,6 +38,40 @@ MAX_DELAY = 100.0 * 365 * 86_400_000
 """The longest backoff delay, in ms: a hundred years."""
 
 
+RECORD_ROOM = 2_000
+"""Bytes that a record needs beside its job and the job's id: headers, and the frame of a batch."""
+ID_COPIES = 8
+"""How often a record may hold the id of its job: in headers, in the value, escaped in JSON."""
+NO_LIMIT = 1 << 62
+
+
+@dataclass(slots=True)
+class TopicLimit:
+    """What Kafka takes. It may change while the service runs, so all copies of rules share it."""
+
+    largest: int = NO_LIMIT
+    """Bytes of the largest batch of records."""
+    topic: str = ""
+    """Whose limit that is."""
+    sure: int = NO_LIMIT
+    """A job of at most so many bytes fits, whatever its id."""
+
+    def set(self, largest: int | None, topic: str) -> None:
+        """Another limit; None: it is not known."""
+        self.largest, self.topic = NO_LIMIT if largest is None else largest, topic
+        self.sure = self.largest - RECORD_ROOM - ID_COPIES * MAX_TEXT
+
+    def check(self, size: int, job_id: str) -> None:
+        """Raise `FailedPrecondition` for a job of `size` bytes that the topic does not take."""
+        needed = size + RECORD_ROOM + ID_COPIES * len(job_id.encode())
+        if needed > self.largest:
+            sentence = (
+                f"Job is too large for the topic {self.topic}: it needs {needed} bytes, and "
+                f"max.message.bytes is {self.largest}. SCHEDULING_MAX_JOB_BYTES allows more."
+            )
+            raise FailedPrecondition(sentence, [Violation("data", sentence)])
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the operator allows."""
@@ -42,7 +81,9 @@ class Rules:
     max_items: int = 10_000
     """How many jobs or ids one request may hold."""
     max_job_bytes: int = 900_000
-    """How large a job may be: it has to fit into a Kafka message."""
+    """How large a job may be."""
+    kafka: TopicLimit = field(default_factory=TopicLimit)
+    """How large one may be to fit into a record on Kafka."""
 
 
 def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[NewJob]:
@@ -81,6 +122,8 @@ class ListCheck:
             self._jobs.append(check_job(request, self.now, self.rules))
         except InvalidRequest as fault:
             self._faults.append((self._index, request.id, fault))
+        except FailedPrecondition as fault:
+            raise _of_item(self._index, request.id, fault) from None
         if request.id:
             self._check_repeated(request.id)
         self._index += 1
@@ -106,6 +149,8 @@ def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
     stored = record.pack(request, trigger)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
+    if len(stored) > rules.kafka.sure:
+        rules.kafka.check(len(stored), request.id)
     return NewJob(request.id or generate_id(), trigger.due, stored)
 
 
@@ -191,6 +236,14 @@ def _all_faults(faults: Sequence[tuple[int, str, InvalidRequest]]) -> InvalidReq
         for violation in fault.violations
     ]
     return InvalidRequest(str(faults[0][2]), violations)
+
+
+def _of_item(index: int, job_id: str, fault: FailedPrecondition) -> FailedPrecondition:
+    violations = [
+        Violation(f"items[{index}].{each.field}", _describe(index, job_id, each.description))
+        for each in fault.violations
+    ]
+    return FailedPrecondition(str(fault), violations)
 
 
 def _describe(index: int, job_id: str, sentence: str) -> str:

@@ -12,7 +12,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from scheduling_srv import metrics
@@ -32,6 +32,7 @@ _PAGE = """<!doctype html>
 <ul>
 <li><a href="/livez">/livez</a>: the process answers</li>
 <li><a href="/readyz">/readyz</a>: due jobs are being emitted, or why not</li>
+<li><a href="/readyz?verbose">/readyz?verbose</a>: and which guarantees are at risk</li>
 <li><a href="/metrics">/metrics</a>: for Prometheus</li>
 </ul>
 </html>
@@ -79,7 +80,10 @@ def application(health: Health) -> Starlette:
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(_request: Request) -> Response:
+    async def readyz(request: Request) -> Response:
+        if "verbose" in request.query_params:
+            details = await health.details()
+            return JSONResponse(details._asdict(), status_code=200 if details.ready else 503)
         status, reason, _ = await health.report()
         if status is Status.SERVING:
             return PlainTextResponse("ok\n")

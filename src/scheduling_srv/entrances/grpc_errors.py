@@ -18,9 +18,9 @@ from grpc_status import rpc_status
 from scheduling_srv import metrics
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    FailedPrecondition,
     InvalidRequest,
     NotFound,
-    NotPublishable,
     RequestError,
     SchedulingError,
     TooLarge,
@@ -33,7 +33,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (NotPublishable, grpc.StatusCode.FAILED_PRECONDITION),
+    (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""

@@ -30,6 +30,7 @@ from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    FailedPrecondition,
     NotFound,
     RequestError,
     SchedulingError,
@@ -54,7 +55,11 @@ MOST_PARTITIONS = 500
 SKEW = 10_000
 """Milliseconds by which the clocks of producers may be ahead of ours."""
 LARGEST_DEAD_LETTER = 500_000
-"""Bytes of a value that a dead letter keeps: it has to fit into a Kafka message itself."""
+"""Bytes of a value that a dead letter keeps, where its topic takes so much."""
+LETTER_ROOM = 400
+"""Bytes that a dead letter needs beside its key, value and headers: what the publisher adds."""
+LONGEST_HEADER = 1_000
+"""Bytes of a header of a dead letter: a reason may repeat what a client sent."""
 MOST_JOBS = 2_000
 """Jobs of one store call, unless a single record holds more."""
 MOST_LETTER_BYTES = 1_000_000
@@ -142,6 +147,28 @@ class CommandsPort(Protocol):
         """Answer an event that is no command."""
 
 
+class Letters(Protocol):
+    """The dead-letter topic."""
+
+    def largest(self) -> int | None:
+        """How large a batch of records it takes, in bytes; None: not known."""
+
+    async def are_taken(self) -> bool:
+        """Whether the topic exists."""
+
+
+class AnyLetters:
+    """A topic that takes all."""
+
+    def largest(self) -> int | None:
+        """Not known."""
+        return None
+
+    async def are_taken(self) -> bool:
+        """It exists."""
+        return True
+
+
 class Intake:
     """Applies the records of partitions, and knows how far each of them is."""
 
@@ -154,7 +181,9 @@ class Intake:
         clock: Clock,
         jobs_topic: str,
         commands_topic: str,
+        letters: Letters | None = None,
     ) -> None:
+        self.letters = letters or AnyLetters()
         self.jobs = jobs
         self.inputs = inputs
         self.commands = commands
@@ -293,7 +322,7 @@ class Intake:
 
     async def _refuse(self, record: Consumed, fault: RequestError) -> None:
         """A flood of wrong records must not hold up those behind it: letters go together, too."""
-        letter, gathered = _letter(record, fault), self._gathered
+        letter, gathered = self._letter(record, fault), self._gathered
         full = gathered.letters and gathered.letter_bytes + len(letter) > MOST_LETTER_BYTES
         if gathered.answers or gathered.groups or full:
             await self._flush()
@@ -363,10 +392,18 @@ class Intake:
             self.positions[Place.of(each.partition)] = at
 
     async def _bury(self, record: Consumed, fault: RequestError | str) -> None:
-        await self._send_letters([_letter(record, fault)], [record])
+        await self._send_letters([self._letter(record, fault)], [record])
+
+    def _letter(self, record: Consumed, fault: RequestError | str) -> bytes:
+        return _letter(record, fault, self.letters.largest())
 
     async def _send_letters(self, letters: Sequence[bytes], records: Sequence[Consumed]) -> None:
         source = self._source(records)
+        if not await self.letters.are_taken():
+            # A record for a topic that does not exist would hold up the runs that follow it.
+            log.error("dead letters not written: their topic does not exist", letters=len(letters))
+            metrics.DEAD_LETTERS_DROPPED.inc(len(letters))
+            letters = ()
         await reached(points.BURY_CALL)
         await self.inputs.append(letters, self.clock.now(), source)
         await reached(points.BURY_DONE)
@@ -382,8 +419,11 @@ def _together(moves: Sequence[Source]) -> Source:
     return moves[0]._replace(others=moves[1:]) if len(moves) > 1 else moves[0]
 
 
-def _letter(record: Consumed, fault: RequestError | str) -> bytes:
-    """What puts the record on the dead-letter topic, with the reason (docs/contract.md)."""
+def _letter(record: Consumed, fault: RequestError | str, largest: int | None) -> bytes:
+    """What puts the record on the dead-letter topic, with the reason (docs/contract.md).
+
+    Its value is cut if the whole would have more than `largest` bytes.
+    """
     status = _status(fault)
     log.warning(
         "record refused",
@@ -394,18 +434,25 @@ def _letter(record: Consumed, fault: RequestError | str) -> bytes:
         reason=str(fault),
     )
     metrics.DEAD_LETTERS.labels(reason=status).inc()
-    return event_entry(
-        Topic.DEAD_LETTER,
-        record.key or b"",
-        (record.value or b"")[:LARGEST_DEAD_LETTER],
-        _reason(record, status, fault),
-    )
+    key, value, headers = record.key or b"", record.value or b"", _reason(record, status, fault)
+    most = LARGEST_DEAD_LETTER
+    if largest is not None:
+        used = len(key) + sum(len(name) + len(text) for name, text in headers) + LETTER_ROOM
+        most = max(0, min(most, largest - used))
+    if len(value) > most:
+        headers.append(("truncated-from", str(len(value)).encode()))
+    return event_entry(Topic.DEAD_LETTER, key, value[:most], headers)
 
 
 def _status(fault: RequestError | str) -> str:
     if isinstance(fault, str):
         return "INTERNAL"
-    names = {AlreadyExists: "ALREADY_EXISTS", NotFound: "NOT_FOUND", TooLarge: "RESOURCE_EXHAUSTED"}
+    names = {
+        AlreadyExists: "ALREADY_EXISTS",
+        NotFound: "NOT_FOUND",
+        TooLarge: "RESOURCE_EXHAUSTED",
+        FailedPrecondition: "FAILED_PRECONDITION",
+    }
     return names.get(type(fault), "INVALID_ARGUMENT")
 
 
@@ -420,9 +467,12 @@ def _reason(record: Consumed, status: str, fault: RequestError | str) -> list[tu
     if not isinstance(fault, str) and fault.violations:
         headers["field"] = fault.violations[0].field
         headers["detail"] = fault.violations[0].description
-    if len(record.value or b"") > LARGEST_DEAD_LETTER:
-        headers["truncated-from"] = str(len(record.value or b""))
-    return [(name, text.encode()) for name, text in headers.items()]
+    return [(name, _header(text)) for name, text in headers.items()]
+
+
+def _header(text: str) -> bytes:
+    """As UTF-8; what is cut is cut between characters."""
+    return text.encode()[:LONGEST_HEADER].decode(errors="ignore").encode()
 
 
 def _count_answers(answers: Sequence[Answer]) -> None:

@@ -103,7 +103,6 @@ class Listener:
             "isolation.level": "read_committed",
             # The position decides; a reset would read a topic made anew as if it were the old one.
             "auto.offset.reset": "error",
-            "allow.auto.create.topics": True,
         }
         self.topics = topics
         self.intake = intake

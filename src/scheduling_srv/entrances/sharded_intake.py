@@ -23,7 +23,7 @@ from scheduling_srv.app.shards import Shards
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.entrances import convert
-from scheduling_srv.entrances.intake import Consumed, End, Intake
+from scheduling_srv.entrances.intake import Consumed, End, Intake, Letters
 
 ANSWERS = frozenset({b"jobDone", b"jobFailed"})
 LISTS = frozenset({b"createJobs", b"modifyJobs"})
@@ -109,6 +109,7 @@ class ShardedIntake:
         *,
         jobs_topic: str,
         commands_topic: str,
+        letters: Letters | None = None,
     ) -> None:
         self.shards = jobs.shards
         self.rules = jobs.rules
@@ -121,6 +122,7 @@ class ShardedIntake:
                 clock=clock,
                 jobs_topic=jobs_topic,
                 commands_topic=commands_topic,
+                letters=letters,
             )
             for shard, part in enumerate(self.shards.parts)
         ]

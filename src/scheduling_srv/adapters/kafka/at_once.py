@@ -141,7 +141,7 @@ class AtOncePublisher:
             "message.max.bytes": self.transactional.largest + ROOM,
             "socket.nagle.disable": True,
             **config,
-            "batch.size": self.transactional.batch_bytes,
+            "batch.size": self.transactional.batch_size(),
             "enable.idempotence": True,
             "acks": "all",
             # A run behind one that failed is not sent: what Kafka has of a partition has no gaps.

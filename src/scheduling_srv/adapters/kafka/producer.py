@@ -58,7 +58,7 @@ MADE_TIMEOUT = 2.0
 MADE_POLL = 0.05
 """Seconds between looks for it."""
 LARGEST_BATCH = 1_000_000
-"""librdkafka's default for `batch.size`."""
+"""librdkafka's default for `batch.size`. It does not split a batch that is refused."""
 SMALLEST_BATCH = 10_000
 """Bytes below which smaller batches do not help."""
 CAREFUL = {"batch.num.messages": 1, "max.in.flight": 1}
@@ -118,7 +118,10 @@ class TransactionalPublisher:
         *,
         largest: int = 900_000,
         timeout: float = 30.0,
+        takes: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`takes` says how many bytes of a batch all topics take, if that is known."""
+        self.takes = takes
         self.config = config
         self.namespace = namespace
         self.shard = shard
@@ -128,6 +131,8 @@ class TransactionalPublisher:
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
         """Connected, and not yet used: nobody is fenced by them."""
+        self.prepared_for = 0
+        """The bytes of their batches."""
         self.partitions: dict[Topic, int] = {}
         """Of the topics that can be used."""
         self.unusable: dict[Topic, str] = {}
@@ -177,6 +182,7 @@ class TransactionalPublisher:
             raise publish_failed(fault) from fault
 
     def _prepare(self) -> None:
+        self.prepared_for = self.batch_size()
         self.prepared = self._make({})
 
     def _make(self, more: Mapping[str, int]) -> list[Producer]:
@@ -189,8 +195,10 @@ class TransactionalPublisher:
         self._discard()
         if careful:
             self.producers = self._make(CAREFUL)
+        elif self.prepared and self.prepared_for == self.batch_size():
+            self.producers, self.prepared = self.prepared, []
         else:
-            self.producers, self.prepared = self.prepared or self._make({}), []
+            self.producers, self.prepared = self._make({}), []
         self._with_each(self.producers, lambda each: each.init_transactions(self.timeout))
         self._look_at_topics()
 
@@ -208,13 +216,17 @@ class TransactionalPublisher:
         """Of each kind of producer that is made."""
         return [self._properties(0)]
 
+    def batch_size(self) -> int:
+        """How many bytes go to a broker together: the topic that takes least says so."""
+        return min(self.batch_bytes, self.takes() or self.batch_bytes)
+
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
             "message.max.bytes": self.largest + ROOM,
             "transaction.timeout.ms": 60_000,
             **self.config,
-            "batch.size": self.batch_bytes,
+            "batch.size": self.batch_size(),
             "transactional.id": f"{self.namespace}-{self.shard}-{slot}",
             "enable.idempotence": True,
             "acks": "all",

@@ -8,7 +8,7 @@ type) are made in Lua from `{prefix}` and listed in `NAMED`.
 from __future__ import annotations
 
 FIXED = {
-    "meta": "hash: counters, positions, epoch, incarnation; one field each",
+    "meta": "hash: counters, positions, epoch, incarnation, logs that were seen; one field each",
     "lease": "string: owner and epoch; TTL of the lease",
     "emitting": "string: set while the owner's loops do their work; TTL of the lease",
     "jobs": "hash: job id -> record; living jobs, `now` jobs included",

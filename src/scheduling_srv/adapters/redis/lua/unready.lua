@@ -8,5 +8,5 @@ if not owns(ARGV[1]) then
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'late_from', 'late_place',
-    'late_at')
+    'late_at', 'refill')
 return 'ok'

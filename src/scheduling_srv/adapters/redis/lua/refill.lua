@@ -1,0 +1,125 @@
+--!include base job member limits outbox marker order remove parcels
+-- Writes a piece of what lives to the journal again: parcels, jobs, then retries. It reads and writes in one
+-- call, so whatever changes later comes later. A hash is walked by a cursor, which is good for one process of
+-- Redis: with another lineage the walk begins anew. What the walk does not show came after it had begun.
+-- ARGV: token, the log (`id start end`), now, places to look at, most entries in the outbox, most bytes of a
+--       record or 0 (any), room that a record needs beside its job
+-- Returns: 'ok' | 'lost' | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) | 'published',
+--          bytes that were read, entries, jobs that are too large
+if not owns(ARGV[1]) then
+    return {'lost'}
+end
+if not is_ready() then
+    return {'not ready'}
+end
+local PARCELS, JOBS, RETRIES, ENDED = 'p', 'j', 'r', 'e'
+local now, count, most, room = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
+local name = string.match(ARGV[2], '^(.-) ')
+local read, too_large = 0, 0
+
+-- Which log is filled, by which life of this Redis, how far. Without a run id nothing tells whether the
+-- server was started again: then the epoch of the owner stands in for it.
+local life = lineage()
+if string.sub(life, -1) == ':' then
+    life = life .. string.match(ARGV[1], '(%d+)$')
+end
+local function save(phase, cursor)
+    redis.call('HSET', K.meta, 'refill', cjson.encode({name, life, phase, cursor}))
+end
+local phase, cursor = PARCELS, '0'
+local noted = redis.call('HGET', K.meta, 'refill')
+local log, known = unpack(noted and cjson.decode(noted) or {})
+if log == name and known == life then
+    local _, _, at, from = unpack(cjson.decode(noted))
+    phase, cursor = at, from
+end
+
+if phase == ENDED then
+    if meta('trimmed') < tonumber(cursor) then
+        return {'ended', 0, 0, 0}
+    end
+    redis.call('HSET', K.meta, 'journal', ARGV[2])
+    redis.call('HDEL', K.meta, 'refill')
+    return {'published', 0, 0, 0}
+end
+if redis.call('LLEN', K.outbox) >= tonumber(ARGV[5]) then
+    save(phase, cursor)
+    return {'busy', 0, 0, 0}
+end
+
+-- When the job runs next, by its place in the schedule; `now` for one that only has runs, which nothing
+-- reads: its run is on the jobs topic, or waits as a retry.
+local function due_of(id, job)
+    for _, kind in ipairs({NEXT, MISSED}) do
+        local text = member(job.seq, kind, id)
+        local score = redis.call('ZSCORE', K.due, text)
+        if score then
+            return tonumber(score) % RANK
+        end
+        local at = redis.call('ZSCORE', K.waiting, text) or redis.call('ZSCORE', K.plan, text)
+        if at then
+            return tonumber(at)
+        end
+    end
+    return now
+end
+
+local reset, cleared = meta('reset'), meta('cleared')
+local function write_job(id, record)
+    local job = read_job(record)
+    read = read + #record
+    if job.seq <= reset or (job.seq <= cleared and job.kind ~= NOW) then
+        return
+    end
+    if most > 0 and #record + #id + room > most then
+        too_large = too_large + 1
+        return
+    end
+    emit_created(id, record, due_of(id, job), false)
+end
+
+local function write_parcel(parcel, value)
+    local key = parcel_key(parcel)
+    read = read + #value
+    emit(struct.pack('<c1I2', 'P', #key) .. key .. value)
+end
+
+local function write_retry(text)
+    local seq, _, id, nominal, attempt = read_member(text)
+    local score = redis.call('ZSCORE', K.due, text)
+    local due = score and tonumber(score) % RANK or nominal -- held: it has been due
+    local key = retry_key(id, seq, nominal)
+    read = read + #text
+    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', seq, nominal, attempt, due))
+end
+
+-- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever `count` says:
+-- those have at most some hundred members of 64 bytes.
+local function walk_on(command, key, write, after)
+    local found = redis.call(command, key, cursor, 'COUNT', count)
+    for i = 1, #found[2], 2 do
+        write(found[2][i], found[2][i + 1])
+    end
+    cursor = found[1]
+    if cursor == '0' then
+        phase = after
+    end
+end
+
+if phase == PARCELS and SHARDS == 1 then
+    phase = JOBS
+end
+if phase == PARCELS then
+    walk_on('HSCAN', K.parcels, write_parcel, JOBS)
+elseif phase == JOBS then
+    walk_on('HSCAN', K.jobs, write_job, RETRIES)
+else
+    walk_on('ZSCAN', K.retries, write_retry, ENDED)
+end
+local size = #entries
+if phase == ENDED then
+    emit_marker(now) -- so that there is a position as well
+end
+local tail = flush()
+save(phase, phase == ENDED and number(tail) or cursor)
+return {'ok', read, size, too_large}

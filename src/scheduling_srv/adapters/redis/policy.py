@@ -1,0 +1,48 @@
+"""How Redis is set up, as far as it tells (docs/operations.md)."""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.app.guarantees import RedisFacts
+
+SECTIONS = ("memory", "persistence", "replication")
+
+
+class RedisPolicy:
+    """Asks for what INFO tells; CONFIG is forbidden on many managed servers."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self.client = client
+
+    async def look(self) -> RedisFacts:
+        """Raises `StoreUnavailable`."""
+        fields: dict[str, str] = {}
+        try:
+            for section in SECTIONS:
+                fields |= parse_info(await self.client.execute("INFO", section))
+        except ResponseError as fault:
+            sentence = f"How Redis is set up is not known: {fault}"
+            return RedisFacts(unknown=(sentence,))
+        return RedisFacts(
+            maxmemory=_number(fields.get("maxmemory")),
+            maxmemory_policy=fields.get("maxmemory_policy"),
+            appendonly=_flag(fields.get("aof_enabled")),
+            replicas=_number(fields.get("connected_slaves")),
+        )
+
+
+def parse_info(text: bytes) -> dict[str, str]:
+    """The fields of an answer to INFO."""
+    lines = text.decode(errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines if ":" in line and not line.startswith("#"))
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _flag(text: str | None) -> bool | None:
+    return None if text is None else text == "1"

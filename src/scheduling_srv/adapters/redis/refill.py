@@ -1,0 +1,55 @@
+"""What the store knows of the logs on Kafka, and writing its content to the journal again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.replies import owned
+from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.records import Topic
+from scheduling_srv.app.refill import OUTBOX_MOST, Extent, Piece, Seen
+from scheduling_srv.domain.errors import StoreNotReady
+from scheduling_srv.domain.validation import RECORD_ROOM
+
+FIELDS = {Topic.JOURNAL: "journal", Topic.POSITION: "position_log"}
+"""Of the meta hash."""
+
+
+class RedisRefill:
+    """Implements `RefillStore` for one shard."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int, shards: int = 1) -> None:
+        self.client = client
+        self.scripts = Scripts(client, namespace, shard, shards)
+        self.base = keys.prefix(namespace, shard)
+
+    async def logs_seen(self) -> Seen:
+        """From the meta hash."""
+        names = (*FIELDS.values(), "refill")
+        found = await self.client.execute("HMGET", self.base + "meta", *names)
+        journal, position, refilling = (_text(each) for each in found)
+        living = [
+            int(await self.client.execute("HLEN", self.base + name)) for name in ("jobs", "parcels")
+        ]
+        return Seen(Extent.parse(journal), Extent.parse(position), refilling, sum(living))
+
+    async def note_log(
+        self, token: str, topic: Topic, extent: Extent, now: int | None = None
+    ) -> None:
+        """`note_log.lua`."""
+        args = (token, FIELDS[topic], str(extent), "" if now is None else now)
+        owned(await self.scripts.run("note_log", *args))
+
+    async def refill(self, token: str, extent: Extent, now: int, count: int, most: int) -> Piece:
+        """`refill.lua`."""
+        args = (token, str(extent), now, count, OUTBOX_MOST, most, RECORD_ROOM)
+        state, *numbers = owned(await self.scripts.run("refill", *args))
+        if state == b"not ready":
+            raise StoreNotReady("The schedule is being recovered from Kafka.")
+        return Piece(state.decode(), *numbers)
+
+
+def _text(found: Any) -> str:  # noqa: ANN401 - bytes or None
+    return found.decode() if found else ""

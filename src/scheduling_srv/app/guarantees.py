@@ -1,0 +1,264 @@
+"""What the servers are set to, and which guarantees that puts at risk (docs/operations.md).
+
+Pure: facts in, findings out. A fact that is None is not known, because the server does not tell it
+or this service may not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from scheduling_srv.app.records import Topic
+from scheduling_srv.domain.validation import RECORD_ROOM
+
+COMPACTED = frozenset({Topic.JOURNAL, Topic.POSITION})
+"""Our own topics: the last record of each key is what counts."""
+NEEDED = frozenset({Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL, Topic.POSITION})
+"""Topics without which no run can be published."""
+JOB_TOPICS = (Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL)
+"""Topics that a whole job is written to."""
+COMPACT = frozenset({"compact"})
+FOREVER = -1
+"""What Kafka calls a retention without an end."""
+
+
+class Risk(StrEnum):
+    """Reasons by which a guarantee is at risk. The names are stable: alerts use them."""
+
+    JOURNAL_NOT_KEPT = "journal_not_kept"
+    POSITION_NOT_KEPT = "position_not_kept"
+    JOURNAL_REFILLING = "journal_refilling"
+    JOURNAL_TOO_SMALL = "journal_too_small"
+    TOPIC_MISSING = "topic_missing"
+    REPLICATION_FACTOR = "replication_factor"
+    MIN_INSYNC_REPLICAS = "min_insync_replicas"
+    UNCLEAN_LEADER_ELECTION = "unclean_leader_election"
+    JOBS_RETENTION = "jobs_retention"
+    REDIS_EVICTION = "redis_eviction"
+    REDIS_NO_AOF = "redis_no_aof"
+
+
+class Note(StrEnum):
+    """What an operator may want to know. None of it is a fault."""
+
+    EMBEDDED = "embedded"
+    SINGLE_BROKER = "single_broker"
+    JOB_LIMIT = "job_limit"
+    REDIS_REPLICAS = "redis_replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """One topic. Sizes are in bytes, times in ms."""
+
+    id: str = ""
+    """Its identity; empty where the broker has none (Kafka before 2.8)."""
+    partitions: int = 0
+    replicas: int = 0
+    """Of the partition that has the fewest."""
+    max_message_bytes: int | None = None
+    cleanup: frozenset[str] | None = None
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    min_insync_replicas: int | None = None
+    unclean_leader_election: bool | None = None
+
+    @property
+    def is_kept(self) -> bool | None:
+        """Whether the last record of each key stays for ever."""
+        if self.cleanup is None:
+            return None
+        ends = self.retention_ms != FOREVER or self.retention_bytes not in {None, FOREVER}
+        return "compact" in self.cleanup and not ("delete" in self.cleanup and ends)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFacts:
+    """The cluster, and the settings of one of its brokers."""
+
+    brokers: int = 0
+    auto_create_topics: bool | None = None
+    transaction_max_timeout_ms: int | None = None
+    unclean_leader_election: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaFacts:
+    """What the brokers told."""
+
+    broker: BrokerFacts = BrokerFacts()
+    topics: Mapping[Topic, TopicFacts | None] = field(default_factory=dict)
+    """None: it does not exist. A topic that is not in here could not be asked about."""
+    unknown: Sequence[str] = ()
+    """Sentences: what could not be found out, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """What Redis told."""
+
+    maxmemory: int | None = None
+    maxmemory_policy: str | None = None
+    appendonly: bool | None = None
+    replicas: int | None = None
+    unknown: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What this service is set to. Bytes and ms."""
+
+    names: Mapping[Topic, str]
+    max_job_bytes: int
+    answer_ms: int
+    """The completion timeout and the catch-up window: a rebuild reads that far back."""
+    creates_topics: bool = True
+
+
+class Finding(NamedTuple):
+    """A sentence for people under a name for machines."""
+
+    name: str
+    sentence: str
+
+
+def missing(facts: KafkaFacts) -> frozenset[Topic]:
+    """The topics that do not exist."""
+    return frozenset(topic for topic, found in facts.topics.items() if found is None)
+
+
+def largest(facts: KafkaFacts, topic: Topic) -> int | None:
+    """How large a batch of records the topic takes, in bytes."""
+    found = facts.topics.get(topic)
+    return found.max_message_bytes if found else None
+
+
+def smallest_of(facts: KafkaFacts, topics: Sequence[Topic]) -> tuple[int, Topic] | None:
+    """The smallest of these topics' limits, and whose it is."""
+    limits = [(limit, topic) for topic in topics if (limit := largest(facts, topic)) is not None]
+    return min(limits, default=None)
+
+
+def risks_of(kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted) -> dict[str, str]:
+    """Reason -> sentence. Several topics with the same fault share a sentence."""
+    found: dict[str, str] = {}
+    for name, sentence in (*_topic_risks(kafka, wanted), *_redis_risks(redis)):
+        found[name] = f"{found[name]} {sentence}" if name in found else sentence
+    return found
+
+
+def notes_of(
+    kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted, *, embedded: bool = False
+) -> dict[str, str]:
+    """Name -> sentence."""
+    return dict(_notes(kafka, redis, wanted, embedded=embedded))
+
+
+def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Finding]:
+    for topic, facts in sorted(kafka.topics.items()):
+        name = wanted.names[topic]
+        if facts is None:
+            yield Finding(Risk.TOPIC_MISSING, absence(name, creates=wanted.creates_topics))
+        else:
+            yield from _kept(topic, name, facts)
+            yield from _copies(topic, name, facts, kafka.broker)
+    if jobs := kafka.topics.get(Topic.JOBS):
+        yield from _jobs_retention(wanted, jobs)
+
+
+def absence(name: str, *, creates: bool) -> str:
+    """What is said of a topic that does not exist."""
+    then = (
+        "This service creates it again if no operator does."
+        if creates
+        else "SCHEDULING_CREATE_TOPICS is false: an operator has to create it."
+    )
+    return f"The topic {name} does not exist. {then}"
+
+
+def _kept(topic: Topic, name: str, facts: TopicFacts) -> Iterator[Finding]:
+    if topic not in COMPACTED or facts.is_kept is not False or facts.cleanup is None:
+        return
+    policy = ",".join(sorted(facts.cleanup))
+    risk = Risk.JOURNAL_NOT_KEPT if topic is Topic.JOURNAL else Risk.POSITION_NOT_KEPT
+    yield Finding(
+        risk,
+        f"The topic {name} has cleanup.policy={policy}: Kafka deletes records that a rebuild "
+        "needs. Set it to compact.",
+    )
+
+
+def _copies(topic: Topic, name: str, facts: TopicFacts, broker: BrokerFacts) -> Iterator[Finding]:
+    """What one lost broker may cost. A cluster of one has no second copy to ask for."""
+    if broker.brokers > 1 and facts.replicas == 1:
+        yield Finding(
+            Risk.REPLICATION_FACTOR,
+            f"The topic {name} has one replica on a cluster of {broker.brokers} brokers.",
+        )
+    elif broker.brokers > 1 and facts.min_insync_replicas == 1:
+        yield Finding(
+            Risk.MIN_INSYNC_REPLICAS,
+            f"The topic {name} has min.insync.replicas=1: the loss of one broker may lose records.",
+        )
+    if broker.brokers > 1 and facts.unclean_leader_election:
+        yield Finding(
+            Risk.UNCLEAN_LEADER_ELECTION,
+            f"The topic {name} has unclean.leader.election.enable=true: a broker that lacks "
+            "committed records may become the leader.",
+        )
+    del topic
+
+
+def _jobs_retention(wanted: Wanted, facts: TopicFacts) -> Iterator[Finding]:
+    kept = facts.retention_ms
+    deletes = facts.cleanup is None or "delete" in facts.cleanup
+    if deletes and kept is not None and kept != FOREVER and kept < wanted.answer_ms:
+        yield Finding(
+            Risk.JOBS_RETENTION,
+            f"The topic {wanted.names[Topic.JOBS]} has retention.ms={kept}, which is shorter than "
+            "SCHEDULING_COMPLETION_TIMEOUT and SCHEDULING_CATCH_UP_WINDOW together "
+            f"({wanted.answer_ms} ms): a rebuild may emit a run again.",
+        )
+
+
+def _redis_risks(redis: RedisFacts) -> Iterator[Finding]:
+    policy = redis.maxmemory_policy
+    if redis.maxmemory and policy is not None and policy != "noeviction":
+        yield Finding(
+            Risk.REDIS_EVICTION,
+            f"Redis has maxmemory-policy {policy}: it may remove parts of the schedule. Set it to "
+            "noeviction.",
+        )
+    if redis.appendonly is False:
+        yield Finding(
+            Risk.REDIS_NO_AOF,
+            "Redis has appendonly off: after a restart the schedule is rebuilt from Kafka.",
+        )
+
+
+def _notes(
+    kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted, *, embedded: bool
+) -> Iterator[Finding]:
+    if embedded:
+        yield Finding(
+            Note.EMBEDDED, "The embedded servers are for trying out: no guarantee holds there."
+        )
+    elif kafka.broker.brokers == 1:
+        yield Finding(Note.SINGLE_BROKER, "Kafka has one broker: its disk is the only copy.")
+    if smallest := smallest_of(kafka, JOB_TOPICS):
+        limit, topic = smallest
+        if limit < wanted.max_job_bytes + RECORD_ROOM:
+            yield Finding(
+                Note.JOB_LIMIT,
+                f"SCHEDULING_MAX_JOB_BYTES is {wanted.max_job_bytes}, but the topic "
+                f"{wanted.names[topic]} takes max.message.bytes={limit}: larger jobs are refused.",
+            )
+    if redis.replicas:
+        yield Finding(
+            Note.REDIS_REPLICAS,
+            f"Redis has {redis.replicas} replica(s). A failover may lose the last writes: the "
+            "schedule is rebuilt from Kafka then.",
+        )
