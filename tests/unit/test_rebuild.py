@@ -314,6 +314,33 @@ async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
     assert dues(kafka) == {"a": NOW + HOUR}
 
 
+async def test_a_cron_job_that_was_updated_before_it_was_planned_goes_on_behind_its_last_run() -> (
+    None
+):
+    """Its last run is of the generation before; the journal says that it was emitted."""
+    kafka = Kafka()
+    kafka.job(cron("a", "*/10 * * * *", NOW), 5)
+    kafka.retry(RunKey("a", 5, NOW), 0, NOW)
+    await rebuild(kafka, replay_from=NOW)
+    # NOW is 22:13:20.
+    assert dues(kafka) == {"a": NOW + 6 * MINUTE + 40_000}
+    assert kafka.runs == []
+
+
+async def test_a_run_that_a_change_of_schedule_has_left_is_put_back_until_it_was_emitted() -> None:
+    for emitted in (False, True):
+        kafka = Kafka()
+        kafka.job(every("a", HOUR, NOW + HOUR), 5)
+        kafka.retry(RunKey("a", 5, NOW), 1, NOW)
+        if emitted:
+            kafka.queued(RunKey("a", 5, NOW), instance=7)
+        await rebuild(kafka, replay_from=NOW)
+        assert dues(kafka) == {"a": NOW + HOUR}
+        assert [(run.attempt, run.instance, run.due) for run in kafka.runs] == [
+            (1, 7, None) if emitted else (1, 0, NOW)
+        ]
+
+
 async def test_an_update_begins_anew() -> None:
     """Runs of the generation before say nothing of the new one's time."""
     kafka = Kafka()

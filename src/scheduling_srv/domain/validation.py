@@ -162,19 +162,17 @@ def find_trigger(request: JobRequest, now: int, rules: Rules, *, is_new: bool = 
 def _recurring(interval: str, now: int, place: ZoneInfo, rules: Rules) -> Trigger:
     if looks_like_cron(interval):
         cron = Cron.parse(interval)
-        _check_gap(smallest_gap_ms(cron, rules.min_interval), rules)
+        gap = smallest_gap_ms(cron, rules.min_interval)
+        if gap < rules.min_interval:
+            raise InvalidRequest(
+                f"The shortest interval is {rules.min_interval} ms. The cron expression is due"
+                f" every {gap} ms at its shortest. The setting is SCHEDULING_MIN_INTERVAL."
+            )
         return Trigger(TriggerKind.CRON, cron.next_after(now, place), cron.fingerprint)
     period = parse_interval(interval)
-    _check_gap(period, rules)
+    if period < rules.min_interval:
+        raise InvalidRequest(f"The shortest interval is {rules.min_interval} ms.")
     return Trigger(TriggerKind.INTERVAL, now + period, period)
-
-
-def _check_gap(shortest: int, rules: Rules) -> None:
-    if shortest < rules.min_interval:
-        raise InvalidRequest(
-            f"The shortest interval is {rules.min_interval} ms (SCHEDULING_MIN_INTERVAL);"
-            f" this one has {shortest} ms."
-        )
 
 
 def check_ids(ids: Sequence[str], rules: Rules) -> None:
