@@ -261,16 +261,15 @@ async def test_a_held_run_stays_and_waits_by_the_new_rules(
 
 async def test_held_runs_start_in_the_new_order(shard: Shard) -> None:
     await shard.create(once("busy", NOW - 1, parallel=1))
-    (busy,) = await shard.drain(NOW)
+    running = await shard.drain(NOW)
     await shard.create(*[every(name, HOUR, NOW, parallel=1) for name in ("a", "b")])
     assert await shard.drain(NOW) == []
     await shard.upsert(every("b", HOUR, NOW + 5, parallel=1, priority=Priority.CRITICAL))
     order = []
-    while busy:
-        await shard.done(busy)
-        started = await shard.drain(NOW)
-        order += ids_of(started)
-        busy = started[0] if started else None  # type: ignore[assignment]
+    while running:
+        await shard.done(*running)
+        running = await shard.drain(NOW)
+        order += ids_of(running)
     assert order == ["b", "a"]
 
 
@@ -437,18 +436,16 @@ async def test_what_was_already_due_still_runs(shard: Shard, mode: WriteMode, ne
 async def test_a_held_run_outlives_changes_of_its_schedule(shard: Shard) -> None:
     """Each change leaves the run that was due by then."""
     await shard.create(once("busy", NOW - 1, parallel=1), every("a", HOUR, NOW, parallel=1))
-    (busy,) = await shard.drain(NOW)
+    running = await shard.drain(NOW)
     await shard.update(every("a", 2 * HOUR, NOW + MINUTE, parallel=1), now=NOW + 1)
     assert await shard.drain(NOW + 2 * MINUTE) == []
     new = every("a", 3 * HOUR, NOW + HOUR, parallel=1, creator="new")
     await shard.update(new, now=NOW + 2 * MINUTE)
     nominals = []
-    while busy:
-        await shard.done(busy, now=NOW + HOUR)
-        started, whose = await shard.drain(NOW + HOUR), []
-        nominals += briefly(started)
-        busy = started[0] if started else None  # type: ignore[assignment]
-        assert whose == []
+    while running:
+        await shard.done(*running, now=NOW + HOUR)
+        running = await shard.drain(NOW + HOUR)
+        nominals += briefly(running)
     assert nominals == [("a", 0), ("a", MINUTE), ("a", HOUR)]
     assert await shard.raw("EXISTS", "retries") == 0
 

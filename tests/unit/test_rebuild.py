@@ -314,17 +314,14 @@ async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
     assert dues(kafka) == {"a": NOW + HOUR}
 
 
-async def test_a_cron_job_that_was_updated_before_it_was_planned_goes_on_behind_its_last_run() -> (
-    None
-):
-    """Its last run is of the generation before; the journal says that it was emitted."""
+async def test_what_was_emitted_before_an_update_is_loaded_as_attempt_0() -> None:
+    """The job was not planned yet; the store goes on behind that occurrence."""
     kafka = Kafka()
     kafka.job(cron("a", "*/10 * * * *", NOW), 5)
     kafka.retry(RunKey("a", 5, NOW), 0, NOW)
     await rebuild(kafka, replay_from=NOW)
-    # NOW is 22:13:20.
-    assert dues(kafka) == {"a": NOW + 6 * MINUTE + 40_000}
-    assert kafka.runs == []
+    assert dues(kafka) == {"a": NOW}
+    assert [(run.nominal, run.attempt, run.due) for run in kafka.runs] == [(NOW, 0, NOW)]
 
 
 async def test_a_run_that_a_change_of_schedule_has_left_is_put_back_until_it_was_emitted() -> None:
