@@ -62,13 +62,17 @@ class Waiting:
     nominal: int
     attempt: int = 1
     held: bool = False
+    settled: bool = False
+    """It was held before."""
+    kept: bool = False
+    """It is of a former schedule: no other one follows it."""
 
     @property
     def place(self) -> tuple[int, ...]:
         """Priority, then due, then creation; then those of one job."""
-        retry = self.attempt > 1
+        kind = 3 if self.kept else 1 if self.attempt > 1 else 2 if self.settled else 0
         rank = RANKS[self.job.spec.priority]
-        return (rank, self.due, self.job.seq, retry, self.nominal, self.attempt)
+        return (rank, self.due, self.job.seq, kind, self.nominal, self.attempt)
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Model:
 
     # --- Calls --------------------------------------------------------------------------------
 
-    def write(self, mode: WriteMode, specs: Sequence[Spec]) -> tuple[str, int] | None:
+    def write(self, mode: WriteMode, specs: Sequence[Spec], now: int) -> tuple[str, int] | None:
         """The refusal, if any."""
         for place, spec in enumerate(specs):
             old = self.jobs.get(spec.id)
@@ -102,11 +106,38 @@ class Model:
             if mode is WriteMode.UPDATE and (not old or old.spec.kind is TriggerKind.NOW):
                 return "missing", place
         for spec in specs:
-            self._remove(spec.id)
             self.seq += 1
-            living = self.jobs[spec.id] = Living(spec, self.seq)
-            self.waiting.append(Waiting(living, spec.due, spec.due))
+            old = self.jobs.get(spec.id)
+            if old and mode is WriteMode.UPSERT and _is_identical(old.spec, spec):
+                continue
+            living = Living(spec, self.seq)
+            waits = self._kept(old, spec, now) if old else None
+            if old and waits is None:
+                living = Living(spec, old.seq)
+                for each in self.running.values():
+                    each.job = living if each.job is old else each.job
+            self._remove(spec.id)
+            self.jobs[spec.id] = living
+            if not old:
+                waits = [Waiting(living, spec.due, spec.due)]
+            self.waiting += [replace(each, job=living, held=False) for each in waits or ()]
         return None
+
+    def _kept(self, old: Living, spec: Spec, now: int) -> list[Waiting] | None:
+        """What waits after a replacement; None: its only run is under way, and stays its run."""
+        mine = [each for each in self.waiting if each.job is old]
+        anew = Waiting(old, spec.due, spec.due)
+        if old.spec.kind.recurring and spec.kind.recurring:
+            kept = [each for each in mine if each.kept]
+            (pending,) = [each for each in mine if not each.kept and each.attempt == 1]
+            if _has_schedule(old.spec, spec):
+                return [*kept, replace(pending, settled=pending.settled or pending.held)]
+            if pending.due <= now:
+                kept.append(replace(pending, kept=True))
+            return [*kept, anew]
+        if old.spec.kind is spec.kind is TriggerKind.ONCE and old.spec.due == spec.due:
+            return [anew] if mine or old.spec.type != spec.type else None
+        return [anew]
 
     def delete(self, ids: Sequence[str]) -> None:
         for job_id in ids:
@@ -165,7 +196,7 @@ class Model:
             ]
             free = max(0, parallel - self.count(kind))
             for each in sorted(held, key=lambda each: each.place)[:free]:
-                each.held = False
+                each.held, each.settled = False, True
 
     def _start(self, each: Waiting, now: int) -> Run:
         self.waiting.remove(each)
@@ -173,11 +204,11 @@ class Model:
         self.instance += 1
         run = Run(spec.id, self.instance, each.nominal, each.attempt, seq, spec.kind)
         self.running[run.instance] = Running(run, each.job, now)
-        if each.attempt == 1 and spec.kind.recurring:
+        if each.attempt == 1 and spec.kind.recurring and not each.kept:
             period = spec.interval if spec.kind is TriggerKind.INTERVAL else 2000
             phase = each.nominal if spec.kind is TriggerKind.INTERVAL else 0
             following = each.nominal + period - (each.nominal - phase) % period
-            self.waiting.append(replace(each, due=following, nominal=following, held=False))
+            self.waiting.append(Waiting(each.job, following, following))
         return run
 
     # --- Answers ------------------------------------------------------------------------------
@@ -210,3 +241,22 @@ class Model:
             else:
                 self.running[instance].start = now
         return len(late)
+
+
+def _has_schedule(old: Spec, new: Spec) -> bool:
+    """All cron jobs have the same one."""
+    same_period = old.interval == new.interval or new.kind is TriggerKind.CRON
+    return old.kind is new.kind and same_period
+
+
+def _is_identical(old: Spec, new: Spec) -> bool:
+    if old.kind is TriggerKind.NOW:
+        return False
+    is_once = old.kind is TriggerKind.ONCE
+    is_same = old.due == new.due if is_once else _has_schedule(old, new)
+    return is_same and _normalized(old) == _normalized(new)
+
+
+def _normalized(spec: Spec) -> Spec:
+    """All but the trigger."""
+    return replace(spec, due=0, interval=0, attempts=max(1, spec.attempts))

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from scheduling_srv.adapters.redis.client import RedisClient
@@ -15,8 +16,9 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
+from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
-from scheduling_srv.domain.record import pack
+from scheduling_srv.domain.record import Note, pack
 from scheduling_srv.entrances.readback import read_cron
 from scheduling_srv.wire import job_pb2
 
@@ -72,8 +74,12 @@ def job(
     backoff: BackoffType = BackoffType.FIXED,
     delay: float = 0,
     trace: bytes = b"",
+    notes: Note = Note.NONE,
+    when: str | None = None,
 ) -> NewJob:
+    """`when`: how the client wrote it, if not as RFC 3339."""
     rest = job_pb2.Job(
+        when=when or (rfc3339(due) if kind is TriggerKind.ONCE else ""),
         priority=priority.value,  # type: ignore[arg-type]
         attempts=attempts,
         parallel=parallel,
@@ -96,7 +102,12 @@ def job(
         interval=rest.interval,
         trace=trace,
     )
-    return NewJob(job_id, due, pack(request, Trigger(kind, due, interval)))
+    shape = Cron.parse(cron).fingerprint if cron else interval
+    return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes))
+
+
+def rfc3339(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def once(job_id: str, due: int = NOW, **more: Any) -> NewJob:

@@ -5,7 +5,7 @@ import pytest
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.job import NewJob
-from tests.store.shard import HOUR, NOW, Shard, at_once, every, once
+from tests.store.shard import HOUR, MINUTE, NOW, Shard, at_once, cron, every, once
 
 LARGE = b"x" * 1_000_000
 
@@ -88,6 +88,36 @@ async def test_a_retry_belongs_to_its_job(emptied: Shard) -> None:
         ("once", 2),
         ("every", 2),
     ]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+async def test_a_job_goes_on_behind_what_was_emitted_before_its_update(
+    emptied: Shard, late: int
+) -> None:
+    """Attempt 0 in the journal; unless the job is known to be further (docs/decisions/0011)."""
+    shard, every_5 = emptied, "*/5 * * * *"
+    first = NOW + 100_000
+    due = first + late * 5 * MINUTE
+    await load(shard, rebuilt(cron("a", every_5, due), 2))
+    run = RebuiltRun("a", 2, first, 0, due=first)
+    assert await shard.schedule.load_runs(shard.token, [run]) == 1
+    await finish(shard)
+    runs = await shard.drain(first + 5 * MINUTE)
+    assert [each.nominal - first for each in runs] == [5 * MINUTE]
+    await shard.entries()
+    await shard.delete("a")
+    assert (await shard.entries())[0][:1] == b"X"
+    await shard.forget_runs(NOW)
+    assert "retries" not in await shard.keys()
+
+
+async def test_a_run_of_a_former_schedule_is_loaded_beside_the_next_one(emptied: Shard) -> None:
+    shard = emptied
+    await load(shard, rebuilt(every("a", HOUR, NOW + HOUR), 2))
+    await shard.schedule.load_runs(shard.token, [RebuiltRun("a", 2, NOW, 1, due=NOW)])
+    await finish(shard)
+    runs = await shard.drain(NOW + HOUR)
+    assert [(run.nominal - NOW, run.attempt) for run in runs] == [(0, 1), (HOUR, 1)]
 
 
 async def test_retries_of_large_jobs_are_loaded_a_few_at_a_time(emptied: Shard) -> None:

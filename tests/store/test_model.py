@@ -144,7 +144,7 @@ class Life:
 
     async def write(self, mode: WriteMode, asked: list[Spec]) -> None:
         written = await self.shard.write(mode, *[spec.job() for spec in asked], now=self.now)
-        assert written.refusals == [self.model.write(mode, asked)]
+        assert written.refusals == [self.model.write(mode, asked, self.now)]
 
     async def answer(self, which: list[tuple[int, bool]]) -> None:
         answers = [Answer(self.model.instance - back, failed) for back, failed in which]
@@ -170,7 +170,7 @@ class Life:
             assert int(await raw("HGET", "types", kind) or 0) == model.count(kind)
         waiting = await raw("ZCARD", "due") + await raw("ZCARD", "waiting")
         assert waiting == len(model.waiting)
-        retries = sum(each.attempt > 1 for each in model.waiting)
+        retries = sum(each.attempt > 1 or each.kept for each in model.waiting)
         assert await raw("ZCARD", "retries") == retries
 
     async def end(self) -> None:
@@ -216,8 +216,7 @@ def test_random_lives(valkey: Store, steps: list[Step]) -> None:
 def test_the_model_is_not_the_store() -> None:
     """It would notice: a model without limits stages what the store may not."""
     model = Model(TIMEOUT)
-    model.write(
-        WriteMode.CREATE, [Spec(name, TriggerKind.ONCE, NOW, parallel=1) for name in ("a", "b")]
-    )
+    jobs = [Spec(name, TriggerKind.ONCE, NOW, parallel=1) for name in ("a", "b")]
+    model.write(WriteMode.CREATE, jobs, NOW)
     assert [run.id for run in model.stage(NOW, 500)] == ["a"]
     assert model.stage(NOW, 500) == []

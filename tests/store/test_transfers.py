@@ -16,11 +16,24 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
-from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.job import NewJob, TriggerKind
+from scheduling_srv.domain.record import Note
 from tests.harness.given import Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
-from tests.store.shard import HOUR, NOW, SECOND, Shard, at_once, every, kinds_of, once
+from tests.store.shard import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    Shard,
+    at_once,
+    cron,
+    every,
+    kinds_of,
+    once,
+)
 
 SHARDS = 3
 
@@ -227,3 +240,115 @@ async def test_a_restore_that_has_lost_its_claims_puts_nothing_back(shards: list
         else:
             assert await restores.put_back(shard.token, "1", jobs, [], span)
     assert await shard.ids() == ["a"]
+
+
+# --- Jobs that move keep what an update keeps (docs/decisions/0011) ---
+
+
+async def move(
+    shards: list[Shard], doors: list[RedisTransfers], job: NewJob, *, now: int, home: int = 0
+) -> None:
+    """The job leaves shard 0 and arrives in shard 2, as the courier does it."""
+    later = Change(2, put=[once("other", NOW + HOUR), job], places=[1, 2])
+    change = Change(home, [job.id], then=[later])
+    assert await doors[home].commit(change, now)
+    await shards[home].publish()
+    (parcel,) = await doors[home].parcels()
+    lineage, positions = await shards[2].jobs.positions()
+    known = positions.get(f"@{home}")
+    source = Source(f"@{home}", known.next if known else 0, int(parcel.name) + 1, lineage)
+    assert await doors[2].commit(unpack(parcel.value), now, source=source)
+    await doors[home].delivered(parcel.name, [job.id, "other"])
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_a_job_that_moves_keeps_its_phase_and_its_due_run(
+    shards: list[Shard], doors: list[RedisTransfers], is_held: bool
+) -> None:
+    limit = int(is_held)
+    await shards[0].create(once("busy", NOW - 1, parallel=1))
+    (busy,) = await shards[0].drain(NOW)
+    await shards[0].create(every("a", HOUR, NOW, parallel=limit))
+    if is_held:
+        assert await shards[0].drain(NOW) == []
+    new = every("a", HOUR, NOW + HOUR + 9, type="u", creator="new")
+    await move(shards, doors, new, now=NOW + 9)
+    assert [run.brief for run in await shards[2].drain(NOW + 9)] == [("a", 0)]
+    assert ("a", HOUR) in [run.brief for run in await shards[2].drain(NOW + HOUR)]
+    await shards[0].done(busy)
+    assert await shards[0].drain(NOW + HOUR) == []
+
+
+async def test_a_job_that_moves_keeps_its_phase_over_an_outage(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """What was missed is caught up in its new shard."""
+    await shards[0].create(every("a", HOUR, NOW + HOUR))
+    await shards[2].drain(NOW)
+    back = NOW + 10 * HOUR + 1000 * SECOND
+    await move(shards, doors, every("a", HOUR, back + HOUR, type="u"), now=back)
+    runs = [run.brief for run in await shards[2].drain(back)]
+    assert ("a", 10 * HOUR) in runs
+    assert len(runs) == 2
+
+
+async def test_a_changed_schedule_moves_with_what_was_due(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """Also what an earlier change has left; in the journal of its new shard."""
+    await shards[0].create(every("a", HOUR, NOW))
+    await shards[0].update(every("a", MINUTE, NOW + MINUTE), now=NOW + 1)
+    await move(shards, doors, every("a", DAY, NOW + DAY, type="u"), now=NOW + 2 * MINUTE)
+    assert kinds_of(await shards[2].entries()) == "CCRR"
+    runs = await shards[2].drain(NOW + 2 * MINUTE)
+    assert [run.brief for run in runs] == [("a", 0), ("a", MINUTE)]
+    assert kinds_of(await shards[0].publish()).endswith("X")
+    await shards[0].delete("a")
+    assert [run.brief for run in await shards[2].drain(NOW + DAY) if run.id == "a"] == [("a", DAY)]
+
+
+async def test_a_cron_job_that_moves_before_it_was_planned_goes_on_behind_its_last_run(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    first, text = NOW + 100 * SECOND, "*/5 * * * *"
+    await shards[0].create(cron("a", text, first))
+    assert len(await shards[0].stage(first)) == 1
+    await move(shards, doors, cron("a", text, first + DAY, type="u"), now=first + 1)
+    assert kinds_of(await shards[2].entries()) == "CCR"
+    runs = [run for run in await shards[2].drain(first + 5 * MINUTE) if run.id == "a"]
+    assert [run.nominal - first for run in runs] == [5 * MINUTE]
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_one_time_job_in_the_past_moves_if_it_still_lives(
+    shards: list[Shard], doors: list[RedisTransfers], lives: bool
+) -> None:
+    """Its last answer may come between the decision and the commit: then it has ended."""
+    past = once("a", NOW, type="u", notes=Note.ELAPSED)
+    if lives:
+        await shards[0].create(once("a", NOW))
+    assert await doors[0].may_have_elapsed([past, once("b", NOW)]) == [lives, False]
+    await move(shards, doors, past, now=NOW + MINUTE)
+    assert [run.id for run in await shards[2].drain(NOW + MINUTE)] == ["a"] * lives
+
+
+async def test_a_job_that_begins_anew_takes_nothing_along(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    await shards[0].create(every("a", HOUR, NOW))
+    await move(shards, doors, once("a", NOW + HOUR, type="u"), now=NOW + 9)
+    assert [run.id for run in await shards[2].drain(NOW + 9)] == []
+
+
+async def test_an_upsert_in_several_shards_leaves_identical_jobs_alone(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """Unless it is an update: it is announced."""
+    await shards[0].create(every("a", HOUR))
+    await shards[0].entries()
+    await doors[0].commit(Change(0, put=[every("a", HOUR, NOW + DAY)], places=[1]), NOW)
+    assert kinds_of(await shards[0].entries()) == ""
+    update = every("a", HOUR, NOW + DAY, notes=Note.UPDATED)
+    await doors[0].commit(Change(0, put=[update], places=[1]), NOW)
+    assert kinds_of(await shards[0].entries()) == "DC"
+    assert (await shards[0].schedule.stage(shards[0].token, NOW, 9)).next_due == NOW + HOUR

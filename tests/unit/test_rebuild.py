@@ -314,6 +314,30 @@ async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
     assert dues(kafka) == {"a": NOW + HOUR}
 
 
+async def test_what_was_emitted_before_an_update_is_loaded_as_attempt_0() -> None:
+    """The job was not planned yet; the store goes on behind that occurrence."""
+    kafka = Kafka()
+    kafka.job(cron("a", "*/10 * * * *", NOW), 5)
+    kafka.retry(RunKey("a", 5, NOW), 0, NOW)
+    await rebuild(kafka, replay_from=NOW)
+    assert dues(kafka) == {"a": NOW}
+    assert [(run.nominal, run.attempt, run.due) for run in kafka.runs] == [(NOW, 0, NOW)]
+
+
+async def test_a_run_that_a_change_of_schedule_has_left_is_put_back_until_it_was_emitted() -> None:
+    for emitted in (False, True):
+        kafka = Kafka()
+        kafka.job(every("a", HOUR, NOW + HOUR), 5)
+        kafka.retry(RunKey("a", 5, NOW), 1, NOW)
+        if emitted:
+            kafka.queued(RunKey("a", 5, NOW), instance=7)
+        await rebuild(kafka, replay_from=NOW)
+        assert dues(kafka) == {"a": NOW + HOUR}
+        assert [(run.attempt, run.instance, run.due) for run in kafka.runs] == [
+            (1, 7, None) if emitted else (1, 0, NOW)
+        ]
+
+
 async def test_an_update_begins_anew() -> None:
     """Runs of the generation before say nothing of the new one's time."""
     kafka = Kafka()

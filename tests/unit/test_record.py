@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
+from scheduling_srv.domain.record import Note
 from scheduling_srv.wire import job_pb2
 
 requests = st.builds(
@@ -76,6 +77,15 @@ def test_generated_ids_are_unique_and_plain() -> None:
     ids = {generate_id() for _ in range(10_000)}
     assert len(ids) == 10_000
     assert all(len(each) == 16 and each.isalnum() and each.isascii() for each in ids)
+
+
+def test_notes_stand_where_the_number_will() -> None:
+    request = JobRequest("", "t", "UTC", "", b"", b"")
+    trigger = Trigger(TriggerKind.ONCE, 0)
+    noted = record.pack(request, trigger, Note.ELAPSED | Note.UPDATED)
+    assert noted[record.KIND_AT :] == record.pack(request, trigger)[record.KIND_AT :]
+    assert record.has_note(noted, Note.ELAPSED)
+    assert not record.has_note(noted, Note.RELATIVE)
 
 
 def test_a_job_that_is_tried_once_is_as_short_as_one_that_says_nothing() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.events import LENIENT
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import header
+from scheduling_srv.domain.record import Note, header
 from scheduling_srv.domain.validation import (
     MAX_DELAY,
     MAX_TEXT,
@@ -21,6 +22,8 @@ from scheduling_srv.domain.validation import (
 
 NOW = 1_700_000_000_000
 RULES = Rules()
+MIDNIGHT = 93_287_175_966_523
+"""The fingerprint of `0 0 * * *`. It is stored, so it stays what it is."""
 GOOD = JobRequest(
     id="a", type="t", timezone="UTC", creator="", data=b"\n\x03UTC", rest=b"", now=True
 )
@@ -89,10 +92,10 @@ def test_an_empty_id_is_given_a_new_one() -> None:
         ),
         ({"when": "in 3 seconds", "now": True}, Trigger(TriggerKind.ONCE, NOW + 3000)),
         ({"now": True}, Trigger(TriggerKind.NOW, NOW)),
-        ({"interval": "0 0 * * *"}, Trigger(TriggerKind.CRON, 1_700_006_400_000)),
+        ({"interval": "0 0 * * *"}, Trigger(TriggerKind.CRON, 1_700_006_400_000, MIDNIGHT)),
         (
             {"interval": "0 0 * * *", "timezone": "Asia/Kolkata"},
-            Trigger(TriggerKind.CRON, 1_700_073_000_000),
+            Trigger(TriggerKind.CRON, 1_700_073_000_000, MIDNIGHT),
         ),
     ],
 )
@@ -104,6 +107,68 @@ def test_the_shortest_interval_is_a_setting() -> None:
     assert find_trigger(asked(interval="1 ms"), NOW, Rules(min_interval=1)).interval == 1
     with pytest.raises(InvalidRequest, match="The shortest interval is 5000 ms."):
         find_trigger(asked(interval="4 s"), NOW, Rules(min_interval=5000))
+
+
+@pytest.mark.parametrize("interval", ["* * * * * *", "*/4 * * * * *", "0,59 0,1 * * * *"])
+def test_the_shortest_interval_holds_for_cron(interval: str) -> None:
+    with pytest.raises(InvalidRequest, match="SCHEDULING_MIN_INTERVAL") as caught:
+        find_trigger(asked(interval=interval), NOW, Rules(min_interval=5000))
+    assert "The shortest interval is 5000 ms." in str(caught.value)
+    assert [violation.field for violation in caught.value.violations] == ["interval"]
+
+
+@pytest.mark.parametrize("interval", ["*/5 * * * * *", "* * * * *", "0 0 29 2 *"])
+def test_cron_that_keeps_the_shortest_interval_is_accepted(interval: str) -> None:
+    assert find_trigger(asked(interval=interval), NOW, Rules(min_interval=5000))
+
+
+@pytest.mark.parametrize("rules", [RULES, Rules(min_interval=1000), LENIENT])
+def test_no_cron_is_refused_by_default_or_when_it_is_put_back(rules: Rules) -> None:
+    assert find_trigger(asked(interval="* * * * * *"), NOW, rules)
+
+
+PAST = "2001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("when", "notes"),
+    [
+        (PAST, Note.ELAPSED),
+        ("Jan 1, 2001", Note.ELAPSED),
+        ("2100-01-01T00:00:00Z", Note.NONE),
+        ("2100-01-01", Note.NONE),
+        ("in 3 seconds", Note.RELATIVE),
+        ("tomorrow at noon", Note.RELATIVE),
+        ("midnight", Note.RELATIVE),
+    ],
+)
+@pytest.mark.parametrize("replacing", [Note.NONE, Note.UPDATED])
+def test_the_store_is_told_what_an_update_asks_for(when: str, notes: Note, replacing: Note) -> None:
+    stored = check_job(asked(when=when), NOW, RULES, replacing).record
+    assert stored[0] == replacing | notes
+    assert stored[1:6] == bytes(5)
+
+
+def test_recurring_jobs_say_only_that_they_are_updates() -> None:
+    for changes in ({"interval": "1 s"}, {"interval": "* * * * *", "when": PAST}, {"now": True}):
+        assert check_job(asked(**changes), NOW, RULES, Note.UPDATED).record[0] == Note.UPDATED
+        assert check_job(asked(**changes), NOW, RULES).record[:6] == bytes(6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "replacing"),
+    [
+        ({"when": PAST}, None),
+        ({"when": PAST, "id": ""}, Note.NONE),
+        ({"when": "today at 00:00"}, Note.UPDATED),
+    ],
+)
+def test_what_cannot_be_the_time_of_a_living_job_is_refused_at_once(
+    changes: dict[str, Any], replacing: Note | None
+) -> None:
+    """A new job, one without an id, and a relative `when`, which is always a change."""
+    with pytest.raises(InvalidRequest, match="Cannot schedule a job for an elapsed time"):
+        check_job(asked(**changes), NOW, RULES, replacing)
 
 
 def test_all_faults_of_a_list_are_named() -> None:

@@ -6,9 +6,10 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.record import type_of
@@ -46,6 +47,8 @@ class Change:
     """Of `put` in the client's list, from 1: the order of creation, over all shards."""
     base: int = 0
     """The creation number in front of the list; 0: the shard where it begins gives one."""
+    kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What jobs of `put` keep of what they were in another shard; see `lua/lib/moves.lua`."""
 
     def ids(self) -> Iterator[str]:
         """All jobs that it is about, those of later changes included."""
@@ -119,8 +122,8 @@ def _pieces(part: _Part) -> Iterator[_Part]:
     """The same in pieces that each become a parcel. A job leaves in the one that it moves on in."""
     piece, size = _Part(), 0
     for job_id, record, add in _steps(part):
-        # The id stands there twice, and JSON writes three bytes for each one that is not ASCII.
-        weight = len(record) + 6 * len(job_id.encode()) + 64
+        # The id stands there three times, and JSON writes three bytes for each that is not ASCII.
+        weight = len(record) + 9 * len(job_id.encode()) + 128
         if size and size + weight > PIECE:
             yield piece
             piece, size = _Part(), 0
@@ -176,8 +179,29 @@ def unpack(value: bytes) -> Change:
     (size,) = _SIZE.unpack_from(value, _BASE.size)
     table_at = _BASE.size + _SIZE.size
     at = table_at + size
-    change, _ = _read(json.loads(value[table_at:at]), value, at)
-    return replace(change, base=base)
+    change, end = _read(json.loads(value[table_at:at]), value, at)
+    kept = json.loads(value[end:]) if end < len(value) else {}
+    return replace(change, base=base, kept=kept)
+
+
+class Move(NamedTuple):
+    """A job in a packed change."""
+
+    id: str
+    due: int
+    offset: int
+    """Of its record."""
+    size: int
+
+
+def moves(change: Change, packed: bytes, leaving: AbstractSet[str]) -> Iterator[Move]:
+    """The jobs that `change` puts, as far as they are `leaving` the shard that sends it."""
+    (size,) = _SIZE.unpack_from(packed)
+    at = _SIZE.size + size
+    for job in change.put:  # their records come first
+        if job.id in leaving:
+            yield Move(job.id, job.due, at, len(job.record))
+        at += len(job.record)
 
 
 def _table(change: Change, records: list[bytes]) -> list[Any]:

@@ -28,6 +28,7 @@ from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    ElapsedTime,
     InvalidRequest,
     NotAnnounced,
     NotFound,
@@ -37,9 +38,13 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
+from scheduling_srv.domain.record import Note
 from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
+from scheduling_srv.domain.when import ELAPSED
 from scheduling_srv.failpoints import reached
 
+REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
+"""What the jobs of a list may replace; see `check_job`."""
 PAGE = 1_000
 """Jobs read in one store call, and made into an answer before others get their turn (3 ms)."""
 LONG_READS = 4
@@ -115,7 +120,8 @@ class Jobs:
         if not requests:
             sentence = f"Missing items in {mode} request."
             raise InvalidRequest(sentence, [Violation("items", sentence)])
-        check, time_slice = ListCheck(len(requests), self.clock.now(), self.rules), SharedSlice()
+        now, time_slice = self.clock.now(), SharedSlice()
+        check = ListCheck(len(requests), now, self.rules, REPLACING[mode])
         for request in requests:
             check.add(request)
             if time_slice.used:
@@ -248,6 +254,10 @@ def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
         sentence = f"A job with the id {job_id} already exists."
         return AlreadyExists(
             sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")]
+        )
+    if refusal.reason == "elapsed":
+        return ElapsedTime(
+            ELAPSED, [Violation(f"items[{place}].when", f"Item {place} (id {job_id}): {ELAPSED}")]
         )
     sentence = f"There is no job with the id {job_id}."
     return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])

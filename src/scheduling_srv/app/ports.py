@@ -127,7 +127,7 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists` or `missing`."""
+    """`exists`, `missing` or `elapsed`: its time has passed, and no living job was due then."""
     place: int
     """Place of the job within its group, from 0."""
 
@@ -268,6 +268,9 @@ class Transfers(Protocol):
 
     async def unclaim(self, token: str, ids: Sequence[str]) -> None:
         """Let others decide again."""
+
+    async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """Whether each one-time job lives here and was due before when it is due now."""
 
     async def commit(
         self, change: Change, now: int, held: Held | None = None, source: Source | None = None

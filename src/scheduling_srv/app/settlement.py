@@ -64,7 +64,11 @@ class Emission(NamedTuple):
 
 
 class JournalRetry(NamedTuple):
-    """A run that waits for its retry, as the journal has it."""
+    """A run that waits for its retry, as the journal has it.
+
+    Attempt 1 waits for its start: the schedule of its job has changed. Attempt 0 was emitted
+    before its job was updated: the job goes on behind it.
+    """
 
     run: RunKey
     attempt: int

@@ -29,6 +29,7 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.replies import Held
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.record import Note, has_note
 from scheduling_srv.domain.record import seq as seq_of
 
 CURSOR = ","
@@ -37,6 +38,8 @@ ENDED = "-"
 """Cursor of a shard that has no further jobs."""
 LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
+NOWHERE = -1
+"""In place of the shard of a job that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,26 @@ class Shards:
             return decided
         while True:
             async with self.claims.held(group.named) as claim:
-                if refusal := _refusal(group, claim):
+                if refusal := _refusal(group, claim) or await self._elapsed(group, claim):
                     return refusal
                 change = plan_write(group.jobs, claim.shards(), self.count, at)
                 decided = await self._commit(change, claim, source)
             if decided:
                 return decided
+
+    async def _elapsed(self, group: WriteGroup, claim: Claim) -> Refusal | None:
+        """The first one-time job in the past that is not one which was due then before."""
+        places: dict[int, list[int]] = {}
+        for place, job in enumerate(group.jobs):
+            if has_note(job.record, Note.ELAPSED):
+                home = claim.homes.get(job.id)
+                places.setdefault(home.shard if home else NOWHERE, []).append(place)
+        refused = places.pop(NOWHERE, [])
+        for shard, asked in places.items():
+            jobs = [group.jobs[place] for place in asked]
+            found = await self.parts[shard].transfers.may_have_elapsed(jobs)
+            refused += [place for place, may in zip(asked, found, strict=True) if not may]
+        return Refusal("elapsed", min(refused)) if refused else None
 
     async def delete(self, ids: Sequence[str]) -> Sequence[Decided]:
         """Delete the jobs that exist, each shard by itself."""

@@ -12,6 +12,7 @@ expression again for each answer, walks through dates that never come, and knows
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import cron_fields as fields
@@ -29,6 +30,8 @@ from scheduling_srv.domain.texts import lowered, shown, single_spaced
 LONGEST_TEXT = 1000
 """Characters of an expression; one that lists every number has fewer."""
 
+_FINGERPRINT_BYTES = 6
+"""Lua reads larger numbers inexactly."""
 _EARLIEST_MS, _LATEST_MS = -59_000_000_000_000, 250_000_000_000_000  # the years 100 and 9892
 _MACROS = {
     "@hourly": "0 * * * *",
@@ -83,6 +86,14 @@ class Cron:
         if plain is None:
             raise Unparsable(f"Cron expression {shown(text)} has letters that cron does not know.")
         return _parse(plain)
+
+    @property
+    def fingerprint(self) -> int:
+        """A number from 1 to 2^48 - 1 that spellings of one expression share.
+
+        It is stored: it must be the same for ever.
+        """
+        return _fingerprint(self)
 
     def next_after(self, after_ms: int, zone: ZoneInfo) -> int:
         """Return the first occurrence after `after_ms`; both are epoch ms UTC.
@@ -180,6 +191,15 @@ class Cron:
         if found is None:
             return None
         return found * DAY + highest(self.minutes) * 60 + highest(self.seconds)
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(cron: Cron) -> int:
+    rule, months = cron.calendar.rule, cron.calendar.months
+    days = (rule.days, rule.last_day, rule.weekdays, sorted({*rule.nths}), rule.either)
+    meaning = repr((cron.elapsed, months, *days, cron.minutes, cron.seconds))
+    digest = blake2b(meaning.encode(), digest_size=_FINGERPRINT_BYTES).digest()
+    return int.from_bytes(digest, "little") or 1
 
 
 @lru_cache(maxsize=4096)

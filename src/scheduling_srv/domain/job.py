@@ -47,7 +47,8 @@ class TriggerKind(IntEnum):
 class Trigger(NamedTuple):
     """When a job runs.
 
-    `due` is its first run in epoch ms, `interval` the period in ms for INTERVAL, else 0.
+    `due` is its first run in epoch ms. `interval` is the period in ms for INTERVAL, the
+    fingerprint of the expression for CRON, else 0.
     """
 
     kind: TriggerKind

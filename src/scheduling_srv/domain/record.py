@@ -10,6 +10,7 @@ the remaining fields of the Job, `trace` the W3C trace context.
 from __future__ import annotations
 
 import struct
+from enum import IntFlag
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,6 +34,18 @@ JOB_ID, SCHEDULED_KIND = b"\x0a", b"\x22"
 """Tags of protobuf fields."""
 
 
+class Note(IntFlag):
+    """What the store has to know of a request: the first byte of a record without a `seq`."""
+
+    NONE = 0
+    ELAPSED = 1
+    """The time of a one-time job has passed: it may only replace one that was due then."""
+    RELATIVE = 2
+    """The text of `when` depends on now: it is always a change."""
+    UPDATED = 4
+    """It is announced even if nothing changes."""
+
+
 class Header(NamedTuple):
     """The fixed part of a record, and the policy."""
 
@@ -50,6 +63,7 @@ class Header(NamedTuple):
     backoff_delay: float
     parallel: int
     interval: int
+    """See `Trigger`; 0 for cron jobs of versions before 0.2."""
 
 
 def varint(value: int) -> bytes:
@@ -88,8 +102,8 @@ def _sized_text(text: str) -> bytes:
     return sized(text.encode())
 
 
-def pack(request: JobRequest, trigger: Trigger) -> bytes:
-    """The record of a checked request. Its `seq` is 0 until the store gives one."""
+def pack(request: JobRequest, trigger: Trigger, notes: Note = Note.NONE) -> bytes:
+    """The record of a checked request. The store puts `seq` in place of the notes."""
     data = request.data or b""
     policy = (
         request.attempts if request.attempts > 1 else 0,  # there is always a first one
@@ -110,12 +124,19 @@ def pack(request: JobRequest, trigger: Trigger) -> bytes:
         len(request.trace),
         data_at + data.index(_sized_text(request.creator)) if request.creator else 0,
     )
+    if notes:
+        header = bytes((notes,)) + header[1:]
     return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
 
 
 def body_at(stored: bytes, at: int = 0) -> int:
     """Where the type begins in a record that begins at `at`."""
     return at + HEADER.size + (POLICY.size if stored[at + KIND_AT] & HAS_POLICY else 0)
+
+
+def has_note(new: bytes, note: Note) -> bool:
+    """Whether a record that the store has not numbered yet says so."""
+    return bool(new[0] & note)
 
 
 def seq(record: bytes) -> int:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import record
 from scheduling_srv.domain.cron import Cron, looks_like_cron
+from scheduling_srv.domain.cron_gaps import smallest_gap_ms
 from scheduling_srv.domain.errors import (
     FailedPrecondition,
     InvalidRequest,
@@ -25,7 +26,8 @@ from scheduling_srv.domain.job import (
     TriggerKind,
     generate_id,
 )
-from scheduling_srv.domain.when import check_not_elapsed, parse_when
+from scheduling_srv.domain.record import Note
+from scheduling_srv.domain.when import check_not_elapsed, has_elapsed, is_relative, parse_when
 from scheduling_srv.domain.zone import zone
 
 MAX_TEXT = 4096
@@ -104,13 +106,14 @@ class ListCheck:
     Raises `TooLarge` for a list of more items than `rules` allow.
     """
 
-    def __init__(self, size: int, now: int, rules: Rules) -> None:
-        """`now` is the instant of acceptance in epoch ms."""
+    def __init__(self, size: int, now: int, rules: Rules, replacing: Note | None = None) -> None:
+        """`now` is the instant of acceptance in epoch ms, `replacing` as in `check_job`."""
         if size > rules.max_items:
             msg = f"The list has {size} items; the limit is {rules.max_items}."
             raise TooLarge(msg, [Violation("items", msg)])
         self.now = now
         self.rules = rules
+        self.replacing = replacing
         self._index = 0
         self._jobs: list[NewJob] = []
         self._faults: list[tuple[int, str, InvalidRequest]] = []
@@ -119,7 +122,7 @@ class ListCheck:
     def add(self, request: JobRequest) -> None:
         """Check the next item."""
         try:
-            self._jobs.append(check_job(request, self.now, self.rules))
+            self._jobs.append(check_job(request, self.now, self.rules, self.replacing))
         except InvalidRequest as fault:
             self._faults.append((self._index, request.id, fault))
         except FailedPrecondition as fault:
@@ -142,11 +145,16 @@ class ListCheck:
         return self._jobs
 
 
-def check_job(request: JobRequest, now: int, rules: Rules) -> NewJob:
-    """One job, checked. Raises `InvalidRequest` with the field and the sentence."""
+def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | None = None) -> NewJob:
+    """One job, checked. Raises `InvalidRequest` with the field and the sentence.
+
+    `replacing`: it may replace a job with this id; what the store has to know of the request.
+    """
     check_fields(request)
-    trigger = find_trigger(request, now, rules)
-    stored = record.pack(request, trigger)
+    is_new = replacing is None or not request.id
+    trigger = find_trigger(request, now, rules, is_new=is_new)
+    notes = Note.NONE if replacing is None else replacing | _notes(request, trigger, now)
+    stored = record.pack(request, trigger, notes)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
     if len(stored) > rules.kafka.sure:
@@ -160,8 +168,22 @@ def check_fields(request: JobRequest) -> None:
     _check_numbers(request)
 
 
-def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
-    """When the job runs: `interval`, else `when`, else `now` (docs/contract.md)."""
+def _notes(request: JobRequest, trigger: Trigger, now: int) -> Note:
+    notes = Note.NONE
+    if trigger.kind == TriggerKind.ONCE:
+        if is_relative(request.when):
+            notes |= Note.RELATIVE
+        if has_elapsed(trigger.due, now):
+            notes |= Note.ELAPSED
+    return notes
+
+
+def find_trigger(request: JobRequest, now: int, rules: Rules, *, is_new: bool = True) -> Trigger:
+    """When the job runs: `interval`, else `when`, else `now` (docs/contract.md).
+
+    An absolute `when` in the past is refused only if the job `is_new`: the store knows whether a
+    job that is replaced was due then before.
+    """
     field = "data.timezone"
     try:
         place = zone(request.timezone)
@@ -171,7 +193,8 @@ def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
         if request.when:
             field = "when"
             due = parse_when(request.when, now, place)
-            check_not_elapsed(due, now)
+            if is_new or is_relative(request.when):
+                check_not_elapsed(due, now)
             return Trigger(TriggerKind.ONCE, due)
     except InvalidRequest as fault:
         fault.violations = (Violation(field, str(fault)),)
@@ -183,7 +206,14 @@ def find_trigger(request: JobRequest, now: int, rules: Rules) -> Trigger:
 
 def _recurring(interval: str, now: int, place: ZoneInfo, rules: Rules) -> Trigger:
     if looks_like_cron(interval):
-        return Trigger(TriggerKind.CRON, Cron.parse(interval).next_after(now, place))
+        cron = Cron.parse(interval)
+        gap = smallest_gap_ms(cron, rules.min_interval)
+        if gap < rules.min_interval:
+            raise InvalidRequest(
+                f"The shortest interval is {rules.min_interval} ms. The cron expression is due"
+                f" every {gap} ms at its shortest. The setting is SCHEDULING_MIN_INTERVAL."
+            )
+        return Trigger(TriggerKind.CRON, cron.next_after(now, place), cron.fingerprint)
     period = parse_interval(interval)
     if period < rules.min_interval:
         raise InvalidRequest(f"The shortest interval is {rules.min_interval} ms.")

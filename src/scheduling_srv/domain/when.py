@@ -17,6 +17,7 @@ from scheduling_srv.domain.texts import lowered, shown, single_spaced
 from scheduling_srv.domain.when_relative import parse_relative
 
 LONGEST_TEXT = 200
+ELAPSED = "Cannot schedule a job for an elapsed time"
 GRACE_MS = 1000
 """How far in the past an instant may be and still be accepted."""
 
@@ -96,10 +97,24 @@ def _rfc3339_ms(text: str) -> int | None:
     return due if _EARLIEST_MS <= due < _END_MS else None
 
 
+def is_relative(text: str) -> bool:
+    """Whether an accepted `text` depends on now."""
+    if _RFC3339.fullmatch(text):
+        return False
+    body, _ = _without_comment(single_spaced(text, LONGEST_TEXT, "Time"))
+    plain = lowered(body) or ""
+    return not any(form.fullmatch(plain) for form in _FORMS)
+
+
+def has_elapsed(due_ms: int, now_ms: int) -> bool:
+    """Whether an instant is more than one second in the past."""
+    return due_ms < now_ms - GRACE_MS
+
+
 def check_not_elapsed(due_ms: int, now_ms: int) -> None:
     """Refuse an instant more than one second in the past. Errors: ElapsedTime."""
-    if due_ms < now_ms - GRACE_MS:
-        raise ElapsedTime("Cannot schedule a job for an elapsed time")
+    if has_elapsed(due_ms, now_ms):
+        raise ElapsedTime(ELAPSED)
 
 
 def _without_comment(text: str) -> tuple[str, bool]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.jobs import origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.changes import Change, pack
+from scheduling_srv.app.changes import Change, moves, pack
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
+from scheduling_srv.domain.job import NewJob
+
+PIECE = 100
+"""Jobs of one look."""
 
 
 class RedisTransfers:
@@ -33,6 +38,17 @@ class RedisTransfers:
         """`unclaim.lua`."""
         await self.scripts.run_list("unclaim", (token, *ids))
 
+    async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
+        """`elapsed.lua`."""
+        found: list[bool] = []
+        for start in range(0, len(jobs), PIECE):
+            args: list[Value] = []
+            for job in jobs[start : start + PIECE]:
+                args += (job.id, job.due, job.record)
+            reply = checked(await self.scripts.run_list("elapsed", args))
+            found += [bool(may) for may in reply]
+        return found
+
     async def commit(
         self, change: Change, now: int, held: Held | None = None, source: Source | None = None
     ) -> Receipt | None:
@@ -48,9 +64,15 @@ class RedisTransfers:
         for job in change.put:
             args += (job.id, job.due, job.record)
         args += (len(change.places), *change.places)
+        args += (len(change.put), *(_kept(change, job.id) for job in change.put))
+        leaving = {*change.removed}
         for each in change.then:
-            ids = list(each.ids())
-            args += (pack(each), len(ids), *ids)
+            ids, packed = list(each.ids()), pack(each)
+            args += (packed, len(ids), *ids)
+            moved = list(moves(each, packed, leaving))
+            args.append(len(moved))
+            for move in moved:
+                args += move
         reply = await self.scripts.run_list("commit", args)
         if reply[0] == b"unclaimed":
             return None
@@ -67,6 +89,11 @@ class RedisTransfers:
     async def delivered(self, name: str, ids: Sequence[str]) -> None:
         """`delivered.lua`."""
         checked(await self.scripts.run_list("delivered", (name, *ids)))
+
+
+def _kept(change: Change, job_id: str) -> str:
+    kept = change.kept.get(job_id)
+    return json.dumps(kept) if kept else ""
 
 
 def _takes_in(change: Change) -> bool:

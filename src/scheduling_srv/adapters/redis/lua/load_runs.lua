@@ -22,12 +22,26 @@ local function living(id, seq)
     return known and known.seq == seq and known
 end
 
+-- The occurrence was emitted before its job was updated: unless the job is further by now, Python has to
+-- compute the next one.
+local function go_on_after(id, job, nominal)
+    local text = member(job.seq, NEXT, id)
+    if tonumber(redis.call('ZSCORE', K.due, text)) == job.rank * RANK + nominal then
+        redis.call('ZREM', K.due, text)
+        redis.call('ZADD', K.plan, nominal, text)
+    end
+end
+
 local function load_retry(id, seq, nominal, attempt, due)
     local job = living(id, seq)
     if job then
         local text = retry_member(seq, id, nominal, attempt)
-        redis.call('ZADD', K.due, job.rank * RANK + due, text)
         redis.call('ZADD', K.retries, seq, text)
+        if attempt == 0 then
+            go_on_after(id, job, nominal)
+        else
+            redis.call('ZADD', K.due, job.rank * RANK + due, text)
+        end
         if job.kind <= ONCE then
             redis.call('ZREM', K.due, member(seq, NEXT, id)) -- that was this run
         end

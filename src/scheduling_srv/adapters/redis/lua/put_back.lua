@@ -1,4 +1,4 @@
---!include base job member limits outbox order remove writing putting
+--!include base job member limits outbox order remove definition keeping replacing writing putting
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
@@ -27,7 +27,7 @@ end
 local any_removed = redis.call('EXISTS', K.removed) == 1
 local function is_wanted(old, id, due, record)
     if old then
-        return read_seq(old) <= last and definition(old) ~= definition(record)
+        return read_seq(old) <= last and not is_identical(id, read_job(old), read_job(record), tonumber(due))
     end
     local passed = tonumber(due) <= now and read_places(record) == ONCE
     return not passed and not (any_removed and redis.call('SISMEMBER', K.removed, id) == 1)
@@ -36,7 +36,7 @@ end
 local first, size = nil, 0 -- those that are wanted are put in as many at once as stand together
 local function put_before(at)
     if size > 0 then
-        local due = put('silent', at - 3 * size, size)
+        local due = put('silent', at - 3 * size, size, now)
         first, size = math.min(first or due, due), 0
     end
 end

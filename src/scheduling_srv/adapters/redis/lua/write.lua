@@ -1,10 +1,10 @@
---!include base room job member limits outbox marker order remove input writing putting
+--!include base room job member limits outbox marker order remove input definition keeping replacing writing putting
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
 --       for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
 --       record
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
---          'exists' or 'missing' and the place of the job. A group from a record that fails is the
+--          'exists', 'missing' or 'elapsed' and the place of the job. A group from a record that fails is the
 --          last one that is looked at: its caller stores the position together with the reason.
 if not is_ready() then
     return {'not ready'}
@@ -29,11 +29,13 @@ while at <= #ARGV do
         break
     end
     if not fault then
-        grouped = grouped or size > 1 -- a list, as a whole
         local first = #entries + 1
-        local due = put(mode, at + 4, size)
-        note_list(first, ARGV[at + 1], ARGV[at + 2])
-        first_due = math.min(first_due or due, due)
+        local due = put(mode, at + 4, size, now)
+        if due then -- something has changed
+            grouped = grouped or size > 1 -- a list, as a whole
+            note_list(first, ARGV[at + 1], ARGV[at + 2])
+            first_due = math.min(first_due or due, due)
+        end
         moved[ARGV[at + 1]] = ARGV[at + 2]
     end
     at = at + 4 + 3 * size

@@ -11,8 +11,7 @@ local function plan_retry(id, job, nominal, attempt, now, cap)
     local text = retry_member(job.seq, id, nominal, attempt)
     redis.call('ZADD', K.due, job.rank * RANK + due, text)
     redis.call('ZADD', K.retries, job.seq, text)
-    local key = retry_key(id, job.seq, nominal)
-    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', job.seq, nominal, attempt, due))
+    emit_waiting(id, job.seq, nominal, attempt, due)
     return due
 end
 

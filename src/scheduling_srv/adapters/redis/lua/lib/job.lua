@@ -31,12 +31,8 @@ local function read_job(record)
         trace = trace_size > 0 and string.sub(record, -trace_size) or '',
         trace_size = trace_size,
         creator = read_creator(record, creator_at),
+        record = record, at = at, -- where the type begins
     }
-end
-
--- What the client asked for, without what came with its call.
-local function definition(record)
-    return string.sub(record, HEADER_SIZE + 1, -1 - read_job(record).trace_size)
 end
 
 -- Kind, rank, creator and creation number: what the indexes need.

@@ -13,6 +13,16 @@ local function emit_deleted(id, resource)
     emit((resource and 'D' or 'X') .. id)
 end
 
+-- Names a run that waits by itself in the journal.
+local function retry_key(id, seq, nominal)
+    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
+end
+
+local function emit_waiting(id, seq, nominal, attempt, due)
+    local key = retry_key(id, seq, nominal)
+    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', seq, nominal, attempt, due))
+end
+
 local grouped = false -- whether the entries may only be published together
 local lists = {} -- where lists lie in a group, and the records that they come from
 local replaced = {} -- what their jobs were before

@@ -10,25 +10,32 @@ local function claim_seqs(size)
 end
 
 -- Puts a group of jobs from ARGV into the store and every index, announced unless the mode is 'silent';
--- returns the earliest due ms. `numbered` gives the creation number of the n-th job, from 0.
-local function put(mode, at, size, numbered)
+-- returns the earliest due ms, nil if nothing changed. `numbered` gives the creation number of the n-th
+-- job, from 0; `carried` what it keeps of the job that it was in another shard.
+local function put(mode, at, size, now, numbered, carried)
     local seq = numbered and 0 or claim_seqs(size)
+    local replaces = mode == 'update' or mode == 'upsert'
     local jobs, places, first = {}, {}, nil
     for i = at, at + 3 * size - 1, 3 do
-        local id, due = ARGV[i], tonumber(ARGV[i + 1])
-        if mode == 'update' or mode == 'upsert' then
-            replace(id)
-        end
+        local id, due, asked = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+        local kept = carried and carried((i - at) / 3) or (replaces and replace(mode, id, due, asked, now)) or nil
         seq = numbered and numbered((i - at) / 3) or seq + 1
-        local record = struct.pack('<I6', seq) .. string.sub(ARGV[i + 2], 7)
-        local kind, rank, creator = read_places(record)
-        push(jobs, id, record)
-        push(places, rank * RANK + due, member(seq, NEXT, id))
-        if kind ~= NOW then
-            enlist(seq, id, creator)
+        if kept ~= UNTOUCHED then
+            local own = kept and kept.stays or seq
+            local record = struct.pack('<I6', own) .. string.sub(asked, 7)
+            local kind, rank, creator = read_places(record)
+            push(jobs, id, record)
+            if kind ~= NOW then
+                enlist(own, id, creator)
+            end
+            emit_created(id, record, kept and kept.due or due, kind ~= NOW and mode ~= 'silent')
+            if kept then
+                due = plant(kept, own, id, rank, places)
+            else
+                push(places, rank * RANK + due, member(own, NEXT, id))
+            end
+            first = math.min(first or due, due)
         end
-        emit_created(id, record, due, kind ~= NOW and mode ~= 'silent')
-        first = math.min(first or due, due)
     end
     in_batches('HSET', K.jobs, jobs, 2)
     in_batches('ZADD', K.due, places, 2)

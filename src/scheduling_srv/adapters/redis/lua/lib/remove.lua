@@ -1,9 +1,4 @@
--- Names a retry in the journal.
-local function retry_key(id, seq, nominal)
-    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
-end
-
--- Retries that wait, maybe for years, go with their job, also from the journal.
+-- Runs that wait by themselves, maybe for years, go with their job, also from the journal.
 local function remove_retries(id, job)
     for _, text in ipairs(redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE')) do
         local _, _, _, nominal = read_member(text)
@@ -31,7 +26,7 @@ local function remove_job(id, job)
             end
         end
     end
-    if job.attempts > 1 then
+    if job.attempts > 1 or job.kind >= INTERVAL then
         remove_retries(id, job)
     end
     if job.parallel > 0 then
@@ -73,7 +68,7 @@ end
 local function note_replaced(id, record, job)
     local place, kind, score = find_place(id, job)
     replaced[#replaced + 1] = section('O', struct.pack('<c1BI8I2', place, kind, score, #id) .. id .. record)
-    local retries = job.attempts > 1
+    local retries = (job.attempts > 1 or job.kind >= INTERVAL)
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
     for _, text in ipairs(retries) do

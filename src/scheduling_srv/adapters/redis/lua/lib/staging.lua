@@ -8,10 +8,10 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     if kind ~= NEXT or job.kind ~= INTERVAL then
         stage.gone[#stage.gone + 1] = text
     end
-    if job.kind == INTERVAL and kind ~= RETRY then
+    if job.kind == INTERVAL and is_next_run(kind) then
         push(stage.again, from + nominal + job.interval, member(job.seq, NEXT, id))
     end
-    if job.kind == CRON and kind ~= RETRY then
+    if job.kind == CRON and is_next_run(kind) then
         push(stage.plan, nominal, member(job.seq, NEXT, id))
     end
 end
@@ -41,6 +41,10 @@ local function consider(stage, text, id, score, from, record)
         return
     end
     start_run(id, job, nominal, attempt or 1, stage)
+    if kind == KEPT then
+        redis.call('ZREM', K.retries, text)
+        emit('X' .. retry_key(id, seq, nominal)) -- the topic has it now
+    end
     plant_next(stage, job, id, kind, text, nominal, from)
 end
 

@@ -35,21 +35,15 @@ local function check(mode, at, size)
         local place = find_existing(at, size)
         return place and 'exists', place
     end
-    for place = 1, mode == 'upsert' and 0 or size do
-        local job = find(ARGV[at + 3 * (place - 1)])
-        if not job or job.kind == NOW then
+    for place = 1, size do
+        local i = at + 3 * (place - 1)
+        local elapsed = is_noted(ARGV[i + 2], ELAPSED)
+        local job = (mode == 'update' or elapsed) and find(ARGV[i])
+        if mode == 'update' and (not job or job.kind == NOW) then
             return 'missing', place
         end
-    end
-end
-
-local function replace(id)
-    local record = redis.call('HGET', K.jobs, id)
-    if record then
-        local job = read_job(record)
-        grouped = true -- what goes, and what comes in its place
-        note_replaced(id, record, job)
-        remove_job(id, job)
-        emit_deleted(id, job.kind ~= NOW)
+        if elapsed and not is_still_wanted(ARGV[i], job, ARGV[i + 2], tonumber(ARGV[i + 1])) then
+            return 'elapsed', place
+        end
     end
 end

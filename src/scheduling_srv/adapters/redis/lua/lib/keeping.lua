@@ -1,0 +1,83 @@
+-- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
+local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
+
+-- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time first.
+local function find_next(id, job)
+    for _, kind in ipairs({NEXT, MISSED}) do
+        local text = member(job.seq, kind, id)
+        local score = redis.call('ZSCORE', K.due, text)
+        if score then
+            return {due = score - job.rank * RANK, kind = kind}
+        end
+        score = job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
+        if score then -- it was there in time: no outage may swallow it
+            return {due = score - job.rank * RANK, kind = MISSED}
+        end
+        score = job.kind == CRON and redis.call('ZSCORE', K.plan, text)
+        if score then
+            return {due = tonumber(score), kind = kind, planning = true}
+        end
+    end
+end
+
+-- When the runs were due that an earlier change of the schedule has left.
+local function find_kept(job)
+    local nominals = {}
+    local found = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'REV', 'LIMIT', 0, MOST_KEPT)
+    for _, text in ipairs(found) do
+        local _, kind, nominal, attempt = read_place(text)
+        if kind ~= KEPT then
+            break -- retries come before them
+        end
+        if attempt == 1 then
+            nominals[#nominals + 1] = nominal
+        end
+    end
+    return nominals
+end
+
+local function keep_recurring(id, old, new, due, now)
+    local next, runs = find_next(id, old), find_kept(old)
+    if next and is_same_schedule(old, new) then
+        next.runs = runs
+        return next
+    end
+    local was_emitted = next and next.planning and next.kind == NEXT
+    if next and next.due <= now and not was_emitted then
+        table.insert(runs, 1, next.due)
+        runs[MOST_KEPT + 1] = nil
+    end
+    return #runs > 0 and {due = due, kind = NEXT, runs = runs} or nil
+end
+
+-- What the new job has of the old one: `due`, `kind` and `planning` of its next occurrence, and `runs`, the nominal times of
+-- further ones. `stays`: its only run is under way, and ends it as it is. nil: it begins anew.
+local function keep(id, old, new, due, now)
+    if old.kind >= INTERVAL and new.kind >= INTERVAL then
+        return keep_recurring(id, old, new, due, now)
+    end
+    local is_out = is_same_when(id, old, new, due) and not waits_for(id, old)
+    return is_out and old.type == new.type and {due = due, stays = old.seq, runs = {}} or nil
+end
+
+-- Puts what was kept into the indexes; `places` are those that go into `due`. Returns when something is due.
+local function plant(kept, seq, id, rank, places)
+    if kept.planning then
+        redis.call('ZADD', K.plan, kept.due, member(seq, kept.kind, id))
+        if kept.kind == NEXT then -- a rebuild has to know that this one was emitted: as attempt 0
+            redis.call('ZADD', K.retries, seq, retry_member(seq, id, kept.due, 0))
+            emit_waiting(id, seq, kept.due, 0, kept.due)
+        end
+    elseif not kept.stays then
+        push(places, rank * RANK + kept.due, member(seq, kept.kind, id))
+    end
+    local first = kept.due
+    for _, nominal in ipairs(kept.runs) do
+        local text = retry_member(seq, id, nominal, 1)
+        push(places, rank * RANK + nominal, text)
+        redis.call('ZADD', K.retries, seq, text)
+        emit_waiting(id, seq, nominal, 1, nominal)
+        first = math.min(first, nominal)
+    end
+    return first
+end
