@@ -27,6 +27,7 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.supervision import isolated
 from scheduling_srv.app.sweeper import Sweeper
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
@@ -109,7 +110,12 @@ class Shard:
             place=place,
             published=self._published,
         )
-        self.owner = self._build_owner((self.restorer.run, self.sweeper.run, *extras), held_back)
+        beside = (
+            isolated("restorer", self.restorer.run),
+            isolated("sweeper", self.sweeper.run),
+            *(isolated("courier", extra) for extra in extras),
+        )
+        self.owner = self._build_owner(beside, held_back)
         self.follower = Follower(
             self.signals,
             self.schedule,

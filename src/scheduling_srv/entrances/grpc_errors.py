@@ -16,12 +16,14 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from scheduling_srv import metrics
+from scheduling_srv.app import lanes
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
     NotFound,
     RequestError,
     SchedulingError,
+    StoreFault,
     TooLarge,
     Unavailable,
     Violation,
@@ -32,6 +34,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (StoreFault, grpc.StatusCode.INTERNAL),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""
@@ -67,7 +70,8 @@ def guarded(name: str, method: Method) -> Method:
     async def call(request: bytes, context: Context) -> bytes:
         with _observed(name) as outcome:
             try:
-                return await method(request, context)
+                with lanes.client_call():
+                    return await method(request, context)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
                 failure = rpc_status.to_status(status_of(error))
             outcome.append(failure.code)

@@ -28,6 +28,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     SchedulingError,
+    StoreFault,
     TooLarge,
 )
 from scheduling_srv.domain.job import JobRequest
@@ -171,9 +172,9 @@ class Intake:
         """Apply one record; if that breaks, it is put aside. Returns and raises as `apply` does."""
         try:
             return await self.apply([record], lineage, stored)
-        except SchedulingError:
-            raise
         except Exception as fault:
+            if isinstance(fault, SchedulingError) and not isinstance(fault, StoreFault):
+                raise
             log.exception("a record broke", topic=record.topic, offset=record.offset)
             await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
             return self._stored

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Clock, InputStore, Source
 from scheduling_srv.connecting import connect
-from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
+from scheduling_srv.domain.errors import SchedulingError, StaleSource, StoreFault, Unavailable
 from scheduling_srv.entrances.intake import KEYS, Consumed
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
@@ -91,7 +91,7 @@ class Listener:
         self.polled_at = float("-inf")
         """When it last asked for records, by `time.monotonic`."""
         self._stopping = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
+        self._thread: ThreadPoolExecutor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
 
@@ -102,6 +102,8 @@ class Listener:
     async def run(self) -> None:
         """Consume until stopped."""
         self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
+        self.next.clear()  # it may run again after it broke
         consumer = self._consumer = Consumer(dict(self.config))
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
@@ -156,9 +158,9 @@ class Listener:
         batch = [record for record in batch if record.offset >= stored]  # others came again
         try:
             self.stored[place] = await self.intake.apply(batch, self.lineage, stored)
-        except SchedulingError:
-            raise
-        except Exception:
+        except Exception as fault:
+            if isinstance(fault, SchedulingError) and not isinstance(fault, StoreFault):
+                raise
             # One bad record must not stop the others: find it, and put it aside.
             log.exception("a batch broke", first=batch[0].offset, last=batch[-1].offset)
             await self._go_back()

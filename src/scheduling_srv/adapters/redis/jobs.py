@@ -162,7 +162,7 @@ class RedisJobStore:
 
     async def last_seq(self) -> int:
         """From the meta hash."""
-        return int(await self.client.execute("HGET", self.base + "meta", "seq") or 0)
+        return int(await self.client.on_primary("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offset(self, topic: str, partition: int, offset: int) -> None:
         """`SET {client_id}:{topic}` (docs/contract.md)."""
@@ -184,7 +184,7 @@ class RedisRestores:
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """The hash, in order of the numbers."""
-        found = await self.client.execute("HGETALL", self.key)
+        found = await self.client.on_primary("HGETALL", self.key)
         pairs = [
             (number.decode(), request.decode())
             for number, request in zip(found[::2], found[1::2], strict=True)
