@@ -1,6 +1,7 @@
 """Redis fails over, or is not what it should be: before the first serving and after it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,9 @@ from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, in_ms, tomorrow
 from tests.e2e.test_outage import RECOVERY, assert_says, assert_unavailable, ready_status
+from tests.harness.fixtures import StartService
 from tests.harness.pair import ValkeyPair
+from tests.harness.valkey import ValkeyServer
 
 
 @pytest.fixture(scope="module")
@@ -70,4 +73,88 @@ def test_a_primary_that_was_demoted_is_waited_for(deploy: Deploy, pair: ValkeyPa
     product.service.wait_until_serving(RECOVERY)
     run = product.run(kind, timeout=RECOVERY)
     run.assert_not_early(due)
+    assert "Traceback" not in text_of(product)
+
+
+# --- before it ---
+
+
+def test_a_replica_is_waited_for_at_the_start(deploy: Deploy, pair: ValkeyPair) -> None:
+    product = deploy(start=False, valkey=pair)
+    with pair.primary.client() as client:
+        client.replicaof("127.0.0.1", str(pair.replica.port))
+        product.service.launch()
+        assert_says(product, "read-only replica")
+        assert product.service.process.alive
+        client.replicaof("NO", "ONE")
+    product.service.wait_until_serving(RECOVERY)
+
+
+@pytest.mark.parametrize(
+    ("options", "address", "words"),
+    [
+        ((), "redis://127.0.0.1:{}/99", "db index is out of range"),
+        ((), "redis://nobody:wrong@127.0.0.1:{}/0", "invalid username-password"),
+        (("--requirepass", "secret"), "redis://127.0.0.1:{}/0", "authentication required"),
+        (("--user", "default on nopass ~* &* +@all -zadd"), "redis://127.0.0.1:{}", "zadd"),
+        (("--cluster-enabled", "yes"), "redis://127.0.0.1:{}/0", "cluster mode"),
+        ((), "redis://127.0.0.1:{}/0?protocol=3", "protocol"),
+        ((), "redis://127.0.0.1:{}/0?decode_responses=true", "decode_responses"),
+        ((), "rediss://127.0.0.1:{}/0?ssl_ca_certs=/nowhere.pem", "no such file"),
+    ],
+)
+def test_what_an_operator_has_to_change_ends_it_with_a_sentence(
+    service: StartService, tmp_path: Path, options: tuple[str, ...], address: str, words: str
+) -> None:
+    server = ValkeyServer(tmp_path / "valkey", *options)
+    server.launch()
+    try:
+        replica = service(start=False)
+        replica.settings["SCHEDULING_REDIS_URL"] = address.format(server.port)
+        replica.launch()
+        assert replica.exit_code(RECOVERY) == 2
+        text = replica.log.read_text()
+        assert "Traceback" not in text
+        sentence = text.splitlines()[-1]
+        assert sentence.startswith("scheduling-srv: ")
+        assert words in sentence.lower()
+    finally:
+        server.stop()
+
+
+def test_a_user_without_what_is_only_useful_will_do(
+    deploy: Deploy, pair: ValkeyPair, tmp_path: Path
+) -> None:
+    """INFO, PUBSUB and CLIENT forbidden: told, and gone without."""
+    rules = "default on nopass ~* &* +@all -info -pubsub -client"
+    server = ValkeyServer(tmp_path / "valkey", "--user", rules)
+    server.launch()
+    try:
+        product = deploy(2, valkey=server)
+        assert_says(product, "redis forbids what is useful")
+        kind, job_id = fresh("type"), fresh()
+        product.client.create(contract.job(id=job_id, type=kind, interval="200 ms"))
+        product.run(kind, 3)
+        product.client.delete(job_id)
+        product.finish(kind)
+        for replica in product.replicas:
+            replica.stop()
+    finally:
+        server.stop()
+
+
+def test_a_right_that_is_taken_away_is_waited_for(deploy: Deploy, pair: ValkeyPair) -> None:
+    """After the first serving nothing that Redis does ends the process."""
+    product = deploy(valkey=pair)
+    with pair.primary.client() as client:
+        for rules in (("-zadd", "-zrem"), ("-@all", "+acl", "+info", "+ping")):
+            client.execute_command("ACL", "SETUSER", "default", *rules)
+            product.service.wait_until_not_serving(RECOVERY)
+            assert_unavailable(product)
+            client.execute_command("ACL", "SETUSER", "default", "+@all")
+            product.service.wait_until_serving(RECOVERY)
+    kind = fresh("type")
+    product.client.create(contract.job(type=kind, now=True))
+    product.done(product.run(kind))
+    product.settle()
     assert "Traceback" not in text_of(product)

@@ -21,8 +21,8 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 INCLUDE = "--!include"
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete delete delivered expire get holder"
-    " initialise page parcels positions progress renew restore_end set_position state sweep sweep_now take"
-    " unclaim unplanned unready".split()
+    " initialise page parcels positions progress renew restore_end set_position state sweep"
+    " sweep_now take unclaim unplanned unready".split()
 )
 """Scripts that run although Redis is at its `maxmemory`: they read, make room, or take next to
 none, and what makes room would stop without them. Others are refused then, before they have changed
