@@ -3,6 +3,7 @@
 import re
 
 from scheduling_srv import failpoints, metrics
+from scheduling_srv.adapters.redis.preflight import COMMANDS
 from scheduling_srv.configuration import describe
 from tests.docs.snippets import ROOT, pages
 
@@ -22,3 +23,10 @@ def test_every_setting_that_pages_name_exists() -> None:
     for page in pages():
         named = set(re.findall(r"SCHEDULING_[A-Z_]+[A-Z]", page.read_text()))
         assert {name.removesuffix("_FILE") for name in named} <= known, page
+
+
+def test_it_lists_the_rights_that_the_start_asks_for() -> None:
+    """Besides those that Redis asks for before any script runs."""
+    listed = {word[1:].upper() for word in re.findall(r"\+[a-z]+", PAGE)}
+    needed = {command for command, *_ in COMMANDS}
+    assert listed == needed | {"SELECT", "EVAL", "EVALSHA", "SUBSCRIBE", "UNSUBSCRIBE"}

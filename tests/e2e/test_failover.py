@@ -78,6 +78,8 @@ def test_a_primary_that_was_demoted_is_waited_for(deploy: Deploy, pair: ValkeyPa
 
 # --- before it ---
 
+WITHOUT_ZADD = "default on nopass ~* &* +@all -zadd"
+
 
 def test_a_replica_is_waited_for_at_the_start(deploy: Deploy, pair: ValkeyPair) -> None:
     product = deploy(start=False, valkey=pair)
@@ -96,7 +98,7 @@ def test_a_replica_is_waited_for_at_the_start(deploy: Deploy, pair: ValkeyPair) 
         ((), "redis://127.0.0.1:{}/99", "db index is out of range"),
         ((), "redis://nobody:wrong@127.0.0.1:{}/0", "invalid username-password"),
         (("--requirepass", "secret"), "redis://127.0.0.1:{}/0", "authentication required"),
-        (("--user", "default on nopass ~* &* +@all -zadd"), "redis://127.0.0.1:{}", "zadd"),
+        (("--user", *WITHOUT_ZADD.split()), "redis://127.0.0.1:{}", "zadd"),
         (("--cluster-enabled", "yes"), "redis://127.0.0.1:{}/0", "cluster mode"),
         ((), "redis://127.0.0.1:{}/0?protocol=3", "protocol"),
         ((), "redis://127.0.0.1:{}/0?decode_responses=true", "decode_responses"),
@@ -127,7 +129,7 @@ def test_a_user_without_what_is_only_useful_will_do(
 ) -> None:
     """INFO, PUBSUB and CLIENT forbidden: told, and gone without."""
     rules = "default on nopass ~* &* +@all -info -pubsub -client"
-    server = ValkeyServer(tmp_path / "valkey", "--user", rules)
+    server = ValkeyServer(tmp_path / "valkey", "--user", *rules.split())
     server.launch()
     try:
         product = deploy(2, valkey=server)
