@@ -19,7 +19,7 @@ from chaos.history import (
 )
 from chaos.model import FOREVER, Model, Version, Violation
 
-LOSSES = ("flush", "truncate", "old-copy", "fail-over", "empty")
+LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which, until they are noticed, Redis may show what was."""
 NOTICED = 15_000
 """Milliseconds within which they are noticed."""

@@ -8,9 +8,6 @@ import shutil
 import signal
 import threading
 import time
-from typing import Any
-
-import redis
 
 from chaos.faults import SERVERS, Kind
 from chaos.world import Replica, World
@@ -205,12 +202,11 @@ def empty(world: World, _rng: random.Random, _scale: float) -> str:
 
 
 def fail_over(world: World, rng: random.Random, scale: float) -> str:
-    """A replica of the store takes over that has missed the last seconds."""
+    """A replica of the store takes over that has missed the last seconds; the primary is dead."""
     world.follow()
-    with world.spare.client() as client:
-        _until_in_step(client)
-        time.sleep(0.5)
-        client.replicaof("no", "one")
+    world.until_in_step()
+    time.sleep(0.5)
+    world.promote()
     seconds = rng.uniform(0.2, 3) * scale
     time.sleep(seconds)
     world.valkey.kill()
@@ -218,13 +214,28 @@ def fail_over(world: World, rng: random.Random, scale: float) -> str:
     return f"{seconds:.1f} s behind"
 
 
-def _until_in_step(client: redis.Redis) -> None:
-    for _ in range(200):
-        info: Any = client.info("replication")
-        if info.get("master_link_status") == "up":
-            return
-        time.sleep(0.05)
-    raise TimeoutError("the spare store does not follow")
+def change_places(world: World, rng: random.Random, scale: float) -> str:
+    """The primary and its replica change places, and back again: both live all the time.
+
+    What the old primary takes in after the new one was promoted is lost. Then it is a read-only
+    replica, for a while under the address of the primary. Connections to it stay, or are closed.
+    """
+    world.follow()
+    done = []
+    for _ in range(2):
+        world.until_in_step()
+        lost = rng.choice((0.0, rng.uniform(0.1, 2.0))) * scale
+        read_only = rng.choice((0.0, rng.uniform(0.1, 3.0))) * scale
+        cut = rng.random() < 0.5
+        world.promote()
+        time.sleep(lost)
+        world.demote(world.valkey, world.spare)
+        time.sleep(read_only)
+        world.fail_over(cut=cut)
+        done.append(f"{lost:.1f} s lost, {read_only:.1f} s read-only, {'cut' if cut else 'kept'}")
+        time.sleep(rng.uniform(1, 4) * scale)
+    world.spare.stop()
+    return "; ".join(done)
 
 
 SERVER_KINDS = (
@@ -242,4 +253,5 @@ SERVER_KINDS = (
     Kind("flush-freeze", SERVERS, 2, freeze_rebuilding),
     Kind("empty", SERVERS, 2, empty),
     Kind("fail-over", SERVERS, 3, fail_over),
+    Kind("failover", SERVERS, 4, change_places),
 )

@@ -15,12 +15,14 @@ import redis
 from chaos.nursery import ForkedProcess, Nursery
 from tests.harness.cluster import KafkaCluster, KafkaWithDoors
 from tests.harness.names import Names
+from tests.harness.pair import SOON, is_in_step
 from tests.harness.ports import free_port
 from tests.harness.proxy import Proxy, ProxyLoop
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
 
-APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0")
+APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
 """One file that only grows: then its size at an instant says what was in it."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
 
@@ -218,15 +220,33 @@ class World:
         self.spare.stop()
         shutil.rmtree(self.spare.directory, ignore_errors=True)
         self.spare.start()
-        with self.spare.client() as client:
-            client.replicaof("127.0.0.1", str(self.valkey.port))
+        self.demote(self.spare, self.valkey)
 
-    def fail_over(self) -> None:
-        """The spare store takes the place of the one in use, which is dead."""
+    def demote(self, store: ValkeyServer, primary: ValkeyServer) -> None:
+        """Let it follow the other one. Its connections stay."""
+        with store.client() as client:
+            client.replicaof("127.0.0.1", str(primary.port))
+
+    def until_in_step(self) -> None:
+        """Wait until the spare store has what the one in use has."""
+        with self.spare.client() as client:
+            eventually(lambda: is_in_step(client), timeout=20, what="the spare store follows")
+
+    def promote(self) -> None:
+        """The spare store is a primary as well; nobody is told yet."""
+        with self.spare.client() as client:
+            client.replicaof("NO", "ONE")
+
+    def fail_over(self, *, cut: bool = True) -> None:
+        """New connections lead to the spare store, which takes the place of the one in use.
+
+        `cut`: those that are there are closed.
+        """
         self.valkey, self.spare = self.spare, self.valkey
         for replica in self.replicas:
             replica.redis.upstream = self.valkey.port
-            replica.redis.cut()
+            if cut:
+                replica.redis.cut()
 
     def heal(self) -> None:
         """Everything runs, nothing is in its way."""

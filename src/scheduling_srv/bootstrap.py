@@ -23,17 +23,20 @@ from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.options import Client, check_options
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
-from scheduling_srv.adapters.redis.client import CONNECTIONS, RedisClient
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
+from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings, Observer
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import EmbeddedWatch, ServerWatch
-from scheduling_srv.domain.errors import StartError, Unavailable
+from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import GrpcServer
@@ -158,7 +161,7 @@ class Service:
         self.redis = RedisClient(
             settings.redis_url,
             password=_reveal(settings.redis_password),
-            connections=CONNECTIONS * settings.shards,
+            shards=settings.shards,
         )
         self.admin_client = KafkaTopics(
             self.kafka, self.topics, shards=settings.shards, creates=settings.create_topics
@@ -254,23 +257,29 @@ class Service:
 
     async def _wait_for_servers(self) -> None:
         """Begin as soon as both are there; until then calls answer UNAVAILABLE."""
-        self._spawn("watch", self._watch())
+        self._keep("watch", self._watch)
         about = self.redis, self.settings.namespace, self.settings.shards
+        await self._until_there("Redis", self._ask_redis)
         await self._until_there("Redis", lambda: check_shards(*about))
         # Kafka may know another number than a Redis that has lost its own: first it is asked.
         await self._until_there("Kafka", self.admin_client.ensure)
         await self._until_there("Redis", lambda: fix_shards(*about))
         for shard in self.shards:
-            self._spawn("signals", shard.follower.run())
-            self._spawn("looks", shard.follower.look())
-            self._spawn("owner", shard.owner.run(), shard.owner.stop)
+            self._keep("signals", shard.follower.run)
+            self._keep("looks", shard.follower.look)
+            self._keep("owner", shard.owner.run, shard.owner.stop)
         if self.front.balance:
-            self._spawn("balance", self.front.balance.run())
-        self._spawn("health", self.health.watch())
+            self._keep("balance", self.front.balance.run)
+        self._keep("health", self.health.watch)
         # What a topic takes has to be known before records are put aside.
         await self.watch.first()
         self.servers_there.set()
-        self._spawn("listener", self.listener.run(), self.listener.stop)
+        self._keep("listener", self.listener.run, self.listener.stop)
+
+    async def _ask_redis(self) -> None:
+        settings = self.settings
+        shown = keys.offset(settings.kafka_client_id, settings.topic_jobs, 0)
+        await preflight(self.redis, settings.namespace, shown)
 
     def _kafka_clients(self) -> Sequence[Client]:
         producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]
@@ -289,6 +298,8 @@ class Service:
         while True:
             try:
                 await attempt()
+            except StoreRefused as fault:
+                raise StartError(str(fault)) from fault
             except Unavailable as fault:
                 if str(fault) != said:
                     said = str(fault)
@@ -296,6 +307,10 @@ class Service:
                 await asyncio.sleep(SERVER_PAUSE)
             else:
                 return
+
+    def _keep(self, name: str, part: Part, stop: Callable[[], None] | None = None) -> None:
+        """A part that nothing ends but a stop: the process has served, and goes on."""
+        self._spawn(name, supervised(name, part, stopping=self.stopping), stop)
 
     def _spawn(
         self, name: str, work: Awaitable[None], stop: Callable[[], None] | None = None

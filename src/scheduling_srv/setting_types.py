@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
+from scheduling_srv.domain.texts import shown
 from scheduling_srv.durations import duration_text, parse_duration
 
 _SET_ELSEWHERE = "bootstrap.servers metadata.broker.list client.id group.id".split()
@@ -32,6 +33,27 @@ OURS = frozenset([*_SET_ELSEWHERE, *_PROMISED, *_LIMITS, *_DEAF, *_CODE])
 """Properties of librdkafka that an operator may not set, aliases included."""
 ASSIGNORS = frozenset({"range", "roundrobin"})
 """Strategies under which all partitions of a member are assigned at once."""
+
+REDIS_PARAMETERS = frozenset(
+    {
+        "client_name",
+        "db",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_timeout",
+        "ssl_ca_certs",
+        "ssl_ca_data",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "ssl_password",
+    }
+)
+"""Parameters that a Redis URL may have. Others are unknown, or change how we talk to Redis."""
 
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%a-z]+\]|[^\s:\[\]/,]+):(?P<port>[0-9]{1,5})")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
@@ -87,7 +109,32 @@ def _redis_url(value: str) -> str:
     database = url.path.removeprefix("/")
     if url.scheme not in ("redis", "rediss") or not url.hostname or not f"{database}0".isdecimal():
         raise ValueError("is not a URL such as 'redis://127.0.0.1:6379/0'")
+    _check_parameters(url)
     return value
+
+
+def _check_parameters(url: SplitResult) -> None:
+    given = parse_qs(url.query, keep_blank_values=True)
+    for name, values in given.items():
+        if name not in REDIS_PARAMETERS:
+            known = ", ".join(sorted(REDIS_PARAMETERS))
+            raise ValueError(f"may not have the parameter {shown(name)}: known are {known}")
+        if name.startswith("ssl_") and url.scheme != "rediss":
+            raise ValueError(f"has the parameter {name}, which only a rediss:// URL may have")
+        if len(values) > 1 or not values[0]:
+            raise ValueError(f"has to have the parameter {name} once and with a value")
+    if not given.get("db", ["0"])[0].isdecimal():
+        raise ValueError("has to have a number as the parameter db")
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if not _is_sensible(given.get(name, ["1"])[0]):
+            raise ValueError(f"has to have 0.1 to 60 (seconds) as the parameter {name}")
+
+
+def _is_sensible(seconds: str) -> bool:
+    try:
+        return 0.1 <= float(seconds) <= 60  # noqa: PLR2004 - the sentence says them
+    except ValueError:
+        return False
 
 
 def _name(value: str) -> str:

@@ -33,6 +33,7 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Place, Restorer
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
+from scheduling_srv.app.supervision import isolated
 from scheduling_srv.app.sweeper import Sweeper
 from scheduling_srv.app.watch import ServerWatch
 from scheduling_srv.domain.errors import NotAnnounced
@@ -129,8 +130,13 @@ class Shard:
             place=place,
             published=self._published,
         )
-        ours = (self.restorer.run, self.sweeper.run, self.refill.run)
-        self.owner = self._build_owner((*ours, *extras), held_back)
+        beside = (
+            isolated("restorer", self.restorer.run),
+            isolated("sweeper", self.sweeper.run),
+            isolated("refill", self.refill.run),
+            *(isolated("courier", extra) for extra in extras),
+        )
+        self.owner = self._build_owner(beside, held_back)
         self.follower = Follower(
             self.signals,
             self.schedule,

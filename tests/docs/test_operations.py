@@ -3,6 +3,7 @@
 import re
 
 from scheduling_srv import failpoints, metrics
+from scheduling_srv.adapters.redis.preflight import COMMANDS
 from scheduling_srv.app.guarantees import Risk
 from scheduling_srv.configuration import describe
 from tests.docs.snippets import ROOT, pages
@@ -28,3 +29,10 @@ def test_every_setting_that_pages_name_exists() -> None:
 def test_the_risks_are_those_that_the_service_knows() -> None:
     section = PAGE.partition("## Guarantees at risk")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [risk.value for risk in Risk]
+
+
+def test_it_lists_the_rights_that_the_start_asks_for() -> None:
+    """Besides those that Redis asks for before any script runs."""
+    listed = {word[1:].upper() for word in re.findall(r"\+[a-z]+", PAGE)}
+    needed = {command for command, *_ in COMMANDS}
+    assert listed == needed | {"SELECT", "EVAL", "EVALSHA", "SUBSCRIBE", "UNSUBSCRIBE"}

@@ -1,7 +1,5 @@
 """What an Update or Upsert keeps: the phase, and the runs that are due (docs/contract.md)."""
 
-
-
 from tests.client import contract
 from tests.e2e.product import PATIENCE, Product, fresh, now_ms
 

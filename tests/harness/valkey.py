@@ -39,10 +39,14 @@ class ValkeyServer:
 
     def start(self, timeout: float = 10) -> None:
         """Returns when it answers, its data loaded."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.process.spawn([*self.starter, server_binary(), *self._command_line()])
+        self.launch()
         with self.client() as client:
             self.process.until_ready(lambda: _answers(client), timeout=timeout)
+
+    def launch(self) -> None:
+        """Starts it without asking: for one that does not answer everybody."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.process.spawn([*self.starter, server_binary(), *self._command_line()])
 
     def stop(self) -> None:
         """An orderly shutdown."""

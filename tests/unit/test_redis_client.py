@@ -1,11 +1,13 @@
-"""What the connection to Redis does about cancellations, and about its own end."""
+"""The connections to Redis: who may use which, cancellations, and their own end."""
 
 import asyncio
 
 import pytest
 
-from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.domain.errors import StoreUnavailable
+from scheduling_srv.adapters.redis import client as module
+from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
+from scheduling_srv.app.lanes import client_call
+from scheduling_srv.domain.errors import Overloaded, StartError, StoreUnavailable
 
 
 class Deaf:
@@ -17,6 +19,9 @@ class Deaf:
 
     async def get_connection(self) -> "Deaf":
         return self
+
+    def should_reconnect(self) -> bool:
+        return False
 
     async def release(self, _connection: "Deaf") -> None:
         self.released += 1
@@ -34,7 +39,7 @@ class Deaf:
 
 async def test_a_cancellation_is_not_lost_on_the_way() -> None:
     client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
-    client.pool = deaf  # type: ignore[assignment]
+    client.own.pool = deaf  # type: ignore[assignment]
     call = asyncio.create_task(client.execute("PING"))
     await deaf.sending.wait()
     call.cancel()
@@ -45,7 +50,7 @@ async def test_a_cancellation_is_not_lost_on_the_way() -> None:
 
 async def test_a_timeout_is_one() -> None:
     client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
-    client.pool = deaf  # type: ignore[assignment]
+    client.own.pool = deaf  # type: ignore[assignment]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await client.execute("PING")
@@ -69,9 +74,103 @@ async def test_a_connection_that_ended_is_an_absent_server() -> None:
     """uvloop has no error of its own for it; any other RuntimeError is a fault of ours."""
     client = RedisClient("redis://127.0.0.1:1/0")
     said = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
-    client.pool = Ended(said)  # type: ignore[assignment]
+    client.own.pool = Ended(said)  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable, match="closed the connection"):
         await client.execute("PING")
-    client.pool = Ended("no running event loop")  # type: ignore[assignment]
+    client.own.pool = Ended("no running event loop")  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="no running"):
         await client.execute("PING")
+
+
+# --- Lanes ---
+
+
+class Slow(Deaf):
+    """A server that answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+        self.under_way = 0
+        self._changed = asyncio.Condition()
+
+    async def full(self, count: int) -> None:
+        """Return when so many commands wait for their answers."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.under_way == count)
+
+    async def send_packed_command(self, _packed: bytes) -> None:
+        async with self._changed:
+            self.under_way += 1
+            self._changed.notify_all()
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+    async def read_response(self) -> bytes:
+        await self.answers.wait()
+        self.under_way -= 1
+        return b"answer"
+
+
+def slow_client() -> tuple[RedisClient, Slow, Slow]:
+    """With its lanes: for calls, and its own."""
+    client, calls, own = RedisClient("redis://127.0.0.1:1/0"), Slow(), Slow()
+    client.calls.pool = calls  # type: ignore[assignment]
+    client.own.pool = own  # type: ignore[assignment]
+    return client, calls, own
+
+
+async def test_calls_of_clients_cannot_use_up_the_connections_of_the_owner() -> None:
+    client, calls, own = slow_client()
+    with client_call():
+        waiting = [asyncio.create_task(client.execute("PING")) for _ in range(100)]
+    await calls.full(CALL_CONNECTIONS)
+    own.answers.set()
+    assert await client.execute("PING") == b"answer"
+    assert calls.under_way == CALL_CONNECTIONS
+    calls.answers.set()
+    assert await asyncio.gather(*waiting) == [b"answer"] * 100
+
+
+async def test_a_call_that_finds_no_connection_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis answers: it is not what the sentence may blame."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    client, calls, own = slow_client()
+    with client_call():
+        waiting = [asyncio.create_task(client.execute("PING")) for _ in range(CALL_CONNECTIONS)]
+        await calls.full(CALL_CONNECTIONS)
+        with pytest.raises(Overloaded, match="16 connections to Redis for them are in use"):
+            await client.execute("PING")
+    waiting += [asyncio.create_task(client.execute("PING")) for _ in range(OWN_CONNECTIONS)]
+    await own.full(OWN_CONNECTIONS)
+    with pytest.raises(StoreUnavailable, match="8 connections for this replica's own work"):
+        await client.execute("PING")
+    calls.answers.set()
+    own.answers.set()
+    await asyncio.gather(*waiting)
+    assert await client.execute("PING") == b"answer"
+
+
+async def test_a_call_that_is_given_up_gives_its_connection_back() -> None:
+    client, calls, _ = slow_client()
+    with client_call():
+        tasks = [asyncio.create_task(client.execute("PING")) for _ in range(CALL_CONNECTIONS + 5)]
+        await calls.full(CALL_CONNECTIONS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        calls.answers.set()
+        assert await client.execute("PING") == b"answer"
+    assert not client.calls.free.locked()
+
+
+# --- Parameters of the URL ---
+
+
+@pytest.mark.parametrize(
+    "query", ["ssl_ca_certs=/nowhere", "ssl_cert_reqs=some", "ssl_min_version=x", "protocol=x"]
+)
+def test_a_url_that_the_library_refuses_is_a_wrong_setting(query: str) -> None:
+    with pytest.raises(StartError, match="SCHEDULING_REDIS_URL"):
+        RedisClient(f"rediss://127.0.0.1:1/0?{query}")

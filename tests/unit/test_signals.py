@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
+from structlog.testing import capture_logs
 
-from scheduling_srv.adapters.redis import signals as module
+from scheduling_srv.adapters.redis import client, signals
+from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.app.replies import Signal
 
@@ -17,7 +20,11 @@ class Server:
 
     def __init__(self, *ends: Exception) -> None:
         self.ends = list(ends)
-        self.redis = self
+        self.connection = None
+        self.pauses: list[float] = []
+
+    def __call__(self, **_options: Any) -> "Server":
+        return self
 
     def pubsub(self, **_options: Any) -> "Server":
         return self
@@ -26,31 +33,52 @@ class Server:
         if self.ends:
             raise self.ends.pop(0)
 
+    async def get_message(self, **_options: Any) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
-def listening(monkeypatch: pytest.MonkeyPatch, *ends: Exception) -> Any:
-    monkeypatch.setattr(module, "RECONNECT", 0)
-    server: Any = Server(*ends)
-    return RedisSignals(server, "n", 0, name="me").listen()
+
+def listening(monkeypatch: pytest.MonkeyPatch, *ends: Exception) -> tuple[Any, Server]:
+    server = Server(*ends)
+    monkeypatch.setattr(client, "Redis", server)
+    monkeypatch.setattr(signals, "asyncio", server)
+    connections = RedisClient("redis://127.0.0.1:1/0")
+    return RedisSignals(connections, "n", 0, name="me").listen(), server
 
 
 async def test_it_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found by a campaign: uvloop says it in its own way, and the replica ended."""
     ends = RedisConnectionError("gone"), OSError("reset"), RuntimeError(CLOSED)
-    signals = listening(monkeypatch, *ends)
-    assert (await anext(signals)).kind == "connected"
-    await signals.aclose()
+    heard, _ = listening(monkeypatch, *ends)
+    assert (await anext(heard)).kind == "connected"
+    await heard.aclose()
+
+
+async def test_a_refusal_is_said_once_and_asked_about_less_and_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A right may be taken away while the service runs: it goes on without signals."""
+    heard, server = listening(monkeypatch, *[NoPermissionError("no channels")] * 8)
+    with capture_logs() as logs:
+        assert (await anext(heard)).kind == "connected"
+    assert len(logs) == 1
+    assert "no channels" in logs[0]["reason"]
+    assert server.pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+    await heard.aclose()
 
 
 async def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    signals = listening(monkeypatch, RuntimeError("no running event loop"))
+    heard, _ = listening(monkeypatch, RuntimeError("no running event loop"))
     with pytest.raises(RuntimeError, match="no running"):
-        await anext(signals)
+        await anext(heard)
 
 
 def test_news_of_refused_jobs_are_passed_on_as_they_are() -> None:
-    assert module.parse('refused ["a", "Too large.", [[4, "x y"]]]') == Signal(
+    assert signals.parse('refused ["a", "Too large.", [[4, "x y"]]]') == Signal(
         "refused", news='["a", "Too large.", [[4, "x y"]]]'
     )

@@ -12,7 +12,9 @@
     │       └── NotPublishable  Kafka refuses the announcement for good: the change was undone
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
-    │   │   └── StoreFull     Redis has no room left
+    │   │   ├── StoreFull     Redis has no room left
+    │   │   ├── StoreRefused  Redis does not let us do what is needed
+    │   │   └── StoreFault    Redis has answered an error that is a fault of ours
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
@@ -101,12 +103,23 @@ class StoreFull(StoreUnavailable):
     """Redis has no room left (`maxmemory`); what makes room still goes on."""
 
 
+class StoreRefused(StoreUnavailable):
+    """Redis refuses the user, a right, the database, or is in cluster mode.
+
+    Before the first serving this ends the process; later it is an outage like any other.
+    """
+
+
+class StoreFault(StoreUnavailable):
+    """A script has failed: a fault of ours, or of what is stored. Loops treat it as an outage."""
+
+
 class StoreNotReady(Unavailable):
     """The schedule is being recovered from Kafka."""
 
 
 class Overloaded(Unavailable):
-    """More is under way than may be (SCHEDULING_OUTBOX_LIMIT, SCHEDULING_CALL_MEMORY)."""
+    """More is under way than may be: calls, what they hold, or what waits for Kafka."""
 
 
 class LogUnavailable(Unavailable):

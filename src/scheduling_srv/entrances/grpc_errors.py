@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from scheduling_srv import metrics
+from scheduling_srv.app import lanes
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -23,6 +24,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     SchedulingError,
+    StoreFault,
     TooLarge,
     Unavailable,
     Violation,
@@ -34,6 +36,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
+    (StoreFault, grpc.StatusCode.INTERNAL),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """All that a call may be answered with; anything else is a fault of ours, and INTERNAL."""
@@ -69,7 +72,8 @@ def guarded(name: str, method: Method) -> Method:
     async def call(request: bytes, context: Context) -> bytes:
         with _observed(name) as outcome:
             try:
-                return await method(request, context)
+                with lanes.client_call():
+                    return await method(request, context)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
                 failure = rpc_status.to_status(status_of(error))
             outcome.append(failure.code)

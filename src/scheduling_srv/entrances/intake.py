@@ -34,6 +34,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     SchedulingError,
+    StoreFault,
     TooLarge,
 )
 from scheduling_srv.domain.job import JobRequest
@@ -243,9 +244,9 @@ class Intake:
         """Apply one record; if that breaks, it is put aside. Raises as `apply` does."""
         try:
             await self.apply([[record]])
-        except SchedulingError:
-            raise
         except Exception as fault:
+            if isinstance(fault, SchedulingError) and not isinstance(fault, StoreFault):
+                raise
             log.exception("a record broke", topic=record.topic, offset=record.offset)
             await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
 

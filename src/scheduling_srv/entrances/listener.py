@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv import metrics, points
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Begun, Found, Starts
-from scheduling_srv.domain.errors import SchedulingError, StaleSource, Unavailable
+from scheduling_srv.domain.errors import SchedulingError, StaleSource, StoreFault, Unavailable
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
@@ -122,7 +122,7 @@ class Listener:
         self._lost = False
         """Kafka has nothing at the position of a partition."""
         self._stopping = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
+        self._thread: ThreadPoolExecutor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
 
@@ -133,6 +133,8 @@ class Listener:
     async def run(self) -> None:
         """Consume until stopped."""
         self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
+        self.next.clear()  # it may run again after it broke
         consumer = self._consumer = Consumer(dict(self.config))
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
@@ -196,9 +198,9 @@ class Listener:
         await self._verify([batch[0].place for batch in batches])
         try:
             await self.intake.apply(batches)
-        except SchedulingError:
-            raise
-        except Exception:
+        except Exception as fault:
+            if isinstance(fault, SchedulingError) and not isinstance(fault, StoreFault):
+                raise
             # One bad record must not stop the others: find it, and put it aside.
             log.exception(
                 "a batch broke", first={each[0].place.name: each[0].offset for each in batches}

@@ -1,45 +1,108 @@
-"""The connection to Redis or Valkey; its errors become ours here and nowhere else."""
+"""The connections to Redis or Valkey; its errors become ours here and nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias
 
 import hiredis
-from redis.asyncio import BlockingConnectionPool, Redis
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    MaxConnectionsError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from scheduling_srv.domain.errors import StoreFull, StoreUnavailable
+from scheduling_srv.adapters.redis.refusals import Meaning, meaning_of, translated
+from scheduling_srv.app import lanes
+from scheduling_srv.domain.errors import (
+    Overloaded,
+    StartError,
+    StoreFault,
+    StoreUnavailable,
+    Unavailable,
+)
 
 Value: TypeAlias = str | bytes | int | float
 
+log = structlog.get_logger(__name__)
+
 CLOSED = "the handler is closed"
 """What uvloop says, as a RuntimeError, of a connection that ended before it was used."""
-FULL = "command not allowed when used memory"
-SERVER_FAULTS = ("MISCONF ", "LOADING ", "READONLY ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
-"""Errors by which a server says that it cannot do it now, whoever asks."""
 
-CONNECTIONS = 16
-"""Of a replica, for each shard: one listens to signals all the time, and one call takes one."""
+CALL_CONNECTIONS = 16
+"""Of a replica, for each shard: those that calls of clients share."""
+OWN_CONNECTIONS = 8
+"""Of a replica, for each shard: those of its owner, its listener and its health."""
+PATIENCE_S = 5.0
+"""Seconds to wait for a connection while all are in use."""
+LEAVE_PAUSE_S = 0.5
+"""Seconds between two times that all connections are given up because the server is a replica."""
+FAULT_PAUSE_S = 60.0
+"""Seconds after which the same fault of ours is logged again."""
+PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
+"""A script that may write, and so is refused by a replica: its reads are never old ones."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """Connections that some callers share."""
+
+    pool: ConnectionPool
+    size: int
+    crowded: Callable[[], Unavailable]
+    """Makes the error for a caller that finds all of them in use for too long."""
+    free: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """As many as there are."""
+        self.free = asyncio.Semaphore(self.size)
+
+    async def take(self) -> None:
+        """Wait for one to be free. Raises `crowded`."""
+        if not self.free.locked():
+            await self.free.acquire()
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.free.acquire()
+        except TimeoutError:
+            raise self.crowded() from None
+
+
+class Subscription:
+    """A connection that listens."""
+
+    def __init__(self, pubsub: PubSub) -> None:
+        self._pubsub = pubsub
+        self._ended = False
+
+    def end(self) -> None:
+        """Whoever waits for a message, or asks for one, is told that the connection has ended."""
+        self._ended = True
+        connection: Any = self._pubsub.connection
+        if connection:
+            connection._close()  # noqa: SLF001 - without waiting for the server
+
+    async def message(self) -> bytes:
+        """The next one. Raises what redis-py raises, and `ConnectionError` at the end."""
+        while not self._ended:  # redis-py would connect again, and say nothing
+            message = await self._pubsub.get_message(timeout=None)
+            if message:
+                data: bytes = message["data"]
+                return data
+        raise RedisConnectionError("this replica has left a server that is not the primary")
 
 
 class RedisClient:
-    """A small pool of connections. A command is sent once: whether a lost one was done is unknown.
+    """A bounded number of connections: some for calls of clients, others for the service itself.
 
-    `timeout` in seconds is for connecting and for each answer.
+    A command is sent once: whether a lost one was done is unknown.
     """
 
     def __init__(
@@ -48,87 +111,160 @@ class RedisClient:
         *,
         password: str | None = None,
         timeout: float = 5.0,
-        connections: int = CONNECTIONS,
+        shards: int = 1,
     ) -> None:
-        options: dict[str, Any] = {"password": password} if password else {}
-        self.pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            protocol=2,  # RESP3 would change the types of what scripts return
-            retry=Retry(NoBackoff(), 0),  # a script that was sent twice would be applied twice
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            socket_keepalive=True,
-            **options,
-        )
-        self.redis: Redis = Redis(connection_pool=self.pool)
+        """`timeout` in seconds is for connecting and for each answer. Raises `StartError`."""
+        self.timeout = timeout
+        self._options: dict[str, Any] = {"password": password} if password else {}
+        calls, own = CALL_CONNECTIONS * shards, OWN_CONNECTIONS * shards
+        crowd = f"Too many calls at once: all {calls} connections to Redis for them are in use."
+        slow = f"Redis is slow: all {own} connections for this replica's own work wait for it."
+        self.calls = Lane(self._pool(url, calls), calls, lambda: Overloaded(crowd))
+        # Each shard has a subscription besides.
+        self.own = Lane(self._pool(url, own + shards), own, lambda: StoreUnavailable(slow))
+        self._subscriptions: set[Subscription] = set()
+        self._left = float("-inf")
+        """When all connections were given up last, in monotonic seconds."""
+        self._logged: dict[str, float] = {}
+        """Faults of ours, and when they were logged."""
+
+    def _pool(self, url: str, most: int) -> ConnectionPool:
+        try:
+            pool = ConnectionPool.from_url(
+                url,
+                max_connections=most,
+                protocol=2,  # RESP3 would change the types of what scripts return
+                retry=Retry(NoBackoff(), 0),  # a script that was sent twice would be applied twice
+                socket_timeout=self.timeout,
+                socket_connect_timeout=self.timeout,
+                socket_keepalive=True,
+                **self._options,
+            )
+            connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
+            if context := getattr(connection, "ssl_context", None):
+                context.get()  # reads the files that the URL names
+        except (RedisError, ValueError, TypeError, OSError) as fault:
+            raise StartError(f"SCHEDULING_REDIS_URL: the value is refused: {fault}.") from None
+        return pool
 
     async def execute(self, *command: Value) -> Any:  # noqa: ANN401 - the answer's type is the command's
-        """Send a command. Raises `StoreUnavailable`, or what the command is wrong about."""
+        """Send a command. Raises `StoreUnavailable` and its kinds, and `Overloaded`."""
+        lane = self.calls if lanes.is_client_call() else self.own
+        await lane.take()
         try:
-            return await self._send(hiredis.pack_command(command))  # type: ignore[arg-type]
-        except NoScriptError:
-            raise
-        except (RedisConnectionError, RedisTimeoutError, MaxConnectionsError, OSError) as fault:
-            msg = f"Redis does not answer: {str(fault) or type(fault).__name__}"
-            raise StoreUnavailable(msg) from fault
-        except RuntimeError as fault:
-            if CLOSED not in str(fault):
-                raise
-            msg = "Redis does not answer: it has closed the connection."
-            raise StoreUnavailable(msg) from fault
-        except ResponseError as fault:
-            if "OOM " in str(fault) or str(fault).startswith(FULL):
-                msg = "Redis is full: it has reached its maxmemory. Nothing was changed."
-                raise StoreFull(msg) from fault
-            if _is_servers_fault(str(fault)):
-                msg = f"Redis refuses: {fault}"
-                raise StoreUnavailable(msg) from fault
-            raise
-        except RedisError as fault:
-            msg = f"Redis failed: {str(fault) or type(fault).__name__}"
-            raise StoreUnavailable(msg) from fault
+            return await self._send(lane.pool, hiredis.pack_command(command))  # type: ignore[arg-type]
+        finally:
+            lane.free.release()
 
-    async def _send(self, packed: bytes) -> Any:  # noqa: ANN401
+    async def on_primary(self, *command: Value) -> Any:  # noqa: ANN401 - as above
+        """A command that reads, but never of a server that is a replica by now."""
+        return await self.execute("EVAL", PRIMARY, 0, *command)
+
+    async def _send(self, pool: ConnectionPool, packed: bytes) -> Any:  # noqa: ANN401
         """What `Redis.execute_command` does, which packs in Python: a microsecond an argument.
 
         A connection whose answer was not read is closed, so that nobody else reads it.
         """
         cancellations = _cancellations()
-        connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            if connection.should_reconnect():
+                await connection.disconnect()
+                await connection.connect()
+        except (RedisError, OSError, RuntimeError) as fault:
+            self._raise(fault, connecting=True)
         try:
             await connection.send_packed_command(packed)
             answer = await connection.read_response()
-        except ResponseError:
-            await self.pool.release(connection)
+        except NoScriptError:
+            await pool.release(connection)
             raise
-        except BaseException:
+        except ResponseError as fault:
+            if meaning_of(fault) is Meaning.REPLICA:
+                self._leave()
+            await pool.release(connection)
+            self._raise(fault)
+        except BaseException as fault:
             await connection.disconnect(nowait=True)
-            await self.pool.release(connection)
+            await pool.release(connection)
+            if isinstance(fault, RedisError | OSError | RuntimeError):
+                self._raise(fault)
             raise
-        await self.pool.release(connection)
+        await pool.release(connection)
         if _cancellations() > cancellations:
             # redis-py sends within asyncio.wait_for, which in Python 3.11 drops a cancellation that
             # comes when all is sent: who waits for the end of this task would wait for ever.
             raise asyncio.CancelledError
         return answer
 
+    def _raise(self, fault: Exception, *, connecting: bool = False) -> NoReturn:
+        """Raise our error for it, or itself if it is none of the server's."""
+        if isinstance(fault, RuntimeError):
+            if CLOSED not in str(fault):
+                raise fault
+            msg = "Redis does not answer: it has closed the connection."
+            raise StoreUnavailable(msg) from fault
+        error = translated(fault, connecting=connecting)
+        if isinstance(error, StoreFault):
+            self._log_fault(fault)
+        raise error from fault
+
+    def _log_fault(self, fault: Exception) -> None:
+        """With its traceback, now and then: a loop may meet it many times a second."""
+        text, now = str(fault), time.monotonic()
+        if now - self._logged.get(text, float("-inf")) < FAULT_PAUSE_S:
+            return
+        if len(self._logged) >= 100:  # noqa: PLR2004 - bounded: a text may hold what was sent
+            self._logged.clear()
+        self._logged[text] = now
+        log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
+
+    # --- The primary --------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """The address may lead to the new primary by now: each connection is made anew."""
+        now = time.monotonic()
+        if now - self._left < LEAVE_PAUSE_S:
+            return
+        self._left = now
+        log.warning("Redis is a replica by now: connecting again")
+        connection: Any
+        for pool in (self.calls.pool, self.own.pool):
+            for connection in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001
+                connection.mark_for_reconnect()
+        for subscription in self._subscriptions:
+            subscription.end()
+
+    @asynccontextmanager
+    async def subscription(self, *channels: str) -> AsyncGenerator[Subscription, None]:
+        """Messages of these channels.
+
+        Raises `StoreUnavailable` when its connection ends, also because it led to a replica.
+        """
+        redis: Redis = Redis(connection_pool=self.own.pool)
+        pubsub = redis.pubsub(ignore_subscribe_messages=True)
+        subscription = Subscription(pubsub)
+        self._subscriptions.add(subscription)
+        try:
+            await pubsub.subscribe(*channels)
+            await pubsub.get_message(timeout=self.timeout)  # a refusal comes as the answer
+            yield subscription
+        except (RedisError, OSError, RuntimeError) as fault:
+            self._raise(fault)
+        finally:
+            self._subscriptions.discard(subscription)
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+
     async def ping(self) -> None:
-        """Raises `StoreUnavailable` when there is no answer."""
-        await self.execute("PING")
+        """Raises `StoreUnavailable` when there is no answer, or not of a primary."""
+        await self.on_primary("PING")
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.redis.aclose()
-        await self.pool.disconnect()
+        for pool in (self.calls.pool, self.own.pool):
+            await pool.aclose()
 
 
 def _cancellations() -> int:
     task = asyncio.current_task()
     return task.cancelling() if task else 0
-
-
-def _is_servers_fault(text: str) -> bool:
-    # redis-py strips the prefix of errors that it has a class for; a script's error wraps it.
-    return any(fault in text for fault in SERVER_FAULTS) or text.startswith("command not allowed")

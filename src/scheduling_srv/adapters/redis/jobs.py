@@ -211,7 +211,7 @@ class RedisJobStore:
 
     async def last_seq(self) -> int:
         """From the meta hash."""
-        return int(await self.client.execute("HGET", self.base + "meta", "seq") or 0)
+        return int(await self.client.on_primary("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
         """`SET {client_id}:{topic}` of each (docs/contract.md)."""
@@ -237,7 +237,7 @@ class RedisRestores:
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """The hash, in order of the numbers."""
-        found = await self.client.execute("HGETALL", self.key)
+        found = await self.client.on_primary("HGETALL", self.key)
         pairs = [
             (number.decode(), request.decode())
             for number, request in zip(found[::2], found[1::2], strict=True)

@@ -13,7 +13,7 @@ take over, or start, and make room."""
 
 async def check_shards(client: RedisClient, namespace: str, shards: int) -> None:
     """Raises `StartError` when another number is known to Redis, and `Unavailable`."""
-    before = await client.execute("GET", keys.shards(namespace))
+    before = await client.on_primary("GET", keys.shards(namespace))
     _check(namespace, before, shards)
 
 

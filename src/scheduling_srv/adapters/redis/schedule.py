@@ -208,7 +208,7 @@ class RedisSchedule:
         keep = {(self.base + name).encode() for name in KEPT}
         cursor: bytes | int = 0
         while True:
-            cursor, found = await self.client.execute(
+            cursor, found = await self.client.on_primary(
                 "SCAN", cursor, "MATCH", _literal(self.base) + "*", "COUNT", 1000
             )
             if doomed := [key for key in found if key not in keep]:

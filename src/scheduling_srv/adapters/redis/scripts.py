@@ -21,19 +21,24 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 INCLUDE = "--!include"
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete delete delivered expire find_runs"
-    " forget_inputs initialise mark_inputs note_log parcels renew restore_end set_aside"
-    " set_positions sweep sweep_now take unclaim unready".split()
+    " forget_inputs get holder initialise mark_inputs note_log page parcels positions progress"
+    " renew restore_end set_aside set_positions state sweep sweep_now take unclaim unplanned"
+    " unready".split()
 )
-"""Scripts that run although Redis is at its `maxmemory`: they make room, or take next to none, and
-what makes room would stop without them. Others are refused then, before they have changed anything.
+"""Scripts that run although Redis is at its `maxmemory`: they read, make room, or take next to
+none, and what makes room would stop without them. Others are refused then, before they have changed
+anything.
 """
 
 
 @cache
 def source(name: str, shards: int = 1) -> str:
-    """The whole text of a script, as it is sent, for a namespace of so many shards."""
-    text = body(name, shards)
-    return "#!lua flags=allow-oom\n" + text if name in WHEN_FULL else text
+    """The whole text of a script, as it is sent, for a namespace of so many shards.
+
+    Its first line says that it may write, also where it only reads: so a replica refuses it, and
+    nothing old is believed.
+    """
+    return ("#!lua flags=allow-oom\n" if name in WHEN_FULL else "#!lua\n") + body(name, shards)
 
 
 @cache

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import keys
-from scheduling_srv.adapters.redis.client import CLOSED, RedisClient
+from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.replies import Signal
+from scheduling_srv.domain.errors import StoreRefused, Unavailable
 
 log = structlog.get_logger(__name__)
 
-RECONNECT = 0.2
-"""Seconds between attempts to subscribe again."""
+RECONNECT_S = 0.2
+"""Seconds between attempts to subscribe again; twice as long after each that fails."""
+LONGEST_RECONNECT_S = 5.0
+"""Seconds at most."""
 
 
 def parse(text: str) -> Signal:
@@ -41,27 +43,25 @@ class RedisSignals:
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
+        pause, said = RECONNECT_S, ""
         while True:
-            pubsub = self.client.redis.pubsub(ignore_subscribe_messages=True)
             try:
-                await pubsub.subscribe(self.channel, self.presence)
-                yield Signal("connected")
-                while True:
-                    message = await pubsub.get_message(timeout=None)
-                    if message:
-                        yield parse(message["data"].decode())
-            except (RedisError, OSError, RuntimeError) as fault:
-                if isinstance(fault, RuntimeError) and CLOSED not in str(fault):
-                    raise
-                log.warning("signals lost", reason=str(fault))
-                await asyncio.sleep(RECONNECT)
-            finally:
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+                async with self.client.subscription(self.channel, self.presence) as heard:
+                    pause, said = RECONNECT_S, ""
+                    yield Signal("connected")
+                    while True:
+                        yield parse((await heard.message()).decode())
+            except Unavailable as fault:
+                if str(fault) != said:
+                    said = str(fault)
+                    log.warning("signals lost", reason=said)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_RECONNECT_S)
 
     async def replicas(self) -> Sequence[str]:
         """Names of those that are connected; none where asking is forbidden."""
         try:
             found = await self.client.execute("PUBSUB", "CHANNELS", self.present + "*")
-        except ResponseError:
+        except StoreRefused:
             return []
         return [channel.decode().removeprefix(self.present) for channel in found]

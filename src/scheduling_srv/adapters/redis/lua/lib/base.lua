@@ -20,11 +20,13 @@ local function owns(token)
     return redis.call('GET', K.lease) == token
 end
 
--- The life of what this Redis holds: of the store's content and of the server process, which may have
--- lost its last writes when it was started again. Where INFO is forbidden only the content counts.
+-- The life of what this Redis holds: of the store's content and of the server, which may have lost its last
+-- writes when it was started again, or when it became the primary. Its replication id is another one after
+-- both; a server that was the primary before and is it again has a new one too, and the same `run_id`.
+-- Where INFO is forbidden only the content counts.
 local function lineage()
-    local info = redis.pcall('INFO', 'server')
-    local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+    local info = redis.pcall('INFO', 'replication')
+    local server = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
     return (redis.call('HGET', K.meta, 'incarnation') or '') .. ':' .. string.sub(server, 1, 12)
 end
 
