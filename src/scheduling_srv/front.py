@@ -59,6 +59,7 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
         _rules(site),
         wait_for_announcement=settings.acknowledge == "announced",
         most_bytes=settings.call_memory // 2,
+        lists=shard.lists,
     )
     commands = _commands(
         site, shard.store, shard.store, health, shard.restorer.start, jobs.announced

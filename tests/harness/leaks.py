@@ -32,7 +32,9 @@ BOUNDS: Mapping[str, str] = {
     "restores": "restores",
     "removed": "restores",
     "parcels": "parcels",
-    "moving": "parcels",
+    "moving": "moving",
+    "lists": "lists",
+    "list:": "lists",
 }
 
 

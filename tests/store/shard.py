@@ -71,6 +71,7 @@ def job(
     backoff: BackoffType = BackoffType.FIXED,
     delay: float = 0,
     trace: bytes = b"",
+    payload: bytes = b"",
 ) -> NewJob:
     rest = job_pb2.Job(
         priority=priority.value,  # type: ignore[arg-type]
@@ -80,6 +81,8 @@ def job(
         backoff=job_pb2.Backoff(delay=delay, type=backoff.value),  # type: ignore[arg-type]
     )
     data = job_pb2.Data(timezone=timezone, creator=creator)
+    if payload:
+        data.payload.add(value=payload)
     request = JobRequest(
         id=job_id,
         type=type,
@@ -187,7 +190,9 @@ class Shard:
         return written.receipt
 
     async def delete(self, *ids: str, now: int = NOW) -> Receipt:
-        return await self.jobs.delete(ids, now)
+        receipt, done = await self.jobs.delete(ids, now)
+        assert done == len(ids)
+        return receipt
 
     async def clear(self, now: int = NOW) -> Receipt:
         """Delete every resource."""
@@ -287,8 +292,13 @@ class Shard:
 
     async def ids(self) -> list[str]:
         """The resources in order of creation."""
-        page = await self.jobs.page("", descending=False, cursor="", limit=ANY)
-        return [each.id.decode() for each in page.jobs]
+        found, cursor = list[str](), ""
+        while True:
+            page = await self.jobs.page("", descending=False, cursor=cursor, limit=ANY)
+            found += [each.id.decode() for each in page.jobs]
+            cursor = page.cursor
+            if not cursor:
+                return found
 
     async def position(self) -> int:
         _, positions = await self.jobs.positions()

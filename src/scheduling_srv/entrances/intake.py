@@ -10,6 +10,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
+from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
@@ -49,8 +50,6 @@ LETTER_ROOM = 400
 """Bytes that a dead letter needs beside its key, value and headers: what the publisher adds."""
 LONGEST_HEADER = 1_000
 """Bytes of a header of a dead letter: a reason may repeat what a client sent."""
-MOST_JOBS = 2_000
-"""Jobs of one store call, unless a single record holds more."""
 MOST_LETTER_BYTES = 1_000_000
 """Of the dead letters of one store call, unless a single one has more."""
 
@@ -80,17 +79,12 @@ class Gathered:
     letters: list[bytes] = field(default_factory=list)
     records: list[Consumed] = field(default_factory=list)
     jobs: int = 0
+    size: int = 0
+    """Bytes of the records of jobs."""
     letter_bytes: int = 0
 
 
 Handler = Callable[[Consumed], Awaitable[None]]
-
-
-class Writer(Protocol):
-    """The part of the job store that the intake needs."""
-
-    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
-        """See `JobStore.write`."""
 
 
 class JobsPort(Protocol):
@@ -98,14 +92,13 @@ class JobsPort(Protocol):
 
     rules: Rules
 
-    @property
-    def store(self) -> Writer:
-        """Where groups are written."""
-
     async def prepare(
         self, mode: WriteMode, requests: Sequence[JobRequest], offset: int = 0
     ) -> WriteGroup:
         """Check a list of jobs."""
+
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
+        """Write groups, or the first of them; see `JobStore.write`."""
 
     async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
         """Delete the jobs that exist."""
@@ -232,13 +225,15 @@ class Intake:
         )
         group = await self.jobs.prepare(mode, requests, record.offset)
         gathered = self._gathered
-        full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
+        jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
+        full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
         if gathered.answers or gathered.letters or full:
             await self._flush()
             gathered = self._gathered
         gathered.groups.append(group)
         gathered.records.append(record)
-        gathered.jobs += len(group.jobs)
+        gathered.jobs += jobs_of(group)
+        gathered.size += bytes_of(group)
 
     async def _delete(self, record: Consumed) -> None:
         call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
@@ -293,7 +288,7 @@ class Intake:
         while groups:
             source = self._source(records[-1])
             await reached(points.EVENT_CALL)
-            written = await self.jobs.store.write(groups, self.clock.now(), source)
+            written = await self.jobs.write_from(groups, source)
             await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]

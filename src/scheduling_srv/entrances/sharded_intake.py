@@ -48,16 +48,16 @@ class Desk:
         self.rules = jobs.rules
         self.prepare = jobs.prepare
         self.shard = shard
-        self.store = self
 
     @property
     def shards(self) -> Shards:
         """All of them."""
         return self.jobs.shards
 
-    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """In this shard, or decided here; see `JobStore.write`."""
         if all(self.shards.only(group) == self.shard for group in groups):
+            now = self.jobs.clock.now()
             return await self.shards.parts[self.shard].store.write(groups, now, source)
         (group,) = groups
         outcome = await self.shards.write(group, at=self.shard, source=source)
