@@ -12,7 +12,8 @@ if list.state == 'gone' or list.state == 'decided' then
     redis.call(list.state == 'gone' and 'SREM' or 'SADD', K.lists, token)
     return {'ok', list.state}
 end
-if list.state == 'open' and ARGV[2] ~= '1' and clock() < list.lasts then
+local is_possible = list.state == 'open' and list.clears == clears() -- it may still be decided
+if is_possible and ARGV[2] ~= '1' and clock() < list.lasts then
     return {'ok', 'open'}
 end
 redis.call('HSET', K.list .. token, 'state', 'dropped') -- its caller keeps and decides nothing more
