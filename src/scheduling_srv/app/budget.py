@@ -1,14 +1,16 @@
 """How much one call to the store may do (docs/decisions/0007).
 
-A job that may replace another one counts twice: the other one is read, and leaves every index.
+A job that may replace another one counts three times: the other one is read and leaves every index.
 """
 
 from __future__ import annotations
 
 from scheduling_srv.app.ports import WriteGroup, WriteMode
 
-CALL_JOBS = 1_000
-"""Jobs of one call, those that may replace others counted twice."""
+LIST_JOBS = 1_000
+"""Jobs of a list that is written in one call; a longer one goes in pieces."""
+CALL_JOBS = 1_500
+"""Jobs of several lists in one call."""
 CALL_BYTES = 4_000_000
 """Bytes of its records."""
 PIECE_JOBS = 250
@@ -21,8 +23,8 @@ DELETED_IDS = 250
 
 
 def jobs_of(group: WriteGroup) -> int:
-    """What the group counts in `CALL_JOBS`."""
-    return len(group.jobs) * (1 if group.mode is WriteMode.CREATE else 2)
+    """What the group counts in `LIST_JOBS` and `CALL_JOBS`."""
+    return len(group.jobs) * (1 if group.mode is WriteMode.CREATE else 3)
 
 
 def bytes_of(group: WriteGroup) -> int:
@@ -34,4 +36,4 @@ def is_long(group: WriteGroup) -> bool:
     """Whether the group is too much for one call. A single job never is."""
     if len(group.jobs) <= 1:
         return False
-    return jobs_of(group) > CALL_JOBS or bytes_of(group) > CALL_BYTES
+    return jobs_of(group) > LIST_JOBS or bytes_of(group) > CALL_BYTES

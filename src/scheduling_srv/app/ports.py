@@ -18,6 +18,7 @@ from scheduling_srv.app.replies import (
     Cursor,
     Held,
     Holder,
+    ListPiece,
     Parcel,
     Piece,
     Planned,
@@ -401,8 +402,8 @@ class ShardStore(Protocol):
         All jobs are there already: a one-time job whose run waits has no other occurrence.
         """
 
-    async def load_list(self, token: str, name: str, pieces: Mapping[int, bytes], seq: str) -> None:
-        """Put back what is left of a long list; `seq` of its decision, empty: it is dropped."""
+    async def load_piece(self, token: str, piece: ListPiece) -> None:
+        """Put back what was not applied of a long list. Without its decision it is dropped."""
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """Put back what may not have been delivered."""

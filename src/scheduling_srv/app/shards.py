@@ -13,6 +13,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.changes import Change, plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.claims import Claim, Claims
 from scheduling_srv.app.courier import Courier
+from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.ports import (
     Clock,
     InputStore,
@@ -47,6 +48,8 @@ class Part:
     inputs: InputStore
     transfers: Transfers
     announcements: Announcements
+    lists: Lists | None = None
+    """What is too long for one call goes this way, if it concerns this shard alone."""
 
 
 class Decided(NamedTuple):

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.changes import shard_of
 from scheduling_srv.app.command_payloads import parse_payload
 from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
@@ -57,8 +58,12 @@ class Desk:
     async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """In this shard, or decided here; see `JobStore.write`."""
         if all(self.shards.only(group) == self.shard for group in groups):
-            now = self.jobs.clock.now()
-            return await self.shards.parts[self.shard].store.write(groups, now, source)
+            part, first = self.shards.parts[self.shard], groups[0]
+            if part.lists and is_long(first):
+                own = source._replace(next=first.offset + 1)
+                receipt, _ = await part.lists.write(first.mode, first.jobs, own, named=False)
+                return Written(receipt, [None])
+            return await part.store.write(groups, self.jobs.clock.now(), source)
         (group,) = groups
         outcome = await self.shards.write(group, at=self.shard, source=source)
         if isinstance(outcome, Refusal):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scheduling_srv.adapters.redis import keys
@@ -15,6 +15,7 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Cursor,
     Holder,
+    ListPiece,
     Parcel,
     Planned,
     Progress,
@@ -200,12 +201,9 @@ class RedisSchedule:
             if at >= len(runs):
                 return int(loaded)
 
-    async def load_list(self, token: str, name: str, pieces: Mapping[int, bytes], seq: str) -> None:
-        """`load_list.lua`."""
-        first, last = min(pieces), max(pieces)
-        for number, value in pieces.items():
-            args = (name, seq, first, last, number, value)
-            owned(await self.scripts.run("load_list", token, *args))
+    async def load_piece(self, token: str, piece: ListPiece) -> None:
+        """`load_piece.lua`."""
+        owned(await self.scripts.run("load_piece", token, *piece))
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """`load_parcel.lua`."""
