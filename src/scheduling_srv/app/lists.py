@@ -46,9 +46,10 @@ PATIENCE = 20.0
 """Seconds that a list may take until it is decided, and again until it is applied."""
 PAUSE = 0.02
 """Seconds between looks at a list whose caller has not decided yet."""
+AHEAD = 4
+"""Pieces that may wait for Kafka: a transaction. The runs of other jobs wait behind no more."""
 KAFKA_PATIENCE = 1.0
-"""Seconds that a piece waits until Kafka has the piece before the one before it: so the runs of
-other jobs find their way between them."""
+"""Seconds that the next piece waits for Kafka at most."""
 LOOK = 5.0
 """Seconds after which the owner looks for lists whose caller has died."""
 CONTENDED = "Another call changes a job of this id: nothing was changed, send it again."
@@ -204,7 +205,7 @@ class Lists:
                 if not left:
                     return
                 receipts.append(receipt)
-                if len(receipts) > 1:
+                if len(receipts) >= AHEAD:
                     await self._let_others_through(receipts.pop(0))
 
     async def _let_others_through(self, receipt: Receipt) -> None:
