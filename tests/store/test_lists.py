@@ -312,6 +312,7 @@ async def rebuilt(shard: Shard, log: KafkaLog) -> Shard:
         answer_of=readback.answer_instance,
         jobs_topic="jobs",
         clock=Clock(),
+        memory_bytes=2_000,  # pieces come in any order
     )
     position, shard.lineage = await rebuild.run(shard.token, log.position)
     shard.incarnation = position.incarnation

@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
 
 class Rest:
-    """Retries, parcels and pieces of long lists: of all of them, or of one share if they are larger than the budget.
+    """Retries, parcels and pieces of long lists, or one share of them if they exceed the budget.
 
     What has no room is read again: once for each other share of the keys.
     """
