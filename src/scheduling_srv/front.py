@@ -60,6 +60,7 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
         _rules(site),
         wait_for_announcement=settings.acknowledge == "announced",
         most_bytes=settings.call_memory // 2,
+        lists=shard.lists,
     )
     commands = _commands(
         site, shard.store, shard.store, health, shard.restorer.start, jobs.announced
@@ -81,7 +82,10 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     stations = [Station(each.transfers, each.store, each.announcements) for each in shards]
     courier = Courier(stations, clock)
     claims = Claims([each.transfers for each in shards], courier)
-    parts = [Part(each.store, each.store, each.transfers, each.announcements) for each in shards]
+    parts = [
+        Part(each.store, each.store, each.transfers, each.announcements, each.lists)
+        for each in shards
+    ]
     router = Shards(parts, claims, courier, clock)
     restores = [each.restores for each in shards]
     balance = Balance(site.name, shards[0].signals, [each.schedule for each in shards])

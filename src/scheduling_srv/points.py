@@ -303,5 +303,32 @@ RESTORE_ENDED = Point(
     "restore.ended", _REDIS, "The command is forgotten and its response is in the outbox, at once."
 )
 
+# --- Long lists --------------------------------------------------------------------------------
+
+LIST_KEPT = Point(
+    "list.kept",
+    _REDIS,
+    "Some pieces of a list are kept and nothing is decided: the owner drops them when the list's"
+    " time is over, and the caller was not answered.",
+)
+LIST_DECIDE = Point("list.decide", _REDIS, "All pieces are kept, nothing is decided: as above.")
+LIST_DECIDED = Point(
+    "list.decided",
+    _REDIS,
+    "The list is decided, in Redis and in the outbox behind its pieces, together with the position"
+    " of its record: the owner applies all of it.",
+)
+LIST_APPLIED = Point(
+    "list.applied",
+    _REDIS,
+    "Some pieces are applied and forgotten, each in one step: the owner applies the others.",
+)
+LIST_DROPPED = Point(
+    "list.dropped",
+    _REDIS,
+    "Some pieces of a refused list are forgotten: nobody can decide it any more, and the owner"
+    " drops the others.",
+)
+
 POINTS = tuple(point for point in list(globals().values()) if isinstance(point, Point))
 """All of them, in order."""

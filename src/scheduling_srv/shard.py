@@ -11,6 +11,7 @@ from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
@@ -21,6 +22,7 @@ from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.guarantees import largest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
+from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import ExactClock
@@ -97,6 +99,12 @@ class Shard:
             shards=shards,
         )
         self.announcements = Announcements()
+        self.lists = Lists(
+            RedisLists(redis, namespace, number, shards, outbox_limit=settings.outbox_limit),
+            self.store,
+            self.announcements,
+            site.clock,
+        )
         self.sweeper = Sweeper(self.store)
         self.refill = Refill(
             RedisRefill(redis, namespace, number, shards),
@@ -134,6 +142,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
         self.owner = self._build_owner(beside, held_back)

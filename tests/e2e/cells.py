@@ -26,7 +26,7 @@ FIRST_START = ("topics.call", "topics.created", "recover.initialised")
 """Reached on the very first start only."""
 EXPIRY = ("expire.call", "expire.done")
 """Reached when runs are not answered in time."""
-CALLER = ("write.", "delete.", "clear.", "sweep.", "restore.noted")
+CALLER = ("write.", "delete.", "clear.", "sweep.", "restore.noted", "list.")
 """Reached by the replica that a client calls."""
 AT_LEAST_ONCE = "send."
 """Reached with SCHEDULING_DELIVERY=at_least_once only."""
@@ -55,7 +55,7 @@ CELLS = [
 def try_cell(lane: Lane, cell: Cell) -> str:
     """Reach the point, let the product recover; returns what went wrong, or nothing."""
     before = lane.hits(cell.point)
-    once = cell.point.startswith(("lease.release", "restore", "clear", "sweep"))
+    once = cell.point.startswith(("lease.release", "restore", "clear", "sweep", "list"))
     deadline = time.monotonic() + 20
 
     def is_hit() -> bool:
@@ -120,6 +120,8 @@ TRIGGERS: dict[str, Trigger] = {
     "restore.": lambda lane, client: lane.restore(client),
     "clear.": lambda lane, client: lane.delete_all(client),
     "sweep.": lambda lane, client: lane.delete_all(client),
+    "list.dropped": lambda lane, client: lane.refused_list(client),
+    "list.": lambda lane, client: lane.long_list(client),
     "expire.": lambda lane, client: lane.let_expire(client),
 }
 

@@ -58,6 +58,8 @@ CERTAIN = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.ALREADY_EXISTS,
 }
+LARGE = 850_000
+"""Bytes of a job of which one call to the store takes four."""
 SETTINGS = {
     "SCHEDULING_LEASE": LEASE,
     "SCHEDULING_OFFSET_INTERVAL": "100ms",
@@ -262,6 +264,27 @@ class Lane:
         asked = replace(ask, id=ask.id or ask.tag)
         call = client.create if op == CREATE else client.update
         return self._call(op, lambda: call(to_job(asked)), jobs=(asked,)).outcome == OK
+
+    def long_list(self, client: Client) -> None:
+        """More than one call to the store may write: it goes in pieces."""
+        self._write_large(
+            client, [Ask(fresh("part"), NOW, attempts=2, backoff=30) for _ in range(5)]
+        )
+
+    def refused_list(self, client: Client) -> None:
+        """The same, but the last of its ids is there already."""
+        there = Ask(fresh("there"), WHEN, due=FAR)
+        if self.write(client, there):
+            parts = [Ask(fresh("part"), WHEN, due=FAR) for _ in range(5)]
+            self._write_large(client, [*parts, Ask(fresh("again"), WHEN, id=there.tag, due=FAR)])
+            self._call(DELETE, lambda: client.delete(there.tag), ids=(there.tag,))
+
+    def _write_large(self, client: Client, asks: Sequence[Ask]) -> None:
+        asked = [replace(ask, id=ask.id or ask.tag) for ask in asks]
+        jobs = [to_job(ask) for ask in asked]
+        for job in jobs:
+            job.data.payload.add(value=bytes(LARGE))
+        self._call(CREATE, lambda: client.create(*jobs), jobs=asked)
 
     def event(self, kind: str = "t") -> None:
         """A `now` job by Kafka."""

@@ -31,6 +31,10 @@ def violations(lane: Lane, timeout: int) -> list[str]:
             lane.sender.send(lane.names.jobs, "jobDone", contract.JobDone(id=job.id))
     lane.settle()
     lane.heal()  # a failpoint with a delay may kill after its cell has ended
+    with lane.store.client() as store:  # what a caller has left half done, the owner ends
+        lists = f"{lane.names.namespace}:{{0}}:lists"
+        eventually(lambda: not store.exists(lists), timeout=PATIENCE, what="no long list")
+    lane.settle()
     living = tuple(job.id for job in lane.clients[0].read().items)
     lane.history.quiet = Quiet(complete, complete, living)
     lane.history.records = list(records(lane))

@@ -33,7 +33,9 @@ BOUNDS: Mapping[str, str] = {
     "restores": "restores",
     "removed": "restores",
     "parcels": "parcels",
-    "moving": "parcels",
+    "moving": "moving",
+    "lists": "lists",
+    "list:": "lists",
 }
 
 

@@ -76,6 +76,7 @@ def job(
     trace: bytes = b"",
     notes: Note = Note.NONE,
     when: str | None = None,
+    payload: bytes = b"",
 ) -> NewJob:
     """`when`: how the client wrote it, if not as RFC 3339."""
     rest = job_pb2.Job(
@@ -87,6 +88,8 @@ def job(
         backoff=job_pb2.Backoff(delay=delay, type=backoff.value),  # type: ignore[arg-type]
     )
     data = job_pb2.Data(timezone=timezone, creator=creator)
+    if payload:
+        data.payload.add(value=payload)
     request = JobRequest(
         id=job_id,
         type=type,
@@ -199,7 +202,9 @@ class Shard:
         return written.receipt
 
     async def delete(self, *ids: str, now: int = NOW) -> Receipt:
-        return await self.jobs.delete(ids, now)
+        receipt, done = await self.jobs.delete(ids, now)
+        assert done == len(ids)
+        return receipt
 
     async def clear(self, now: int = NOW) -> Receipt:
         """Delete every resource."""
@@ -299,8 +304,13 @@ class Shard:
 
     async def ids(self) -> list[str]:
         """The resources in order of creation."""
-        page = await self.jobs.page("", descending=False, cursor="", limit=ANY)
-        return [each.id.decode() for each in page.jobs]
+        found, cursor = list[str](), ""
+        while True:
+            page = await self.jobs.page("", descending=False, cursor=cursor, limit=ANY)
+            found += [each.id.decode() for each in page.jobs]
+            cursor = page.cursor
+            if not cursor:
+                return found
 
     async def position(self) -> int:
         _, positions = await self.jobs.positions()

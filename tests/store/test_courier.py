@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.app import claims, deadline, shards
 from scheduling_srv.app import courier as module
-from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.changes import Change
 from scheduling_srv.app.claims import Claims
@@ -157,3 +157,27 @@ async def test_a_reset_gives_up_before_its_caller_does(world: World) -> None:
     reset = ShardedReset(Shards(parts, world.claims, world.courier, Clock()))
     with deadline.within(0.2), pytest.raises(NotAnnounced):
         await reset.clear(NOW, announced=False)
+
+
+async def test_many_ids_are_claimed_and_deleted_in_pieces(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two calls over the same ids, in opposite orders, both come to an end."""
+    monkeypatch.setattr(claims, "CLAIMED_IDS", 2)
+    monkeypatch.setattr(shards, "DELETED_IDS", 5)
+    names = [f"j{number}" for number in range(12)]
+    for number, name in enumerate(names):
+        await world.shards[number % SHARDS].create(once(name, NOW + HOUR))
+    parts = [
+        Part(shard.jobs, shard.jobs, door, known)
+        for shard, door, known in zip(world.shards, world.doors, world.known, strict=True)
+    ]
+    router = Shards(parts, world.claims, world.courier, Clock())
+    async with world.claims.held(names) as claim:
+        assert claim.shards() == {name: n % SHARDS for n, name in enumerate(names)}
+        assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "claimed"
+    assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "ok"
+    async with asyncio.timeout(20):
+        one, _ = await asyncio.gather(router.delete(names), router.delete(names[::-1]))
+    assert {decided.change.shard for decided in one} <= set(range(SHARDS))
+    assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS

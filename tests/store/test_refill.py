@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
@@ -14,6 +15,7 @@ from scheduling_srv.app.changes import Change
 from scheduling_srv.app.journal import is_of_a_job
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.refill import OUTBOX_MOST, Extent, Piece
+from scheduling_srv.app.replies import Piece as Step
 from scheduling_srv.app.settlement import JournalRetry
 from scheduling_srv.domain.errors import LeaseLost
 from tests.harness.names import Names
@@ -297,3 +299,18 @@ async def test_a_log_is_noted_with_or_without_a_position(shard: Shard) -> None:
 def kinds_and_markers(entries: Sequence[bytes]) -> str:
     assert kinds_of(entries) == ""
     return "".join(entry[:1].decode() for entry in entries)
+
+
+async def test_a_refill_lasts_until_the_long_lists_of_before_have_ended(shard: Shard) -> None:
+    """Their pieces are in the log that was lost."""
+    lists = RedisLists(shard.client, shard.namespace, 0, outbox_limit=1_000)
+    await lists.keep("old", Step(1, "create", named=True), [once("a")], NOW, HOUR)
+    for _ in range(10):
+        await shard.publish()
+        state = (await piece(shard)).state
+    assert state == "ended"
+    await lists.keep("new", Step(1, "create", named=True), [once("b")], NOW, HOUR)
+    await lists.decide("old", 1, NOW)
+    assert (await piece(shard)).state == "ended"
+    await lists.apply("old", NOW)
+    assert (await piece(shard)).state == "published"

@@ -76,7 +76,7 @@ async def test_calls_gather_while_one_is_under_way(store: Store) -> None:
 async def test_one_call_takes_so_many_jobs_and_groups(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grouping, "MOST_JOBS", 10)
+    monkeypatch.setattr(grouping, "CALL_JOBS", 10)
     monkeypatch.setattr(grouping, "MOST_GROUPS", 3)
     store.gate.set()
     commit = commits(store)

@@ -77,10 +77,10 @@ class World:
             self.advance(source._replace(next=last.offset + 1))
         return Written(Receipt("inc", 1), refusals)
 
-    async def delete(self, ids: Sequence[str], now: int, source: Source) -> Receipt:
+    async def delete(self, ids: Sequence[str], now: int, source: Source) -> tuple[Receipt, int]:
         self.advance(source)
         self.done.append(("delete", *ids))
-        return Receipt("inc", 1)
+        return Receipt("inc", 1), len(ids)
 
     async def clear(
         self, now: int, source: Source, entries: Any = (), *, announced: bool
@@ -297,7 +297,7 @@ async def test_a_large_value_is_cut_in_the_dead_letter(
 
 
 async def test_one_call_takes_so_many_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_JOBS", 3)
+    monkeypatch.setattr(intake, "CALL_JOBS", 3)
     lists = [jobs(n, *[job(f"{n}/{m}") for m in range(2)]) for n in range(3)]
     await world.apply(*lists, jobs(3, *[job(f"big/{m}") for m in range(5)]))
     assert [len(each) - 1 for each in world.done] == [2, 2, 2, 5]

@@ -74,9 +74,11 @@ class World:
         self.written += groups
         return Written(self.receipt, [self.refusal] * len(groups))
 
-    async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source | None = None
+    ) -> tuple[Receipt, int]:
         self.deleted.append(ids)
-        return self.receipt
+        return self.receipt, len(ids)
 
     async def clear(
         self, now: int, source: Source | None = None, entries: Any = (), *, announced: bool

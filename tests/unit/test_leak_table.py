@@ -8,5 +8,5 @@ EXPIRING = {"lease", "emitting", "claim:"}
 
 
 def test_each_key_is_bounded_or_expires() -> None:
-    assert set(BOUNDS) | EXPIRING == {*keys.FIXED, *keys.NAMED, *keys.SHARED}
+    assert set(BOUNDS) | EXPIRING == {*keys.FIXED, *keys.NAMED, *keys.LISTS, *keys.SHARED}
     assert not set(BOUNDS) & EXPIRING

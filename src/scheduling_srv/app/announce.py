@@ -18,7 +18,8 @@ from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 
-QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, HAPPENED, MARK, GROUP = b"QCNDXRPEMG"
+QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
+HAPPENED, MARK, GROUP = b"EMG"
 """First bytes of entries."""
 SILENT = frozenset({MARK, GROUP})
 """Entries that become no record: markers, and the heads of groups that are published together."""
@@ -44,8 +45,9 @@ MOVES, GOES = b'"inputs":', b'"gone":'
 EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER, b"r": Topic.RESOURCES}
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
-JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL = b"job", b"retry", b"parcel"
+JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
 """Values of the journal's `kind` header."""
+KEPT_KINDS = {PUT_OFF: JOURNAL_RETRY, HAND_ON: JOURNAL_PARCEL, LISTED: JOURNAL_LIST}
 
 
 def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
@@ -112,6 +114,7 @@ class Announcer:
             TOMBSTONE: self._tombstone,
             PUT_OFF: self._kept,
             HAND_ON: self._kept,
+            LISTED: self._kept,
             HAPPENED: self._event,
         }
         prefix = incarnation.encode() + b"-"
@@ -176,8 +179,7 @@ class Announcer:
         (size,) = KEYED.unpack_from(entry)
         at = KEYED.size + size
         key = entry[KEYED.size : at]
-        kind = JOURNAL_RETRY if entry[0] == PUT_OFF else JOURNAL_PARCEL
-        headers = [("kind", kind), ("event-id", event_id)]
+        headers = [("kind", KEPT_KINDS[entry[0]]), ("event-id", event_id)]
         return (Record(Topic.JOURNAL, key, entry[at:], headers, key),)
 
     def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:

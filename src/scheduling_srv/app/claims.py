@@ -21,6 +21,8 @@ LASTS = 5_000
 harm: its commit finds the claim gone, and it begins again."""
 PATIENCE = 15.0
 """Seconds that a call waits for others which claim the same ids."""
+CLAIMED_IDS = 500
+"""Ids of one call: it reads the jobs that they name."""
 PAUSE = 0.01
 """Seconds between attempts, on average."""
 
@@ -79,13 +81,14 @@ class Claims:
     async def _claim(self, token: str, ids: Sequence[str]) -> Claim:
         while True:
             began = time.monotonic()
-            answers = [await self.transfers[0].claim(token, ids, LASTS)]
+            answers = [await _claim_in(self.transfers[0], token, ids)]
             if answers[0].state == "ok":
-                calls = (each.claim(token, ids, LASTS) for each in self.transfers[1:])
+                calls = (_claim_in(each, token, ids) for each in self.transfers[1:])
                 answers += await asyncio.gather(*calls)
                 took = time.monotonic() - began  # all have to be held at one instant
                 if took < LASTS / 2000 and all(answer.state == "ok" for answer in answers):
                     return Claim(token, ids, _homes(ids, answers))
+            if len(ids) > CLAIMED_IDS or answers[0].state == "ok":  # else nothing was kept
                 await self._give_back(token, ids)
             for shard, answer in enumerate(answers):
                 if answer.state == "moving":
@@ -94,9 +97,25 @@ class Claims:
 
     async def _give_back(self, token: str, ids: Sequence[str]) -> None:
         """Void soon in any case, so nobody has to be told that it did not work."""
-        calls = asyncio.gather(*(each.unclaim(token, ids) for each in self.transfers))
+        calls = asyncio.gather(*(_unclaim_in(each, token, ids) for each in self.transfers))
         with suppress(Unavailable):
             await asyncio.shield(calls)
+
+
+async def _claim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> Claimed:
+    """All of them, no more than one call may look at in a call."""
+    kinds: list[int] = []
+    for start in range(0, len(ids), CLAIMED_IDS):
+        answer = await transfers.claim(token, ids[start : start + CLAIMED_IDS], LASTS)
+        if answer.state != "ok":
+            return answer  # the caller gives back what it has
+        kinds += answer.kinds
+    return Claimed("ok", kinds)
+
+
+async def _unclaim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), CLAIMED_IDS):
+        await transfers.unclaim(token, ids[start : start + CLAIMED_IDS])
 
 
 def _homes(ids: Sequence[str], answers: Sequence[Claimed]) -> dict[str, Home]:

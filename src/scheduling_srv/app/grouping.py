@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from scheduling_srv import points
+from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
 from scheduling_srv.failpoints import reached
@@ -13,10 +14,6 @@ FEW = 200
 """Jobs below which a store call may wait for more."""
 MOST_GROUPS = 500
 """Calls that share one store call."""
-MOST_JOBS = 2_000
-"""Jobs after which a store call takes no further calls."""
-MOST_BYTES = 32_000_000
-"""Bytes after which it takes no further ones: Redis closes connections that send too much."""
 
 Outcome = tuple[Receipt, Refusal | None]
 
@@ -70,9 +67,9 @@ class GroupCommit:
         self._queue = [call for call in self._queue if not call[1].done()]
         size = jobs = volume = 0
         for group, _ in self._queue[:MOST_GROUPS]:
-            jobs += len(group.jobs)
-            volume += sum(len(job.record) for job in group.jobs)
-            if size and (jobs > MOST_JOBS or volume > MOST_BYTES):
+            jobs += jobs_of(group)
+            volume += bytes_of(group)
+            if size and (jobs > CALL_JOBS or volume > CALL_BYTES):
                 break
             size += 1
         batch, self._queue = self._queue[:size], self._queue[size:]

@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduling_srv.app.announce import JOURNAL_PARCEL, JOURNAL_RETRY
+from scheduling_srv.app.announce import JOURNAL_LIST, JOURNAL_PARCEL, JOURNAL_RETRY
 from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.replies import Parcel
+from scheduling_srv.app.replies import ListPiece, Parcel
 from scheduling_srv.app.settlement import JournalRetry
 
 OVERHEAD = 300
@@ -44,14 +44,14 @@ class Window:
 
 
 class Kept(NamedTuple):
-    """A retry that waits, or a parcel."""
+    """A retry that waits, a parcel, or a piece of a long list."""
 
     kind: bytes
     value: bytes
 
 
 class Rest:
-    """Retries and parcels: of all of them, or of one share if they are larger than the budget.
+    """Retries, parcels and pieces of long lists, or one share of them if they exceed the budget.
 
     What has no room is read again: once for each other share of the keys.
     """
@@ -97,6 +97,13 @@ class Rest:
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PARCEL:
                 yield Parcel(key.rpartition(b"\0")[2].decode(), value)
+
+    def pieces(self) -> Iterator[ListPiece]:
+        """Of long lists: those that were not applied, and decisions."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_LIST:
+                token, number = key.decode().split("\0")[-2:]
+                yield ListPiece(token, int(number), value)
 
 
 def is_of_a_job(entry: LogRecord) -> bool:

@@ -20,7 +20,9 @@ from scheduling_srv.app.replies import (
     Cursor,
     Held,
     Holder,
+    ListPiece,
     Parcel,
+    Piece,
     Planned,
     Progress,
     RebuiltJob,
@@ -127,7 +129,8 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing` or `elapsed`: its time has passed, and no living job was due then."""
+    """`exists`, `missing` or `elapsed`: its time has passed, and no living job was due then.
+    `moving` and `large` concern no caller (docs/decisions/0010)."""
     place: int
     """Place of the job within its group, from 0."""
 
@@ -178,8 +181,14 @@ class JobStore(Protocol):
     ) -> Written:
         """Write each group as a whole; all of it, and its announcements, in one atomic step."""
 
-    async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
-        """Delete the jobs that exist. Every run staged before lies before the receipt."""
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source | None = None
+    ) -> tuple[Receipt, int]:
+        """Delete the jobs that exist. Every run staged before lies before the receipt.
+
+        Returns how many ids it has come to: what it takes out may be too much for one call. With a
+        source it has done nothing then. Raises `Contended` when a long list changes one of them.
+        """
 
     async def clear(
         self,
@@ -282,6 +291,41 @@ class Transfers(Protocol):
 
     async def delivered(self, name: str, ids: Sequence[str]) -> None:
         """Forget a parcel: its effects are on Kafka."""
+
+
+# --- Long lists (docs/decisions/0010) -------------------------------------------------------------
+
+
+class ListStore(Protocol):
+    """Lists that are applied in pieces. A list is open, then decided or dropped."""
+
+    async def keep(
+        self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
+    ) -> Refusal | None:
+        """Keep the next piece, and keep others from changing its jobs.
+
+        `lasts`: ms for which nobody else may drop the list. Refused as `JobStore.write` does, and
+        as `moving` (another list changes a job), `gone` (it was dropped) or `large` (what it
+        replaces is too much for one call).
+        """
+
+    async def decide(
+        self, token: str, pieces: int, now: int, source: Source | None = None
+    ) -> Receipt | None:
+        """Decide that the list is applied, if all pieces are there. None: it was dropped."""
+
+    async def apply(self, token: str, now: int) -> tuple[Receipt, int] | None:
+        """Apply the next piece of a decided list; how many are left. None: there is none."""
+
+    async def drop(self, token: str, *, own: bool) -> str:
+        """Drop the next piece of a list that is not decided.
+
+        `own`: it is the caller's. Returns `open` (its caller may live), `decided`, `dropped` (there
+        may be more) or `gone`.
+        """
+
+    async def tokens(self) -> Sequence[str]:
+        """Of all lists there are."""
 
 
 # --- What the owner does with it ----------------------------------------------------------------
@@ -404,6 +448,9 @@ class ShardStore(Protocol):
 
         All jobs are there already: a one-time job whose run waits has no other occurrence.
         """
+
+    async def load_piece(self, token: str, piece: ListPiece) -> None:
+        """Put back what was not applied of a long list. Without its decision it is dropped."""
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """Put back what may not have been delivered."""

@@ -262,7 +262,7 @@ class Attempt:
     # --- Retries, parcels and unanswered runs ---------------------------------------------------
 
     async def _load_rest(self) -> None:
-        """Retries and parcels; those that had no room are read again, share by share."""
+        """Retries, parcels and pieces of lists; what had no room is read again, share by share."""
         for share in range(self.rest.shares):
             if share:
                 await self._read_share(share)
@@ -270,6 +270,8 @@ class Attempt:
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())
                 await self.shard.load_parcel(self.token, parcel, ids)
+            for piece in self.rest.pieces():
+                await self.shard.load_piece(self.token, piece)
 
     async def _read_share(self, share: int) -> None:
         self.rest = Rest(self.rest.most_bytes, self.rest.shares, share)

@@ -203,6 +203,26 @@ class Held(NamedTuple):
     ids: Sequence[str]
 
 
+class Piece(NamedTuple):
+    """What is said of a piece of a long list, beside its jobs."""
+
+    number: int
+    """From 1."""
+    mode: str
+    """Of the list: as `WriteMode`, or `delete`."""
+    named: bool
+    """Others may know the ids of its jobs: they are kept from changing these."""
+
+
+class ListPiece(NamedTuple):
+    """A piece of a long list as the journal has it."""
+
+    token: str
+    number: int
+    """From 1; 0: the decision."""
+    value: bytes
+
+
 class Parcel(NamedTuple):
     """A part of a decided change on its way to another shard."""
 

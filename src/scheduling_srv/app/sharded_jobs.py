@@ -9,6 +9,7 @@ from typing import Any
 
 from scheduling_srv import metrics
 from scheduling_srv.app import deadline
+from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.changes import Change
 from scheduling_srv.app.grouping import GroupCommit
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT, Jobs, check_deletion, refused
@@ -70,8 +71,12 @@ class ShardedJobs(Jobs):
                 raise refused(group.jobs, outcome)
             decided = [outcome]
         else:
-            floor = self.shards.parts[shard].announcements.number
-            receipt, _ = await self.short[shard].write(group)
+            part = self.shards.parts[shard]
+            floor = part.announcements.number
+            if part.lists and is_long(group):
+                receipt, _ = await part.lists.write(group.mode, group.jobs, named=False)
+            else:
+                receipt, _ = await self.short[shard].write(group)
             decided = [Decided(Change(shard), receipt, floor)]
         metrics.JOBS_ACCEPTED.inc(len(group.jobs))
         await self.all_announced(decided)

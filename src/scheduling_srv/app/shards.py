@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.changes import Change, plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.claims import Claim, Claims
 from scheduling_srv.app.courier import Courier
+from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.ports import (
     Clock,
     InputStore,
@@ -50,6 +52,8 @@ class Part:
     inputs: InputStore
     transfers: Transfers
     announcements: Announcements
+    lists: Lists | None = None
+    """What is too long for one call goes this way, if it concerns this shard alone."""
 
 
 class Decided(NamedTuple):
@@ -123,9 +127,17 @@ class Shards:
         return Refusal("elapsed", min(refused)) if refused else None
 
     async def delete(self, ids: Sequence[str]) -> Sequence[Decided]:
-        """Delete the jobs that exist, each shard by itself."""
+        """Delete the jobs that exist, each shard by itself, and no more than a call may at once."""
+        left, last = list(dict.fromkeys(ids)), dict[int, Decided]()
+        while left:
+            for decided in await self._delete(left[:DELETED_IDS]):
+                last[decided.change.shard] = decided
+            left = left[DELETED_IDS:]
+        return list(last.values())
+
+    async def _delete(self, ids: Sequence[str]) -> Sequence[Decided]:
         while True:
-            async with self.claims.held(list(dict.fromkeys(ids))) as claim:
+            async with self.claims.held(ids) as claim:
                 changes: dict[int, list[str]] = {}
                 for job_id, home in claim.homes.items():
                     changes.setdefault(home.shard, []).append(job_id)

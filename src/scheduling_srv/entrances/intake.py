@@ -11,6 +11,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
+from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
@@ -61,8 +62,6 @@ LETTER_ROOM = 400
 """Bytes that a dead letter needs beside its key, value and headers: what the publisher adds."""
 LONGEST_HEADER = 1_000
 """Bytes of a header of a dead letter: a reason may repeat what a client sent."""
-MOST_JOBS = 2_000
-"""Jobs of one store call, unless a single record holds more."""
 MOST_LETTER_BYTES = 1_000_000
 """Of the dead letters of one store call, unless a single one has more."""
 
@@ -104,17 +103,12 @@ class Gathered:
     stamps: dict[Place, int] = field(default_factory=dict)
     """The newest time stamp of each partition of `groups`."""
     jobs: int = 0
+    size: int = 0
+    """Bytes of the records of jobs."""
     letter_bytes: int = 0
 
 
 Handler = Callable[[Consumed], Awaitable[None]]
-
-
-class Writer(Protocol):
-    """The part of the job store that the intake needs."""
-
-    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
-        """See `JobStore.write`."""
 
 
 class JobsPort(Protocol):
@@ -122,14 +116,15 @@ class JobsPort(Protocol):
 
     rules: Rules
 
-    @property
-    def store(self) -> Writer:
-        """Where groups are written."""
-
     async def prepare(
         self, mode: WriteMode, requests: Sequence[JobRequest], origin: Origin = NO_RECORD
     ) -> WriteGroup:
         """Check a list of jobs."""
+
+    async def write_from(
+        self, groups: Sequence[WriteGroup], source: Source, own: Source
+    ) -> Written:
+        """Write groups, or the first of them, whose record alone `own` is; see `JobStore.write`."""
 
     async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
         """Delete the jobs that exist."""
@@ -291,14 +286,16 @@ class Intake:
         stamp = max(stamp, self._gathered.stamps.get(place, 0))
         group = await self.jobs.prepare(mode, requests, Origin(record.offset, place.name, stamp))
         gathered = self._gathered
-        full = gathered.groups and gathered.jobs + len(group.jobs) > MOST_JOBS
+        jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
+        full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
         if gathered.answers or gathered.letters or full:
             await self._flush()
             gathered = self._gathered
         gathered.groups.append(group)
         gathered.records.append(record)
         gathered.stamps[place] = stamp
-        gathered.jobs += len(group.jobs)
+        gathered.jobs += jobs_of(group)
+        gathered.size += bytes_of(group)
 
     async def _delete(self, record: Consumed) -> None:
         call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
@@ -352,8 +349,8 @@ class Intake:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
             await reached(points.EVENT_CALL)
-            source = self._source(records)
-            written = await self.jobs.store.write(groups, self.clock.now(), source)
+            source, own = self._source(records), self._source(records[:1])
+            written = await self.jobs.write_from(groups, source, own)
             await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]

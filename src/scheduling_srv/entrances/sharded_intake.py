@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.changes import shard_of
 from scheduling_srv.app.command_payloads import parse_payload
 from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
@@ -50,17 +51,22 @@ class Desk:
         self.rules = jobs.rules
         self.prepare = jobs.prepare
         self.shard = shard
-        self.store = self
 
     @property
     def shards(self) -> Shards:
         """All of them."""
         return self.jobs.shards
 
-    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
-        """In this shard, or decided here; see `JobStore.write`."""
+    async def write_from(
+        self, groups: Sequence[WriteGroup], source: Source, own: Source
+    ) -> Written:
+        """In this shard, or decided here; see `Jobs.write_from`."""
         if all(self.shards.only(group) == self.shard for group in groups):
-            return await self.shards.parts[self.shard].store.write(groups, now, source)
+            part, first = self.shards.parts[self.shard], groups[0]
+            if part.lists and is_long(first):
+                receipt, _ = await part.lists.write(first.mode, first.jobs, own, named=False)
+                return Written(receipt, [None])
+            return await part.store.write(groups, self.jobs.clock.now(), source)
         (group,) = groups
         outcome = await self.shards.write(group, at=self.shard, source=source)
         if isinstance(outcome, Refusal):

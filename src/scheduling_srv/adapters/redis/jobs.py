@@ -115,9 +115,12 @@ class RedisJobStore:
         ]
         return Written(_receipt(reply), refusals)
 
-    async def delete(self, ids: Sequence[str], now: int, source: Source | None = None) -> Receipt:
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source | None = None
+    ) -> tuple[Receipt, int]:
         """`delete.lua`."""
-        return _receipt(checked(await self.scripts.run("delete", now, *origin(source), *ids)))
+        reply = checked(await self.scripts.run("delete", now, *origin(source), *ids))
+        return _receipt(reply), reply[2]
 
     async def clear(
         self,

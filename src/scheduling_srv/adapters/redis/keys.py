@@ -38,9 +38,15 @@ NAMED = {
 }
 """Prefix, or name, -> what it holds. Each disappears with its last member."""
 
+LISTS = {
+    "lists": "set: tokens of the long lists that are applied in pieces",
+    "list:": "hash: state and pieces of one of them; gone with its last piece",
+    "moving": "hash: job id -> token of the list, or number of the parcel, that it is in",
+}
+"""What is there only while there are such lists or parcels (docs/decisions/0010)."""
+
 SHARED = {
     "parcels": "hash: number -> target shard and change; on their way to other shards",
-    "moving": "hash: job id -> number of the parcel that it is in",
     "claim:": "string: token of the call that decides about a job id; TTL",
 }
 """What is there only where a namespace has several shards (docs/decisions/0004)."""
@@ -84,7 +90,7 @@ def lua_table(shards: int = 1) -> str:
     That number is fixed, so it is a constant of the script: where it is one, nothing is computed.
     """
     names = [f"{name} = KEYS[{index}]" for index, name in enumerate(FIXED, start=1)]
-    prefixed = {**NAMED, **(SHARED if shards > 1 else {})}
+    prefixed = {**NAMED, **LISTS, **(SHARED if shards > 1 else {})}
     named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in prefixed]
     lines = [*names, *named, 'wake = prefix .. "wake"', 'here = prefix .. "here:"']
     shard = "tonumber(string.match(prefix, '{(%d+)}:$'))" if shards > 1 else "0"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scheduling_srv.domain.errors import (
+    Contended,
     Diverged,
     LeaseLost,
     Overloaded,
@@ -16,7 +17,10 @@ from scheduling_srv.domain.errors import (
 
 
 def checked(reply: Sequence[Any]) -> Sequence[Any]:
-    """What follows `ok`. Raises `StoreNotReady`, `StaleSource`, `Overloaded` or `StoreFull`."""
+    """What follows `ok`.
+
+    Raises `StoreNotReady`, `StaleSource`, `Overloaded`, `Contended` or `StoreFull`.
+    """
     state = reply[0]
     if state == b"ok":
         return reply[1:]
@@ -26,6 +30,9 @@ def checked(reply: Sequence[Any]) -> Sequence[Any]:
     if state == b"full":
         msg = "Kafka is behind: too many announcements wait for it already."
         raise Overloaded(msg)
+    if state == b"moving":
+        msg = "Another call changes a job of this id: nothing was changed, send it again."
+        raise Contended(msg)
     if state == b"crowded":
         msg = "Redis is nearly full: no job is taken in until there is room. Nothing was stored."
         raise StoreFull(msg)

@@ -16,6 +16,7 @@ from scheduling_srv.app.replies import (
     Aside,
     Cursor,
     Holder,
+    ListPiece,
     Parcel,
     Planned,
     Progress,
@@ -241,6 +242,10 @@ class RedisSchedule:
             loaded, at = loaded + added, at + done
             if at >= len(runs):
                 return int(loaded)
+
+    async def load_piece(self, token: str, piece: ListPiece) -> None:
+        """`load_piece.lua`."""
+        owned(await self.scripts.run("load_piece", token, *piece))
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """`load_parcel.lua`."""

@@ -10,21 +10,29 @@ end
 local key = ARGV[1] == '' and K.created or K.creator .. ARGV[2]
 local behind, down = tonumber(ARGV[4]), ARGV[3] == 'desc'
 local most, bytes, looks = 3 + 2 * tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local wanted = ARGV[1] ~= '' and tag(ARGV[2])
 local result, last = {'ok', count_listed(key), ''}, nil
-walk(key, behind and behind + (down and -1 or 1), down, function(seq, id, tagged)
-    if bytes <= 0 or #result >= most or looks <= 0 then
+
+local function look(seq, id)
+    if bytes <= 0 or #result >= most then
         result[3] = number(last) -- there is more
         return true
     end
-    last, looks = seq, looks - 1
-    if not wanted or tagged == wanted then
-        local record = redis.call('HGET', K.jobs, id)
-        local _, _, creator = read_places(record)
-        if not wanted or creator == ARGV[2] then
-            push(result, id, record)
-            bytes = bytes - #record
-        end
+    local record = redis.call('HGET', K.jobs, id)
+    local _, _, creator = read_places(record)
+    if ARGV[1] == '' or creator == ARGV[2] then
+        push(result, id, record)
+        bytes = bytes - #record
     end
-end)
+    last = seq
+end
+
+local function rest(seq, size)
+    looks = looks - size
+    if looks <= 0 then
+        result[3] = number(seq)
+        return true
+    end
+end
+
+walk(key, behind and behind + (down and -1 or 1), down, look, ARGV[1] ~= '' and tag(ARGV[2]), rest)
 return result

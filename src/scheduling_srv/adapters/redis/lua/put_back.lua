@@ -1,4 +1,4 @@
---!include base job member limits outbox order remove definition keeping replacing writing putting
+--!include base job member limits outbox order remove definition keeping replacing writing putting moving
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
@@ -15,6 +15,9 @@ for i = jobs_at, ARGV[5] ~= '' and #ARGV or 0, 3 do
     if redis.call('GET', K.claim .. ARGV[i]) ~= ARGV[5] then
         return 'unclaimed'
     end
+end
+if find_moving(jobs_at, (#ARGV - jobs_at + 1) / 3, 3) or find_moving(7, jobs_at - 7, 1) then
+    return 'unclaimed'
 end
 for i = 7, jobs_at - 1 do
     local job = find(ARGV[i])

@@ -23,20 +23,29 @@ local life = lineage()
 if string.sub(life, -1) == ':' then
     life = life .. string.match(ARGV[1], '(%d+)$')
 end
+-- Long lists that were there before have pieces in the old log only. They end soon: so long the refill lasts.
+local before = ''
 local function save(phase, cursor)
-    redis.call('HSET', K.meta, 'refill', cjson.encode({name, life, phase, cursor}))
+    redis.call('HSET', K.meta, 'refill', cjson.encode({name, life, phase, cursor, before}))
 end
 local phase, cursor = PARCELS, '0'
 local noted = redis.call('HGET', K.meta, 'refill')
 local log, known = unpack(noted and cjson.decode(noted) or {})
 if log == name and known == life then
-    local _, _, at, from = unpack(cjson.decode(noted))
-    phase, cursor = at, from
+    local _, _, at, from, lists = unpack(cjson.decode(noted))
+    phase, cursor, before = at, from, lists or ''
+else
+    before = table.concat(redis.call('SMEMBERS', K.lists), ' ')
 end
 
 if phase == ENDED then
     if meta('trimmed') < tonumber(cursor) then
         return {'ended', 0, 0, 0}
+    end
+    for list in string.gmatch(before, '%S+') do
+        if redis.call('SISMEMBER', K.lists, list) == 1 then
+            return {'ended', 0, 0, 0}
+        end
     end
     redis.call('HSET', K.meta, 'journal', ARGV[2])
     redis.call('HDEL', K.meta, 'refill')

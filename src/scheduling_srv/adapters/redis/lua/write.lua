@@ -1,10 +1,11 @@
---!include base room job member limits outbox marker order remove input definition keeping replacing writing putting
+--!include base room job member limits outbox marker order remove input definition keeping replacing writing putting moving
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
 --       for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
 --       record
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
---          'exists', 'missing' or 'elapsed' and the place of the job. A group from a record that fails is the
+--          'exists', 'missing', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what
+--          it replaces: it has to go in pieces) and the place of the job. A group from a record that fails is the
 --          last one that is looked at: its caller stores the position together with the reason.
 if not is_ready() then
     return {'not ready'}
@@ -20,9 +21,23 @@ if is_crowded() then
     return {'crowded'}
 end
 local results, first_due, moved = {}, nil, {}
+local replaced = 0 -- bytes
+
+local function find_refusal(mode, at, size)
+    local place = find_moving(at, size, 3)
+    if place then
+        return 'moving', place
+    end
+    replaced = replaced + (mode == 'create' and 0 or count_bytes(at, size, 3))
+    if replaced > REPLACED_BYTES and (size > 1 or #results > 0) then
+        return 'large', 1
+    end
+    return check(mode, at, size)
+end
+
 while at <= #ARGV do
     local mode, size = ARGV[at], tonumber(ARGV[at + 3])
-    local fault, place = check(mode, at + 4, size)
+    local fault, place = find_refusal(mode, at + 4, size)
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0
     if fault and partition ~= '' then

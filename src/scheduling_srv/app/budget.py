@@ -1,0 +1,39 @@
+"""How much one call to the store may do (docs/decisions/0007).
+
+A job that may replace another one counts three times: the other one is read and leaves every index.
+"""
+
+from __future__ import annotations
+
+from scheduling_srv.app.ports import WriteGroup, WriteMode
+
+LIST_JOBS = 1_000
+"""Jobs of a list that is written in one call; a longer one goes in pieces."""
+CALL_JOBS = 1_500
+"""Jobs of several lists in one call."""
+CALL_BYTES = 4_000_000
+"""Bytes of its records."""
+PIECE_JOBS = 250
+"""Jobs of a piece of a long list, whatever it does to them."""
+PIECE_BYTES = 64_000
+"""Bytes of a piece, unless a single job has more: it is one record of Kafka, which refuses what is
+too large, and there is room for so much whatever `SCHEDULING_MAX_JOB_BYTES` says."""
+DELETED_IDS = 250
+"""Ids that one call deletes."""
+
+
+def jobs_of(group: WriteGroup) -> int:
+    """What the group counts in `LIST_JOBS` and `CALL_JOBS`."""
+    return len(group.jobs) * (1 if group.mode is WriteMode.CREATE else 3)
+
+
+def bytes_of(group: WriteGroup) -> int:
+    """Of its records."""
+    return sum(len(job.record) for job in group.jobs)
+
+
+def is_long(group: WriteGroup) -> bool:
+    """Whether the group is too much for one call. A single job never is."""
+    if len(group.jobs) <= 1:
+        return False
+    return jobs_of(group) > LIST_JOBS or bytes_of(group) > CALL_BYTES

@@ -1,0 +1,226 @@
+"""Long lists: applied in pieces, all or nothing (docs/decisions/0010).
+
+The pieces are kept first, each in one bounded call. Nobody else changes their jobs from then on.
+One small call decides; with a record it also stores the record's position. Then the pieces are
+applied, each in one bounded call. What is decided is applied whatever crashes: by its caller, by
+whoever needs one of its jobs, or by the owner. What is not decided is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import structlog
+
+from scheduling_srv import points
+from scheduling_srv.app import deadline
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import PIECE_BYTES, PIECE_JOBS
+from scheduling_srv.app.ports import Clock, InputStore, ListStore, Receipt, Refusal, Source
+from scheduling_srv.app.replies import Piece
+from scheduling_srv.app.time_slice import SharedSlice
+from scheduling_srv.app.waiting import wait
+from scheduling_srv.domain.errors import (
+    Contended,
+    NotAnnounced,
+    OutcomeUnknown,
+    StoreNotReady,
+    Unavailable,
+)
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.failpoints import reached
+
+log = structlog.get_logger(__name__)
+
+DELETE = "delete"
+"""The mode of a list of ids to delete; other modes are those of `WriteMode`."""
+MOVING, GONE, LARGE = "moving", "gone", "large"
+"""Refusals that the caller does not see: another list is in the way, this one was dropped, or a
+piece replaces more than one call may read."""
+LASTS_MS = 15_000
+"""How long a list stays open after its last piece; then its caller counts as dead."""
+PATIENCE = 20.0
+"""Seconds that a list may take until it is decided, and again until it is applied."""
+PAUSE = 0.02
+"""Seconds between looks at a list whose caller has not decided yet."""
+AHEAD = 4
+"""Pieces that may wait for Kafka: a transaction. The runs of other jobs wait behind no more."""
+KAFKA_PATIENCE = 1.0
+"""Seconds that the next piece waits for Kafka at most."""
+LOOK = 5.0
+"""Seconds after which the owner looks for lists whose caller has died."""
+CONTENDED = "Another call changes a job of this id: nothing was changed, send it again."
+SLOW = "The list could not be stored in time: nothing was changed, send it again."
+LOST = "Redis has lost writes: whether the change was kept is not known."
+LATE = "Kafka does not answer: the change is stored and will be announced."
+
+Outcome = tuple[Receipt, Refusal | None]
+
+
+class Lists:
+    """Of one shard, in one replica."""
+
+    def __init__(
+        self, store: ListStore, inputs: InputStore, announcements: Announcements, clock: Clock
+    ) -> None:
+        self.store = store
+        self.inputs = inputs
+        self.announcements = announcements
+        self.clock = clock
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, _token: str) -> None:
+        """The owner's task: finish what a caller has left, until cancelled."""
+        never = asyncio.Event()
+        while True:
+            try:
+                await self.settle()
+            except Unavailable as fault:
+                log.info("long lists wait", reason=str(fault))
+            await wait(never, LOOK)
+
+    async def write(
+        self, mode: str, jobs: Sequence[NewJob], source: Source | None = None, *, named: bool = True
+    ) -> Outcome:
+        """Apply the list, or refuse all of it; `named`: others may know its ids.
+
+        With a source it returns when the list is decided. Raises `Unavailable`, and with a source
+        `StaleSource`: then nothing was applied, unless it is `NotAnnounced`.
+        """
+        token, receipt = "", None
+        outcome: Receipt | Refusal | None = Refusal("", 0)
+        try:
+            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+                while receipt is None:
+                    token = uuid.uuid4().hex
+                    outcome = await self._try(token, Piece(0, mode, named), jobs, source)
+                    if isinstance(outcome, Refusal):
+                        return Receipt("", 0), outcome
+                    receipt = outcome
+        except TimeoutError as fault:
+            raise Contended(CONTENDED if outcome is None else SLOW) from fault
+        if source:
+            self._finish_later(token)
+            return receipt, None
+        return await self._finish(token, receipt), None
+
+    async def _try(
+        self, token: str, kind: Piece, jobs: Sequence[NewJob], source: Source | None
+    ) -> Receipt | Refusal | None:
+        """None: something came between, and nothing is decided."""
+        decided = False
+        try:
+            pieces = await self._keep(token, kind, jobs)
+            if isinstance(pieces, Refusal):
+                if pieces.reason not in {MOVING, GONE}:
+                    return pieces
+                await self._drop(token)  # two lists that wait for each other would wait for ever
+                await self.settle()
+                return None
+            await reached(points.LIST_DECIDE)
+            receipt = await self.store.decide(token, pieces, self.clock.now(), source)
+            decided = receipt is not None
+            await reached(points.LIST_DECIDED)
+            return receipt
+        finally:
+            if not decided:  # or it is not known: what is decided cannot be dropped
+                await asyncio.shield(self._drop(token))
+
+    async def _keep(self, token: str, kind: Piece, jobs: Sequence[NewJob]) -> int | Refusal:
+        """Keep all pieces; returns how many."""
+        number = place = 0
+        time_slice = SharedSlice()
+        for piece in pieces_of(jobs):
+            queue = [piece]
+            while queue:
+                part = queue.pop(0)
+                number += 1
+                step = kind._replace(number=number)
+                refusal = await self.store.keep(token, step, part, self.clock.now(), LASTS_MS)
+                if refusal and refusal.reason == LARGE:
+                    number, half = number - 1, len(part) // 2
+                    queue[:0] = [part[:half], part[half:]]
+                elif refusal:
+                    return refusal._replace(place=place + refusal.place)
+                else:
+                    place += len(part)
+                    await reached(points.LIST_KEPT)
+            await time_slice.yield_if_used()
+        return number
+
+    async def _drop(self, token: str) -> None:
+        """Give up a list of ours. The owner does it later if Redis does not answer."""
+        with suppress(Unavailable):
+            while await self.store.drop(token, own=True) == "dropped":
+                await reached(points.LIST_DROPPED)
+
+    # --- What is decided ----------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Apply what is decided by now, and drop what dead callers have left.
+
+        Waits a moment if a list is open whose caller may live. Raises `Unavailable`.
+        """
+        for token in await self.store.tokens():
+            while (state := await self.store.drop(token, own=False)) == "dropped":
+                pass
+            if state == "decided":
+                await self._apply(token)
+            elif state == "open":
+                await asyncio.sleep(PAUSE)
+
+    async def _finish(self, token: str, decided: Receipt) -> Receipt:
+        try:
+            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+                await self._apply(token)
+                end = await self.inputs.append([], self.clock.now())
+        except StoreNotReady as fault:
+            raise OutcomeUnknown(LOST) from fault
+        except TimeoutError as fault:
+            raise NotAnnounced(LATE) from fault
+        if end.lineage != decided.lineage:
+            raise OutcomeUnknown(LOST)
+        return end
+
+    def _finish_later(self, token: str) -> None:
+        task = asyncio.create_task(self._finish_quietly(token))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish_quietly(self, token: str) -> None:
+        with suppress(Unavailable):  # the owner does it later
+            await self._apply(token)
+
+    async def _apply(self, token: str) -> None:
+        """All pieces of a decided list, whoever else applies them as well."""
+        receipts: list[Receipt] = []
+        async with self._applying:
+            while applied := await self.store.apply(token, self.clock.now()):
+                await reached(points.LIST_APPLIED)
+                receipt, left = applied
+                if not left:
+                    return
+                receipts.append(receipt)
+                if len(receipts) >= AHEAD:
+                    await self._let_others_through(receipts.pop(0))
+
+    async def _let_others_through(self, receipt: Receipt) -> None:
+        with suppress(TimeoutError, OutcomeUnknown):
+            async with asyncio.timeout(KAFKA_PATIENCE):
+                await self.announcements.wait(receipt)
+
+
+def pieces_of(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """The list in pieces that each fit into one call, and into one record on Kafka."""
+    start = size = 0
+    for index, job in enumerate(jobs):
+        weight = len(job.record) + len(job.id.encode()) + 16
+        if index > start and (index - start >= PIECE_JOBS or size + weight > PIECE_BYTES):
+            yield jobs[start:index]
+            start, size = index, 0
+        size += weight
+    yield jobs[start:]
