@@ -16,8 +16,8 @@ from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
 from tests.store.test_scripts import NAMES
 
-CALLED = re.compile(r"""(?:call|in_batches)\('([A-Z]+)'""")
-LIBRARIES = resources.files("scheduling_srv.adapters.redis") / "lua" / "lib"
+CALLED = re.compile(r"""(?:call|in_batches|execute|on_primary)\(\s*['"]([A-Z]+)['"]""")
+PACKAGE = resources.files("scheduling_srv.adapters.redis")
 
 
 @pytest.fixture
@@ -44,11 +44,12 @@ async def test_a_server_that_has_everything_is_left_as_it_was(
 def test_everything_that_scripts_do_is_asked_for() -> None:
     """Add a new command to `COMMANDS`, with something that it may be done to."""
     texts = [body(name, 3) for name in NAMES]
-    texts += [each.read_text() for each in LIBRARIES.iterdir()]
+    texts += [each.read_text() for each in (PACKAGE / "lua" / "lib").iterdir()]
+    texts += [each.read_text() for each in PACKAGE.iterdir() if each.name.endswith(".py")]
     used = {command for text in texts for command in CALLED.findall(text)}
     optional = {command for command, *_ in USEFUL}
-    assert used >= {"HSET", "ZADD", "PUBLISH", "RPUSH", "INFO", "PUBSUB"}
-    assert used - optional <= {command for command, *_ in COMMANDS}
+    assert used >= {"HSET", "ZADD", "PUBLISH", "RPUSH", "INFO", "PUBSUB", "HLEN", "EVAL"}
+    assert used - optional - {"EVAL", "EVALSHA"} <= {command for command, *_ in COMMANDS}
     assert set(LOSSES) == optional
 
 

@@ -307,3 +307,31 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, setting: str) ->
     }
     monkeypatch.setenv(f"SCHEDULING_{setting.upper()}", values[setting])
     assert "s3cret" not in repr(load())
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://h/0?protocol=3", "may not have the parameter 'protocol'"),
+        ("redis://h/0?decode_responses=true", "may not have the parameter 'decode_responses'"),
+        ("redis://h/0?nonsense=1", "may not have the parameter 'nonsense'"),
+        ("redis://h/0?max_connections=1", "may not have the parameter 'max_connections'"),
+        ("redis://h/0?db=one", "a number as the parameter db"),
+        ("redis://h/0?socket_timeout=soon", "0.1 to 60"),
+        ("redis://h/0?socket_timeout=0.001", "0.1 to 60"),
+        ("redis://h/0?ssl_ca_certs=x", "only a rediss:// URL may have"),
+        ("redis://h/0?client_name=", "once and with a value"),
+    ],
+)
+def test_a_parameter_of_the_redis_url_that_would_break_us_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, problem: str
+) -> None:
+    monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
+    with pytest.raises(StartError, match=problem):
+        load()
+
+
+def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "rediss://u:p@h:1?db=3&socket_timeout=2.5&client_name=me&ssl_ca_certs=ca.pem"
+    monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
+    assert load().redis_url == url

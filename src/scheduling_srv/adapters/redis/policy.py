@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from redis.exceptions import ResponseError
-
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.guarantees import RedisFacts
+from scheduling_srv.domain.errors import StoreRefused
 
 SECTIONS = ("memory", "persistence", "replication")
 
@@ -22,7 +21,7 @@ class RedisPolicy:
         try:
             for section in SECTIONS:
                 fields |= parse_info(await self.client.execute("INFO", section))
-        except ResponseError as fault:
+        except StoreRefused as fault:
             sentence = f"How Redis is set up is not known: {fault}"
             return RedisFacts(unknown=(sentence,))
         return RedisFacts(

@@ -35,11 +35,14 @@ COMMANDS: Sequence[Sequence[str]] = (
     ("HGETALL", KEY),
     ("HEXISTS", KEY, "field"),
     ("HINCRBY", KEY, "field", "1"),
+    ("HLEN", KEY),
     ("HSCAN", KEY, "0"),
     ("HDEL", KEY, "field"),
     ("RPUSH", KEY, "1", "2"),
     ("LLEN", KEY),
     ("LRANGE", KEY, "0", "0"),
+    ("LINDEX", KEY, "0"),
+    ("LSET", KEY, "0", "1"),
     ("LREM", KEY, "1", "1"),
     ("LTRIM", KEY, "1", "0"),
     ("SADD", KEY, "1", "2"),
@@ -59,7 +62,7 @@ COMMANDS: Sequence[Sequence[str]] = (
     ("PING",),
     ("SCAN", "0", "COUNT", "1"),
     ("PUBLISH", WAKE, "check"),
-    ("SET", SHOWN, "1"),
+    ("MSET", SHOWN, "1"),
     ("DEL", SHOWN),
 )
 """Every command that scripts use (a test compares), each with something that it may be done to."""

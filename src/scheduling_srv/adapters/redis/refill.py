@@ -28,10 +28,11 @@ class RedisRefill:
     async def logs_seen(self) -> Seen:
         """From the meta hash."""
         names = (*FIELDS.values(), "refill")
-        found = await self.client.execute("HMGET", self.base + "meta", *names)
+        found = await self.client.on_primary("HMGET", self.base + "meta", *names)
         journal, position, refilling = (_text(each) for each in found)
         living = [
-            int(await self.client.execute("HLEN", self.base + name)) for name in ("jobs", "parcels")
+            int(await self.client.on_primary("HLEN", self.base + name))
+            for name in ("jobs", "parcels")
         ]
         return Seen(Extent.parse(journal), Extent.parse(position), refilling, sum(living))
 
