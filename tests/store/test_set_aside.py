@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
+from scheduling_srv.app.refill import Extent
 from scheduling_srv.app.refusals import Refusals
-from scheduling_srv.domain.errors import Diverged, LeaseLost, NotPublishable, RecordRefused
+from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
 from tests.store.shard import (
     HOUR,
     MINUTE,
@@ -178,7 +180,7 @@ async def test_the_calls_that_wait_are_told(shard: Shard, kafka: Publication) ->
     for news in (await shard.schedule.state()).refused:
         others.refused(news)
     for announcements in (kafka.announcements, others):
-        with pytest.raises(NotPublishable, match=r"too large\. Nothing of the request was kept\."):
+        with pytest.raises(FailedPrecondition, match=r"too large\. Nothing of the req"):
             announcements.check(receipt, 0, ["a", "b"])
         announcements.check(receipt, 0, ["c"])
         announcements.check(Receipt("other", receipt.number), 0, ["a"])
@@ -349,6 +351,27 @@ async def test_of_a_deletion_the_other_half_is_published(
     assert [letter["job-id"] for letter in kafka.log.letters()] == ["a"]
 
 
+async def test_what_is_written_to_the_journal_again_is_not_undone(
+    shard: Shard, kafka: Publication
+) -> None:
+    """Jobs that live, also `now` jobs: a restore puts them back, a refill repeats them."""
+    await shard.create(every("a", HOUR), at_once("b", attempts=2))
+    await shard.stage()
+    await kafka.settle()
+    await shard.put_back([every("c", HOUR)], [], 10)
+    refill = RedisRefill(shard.client, shard.namespace, 0, 1)
+    extent = Extent("id", 0, 0)
+    while (await refill.refill(shard.token, extent, NOW, 10, 0)).state == "ok":
+        pass
+    kafka.log.refuses = lambda record: record.topic is Topic.JOURNAL and record.value is not None
+    assert await kafka.settle() == 4
+    assert await shard.ids() == ["a", "c"]
+    assert await shard.raw("HLEN", "jobs") == 3
+    assert sorted(letter["job-id"] for letter in kafka.log.letters()) == [*"abcc"]
+    await shard.delete("a", "c")
+    await shard.forget_runs(NOW)
+
+
 async def test_a_refused_note_of_a_retry_is_dropped(shard: Shard, kafka: Publication) -> None:
     """Only a rebuild would read it; the retry itself comes."""
     await shard.create(once("a", attempts=2, delay=SECOND))
@@ -427,7 +450,9 @@ async def test_many_are_set_aside(shard: Shard, kafka: Publication) -> None:
     await shard.delete(*ids)
 
 
-async def test_only_the_owner_sets_aside(shard: Shard, kafka: Publication) -> None:
+async def test_only_the_owner_sets_aside(
+    shard: Shard, kafka: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the store that it has looked at; else nothing has changed."""
     await shard.create(once("a"), once("b"))
     kafka.log.refuses = about("b")
@@ -438,16 +463,18 @@ async def test_only_the_owner_sets_aside(shard: Shard, kafka: Publication) -> No
             other = {"token": (change, lineage), "lineage": (token, change)}[change]
             await aside(*other, *rest)
 
-        kafka.refusals.outbox.set_aside = call  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(kafka.refusals.outbox, "set_aside", call)
         with pytest.raises(fault):
             await kafka.settle()
         assert await shard.ids() == ["a", "b"]
-    kafka.refusals.outbox.set_aside = aside  # type: ignore[method-assign]
+    monkeypatch.setattr(kafka.refusals.outbox, "set_aside", aside)
     assert await kafka.settle() == 1
     assert await shard.ids() == []
 
 
-async def test_other_entries_are_not_replaced(shard: Shard, kafka: Publication) -> None:
+async def test_other_entries_are_not_replaced(
+    shard: Shard, kafka: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Numbers mean what they did when they were read, or nothing is done."""
     await shard.create(once("a"))
     kafka.log.refuses = about("a")
@@ -460,7 +487,7 @@ async def test_other_entries_are_not_replaced(shard: Shard, kafka: Publication) 
     def replace_number(each: Any) -> Any:
         return each._replace(number=each.number - 1)
 
-    kafka.refusals.outbox.set_aside = call  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(kafka.refusals.outbox, "set_aside", call)
     with pytest.raises(Diverged):
         await kafka.settle()
     assert await shard.ids() == ["a"]

@@ -6,7 +6,7 @@ import pytest
 
 from scheduling_srv.app.announcements import MOST_GONE, MOST_REFUSED, Announcements, dump_news
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.errors import NotPublishable, OutcomeUnknown
+from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
 
 
 async def waiting(announcements: Announcements, *receipts: Receipt) -> list[asyncio.Task[None]]:
@@ -124,7 +124,7 @@ def test_a_refused_job_is_told_to_the_call_that_made_it() -> None:
     announcements = Announcements()
     announcements.check(Receipt("a", 5), 0, ["x"])
     announcements.refused(dump_news("a", [(4, "x"), (5, "y")], "Too large."))
-    with pytest.raises(NotPublishable, match=r"Too large\. Nothing"):
+    with pytest.raises(FailedPrecondition, match=r"Too large\. Nothing"):
         announcements.check(Receipt("a", 5), 3, ["w", "x"])
     announcements.check(Receipt("a", 5), 3, ["w"])
     announcements.check(Receipt("a", 3), 0, ["x"])

@@ -10,7 +10,7 @@ from itertools import count
 
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.errors import NotPublishable, OutcomeUnknown
+from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
 
 MOST_GONE = 1_000
 """Calls that have given up and are still remembered, at least."""
@@ -66,13 +66,13 @@ class Announcements:
             self._refused[job_id] = (lineage, number, sentence)
 
     def check(self, receipt: Receipt, floor: int, ids: Iterable[str]) -> None:
-        """Raises `NotPublishable` if one of these jobs is refused. After `wait`."""
+        """Raises `FailedPrecondition` if one of these jobs is refused. After `wait`."""
         if not self._refused:
             return
         for job_id in ids:
             lineage, number, sentence = self._refused.get(job_id, ("", 0, ""))
             if lineage == receipt.lineage and floor < number <= receipt.number:
-                raise NotPublishable(f"{sentence} Nothing of the request was kept.")
+                raise FailedPrecondition(f"{sentence} Nothing of the request was kept.")
 
     def _forget_one(self) -> None:
         """While Kafka is away more and more calls give up, and nobody comes to take them out."""

@@ -46,6 +46,7 @@ from scheduling_srv.app.undo import (
     Listed,
     created_job,
     groups,
+    is_repeated,
     replaced_job,
 )
 from scheduling_srv.domain import record
@@ -215,7 +216,8 @@ class Refusals:
         places = [place for place in batch.faults if group.start <= place < group.end]
         lists = dict[Listed, int]()
         for place in places:
-            if batch.entries[place][0] in LISTS:
+            entry = batch.entries[place]
+            if entry[0] in LISTS and not group.repeats and not is_repeated(entry):
                 lists.setdefault(group.list_at(place), place)
         for listed, place in lists.items():
             self._undo(batch, group, listed, place)
@@ -265,7 +267,8 @@ class Refusals:
             key = b"jobsDeleted" if entry[0] == DELETE else b"journal"
             letter = self._letter(key, refusal, {"job-id": _job_id(entry)})
             batch.aside.appended.append(letter)
-            _count(KINDS[entry[0]], refusal, job=_job_id(entry).decode())
+            kind = "journal" if entry[0] in LISTS else KINDS[entry[0]]
+            _count(kind, refusal, job=_job_id(entry).decode())
 
     def _end_run(self, batch: _Batch, place: int) -> None:
         """It has failed for good, without a retry."""
@@ -361,8 +364,10 @@ def _stops(refusal: Refusal) -> bool:
 
 
 def _job_id(entry: bytes) -> bytes:
-    """The job that a deletion, a tombstone or a waiting retry is about."""
-    if entry[0] == PUT_OFF:
+    """The job that an entry is about; empty for a parcel."""
+    if entry[0] in {CREATE, NEW_NOW}:
+        return created_job(entry)[0]
+    if entry[0] in {PUT_OFF, HAND_ON}:
         (size,) = KEYED.unpack_from(entry)
         return entry[KEYED.size : KEYED.size + size].split(b"\0")[0]
     return entry[1:].split(b"\0")[0]

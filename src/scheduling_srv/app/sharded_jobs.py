@@ -84,7 +84,7 @@ class ShardedJobs(Jobs):
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
 
     def _check(self, group: WriteGroup, floors: Sequence[int]) -> None:
-        """Raises `NotPublishable` if a shard could not announce its part.
+        """Raises `FailedPrecondition` if a shard could not announce its part.
 
         `floors`: how far each had published before the call.
         """

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from scheduling_srv.app.announce import CREATED, GROUP, GROUPED
+from scheduling_srv.app.announce import CREATED, GROUP, GROUPED, NEW_NOW
 from scheduling_srv.domain import record
+from scheduling_srv.domain.job import TriggerKind
 
 VOID = b"G" + GROUPED.pack(0)[1:]
 """An entry that becomes nothing: the head of an empty group."""
@@ -50,6 +51,8 @@ class Group:
     """Place of its first entry in the batch."""
     end: int
     lists: list[Listed] = field(default_factory=list)
+    repeats: bool = False
+    """It repeats what Kafka has had."""
     before: list[bytes] = field(default_factory=list)
     """Letter and bytes of each section on jobs that were replaced."""
 
@@ -83,6 +86,8 @@ def _read(head: bytes, start: int) -> Group:
             first, count, offset = LIST.unpack_from(text)
             source = text[LIST.size :].decode()
             group.lists.append(Listed(start + first, start + first + count, offset, source))
+        elif letter == b"J":
+            group.repeats = True
         else:
             group.before.append(letter + text)
     return group
@@ -93,6 +98,12 @@ def created_job(entry: bytes) -> tuple[bytes, int]:
     _, size = CREATED.unpack_from(entry)
     at = CREATED.size + size
     return entry[CREATED.size : at], record.seq(entry[at:])
+
+
+def is_repeated(entry: bytes) -> bool:
+    """Whether it puts a resource into the journal alone: its job was announced before."""
+    _, size = CREATED.unpack_from(entry)
+    return entry[0] == NEW_NOW and record.kind(entry[CREATED.size + size :]) != TriggerKind.NOW
 
 
 def replaced_job(section: bytes) -> tuple[bytes, int]:

@@ -9,7 +9,6 @@
     │   ├── NotFound          no job has this id
     │   ├── TooLarge          the request is over a limit
     │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
-    │       └── NotPublishable  Kafka refuses the announcement for good: the change was undone
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   ├── StoreFull     Redis has no room left
@@ -85,10 +84,6 @@ class TooLarge(RequestError):
 
 class FailedPrecondition(RequestError):
     """A server is set up so that the request cannot be carried out, now or later."""
-
-
-class NotPublishable(FailedPrecondition):
-    """Kafka refuses the announcement for good: the change was undone (docs/decisions/0009)."""
 
 
 class Unavailable(SchedulingError):

@@ -129,6 +129,9 @@ local size = #entries
 if phase == ENDED then
     emit_marker(now) -- so that there is a position as well
 end
+if size > 0 then
+    note_repeated()
+end
 local tail = flush()
 save(phase, phase == ENDED and number(tail) or cursor)
 return {'ok', read, size, too_large}

@@ -58,7 +58,7 @@ end)
 
 local back = {} -- id -> creation number, of jobs that are there again
 
--- The job that was replaced is there again; the journal has it in any case.
+-- The job that was replaced is there again; the journal still has it.
 local function bring_back(text)
     local where, kind, score, size, from = struct.unpack('<c1BI8I2', text)
     local id, record = string.sub(text, from, from + size - 1), string.sub(text, from + size)
@@ -73,9 +73,6 @@ local function bring_back(text)
     end
     if sort ~= NOW then
         enlist(seq, id, creator)
-    end
-    if where == 'd' and kind == NEXT then
-        emit_created(id, record, score % RANK, false)
     end
 end
 

@@ -40,6 +40,12 @@ local function section(letter, text)
     return struct.pack('<c1I4', letter, #text) .. text
 end
 
+-- The entries repeat what Kafka has had: nothing is undone if it refuses one of them.
+local function note_repeated()
+    grouped = true
+    replaced[#replaced + 1] = section('J', '')
+end
+
 -- The head of a group: how many entries follow, and what undoing its lists takes.
 local function group_head()
     local head = {struct.pack('<c1I4', 'G', #entries)}
