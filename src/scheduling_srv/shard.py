@@ -134,6 +134,7 @@ class Shard:
             ),
             place=place,
             published=self._published,
+            heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
         )
         ours = (self.restorer.run, self.sweeper.run, self.refill.run, self.lists.run)
         self.owner = self._build_owner((*ours, *extras), held_back)
