@@ -174,4 +174,5 @@ def _commands(  # noqa: PLR0917
         services=site.settings.services,
         resources_topic=site.settings.topic_resources,
         version=__version__,
+        heard=lambda: site.watch.is_there(Topic.COMMANDS),
     )

@@ -137,6 +137,7 @@ class Shard:
             ),
             place=place,
             published=self._published,
+            heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
         )
         beside = (
             isolated("restorer", self.restorer.run),

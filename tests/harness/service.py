@@ -60,7 +60,7 @@ class Service:
     def log(self) -> Path:
         return self.process.log
 
-    def start(self, timeout: float = 20) -> None:
+    def start(self, timeout: float = 45) -> None:
         """Returns when its health is SERVING."""
         self.launch()
         self.process.until_ready(self.is_serving, timeout=timeout)

@@ -10,6 +10,7 @@ from scheduling_srv.app.guarantees import (
     BrokerFacts,
     KafkaFacts,
     RedisFacts,
+    Risk,
     TopicFacts,
     Wanted,
 )
@@ -192,3 +193,14 @@ async def test_a_risk_makes_it_not_serving_where_guarantees_are_required(require
     await watch.run_once()
     assert bool(watch.conditions().reasons) == require
     assert list(watch.conditions().at_risk) == ["redis_no_aof"]
+
+
+async def test_each_shard_tells_of_its_own_risk() -> None:
+    watch = Servers().watch()
+    for shard in (0, 1):
+        watch.risk(Risk.JOURNAL_REFILLING, shard, f"Shard {shard}.")
+    assert watch.conditions().at_risk == {"journal_refilling": "Shard 0. Shard 1."}
+    watch.risk(Risk.JOURNAL_REFILLING, 0, "")
+    assert watch.conditions().at_risk == {"journal_refilling": "Shard 1."}
+    watch.risk(Risk.JOURNAL_REFILLING, 1, "")
+    assert watch.conditions().at_risk == {}

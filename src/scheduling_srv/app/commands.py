@@ -69,13 +69,19 @@ class ResetPort(Protocol):
         """See `JobStore.clear`."""
 
 
+async def is_heard() -> bool:
+    """There is a topic for responses."""
+    return True
+
+
 class Commands:
     """Runs commands.
 
     `encode` makes a CommandResponse of logical names and JSON; `start_restore` begins a restore
     that emits its own Response event at its end, and stores the source's position; `announced`
-    returns once what stands before a receipt is on Kafka. `resources_topic` is the topic that
-    can be restored from, `version` that of the package.
+    returns once what stands before a receipt is on Kafka; `heard` says whether the topic of
+    responses exists, as one without a topic would hold up the runs behind it. `resources_topic` is
+    the topic that can be restored from, `version` that of the package.
     """
 
     def __init__(
@@ -91,10 +97,12 @@ class Commands:
         services: Sequence[str],
         resources_topic: str,
         version: str,
+        heard: Callable[[], Awaitable[bool]] = is_heard,
     ) -> None:
         self._store, self._inputs, self._health, self._clock = store, inputs, health, clock
         self._encode, self._start_restore, self._announced = encode, start_restore, announced
         self._services, self._resources_topic, self._version = services, resources_topic, version
+        self._heard = heard
         self._commands = {
             "health_check": self._health_check,
             "version": self._version_of,
@@ -142,8 +150,8 @@ class Commands:
 
     async def _reset(self, _payload: Json, source: Source | None) -> Json:
         answer: Json = {"status": "Reset concluded successfully"}
-        entry = self._event(EVENTS["reset"].response, answer)
-        receipt = await self._store.clear(self._clock.now(), source, [entry], announced=False)
+        entries = await self._events(EVENTS["reset"].response, answer)
+        receipt = await self._store.clear(self._clock.now(), source, entries, announced=False)
         if source is None:
             # A caller may rely on it from here on; a partition does not wait for anybody.
             await self._announced(receipt)
@@ -169,12 +177,16 @@ class Commands:
         return answer
 
     async def _emit(self, response: str, answer: Json, source: Source | None) -> Receipt:
-        entry = self._event(response, answer)
-        return await self._inputs.append([entry], self._clock.now(), source)
+        entries = await self._events(response, answer)
+        return await self._inputs.append(entries, self._clock.now(), source)
 
-    def _event(self, response: str, answer: Json) -> bytes:
+    async def _events(self, response: str, answer: Json) -> Sequence[bytes]:
+        """The response as an entry of the outbox; none if its topic does not exist."""
+        if not await self._heard():
+            log.warning("command_response_not_emitted", event_name=response, error="no topic")
+            return []
         value = self._encode(self._services, _dumps(answer))
-        return event_entry(Topic.COMMANDS, response.encode(), value)
+        return [event_entry(Topic.COMMANDS, response.encode(), value)]
 
 
 def _unknown(name: str) -> str:

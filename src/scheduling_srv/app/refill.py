@@ -122,8 +122,8 @@ class Logs(Protocol):
 class RiskBoard(Protocol):
     """Where a risk is shown."""
 
-    def risk(self, name: Risk, sentence: str) -> None:
-        """Note a risk; an empty sentence takes it back."""
+    def risk(self, name: Risk, shard: int, sentence: str) -> None:
+        """Note a risk of a shard; an empty sentence takes it back."""
 
 
 class MillisecondClock(Protocol):
@@ -174,7 +174,7 @@ class Refill:
                     pause = RETRY_SECONDS
                 await wait(self._called, pause)
         finally:
-            self.board.risk(Risk.JOURNAL_REFILLING, "")
+            self.board.risk(Risk.JOURNAL_REFILLING, self.shard, "")
 
     async def run_once(self, token: str) -> None:
         """Look at the logs; refill what Kafka has lost. Raises `Unavailable`, `LeaseLost`."""
@@ -211,7 +211,7 @@ class Refill:
         self._begun_at = self.monotonic()
         sentence = f"The journal of shard {self.shard} has lost records: it is filled from Redis."
         log.warning("filling the journal again from Redis", shard=self.shard, log=str(extent))
-        self.board.risk(Risk.JOURNAL_REFILLING, sentence)
+        self.board.risk(Risk.JOURNAL_REFILLING, self.shard, sentence)
         count, entries, too_large = FIRST_COUNT, 0, 0
         while True:
             began = self.monotonic()
@@ -226,7 +226,7 @@ class Refill:
                 await asyncio.sleep(max(LEAST_REST_SECONDS, REST * took))
             else:
                 await asyncio.sleep(BUSY_SECONDS)
-        self.board.risk(Risk.JOURNAL_REFILLING, "")
+        self.board.risk(Risk.JOURNAL_REFILLING, self.shard, "")
         self._note_too_large(too_large)
         log.warning("the journal is filled again", shard=self.shard, records=entries)
 
@@ -235,7 +235,7 @@ class Refill:
             f"The journal of shard {self.shard} does not take {jobs} jobs: they are larger than "
             "its max.message.bytes. A rebuild would forget them."
         )
-        self.board.risk(Risk.JOURNAL_TOO_SMALL, sentence if jobs else "")
+        self.board.risk(Risk.JOURNAL_TOO_SMALL, self.shard, sentence if jobs else "")
 
 
 def _next_count(count: int, read: int) -> int:

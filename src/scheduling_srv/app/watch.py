@@ -142,7 +142,8 @@ class ServerWatch:
         """Called with new limits whenever they change."""
         self.on_identity: list[Callable[[], None]] = []
         """Called when a topic is gone, is back, or is another one than before."""
-        self._own: dict[str, str] = {}
+        self._told: dict[tuple[str, int], str] = {}
+        """Risks that shards have told of."""
         self._risks: dict[str, str] = {}
         self._said: frozenset[str] = frozenset()
         self._absences = _Absences()
@@ -239,15 +240,17 @@ class ServerWatch:
 
     # --- What it means ------------------------------------------------------------------------
 
-    def risk(self, name: Risk, sentence: str) -> None:
-        """Note a risk that somebody else has found; an empty sentence takes it back."""
-        self._own.pop(name, None)
+    def risk(self, name: Risk, shard: int, sentence: str) -> None:
+        """Note a risk that a shard has found; an empty sentence takes it back."""
+        self._told.pop((name, shard), None)
         if sentence:
-            self._own[name] = sentence
+            self._told[name, shard] = sentence
         self._conclude()
 
     def _conclude(self) -> None:
-        self._risks = {**risks_of(self.kafka, self.redis, self.wanted), **self._own}
+        self._risks = risks_of(self.kafka, self.redis, self.wanted)
+        for (name, _), sentence in sorted(self._told.items()):
+            self._risks[name] = f"{self._risks.get(name, '')} {sentence}".strip()
         for risk in Risk:
             metrics.GUARANTEE_AT_RISK.labels(reason=risk.value).set(risk in self._risks)
         self._say()

@@ -111,15 +111,19 @@ class KafkaHistory:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
 
     async def input_starts(self) -> Mapping[str, InputPosition]:
-        """The ends of the jobs and the commands topic, or their beginnings if `earliest`."""
+        """The ends of the jobs and the commands topic, or their beginnings if `earliest`.
+
+        Without a commands topic jobs run all the same.
+        """
         side, stamp = (0, 0) if self.start == "earliest" else (1, time.time_ns() // 1_000_000)
-        names = [self.topics[topic] for topic in (Topic.JOBS, Topic.COMMANDS)]
+        commands = self.topics[Topic.COMMANDS]
+        names = [self.topics[Topic.JOBS], commands]
         with _Reader(self.config, self.timeout) as reader:
             return await reader.call(
                 lambda: {
                     f"{name}:{number}": InputPosition(reader.watermarks(name, number)[side], stamp)
                     for name in names
-                    for number in reader.partitions(name)
+                    for number in reader.partitions(name, needed=name != commands)
                 }
             )
 
@@ -301,11 +305,14 @@ class _Reader:
             else:
                 return low, high
 
-    def partitions(self, topic: str) -> list[int]:
-        """Numbers of the topic's partitions. Raises `LogUnavailable` if there is no such topic."""
+    def partitions(self, topic: str, *, needed: bool = True) -> list[int]:
+        """Numbers of the topic's partitions.
+
+        Raises `LogUnavailable` if there is no such topic and it is `needed`.
+        """
         self.meet(topic, self.timeout)
         found = self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
-        if not found:
+        if needed and not found:
             raise LogUnavailable(f"There is no topic {topic}.")
         return sorted(found)
 
