@@ -205,7 +205,9 @@ class Shard:
         """How many belonged to a run. Each call is the next record of its partition."""
         source = self.source(self.offset)
         self.offset += 1
-        return await self.jobs.complete(answers, now, source)
+        answered = await self.jobs.complete(answers, now, source)
+        assert answered.looked_at == len(answers)
+        return answered.known
 
     async def done(self, *runs: Run | int, now: int = NOW) -> int:
         return await self.answer(*_answers(runs, failed=False), now=now)

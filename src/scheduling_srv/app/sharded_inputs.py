@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from scheduling_srv.app.ports import Answer, InputStore, Receipt, Source
+from scheduling_srv.app.ports import Answer, Answered, InputStore, Receipt, Source
 
 SEPARATOR = " "
 """Between the lineages of the shards."""
@@ -72,7 +72,7 @@ class ShardedInputs:
                 places[shard] = source.next
         return receipt
 
-    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
         """Not here: each answer belongs to one shard."""
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Removes what a reset or a delete of everything has made void, if nobody else did."""
+"""Removes what was made void, if nobody else did: jobs, and waiting retries of jobs that are gone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 LOOK = 30.0
 """Seconds after which the owner looks although nobody called."""
+PIECE_PAUSE_S = 0.02
+"""Seconds between two pieces of waiting retries: nobody waits for their removal."""
 
 
 class Sweeper:
@@ -38,5 +40,7 @@ class Sweeper:
         """Sweep what there is."""
         try:
             await self.store.sweep()
+            while await self.store.sweep_retries():
+                await asyncio.sleep(PIECE_PAUSE_S)
         except Unavailable as fault:
             log.warning("not swept", reason=str(fault))

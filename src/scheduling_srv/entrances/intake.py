@@ -11,6 +11,7 @@ import structlog
 from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
     Answer,
@@ -216,7 +217,7 @@ class Intake:
     async def _answer(self, record: Consumed, answer: Answer) -> None:
         if self._gathered.groups or self._gathered.letters:
             await self._flush()
-        self._gathered.answers.append(answer)
+        self._gathered.answers.append(answer._replace(next=record.offset + 1))
         self._gathered.records.append(record)
 
     async def _create(self, record: Consumed) -> None:
@@ -275,16 +276,23 @@ class Intake:
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
-            source = self._source(gathered.records[-1])
-            await reached(points.ANSWER_CALL)
-            await self.inputs.complete(gathered.answers, self.clock.now(), source)
-            await reached(points.ANSWER_DONE)
-            self._stored = source.next
-            _count_answers(gathered.answers)
+            await self._apply_answers(gathered.answers, gathered.records[-1])
         elif gathered.letters:
             await self._send_letters(gathered.letters, gathered.records[-1])
         elif gathered.groups:
             await self._write_groups(gathered.groups, gathered.records)
+
+    async def _apply_answers(self, answers: Sequence[Answer], last: Consumed) -> None:
+        """Apply answers; the store stops where its budget ends, and goes on with the next call."""
+        while answers:
+            source = self._source(last)
+            await reached(points.ANSWER_CALL)
+            answered = await self.inputs.complete(answers, self.clock.now(), source)
+            await reached(points.ANSWER_DONE)
+            done, answers = answers[: answered.looked_at], answers[answered.looked_at :]
+            self._stored = done[-1].next if answers else source.next
+            _count_answers(done)
+            note_given_up(answered.given_up)
 
     async def _write_groups(
         self, groups: Sequence[WriteGroup], records: Sequence[Consumed]

@@ -21,7 +21,8 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 INCLUDE = "--!include"
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete delete delivered expire initialise note_log"
-    " parcels renew restore_end set_position sweep sweep_now take unclaim unready".split()
+    " parcels renew restore_end set_position sweep sweep_now sweep_retries take unclaim"
+    " unready".split()
 )
 """Scripts that run although Redis is at its `maxmemory`: they make room, or take next to none, and
 what makes room would stop without them. Others are refused then, before they have changed anything.

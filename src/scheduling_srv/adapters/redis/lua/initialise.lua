@@ -11,6 +11,7 @@ redis.call('HSET', K.meta, 'incarnation', ARGV[2], 'origin', ARGV[3], 'tail', AR
 for partition, offset in pairs(cjson.decode(ARGV[10])) do
     redis.call('HSET', K.inputs, partition, offset)
 end
+redis.call('HSETNX', K.meta, 'largest', 0)
 redis.call('HSET', K.meta, 'state', 'ready')
 emit_marker(tonumber(ARGV[11])) -- so that Kafka knows the inputs from the first transaction on
 flush()

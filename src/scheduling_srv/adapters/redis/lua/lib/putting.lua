@@ -13,7 +13,7 @@ end
 -- returns the earliest due ms. `numbered` gives the creation number of the n-th job, from 0.
 local function put(mode, at, size, numbered)
     local seq = numbered and 0 or claim_seqs(size)
-    local jobs, places, first = {}, {}, nil
+    local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + 3 * size - 1, 3 do
         local id, due = ARGV[i], tonumber(ARGV[i + 1])
         if mode == 'update' or mode == 'upsert' then
@@ -29,7 +29,11 @@ local function put(mode, at, size, numbered)
         end
         emit_created(id, record, due, kind ~= NOW and mode ~= 'silent')
         first = math.min(first or due, due)
+        if #record > largest then
+            largest = #record
+        end
     end
+    note_largest(largest)
     in_batches('HSET', K.jobs, jobs, 2)
     in_batches('ZADD', K.due, places, 2)
     return first
