@@ -289,8 +289,9 @@ async def plant_retries(shard: Shard, job: NewJob, count: int) -> None:
     """Store `count` waiting retries of a job, as a rebuild does."""
     await create(shard, [job])
     seq = int(await shard.raw("HGET", "meta", "seq"))
+    rank: dict[str, Any] = {"rank": 2} if "rank" in RebuiltRun._fields else {}
     runs = [
-        RebuiltRun(job.id, seq, NOW - n * SECOND, 2, rank=2, due=NOW + DAY * 300 - n * SECOND)
+        RebuiltRun(job.id, seq, NOW - n * SECOND, 2, due=NOW + DAY * 300 - n * SECOND, **rank)
         for n in range(count)
     ]
     for at in range(0, count, 500):

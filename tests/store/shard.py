@@ -71,6 +71,7 @@ def job(
     backoff: BackoffType = BackoffType.FIXED,
     delay: float = 0,
     trace: bytes = b"",
+    payload: int = 0,
 ) -> NewJob:
     rest = job_pb2.Job(
         priority=priority.value,  # type: ignore[arg-type]
@@ -80,6 +81,8 @@ def job(
         backoff=job_pb2.Backoff(delay=delay, type=backoff.value),  # type: ignore[arg-type]
     )
     data = job_pb2.Data(timezone=timezone, creator=creator)
+    if payload:
+        data.payload.add(value=b"x" * payload)
     request = JobRequest(
         id=job_id,
         type=type,
@@ -224,7 +227,9 @@ class Shard:
         return runs_in(await self.entries())
 
     async def plan(self) -> int:
-        return await Planner(self.schedule, read_cron, self.schedule.rules).run_once(self.token)
+        planner = Planner(self.schedule, read_cron, self.schedule.rules)
+        planner.begun = True  # what was set aside stays there
+        return await planner.run_once(self.token)
 
     async def drain_once(self, now: int) -> list[Run]:
         """One staging call that leaves no cron job unplanned."""
