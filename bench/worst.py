@@ -19,9 +19,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -72,10 +71,11 @@ class Measured(NamedTuple):
 CASES: list[Case] = []
 
 
-def case(path: str, worst: str) -> Callable[[Prepare], Prepare]:
-    """Register a case: the path, and its worst legal input."""
+def case(path: str) -> Callable[[Prepare], Prepare]:
+    """Register a case of this path. Its docstring is the worst legal input."""
 
     def register(prepare: Prepare) -> Prepare:
+        worst = (prepare.__doc__ or "").removesuffix(".")
         CASES.append(Case(prepare.__name__, path, worst, prepare))
         return prepare
 
@@ -85,7 +85,7 @@ def case(path: str, worst: str) -> Callable[[Prepare], Prepare]:
 # --- Inputs -------------------------------------------------------------------------------------
 
 
-def large(job_id: str, kind: TriggerKind, size: int = LARGE, due: int = NOW, **more: Any) -> NewJob:
+def large(job_id: str, kind: TriggerKind, size: int = LARGE, due: int = NOW, **more: Any) -> NewJob:  # noqa: ANN401
     """A job whose payload has `size` bytes."""
     interval = more.pop("interval", 0)
     cron = more.pop("cron", "")
@@ -151,20 +151,23 @@ async def run_all(shard: Shard, now: int = NOW) -> list[int]:
 # --- Cases: the owner's side --------------------------------------------------------------------
 
 
-@case("stage.lua, take.lua", "300 jobs of 850 kB due at once")
+@case("stage.lua, take.lua")
 async def stage_large(shard: Shard) -> Act:
+    """300 jobs of 850 kB due at once."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE) for n in range(300)])
     return lambda: stage_all(shard)
 
 
-@case("stage.lua, take.lua", "20,000 jobs of 220 bytes due at once")
+@case("stage.lua, take.lua")
 async def stage_small(shard: Shard) -> Act:
+    """20,000 jobs of 220 bytes due at once."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE, 180) for n in range(20_000)])
     return lambda: stage_all(shard)
 
 
-@case("stage.lua (release)", "4,000 held runs of one type find room at once")
+@case("stage.lua (release)")
 async def release_many(shard: Shard) -> Act:
+    """4,000 held runs of one type find room at once."""
     await create(shard, [once(f"a{n}", parallel=4000) for n in range(4000)])
     instances = await run_all(shard)
     await create(shard, [once(f"b{n}", parallel=4000) for n in range(4000)])
@@ -175,8 +178,9 @@ async def release_many(shard: Shard) -> Act:
     return lambda: stage_all(shard)
 
 
-@case("stage.lua (release)", "200 held runs of 850 kB find room at once")
+@case("stage.lua (release)")
 async def release_large(shard: Shard) -> Act:
+    """200 held runs of 850 kB find room at once."""
     await create(shard, [once(f"a{n}", parallel=200) for n in range(200)])
     instances = await run_all(shard)
     await create(shard, [large(f"b{n}", TriggerKind.ONCE, parallel=200) for n in range(200)])
@@ -186,8 +190,9 @@ async def release_large(shard: Shard) -> Act:
     return lambda: stage_all(shard)
 
 
-@case("stage.lua (release)", "5,000 held runs, each with a limit of its own, find room at once")
+@case("stage.lua (release)")
 async def release_limits(shard: Shard) -> Act:
+    """5,000 held runs, each with a limit of its own, find room at once."""
     await create(shard, [once(f"a{n}") for n in range(5000)])
     instances = await run_all(shard)
     await create(shard, [once(f"b{n}", parallel=n + 1) for n in range(5000)])
@@ -198,14 +203,16 @@ async def release_limits(shard: Shard) -> Act:
     return lambda: stage_all(shard)
 
 
-@case("take.lua", "one list of 28 MB: a group of 32 jobs of 850 kB")
+@case("take.lua")
 async def take_group(shard: Shard) -> Act:
+    """One list of 28 MB: a group of 32 jobs of 850 kB."""
     await shard.create(*[large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(32)])
     return lambda: publish(shard)
 
 
-@case("take.lua", "dead letters of 500 kB behind 99 small entries")
+@case("take.lua")
 async def take_mixed(shard: Shard) -> Act:
+    """Dead letters of 500 kB behind 99 small entries."""
     await publish(shard)
     for _ in range(4):
         await shard.jobs.append([b"E" + b"x" * 200] * 60, NOW)
@@ -213,8 +220,9 @@ async def take_mixed(shard: Shard) -> Act:
     return lambda: publish(shard)
 
 
-@case("complete.lua", "300 answers to runs of jobs of 850 kB in one batch of records")
+@case("complete.lua")
 async def answer_large(shard: Shard) -> Act:
+    """300 answers to runs of jobs of 850 kB in one batch of records."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE) for n in range(300)])
     instances = await run_all(shard)
 
@@ -224,8 +232,9 @@ async def answer_large(shard: Shard) -> Act:
     return act
 
 
-@case("complete.lua", "500 failures that are retried")
+@case("complete.lua")
 async def answer_failed(shard: Shard) -> Act:
+    """500 failures that are retried."""
     await create(shard, [once(f"j{n}", attempts=3, delay=1000) for n in range(500)])
     instances = await run_all(shard)
 
@@ -249,16 +258,18 @@ async def answer_all(shard: Shard, answers: Sequence[Answer]) -> None:
         done += len(left) if looked_at is None else looked_at
 
 
-@case("expire.lua", "300 runs of jobs of 850 kB time out at once")
+@case("expire.lua")
 async def expire_large(shard: Shard) -> Act:
+    """300 runs of jobs of 850 kB time out at once."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE) for n in range(300)])
     await run_all(shard)
 
     return lambda: expire_all(shard)
 
 
-@case("expire.lua", "2,000 small runs time out at once and are retried")
+@case("expire.lua")
 async def expire_small(shard: Shard) -> Act:
+    """2,000 small runs time out at once and are retried."""
     await create(shard, [once(f"j{n}", attempts=3, delay=DAY * 9) for n in range(2000)])
     await run_all(shard)
 
@@ -271,8 +282,9 @@ async def expire_all(shard: Shard) -> None:
         await shard.schedule.expire(shard.token, NOW + DAY, 500)
 
 
-@case("delete.lua", "a job with 40,000 waiting retries")
+@case("delete.lua")
 async def delete_retries(shard: Shard) -> Act:
+    """A job with 40,000 waiting retries."""
     job = every("j", SECOND, attempts=10, backoff=BackoffType.FIXED, delay=DAY * 300)
     await plant_retries(shard, job, 40_000)
 
@@ -298,11 +310,10 @@ async def plant_retries(shard: Shard, job: NewJob, count: int) -> None:
         await shard.schedule.load_runs(shard.token, runs[at : at + 500])
 
 
-@case("sweep.lua", "delete of everything: 300 jobs of 850 kB")
+@case("sweep.lua")
 async def sweep_large(shard: Shard) -> Act:
-    await create(
-        shard, [large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(300)]
-    )
+    """Delete of everything: 300 jobs of 850 kB."""
+    await create(shard, [large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(300)])
 
     async def act() -> None:
         await shard.clear()
@@ -310,8 +321,9 @@ async def sweep_large(shard: Shard) -> Act:
     return act
 
 
-@case("sweep_now.lua", "reset: 300 `now` jobs of 850 kB")
+@case("sweep_now.lua")
 async def sweep_now_large(shard: Shard) -> Act:
+    """Reset: 300 `now` jobs of 850 kB."""
     await create(shard, [large(f"j{n}", TriggerKind.NOW, due=NOW + DAY) for n in range(300)])
 
     async def act() -> None:
@@ -320,8 +332,9 @@ async def sweep_now_large(shard: Shard) -> Act:
     return act
 
 
-@case("unplanned.lua, plan.lua", "300 cron jobs of 850 kB ran at once")
+@case("unplanned.lua, plan.lua")
 async def plan_large(shard: Shard) -> Act:
+    """300 cron jobs of 850 kB ran at once."""
     jobs = [large(f"j{n}", TriggerKind.CRON, cron="* * * * *") for n in range(300)]
     await create(shard, jobs)
     await stage_all(shard)
@@ -333,8 +346,9 @@ async def plan_large(shard: Shard) -> Act:
     return act
 
 
-@case("planner (Python)", "500 cron jobs with different texts that take long to compute")
+@case("planner (Python)")
 async def plan_slow(shard: Shard) -> Act:
+    """500 cron jobs with different texts that take long to compute."""
     jobs = [
         large(
             f"j{n}",
@@ -435,7 +449,6 @@ class Bench:
         await client.close()
         longest, script = max(client.calls, default=(0.0, ""))
         return Measured(longest, script, len(client.calls), watch.longest_ms, total)
-
 
 
 def _table(found: dict[str, Measured], before: dict[str, Measured]) -> Iterator[str]:

@@ -36,7 +36,7 @@ def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> No
     print(f"urgent {lates[0]} ms, last large {max(lates)} ms, {len(behind)} behind")  # noqa: T201
     assert len(behind) > COUNT / 4
     assert leases_taken(product) == taken
-    eventually(lambda: product.service.is_serving(), timeout=PATIENCE, what="SERVING")
+    eventually(product.service.is_serving, timeout=PATIENCE, what="SERVING")
 
 
 def create_large(product: Product, kind: str, count: int, when: str) -> None:

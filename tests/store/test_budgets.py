@@ -1,5 +1,7 @@
 """Calls of the owner and the listener end where their budget in bytes does (decision 14)."""
 
+from typing import Any
+
 import pytest
 
 from scheduling_srv.app import planner
@@ -30,7 +32,7 @@ BUDGET = 4_000_000
 MB = 1_000_000
 
 
-async def create_large(shard: Shard, count: int, **more: object) -> None:
+async def create_large(shard: Shard, count: int, **more: Any) -> None:
     """In pieces, published: the outbox is empty."""
     for number in range(count):
         await shard.create(once(f"j{number:03}", payload=LARGE, **more))
@@ -136,8 +138,7 @@ async def test_held_runs_find_room_in_pieces_and_in_order(shard: Shard, limits: 
 async def test_the_outbox_is_bounded_in_bytes(shard: Shard) -> None:
     """For staging, writes and appends alike. Deletes and answers go on."""
     await create_large(shard, 1)
-    for size in (shard.jobs,):
-        size.outbox_bytes = 3 * MB
+    shard.jobs.outbox_bytes = 3 * MB
     shard.rule(outbox_bytes=3 * MB)
     await shard.jobs.append([b"E" + b"x" * MB] * 3, NOW)
     assert await shard.schedule.stage(shard.token, NOW, 500) == Staged(full=True)
@@ -234,7 +235,7 @@ async def test_large_jobs_are_swept_in_pieces(shard: Shard) -> None:
 # --- Retries ------------------------------------------------------------------------------------
 
 
-async def with_retries(shard: Shard, count: int, **more: object) -> None:
+async def with_retries(shard: Shard, count: int, **more: Any) -> None:
     """A recurring job with so many runs that wait for their retry."""
     await shard.create(every("j", SECOND, attempts=3, delay=float(HOUR), **more))
     for number in range(count):
@@ -374,5 +375,3 @@ async def test_jobs_that_cannot_be_planned_keep_none_from_being_planned(
     await shard.delete(*[f"bad{n}" for n in range(12)])
     assert await shard.raw("EXISTS", "aside") == 0
     await shard.delete("good")
-
-

@@ -207,7 +207,7 @@ class InputStore(Protocol):
     """What the listener has applied."""
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
-        """Apply answers to the runs they belong to: all of them, or as many as the budget allows."""
+        """Apply answers to the runs they belong to, all or as many as the budget allows."""
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None

@@ -1,4 +1,4 @@
-"""Removes what was made void, if nobody else did: jobs, and waiting retries of jobs that are gone."""
+"""Removes void jobs, if nobody else did, and waiting retries of jobs that are gone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,12 @@ class Sweeper:
         """Sweep what there is."""
         try:
             await self.store.sweep()
-            while await self.store.sweep_retries():
-                await asyncio.sleep(PIECE_PAUSE_S)
+            await self._sweep_retries()
         except Unavailable as fault:
             log.warning("not swept", reason=str(fault))
+
+    async def _sweep_retries(self) -> None:
+        while True:
+            if not await self.store.sweep_retries():
+                return
+            await asyncio.sleep(PIECE_PAUSE_S)

@@ -137,9 +137,7 @@ class RedisJobStore:
     async def sweep_retries(self) -> bool:
         """`sweep_retries.lua`."""
         args = (RETRIES_PIECE, RETRIES_AHEAD)
-        removed, left = checked(await self.scripts.run("sweep_retries", *args))
-        if removed:
-            await reached(points.SWEEP_PIECE)
+        _, left = checked(await self.scripts.run("sweep_retries", *args))
         return bool(left)
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
