@@ -294,8 +294,13 @@ class Shard:
 
     async def ids(self) -> list[str]:
         """The resources in order of creation."""
-        page = await self.jobs.page("", descending=False, cursor="", limit=ANY)
-        return [each.id.decode() for each in page.jobs]
+        found, cursor = list[str](), ""
+        while True:
+            page = await self.jobs.page("", descending=False, cursor=cursor, limit=ANY)
+            found += [each.id.decode() for each in page.jobs]
+            if not page.cursor or len(found) >= page.total:
+                return found
+            cursor = page.cursor
 
     async def position(self) -> int:
         _, positions = await self.jobs.positions()
