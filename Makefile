@@ -109,6 +109,10 @@ bench-compare: setup kafka ## This checkout beside BASE=commit in interleaved pa
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
 	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
 
+.PHONY: bench-worst
+bench-worst: setup ## The longest call to Redis of each path with its worst legal input; fails over the budget
+	@$(BIN)/python -m bench.worst $(BENCH_ARGS)
+
 .PHONY: chaos
 chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \

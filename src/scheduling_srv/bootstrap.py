@@ -118,6 +118,8 @@ def shard_rules(settings: Settings) -> ShardRules:
         missed_runs=settings.missed_runs,
         lease=settings.lease,
         outbox_limit=settings.outbox_limit,
+        outbox_bytes=settings.outbox_bytes,
+        waiting_retries=settings.waiting_retries,
     )
 
 

@@ -30,6 +30,14 @@ RUNS_EXPIRED = Counter(
     "scheduling_runs_expired",
     "Runs that counted as failed because no answer came within the completion timeout.",
 )
+RETRIES_GIVEN_UP = Counter(
+    "scheduling_retries_given_up",
+    "Failed runs that are not retried because too many retries of their job wait.",
+)
+UNPLANNABLE = Gauge(
+    "scheduling_unplannable_jobs",
+    "Cron jobs that are set aside because this version cannot compute their next time.",
+)
 DEAD_LETTERS = Counter(
     "scheduling_dead_letters",
     "Consumed records that could not be applied, by the status that gRPC would have answered.",

@@ -177,6 +177,19 @@ class Settings(BaseSettings):
         description="Announcements that may wait in Redis while Kafka is away; beyond it no run is "
         "staged and no job taken in.",
     )
+    outbox_bytes: int = Field(
+        2**28,
+        ge=2**24,
+        le=2**40,
+        description="The same in bytes, for large jobs; counted to within some megabytes.",
+    )
+    waiting_retries: int = Field(
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="Retries of one recurring job that may wait; a run that fails beyond it is not "
+        "retried.",
+    )
     call_memory: int = Field(
         2**28,
         ge=2**28,

@@ -79,12 +79,19 @@ class Shard:
             client_id=settings.kafka_client_id,
             max_backoff=settings.max_backoff,
             outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
+            waiting_retries=settings.waiting_retries,
             shards=shards,
         )
         self.restores = RedisRestores(redis, namespace, number, shards)
         self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
         self.transfers = RedisTransfers(
-            redis, namespace, number, shards, outbox_limit=settings.outbox_limit
+            redis,
+            namespace,
+            number,
+            shards,
+            outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
         )
         self.signals = RedisSignals(redis, namespace, number, name=site.name)
         self.producers = delivery.make_producers(

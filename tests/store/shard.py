@@ -17,6 +17,7 @@ from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron
+from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
 from scheduling_srv.domain.record import Note, pack
 from scheduling_srv.entrances.readback import read_cron
@@ -76,7 +77,7 @@ def job(
     trace: bytes = b"",
     notes: Note = Note.NONE,
     when: str | None = None,
-    payload: bytes = b"",
+    payload: bytes | int = b"",  # a number: so many bytes
 ) -> NewJob:
     """`when`: how the client wrote it, if not as RFC 3339."""
     rest = job_pb2.Job(
@@ -89,7 +90,7 @@ def job(
     )
     data = job_pb2.Data(timezone=timezone, creator=creator)
     if payload:
-        data.payload.add(value=payload)
+        data.payload.add(value=b"x" * payload if isinstance(payload, int) else payload)
     request = JobRequest(
         id=job_id,
         type=type,
@@ -105,12 +106,20 @@ def job(
         interval=rest.interval,
         trace=trace,
     )
-    shape = Cron.parse(cron).fingerprint if cron else interval
+    shape = fingerprint(cron) if cron else interval
     return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes))
 
 
 def rfc3339(instant: int) -> str:
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def fingerprint(cron: str) -> int:
+    """As a version that did not understand the text would have stored it: none."""
+    try:
+        return Cron.parse(cron).fingerprint
+    except Unparsable:
+        return 0
 
 
 def once(job_id: str, due: int = NOW, **more: Any) -> NewJob:
@@ -222,7 +231,9 @@ class Shard:
         """How many belonged to a run. Each call is the next record of its partition."""
         source = self.source(self.offset)
         self.offset += 1
-        return await self.jobs.complete(answers, now, source)
+        answered = await self.jobs.complete(answers, now, source)
+        assert answered.looked_at == len(answers)
+        return answered.known
 
     async def done(self, *runs: Run | int, now: int = NOW) -> int:
         return await self.answer(*_answers(runs, failed=False), now=now)
@@ -239,7 +250,9 @@ class Shard:
         return runs_in(await self.entries())
 
     async def plan(self) -> int:
-        return await Planner(self.schedule, read_cron, self.schedule.rules).run_once(self.token)
+        planner = Planner(self.schedule, read_cron, self.schedule.rules)
+        planner.begun = True  # what was set aside stays there
+        return await planner.run_once(self.token)
 
     async def drain_once(self, now: int) -> list[Run]:
         """One staging call that leaves no cron job unplanned."""

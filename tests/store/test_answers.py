@@ -181,12 +181,12 @@ async def test_no_answer_in_time_counts_as_a_failure(shard: Shard) -> None:
     shard.rule(completion_timeout=MINUTE)
     await shard.create(once("a", attempts=2, delay=5))
     (first,) = await published(shard)
-    assert await shard.schedule.expire(shard.token, NOW + MINUTE - 1, 10) == 0
-    assert await shard.schedule.expire(shard.token, NOW + MINUTE, 10) == 1
+    assert (await shard.schedule.expire(shard.token, NOW + MINUTE - 1, 10)).looked_at == 0
+    assert (await shard.schedule.expire(shard.token, NOW + MINUTE, 10)).looked_at == 1
     assert await shard.done(first) == 0
     (second,) = await published(shard, NOW + MINUTE + 5)
     assert second.attempt == 2
-    assert await shard.schedule.expire(shard.token, NOW + 2 * MINUTE + 5, 10) == 1
+    assert (await shard.schedule.expire(shard.token, NOW + 2 * MINUTE + 5, 10)).looked_at == 1
     assert await shard.ids() == []
 
 
@@ -195,9 +195,9 @@ async def test_a_run_that_nobody_has_seen_does_not_time_out(shard: Shard) -> Non
     shard.rule(completion_timeout=MINUTE)
     await shard.create(once("a"))
     (run,) = await shard.drain(NOW)
-    assert await shard.schedule.expire(shard.token, NOW + HOUR, 10) == 1
+    assert (await shard.schedule.expire(shard.token, NOW + HOUR, 10)).looked_at == 1
     await shard.publish()
-    assert await shard.schedule.expire(shard.token, NOW + HOUR + MINUTE - 1, 10) == 0
+    assert (await shard.schedule.expire(shard.token, NOW + HOUR + MINUTE - 1, 10)).looked_at == 0
     assert await shard.done(run) == 1
 
 
@@ -207,9 +207,9 @@ async def test_one_call_looks_at_few_time_outs(shard: Shard) -> None:
     for number in range(5):
         await shard.create(once(f"j{number}", NOW + number))
         await published(shard, NOW + number)
-    assert await shard.schedule.expire(shard.token, NOW + DAY, 2) == 2
+    assert (await shard.schedule.expire(shard.token, NOW + DAY, 2)).looked_at == 2
     assert await shard.ids() == ["j2", "j3", "j4"]
-    assert await shard.schedule.expire(shard.token, NOW + DAY, 10) == 3
+    assert (await shard.schedule.expire(shard.token, NOW + DAY, 10)).looked_at == 3
 
 
 async def test_an_answer_of_a_deleted_job_still_frees_its_place(shard: Shard) -> None:
@@ -229,7 +229,7 @@ async def test_the_time_of_a_run_begins_when_kafka_has_it(shard: Shard) -> None:
     (run,) = await shard.stage(NOW)
     await shard.schedule.note_backlog(shard.token, 0)
     await shard.publish()
-    assert await shard.schedule.expire(shard.token, NOW + HOUR, 500) == 1
+    assert (await shard.schedule.expire(shard.token, NOW + HOUR, 500)).looked_at == 1
     assert await shard.done(run) == 1, "its time is counted from its publication"
 
 
@@ -251,7 +251,7 @@ async def test_a_run_that_kafka_had_before_an_outage_keeps_its_time(
     if trimmed != "never":
         await shard.take(published)
     later = NOW + DAY
-    assert await shard.schedule.expire(shard.token, later, 500) == 2
+    assert (await shard.schedule.expire(shard.token, later, 500)).looked_at == 2
     assert await shard.raw("HEXISTS", "runs", run.instance) == 0, "it has failed"
     assert int(await shard.raw("ZSCORE", "running", waiting.instance)) == later
     assert await shard.done(run) == 0

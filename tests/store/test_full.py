@@ -115,7 +115,7 @@ async def test_what_makes_room_goes_on(shard: Shard) -> None:
     )
     await shard.jobs.forget({Place("jobs", 1): 7}, shard.lineage, NOW)
     await shard.schedule.mark_inputs(shard.token, NOW)
-    assert await shard.schedule.expire(shard.token, NOW + 2 * HOUR, 100) == 2
+    assert (await shard.schedule.expire(shard.token, NOW + 2 * HOUR, 100)).looked_at == 2
     await shard.clear()
     await shard.reset()
     assert await shard.ids() == []

@@ -149,7 +149,7 @@ async def test_a_time_out_makes_room(shard: Shard) -> None:
     await shard.create(once("busy", parallel=1), once("held", parallel=1))
     await shard.drain(NOW)
     await shard.publish()
-    assert await shard.schedule.expire(shard.token, NOW + HOUR, 10) == 1
+    assert (await shard.schedule.expire(shard.token, NOW + HOUR, 10)).looked_at == 1
     assert ids_of(await shard.drain(NOW + HOUR)) == ["held"]
 
 

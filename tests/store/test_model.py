@@ -126,7 +126,7 @@ class Life:
                 self.model.publish()
             case Expire():
                 expired = await self.shard.schedule.expire(self.shard.token, self.now, 500)
-                assert expired == self.model.expire(self.now)
+                assert expired.looked_at == self.model.expire(self.now)
             case Clear():
                 await self.shard.clear(self.now)
                 self.model.clear()

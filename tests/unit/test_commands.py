@@ -9,7 +9,7 @@ import pytest
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.commands import Commands
-from scheduling_srv.app.ports import Answer, Receipt, Source
+from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable
@@ -75,7 +75,7 @@ class World:
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
         raise AssertionError
 
-    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
         raise AssertionError
 
     async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:

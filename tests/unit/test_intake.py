@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
-from scheduling_srv.app.ports import Answer, Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.ports import Answer, Answered, Receipt, Refusal, Source, WriteGroup, Written
 from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
@@ -36,6 +36,7 @@ class World:
         self.position = 0
         self.fault: Exception | None = None
         self.calls: list[Source] = []
+        self.answers_at_once = 1000
         world: Any = self
         self.intake = Intake(
             jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
@@ -89,10 +90,14 @@ class World:
         self.done.append(("clear", announced))
         return Receipt("inc", 1)
 
-    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
+        looked_at = min(len(answers), self.answers_at_once)
+        if looked_at < len(answers):
+            source = source._replace(next=answers[looked_at - 1].next)
         self.advance(source)
-        self.done.append(("complete", *[(each.instance, each.failed) for each in answers]))
-        return len(answers)
+        done = answers[:looked_at]
+        self.done.append(("complete", *[(each.instance, each.failed) for each in done]))
+        return Answered(looked_at, looked_at)
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None

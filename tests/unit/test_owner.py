@@ -11,7 +11,7 @@ from scheduling_srv.app import owner as owner_module
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.refusals import Settled
-from scheduling_srv.app.replies import Holder, Signal
+from scheduling_srv.app.replies import Backlog, Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import StageCall, StageResult
 from scheduling_srv.domain.errors import (
@@ -139,7 +139,7 @@ class _Stager:
 class _Publisher:
     settled = True
     offered = False
-    handed_out: Callable[[int], None]
+    handed_out: Callable[[Backlog], None]
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -152,7 +152,7 @@ class _Publisher:
         self.world.note("publish")
         sent = min(self.world.outbox, 2)
         self.world.outbox -= sent
-        self.handed_out(0)
+        self.handed_out(Backlog())
         return sent
 
 

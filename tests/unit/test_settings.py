@@ -67,6 +67,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "MAX_ITEMS": "10000",
         "MAX_JOB_BYTES": "900000",
         "OUTBOX_LIMIT": "200000",
+        "OUTBOX_BYTES": str(2**28),
+        "WAITING_RETRIES": "10000",
         "CALL_MEMORY": "268435456",
         "SERVICES": "io-restorecommerce-scheduling-srv,io-restorecommerce-scheduling-cis,"
         "io-restorecommerce-scheduling-reflection",

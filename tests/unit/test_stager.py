@@ -1,12 +1,14 @@
 """One round of the stager, and how long it sleeps after it; what the planner makes of cron jobs."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from scheduling_srv.app import time_slice
 from scheduling_srv.app.planner import CronText, Planner, latest_missed, next_after
-from scheduling_srv.app.replies import Planned, Staged, Unplanned
+from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import FULL_PAUSE, SAFETY_LOOK, Stager, StageResult
 
@@ -23,6 +25,8 @@ class World:
         self.cutoff = 0
         self.planned: list[Planned] = []
         self.called: list[tuple[Any, ...]] = []
+        self.aside = 0
+        self.given_up = GivenUp()
 
     def now(self) -> int:
         return NOW
@@ -35,12 +39,19 @@ class World:
         self.called.append(("unplanned", token))
         return self.cutoff, self.unplanned_jobs
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
+    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         self.planned += planned
+        self.aside += sum(job.aside for job in planned)
+        return self.aside
 
-    async def expire(self, token: str, now: int, limit: int) -> int:
+    async def plan_again(self, token: str) -> int:
+        self.called.append(("plan again", token))
+        self.aside = max(0, self.aside - 1000)
+        return self.aside
+
+    async def expire(self, token: str, now: int, limit: int) -> Expired:
         self.called.append(("expire", token, now))
-        return 3
+        return Expired(3, self.given_up)
 
 
 def text_of(record: bytes) -> CronText:
@@ -50,9 +61,9 @@ def text_of(record: bytes) -> CronText:
 async def round_of(world: World, **rules: Any) -> StageResult:
     schedule: Any = world
     settings = ShardRules(**rules)
-    return await Stager(
-        schedule, Planner(schedule, text_of, settings), schedule, settings
-    ).run_once("token", schedule.stage)
+    planner = Planner(schedule, text_of, settings)
+    planner.begun = True
+    return await Stager(schedule, planner, schedule, settings).run_once("token", schedule.stage)
 
 
 async def test_it_sleeps_until_the_next_run_is_due() -> None:
@@ -89,11 +100,23 @@ async def test_it_plans_what_has_run_and_comes_back_at_once(
     assert await round_of(world) == StageResult(1, NOW)
 
 
-async def test_what_cannot_be_planned_does_not_keep_it_awake() -> None:
-    """Jobs that an older version has accepted wait for a newer one."""
+async def test_nothing_to_plan_does_not_keep_it_awake() -> None:
     world = World(Staged(full=False, entries=1, unplanned=1))
     assert await round_of(world) == StageResult(1, NOW + SAFETY_LOOK)
     assert ("unplanned", "token") in world.called
+
+
+async def test_jobs_that_were_set_aside_are_tried_again_once_after_a_start() -> None:
+    """A newer version may understand them. All pieces are back before the first one is tried."""
+    world = World()
+    world.aside = 2500
+    schedule: Any = world
+    rules = ShardRules()
+    stager = Stager(schedule, Planner(schedule, text_of, rules), schedule, rules)
+    for _ in range(2):
+        await stager.run_once("token", schedule.stage)
+    called = [name for name, *_ in world.called]
+    assert called == ["stage", *["plan again"] * 3, "unplanned", "stage"]
 
 
 async def test_it_times_runs_out_and_comes_back_at_once() -> None:
@@ -143,6 +166,34 @@ async def test_missed_runs_are_skipped() -> None:
     ]
 
 
+async def test_a_job_that_cannot_be_planned_is_set_aside() -> None:
+    """Those after it are planned. An older version has accepted it."""
+    world = World()
+    world.unplanned_jobs = [
+        Unplanned(b"a", FULL_HOUR, missed=True, record=b"every blue moon"),
+        Unplanned(b"b", FULL_HOUR, missed=False, record=HOURLY),
+    ]
+    assert await planned(world) == [
+        Planned(b"a", None, settled=True, aside=True),
+        Planned(b"b", FULL_HOUR + HOUR, settled=False),
+    ]
+
+
+async def test_others_get_their_turn_while_jobs_are_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of 500 jobs may take a millisecond."""
+    monkeypatch.setattr(time_slice, "SLICE_MS", 0)
+    world = World()
+    world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=False, record=HOURLY)] * 10
+    planning = asyncio.ensure_future(planned(world))
+    turns = 0
+    while not planning.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 10
+
+
 def test_a_job_that_has_no_further_time_is_over() -> None:
     """Behind the last year that can be searched."""
     assert next_after(CronText("0 0 1 1 *", "UTC"), 250_000_000_000_001) is None
@@ -159,4 +210,5 @@ async def test_it_stages_more_at_once_while_more_is_due() -> None:
     await stager.run_once("token", stager.schedule.stage)
     await stager.run_once("token", stager.schedule.stage)
     await stager.run_once("token", stager.schedule.stage)
-    assert [limit for _, _, _, limit in world.called] == [500, 1_000, 500]
+    limits = [call[-1] for call in world.called if call[0] == "stage"]
+    assert limits == [500, 1_000, 500]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app import turns
-from scheduling_srv.app.replies import Cursor, Staged, Taken
+from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from scheduling_srv.app.turns import AHEAD, FEW, Turns
 
 
@@ -15,7 +15,7 @@ class Loops:
     """A stager and a publisher that note what they do; the test says what is due."""
 
     def __init__(self, due: list[int]) -> None:
-        self.handed_out: Callable[[int], None]
+        self.handed_out: Callable[[Backlog], None]
         self.turns = turns_of(self)
         self.due = due
         self.done: list[str] = []
@@ -54,14 +54,14 @@ class Loops:
     def offer(self, taken: Taken, cursor: Cursor) -> None:
         del cursor
         self.given = taken
-        self.handed_out(0)
+        self.handed_out(Backlog())
 
     async def run_once(self, token: str) -> int:
         del token
         if not self.given:
             self.done.append("take")
         taken, self.given = self.given or self.take(), None
-        self.handed_out(0)
+        self.handed_out(Backlog())
         await asyncio.sleep(0.01)  # the transaction
         self.done.append(f"publish {len(taken.entries)}")
         return len(taken.entries)
@@ -151,7 +151,7 @@ async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_
     async with asyncio.timeout(turns.PATIENCE / 2):
         for _ in range(3):
             loops.given = Taken(0, [b"C"], 2)
-            loops.handed_out(1)
+            loops.handed_out(Backlog(1))
             await loops.turns.publish("")
     assert [each for each in loops.done if each == "stage 1"] == ["stage 1"] * 3
     staging.cancel()
@@ -210,14 +210,14 @@ async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     loops = Loops([AHEAD, AHEAD])
     staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
-    loops.handed_out(AHEAD)
+    loops.handed_out(Backlog(AHEAD))
     await asyncio.sleep(0)
     assert loops.done == [f"stage {AHEAD}"]
-    loops.handed_out(AHEAD - 1)
+    loops.handed_out(Backlog(AHEAD - 1))
     async with asyncio.timeout(turns.PATIENCE / 2):
         while len(loops.done) < 2:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
-    loops.handed_out(0)
+    loops.handed_out(Backlog())
     await staging
 
 
@@ -241,7 +241,7 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
 async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
     """What clients create fills the outbox as well; the next run may be due in a moment."""
     loops = Loops([])
-    loops.handed_out(10 * AHEAD)
+    loops.handed_out(Backlog(10 * AHEAD))
     async with asyncio.timeout(turns.PATIENCE / 2):
         await loops.turns.after_staging(0)
 

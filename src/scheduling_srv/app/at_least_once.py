@@ -35,7 +35,7 @@ from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.publisher import MARKER_PAUSE, count_outcome, measure
 from scheduling_srv.app.records import Position, Record
-from scheduling_srv.app.replies import Cursor, Taken
+from scheduling_srv.app.replies import Backlog, Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Diverged, PublishFailed
@@ -46,6 +46,8 @@ RUN_PAUSE = 50
 """Milliseconds that the position may lag behind runs that Kafka has: so many are sent again."""
 AHEAD = 10_000
 """Entries that may be under way without a position behind them."""
+AHEAD_BYTES = 32_000_000
+"""The same in bytes: librdkafka holds them."""
 FOREVER = float("inf")
 AWAITED = frozenset({CREATE, NEW_NOW, DELETE, HAPPENED})
 """Entries that somebody may wait for: their transaction follows at once."""
@@ -63,6 +65,8 @@ class Batch(NamedTuple):
     rest: Sequence[Record]
     """What they become besides runs."""
     delivery: Delivery
+    size: int
+    """Bytes of the entries."""
     pause: float
     """Milliseconds that their transaction may wait."""
 
@@ -98,7 +102,7 @@ class AtLeastOnce:
         self.rules = rules
         self.monotonic = monotonic
         self.waiting = metrics.Part(metrics.OUTBOX)
-        self.handed_out: Callable[[int], None] = lambda _left: None
+        self.handed_out: Callable[[Backlog], None] = lambda _left: None
         """See `OutboxPublisher`."""
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
@@ -158,7 +162,7 @@ class AtLeastOnce:
             await self._anchor()
         if self._is_held() or self._is_far_ahead():
             return 0
-        asked, cursor, (after, taken, _) = self._offer or await self._take(token)
+        asked, cursor, (after, taken, *_) = self._offer or await self._take(token)
         self._offer, self.trimmed = None, cursor.published
         if after != self.sent:
             raise Diverged("What was taken does not follow what was sent.")
@@ -171,7 +175,9 @@ class AtLeastOnce:
         records = self.announcer.records(entries, after, self.position.incarnation)
         rest, delivery = await self.publisher.send(records, len(entries))
         now = self.clock.now()
-        self.batches.append(Batch(asked, now, after, entries, rest, delivery, _pause(entries)))
+        size = sum(map(len, entries))
+        batch = Batch(asked, now, after, entries, rest, delivery, size, _pause(entries))
+        self.batches.append(batch)
         self.sent = after + len(entries)
         self._news.set()
         await reached(points.SEND_SENT)
@@ -189,7 +195,7 @@ class AtLeastOnce:
 
     def _note(self, cursor: Cursor, taken: Taken) -> None:
         self.waiting.set(taken.waiting)
-        self.handed_out(taken.waiting - cursor.ahead - len(taken.entries))
+        self.handed_out(taken.left(cursor.ahead))
 
     async def settle(self, _token: str) -> None:
         """Follow with transactions until cancelled. Raises `PublishFailed`."""
@@ -248,7 +254,9 @@ class AtLeastOnce:
         return self.held > self.position.number
 
     def _is_far_ahead(self) -> bool:
-        return self.sent - self.position.number >= AHEAD
+        if self.sent - self.position.number >= AHEAD:
+            return True
+        return sum(batch.size for batch in self.batches) >= AHEAD_BYTES
 
     def _allowed(self, entries: Sequence[bytes], after: int) -> Sequence[bytes]:
         """The entries before the first run whose job is not on Kafka yet.

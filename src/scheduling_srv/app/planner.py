@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from scheduling_srv import points
+from scheduling_srv import metrics, points
 from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.zone import zone
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 PLAN_LIMIT = 500
 """Jobs of one round."""
+ID_AT = 7
+"""Where the job's id begins in a member of `plan`; see `lua/lib/member.lua`."""
 
 
 class CronText(NamedTuple):
@@ -57,29 +60,47 @@ def latest_missed(text: CronText, since: int, cutoff: int) -> int:
 
 
 class Planner:
-    """Plans the cron jobs that have just run, and settles those whose runs were missed."""
+    """Plans the cron jobs that have just run, and settles those whose runs were missed.
+
+    A job that cannot be planned, because only an older version understood it, is set aside: it must
+    not keep others from being planned. Each start of the service tries again.
+    """
 
     def __init__(self, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
         self.schedule = schedule
         self.read_cron = read_cron
         self.rules = rules
+        self.begun = False
+        """Whether the jobs that were set aside have been tried again."""
+        self._aside = metrics.Part(metrics.UNPLANNABLE)
 
     async def run_once(self, token: str) -> int:
-        """Plan at most `PLAN_LIMIT` jobs; returns how many could be planned."""
+        """Plan at most `PLAN_LIMIT` jobs or set them aside; returns how many those were."""
+        if not self.begun:
+            while await self.schedule.plan_again(token):
+                pass
+            self.begun = True
         cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
         await reached(points.PLAN_READ)
-        planned = [plan for job in unplanned if (plan := self._plan_safely(job, cutoff))]
-        await self.schedule.plan(token, planned)
+        planned = await self._plan_all(unplanned, cutoff)
+        self._aside.set(await self.schedule.plan(token, planned))
         await reached(points.PLAN_DONE)
         return len(planned)
 
-    def _plan_safely(self, job: Unplanned, cutoff: int) -> Planned | None:
-        """None: what an older version has accepted is not understood. It waits for a newer one."""
+    async def _plan_all(self, jobs: Sequence[Unplanned], cutoff: int) -> Sequence[Planned]:
+        planned, time_slice = [], TimeSlice()
+        for job in jobs:
+            planned.append(self._plan_safely(job, cutoff))
+            await time_slice.yield_if_used()
+        return planned
+
+    def _plan_safely(self, job: Unplanned, cutoff: int) -> Planned:
         try:
             return self._plan(job, cutoff)
         except RequestError as fault:
-            log.warning("cannot be planned", member=job.member.hex(), reason=str(fault))
-            return None
+            job_id = job.member[ID_AT:].decode(errors="replace")
+            log.warning("job set aside: it cannot be planned", job=job_id, reason=str(fault))
+            return Planned(job.member, None, settled=job.missed, aside=True)
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:
         text = self.read_cron(job.record)

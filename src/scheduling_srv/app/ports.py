@@ -18,6 +18,8 @@ from scheduling_srv.app.replies import (
     Aside,
     Claimed,
     Cursor,
+    Expired,
+    GivenUp,
     Held,
     Holder,
     ListPiece,
@@ -168,6 +170,20 @@ class Answer(NamedTuple):
 
     instance: int
     failed: bool
+    next: int = 0
+    """Offset behind its record; 0: that of the source."""
+    partition: str = ""
+    """`topic:partition` of its record; empty: that of the source."""
+
+
+class Answered(NamedTuple):
+    """What became of answers."""
+
+    looked_at: int
+    """How many of them, from the first on. The position is behind them; the others come again."""
+    known: int
+    """How many of those had a run."""
+    given_up: GivenUp = GivenUp()
 
 
 class JobStore(Protocol):
@@ -206,6 +222,9 @@ class JobStore(Protocol):
     async def sweep(self) -> Receipt | None:
         """Remove what is void, also what a crash has left; the receipt of the last piece."""
 
+    async def sweep_retries(self) -> bool:
+        """Remove some waiting retries of jobs that are gone; whether there are more."""
+
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """The jobs with the first of these ids, `now` jobs included: one, or as many as fit."""
 
@@ -222,8 +241,8 @@ class JobStore(Protocol):
 class InputStore(Protocol):
     """What the listener has applied."""
 
-    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
-        """Apply answers to the runs they belong to; returns how many had one."""
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
+        """Apply answers to the runs they belong to, all or as many as the budget allows."""
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -337,18 +356,22 @@ class Schedule(Protocol):
     async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
         """Move at most `limit` due runs to the outbox, in the order of docs/contract.md.
 
+        It ends with the run that uses up the budget in bytes; then `next_due` has passed already.
         With `cursor` also do what `Outbox.take` does, in the same call: then it may raise
         `Diverged` as well, and has done nothing. An outbox that is full hands out nothing.
         """
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
-        """The catch-up cutoff, and cron jobs to be planned."""
+        """The catch-up cutoff, and cron jobs to be planned: at most `limit`, as many as fit."""
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
-        """Put cron jobs back into the schedule."""
+    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
+        """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
 
-    async def expire(self, token: str, now: int, limit: int) -> int:
-        """Count runs without an answer as failed; returns how many were looked at."""
+    async def plan_again(self, token: str) -> int:
+        """Ask again for some of those set aside; returns how many still are."""
+
+    async def expire(self, token: str, now: int, limit: int) -> Expired:
+        """Count runs without an answer as failed: at most `limit`, as many as the budget allows."""
 
 
 class Outbox(Protocol):

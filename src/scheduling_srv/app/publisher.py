@@ -16,7 +16,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.replies import Cursor, Taken
+from scheduling_srv.app.replies import Backlog, Cursor, Taken
 from scheduling_srv.domain.errors import Diverged
 from scheduling_srv.failpoints import reached
 
@@ -81,8 +81,8 @@ class OutboxPublisher:
         """Called when `run_once` has something to do that no new entry tells of."""
         self.last_publish = float("-inf")
         self.waiting = metrics.Part(metrics.OUTBOX)
-        self.handed_out: Callable[[int], None] = lambda _left: None
-        """Called with the number of entries that are left, whenever there was a look at them."""
+        self.handed_out: Callable[[Backlog], None] = lambda _left: None
+        """Called with the entries that are left, whenever there was a look at them."""
         self._next: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
@@ -138,7 +138,7 @@ class OutboxPublisher:
 
     def _note(self, taken: Taken, ahead: int) -> None:
         self.waiting.set(taken.waiting)
-        self.handed_out(taken.waiting - ahead - len(taken.entries))
+        self.handed_out(taken.left(ahead))
 
     async def _publish_and_take(self, token: str, taken: Taken) -> None:
         """Take what comes next while Kafka commits; and trim what was published before."""
@@ -153,7 +153,7 @@ class OutboxPublisher:
             self._next = second  # else the next call asks again: there may be more by then
 
     async def _publish(self, taken: Taken) -> None:
-        after, entries, _ = taken
+        after, entries, *_ = taken
         records = self.announcer.records(entries, after, self.position.incarnation)
         position = replace(advance(self.position, entries, after), at=self.clock.now())
         with (

@@ -28,6 +28,13 @@ class Cursor(NamedTuple):
     """Entries behind it that were handed out before and are still under way."""
 
 
+class Backlog(NamedTuple):
+    """Entries of the outbox, and about how many bytes they are."""
+
+    entries: int = 0
+    size: int = 0
+
+
 class Taken(NamedTuple):
     """Entries of the outbox, in order."""
 
@@ -36,6 +43,13 @@ class Taken(NamedTuple):
     entries: Sequence[bytes]
     waiting: int
     """How many the outbox holds."""
+    size: int = 0
+    """Bytes that the outbox holds, within a megabyte."""
+
+    def left(self, ahead: int) -> Backlog:
+        """What nobody has taken, where `ahead` entries before these are under way."""
+        entries = self.waiting - ahead - len(self.entries)
+        return Backlog(entries, self.size * entries // self.waiting if entries > 0 else 0)
 
 
 class StagedRun(NamedTuple):
@@ -84,6 +98,8 @@ class Staged(NamedTuple):
     full: bool
     """The outbox holds as much as it may: Kafka is behind."""
     entries: int = 0
+    size: int = 0
+    """Bytes of the entries."""
     unplanned: int = 0
     """Cron jobs that wait for their next time."""
     next_due: int | None = None
@@ -110,6 +126,23 @@ class Planned(NamedTuple):
     due: int | None
     settled: bool
     """It is the latest missed occurrence: run it, however late."""
+    aside: bool = False
+    """No time can be computed: set it aside until it is asked for again."""
+
+
+class GivenUp(NamedTuple):
+    """Failed runs that are not retried, because too many retries of their job wait."""
+
+    runs: int = 0
+    job: bytes = b""
+    """The id of one of their jobs."""
+
+
+class Expired(NamedTuple):
+    """What a look at runs without an answer has done."""
+
+    looked_at: int
+    given_up: GivenUp = GivenUp()
 
 
 class Holder(NamedTuple):

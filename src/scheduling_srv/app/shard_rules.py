@@ -17,6 +17,10 @@ class ShardRules:
     lease: int = 3_000
     outbox_limit: int = 200_000
     """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
+    outbox_bytes: int = 268_435_456
+    """The same in bytes."""
+    waiting_retries: int = 10_000
+    """Retries of one job that may wait; a run that fails beyond it is not retried."""
     batch_records: int = 1_000
     """Entries of one Kafka transaction."""
     batch_bytes: int = 8_000_000

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
 from scheduling_srv import metrics, points
+from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
 from scheduling_srv.app.replies import Staged
@@ -55,14 +56,16 @@ class Stager:
         self.limit = self.rules.most_staged if busy else self.rules.stage_limit
         if staged.full:
             return StageResult(0, now + FULL_PAUSE)
-        if staged.unplanned and await self.planner.run_once(token):
+        wants_plans = staged.unplanned or not self.planner.begun
+        if wants_plans and await self.planner.run_once(token):
             return StageResult(staged.entries, now)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
             await reached(points.EXPIRE_CALL)
             expired = await self.schedule.expire(token, now, EXPIRE_LIMIT)
             await reached(points.EXPIRE_DONE)
-            metrics.RUNS_EXPIRED.inc(expired)
+            metrics.RUNS_EXPIRED.inc(expired.looked_at)
+            note_given_up(expired.given_up)
             return StageResult(staged.entries, now)
         instants = [now + SAFETY_LOOK, staged.next_due, expiry]
         return StageResult(

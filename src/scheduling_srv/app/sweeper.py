@@ -1,4 +1,4 @@
-"""Removes what a reset or a delete of everything has made void, if nobody else did."""
+"""Removes void jobs, if nobody else did, and waiting retries of jobs that are gone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 LOOK = 30.0
 """Seconds after which the owner looks although nobody called."""
+PIECE_PAUSE_S = 0.02
+"""Seconds between two pieces of waiting retries: nobody waits for their removal."""
 
 
 class Sweeper:
@@ -38,5 +40,12 @@ class Sweeper:
         """Sweep what there is."""
         try:
             await self.store.sweep()
+            await self._sweep_retries()
         except Unavailable as fault:
             log.warning("not swept", reason=str(fault))
+
+    async def _sweep_retries(self) -> None:
+        while True:
+            if not await self.store.sweep_retries():
+                return
+            await asyncio.sleep(PIECE_PAUSE_S)

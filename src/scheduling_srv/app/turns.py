@@ -19,13 +19,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from scheduling_srv.app.ports import Schedule
-from scheduling_srv.app.replies import Cursor, Staged, Taken
+from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from scheduling_srv.app.waiting import wait
 
 FEW = 200
 """Runs of a staging call below which the next call waits for the publisher."""
 AHEAD = 1_000
 """Entries in the outbox with which the stager waits: a transaction."""
+AHEAD_BYTES = 8_000_000
+"""The same in bytes: a transaction of large jobs has few entries."""
 PATIENCE = 0.1
 """Seconds that either waits for the other at most."""
 
@@ -33,8 +35,8 @@ PATIENCE = 0.1
 class Taker(Protocol):
     """The publisher, for whom the stager may take."""
 
-    handed_out: Callable[[int], None]
-    """To be called with the number of entries that are left, whenever there was a look at them."""
+    handed_out: Callable[[Backlog], None]
+    """To be called with the entries that are left, whenever there was a look at them."""
 
     @property
     def offered(self) -> bool:
@@ -63,7 +65,7 @@ class Turns:
         self._publishing = False
         """Whether the publisher has the lock, or waits for it."""
         self._waiting = False
-        self._left = 0
+        self._left = Backlog()
         self._free = asyncio.Event()
         self._looked = asyncio.Event()
 
@@ -72,7 +74,8 @@ class Turns:
         cursor = None if self._publishing else self.publisher.cursor()
         if cursor is None:
             staged = await self.schedule.stage(token, now, limit)
-            self._left += staged.entries
+            left = self._left
+            self._left = Backlog(left.entries + staged.entries, left.size + staged.size)
             return staged
         async with self._taking:
             staged = await self.schedule.stage(token, now, limit, cursor)
@@ -85,7 +88,7 @@ class Turns:
         """The publisher's round, after a look of a stager that waits for it."""
         if not self.publisher.offered:
             await self._before_taking()
-        elif self._left:
+        elif self._left.entries:
             self._free.set()  # more waits already: there is nothing to gather for
         self._publishing = True
         try:
@@ -101,7 +104,7 @@ class Turns:
         """
         self._looked.set()
         few = entries < FEW and not more
-        if entries and (few or self._left >= AHEAD):
+        if entries and (few or _is_far_ahead(self._left)):
             self._free.clear()
             self._waiting = few
             try:
@@ -124,7 +127,11 @@ class Turns:
             self._free.set()
             await wait(self._looked, PATIENCE)
 
-    def _handed_out(self, left: int) -> None:
+    def _handed_out(self, left: Backlog) -> None:
         self._left = left
-        if left < AHEAD and not self._waiting:
+        if not _is_far_ahead(left) and not self._waiting:
             self._free.set()
+
+
+def _is_far_ahead(left: Backlog) -> bool:
+    return left.entries >= AHEAD or left.size >= AHEAD_BYTES

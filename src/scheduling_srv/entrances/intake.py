@@ -13,6 +13,7 @@ from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.ports import (
     NO_RECORD,
@@ -267,7 +268,9 @@ class Intake:
     async def _answer(self, record: Consumed, answer: Answer) -> None:
         if self._gathered.groups or self._gathered.letters:
             await self._flush()
-        self._gathered.answers.append(answer)
+        self._gathered.answers.append(
+            answer._replace(next=record.offset + 1, partition=record.place.name)
+        )
         self._gathered.records.append(record)
 
     async def _create(self, record: Consumed) -> None:
@@ -332,16 +335,24 @@ class Intake:
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
-            source = self._source(gathered.records)
-            await reached(points.ANSWER_CALL)
-            await self.inputs.complete(gathered.answers, self.clock.now(), source)
-            await reached(points.ANSWER_DONE)
-            self._moved(source)
-            _count_answers(gathered.answers)
+            await self._apply_answers(gathered.answers, gathered.records)
         elif gathered.letters:
             await self._send_letters(gathered.letters, gathered.records)
         elif gathered.groups:
             await self._write_groups(gathered.groups, gathered.records)
+
+    async def _apply_answers(self, answers: Sequence[Answer], records: Sequence[Consumed]) -> None:
+        """Apply answers; the store stops where its budget ends, and goes on with the next call."""
+        while answers:
+            source = self._source(records)
+            await reached(points.ANSWER_CALL)
+            answered = await self.inputs.complete(answers, self.clock.now(), source)
+            await reached(points.ANSWER_DONE)
+            done = answered.looked_at
+            self._moved(self._source(records[:done]))
+            _count_answers(answers[:done])
+            note_given_up(answered.given_up)
+            answers, records = answers[done:], records[done:]
 
     async def _write_groups(
         self, groups: Sequence[WriteGroup], records: Sequence[Consumed]

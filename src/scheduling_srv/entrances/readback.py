@@ -15,9 +15,13 @@ from scheduling_srv.wire import job_pb2 as jobs
 
 
 def read_cron(stored: bytes) -> CronText:
-    """The expression and the time zone of a cron job's record."""
-    rest = jobs.Job.FromString(record.rest_of(stored))
-    data = jobs.Data.FromString(record.data_of(stored))
+    """The expression and the time zone of a cron job's record. Raises `InvalidRequest`."""
+    try:
+        rest = jobs.Job.FromString(record.rest_of(stored))
+        data = jobs.Data.FromString(record.data_of(stored))
+    except DecodeError as fault:
+        msg = "The stored job cannot be read."
+        raise InvalidRequest(msg) from fault
     return CronText(rest.interval, data.timezone)
 
 

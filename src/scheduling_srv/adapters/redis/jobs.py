@@ -13,6 +13,7 @@ from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
     Answer,
+    Answered,
     Page,
     Receipt,
     Refusal,
@@ -22,7 +23,8 @@ from scheduling_srv.app.ports import (
     Written,
 )
 from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.replies import Span
+from scheduling_srv.app.replies import GivenUp, Span
+from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
@@ -35,6 +37,16 @@ PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
 MOST_LOOKS = 5_000
 """Entries of the order of creation that one page looks at: of one creator there may be few."""
+RETRIES_PIECE = 500
+"""Waiting retries of jobs that are gone, removed in one call."""
+RETRIES_AHEAD = 1_000
+"""Entries of the outbox with which their removal waits: other announcements go first."""
+DEFAULTS = ShardRules()
+
+
+def bounds(entries: int, size: int) -> str:
+    """What the outbox may hold, as `is_full` in `lua/lib/outbox.lua` reads it."""
+    return f"{entries}/{size}"
 
 
 def _receipt(reply: Sequence[Any]) -> Receipt:
@@ -89,6 +101,8 @@ class RedisJobStore:
         client_id: str,
         max_backoff: int,
         outbox_limit: int,
+        outbox_bytes: int = DEFAULTS.outbox_bytes,
+        waiting_retries: int = DEFAULTS.waiting_retries,
         shards: int = 1,
     ) -> None:
         self.client = client
@@ -97,12 +111,18 @@ class RedisJobStore:
         self.client_id = client_id
         self.max_backoff = max_backoff
         self.outbox_limit = outbox_limit
+        self.outbox_bytes = outbox_bytes
+        self.waiting_retries = waiting_retries
+
+    @property
+    def _outbox(self) -> str:
+        return bounds(self.outbox_limit, self.outbox_bytes)
 
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
         """`write.lua`."""
-        args: list[Value] = [now, *origin(source), self.outbox_limit]
+        args: list[Value] = [now, *origin(source), self._outbox]
         for group, end in zip(groups, _ends(groups, source), strict=True):
             args += (group.mode, *end, len(group.jobs))
             for job in group.jobs:
@@ -141,16 +161,22 @@ class RedisJobStore:
 
     async def sweep(self) -> Receipt | None:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""
-        receipt, removed = None, PIECE
-        while removed == PIECE:
+        receipt, more = None, b"1"
+        while more == b"1":
             reply = checked(await self.scripts.run("sweep", PIECE))
-            receipt, removed = _receipt(reply), reply[2]
+            receipt, more = _receipt(reply), reply[3]
             await reached(points.SWEEP_PIECE)
         cursor = b"0"
         while True:
             cursor = checked(await self.scripts.run("sweep_now", cursor))[0]
             if cursor == b"0":
                 return receipt
+
+    async def sweep_retries(self) -> bool:
+        """`sweep_retries.lua`."""
+        args = (RETRIES_PIECE, RETRIES_AHEAD)
+        _, left = checked(await self.scripts.run("sweep_retries", *args))
+        return bool(left)
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """`get.lua`."""
@@ -170,19 +196,22 @@ class RedisJobStore:
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
 
-    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> int:
+    async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
         """`complete.lua`."""
-        args: list[Value] = [now, *origin(source), self.max_backoff]
+        args: list[Value] = [now, *origin(source), self.max_backoff, self.waiting_retries]
+        moves = (source, *source.others)
+        places = {each.partition: place for place, each in enumerate(moves, start=1)}
         for answer in answers:
-            args += (answer.instance, int(answer.failed))
-        applied: int = checked(await self.scripts.run_list("complete", args))[0]
-        return applied
+            place = places.get(answer.partition, 1)
+            args += (answer.instance, int(answer.failed), place, answer.next or source.next)
+        looked_at, known, *given_up = checked(await self.scripts.run_list("complete", args))
+        return Answered(looked_at, known, GivenUp(*given_up))
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
     ) -> Receipt:
         """`append.lua`."""
-        args = (now, *origin(source), self.outbox_limit, *entries)
+        args = (now, *origin(source), self._outbox, *entries)
         return _receipt(checked(await self.scripts.run("append", *args)))
 
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:

@@ -26,6 +26,9 @@ FIXED = {
     "restores": "hash: restore commands that have not ended",
     "origins": "hash: topic:partition -> next offset, time stamp and topic id; one for each input",
     "removed": "set: ids of jobs that were removed while restores are under way",
+    "aside": "zset: cron jobs whose next time cannot be computed; score as in `plan`",
+    "orphans": "hash: seq of a job that is gone -> its limit and type; its retries are to be swept",
+    "sizes": "zset: bytes of the outbox up to an entry, by its number; one for each MB",
 }
 """Name -> what it holds and what bounds it."""
 

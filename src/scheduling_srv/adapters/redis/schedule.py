@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.namespace import note_shards
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
@@ -15,6 +16,8 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
     Cursor,
+    Expired,
+    GivenUp,
     Holder,
     ListPiece,
     Parcel,
@@ -43,8 +46,8 @@ def _instant(text: bytes) -> int | None:
 
 
 def _taken(reply: Sequence[Any]) -> Taken:
-    after, waiting, *entries = reply
-    return Taken(int(after), entries, waiting)
+    after, waiting, size, *entries = reply
+    return Taken(int(after), entries, waiting, size)
 
 
 class RedisSchedule:
@@ -69,15 +72,17 @@ class RedisSchedule:
     async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
         """`stage.lua`."""
         rules = self.rules
-        args = (now, limit, rules.catch_up_window, rules.missed_runs, rules.outbox_limit)
+        outbox = bounds(rules.outbox_limit, rules.outbox_bytes)
+        args = (now, limit, rules.catch_up_window, rules.missed_runs, outbox)
         wanted = self._wanted(cursor) if cursor else ()
         reply = owned(await self.scripts.run("stage", token, *args, *wanted))
         if reply[0] == b"full":
             return Staged(full=True)
-        _, entries, unplanned, next_due, oldest, *taken = reply
+        _, entries, size, unplanned, next_due, oldest, *taken = reply
         return Staged(
             full=False,
             entries=entries,
+            size=size,
             unplanned=unplanned,
             next_due=_instant(next_due),
             oldest_start=_instant(oldest),
@@ -92,27 +97,26 @@ class RedisSchedule:
         found = [Unplanned(text, int(at), text[6] == MISSED, record) for text, at, record in rows]
         return int(reply[1]), found
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> None:
+    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         """`plan.lua`."""
         args: list[Value] = [token]
         for job in planned:
-            args += (
-                job.member,
-                "" if job.due is None else job.due,
-                MISSED if job.settled else NEXT,
-            )
-        owned(await self.scripts.run_list("plan", args))
+            due: Value = "" if job.due is None else job.due
+            args += (job.member, "aside" if job.aside else due, MISSED if job.settled else NEXT)
+        aside: int = owned(await self.scripts.run_list("plan", args))[1]
+        return aside
 
-    async def expire(self, token: str, now: int, limit: int) -> int:
+    async def plan_again(self, token: str) -> int:
+        """`plan_again.lua`."""
+        aside: int = owned(await self.scripts.run("plan_again", token))[1]
+        return aside
+
+    async def expire(self, token: str, now: int, limit: int) -> Expired:
         """`expire.lua`."""
         rules = self.rules
-        reply = owned(
-            await self.scripts.run(
-                "expire", token, now, rules.completion_timeout, rules.max_backoff, limit
-            )
-        )
-        looked_at: int = reply[1]
-        return looked_at
+        args = (now, rules.completion_timeout, rules.max_backoff, rules.waiting_retries, limit)
+        _, looked_at, *given_up = owned(await self.scripts.run("expire", token, *args))
+        return Expired(looked_at, GivenUp(*given_up))
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
         """`take.lua`."""

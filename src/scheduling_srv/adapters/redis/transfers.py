@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.jobs import origin
+from scheduling_srv.adapters.redis.jobs import DEFAULTS, bounds, origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.changes import Change, moves, pack
@@ -22,10 +22,18 @@ class RedisTransfers:
     """Implements `Transfers` for one shard."""
 
     def __init__(
-        self, client: RedisClient, namespace: str, shard: int, shards: int, *, outbox_limit: int
+        self,
+        client: RedisClient,
+        namespace: str,
+        shard: int,
+        shards: int,
+        *,
+        outbox_limit: int,
+        outbox_bytes: int = DEFAULTS.outbox_bytes,
     ) -> None:
         self.scripts = Scripts(client, namespace, shard, shards)
         self.outbox_limit = outbox_limit
+        self.outbox_bytes = outbox_bytes
 
     async def claim(self, token: str, ids: Sequence[str], lasts: int) -> Claimed:
         """`claim.lua`."""
@@ -55,7 +63,7 @@ class RedisTransfers:
         """`commit.lua`."""
         decided = source is not None and source.partition.startswith("@")
         bounded = not decided and _takes_in(change)  # deletes go on, as in one shard
-        limit: Value = self.outbox_limit if bounded else ""
+        limit = bounds(self.outbox_limit, self.outbox_bytes) if bounded else ""
         ours = [*change.removed, *(job.id for job in change.put)]
         token, claimed = held or ("", ours if decided else ())
         args: list[Value] = [now, *origin(source), limit, token]

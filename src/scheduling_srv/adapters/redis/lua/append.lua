@@ -1,6 +1,7 @@
 --!include base job member outbox marker input
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, entries ...
+-- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see `is_full`),
+--       entries ...
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, lineage
 if not is_ready() then
     return {'not ready'}
@@ -8,7 +9,7 @@ end
 if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-if #ARGV > 6 and redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+if #ARGV > 6 and is_full(ARGV[6]) then
     return {'full'}
 end
 for i = 7, #ARGV do

@@ -7,4 +7,7 @@ if not owns(ARGV[1]) then
     return 'lost'
 end
 redis.call('HSET', K.meta, 'late_place', number(meta('tail')), 'late_from', ARGV[2])
+if redis.call('LLEN', K.outbox) > 0 then -- an older version may have filled it, and counted nothing
+    redis.call('HSETNX', K.meta, 'outbox_longest', BUDGET / 4)
+end
 return 'ok'

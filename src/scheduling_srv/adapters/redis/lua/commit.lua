@@ -1,6 +1,6 @@
 --!include base room job member limits outbox marker order remove input definition keeping replacing writing putting parcels moves
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
--- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox or '' (any),
+-- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see `is_full`) or '',
 --       token of the claims or '' (decided before: nobody may have any), creation number in front of the
 --       list or '' (it begins here), length of the list, number of claimed ids, those ids, number of ids to
 --       remove, those ids, number of jobs to put, id, due ms and record for each, as many: their places, as
@@ -14,7 +14,7 @@ end
 if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-if ARGV[6] ~= '' and redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+if ARGV[6] ~= '' and is_full(ARGV[6]) then
     return {'full'}
 end
 local now, at = tonumber(ARGV[1]), 10

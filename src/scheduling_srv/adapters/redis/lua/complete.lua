@@ -1,20 +1,39 @@
 --!include base job member limits outbox marker order remove input run answer
--- Applies answers: jobDone and jobFailed.
--- ARGV: now, partition or '', stored offset, next offset, lineage, cap of the backoff in ms,
---       then for each answer: instance id, '1' if it failed
--- Returns: 'ok' | 'not ready' | 'stale', number of answers that had a run
+-- Applies answers, as many as the budget allows: jobDone and jobFailed.
+-- ARGV: now, partitions or '', stored offsets, positions behind all answers, lineage, cap of the backoff in
+--       ms, most waiting retries of a job, then for each answer: instance id, '1' if it failed, which of the
+--       partitions it is of, next offset
+-- Returns: 'ok' | 'not ready' | 'stale', number of answers that were looked at, of those that had a run, of
+--          failed runs that are not retried because too many wait, job of one of them
 if not is_ready() then
     return {'not ready'}
 end
 if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-local now, applied, first = tonumber(ARGV[1]), 0, nil
-for i = 7, #ARGV, 2 do
-    local known, due = end_run(ARGV[i], ARGV[i + 1] == '1', now, tonumber(ARGV[6]))
-    applied = applied + (known and 1 or 0)
+local now, looked_at, applied, first = tonumber(ARGV[1]), 0, 0, nil
+local last = {} -- place of a partition -> offset behind its last answer that was looked at
+for i = 8, #ARGV, 4 do
+    if bytes_read >= BUDGET then
+        break
+    end
+    local known, due = end_run(ARGV[i], ARGV[i + 1] == '1', now, tonumber(ARGV[6]), tonumber(ARGV[7]))
+    looked_at, applied = looked_at + 1, applied + (known and 1 or 0)
+    last[tonumber(ARGV[i + 2])] = ARGV[i + 3]
     first = due and math.min(first or due, due) or first
 end
-advance(ARGV[2], ARGV[4], now)
+if 4 * looked_at >= #ARGV - 7 then
+    advance(ARGV[2], ARGV[4], now)
+else
+    local names, positions, place = {}, {}, 0
+    for name in each_of(ARGV[2]) do
+        place = place + 1
+        if last[place] then
+            push(names, name)
+            push(positions, last[place])
+        end
+    end
+    advance(table.concat(names, '\0'), table.concat(positions, '\0'), now)
+end
 flush(first)
-return {'ok', applied}
+return {'ok', looked_at, applied, given_up, given_up_id}

@@ -1,7 +1,9 @@
 --!include base job member limits outbox marker order remove run answer
 -- Counts runs without an answer as failed (docs/contract.md).
--- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most runs
--- Returns: 'ok' | 'lost', number of runs looked at
+-- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most waiting retries of a job, most
+--       runs; they end with the one that uses up the budget
+-- Returns: 'ok' | 'lost', number of runs looked at, of failed runs that are not retried because too many
+--          wait, job of one of them
 if not owns(ARGV[1]) then
     return {'lost'}
 end
@@ -18,13 +20,18 @@ local function seen_at(place)
     return place > late_from and place <= late_place and late_at or 0
 end
 
-local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, ARGV[5])
+local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, ARGV[6])
+local looked_at = 0
 for _, instance in ipairs(late) do
+    if bytes_read >= BUDGET then
+        break
+    end
+    looked_at = looked_at + 1
     local _, _, _, place = struct.unpack(RUN, redis.call('HGET', K.runs, instance))
     if seen_at(place) > now - timeout then
         redis.call('ZADD', K.running, seen_at(place), instance)
     else
-        local _, due = end_run(instance, true, now, tonumber(ARGV[4]))
+        local _, due = end_run(instance, true, now, tonumber(ARGV[4]), tonumber(ARGV[5]))
         first = due and math.min(first or due, due) or first
     end
 end
@@ -32,4 +39,4 @@ if #late > 0 then
     emit_marker(now)
 end
 flush(first)
-return {'ok', #late}
+return {'ok', looked_at, given_up, given_up_id}

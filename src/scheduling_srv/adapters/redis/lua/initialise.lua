@@ -14,6 +14,7 @@ for partition, position in pairs(cjson.decode(ARGV[10])) do
         redis.call('HSET', K.origins, partition, position)
     end
 end
+redis.call('HSETNX', K.meta, 'largest', 0)
 redis.call('HSET', K.meta, 'state', 'ready')
 grouped = true
 emit_all_inputs(tonumber(ARGV[11])) -- so that Kafka knows them from the first transaction on

@@ -41,6 +41,7 @@ while done < size and old_bytes < OLD_BYTES do
         if record ~= '' then
             local kind, rank, creator, seq = read_places(record)
             push(jobs, id, record)
+            note_largest(#record)
             if kind ~= NOW then
                 enlist(seq, id, creator)
             end

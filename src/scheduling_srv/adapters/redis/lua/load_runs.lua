@@ -46,6 +46,9 @@ local function load_retry(id, seq, nominal, attempt, due)
             redis.call('ZREM', K.due, member(seq, NEXT, id)) -- that was this run
         end
         loaded = loaded + 1
+    else -- its job is gone, its removal from the journal was not announced: it is swept
+        redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, attempt))
+        redis.call('HSET', K.orphans, number(seq), struct.pack('<I4', 0))
     end
 end
 

@@ -66,6 +66,7 @@ local function due_of(id, job)
             return tonumber(score) % RANK
         end
         local at = redis.call('ZSCORE', K.waiting, text) or redis.call('ZSCORE', K.plan, text)
+            or redis.call('ZSCORE', K.aside, text)
         if at then
             return tonumber(at)
         end

@@ -67,6 +67,7 @@ local function bring_back(text)
     end
     local sort, _, creator, seq = read_places(record)
     back[id] = seq
+    redis.call('HDEL', K.orphans, number(seq)) -- its retries are wanted again
     redis.call('HSET', K.jobs, id, record)
     if where ~= '-' then
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))

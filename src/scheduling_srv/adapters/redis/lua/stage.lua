@@ -1,8 +1,8 @@
 --!include base job due_job member limits outbox marker run numbers starting outage staging due taking
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
--- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', most entries in the outbox,
+-- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', bounds of the outbox (see `is_full`),
 --       and to hand out entries what `take.lua` is given
--- Returns: 'ok' | 'lost' | 'diverged' | 'full', runs staged, jobs to plan, next due ms or '',
+-- Returns: 'ok' | 'lost' | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms or '',
 --          oldest start ms or '', and what `take.lua` hands out
 if not owns(ARGV[1]) then
     return {'lost'}
@@ -13,28 +13,40 @@ local published = tonumber(ARGV[7])
 if published and not trim(published, ARGV[8]) then
     return {'diverged'}
 end
-if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+if is_full(ARGV[6]) then
     return {'full'}
 end
 local stage = new_stage(now, note_outage(now, tonumber(ARGV[4])), ARGV[5])
 
 local freed = redis.call('SPOP', K.freed, FREED)
-for _, type in ipairs(freed) do
-    release(type)
+local more = #freed == FREED -- types, or runs of them, that may start but are not back in `due` yet
+for i, type in ipairs(freed) do
+    local limits = release(type)
+    more = more or limits ~= nil
+    if limits and (limits ~= 1 or i < #freed) then
+        limit = 0 -- a run may be better placed than those in `due`: none goes before it
+    end
 end
+local largest, bytes = largest_record(), BUDGET / 2 + release_bytes -- records are read as long as there are bytes
 for rank = 0, 4 do
     local from = rank * RANK
-    local due = limit > 0
+    local due = limit > 0 and bytes > 0
             and redis.call('ZRANGE', K.due, number(from), number(from + now), 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
         or {}
     local ids = {}
     for i = 1, #due, 2 do
         ids[#ids + 1] = read_id(due[i])
     end
-    local records = #ids > 0 and redis.call('HMGET', K.jobs, unpack(ids)) or {}
-    for i, record in ipairs(records) do
-        stage.left = #ids - i + 1
-        consider(stage, due[2 * i - 1], ids[i], tonumber(due[2 * i]), from, record)
+    local first = 1
+    while first <= #ids and bytes > 0 do
+        local last = math.min(#ids, first - 1 + records_within(bytes, largest))
+        for i, record in ipairs(redis.call('HMGET', K.jobs, unpack(ids, first, last))) do
+            local place = first - 1 + i
+            stage.left = #ids - place + 1
+            consider(stage, due[2 * place - 1], ids[place], tonumber(due[2 * place]), from, record)
+            bytes = bytes - (record and #record or 0)
+        end
+        first = last + 1
     end
     limit = limit - #ids
 end
@@ -45,6 +57,6 @@ if staged + #stage.again + #stage.plan > 0 then -- occurrences that were swallow
 end
 flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
-local look_at = #freed == FREED and number(now) or next_due() -- there may be more of them
-local result = {'ok', staged, redis.call('ZCARD', K.plan), look_at, oldest}
+local look_at = more and number(now) or next_due()
+local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest}
 return published and hand_out(result, published, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])) or result

@@ -1,7 +1,7 @@
 --!include base job member limits outbox order walk remove
 -- Removes a piece of the resources that `clear.lua` has made void.
 -- ARGV: most jobs
--- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed
+-- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed, '1' if there may be more
 if not is_ready() then
     return {'not ready'}
 end
@@ -15,10 +15,16 @@ walk(K.created, nil, false, function(seq, id)
     end
     return true
 end)
+local removed, bytes = 0, BUDGET
 for _, id in ipairs(ids) do
-    local job = read_job(redis.call('HGET', K.jobs, id))
+    if bytes <= 0 then
+        break
+    end
+    local record = redis.call('HGET', K.jobs, id)
+    local job = read_job(record)
+    removed, bytes = removed + 1, bytes - #record
     remove_job(id, job)
     remember_removed(id, job)
     emit_deleted(id, job.seq > reset)
 end
-return {'ok', flush(), lineage(), #ids}
+return {'ok', flush(), lineage(), removed, (removed < #ids or #ids == most) and '1' or '0'}

@@ -9,7 +9,7 @@ local reset = meta('reset')
 if meta('swept') >= reset then
     return {'ok', '0'}
 end
-local scan = redis.call('HSCAN', K.jobs, ARGV[1], 'COUNT', BATCH)
+local scan = redis.call('HSCAN', K.jobs, ARGV[1], 'COUNT', records_within(BUDGET, largest_record()))
 local found = scan[2]
 for i = 1, #found, 2 do
     local job = read_job(found[i + 1])

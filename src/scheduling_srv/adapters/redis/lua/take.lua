@@ -1,4 +1,4 @@
---!include base taking
+--!include base outbox taking
 -- Trims what is published and hands out the next entries; notes first how far they go.
 -- ARGV: token, number of the last published entry, lineage, how many entries behind it were handed out
 --       before and are still under way, most entries, most bytes

@@ -1,15 +1,20 @@
 --!include base job member
 -- The cron jobs whose next time has to be computed.
--- ARGV: token, limit
+-- ARGV: token, most jobs; their records end with the one that uses up the budget
 -- Returns: 'ok' | 'lost', cutoff, then for each job: member, time before it, record
 if not owns(ARGV[1]) then
     return {'lost'}
 end
 local result = {'ok', number(meta('cutoff'))}
 local plan = redis.call('ZRANGE', K.plan, 0, ARGV[2] - 1, 'WITHSCORES')
+local bytes = BUDGET
 for i = 1, #plan, 2 do
+    if bytes <= 0 then
+        break
+    end
     local seq, _, id = read_member(plan[i])
     local record = redis.call('HGET', K.jobs, id)
+    bytes = bytes - (record and #record or 0)
     if record and read_seq(record) == seq then
         result[#result + 1] = plan[i]
         result[#result + 1] = plan[i + 1]

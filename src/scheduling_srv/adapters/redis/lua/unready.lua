@@ -8,5 +8,6 @@ if not owns(ARGV[1]) then
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'late_from', 'late_place',
-    'late_at', 'refill')
+    'late_at', 'refill', 'outbox_bytes', 'outbox_gone', 'outbox_longest')
+redis.call('HSET', K.meta, 'largest', 0)
 return 'ok'

@@ -1,7 +1,7 @@
 --!include base room job member limits outbox marker order remove input definition keeping replacing writing putting moving
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
--- ARGV: now, partition or '', stored offset, next offset, lineage, most entries in the outbox, then
---       for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
+-- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see
+--       `is_full`), then for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
 --       record
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
 --          'exists', 'missing', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what
@@ -14,7 +14,7 @@ local now, partition, at = tonumber(ARGV[1]), ARGV[2], 7
 if not is_next(partition, ARGV[3], ARGV[5]) then
     return {'stale'}
 end
-if redis.call('LLEN', K.outbox) >= tonumber(ARGV[6]) then
+if is_full(ARGV[6]) then
     return {'full'} -- Kafka is behind: what bounds Redis's memory then
 end
 if is_crowded() then

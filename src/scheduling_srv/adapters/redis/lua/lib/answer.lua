@@ -6,6 +6,18 @@ local function retry_delay(job, failures, cap)
     return math.ceil(math.min(job.delay * 2 ^ math.min(failures - 1, 1000), cap))
 end
 
+local bytes_read = 0 -- of the jobs that answers were for
+local given_up, given_up_id = 0, '' -- failed runs that are not retried because too many wait, and a job
+
+-- Whether a job has so many waiting retries that no more are kept (decision 14).
+local function has_enough_retries(id, job, most)
+    if redis.call('ZCOUNT', K.retries, job.seq, job.seq) < most then
+        return false
+    end
+    given_up, given_up_id = given_up + 1, id
+    return true
+end
+
 local function plan_retry(id, job, nominal, attempt, now, cap)
     local due = now + retry_delay(job, attempt - 1, cap)
     local text = retry_member(job.seq, id, nominal, attempt)
@@ -24,8 +36,9 @@ local function free_place(instance, type)
     return mark_freed(type)
 end
 
--- Ends a run; returns whether there was one, and when something may be due because of it.
-local function end_run(instance, failed, now, cap)
+-- Ends a run; returns whether there was one, and when something may be due because of it. `most`: how many
+-- retries of a job may wait.
+local function end_run(instance, failed, now, cap, most)
     local run = redis.call('HGET', K.runs, instance)
     if not run then
         return false
@@ -34,9 +47,10 @@ local function end_run(instance, failed, now, cap)
     local due = free_place(instance, string.sub(run, at, at + size - 1)) and now
     local id = string.sub(run, at + size)
     local record = redis.call('HGET', K.jobs, id)
+    bytes_read = bytes_read + (record and #record or 0)
     local job = record and read_job(record)
     local alive = job and job.seq == seq
-    if alive and failed and attempt < job.attempts then
+    if alive and failed and attempt < job.attempts and not has_enough_retries(id, job, most) then
         local again = plan_retry(id, job, nominal, attempt + 1, now, cap)
         return true, due or again
     end

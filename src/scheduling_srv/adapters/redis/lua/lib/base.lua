@@ -1,6 +1,7 @@
 -- Small helpers that every script may use.
 local RANK = 281474976710656 -- 2^48: scores in `due` are rank * RANK + due ms
 local BATCH = 1000 -- what one variadic call may take: Lua's stack ends at 8000
+local BUDGET = 4000000 -- bytes of records or entries that one call reads or writes (decision 14)
 
 local at_the_end = {} -- what `flush` does first, for libraries that gather their changes
 

@@ -29,6 +29,11 @@ local function field_end(text, at, wire)
     return wire == 1 and at + 8 or wire == 5 and at + 4 or nil
 end
 
+-- Type and data, as they are stored.
+local function ready_of(job)
+    return string.sub(job.record, job.at + 1, job.at + job.type_size + job.data_size)
+end
+
 -- The job's fields other than id, type and data, as they are stored.
 local function rest_of(job)
     return string.sub(job.record, job.at + job.type_size + job.data_size + 1, #job.record - job.trace_size)
@@ -117,12 +122,12 @@ end
 
 -- Whether nothing that the client may ask for differs; the trace that came with its call does not count.
 local function is_identical(id, old, new, due)
-    for _, name in ipairs({'kind', 'rank', 'attempts', 'backoff', 'delay', 'parallel', 'ready'}) do
+    for _, name in ipairs({'kind', 'rank', 'attempts', 'backoff', 'delay', 'parallel'}) do
         if old[name] ~= new[name] then
             return false
         end
     end
-    if old.kind == NOW or not is_same_rest(old, new) then
+    if old.kind == NOW or ready_of(old) ~= ready_of(new) or not is_same_rest(old, new) then
         return false
     end
     return old.kind == ONCE and is_same_when(id, old, new, due) or old.kind ~= ONCE and is_same_schedule(old, new)

@@ -27,8 +27,6 @@ local function read_job(record)
         seq = seq, kind = kind, rank = rank, attempts = attempts, backoff = backoff, delay = delay,
         parallel = parallel, interval = interval, type_size = type_size, data_size = data_size,
         type = string.sub(record, at + varint + 1, at + type_size),
-        ready = string.sub(record, at + 1, at + type_size + data_size),
-        trace = trace_size > 0 and string.sub(record, -trace_size) or '',
         trace_size = trace_size,
         creator = read_creator(record, creator_at),
         record = record, at = at, -- where the type begins
@@ -43,4 +41,27 @@ end
 
 local function read_seq(record)
     return (struct.unpack('<I6', record))
+end
+
+-- Redis cannot tell the size of a record before it is read. So `meta` holds the size of the largest one
+-- since the shard was made: it says how many records are read at once. Smaller ones are not noted.
+local LARGE = BUDGET / BATCH
+local UNKNOWN = 1000000 -- for a shard that an older version made
+
+local function note_largest(size)
+    if size > LARGE then
+        local known = redis.call('HGET', K.meta, 'largest')
+        if known and tonumber(known) < size then
+            redis.call('HSET', K.meta, 'largest', number(size))
+        end
+    end
+end
+
+local function largest_record()
+    return math.max(tonumber(redis.call('HGET', K.meta, 'largest') or UNKNOWN), LARGE)
+end
+
+-- How many records of at most `largest` bytes may be read with `bytes` of a budget: at least one.
+local function records_within(bytes, largest)
+    return math.max(1, math.min(BATCH, math.floor(bytes / largest)))
 end

@@ -27,25 +27,39 @@ local function block(limit, type, text, score, nominal)
     redis.call('ZADD', K.waiting, nominal, text)
 end
 
+local releases, release_bytes = 1000, BUDGET / 2 -- runs that one call may still move, bytes it may still read
+
 -- The member as it goes back to `due`: it was there in time, so no outage swallows it. nil: it is void.
 local function settled(text)
     local seq, kind, id = read_member(text)
     local record = redis.call('HGET', K.jobs, id)
+    release_bytes = release_bytes - (record and #record or 0)
     if record and read_seq(record) == seq then
         return kind == NEXT and member(seq, MISSED, id) or text
     end
 end
 
--- Moves as many of the best placed held runs back to `due` as there are free places.
+-- Moves as many of the best placed held runs back to `due` as there are free places. A number: more than
+-- one call may move; the next call goes on. It is that of the type's limits, as far as it was looked at.
 local function release(type)
+    if releases <= 0 or release_bytes <= 0 then
+        redis.call('SADD', K.freed, type)
+        return 0
+    end
     local running = tonumber(redis.call('HGET', K.types, type) or '0')
-    for _, limit in ipairs(redis.call('SMEMBERS', K.limits .. type)) do
+    local limits = redis.call('SMEMBERS', K.limits .. type)
+    for _, limit in ipairs(limits) do
         local free = tonumber(limit) - running
         while free > 0 do
             local head = redis.call('ZRANGE', blocked_key(limit, type), 0, 0, 'WITHSCORES')
             if not head[1] then
                 break
             end
+            if releases <= 0 or release_bytes <= 0 then
+                redis.call('SADD', K.freed, type)
+                return #limits
+            end
+            releases = releases - 1
             unblock(limit, type, head[1])
             local text = settled(head[1])
             if text then
@@ -54,4 +68,5 @@ local function release(type)
             end
         end
     end
+    releases = releases - math.floor(#limits / 20) -- they took their time as well
 end

@@ -1,8 +1,39 @@
 -- The outbox: entries in the order of `emit`, numbered by `flush`.
-local entries = {}
+local entries, emitted, longest = {}, 0, 0 -- and their bytes
 
 local function emit(entry)
-    entries[#entries + 1] = entry
+    local size = #entry
+    entries[#entries + 1], emitted = entry, emitted + size
+    if size > longest then
+        longest = size
+    end
+end
+
+-- Bytes are counted as they are added. Where a MARK is passed, `sizes` notes how many there were: so
+-- trimming knows by the number of an entry how many are gone, to the nearest mark (see `trim`).
+local MARK = 1000000
+local LONG = BUDGET / 100 -- entries are read a hundred at once, or fewer if there are longer ones
+
+local function count_bytes(tail)
+    local total = redis.call('HINCRBY', K.meta, 'outbox_bytes', emitted)
+    if math.floor(total / MARK) > math.floor((total - emitted) / MARK) then
+        redis.call('ZADD', K.sizes, tail, number(total))
+    end
+    if longest > LONG and longest > meta('outbox_longest') then
+        redis.call('HSET', K.meta, 'outbox_longest', longest)
+    end
+end
+
+local function waiting_bytes()
+    local counts = redis.call('HMGET', K.meta, 'outbox_bytes', 'outbox_gone')
+    return (tonumber(counts[1]) or 0) - (tonumber(counts[2]) or 0)
+end
+
+-- Whether Kafka is so far behind that nothing more may wait: what bounds Redis's memory then. `most` is
+-- '<entries>/<bytes>'.
+local function is_full(most)
+    local count, bytes = string.match(most, '(%d+)/(%d+)')
+    return redis.call('LLEN', K.outbox) >= tonumber(count) or waiting_bytes() >= tonumber(bytes)
 end
 
 local function emit_created(id, record, due, resource)
@@ -68,6 +99,9 @@ local function flush(due)
         redis.call('HSET', K.meta, 'moved_at', clock_ms()) -- it was empty: nothing was to be published
     end
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)
+    if #entries > 0 then
+        count_bytes(tail)
+    end
     if #entries > 0 or due then
         redis.call('PUBLISH', K.wake, 'work ' .. (due and number(due) or '-'))
     end

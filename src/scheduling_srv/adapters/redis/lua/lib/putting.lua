@@ -15,7 +15,7 @@ end
 local function put(mode, at, size, now, numbered, carried)
     local seq = numbered and 0 or claim_seqs(size)
     local replaces = mode == 'update' or mode == 'upsert'
-    local jobs, places, first = {}, {}, nil
+    local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + 3 * size - 1, 3 do
         local id, due, asked = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
         local kept = carried and carried((i - at) / 3) or (replaces and replace(mode, id, due, asked, now)) or nil
@@ -36,7 +36,11 @@ local function put(mode, at, size, now, numbered, carried)
             end
             first = math.min(first or due, due)
         end
+        if kept ~= UNTOUCHED and #asked > largest then
+            largest = #asked
+        end
     end
+    note_largest(largest)
     in_batches('HSET', K.jobs, jobs, 2)
     in_batches('ZADD', K.due, places, 2)
     return first

@@ -1,13 +1,27 @@
--- Runs that wait by themselves, maybe for years, go with their job, also from the journal.
-local function remove_retries(id, job)
-    for _, text in ipairs(redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE')) do
-        local _, _, _, nominal = read_member(text)
-        redis.call('ZREM', K.retries, text)
-        redis.call('ZREM', K.due, text)
-        if job.parallel > 0 then
-            unblock(job.parallel, job.type, text)
-        end
-        emit('X' .. retry_key(id, job.seq, nominal))
+-- Takes out a retry that waits, maybe for years, of a job that goes; also from the journal.
+local function remove_retry(text, parallel, type)
+    local seq, _, id, nominal = read_member(text)
+    redis.call('ZREM', K.retries, text)
+    redis.call('ZREM', K.due, text)
+    if parallel > 0 then
+        unblock(parallel, type, text)
+    end
+    emit('X' .. retry_key(id, seq, nominal))
+end
+
+local retries_left = 100 -- what one call removes; `sweep_retries.lua` removes those of jobs with more
+
+-- From here on none of them runs: staging drops a retry whose job is gone.
+local function remove_retries(job)
+    local waiting = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, retries_left + 1)
+    if #waiting > retries_left then
+        redis.call('HSET', K.orphans, number(job.seq), struct.pack('<I4', job.parallel) .. job.type)
+        redis.call('PUBLISH', K.wake, 'sweep')
+        return
+    end
+    retries_left = retries_left - #waiting
+    for _, text in ipairs(waiting) do
+        remove_retry(text, job.parallel, job.type)
     end
 end
 
@@ -21,13 +35,16 @@ local function remove_job(id, job)
             local text = member(job.seq, kind, id)
             redis.call('ZREM', K.due, text)
             redis.call('ZREM', K.plan, text)
+            if job.kind == CRON then
+                redis.call('ZREM', K.aside, text)
+            end
             if job.parallel > 0 then
                 unblock(job.parallel, job.type, text)
             end
         end
     end
     if job.attempts > 1 or job.kind >= INTERVAL then
-        remove_retries(id, job)
+        remove_retries(job)
     end
     if job.parallel > 0 then
         mark_freed(job.type)

@@ -1,9 +1,23 @@
 -- The publisher's side of the outbox. `published` is the number of the last entry that is on Kafka.
 
+-- The bytes of what was trimmed: all of them, or those up to the last mark that was passed.
+local function uncount_bytes(published, left)
+    if left == 0 then
+        redis.call('HSET', K.meta, 'outbox_bytes', 0, 'outbox_gone', 0, 'outbox_longest', 0)
+        redis.call('DEL', K.sizes)
+        return
+    end
+    local passed = redis.call('ZRANGE', K.sizes, number(published), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
+    if passed then
+        redis.call('HSET', K.meta, 'outbox_gone', passed)
+        redis.call('ZREMRANGEBYSCORE', K.sizes, '-inf', number(published))
+    end
+end
+
 -- Trims what is published; false when it does not lie within this outbox.
 local function trim(published, name)
-    local done = published - meta('trimmed')
-    local here = lineage() == name and done >= 0 and done <= redis.call('LLEN', K.outbox)
+    local done, length = published - meta('trimmed'), redis.call('LLEN', K.outbox)
+    local here = lineage() == name and done >= 0 and done <= length
     if not here or published > meta('taken') then
         return false
     end
@@ -11,6 +25,7 @@ local function trim(published, name)
         local at = clock_ms()
         redis.call('HSET', K.meta, 'trimmed', number(published), 'moved_at', at) -- first: a full Redis refuses this one
         redis.call('LTRIM', K.outbox, done, -1)
+        uncount_bytes(published, length - done)
         if published <= meta('late_place') then
             redis.call('HSET', K.meta, 'late_at', at) -- their time begins now
         end
@@ -19,18 +34,20 @@ local function trim(published, name)
     return true
 end
 
--- Adds to `result` the number before the first entry, the number of entries there are, and at most `most`
--- entries of at most so many bytes, behind the `at` ones that were handed out before and are still under
--- way. Notes how far they go.
+-- Adds to `result` the number before the first entry, the number of entries there are and their bytes, and
+-- at most `most` entries of at most so many bytes, behind the `at` ones that were handed out before and are
+-- still under way. Notes how far they go.
 local function hand_out(result, published, at, most, bytes)
-    local group, before = 0, #result + 2
+    local group, before = 0, #result + 3
     push(result, number(published + at), redis.call('LLEN', K.outbox))
+    result[before] = waiting_bytes()
     most = most + at
+    local at_once = math.max(1, math.floor(BUDGET / math.max(meta('outbox_longest'), LONG)))
     local function is_wanted() -- a group that was begun is taken as a whole
         return (at < most and bytes > 0) or at < group
     end
     while is_wanted() do
-        local piece = redis.call('LRANGE', K.outbox, at, math.min(at + 100, math.max(most, group)) - 1)
+        local piece = redis.call('LRANGE', K.outbox, at, math.min(at + at_once, math.max(most, group)) - 1)
         for _, entry in ipairs(piece) do
             if not is_wanted() then
                 break

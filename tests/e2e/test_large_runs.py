@@ -1,0 +1,46 @@
+"""Large jobs that fall due at once: others keep their turn, and the owner keeps its lease."""
+
+import os
+
+import pytest
+
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import Product, fresh, in_ms
+from tests.e2e.test_memory import LARGE, leases_taken
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 120.0
+COUNT = int(os.environ.get("LARGE_RUNS", "60"))
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> None:
+    """What is due and may run goes by priority: only a little is staged ahead of it."""
+    product = deploy(delivery=delivery)
+    product.client.timeout = PATIENCE
+    large, small = fresh("large"), fresh("small")
+    due, when = in_ms(15_000 + 100 * COUNT)
+    create_large(product, large, COUNT, when)
+    _, later = in_ms(due + 1 - in_ms(0)[0])
+    urgent = contract.job(type=small, when=later, priority="CRITICAL")
+    product.client.create(urgent)
+    taken = leases_taken(product)
+    (run,) = product.runs(small, timeout=PATIENCE)
+    runs = product.runs(large, COUNT, timeout=PATIENCE)
+    assert len({each.occurrence for each in runs}) == COUNT
+    behind = [each for each in runs if each.record.offset > run.record.offset]
+    lates = [each.record.timestamp - due for each in (run, *runs)]
+    print(f"urgent {lates[0]} ms, last large {max(lates)} ms, {len(behind)} behind")  # noqa: T201
+    assert len(behind) > COUNT / 4
+    assert leases_taken(product) == taken
+    eventually(product.service.is_serving, timeout=PATIENCE, what="SERVING")
+
+
+def create_large(product: Product, kind: str, count: int, when: str) -> None:
+    data = contract.Data(payload=[contract.payload(b"x" * LARGE)])
+    for first in range(0, count, 4):
+        size = min(4, count - first)
+        product.client.create(*[contract.job(type=kind, when=when, data=data)] * size)
