@@ -117,6 +117,7 @@ def shard_rules(settings: Settings) -> ShardRules:
         catch_up_window=settings.catch_up_window,
         missed_runs=settings.missed_runs,
         lease=settings.lease,
+        catch_up_limit=settings.input_timeout,
         outbox_limit=settings.outbox_limit,
         outbox_bytes=settings.outbox_bytes,
         waiting_retries=settings.waiting_retries,

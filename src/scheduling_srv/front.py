@@ -24,6 +24,7 @@ from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.watch import ServerWatch
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.input_reader import InputReader
 from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Application
 from scheduling_srv.entrances.sharded_intake import ShardedIntake
@@ -52,7 +53,7 @@ def build_front(site: Site, shards: Sequence[Shard], health: Health) -> Front:
 
 def _of_one(site: Site, shard: Shard, health: Health) -> Front:
     settings = site.settings
-    shard.build_loops()
+    shard.build_restorer()
     jobs = Jobs(
         shard.store,
         shard.announcements,
@@ -65,16 +66,21 @@ def _of_one(site: Site, shard: Shard, health: Health) -> Front:
     commands = _commands(
         site, shard.store, shard.store, health, shard.restorer.start, jobs.announced
     )
-    intake = Intake(
-        jobs=jobs,
-        inputs=shard.store,
-        commands=commands,
-        clock=site.clock,
-        jobs_topic=settings.topic_jobs,
-        commands_topic=settings.topic_commands,
-        letters=DeadLetters(site.watch),
-    )
-    return Front(jobs, intake, _starts(site, [shard]), commands)
+
+    def intake() -> Intake:
+        return Intake(
+            jobs=jobs,
+            inputs=shard.store,
+            commands=commands,
+            clock=site.clock,
+            jobs_topic=settings.topic_jobs,
+            commands_topic=settings.topic_commands,
+            letters=DeadLetters(site.watch),
+        )
+
+    starts, logs = _starts(site, [shard])
+    shard.build_loops(_reader(site, intake(), starts, logs))
+    return Front(jobs, intake(), starts, commands)
 
 
 def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
@@ -90,12 +96,7 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     restores = [each.restores for each in shards]
     balance = Balance(site.name, shards[0].signals, [each.schedule for each in shards])
     for each in shards:
-        each.build_loops(
-            place=ShardPlace(each.number, restores, claims),
-            extras=(_deliver(courier, each.number),),
-            held_back=balance.held_back,
-        )
-    balance.owners = [each.owner for each in shards]
+        each.build_restorer(ShardPlace(each.number, restores, claims))
     jobs = ShardedJobs(
         router,
         clock,
@@ -111,20 +112,42 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
         RestoreStarter(restores, clock).start,
         jobs.announced,
     )
-    intake = ShardedIntake(
-        jobs,
-        commands,
-        clock,
-        jobs_topic=settings.topic_jobs,
-        commands_topic=settings.topic_commands,
-        letters=DeadLetters(site.watch),
-    )
-    return Front(jobs, intake, _starts(site, shards), commands, balance)
+
+    def intake() -> ShardedIntake:
+        return ShardedIntake(
+            jobs,
+            commands,
+            clock,
+            jobs_topic=settings.topic_jobs,
+            commands_topic=settings.topic_commands,
+            letters=DeadLetters(site.watch),
+        )
+
+    starts, logs = _starts(site, shards)
+    reader = _reader(site, intake(), starts, logs)
+    for each in shards:
+        extras = (_deliver(courier, each.number),)
+        each.build_loops(reader, extras=extras, held_back=balance.held_back)
+    balance.owners = [each.owner for each in shards]
+    return Front(jobs, intake(), starts, commands, balance)
 
 
-def _starts(site: Site, shards: Sequence[Shard]) -> Starts:
+def _starts(site: Site, shards: Sequence[Shard]) -> tuple[Starts, KafkaLogs]:
+    logs = KafkaLogs(site.kafka)
     topics = site.settings.topic_jobs, site.settings.topic_commands
-    return Starts([each.store for each in shards], KafkaLogs(site.kafka), site.clock, topics)
+    return Starts([each.store for each in shards], logs, site.clock, topics), logs
+
+
+def _reader(site: Site, intake: Application, starts: Starts, logs: KafkaLogs) -> InputReader:
+    return InputReader(
+        config=site.kafka,
+        group=site.settings.kafka_group_id,
+        topic=site.settings.topic_jobs,
+        intake=intake,
+        starts=starts,
+        logs=logs,
+        clock=site.clock,
+    )
 
 
 def _deliver(courier: Courier, shard: int) -> Extra:

@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     catch_up_window: Annotated[Milliseconds, between("0s", "365d")] = Field(
         60_000, description="Occurrences missed in an outage that run all, counted from its end."
     )
+    input_timeout: Annotated[Milliseconds, between("0s", "1h")] = Field(
+        10_000,
+        description="How long an owner that has just started reads waiting events before it emits"
+        " overdue runs.",
+    )
     missed_runs: Literal["latest", "skip"] = Field(
         "latest",
         description="Of occurrences missed before that, run the `latest` one, or `skip` all.",

@@ -18,6 +18,7 @@ from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.guarantees import largest
@@ -25,7 +26,7 @@ from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
-from scheduling_srv.app.ports import ExactClock
+from scheduling_srv.app.ports import ExactClock, Inputs
 from scheduling_srv.app.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery import Recovery
@@ -123,14 +124,8 @@ class Shard:
         )
         site.watch.on_identity.append(self.refill.notice)
 
-    def build_loops(
-        self,
-        *,
-        place: Place | None = None,
-        extras: tuple[Extra, ...] = (),
-        held_back: Callable[[], float] = lambda: 0.0,
-    ) -> None:
-        """What the owner does; `extras` beside what every shard has."""
+    def build_restorer(self, place: Place | None = None) -> None:
+        """What carries out restores; `place` is where this shard stands among several."""
         self.restorer = Restorer(
             store=self.store,
             restores=self.restores,
@@ -146,6 +141,15 @@ class Shard:
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
         )
+
+    def build_loops(
+        self,
+        inputs: Inputs,
+        *,
+        extras: tuple[Extra, ...] = (),
+        held_back: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """What the owner does; `extras` beside what every shard has."""
         beside = (
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
@@ -153,7 +157,7 @@ class Shard:
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
-        self.owner = self._build_owner(beside, held_back)
+        self.owner = self._build_owner(inputs, beside, held_back)
         self.follower = Follower(
             self.signals,
             self.schedule,
@@ -161,8 +165,12 @@ class Shard:
             (self.owner.notice, self._notice),
         )
 
-    def _build_owner(self, extras: tuple[Extra, ...], held_back: Callable[[], float]) -> Owner:
+    def _build_owner(
+        self, inputs: Inputs, extras: tuple[Extra, ...], held_back: Callable[[], float]
+    ) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
+        catch_up = CatchUp(inputs, limit=rules.catch_up_limit)
+        planner = Planner(schedule, readback.read_cron, rules)
         recovery = Recovery(
             schedule,
             self.producers,
@@ -187,13 +195,14 @@ class Shard:
             shard=self.number,
             lease=schedule,
             recovery=recovery,
-            stager=Stager(schedule, Planner(schedule, readback.read_cron, rules), clock, rules),
+            stager=Stager(schedule, planner, clock, rules, catch_up),
             publisher=publisher,
             clock=clock,
             rules=rules,
             refusals=refusals,
+            catch_up=catch_up,
             extras=(*extras, *beside),
-            prepare=(self.producers.prepare, self.history.prepare),
+            prepare=(self.producers.prepare, self.history.prepare, inputs.prepare),
             held_back=held_back,
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app import owner as owner_module
+from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.owner import Owner
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.refusals import Settled
@@ -43,6 +44,8 @@ class World:
         self.during_stage: Callable[[], None] = lambda: None
         self.publish_gate = asyncio.Event()
         self.publish_gate.set()
+        self.inputs_gate = asyncio.Event()
+        self.inputs_gate.set()
         self.extras: list[str] = []
         self.refused = 1
         self.begun = 0
@@ -51,6 +54,11 @@ class World:
 
     async def prepare(self) -> None:
         self.note("prepare")
+
+    async def read(self) -> int:
+        await self.inputs_gate.wait()
+        self.note("read")
+        return NOW
 
     def another(self, name: str, *extras: Any) -> Owner:
         world: Any = self
@@ -63,6 +71,7 @@ class World:
             clock=world,
             rules=ShardRules(lease=3000),
             refusals=_Refusals(self),  # type: ignore[arg-type]
+            catch_up=CatchUp(world, limit=1_000),
             extras=extras,
             prepare=(self.prepare,),
         )

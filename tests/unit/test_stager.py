@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from scheduling_srv.app import time_slice
+from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.planner import CronText, Planner, latest_missed, next_after
 from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import FULL_PAUSE, SAFETY_LOOK, Stager, StageResult
+from scheduling_srv.app.stager import FULL_PAUSE, INPUTS_LOOK_MS, SAFETY_LOOK, Stager, StageResult
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
@@ -51,19 +53,27 @@ class World:
 
     async def expire(self, token: str, now: int, limit: int) -> Expired:
         self.called.append(("expire", token, now))
-        return Expired(3, self.given_up)
+        return Expired(3, 2, self.given_up)
 
 
 def text_of(record: bytes) -> CronText:
     return CronText(record.decode(), "UTC")
 
 
-async def round_of(world: World, **rules: Any) -> StageResult:
+def stager_of(world: World, *, read_at: int = NOW, **rules: Any) -> Stager:
+    """`read_at`: the instant up to which inputs are applied."""
     schedule: Any = world
     settings = ShardRules(**rules)
+    catch_up = CatchUp(schedule, limit=1_000)
+    catch_up.read_at = read_at
     planner = Planner(schedule, text_of, settings)
     planner.begun = True
-    return await Stager(schedule, planner, schedule, settings).run_once("token", schedule.stage)
+    return Stager(schedule, planner, schedule, settings, catch_up)
+
+
+async def round_of(world: World, **options: Any) -> StageResult:
+    stager = stager_of(world, **options)
+    return await stager.run_once("token", stager.schedule.stage)
 
 
 async def test_it_sleeps_until_the_next_run_is_due() -> None:
@@ -110,19 +120,38 @@ async def test_jobs_that_were_set_aside_are_tried_again_once_after_a_start() -> 
     """A newer version may understand them. All pieces are back before the first one is tried."""
     world = World()
     world.aside = 2500
-    schedule: Any = world
-    rules = ShardRules()
-    stager = Stager(schedule, Planner(schedule, text_of, rules), schedule, rules)
+    stager = stager_of(world)
+    stager.planner.begun = False
     for _ in range(2):
-        await stager.run_once("token", schedule.stage)
+        await stager.run_once("token", stager.schedule.stage)
     called = [name for name, *_ in world.called]
     assert called == ["stage", *["plan again"] * 3, "unplanned", "stage"]
 
 
 async def test_it_times_runs_out_and_comes_back_at_once() -> None:
+    """Counted are those that have expired, not those that were only looked at."""
+    before = counted("scheduling_runs_expired_total")
     world = World(Staged(full=False, oldest_start=NOW - HOUR))
     assert await round_of(world, completion_timeout=HOUR) == StageResult(0, NOW)
     assert ("expire", "token", NOW) in world.called
+    assert counted("scheduling_runs_expired_total") == before + 2
+
+
+def counted(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
+
+
+async def test_no_run_expires_before_the_inputs_up_to_its_deadline_are_read() -> None:
+    world = World(Staged(full=False, oldest_start=NOW - HOUR - 50))
+    result = await round_of(world, completion_timeout=HOUR, read_at=NOW - 51)
+    assert result == StageResult(0, NOW + INPUTS_LOOK_MS)
+    assert len(world.called) == 1
+
+
+async def test_runs_expire_as_of_the_instant_up_to_which_inputs_are_read() -> None:
+    world = World(Staged(full=False, oldest_start=NOW - HOUR - 50))
+    await round_of(world, completion_timeout=HOUR, read_at=NOW - 20)
+    assert ("expire", "token", NOW - 20) in world.called
 
 
 async def test_it_wakes_up_for_the_next_time_out() -> None:
@@ -205,8 +234,7 @@ def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one()
 
 async def test_it_stages_more_at_once_while_more_is_due() -> None:
     world = World(Staged(full=False, entries=500, next_due=NOW))
-    schedule: Any = world
-    stager = Stager(schedule, Planner(schedule, text_of, ShardRules()), schedule, ShardRules())
+    stager = stager_of(world)
     await stager.run_once("token", stager.schedule.stage)
     await stager.run_once("token", stager.schedule.stage)
     await stager.run_once("token", stager.schedule.stage)

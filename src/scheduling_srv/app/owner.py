@@ -11,6 +11,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.at_least_once import AtLeastOnce
+from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.ports import ExactClock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
 from scheduling_srv.app.records import Position
@@ -68,6 +69,7 @@ class Owner:
         clock: ExactClock,
         rules: ShardRules,
         refusals: Refusals,
+        catch_up: CatchUp,
         extras: tuple[Extra, ...] = (),
         prepare: Sequence[Prepare] = (),
         shard: int = 0,
@@ -84,7 +86,8 @@ class Owner:
         self.publisher = publisher
         self.clock = clock
         self.rules = rules
-        self.extras = extras
+        self.catch_up = catch_up
+        self.extras = (catch_up.run, *extras)
         self.standby = StandBy(lease, clock, rules, prepare)
         self.turns = Turns(stager.schedule, publisher)
         self.owning = False
@@ -248,6 +251,7 @@ class Owner:
             await _end((*tasks, stop))
 
     async def _stage(self, token: str) -> None:
+        await self._apply_inputs()
         while not self._leaving.is_set():
             self._sleep_until = NEVER  # what is heard during the call counts
             began = self.clock.now()
@@ -260,6 +264,17 @@ class Owner:
                 await self.turns.after_staging(result.entries, more=more)
             await self._sleep()
         self.turns.leave()
+
+    async def _apply_inputs(self) -> None:
+        """What was sent while nobody was here goes before what is overdue."""
+        leaving = asyncio.create_task(self._leaving.wait())
+        reading = asyncio.create_task(self.catch_up.before_staging())
+        try:
+            await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+        finally:
+            await _end((reading, leaving))
 
     async def _stage_once(self, token: str) -> StageResult:
         """What makes room in a full Redis has to go on meanwhile: answers, and the publisher."""

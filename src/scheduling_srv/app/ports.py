@@ -262,6 +262,19 @@ class InputStore(Protocol):
         """Store the offsets where operators look for them (docs/contract.md)."""
 
 
+class Inputs(Protocol):
+    """The jobs topic, read beside the consumer group."""
+
+    async def prepare(self) -> None:
+        """Connect. Raises `LogUnavailable`."""
+
+    async def read(self) -> int:
+        """Apply all records that the topic holds now; returns that instant.
+
+        Raises `Unavailable`, and `StaleSource` if it is to be called again.
+        """
+
+
 class Restores(Protocol):
     """Restore commands that have not ended."""
 

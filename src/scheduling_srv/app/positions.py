@@ -97,6 +97,9 @@ class Logs(Protocol):
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
         """Where each partition begins and ends; those that are gone are left out."""
 
+    async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Where each partition ends, with what open transactions have written."""
+
     async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
         """The first offset whose record is newer than the time stamp; None: there is none."""
 

@@ -142,6 +142,8 @@ class Expired(NamedTuple):
     """What a look at runs without an answer has done."""
 
     looked_at: int
+    """Runs; some of them were published later than they were staged, and have time left."""
+    expired: int = 0
     given_up: GivenUp = GivenUp()
 
 

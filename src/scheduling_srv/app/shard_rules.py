@@ -15,6 +15,7 @@ class ShardRules:
     catch_up_window: int = 60_000
     missed_runs: Literal["latest", "skip"] = "latest"
     lease: int = 3_000
+    catch_up_limit: int = 10_000
     outbox_limit: int = 200_000
     """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
     outbox_bytes: int = 268_435_456

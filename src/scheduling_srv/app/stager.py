@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
 from scheduling_srv import metrics, points
+from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
@@ -19,6 +20,8 @@ FULL_PAUSE = 50
 """Milliseconds to wait when Kafka is behind."""
 EXPIRE_LIMIT = 500
 """Runs that time out in one call."""
+INPUTS_LOOK_MS = 200
+"""After so long it looks again whether runs may expire: the inputs before were not read yet."""
 
 
 StageCall: TypeAlias = Callable[[str, int, int], Awaitable[Staged]]
@@ -38,8 +41,14 @@ class Stager:
     """The loop that makes jobs run. The owner's."""
 
     def __init__(
-        self, schedule: Schedule, planner: Planner, clock: Clock, rules: ShardRules
+        self,
+        schedule: Schedule,
+        planner: Planner,
+        clock: Clock,
+        rules: ShardRules,
+        catch_up: CatchUp,
     ) -> None:
+        self.catch_up = catch_up
         self.schedule = schedule
         self.planner = planner
         self.clock = clock
@@ -61,16 +70,20 @@ class Stager:
             return StageResult(staged.entries, now)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
+            if not self.catch_up.covers(expiry):
+                return StageResult(staged.entries, _first(now + INPUTS_LOOK_MS, staged.next_due))
             await reached(points.EXPIRE_CALL)
-            expired = await self.schedule.expire(token, now, EXPIRE_LIMIT)
+            as_of = min(now, self.catch_up.read_at)
+            expired = await self.schedule.expire(token, as_of, EXPIRE_LIMIT)
             await reached(points.EXPIRE_DONE)
-            metrics.RUNS_EXPIRED.inc(expired.looked_at)
+            metrics.RUNS_EXPIRED.inc(expired.expired)
             note_given_up(expired.given_up)
             return StageResult(staged.entries, now)
-        instants = [now + SAFETY_LOOK, staged.next_due, expiry]
-        return StageResult(
-            staged.entries, min(instant for instant in instants if instant is not None)
-        )
+        return StageResult(staged.entries, _first(now + SAFETY_LOOK, staged.next_due, expiry))
+
+
+def _first(*instants: int | None) -> int:
+    return min(instant for instant in instants if instant is not None)
 
 
 def _expiry(oldest_start: int | None, timeout: int) -> int | None:

@@ -186,11 +186,11 @@ class Listener:
             place = Place(message.topic() or "", message.partition() or 0)
             last[place] = message
             if message.key() in KEYS:  # most are our own queuedJob: look no further
-                batches.setdefault(place, []).append(_consumed(message))
+                batches.setdefault(place, []).append(as_consumed(message))
         await self._apply([batch for place, batch in batches.items() if place in self.next])
         for place, message in last.items():
             if place in self.next:
-                self.next[place] = End((message.offset() or 0) + 1, _timestamp(message))
+                self.next[place] = End((message.offset() or 0) + 1, time_stamp(message))
 
     async def _apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
         if not batches:
@@ -402,7 +402,8 @@ def _forget_lag(place: Place) -> None:
         metrics.CONSUMER_LAG.remove(place.topic, str(place.partition))
 
 
-def _consumed(message: Message) -> Consumed:
+def as_consumed(message: Message) -> Consumed:
+    """Without what only librdkafka knows."""
     return Consumed(
         message.topic() or "",
         message.partition() or 0,
@@ -410,10 +411,10 @@ def _consumed(message: Message) -> Consumed:
         message.key(),
         message.value(),
         headers_of(message),
-        _timestamp(message),
+        time_stamp(message),
     )
 
 
-def _timestamp(message: Message) -> int:
+def time_stamp(message: Message) -> int:
     """In epoch ms; 0: it has none."""
     return max(0, message.timestamp()[1])

@@ -86,13 +86,21 @@ class KafkaLogs:
             raise LogUnavailable("Kafka does not say which records are newer.")
         return {place: None if offset < 0 else offset for place, offset in found.items()}
 
-    async def _offsets(self, wanted: Mapping[Place, OffsetSpec]) -> dict[Place, int]:
+    async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Where each ends, with what open transactions have written. Raises `LogUnavailable`."""
+        return await self._offsets(dict.fromkeys(places, LATEST), committed=False)
+
+    async def _offsets(
+        self, wanted: Mapping[Place, OffsetSpec], *, committed: bool = True
+    ) -> dict[Place, int]:
         if not wanted:
             return {}
         admin = await self._connected(next(iter(wanted)).topic)
         asked = admin.list_offsets(
             {TopicPartition(*place): spec for place, spec in wanted.items()},
-            isolation_level=IsolationLevel.READ_COMMITTED,
+            isolation_level=(
+                IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+            ),
             request_timeout=TIMEOUT,
         )
         found: dict[Place, int] = {}

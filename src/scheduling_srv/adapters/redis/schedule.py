@@ -115,8 +115,8 @@ class RedisSchedule:
         """`expire.lua`."""
         rules = self.rules
         args = (now, rules.completion_timeout, rules.max_backoff, rules.waiting_retries, limit)
-        _, looked_at, *given_up = owned(await self.scripts.run("expire", token, *args))
-        return Expired(looked_at, GivenUp(*given_up))
+        _, looked_at, expired, *given_up = owned(await self.scripts.run("expire", token, *args))
+        return Expired(looked_at, expired, GivenUp(*given_up))
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
         """`take.lua`."""
