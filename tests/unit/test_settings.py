@@ -58,6 +58,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "MAX_BACKOFF": "1d",
         "MIN_INTERVAL": "100ms",
         "CATCH_UP_WINDOW": "1m",
+        "INPUT_TIMEOUT": "10s",
         "MISSED_RUNS": "latest",
         "LEASE": "3s",
         "ACKNOWLEDGE": "announced",
