@@ -17,6 +17,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.guarantees import largest
@@ -101,6 +102,7 @@ class Shard:
             self.store,
             self.announcements,
             site.clock,
+            piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self.sweeper = Sweeper(self.store)
         self.refill = Refill(
