@@ -18,6 +18,7 @@ from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.events import Codec
 from scheduling_srv.app.follow import Follower
@@ -112,6 +113,7 @@ class Shard:
             self.store,
             self.announcements,
             site.clock,
+            piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self.sweeper = Sweeper(self.store)
         self.refill = Refill(

@@ -128,7 +128,7 @@ async def test_a_long_list_is_created_in_pieces_in_its_order(world: World, shard
 
 async def test_bytes_are_counted_with_every_job(world: World, monkeypatch: Any) -> None:
     monkeypatch.setattr(app, "PIECE_JOBS", 250)
-    monkeypatch.setattr(app, "PIECE_BYTES", 1_000)
+    world.lists.piece_bytes = 1_000
     jobs = [
         *many(8, payload=b"x" * 300),
         once("big", NOW + HOUR, payload=b"x" * 5_000),

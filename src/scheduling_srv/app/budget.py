@@ -15,9 +15,9 @@ CALL_BYTES = 4_000_000
 """Bytes of its records."""
 PIECE_JOBS = 250
 """Jobs of a piece of a long list, whatever it does to them."""
-PIECE_BYTES = 64_000
-"""Bytes of a piece, unless a single job has more: it is one record of Kafka, which refuses what is
-too large, and there is room for so much whatever `SCHEDULING_MAX_JOB_BYTES` says."""
+PIECE_BYTES = 250_000
+"""Bytes of a piece, or `SCHEDULING_MAX_JOB_BYTES` if that is less, unless a single job has more. It
+is one record of the journal, which takes the largest job."""
 DELETED_IDS = 250
 """Ids that one call deletes."""
 

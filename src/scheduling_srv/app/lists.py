@@ -64,8 +64,15 @@ class Lists:
     """Of one shard, in one replica."""
 
     def __init__(
-        self, store: ListStore, inputs: InputStore, announcements: Announcements, clock: Clock
+        self,
+        store: ListStore,
+        inputs: InputStore,
+        announcements: Announcements,
+        clock: Clock,
+        *,
+        piece_bytes: int = PIECE_BYTES,
     ) -> None:
+        self.piece_bytes = piece_bytes
         self.store = store
         self.inputs = inputs
         self.announcements = announcements
@@ -134,7 +141,7 @@ class Lists:
         """Keep all pieces; returns how many."""
         number = place = 0
         time_slice = SharedSlice()
-        for piece in pieces_of(jobs):
+        for piece in pieces_of(jobs, self.piece_bytes):
             queue = [piece]
             while queue:
                 part = queue.pop(0)
@@ -214,12 +221,12 @@ class Lists:
                 await self.announcements.wait(receipt)
 
 
-def pieces_of(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+def pieces_of(jobs: Sequence[NewJob], most_bytes: int) -> Iterator[Sequence[NewJob]]:
     """The list in pieces that each fit into one call, and into one record on Kafka."""
     start = size = 0
     for index, job in enumerate(jobs):
         weight = len(job.record) + len(job.id.encode()) + 16
-        if index > start and (index - start >= PIECE_JOBS or size + weight > PIECE_BYTES):
+        if index > start and (index - start >= PIECE_JOBS or size + weight > most_bytes):
             yield jobs[start:index]
             start, size = index, 0
         size += weight
