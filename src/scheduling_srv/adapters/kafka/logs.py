@@ -16,14 +16,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from scheduling_srv.adapters.kafka.topics import UNKNOWN_IDS
 from scheduling_srv.app.positions import Place, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable
 
 TIMEOUT = 10.0
 """Seconds to wait for each answer."""
-NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
-"""What a broker older than 2.8 gives every topic."""
 MOCK = "mockCluster"
 """Beginning of the cluster's name in librdkafka's mock, which has no controller to ask for ids."""
 PASSING = frozenset(
@@ -68,7 +67,7 @@ class KafkaLogs:
             said = await _answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
             if said is not None:
                 topic_id = str(said.topic_id)
-                found[name] = Topic("" if topic_id == NO_ID else topic_id, len(said.partitions))
+                found[name] = Topic("" if topic_id in UNKNOWN_IDS else topic_id, len(said.partitions))
         return found
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
