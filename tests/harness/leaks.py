@@ -14,7 +14,7 @@ PERMANENT = ""
 BOUNDS: Mapping[str, str] = {
     "meta": PERMANENT,
     "inputs": PERMANENT,
-    "origins": "inputs",
+    "origins": PERMANENT,
     "jobs": "jobs",
     "due": "jobs",
     "retries": "jobs",

@@ -67,7 +67,9 @@ class KafkaLogs:
             said = await _answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
             if said is not None:
                 topic_id = str(said.topic_id)
-                found[name] = Topic("" if topic_id in UNKNOWN_IDS else topic_id, len(said.partitions))
+                found[name] = Topic(
+                    "" if topic_id in UNKNOWN_IDS else topic_id, len(said.partitions)
+                )
         return found
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
