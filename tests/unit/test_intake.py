@@ -9,7 +9,16 @@ from prometheus_client import REGISTRY
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
-from scheduling_srv.app.ports import Answer, Answered, Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.ports import (
+    Answer,
+    Answered,
+    Receipt,
+    Refusal,
+    Source,
+    WriteGroup,
+    WriteMode,
+    Written,
+)
 from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
@@ -17,7 +26,7 @@ from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
-from scheduling_srv.entrances.intake import Consumed, Intake
+from scheduling_srv.entrances.intake import Consumed, End, Intake
 from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
 from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
@@ -368,3 +377,89 @@ async def test_a_record_that_breaks_is_put_aside(
     (letter,) = world.buried
     assert letter[3]["status"] == b"INTERNAL"
     assert letter[3]["reason"] == b"The record could not be handled: ZeroDivisionError."
+
+
+class Partitions(World):
+    """Several partitions: each call moves all that it applies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        places = [Place("jobs", number) for number in range(3)]
+        self.at = dict.fromkeys((place.name for place in places), InputPosition(0, 0, "id"))
+        positions = {place: self.at[place.name] for place in places}
+        self.intake.begin([Begun("inc", positions)])
+
+    def advance(self, source: Source | None) -> None:
+        assert source
+        for each in (source, *source.others):
+            assert (each.stored, each.lineage) == (self.at[each.partition].next, "inc")
+            self.at[each.partition] = InputPosition(each.next, each.stamp, each.topic_id)
+        self.calls.append(source)
+
+    async def write(self, groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        moves = {group.partition: group.own(source) for group in groups}
+        first, *others = moves.values()
+        self.advance(first._replace(others=others))
+        self.done += [("create", *[job.id for job in group.jobs]) for group in groups]
+        return Written(Receipt("inc", 1), [None] * len(groups))
+
+
+def at(record: Consumed, partition: int, timestamp: int = 0) -> Consumed:
+    return record._replace(partition=partition, timestamp=timestamp)
+
+
+async def test_records_of_one_kind_go_together_whatever_their_partition() -> None:
+    """The order within each holds; 150 partitions would be 150 calls otherwise."""
+    world = Partitions()
+    await world.intake.apply(
+        [
+            [at(answer(0, 1), 0), at(jobs(1, job("a")), 0), at(answer(2, 2), 0)],
+            [at(answer(0, 3), 1), at(answer(1, 4), 1)],
+            [at(jobs(5, job("b")), 2), at(answer(7, 5), 2)],
+        ]
+    )
+    assert world.done == [
+        ("complete", (1, False), (3, False), (4, False)),
+        ("create", "a"),
+        ("create", "b"),
+        ("complete", (2, False), (5, False)),
+    ]
+    assert len(world.calls) == 3
+    assert {name: each.next for name, each in world.at.items()} == {
+        "jobs:0": 3,
+        "jobs:1": 2,
+        "jobs:2": 8,
+    }
+
+
+async def test_a_position_holds_the_newest_time_stamp() -> None:
+    """Of all records before it; a clock that is far ahead would hide what others send later."""
+    world = Partitions()
+    ahead = NOW + 3_600_000
+    await world.intake.apply(
+        [
+            [at(answer(0, 1), 0, NOW - 5), at(answer(1, 2), 0, NOW - 9)],
+            [at(answer(0, 3), 1, ahead)],
+        ]
+    )
+    await world.intake.apply([[at(jobs(2, job("a")), 0, NOW - 7)]])
+    assert world.at["jobs:0"] == InputPosition(3, NOW - 5, "id")
+    assert world.at["jobs:1"] == InputPosition(1, NOW + intake.SKEW, "id")
+
+
+async def test_positions_behind_what_was_skipped_are_one_call() -> None:
+    """Those that are there already are left alone."""
+    world = Partitions()
+    await world.intake.skip({Place("jobs", n): End(n, NOW - n) for n in range(3)})
+    (call,) = world.calls
+    assert [each.partition for each in (call, *call.others)] == ["jobs:1", "jobs:2"]
+    assert world.at["jobs:2"] == InputPosition(2, NOW - 2, "id")
+    assert world.intake.applied(Place("jobs", 2)) == 2
+
+
+async def test_a_long_list_moves_its_own_partition() -> None:
+    """Other partitions of the same call are moved with their own records."""
+    source = Source("a:0", 1, 9, "inc", 7, "x", (Source("b:0", 2, 8, "inc", 6, "y"),))
+    group = WriteGroup(WriteMode.CREATE, [], 4, "b:0", 5)
+    assert group.own(source) == Source("b:0", 2, 5, "inc", 5, "y")
+    assert WriteGroup(WriteMode.CREATE, [], 4).own(source) == Source("a:0", 1, 5, "inc", 7, "x")
