@@ -48,7 +48,7 @@ class Change:
     base: int = 0
     """The creation number in front of the list; 0: the shard where it begins gives one."""
     kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What jobs of `put` keep of what they were in another shard; see `lua/lib/moves.lua`."""
+    """What jobs of `put` keep of what they were in another shard; see `lua/lib/carrying.lua`."""
 
     def ids(self) -> Iterator[str]:
         """All jobs that it is about, those of later changes included."""

@@ -12,7 +12,7 @@ from scheduling_srv.app.ports import Receipt, Refusal, Source
 from scheduling_srv.app.replies import Piece
 from scheduling_srv.domain.job import NewJob
 
-REFUSED = frozenset({b"gone", b"large", b"moving", b"exists", b"missing"})
+REFUSED = frozenset({b"gone", b"large", b"moving", b"exists", b"missing", b"elapsed"})
 
 
 class RedisLists:

@@ -1,4 +1,4 @@
---!include base room job member limits outbox marker order remove input definition keeping replacing writing putting parcels moves
+--!include base room job member limits outbox marker order remove input definition keeping replacing writing putting parcels carrying
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see `is_full`) or '',
 --       token of the claims or '' (decided before: nobody may have any), creation number in front of the
@@ -42,7 +42,7 @@ while at <= #ARGV do
     local parcel = {value = ARGV[at]}
     at = at + 1
     parcel.ids, parcel.size = list()
-    parcel.moves = pack_moves(parcel.value, now, list(4)) -- before the jobs go
+    parcel.carried = pack_carried(parcel.value, now, list(4)) -- before the jobs go
     parcels[#parcels + 1] = parcel
 end
 for i = removed, removed + removals - 1 do
@@ -54,11 +54,11 @@ local due = puts > 0 and put('upsert', jobs, puts, now, function(n)
     last = math.max(last + 1, base + tonumber(ARGV[places + n]))
     return last
 end, function(n)
-    return unpack_move(ARGV[carried + n])
+    return unpack_carried(ARGV[carried + n])
 end) or nil
 redis.call('HSET', K.meta, 'seq', number(math.max(meta('seq'), last)))
 for _, parcel in ipairs(parcels) do
-    send(struct.pack('<I8', base) .. parcel.value .. parcel.moves, parcel.ids, parcel.size)
+    send(struct.pack('<I8', base) .. parcel.value .. parcel.carried, parcel.ids, parcel.size)
 end
 note_list(1, ARGV[2], ARGV[4])
 if ARGV[2] ~= '' then

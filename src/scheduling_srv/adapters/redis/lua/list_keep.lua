@@ -3,7 +3,7 @@
 -- ARGV: now, token, number of the piece, ms that the list stays open, most entries in the outbox, mode or
 --       'delete', '1' if the client has named ids, then for each job: id, due ms, record
 -- Returns: 'ok' | 'not ready' | 'full' | 'crowded' | 'gone' | 'large' (what it replaces: keep fewer at
---          once) | 'moving' | 'exists' | 'missing', place of the job
+--          once) | 'moving' | 'exists' | 'missing' | 'elapsed', place of the job
 if not is_ready() then
     return {'not ready'}
 end

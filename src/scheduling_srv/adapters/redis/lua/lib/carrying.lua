@@ -9,8 +9,8 @@ local function kept_by(id, asked, due, now)
 end
 
 -- What stands behind the records of a parcel: what the jobs keep, as JSON. '': nothing.
-local function pack_moves(value, now, at, size)
-    local moves, any = {}, false
+local function pack_carried(value, now, at, size)
+    local carried, any = {}, false
     for i = at, at + 4 * size - 1, 4 do
         local id, from = ARGV[i], tonumber(ARGV[i + 2])
         local asked = string.sub(value, from + 1, from + tonumber(ARGV[i + 3]))
@@ -19,15 +19,15 @@ local function pack_moves(value, now, at, size)
             for n, nominal in ipairs(kept.runs) do
                 kept.runs[n] = number(nominal)
             end
-            moves[id] = {number(kept.due), number(kept.kind), kept.planning and '1' or '', unpack(kept.runs)}
+            carried[id] = {number(kept.due), number(kept.kind), kept.planning and '1' or '', unpack(kept.runs)}
             any = true
         end
     end
-    return any and cjson.encode(moves) or ''
+    return any and cjson.encode(carried) or ''
 end
 
 -- The same as `keep` returns it.
-local function unpack_move(text)
+local function unpack_carried(text)
     if text == '' then
         return nil
     end
