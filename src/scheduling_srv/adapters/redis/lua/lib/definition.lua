@@ -105,8 +105,8 @@ local function is_same_when(id, old, new, due)
     if old.kind ~= ONCE or new.kind ~= ONCE or is_noted(new.record, RELATIVE) then
         return false
     end
-    local is_same_text = timezone_of(old) == timezone_of(new) and text_of(old, WHEN_TEXT) == text_of(new, WHEN_TEXT)
-    return is_same_text or waits_for(id, old) == due
+    local is_same_text = rest_of(old) == rest_of(new) or text_of(old, WHEN_TEXT) == text_of(new, WHEN_TEXT)
+    return (is_same_text and timezone_of(old) == timezone_of(new)) or waits_for(id, old) == due
 end
 
 local function is_same_rest(old, new)

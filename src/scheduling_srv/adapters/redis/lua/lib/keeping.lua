@@ -23,7 +23,9 @@ end
 -- When the runs were due that an earlier change of the schedule has left.
 local function find_kept(job)
     local nominals = {}
-    local found = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'REV', 'LIMIT', 0, MOST_KEPT)
+    local found = is_any_waiting()
+            and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'REV', 'LIMIT', 0, MOST_KEPT)
+        or {}
     for _, text in ipairs(found) do
         local _, kind, nominal, attempt = read_place(text)
         if kind ~= KEPT then
@@ -66,6 +68,7 @@ local function plant(kept, seq, id, rank, places)
         redis.call('ZADD', K.plan, kept.due, member(seq, kept.kind, id))
         if kept.kind == NEXT then -- a rebuild has to know that this one was emitted: as attempt 0
             redis.call('ZADD', K.retries, seq, retry_member(seq, id, kept.due, 0))
+            any_waiting = true
             emit_waiting(id, seq, kept.due, 0, kept.due)
         end
     elseif not kept.stays then
@@ -76,6 +79,7 @@ local function plant(kept, seq, id, rank, places)
         local text = retry_member(seq, id, nominal, 1)
         push(places, rank * RANK + nominal, text)
         redis.call('ZADD', K.retries, seq, text)
+        any_waiting = true
         emit_waiting(id, seq, nominal, 1, nominal)
         first = math.min(first, nominal)
     end

@@ -1,3 +1,12 @@
+local any_waiting -- whether `retries` holds anything: asked once a call
+
+local function is_any_waiting()
+    if any_waiting == nil then
+        any_waiting = redis.call('EXISTS', K.retries) == 1
+    end
+    return any_waiting
+end
+
 -- Takes out a retry that waits, maybe for years, of a job that goes; also from the journal.
 local function remove_retry(text, parallel, type)
     local seq, _, id, nominal = read_member(text)
@@ -43,7 +52,7 @@ local function remove_job(id, job)
             end
         end
     end
-    if job.attempts > 1 or job.kind >= INTERVAL then
+    if job.attempts > 1 or (job.kind >= INTERVAL and is_any_waiting()) then
         remove_retries(job)
     end
     if job.parallel > 0 then
