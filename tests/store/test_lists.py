@@ -263,7 +263,7 @@ async def test_a_list_from_a_record_moves_its_position_with_the_decision(
 ) -> None:
     source = shard.source(0)
     jobs = many(7)
-    written = await world.jobs.write_from([WriteGroup(WriteMode.CREATE, many(1))], source, source)
+    written = await world.jobs.write_from([WriteGroup(WriteMode.CREATE, many(1))], source)
     assert written.refusals == [None]
     source = shard.source(1)
     assert (await world.lists.write(WriteMode.UPSERT, jobs, source))[1] is None

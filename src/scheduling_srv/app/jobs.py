@@ -173,15 +173,12 @@ class Jobs:
         named = group.mode is not WriteMode.CREATE or bool(group.named)
         return await lists.write(group.mode, group.jobs, source, named=named)
 
-    async def write_from(
-        self, groups: Sequence[WriteGroup], source: Source, own: Source
-    ) -> Written:
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """Write the groups of records; of long ones only the first is looked at.
 
-        As `JobStore.write`, but no group is refused because a long list is in its way. `own` moves
-        behind the record of the first group alone.
+        As `JobStore.write`, but no group is refused because a long list is in its way.
         """
-        first = groups[0]
+        first, own = groups[0], groups[0].own(source)
         if self.lists and is_long(first):
             return _written(await self._store_long(self.lists, first, own))
         async for _ in self._ways():

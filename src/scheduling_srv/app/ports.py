@@ -126,6 +126,12 @@ class WriteGroup:
     named: Sequence[str] = ()
     """Ids that the client has given; told where there are several shards."""
 
+    def own(self, source: Source) -> Source:
+        """What the group's record moves, of all that the source does."""
+        every = (source, *source.others)
+        at = next((each for each in every if each.partition == self.partition), source)
+        return at._replace(next=self.offset + 1, stamp=self.stamp or at.stamp, others=())
+
 
 class Refusal(NamedTuple):
     """Why a group was not written."""

@@ -122,10 +122,8 @@ class JobsPort(Protocol):
     ) -> WriteGroup:
         """Check a list of jobs."""
 
-    async def write_from(
-        self, groups: Sequence[WriteGroup], source: Source, own: Source
-    ) -> Written:
-        """Write groups, or the first of them, whose record alone `own` is; see `JobStore.write`."""
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
+        """Write groups, or the first of them; see `JobStore.write`."""
 
     async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
         """Delete the jobs that exist."""
@@ -360,8 +358,7 @@ class Intake:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
             await reached(points.EVENT_CALL)
-            source, own = self._source(records), self._source(records[:1])
-            written = await self.jobs.write_from(groups, source, own)
+            written = await self.jobs.write_from(groups, self._source(records))
             await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]

@@ -57,14 +57,14 @@ class Desk:
         """All of them."""
         return self.jobs.shards
 
-    async def write_from(
-        self, groups: Sequence[WriteGroup], source: Source, own: Source
-    ) -> Written:
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """In this shard, or decided here; see `Jobs.write_from`."""
         if all(self.shards.only(group) == self.shard for group in groups):
             part, first = self.shards.parts[self.shard], groups[0]
             if part.lists and is_long(first):
-                receipt, _ = await part.lists.write(first.mode, first.jobs, own, named=False)
+                receipt, _ = await part.lists.write(
+                    first.mode, first.jobs, first.own(source), named=False
+                )
                 return Written(receipt, [None])
             return await part.store.write(groups, self.jobs.clock.now(), source)
         (group,) = groups
