@@ -122,6 +122,10 @@ chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that noth
 fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)
 	@$(BIN)/python -m chaos.fuzz --count $(COUNT) --seed $(SEED)
 
+.PHONY: accept-alive
+accept-alive: setup kafka ## Show point by point that the service stays alive (ONLY=1,2: these points; 25 minutes)
+	@$(BIN)/python -m accept alive $(if $(ONLY),--only "$(ONLY)")
+
 ##@ Change
 
 .PHONY: format
