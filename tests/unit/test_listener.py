@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.app.positions import Place
+from scheduling_srv.app.starts import Found
+from scheduling_srv.domain.errors import LogUnavailable, StaleSource
 from scheduling_srv.entrances.listener import Identity, Listener
 
 
@@ -30,6 +33,9 @@ class Consumer:
         self.asked += 1
         self.meanwhile()
         return next(self.polls, None)
+
+    def assign(self, starts: list[Any]) -> None:
+        assert starts == []
 
     def consume(self, _count: int, timeout: float) -> list[Message]:
         assert timeout == 0
@@ -127,3 +133,40 @@ def test_it_is_asked_for_once_a_minute_and_after_each_fault() -> None:
     assert not asked.identity.is_due()  # nothing was read that could be wrong
     asked.now += 61
     assert asked.identity.is_due()
+
+
+class Looked:
+    """Partitions that Kafka has, and how the listener asks for them."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.fault: Exception | None = None
+        self.asked: list[Place] = []
+        self.found = 0
+
+    async def find_any(self, places: Sequence[Place]) -> bool:
+        self.asked += places
+        if self.fault:
+            raise self.fault
+        return self.there
+
+    async def find(self, places: Sequence[Place]) -> Found:
+        self.found += 1
+        raise StaleSource("the test has seen enough")
+
+
+async def test_a_partition_that_is_missing_does_not_disturb_the_others() -> None:
+    """They are assigned anew only when it is there; that throws away what was read ahead."""
+    looked, missing = Looked(), Place("commands", 0)
+    starts: Any = looked
+    listener = listener_of(Consumer())
+    listener.starts, listener.missing = starts, {missing}
+    listener._thread = ThreadPoolExecutor(1)
+    listener.stop()
+    await listener._look_for_missing()
+    looked.fault = LogUnavailable("away")
+    await listener._look_for_missing()
+    assert (looked.asked, looked.found) == ([missing, missing], 0)
+    looked.there, looked.fault = True, None
+    await listener._look_for_missing()
+    assert looked.found == 1

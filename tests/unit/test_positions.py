@@ -165,6 +165,14 @@ async def test_a_partition_that_is_not_there_is_left_out() -> None:
     assert (world.moved, world.forgotten) == ([], [])
 
 
+async def test_partitions_are_looked_for_until_one_of_them_is_there() -> None:
+    world = World({"jobs": Topic(NEW, 1)})
+    assert not await world.starts.find_any([Place("jobs", 1), Place("commands", 0)])
+    assert await world.starts.find_any([Place("commands", 0), JOBS])
+    del world.ends_of[JOBS]  # it has no leader
+    assert not await world.starts.find_any([JOBS])
+
+
 async def test_partitions_that_are_gone_are_forgotten() -> None:
     """Of a topic that has fewer by now, and of one that is neither there nor wanted."""
     world = World({"jobs": Topic(OLD, 1), "kept": Topic(OLD, 1)}, jobs=InputPosition(50, 7, OLD))

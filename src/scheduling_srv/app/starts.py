@@ -85,6 +85,11 @@ class Starts:
             shards.append(Begun(lineage, found))
         return Found(shards, {name: topic.id for name, topic in topics.items()})
 
+    async def find_any(self, places: Sequence[Place]) -> bool:
+        """Whether any of these partitions is there. Raises `Unavailable`."""
+        topics = await self.logs.topics(list(dict.fromkeys(place.topic for place in places)))
+        return bool(await self.logs.ends([each for each in places if _is_there(each, topics)]))
+
     async def topic_ids(self, topics: Sequence[str]) -> Mapping[str, str]:
         """The ids of those that there are. Raises `Unavailable`."""
         return {name: topic.id for name, topic in (await self.logs.topics(topics)).items()}

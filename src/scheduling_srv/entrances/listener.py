@@ -135,6 +135,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self.next.clear()  # it may run again after it broke
+        self.missing.clear()
         consumer = self._consumer = Consumer(dict(self.config))
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
@@ -165,7 +166,7 @@ class Listener:
     async def run_once(self) -> int:
         """Consume and apply one batch; returns how many records it had."""
         if self.missing and time.monotonic() - self._looked > MISSING_PAUSE:
-            await self._go_back()
+            await self._look_for_missing()
         messages = await self._in_thread(self._poll)
         if self._lost:
             self._lost = False
@@ -293,6 +294,17 @@ class Listener:
         for place in missing:
             _forget_lag(place)
         return [TopicPartition(*place, end.offset) for place, end in self.next.items()]
+
+    async def _look_for_missing(self) -> None:
+        """The others are read on as long as none of them is there."""
+        self._looked = time.monotonic()
+        try:
+            found = await self.starts.find_any(sorted(self.missing))
+        except Unavailable as fault:
+            log.debug("cannot look for partitions", reason=str(fault))
+        else:
+            if found:
+                await self._go_back()
 
     async def _go_back(self) -> None:
         """Read again from where the store says that it is."""
