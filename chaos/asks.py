@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -53,6 +54,19 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
     elif trigger == CRON:
         fields["cron"], fields["timezone"] = rng.choice(CRONS[1:] if parallel else CRONS)
     return Ask(f"{trigger}-{next(_tags)}", trigger, type_, id=job_id, parallel=parallel, **fields)
+
+
+def with_schedule_of(rng: random.Random, old: Ask, job_id: str) -> Ask:
+    """Another job for this id, which recurs as the old one does; now and then of another type."""
+    moves = old.type in FREE and rng.random() < 0.3
+    return replace(
+        random_ask(rng, old.trigger, job_id),
+        type=rng.choice(FREE) if moves else old.type,
+        parallel=old.parallel,
+        period=old.period,
+        cron=old.cron,
+        timezone=old.timezone,
+    )
 
 
 def metronome() -> Ask:

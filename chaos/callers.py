@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from confluent_kafka import KafkaError, Message, Producer
 
-from chaos.asks import INVALID, random_ask, to_job
+from chaos.asks import INVALID, random_ask, to_job, with_schedule_of
 from chaos.clock import now_ms
 from chaos.history import (
     CREATE,
@@ -158,6 +159,9 @@ class Caller:
         self.recurring = recurring
         self.living: dict[str, Ask] = {}
         """Ids that this caller believes to live, as it believes them to be."""
+        self.sure: dict[str, Ask] = {}
+        """Of those, recurring jobs whose last write was answered: nothing else can be under way."""
+        self._unsure: set[str] = set()
         self._ids = 0
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -195,6 +199,7 @@ class Caller:
         }
         if self.grpc:
             actions |= {self._upsert: 3, self._read: 4, self._create_wrongly: 1}
+            actions[self._upsert_again] = 3 if self.sure else 0
         return self.rng.choices(list(actions), list(actions.values()))[0]
 
     def _ask(self, job_id: str | None = None) -> Ask:
@@ -215,10 +220,22 @@ class Caller:
         self._write(CREATE, [self._ask() for _ in range(self.rng.choice((1, 1, 1, 2, 4)))])
 
     def _update(self) -> None:
-        self._write(UPDATE, [self._ask(each) for each in self._some(self.rng.choice((1, 1, 2)))])
+        self._write(UPDATE, [self._change(each) for each in self._some(self.rng.choice((1, 1, 2)))])
+
+    def _change(self, job_id: str) -> Ask:
+        """Half of those that recur keep their schedule."""
+        old = self.living[job_id]
+        if old.recurs and self.rng.random() < 0.5:
+            return with_schedule_of(self.rng, old, job_id)
+        return self._ask(job_id)
 
     def _upsert(self) -> None:
-        self._write(UPSERT, [self._ask(), *(self._ask(each) for each in self._some(1))])
+        self._write(UPSERT, [self._ask(), *(self._change(each) for each in self._some(1))])
+
+    def _upsert_again(self) -> None:
+        """As it was: nothing must come of it."""
+        job_id = self.rng.choice(sorted(self.sure))
+        self._write(UPSERT, [replace(self.sure[job_id], id=job_id)])
 
     def _create_wrongly(self) -> None:
         """A list that must be refused as a whole: one item is invalid, or exists."""
@@ -234,6 +251,7 @@ class Caller:
             ids = [ask.id for ask in asks]
         elif self.grpc:
             outcome, ids = self.grpc.write(op, asks, self.rng.randrange(100))
+            self._note_certainty(outcome, ids, asks)
             if outcome == REFUSED and op == UPDATE:
                 for ask in asks:  # most likely a one-time job that is over
                     if not self.living[ask.id].recurs:
@@ -244,8 +262,18 @@ class Caller:
             if keep and job_id and ask.trigger != NOW:
                 self.living[job_id] = ask
 
+    def _note_certainty(self, outcome: str, ids: list[str], asks: list[Ask]) -> None:
+        if outcome == UNKNOWN:
+            self._unsure |= {ask.id for ask in asks}
+        for job_id, ask in zip(ids or [ask.id for ask in asks], asks, strict=False):
+            self.sure.pop(job_id, None)
+            if outcome == OK and ask.recurs and job_id not in self._unsure:
+                self.sure[job_id] = ask
+
     def _delete(self) -> None:
         ids = self._some(self.rng.choice((1, 1, 3)))
+        for job_id in ids:
+            self.sure.pop(job_id, None)
         if self.kafka:
             self.kafka.delete(ids)
         elif self.grpc and self.grpc.delete(ids, self.rng.randrange(100)) != OK:

@@ -46,6 +46,11 @@ class Ask:
     creator: str = "chaos"
 
     @property
+    def schedule(self) -> tuple[object, ...]:
+        """What a recurring job keeps its phase by (docs/contract.md)."""
+        return self.trigger, self.period, self.cron, self.timezone or "UTC"
+
+    @property
     def recurs(self) -> bool:
         """Whether it runs until it is told not to."""
         return self.trigger in (INTERVAL, CRON)

@@ -9,7 +9,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from chaos.history import DELETE, DELETE_ALL, KAFKA, OK, REFUSED, WRITES, Ask, Call, History, Seen
+from chaos.history import (
+    DELETE,
+    DELETE_ALL,
+    KAFKA,
+    OK,
+    REFUSED,
+    UPDATE,
+    UPSERT,
+    WRITES,
+    Ask,
+    Call,
+    History,
+    Seen,
+)
 from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
 
 FOREVER = 1 << 62
@@ -74,9 +87,13 @@ class Version:
     job_id: str = ""
     created: list[Announced] = field(default_factory=list)
     deleted: Announced | None = None
+    before: Version | None = None
+    """The version in whose place an Update or Upsert has put it, as far as can be seen."""
     runs: list[Run] = field(default_factory=list)
     """Committed, in the order of the topic."""
     index: dict[tuple[int, int], Run] = field(default_factory=dict)
+    own: list[int] | None = None
+    """See `rules_runs.own`; None: nobody has asked yet."""
 
     def add(self, run: Run) -> None:
         """The next run on the topic."""
@@ -88,6 +105,12 @@ class Version:
     def seen(self) -> bool:
         """Whether anything shows that it was applied."""
         return bool(self.created or self.runs)
+
+    @property
+    def carries_on(self) -> bool:
+        """Whether its schedule is that of the version before."""
+        before = self.before
+        return before is not None and self.ask.recurs and self.ask.schedule == before.ask.schedule
 
     @property
     def is_now(self) -> bool:
@@ -185,9 +208,7 @@ class Model:
     def _arrange(self, calls: Iterable[Call]) -> None:
         for call in calls:
             if call.op in WRITES:
-                for place, ask in enumerate(call.jobs):
-                    job_id = ask.id or (call.answered[place] if call.answered else "")
-                    self.versions[ask.tag] = Version(ask, call, job_id)
+                self._note_versions(call)
             elif call.op == DELETE_ALL:
                 self.sweeping.append(call)
         for events in self.events.values():
@@ -201,18 +222,28 @@ class Model:
             for job_id in {*call.ids, *(self.versions[ask.tag].job_id for ask in call.jobs)} - {""}:
                 self.calls_on[job_id].append(call)
 
+    def _note_versions(self, call: Call) -> None:
+        for place, ask in enumerate(call.jobs):
+            if ask.tag not in self.versions:  # or it is written again, as it was
+                job_id = ask.id or (call.answered[place] if call.answered else "")
+                self.versions[ask.tag] = Version(ask, call, job_id)
+
     def _arrange_events(self, events: list[Announced]) -> None:
         living: Version | None = None
+        gone: Version | None = None
         for event in events:
             if event.tag:
                 living = self.versions.get(event.tag)
                 if living is None:
                     self.unknown_tags.add(event.tag)
                 else:
+                    if gone and living.call.op in (UPDATE, UPSERT):
+                        living.before = gone
                     living.created.append(event)
                     living.job_id = living.job_id or event.job_id
+                gone = None
             elif living:
-                living.deleted, living = event, None
+                living.deleted, gone, living = event, living, None
 
     # --- Answers to questions -----------------------------------------------------------------
 
@@ -242,7 +273,8 @@ class Model:
         for call in (*self.calls_on[version.job_id], *self.sweeping):
             if (
                 call is not version.call
-                and call.op in (DELETE, DELETE_ALL, "update", "upsert")
+                and call.op in (DELETE, DELETE_ALL, UPDATE, UPSERT)
+                and all(job.tag != version.ask.tag for job in call.jobs)  # written again
                 and not _is_over(call, since)
                 and self.may_have_happened(call)
             ):

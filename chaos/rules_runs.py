@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from chaos.history import CRON, INTERVAL, KAFKA, NOW, OK, REFUSED, WHEN
+from chaos.history import CRON, INTERVAL, KAFKA, NOW, OK, REFUSED, UPDATE, WHEN
 from chaos.model import FOREVER, Model, Overtakers, Run, Version, Violation
 from chaos.times import next_cron
 
@@ -38,6 +38,7 @@ def twice(model: Model) -> Iterator[Violation]:
         if count > 1:
             yield Violation("twice", f"{identity} was committed {count} times")
     yield from _changed(model)
+    yield from _twice_by_update(model)
     names: dict[tuple[str, int, int], str] = {}
     users: dict[str, tuple[str, int, int]] = {}
     for run in (*model.runs, *model.again, *model.copies):
@@ -47,6 +48,15 @@ def twice(model: Model) -> Iterator[Violation]:
         user = users.setdefault(run.occurrence, run.identity)
         if user != run.identity:
             yield Violation("ids", f"occurrence id {run.occurrence} is of {user} and {run}")
+
+
+def _twice_by_update(model: Model) -> Iterator[Violation]:
+    """An occurrence that ran before an Update runs again for the new version."""
+    for version in model.versions.values():
+        before = version.before
+        if before and version.ask.recurs and version.call.op == UPDATE:
+            for nominal in {*nominals(version)} & {*nominals(before)}:
+                yield Violation("twice", f"{version} ran at {nominal}, as {before} had")
 
 
 def _changed(model: Model) -> Iterator[Violation]:
@@ -155,11 +165,14 @@ def nominals(version: Version) -> list[int]:
 
 
 def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
-    ran = nominals(version)
-    first, earliest = ran[0], model.begun(version.call) - model.skew - SPARE
-    latest = (version.created[0].at if version.created else version.runs[0].at) + model.skew
-    right = _may_be_first(version, first, earliest, latest)
-    if not right and not _coalesced(model, version, first, latest):
+    ran = own(model, version)
+    if not ran:
+        return
+    first, (earliest, latest) = ran[0], _creation(model, version)
+    right = _is_first(model, version, first)
+    if not right and version.carries_on:
+        yield from _broken_phase(model, version, first)
+    elif not right and not _coalesced(model, version, first, latest):
         yield Violation("phase", f"{version} ran first at {first}, created {earliest}-{latest}")
     for earlier, later in pairwise(ran):
         expected = following(version, earlier)
@@ -167,6 +180,71 @@ def _phase_of_recurring(model: Model, version: Version) -> Iterator[Violation]:
             yield Violation("phase", f"{version} ran at {earlier}, then at {later}")
         elif later > expected and not _coalesced(model, version, later, expected):
             yield Violation("lost", f"{version} ran at {earlier}, then at {later}, not {expected}")
+
+
+def _broken_phase(model: Model, version: Version, first: int) -> Iterator[Violation]:
+    """It goes on with the schedule of the version before, but not where that one was."""
+    expected = pending_of_line(model, version.before) if version.before else None
+    if expected is None or first < expected or _is_off(version, expected, first):
+        yield Violation("phase", f"{version} went on at {first}, not at {expected}")
+    elif not _coalesced(model, version, first, expected):
+        yield Violation("lost", f"{version} went on at {first}, not at {expected}")
+
+
+def _creation(model: Model, version: Version) -> tuple[int, int]:
+    """Between which instants it was created."""
+    latest = version.created[0].at if version.created else version.runs[0].at
+    return model.begun(version.call) - model.skew - SPARE, latest + model.skew
+
+
+def own(model: Model, version: Version) -> list[int]:
+    """Of the occurrences of its own schedule that ran, in order."""
+    if version.own is None:
+        ran = nominals(version)
+        version.own = [each for each in ran if not _is_left(model, version, each)]
+    return version.own
+
+
+def _is_left(model: Model, version: Version, nominal: int) -> bool:
+    """Whether a change of the schedule has left this run: it was due by then."""
+    before = version.before
+    if before is None or not before.ask.recurs or nominal > _creation(model, version)[1]:
+        return False
+    if not version.carries_on and _is_next(model, before, nominal):
+        return True
+    return _is_left(model, before, nominal)
+
+
+def _is_next(model: Model, version: Version, nominal: int) -> bool:
+    """Whether the version would have run then next."""
+    ran = own(model, version)
+    if not ran:
+        return _is_first(model, version, nominal)
+    expected = following(version, ran[-1])
+    return nominal == expected or (nominal > expected and not _is_off(version, expected, nominal))
+
+
+def _is_first(model: Model, version: Version, nominal: int) -> bool:
+    """Whether it may begin with this occurrence.
+
+    Whoever was deleted, and created by an Upsert, begins anew although it looks like an update.
+    """
+    if version.carries_on and version.before:
+        if nominal == pending_of_line(model, version.before):
+            return True
+        if not own(model, version.before) and _is_first(model, version.before, nominal):
+            return True
+        if version.call.op == UPDATE:
+            return False
+    return _may_be_first(version, nominal, *_creation(model, version))
+
+
+def pending_of_line(model: Model, version: Version) -> int | None:
+    """The occurrence behind the last one that ran, of it or the versions whose schedule it has."""
+    at: Version | None = version
+    while at and not (ran := own(model, at)):
+        at = at.before if at.carries_on else None
+    return following(version, ran[-1]) if at else None
 
 
 def _is_off(version: Version, first: int, nominal: int) -> bool:
@@ -218,6 +296,7 @@ def lost(model: Model) -> Iterator[Violation]:
     overtakers = Overtakers(model)
     for version in model.versions.values():
         yield from _lost_write(model, version)
+        yield from _dropped(model, version)
         pending = _pending(model, version) if version.seen else None
         if pending is None:
             continue
@@ -225,6 +304,18 @@ def lost(model: Model) -> Iterator[Violation]:
             yield Violation("lost", f"{version} did not run at {pending}")
         elif _was_overtaken(model, version, pending, overtakers):
             yield Violation("lost", f"{version} did not run at {pending}, others did")
+
+
+def _dropped(model: Model, version: Version) -> Iterator[Violation]:
+    """A run that was due when an Update changed the schedule."""
+    before = version.before
+    if not before or version.carries_on or before.ask.trigger != INTERVAL or not version.ask.recurs:
+        return
+    due = pending_of_line(model, before)
+    if due is None or version.call.op != UPDATE or due + model.skew > model.begun(version.call):
+        return
+    if due not in nominals(version) and _must_have_run(model, version, due):
+        yield Violation("lost", f"{version} did not run at {due}, when {before} had been due")
 
 
 def _lost_write(model: Model, version: Version) -> Iterator[Violation]:
@@ -243,8 +334,10 @@ def _pending(model: Model, version: Version) -> int | None:
         return None if version.runs else ask.due
     if not ask.recurs:
         return None
-    if version.runs:
-        return following(version, nominals(version)[-1])
+    if ran := own(model, version):
+        return following(version, ran[-1])
+    if version.carries_on and version.before:
+        return pending_of_line(model, version.before)
     # When it was created is not known: not after it was announced, by a clock that may be ahead.
     created = version.created[0].at + model.skew if version.created else None
     return None if created is None else following(version, created)

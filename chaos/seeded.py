@@ -110,6 +110,21 @@ def random_occurrence_id() -> None:
     announce.occurrence_id = by_chance  # type: ignore[assignment]
 
 
+def updates_begin_anew() -> None:
+    """An Update forgets when the old job was due."""
+    source = scripts.source.__wrapped__
+    real = "kept = keep(id, old, new, due, now)"
+
+    def forgetful(name: str, shards: int = 1) -> str:
+        text = source(name, shards)
+        if real not in text and name == "write":
+            raise RuntimeError("what an update keeps has moved")
+        return text.replace(real, "kept = nil")
+
+    scripts.source = forgetful  # type: ignore[assignment]
+    scripts.digest.cache_clear()
+
+
 def blind_health() -> None:
     """Staging stops for twelve seconds out of twenty, and health believes that all is well."""
     stage, began = RedisSchedule.stage, time.monotonic()
@@ -134,6 +149,7 @@ BUGS: dict[str, Callable[[], None]] = {
         woken_early,
         random_occurrence_id,
         blind_health,
+        updates_begin_anew,
     )
 }
 

@@ -15,6 +15,7 @@ WHAT_PROVOKES = {
     "woken_early": ("terminate",),
     "random_occurrence_id": ("kill-in-transaction", "flush-stopped"),
     "blind_health": ("cut",),
+    "updates_begin_anew": ("terminate",),
 }
 """The faults under which the bug shows."""
 SHOWS_AS = {
@@ -25,6 +26,7 @@ SHOWS_AS = {
     "woken_early": {"early"},
     "random_occurrence_id": {"twice"},
     "blind_health": {"health"},
+    "updates_begin_anew": {"phase", "lost"},
 }
 """At least one of these is found."""
 NEEDS_LONG_FREEZES = {"lease_without_epoch", "no_fencing"}

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from chaos.check import CATEGORIES, violations
-from chaos.history import Ask, History, Quiet, Recorder
+from chaos.history import (
+    CREATE,
+    DELETE,
+    INTERVAL,
+    UPDATE,
+    UPSERT,
+    Ask,
+    History,
+    Quiet,
+    Recorder,
+)
 from tests.client.contract import Deleted
 from tests.unit.chaos_story import (
     T0,
@@ -591,3 +601,81 @@ def test_a_first_run_is_due_by_the_clock_of_whoever_created_the_job() -> None:
     assert found(ended_at(450, skew=0)) == {"lost"}
     assert violations(ended_at(450, skew=200)) == []
     assert found(ended_at(950, skew=200)) == {"lost"}
+
+
+# --- Updates (docs/decisions/0011) ----------------------------------------------------------------
+
+
+def updated(
+    old: Ask, new: Ask, runs: list[tuple[str, int]], *, op: str = UPDATE, end: int = 9_900
+) -> History:
+    """`old` from 0 on, `new` in its place at 4,000; runs as (tag, nominal)."""
+    story = Story()
+    story.call(CREATE, 0, 10, old)
+    story.created(old.tag, 5)
+    for tag, nominal in runs:
+        if tag == old.tag:
+            story.answer(story.run(tag, nominal, nominal + 3), nominal + 10)
+    story.call(op, 4_000, 4_010, new)
+    if new.tag != old.tag:
+        story.deleted(old.tag, 4_005)
+        story.created(new.tag, 4_005)
+    for tag, nominal in runs:
+        if tag != old.tag:
+            at = max(nominal, 4_010) + 3
+            story.answer(story.run(tag, nominal, at), at + 10)
+    story.call(DELETE, end, end + 10, ids=("id",))
+    story.deleted(new.tag, end + 5)
+    story.history.quiet = Quiet(T0 + 9_000, T0 + 12_000, ())
+    story.history.keys_left = []
+    return story.history
+
+
+OLD = Ask("old", INTERVAL, id="id", period=1_500)
+SAME = replace(OLD, tag="new", creator="somebody", priority=-10)
+OTHER = replace(OLD, tag="new", period=2_000)
+PHASE = [("old", 1_505), ("old", 3_005)]
+GOES_ON = [*PHASE, ("new", 4_505), ("new", 6_005), ("new", 7_505), ("new", 9_005)]
+ANEW = [("new", 6_005), ("new", 8_005)]
+
+
+@pytest.mark.parametrize("op", [UPDATE, UPSERT])
+def test_an_unchanged_schedule_goes_on(op: str) -> None:
+    assert violations(updated(OLD, SAME, GOES_ON, op=op)) == []
+
+
+def test_a_due_run_comes_for_the_new_version() -> None:
+    runs = [("old", 1_505), ("new", 3_005), *GOES_ON[2:]]
+    assert violations(updated(OLD, SAME, runs)) == []
+
+
+def test_a_changed_schedule_begins_anew_and_leaves_what_was_due() -> None:
+    assert violations(updated(OLD, OTHER, [*PHASE, *ANEW])) == []
+    assert violations(updated(OLD, OTHER, [("old", 1_505), ("new", 3_005), *ANEW])) == []
+
+
+def test_an_identical_upsert_is_no_change() -> None:
+    runs = [("old", nominal) for nominal in (1_505, 3_005, 4_505, 6_005, 7_505, 9_005)]
+    assert violations(updated(OLD, OLD, runs, op=UPSERT)) == []
+    late = [*runs[:2], ("old", 5_505), ("old", 7_005), ("old", 8_505)]
+    assert found(updated(OLD, OLD, late, op=UPSERT)) == {"phase"}
+    announced = updated(OLD, OLD, runs, op=UPSERT)
+    repeat(announced, find(announced, "jobsCreated", "old"), later=4_000)
+    assert "announced" in found(announced)
+
+
+@pytest.mark.parametrize(
+    ("new", "runs", "category"),
+    [
+        (SAME, [*PHASE, ("new", 5_505), ("new", 7_005), ("new", 8_505)], "phase"),
+        (SAME, [*PHASE, *GOES_ON[3:]], "lost"),
+        (SAME, PHASE, "lost"),
+        (SAME, [*PHASE, ("new", 3_005), *GOES_ON[2:]], "twice"),
+        (SAME, [("old", 1_505), *GOES_ON[2:]], "lost"),
+        (OTHER, [("old", 1_505), *ANEW], "lost"),
+        (OTHER, [*PHASE, ("new", 4_505), *ANEW], "phase"),
+    ],
+)
+def test_broken_updates_are_found(new: Ask, runs: list[tuple[str, int]], category: str) -> None:
+    """Phase lost, one or all skipped, one repeated, a due run dropped, one that was not due."""
+    assert category in found(updated(OLD, new, runs))
