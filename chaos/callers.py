@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -138,6 +139,31 @@ class KafkaCalls:
         self._producer.poll(0)
 
 
+class Sweeps:
+    """Deletions of everything, which take jobs away from all callers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+        """How many have begun or ended: what was written under another count may be gone."""
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """While one is under way."""
+        with self._lock:
+            self.count += 1
+            try:
+                yield
+            finally:
+                self.count += 1
+
+    @contextmanager
+    def away(self, count: int) -> Iterator[bool]:
+        """None begins meanwhile; False if one has begun or ended since `count`."""
+        with self._lock:
+            yield self.count == count
+
+
 class Caller:
     """One client in a thread of its own. No two callers touch the same ids."""
 
@@ -150,6 +176,7 @@ class Caller:
         kafka_calls: KafkaCalls | None = None,
         pause: float,
         recurring: int,
+        sweeps: Sweeps,
     ) -> None:
         self.name = name
         self.rng = random.Random(f"{seed}/{name}")  # noqa: S311 - chance that can be repeated
@@ -159,8 +186,9 @@ class Caller:
         self.recurring = recurring
         self.living: dict[str, Ask] = {}
         """Ids that this caller believes to live, as it believes them to be."""
-        self.sure: dict[str, Ask] = {}
-        """Of those, recurring jobs whose last write was answered: nothing else can be under way."""
+        self.sweeps = sweeps
+        self.sure: dict[str, tuple[Ask, int]] = {}
+        """Of those, recurring jobs whose last write was answered, and the sweeps before it."""
         self._unsure: set[str] = set()
         self._ids = 0
         self._leaving = threading.Event()
@@ -235,7 +263,12 @@ class Caller:
     def _upsert_again(self) -> None:
         """As it was: nothing must come of it."""
         job_id = self.rng.choice(sorted(self.sure))
-        self._write(UPSERT, [replace(self.sure[job_id], id=job_id)])
+        ask, count = self.sure[job_id]
+        with self.sweeps.away(count) as lives:
+            if lives:
+                self._write(UPSERT, [replace(ask, id=job_id)])
+            else:
+                del self.sure[job_id]
 
     def _create_wrongly(self) -> None:
         """A list that must be refused as a whole: one item is invalid, or exists."""
@@ -250,8 +283,9 @@ class Caller:
             self.kafka.write(op, asks)
             ids = [ask.id for ask in asks]
         elif self.grpc:
+            count = self.sweeps.count
             outcome, ids = self.grpc.write(op, asks, self.rng.randrange(100))
-            self._note_certainty(outcome, ids, asks)
+            self._note_certainty(outcome, ids, asks, count)
             if outcome == REFUSED and op == UPDATE:
                 for ask in asks:  # most likely a one-time job that is over
                     if not self.living[ask.id].recurs:
@@ -262,13 +296,13 @@ class Caller:
             if keep and job_id and ask.trigger != NOW:
                 self.living[job_id] = ask
 
-    def _note_certainty(self, outcome: str, ids: list[str], asks: list[Ask]) -> None:
+    def _note_certainty(self, outcome: str, ids: list[str], asks: list[Ask], count: int) -> None:
         if outcome == UNKNOWN:
             self._unsure |= {ask.id for ask in asks}
         for job_id, ask in zip(ids or [ask.id for ask in asks], asks, strict=False):
             self.sure.pop(job_id, None)
             if outcome == OK and ask.recurs and job_id not in self._unsure:
-                self.sure[job_id] = ask
+                self.sure[job_id] = ask, count
 
     def _delete(self) -> None:
         ids = self._some(self.rng.choice((1, 1, 3)))

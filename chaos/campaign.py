@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.asks import LIMITED, metronome, sentinel
-from chaos.callers import Caller, GrpcCalls, KafkaCalls
+from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
 from chaos.check import violations
 from chaos.clock import now_ms
 from chaos.conductor import Conductor, say
@@ -75,6 +75,7 @@ class Campaign:
         self.tell = tell
         self.file = options.directory / "history.jsonl"
         self.troubles: list[str] = []
+        self.sweeps = Sweeps()
 
     def run(self) -> Outcome:
         """All of it; bounded in time."""
@@ -157,10 +158,19 @@ class Campaign:
     def _callers(self, calls: GrpcCalls, events: KafkaCalls) -> list[Caller]:
         options = self.options
         callers = [
-            Caller(f"g{n}", options.seed, grpc_calls=calls, pause=0.25, recurring=12)
+            Caller(
+                f"g{n}",
+                options.seed,
+                grpc_calls=calls,
+                pause=0.25,
+                recurring=12,
+                sweeps=self.sweeps,
+            )
             for n in range(options.callers)
         ]
-        kafka = Caller("k0", options.seed, kafka_calls=events, pause=0.4, recurring=12)
+        kafka = Caller(
+            "k0", options.seed, kafka_calls=events, pause=0.4, recurring=12, sweeps=self.sweeps
+        )
         return [*callers, kafka]
 
     def _metronome(self, calls: GrpcCalls) -> None:
@@ -188,7 +198,8 @@ class Campaign:
             if conductor.wait(min(left, rng.uniform(20, 60))) or until - time.monotonic() < 5:
                 break
             self.tell("           delete all")
-            self._until_ok(lambda n: calls.delete((), n), 10)
+            with self.sweeps.sweeping():
+                self._until_ok(lambda n: calls.delete((), n), 10)
             self._metronome(calls)
         conductor.finish(max(0.0, until - time.monotonic()))
 

@@ -237,7 +237,7 @@ class Model:
                 if living is None:
                     self.unknown_tags.add(event.tag)
                 else:
-                    if gone and living.call.op in (UPDATE, UPSERT):
+                    if gone and not living.created and living.call.op in (UPDATE, UPSERT):
                         living.before = gone
                     living.created.append(event)
                     living.job_id = living.job_id or event.job_id
