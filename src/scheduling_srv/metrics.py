@@ -46,7 +46,7 @@ DEAD_LETTERS = Counter(
 RECORDS_REFUSED = Counter(
     "scheduling_records_refused",
     "Records that Kafka refuses for good and that were set aside: job, run, dead_letter, response,"
-    " deletion, tombstone, retry, parcel or journal (a job that lives, written again).",
+    " deletion, tombstone, retry, parcel, list or journal (a job that lives, written again).",
     ["kind"],
 )
 LATENESS = Histogram(

@@ -11,7 +11,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.app.refill import Extent
-from scheduling_srv.app.refusals import Refusals
+from scheduling_srv.app.refusals import SCREEN_MS, Refusals
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
 from tests.store.shard import (
     HOUR,
@@ -35,6 +35,8 @@ class Log:
 
     def __init__(self) -> None:
         self.refuses: Refuses = lambda _: False
+        self.by_size = False
+        """Whether it is their size that is wrong."""
         self.without: set[Topic] = set()
         """Topics that are missing."""
         self.sent: list[Record] = []
@@ -44,7 +46,7 @@ class Log:
         self, records: Sequence[Record], position: Position
     ) -> Sequence[Refusal]:
         refused = [
-            Refusal(place, each.topic, "too large", of_topic=each.topic in self.without)
+            Refusal(place, each.topic, "too large", each.topic in self.without, self.by_size)
             for place, each in enumerate(records)
             if each.topic in self.without or self.refuses(each)
         ]
@@ -320,6 +322,51 @@ async def test_a_refused_run_of_a_recurring_job_is_one_of_many(
     assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
     await shard.forget_runs(NOW)
     await shard.delete("a")
+
+
+async def test_runs_of_that_size_are_not_tried_for_a_while(
+    shard: Shard, kafka: Publication
+) -> None:
+    """Each would interrupt all others; smaller ones go on, and later it is tried again."""
+    kafka.log.by_size = True
+    await shard.create(every("large", SECOND, type="long" * 20), every("small", SECOND))
+    await shard.stage(NOW + SECOND)
+    kafka.log.refuses = about("large", topics=[Topic.JOBS])
+    assert await kafka.settle() == 1
+    kafka.log.refuses = about()
+    await shard.stage(NOW + 2 * SECOND)
+    taken = await shard.take(kafka.position.number)
+    kafka.time += SCREEN_MS
+    assert await kafka.refusals.screen(shard.token, shard.lineage, taken)
+    assert await kafka.settle() == 0
+    assert len(kafka.log.letters()) == 2
+    await shard.stage(NOW + 3 * SECOND)
+    taken = await shard.take(kafka.position.number)
+    kafka.time += 1
+    assert not await kafka.refusals.screen(shard.token, shard.lineage, taken)
+    assert await kafka.settle() == 0
+    routes = [record.route for record in kafka.log.of(Topic.JOBS)]
+    assert (routes.count(b"small"), routes.count(b"large")) == (3, 1)
+    await shard.forget_runs(NOW)
+    await shard.delete("large", "small")
+
+
+async def test_a_job_whose_run_is_under_way_is_what_it_was(
+    shard: Shard, kafka: Publication
+) -> None:
+    """An update of an unchanged `when` keeps its number, and its run."""
+    await shard.create(once("a", attempts=2))
+    await kafka.settle()
+    (run,) = await shard.stage()
+    await shard.update(once("a", attempts=1))
+    kafka.log.refuses = lambda record: record.topic is Topic.RESOURCES
+    assert await kafka.settle() > 0
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
+    assert await shard.ids() == ["a"]
+    await shard.fail(run)
+    assert [each.attempt for each in await shard.stage()] == [2]
+    await shard.delete("a")
+    await shard.forget_runs(NOW)
 
 
 async def test_a_refused_retry_is_the_last_one(shard: Shard, kafka: Publication) -> None:

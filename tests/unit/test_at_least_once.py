@@ -341,3 +341,21 @@ async def test_it_is_settled_when_redis_knows_as_well() -> None:
     await world.run()
     settled.append(world.loop.settled)
     assert settled == [True, False, False, True, True]
+
+
+async def test_what_is_screened_is_taken_again() -> None:
+    """Other entries stand in its place then, and nothing of it was sent."""
+    world = World(queued("a"), queued("b"))
+    seen: list[Taken] = []
+
+    async def screen(token: str, lineage: str, taken: Taken) -> bool:
+        assert (token, lineage) == ("token", LINEAGE)
+        seen.append(taken)
+        world.entries = [queued("a"), MARKER]
+        return len(seen) == 1
+
+    world.loop.screen = screen
+    assert await world.run() == 1
+    assert world.said == []
+    assert await world.run() == 2
+    assert world.said == [b"i-1"]

@@ -126,6 +126,9 @@ class _Refusals:
         self.world.note("settle")
         return Settled(replace(position, number=7), self.world.refused)
 
+    async def screen(self, token: str, lineage: str, taken: object) -> bool:
+        return False
+
     async def reopen(self) -> None:
         self.world.note("reopen")
 

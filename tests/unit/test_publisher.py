@@ -255,3 +255,22 @@ async def test_an_offer_is_forgotten_when_it_begins_anew() -> None:
     world.loop.offer(Taken(0, [EVENT], 1), Cursor(0, "lineage"))
     world.loop.begin(Position(0, "i"), "lineage")
     assert not world.loop.offered
+
+
+async def test_what_is_screened_is_taken_again() -> None:
+    """Other entries stand in its place then, and nothing of it was sent."""
+    world = World(EVENT, EVENT)
+    seen: list[Taken] = []
+
+    async def screen(token: str, lineage: str, taken: Taken) -> bool:
+        assert (token, lineage) == ("token", "lineage")
+        seen.append(taken)
+        world.entries = [EVENT, marker()]
+        return len(seen) == 1
+
+    world.loop.screen = screen
+    assert await world.loop.run_once("token") == 1
+    assert world.sent == []
+    assert await world.loop.run_once("token") == 2
+    ((records, position),) = world.sent
+    assert (len(records), position.number) == (1, 2)

@@ -33,7 +33,7 @@ from scheduling_srv.app.announce import (
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
 from scheduling_srv.app.ports import Clock, Outbox
-from scheduling_srv.app.publisher import MARKER_PAUSE, count_outcome, measure
+from scheduling_srv.app.publisher import MARKER_PAUSE, Screen, count_outcome, measure
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Backlog, Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
@@ -106,6 +106,8 @@ class AtLeastOnce:
         """See `OutboxPublisher`."""
         self.wake: Callable[[], None] = lambda: None
         """Called when `run_once` has something to do that no new entry tells of."""
+        self.screen: Screen | None = None
+        """See `OutboxPublisher`."""
         self._news = asyncio.Event()
         self.begin(Position(0, ""), "")
 
@@ -166,6 +168,8 @@ class AtLeastOnce:
         self._offer, self.trimmed = None, cursor.published
         if after != self.sent:
             raise Diverged("What was taken does not follow what was sent.")
+        if self.screen and await self.screen(token, self.lineage, Taken(after, taken, 0)):
+            return 1  # other entries stand there now
         if taken:
             await reached(points.SEND_TAKEN)
         if self._now() - asked > self.rules.lease / 2:

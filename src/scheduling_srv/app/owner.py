@@ -229,6 +229,7 @@ class Owner:
             if refusal.too_large:
                 self.refusals.publisher.shrink_batches()
             await self._pause(RETRY_PAUSE)
+        self.publisher.screen = self.refusals.screen
         await self.lease.renew(token, emitting=False)
         await self.refusals.reopen()
         return settled.position

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeAlias
 
 from prometheus_client import Counter
 
@@ -28,6 +29,10 @@ MARKER_LIMIT = 1_000
 
 def _punctual(queued: Iterable[bytes]) -> Iterator[bytes]:
     return (entry for entry in queued if attempt(entry) == 1)
+
+
+Screen: TypeAlias = Callable[[str, str, Taken], Awaitable[bool]]
+"""Sets aside what Kafka would refuse; whether there was any. See `Refusals.screen`."""
 
 
 @contextmanager
@@ -83,6 +88,8 @@ class OutboxPublisher:
         self.waiting = metrics.Part(metrics.OUTBOX)
         self.handed_out: Callable[[Backlog], None] = lambda _left: None
         """Called with the entries that are left, whenever there was a look at them."""
+        self.screen: Screen | None = None
+        """Set after a run was refused."""
         self._next: Taken | None = None
 
     def begin(self, position: Position, lineage: str) -> None:
@@ -122,6 +129,8 @@ class OutboxPublisher:
             return 0
         if taken.after != self.position.number:
             raise Diverged("What was taken does not follow what was published.")
+        if self.screen and await self.screen(token, self.lineage, taken):
+            return 1  # other entries stand there now
         if self._is_for_later(taken):
             return 0
         await reached(points.PUBLISH_TAKEN)

@@ -44,6 +44,7 @@ class Refusal(NamedTuple):
     reason: str
     of_topic: bool
     """The topic cannot be used at all: not the record is at fault."""
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from scheduling_srv.app.announce import (
     HAND_ON,
     HAPPENED,
     KEYED,
+    LISTED,
     NEW_NOW,
     PUT_OFF,
     QUEUE,
@@ -38,7 +39,7 @@ from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Asides, Clock
 from scheduling_srv.app.publisher import count_outcome, measure
 from scheduling_srv.app.records import Headers, Position, Record, Refusal, Topic
-from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun
+from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
 from scheduling_srv.app.undo import (
     BEFORE_JOB,
     VOID,
@@ -61,6 +62,8 @@ PIECE_BYTES = 2_000_000
 """Bytes after which it takes no further groups."""
 LONGEST_REASON = 1_000
 """Characters of Kafka's reason that a header repeats."""
+SCREEN_MS = 10_000
+"""After a run was too large, so long others of its size are not tried: each would cost a pause."""
 MOST_UNDONE = 10_000
 """Undone jobs that are remembered."""
 LISTS = frozenset({CREATE, NEW_NOW, HAND_ON})
@@ -75,6 +78,7 @@ KINDS = {
     DELETE: "deletion",
     TOMBSTONE: "tombstone",
     PUT_OFF: "retry",
+    LISTED: "list",
 }
 """What the metric calls the entries."""
 
@@ -124,6 +128,9 @@ class Refusals:
         self.announcements = announcements
         self.clock = clock
         self.topics = topics
+        self._too_large: tuple[int, Refusal] | None = None
+        """Bytes of the smallest entry of a run that was too large lately, and what Kafka said."""
+        self._screen_until = 0
         self._undone: set[tuple[bytes, int]] = set()
         """Jobs that must not come back when what replaced them is refused as well."""
 
@@ -139,15 +146,45 @@ class Refusals:
                 break
             if taken.after != position.number:
                 raise Diverged("What was taken does not follow what was published.")
+            if await self.screen(token, lineage, taken):
+                refused += 1
+                continue
             entries, batch = taken.entries, None
             while entries and not batch:
                 piece = first_piece(entries)
                 position, batch = await self._publish(piece, position, lineage)
                 entries = entries[len(piece) :]
             if batch:
+                self._learn(batch)
                 refused += len(batch.faults)
                 await self._set_aside(token, lineage, batch)
         return Settled(position, refused)
+
+    async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
+        """Set aside runs as large as one that was refused a moment ago; whether there were any.
+
+        Nothing of what was taken has been sent, so this needs no recovery.
+        """
+        if not self._too_large or self.clock.now() > self._screen_until:
+            self._too_large = None
+            return False
+        least, refusal = self._too_large
+        faults = {
+            place: refusal
+            for place, entry in enumerate(taken.entries)
+            if entry[0] == QUEUE and len(entry) >= least
+        }
+        if faults:
+            await self._set_aside(token, lineage, _Batch(taken.entries, taken.after, faults))
+        return bool(faults)
+
+    def _learn(self, batch: _Batch) -> None:
+        for place, refusal in batch.faults.items():
+            entry = batch.entries[place]
+            if entry[0] == QUEUE and refusal.too_large:
+                least = self._too_large[0] if self._too_large else len(entry)
+                self._too_large = min(least, len(entry)), refusal
+                self._screen_until = self.clock.now() + SCREEN_MS
 
     async def reopen(self) -> None:
         """Go on as usual. The caller has made sure that it is the owner."""
@@ -199,7 +236,7 @@ class Refusals:
         if aside.undone:
             self._remember(aside.undone)
             replaced = {each.number for each in aside.replaced}
-            for run in await self.outbox.find_runs(token, batch.after, aside.undone):
+            for run in await self.outbox.find_runs(token, batch.after, _new_jobs(aside)):
                 if run.number not in replaced:
                     aside.replaced.append(Replaced(run.number, QUEUE, VOID))
                 aside.ended.append((run, b""))
@@ -233,6 +270,7 @@ class Refusals:
     def _undo(self, batch: _Batch, group: Group, listed: Listed, place: int) -> None:
         """Nothing of a list is announced, and its jobs are what they were before."""
         aside, refusal, replaced = batch.aside, batch.faults[place], group.replaced()
+        undone = self._undone.union(aside.undone)
         letter = self._list_letter(batch, listed, place)
         for at in range(listed.first, listed.end):
             entry = batch.entries[at]
@@ -247,7 +285,6 @@ class Refusals:
                 continue
             batch.put(at, letter or VOID)
             letter = b""
-        undone = self._undone.union(aside.undone)
         aside.before += [
             section
             for section in group.before
@@ -367,7 +404,7 @@ def _job_id(entry: bytes) -> bytes:
     """The job that an entry is about; empty for a parcel."""
     if entry[0] in {CREATE, NEW_NOW}:
         return created_job(entry)[0]
-    if entry[0] in {PUT_OFF, HAND_ON}:
+    if entry[0] in {PUT_OFF, HAND_ON, LISTED}:
         (size,) = KEYED.unpack_from(entry)
         return entry[KEYED.size : KEYED.size + size].split(b"\0")[0]
     return entry[1:].split(b"\0")[0]
@@ -379,6 +416,12 @@ def _parcel(entry: bytes) -> list[tuple[bytes, str]]:
     at = KEYED.size + size
     name = entry[KEYED.size : at].rpartition(b"\0")[2].decode()
     return [(job_id.encode(), name) for job_id in unpack(entry[at:]).ids()]
+
+
+def _new_jobs(aside: Aside) -> Sequence[tuple[bytes, int]]:
+    """Undone jobs whose runs go with them: one that goes on as it was has been running before."""
+    before = {replaced_job(each) for each in aside.before if each[:1] == BEFORE_JOB}
+    return [job for job in aside.undone if job not in before]
 
 
 def _reason(refusal: Refusal) -> bytes:

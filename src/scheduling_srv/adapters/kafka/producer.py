@@ -29,7 +29,13 @@ from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.failpoints import passed
-from scheduling_srv.kafka_errors import Meaning, error_of, meaning_of, publish_failed
+from scheduling_srv.kafka_errors import (
+    TOO_LARGE,
+    Meaning,
+    error_of,
+    meaning_of,
+    publish_failed,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -429,6 +435,7 @@ def _refusals(records: Sequence[Record], faults: Faults) -> Sequence[Refusal]:
             records[number].topic,
             error.str(),
             of_topic=meaning_of(error) is Meaning.TOPIC,
+            too_large=error.code() in TOO_LARGE,
         )
         for number, error in sorted(_to_blame(faults).items())
     ]

@@ -46,7 +46,7 @@ while at <= #ARGV do
     parcels[#parcels + 1] = parcel
 end
 for i = removed, removed + removals - 1 do
-    drop_job(ARGV[i])
+    drop_job(ARGV[i], puts > 0 or #parcels > 0)
 end
 local base, last = tonumber(ARGV[8]) or claim_seqs(tonumber(ARGV[9])), meta('seq')
 last = ARGV[8] == '' and base or last -- those behind its own are not given yet

@@ -15,11 +15,14 @@ local function has_claims(token, at, size)
 end
 
 -- Takes out a job that goes on in another shard, or not at all.
-local function drop_job(id)
+-- `is_noted`: with a list that puts jobs in as well, so it comes back when that is undone.
+local function drop_job(id, is_noted)
     local record = redis.call('HGET', K.jobs, id)
     if record then
         local job = read_job(record)
-        note_replaced(id, record, job)
+        if is_noted then
+            note_replaced(id, record, job)
+        end
         remove_job(id, job)
         remember_removed(id, job)
         emit_deleted(id, job.kind ~= NOW)
