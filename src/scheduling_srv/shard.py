@@ -109,7 +109,14 @@ class Shard:
         )
         self.announcements = Announcements()
         self.lists = Lists(
-            RedisLists(redis, namespace, number, shards, outbox_limit=settings.outbox_limit),
+            RedisLists(
+                redis,
+                namespace,
+                number,
+                shards,
+                outbox_limit=settings.outbox_limit,
+                outbox_bytes=settings.outbox_bytes,
+            ),
             self.store,
             self.announcements,
             site.clock,

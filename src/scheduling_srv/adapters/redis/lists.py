@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.jobs import origin
+from scheduling_srv.adapters.redis.jobs import DEFAULTS, bounds, origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Refusal, Source
@@ -19,16 +19,25 @@ class RedisLists:
     """Implements `ListStore` for one shard."""
 
     def __init__(
-        self, client: RedisClient, namespace: str, shard: int, shards: int = 1, *, outbox_limit: int
+        self,
+        client: RedisClient,
+        namespace: str,
+        shard: int,
+        shards: int = 1,
+        *,
+        outbox_limit: int,
+        outbox_bytes: int = DEFAULTS.outbox_bytes,
     ) -> None:
         self.scripts = Scripts(client, namespace, shard, shards)
         self.outbox_limit = outbox_limit
+        self.outbox_bytes = outbox_bytes
 
     async def keep(
         self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
     ) -> Refusal | None:
         """`list_keep.lua`."""
-        args: list[Value] = [now, token, piece.number, lasts, self.outbox_limit]
+        outbox = bounds(self.outbox_limit, self.outbox_bytes)
+        args: list[Value] = [now, token, piece.number, lasts, outbox]
         args += (piece.mode, int(piece.named))
         for job in jobs:
             args += (job.id, job.due, job.record)

@@ -2,8 +2,8 @@
 -- Counts runs without an answer as failed (docs/contract.md).
 -- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most waiting retries of a job, most
 --       runs; they end with the one that uses up the budget
--- Returns: 'ok' | 'lost', number of runs looked at, of those that have expired, of failed runs that are not retried because too many
---          wait, job of one of them
+-- Returns: 'ok' | 'lost', number of runs looked at, of those that have expired, of failed runs that are not
+--          retried because too many wait, job of one of them
 if not owns(ARGV[1]) then
     return {'lost'}
 end

@@ -1,7 +1,7 @@
 --!include base room job member limits outbox marker order remove input definition keeping replacing writing moving lists
 -- Keeps a piece of a long list, undecided; from here on nobody else changes its jobs.
--- ARGV: now, token, number of the piece, ms that the list stays open, most entries in the outbox, mode or
---       'delete', '1' if the client has named ids, then for each job: id, due ms, record
+-- ARGV: now, token, number of the piece, ms that the list stays open, bounds of the outbox (see
+--       `is_full`), mode or 'delete', '1' if the client has named ids, then for each job: id, due ms, record
 -- Returns: 'ok' | 'not ready' | 'full' | 'crowded' | 'gone' | 'large' (what it replaces: keep fewer at
 --          once) | 'moving' | 'exists' | 'missing' | 'elapsed', place of the job
 if not is_ready() then
@@ -10,7 +10,7 @@ end
 local token, piece, mode = ARGV[2], tonumber(ARGV[3]), ARGV[6]
 local at, size = 8, (#ARGV - 7) / 3
 if mode ~= 'delete' then -- a delete goes on in a full Redis: it makes room
-    if redis.call('LLEN', K.outbox) >= tonumber(ARGV[5]) then
+    if is_full(ARGV[5]) then
         return {'full'}
     end
     if is_crowded() then

@@ -14,7 +14,7 @@ end
 local MARK = 1000000
 local LONG = BUDGET / 100 -- entries are read a hundred at once, or fewer if there are longer ones
 
-local function count_bytes(tail)
+local function note_bytes(tail)
     local total = redis.call('HINCRBY', K.meta, 'outbox_bytes', emitted)
     if math.floor(total / MARK) > math.floor((total - emitted) / MARK) then
         redis.call('ZADD', K.sizes, tail, number(total))
@@ -92,7 +92,8 @@ local function flush(due)
         save()
     end
     if grouped then
-        table.insert(entries, 1, group_head())
+        emit(group_head())
+        table.insert(entries, 1, table.remove(entries))
     end
     in_batches('RPUSH', K.outbox, entries)
     if #entries > 0 and redis.call('LLEN', K.outbox) == #entries then
@@ -100,7 +101,7 @@ local function flush(due)
     end
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)
     if #entries > 0 then
-        count_bytes(tail)
+        note_bytes(tail)
     end
     if #entries > 0 or due then
         redis.call('PUBLISH', K.wake, 'work ' .. (due and number(due) or '-'))

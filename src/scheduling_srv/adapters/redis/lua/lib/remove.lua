@@ -82,7 +82,7 @@ local function find_place(id, job)
         if score then
             return 'd', MISSED, score
         end
-        score = job.kind == CRON and redis.call('ZSCORE', K.plan, text)
+        score = job.kind == CRON and (redis.call('ZSCORE', K.plan, text) or redis.call('ZSCORE', K.aside, text))
         if score then
             return 'p', kind, score
         end
