@@ -144,7 +144,7 @@ def test_a_redis_without_any_room_says_so_and_goes_on(
         with Flood(product, later, size=10) as flood:
             eventually(lambda: len(flood.accepted) > 200, timeout=PATIENCE, what="some jobs")
             memory.leave(-MIB)
-            eventually(lambda: flood.refused("nearly full"), timeout=PATIENCE, what="refusals")
+            eventually(lambda: flood.refused("Redis is full"), timeout=PATIENCE, what="refusals")
             product.service.wait_until_not_serving(PATIENCE)
         assert "emitting" in not_ready_because(product)
         product.done(run)
