@@ -249,7 +249,9 @@ def pending_of_line(model: Model, version: Version) -> int | None:
 
 def _is_off(version: Version, first: int, nominal: int) -> bool:
     ask = version.ask
-    return ask.trigger == INTERVAL and (nominal - first) % ask.period != 0
+    if ask.trigger == INTERVAL:
+        return (nominal - first) % ask.period != 0
+    return next_cron(ask.cron, ask.timezone, nominal - 1) != nominal
 
 
 def _may_be_first(version: Version, first: int, earliest: int, latest: int) -> bool:
