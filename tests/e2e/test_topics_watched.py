@@ -204,10 +204,13 @@ def test_a_missing_dead_letter_topic_does_not_stop_the_runs(
 def test_a_dead_letter_topic_that_disappears_is_made_again(
     deploy: Deploy, topics: Topics, names: Names
 ) -> None:
+    """What is to be put aside until then is dropped: runs do not wait for it (decision 9)."""
     product = deploy()
     topics.delete(names.dead_letter)
     product.send("createJobs", JobList(items=[contract.job(interval="sometimes")]))
     runs(product)
+    eventually(lambda: names.dead_letter in topics.existing(), timeout=PATIENCE, what="it is made")
+    product.send("createJobs", JobList(items=[contract.job(interval="seldom")]))
     product.dead_letter(lambda record: record.key == "createJobs", timeout=PATIENCE)
 
 

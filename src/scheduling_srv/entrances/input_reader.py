@@ -94,7 +94,8 @@ class InputReader:
                     await self._read_to(behind)
                 finally:
                     await self._call(self._rest)
-            return asked_at
+        await self.intake.settle()
+        return asked_at
 
     async def _ends(self) -> Mapping[Place, int]:
         """Where each partition ends, with what open transactions have written."""

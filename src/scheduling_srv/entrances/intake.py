@@ -257,6 +257,9 @@ class Intake:
             await self.inputs.append([], now, source)
             self._moved(source)
 
+    async def settle(self) -> None:
+        """There is no other shard that what was applied could be on its way to."""
+
     async def _done(self, record: Consumed) -> None:
         await self._answer(record, convert.decode_answer(record.value or b"", failed=False))
 

@@ -67,6 +67,9 @@ class Application(Protocol):
     async def skip(self, ends: Mapping[Place, End]) -> None:
         """Store positions behind records that are nothing to us."""
 
+    async def settle(self) -> None:
+        """Return when what was applied has reached all shards that it concerns."""
+
 
 class Shown(Protocol):
     """Where operators look for positions."""

@@ -171,6 +171,10 @@ class ShardedIntake:
         for intake in self.intakes:
             await intake.skip(ends)
 
+    async def settle(self) -> None:
+        """Deliver what one shard has decided for others, also by the consumer group's hand."""
+        await self.shards.courier.settle_all()
+
     async def _apply_shares(self, shares: Sequence[Sequence[Sequence[Consumed]]]) -> None:
         calls = [
             intake.apply(batches)
