@@ -185,7 +185,7 @@ def test_calls_that_wait_hold_bounded_memory(deploy: Deploy, breakable_kafka: Ka
     stored = sum(number for (_, text), number in told.items() if "is stored" in text)
 
     def there() -> int:
-        return product.client.read(limit=1).total_count
+        return int(product.client.read(limit=1).total_count)
 
     # A list of 4 MB is stored at once and applied in pieces.
     eventually(lambda: there() >= 8 * stored, timeout=PATIENCE, what="all that is stored")
