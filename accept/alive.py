@@ -112,7 +112,7 @@ POINTS = (
     ),
     Point(
         "18",
-        "MIN_INTERVAL holds for cron; figures count what they say.",
+        "MIN_INTERVAL holds for cron; lateness and expiry metrics are exact.",
         [
             "tests/unit/test_cron_gaps.py",
             "tests/unit/test_measure.py",

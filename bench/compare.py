@@ -182,7 +182,7 @@ class Comparison:
         )
 
     def measure(self, workload: Workload, pairs: int) -> None:
-        """So many pairs in all, in turns: whoever is first has no advantage."""
+        """Measure until there are `pairs` pairs. The commits take turns to go first."""
         found = self.kept.setdefault(workload.name, [])
         while len(found) < pairs:
             order = ("base", "head") if len(found) % 2 == 0 else ("head", "base")
@@ -197,7 +197,7 @@ class Comparison:
             _say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
 
     def warm_up(self) -> None:
-        """Let Kafka compile what it is about to run."""
+        """Run two workloads uncounted, so that the JVM compiles Kafka's hot code."""
         for workload in (submitting.WORKLOADS[0], firing.WORKLOADS[0]):
             self._once(workload, "head")
 
@@ -233,7 +233,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Measure what is missing; 0 if no figure is worse."""
+    """Measure the pairs that are missing. Returns 0 if no figure is worse, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument("--base", required=True, help="the commit to compare with")
     parser.add_argument("--only", default=",".join(DEFAULT), help=", ".join(WORKLOADS))

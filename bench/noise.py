@@ -90,7 +90,7 @@ class Noise:
         return {}
 
     def stop(self) -> Reply:
-        """End; what was answered, and what was refused."""
+        """Stop the reader. Returns how many calls were answered and refused."""
         self._ending.set()
         if self._thread:
             self._thread.join(60)

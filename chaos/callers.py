@@ -145,7 +145,7 @@ class Sweeps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.count = 0
-        """How many have begun or ended: what was written under another count may be gone."""
+        """How many deletes of everything have begun or ended. A job may be gone if it changed."""
 
     @contextmanager
     def sweeping(self) -> Iterator[None]:

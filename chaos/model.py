@@ -93,7 +93,7 @@ class Version:
     """Committed, in the order of the topic."""
     index: dict[tuple[int, int], Run] = field(default_factory=dict)
     own: list[int] | None = None
-    """See `rules_runs.own`; None: nobody has asked yet."""
+    """The result of `rules_runs.own`, kept; None: not computed yet."""
 
     def add(self, run: Run) -> None:
         """The next run on the topic."""

@@ -227,7 +227,7 @@ def _is_next(model: Model, version: Version, nominal: int) -> bool:
 def _is_first(model: Model, version: Version, nominal: int) -> bool:
     """Whether it may begin with this occurrence.
 
-    Whoever was deleted, and created by an Upsert, begins anew although it looks like an update.
+    A job that was deleted and then created by an Upsert starts a new schedule.
     """
     if version.carries_on and version.before:
         if nominal == pending_of_line(model, version.before):

@@ -233,7 +233,7 @@ class World:
             eventually(lambda: is_in_step(client), timeout=20, what="the spare store follows")
 
     def promote(self) -> None:
-        """The spare store is a primary as well; nobody is told yet."""
+        """Make the spare store a primary. The service still uses the old one."""
         with self.spare.client() as client:
             client.replicaof("NO", "ONE")
 
