@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import structlog
 
+from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.records import LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
@@ -94,8 +94,7 @@ class Events:
 
     def pieces(self, size: int) -> Iterator[tuple[Sequence[Created], Sequence[str]]]:
         """All of it, `size` jobs at a time: those that were created last, and ids that are gone."""
-        left = iter(self.last.items())
-        while piece := list(islice(left, size)):
+        for piece in pieces(self.last.items(), size):
             created = [event for _, event in piece if event]
             yield created, [job_id for job_id, event in piece if event is None]
 

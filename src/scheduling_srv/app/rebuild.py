@@ -6,11 +6,10 @@ Memory is bounded (docs/decisions/0015): the journal goes into Redis window by w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import structlog
 
@@ -21,6 +20,7 @@ from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.changes import unpack
 from scheduling_srv.app.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.log_ports import History
+from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
@@ -52,12 +52,8 @@ INSTANCE_JUMP = 1 << 16
 IDS = 1 << 32
 """How many there are (docs/contract.md)."""
 
-Item = TypeVar("Item")
-
-
 AnswerOf: TypeAlias = Callable[[bytes], int | None]
 """The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
-
 
 Recovered: TypeAlias = tuple[Position, str]
 """The position to go on from, and the lineage of the store that it was found for."""
@@ -284,13 +280,7 @@ class Attempt:
 
     async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
         wanted = (run for run in runs if run.seq > self.position.reset)
-        for piece in _pieces(RebuiltRun(*run) for run in wanted):
+        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE):
             loaded = await self.shard.load_runs(self.token, piece)
             self.runs += loaded
             await reached(points.REBUILD_RUNS)
-
-
-def _pieces(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
-    left = iter(items)
-    while piece := list(islice(left, PIECE)):
-        yield piece

@@ -6,12 +6,12 @@ The listener begins with it, and so does whoever else reads a topic through the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
+from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, InputStore
 from scheduling_srv.app.positions import (
     InputPosition,
@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 
 PIECE = 500
 """Partitions of one store call."""
-
-Item = TypeVar("Item")
 
 
 class Begun(NamedTuple):
@@ -118,7 +116,7 @@ class Starts:
             for place, to in found.items()
             if stored.get(place.name) != to
         ]
-        for piece in _pieces(changed):
+        for piece in pieces(changed, PIECE):
             starts = [Start(place.name, at.next if at else None, to) for place, at, to in piece]
             await store.set_positions(starts, lineage, self.clock.now())
         _tell([(place, at, to) for place, at, to in changed if at and at.next != to.next])
@@ -139,7 +137,7 @@ class Starts:
         if others := {place.topic for place in known} - {*self.topics}:
             found = await self.logs.topics(sorted(others))
             gone |= {p for p in known if p.topic in others and not _is_there(p, found)}
-        for piece in _pieces(sorted(gone)):
+        for piece in pieces(sorted(gone), PIECE):
             log.info("partitions are gone", places=[place.name for place in piece])
             await store.forget({place: known[place] for place in piece}, lineage, self.clock.now())
 
@@ -163,9 +161,3 @@ def _tell(moved: Sequence[tuple[Place, InputPosition, InputPosition]]) -> None:
             stored={place.partition: at.next for place, at, _ in ours},
             to={place.partition: to.next for place, _, to in ours},
         )
-
-
-def _pieces(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    left = iter(items)
-    while piece := list(islice(left, PIECE)):
-        yield piece

@@ -15,6 +15,7 @@ from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
+from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
     Answer,
@@ -252,8 +253,8 @@ class Intake:
             for place, end in ends.items()
             if end.offset > self.positions[place].next
         ]
-        for start in range(0, len(behind), MOST_PARTITIONS):
-            source = _together(behind[start : start + MOST_PARTITIONS])
+        for piece in pieces(behind, MOST_PARTITIONS):
+            source = _together(piece)
             await self.inputs.append([], now, source)
             self._moved(source)
 
