@@ -27,6 +27,20 @@ HASTE = 60
 STALL_SECONDS, STALL_PERIOD = 12.0, 20.0
 
 
+def _replace_in_scripts(real: str, planted: str, *, known: str, spared: str = "") -> None:
+    """Replace Lua in all scripts but `spared`. The script `known` must have it."""
+    source = scripts.source.__wrapped__
+
+    def altered(name: str, shards: int = 1) -> str:
+        text = source(name, shards)
+        if real not in text and name == known:
+            raise RuntimeError(f"the script {known} has no {real!r} any more")
+        return text if name == spared else text.replace(real, planted)
+
+    scripts.source = altered  # type: ignore[assignment]
+    scripts.digest.cache_clear()
+
+
 def no_position_record() -> None:
     """Nobody finds out how far the outbox was published; Redis is believed."""
 
@@ -78,17 +92,8 @@ def no_fencing() -> None:
 
 def lease_without_epoch() -> None:
     """Whoever has ever had the lease passes for its owner, until it asks for more time."""
-    source = scripts.source.__wrapped__
     real = "redis.call('GET', K.lease) == token"
-
-    def careless(name: str, shards: int = 1) -> str:
-        text = source(name, shards)
-        if real not in text and name == "stage":
-            raise RuntimeError("the check of the lease has moved")
-        return text if name == "renew" else text.replace(real, "true")
-
-    scripts.source = careless  # type: ignore[assignment]
-    scripts.digest.cache_clear()
+    _replace_in_scripts(real, "true", known="stage", spared="renew")
 
 
 def woken_early() -> None:
@@ -112,17 +117,7 @@ def random_occurrence_id() -> None:
 
 def updates_begin_anew() -> None:
     """An Update forgets when the old job was due."""
-    source = scripts.source.__wrapped__
-    real = "kept = keep(id, old, new, due, now)"
-
-    def forgetful(name: str, shards: int = 1) -> str:
-        text = source(name, shards)
-        if real not in text and name == "write":
-            raise RuntimeError("what an update keeps has moved")
-        return text.replace(real, "kept = nil")
-
-    scripts.source = forgetful  # type: ignore[assignment]
-    scripts.digest.cache_clear()
+    _replace_in_scripts("kept = keep(id, old, new, due, now)", "kept = nil", known="write")
 
 
 def blind_health() -> None:

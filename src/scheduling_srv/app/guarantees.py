@@ -80,8 +80,6 @@ class BrokerFacts:
     """The cluster, and the settings of one of its brokers."""
 
     brokers: int = 0
-    auto_create_topics: bool | None = None
-    transaction_max_timeout_ms: int | None = None
     unclean_leader_election: bool | None = None
 
 

@@ -230,8 +230,6 @@ def _topic_facts(described: TopicFacts, settings: Mapping[str, Any]) -> TopicFac
 def _broker_facts(brokers: int, settings: Mapping[str, Any]) -> BrokerFacts:
     return BrokerFacts(
         brokers=brokers,
-        auto_create_topics=_flag(settings, "auto.create.topics.enable"),
-        transaction_max_timeout_ms=_number(settings, "transaction.max.timeout.ms"),
         unclean_leader_election=_flag(settings, "unclean.leader.election.enable"),
     )
 
