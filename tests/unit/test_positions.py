@@ -92,6 +92,7 @@ class World:
         self.asked: list[Any] = []
         self.moved: list[Start] = []
         self.forgotten: list[Place] = []
+        self.applied_meanwhile = 0
         world: Any = self
         self.starts = Starts([world], world, world, ["jobs", "commands"])
 
@@ -105,14 +106,26 @@ class World:
         return {name: there[name] for name in topics if name in there}
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
-        return {place: self.ends_of[place] for place in places if place in self.ends_of}
+        found = {place: self.ends_of[place] for place in places if place in self.ends_of}
+        self._apply_meanwhile()
+        return found
 
     async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
         self.asked.append(dict(stamps))
         return dict.fromkeys(stamps, self.newer)
 
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
-        return "lineage", dict(self.stored)
+        found = dict(self.stored)
+        self._apply_meanwhile()
+        return "lineage", found
+
+    def _apply_meanwhile(self) -> None:
+        """Records arrive, and another replica applies them."""
+        if count := self.applied_meanwhile:
+            low, high = self.ends_of[JOBS]
+            self.ends_of[JOBS] = low, high + count
+            at = self.stored[JOBS.name]
+            self.stored[JOBS.name] = at._replace(next=high + count)
 
     async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
         assert (lineage, now) == ("lineage", NOW)
@@ -133,6 +146,14 @@ async def test_a_known_position_is_left_alone() -> None:
     found = await world.starts.find([JOBS])
     assert found.shards[0].positions == {JOBS: at}
     assert (world.moved, world.asked) == ([], [])
+
+
+async def test_what_another_replica_applies_meanwhile_is_not_applied_again() -> None:
+    """A log that was looked at before its position seemed to have lost its last records."""
+    world = World({"jobs": Topic(OLD, 1)}, jobs=InputPosition(60, 7, OLD))
+    world.applied_meanwhile = 6
+    await world.starts.find([JOBS])
+    assert world.moved == []
 
 
 async def test_a_position_of_before_takes_the_topic_that_is_there() -> None:

@@ -66,13 +66,15 @@ class Starts:
         names = list(dict.fromkeys(place.topic for place in places))
         topics = await self.logs.topics(names)
         there = [place for place in places if _is_there(place, topics)]
+        # Positions before ends: another replica moves them, and a log that was looked at earlier
+        # would seem to have lost its last records. They would be applied again.
+        answers = await asyncio.gather(*(store.positions() for store in self.stores))
         ends = await self.logs.ends(there)
         logs = {
             place: PartitionLog(*ends[place], topics[place.topic].id)
             for place in there
             if place in ends
         }
-        answers = await asyncio.gather(*(store.positions() for store in self.stores))
         starts = [await self._starts(logs, stored) for _, stored in answers]
         if await self.logs.topics(names) != topics:  # some of it was said of another topic
             raise StaleSource("A topic has changed meanwhile.")
