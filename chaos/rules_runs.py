@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from chaos.history import CRON, INTERVAL, KAFKA, NOW, OK, REFUSED, UPDATE, WHEN
@@ -198,11 +198,25 @@ def _creation(model: Model, version: Version) -> tuple[int, int]:
 
 
 def own(model: Model, version: Version) -> list[int]:
-    """Of the occurrences of its own schedule that ran, in order."""
+    """Of the occurrences of its own schedule that ran, in order.
+
+    What a changed schedule has left may lie on the new one too: then it counts as its own.
+    """
     if version.own is None:
         ran = nominals(version)
-        version.own = [each for each in ran if not _is_left(model, version, each)]
+        left = {each for each in ran if _is_left(model, version, each)}
+        sure = [each for each in ran if each not in left]
+        version.own = [
+            each for each in ran if each not in left or _fits(model, version, sure, each)
+        ]
     return version.own
+
+
+def _fits(model: Model, version: Version, sure: Sequence[int], nominal: int) -> bool:
+    """Whether the version's own schedule has this occurrence, as it has those that are `sure`."""
+    begun = _creation(model, version)[0]
+    earliest = following(version, begun)
+    return bool(sure) and nominal >= earliest and not _is_off(version, sure[0], nominal)
 
 
 def _is_left(model: Model, version: Version, nominal: int) -> bool:

@@ -654,6 +654,24 @@ def test_a_changed_schedule_begins_anew_and_leaves_what_was_due() -> None:
     assert violations(updated(OLD, OTHER, [("old", 1_505), ("new", 3_005), *ANEW])) == []
 
 
+def test_a_run_that_both_schedules_explain_belongs_to_the_new_one() -> None:
+    """A campaign called it lost: the old schedule, announced late, might have left it."""
+    story = Story()
+    story.call(CREATE, 0, 910, replace(OLD, period=2_000))
+    story.created("old", 905)  # so it may be due first at any instant from 2,000 to 2,905
+    story.call(UPDATE, 1_000, 2_710, replace(SAME, period=300))
+    story.deleted("old", 2_705)
+    story.created("new", 2_705)
+    for nominal in range(1_350, 9_900, 300):
+        at = max(nominal, 2_710) + 3
+        story.answer(story.run("new", nominal, at), at + 10)
+    story.call(DELETE, 9_900, 9_910, ids=("id",))
+    story.deleted("new", 9_905)
+    story.history.quiet = Quiet(T0 + 9_000, T0 + 12_000, ())
+    story.history.keys_left = []
+    assert violations(story.history) == []
+
+
 def test_an_identical_upsert_is_no_change() -> None:
     runs = [("old", nominal) for nominal in (1_505, 3_005, 4_505, 6_005, 7_505, 9_005)]
     assert violations(updated(OLD, OLD, runs, op=UPSERT)) == []

@@ -37,8 +37,9 @@ def found(made: History) -> list[str]:
         [(100, True)],
         [(100, True), (13_000, False)],
         [(100, True), (9_000, False), (18_000, True)],
+        [(100, True), *((at, at % 1_000 == 0) for at in range(13_500, 19_000, 500))],
     ],
-    ids=["always", "too long", "too early again"],
+    ids=["always", "too long", "too early again", "now and then"],
 )
 def test_serving_without_progress_is_found(said: list[tuple[int, bool]]) -> None:
     made = history(*said)
@@ -47,8 +48,13 @@ def test_serving_without_progress_is_found(said: list[tuple[int, bool]]) -> None
 
 @pytest.mark.parametrize(
     "said",
-    [[], [(100, True), (10_500, False), (20_100, True)], [(20_100, True)]],
-    ids=["never asked", "told in time", "only when it was back"],
+    [
+        [],
+        [(100, True), (10_500, False), (20_100, True)],
+        [(20_100, True)],
+        [(100, True), (10_500, False), (19_500, True)],
+    ],
+    ids=["never asked", "told in time", "only when it was back", "just before"],
 )
 def test_what_is_true_is_not_reported(said: list[tuple[int, bool]]) -> None:
     assert found(history(*said)) == []
