@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos.clock import now_ms
 from chaos.history import CRON, INTERVAL, NOW, WHEN, Ask
-from tests.client.contract import Backoff, Data, Job, payload
+from tests.client.contract import Backoff, Data, Job, ScheduledJob, payload
 
 PRIORITIES = (0, 0, 0, 10, -5, -10, -15)
 CRONS = (
@@ -28,6 +28,8 @@ LONGEST_WAIT = 12_000
 FAR = 86_400_000
 SENTINEL = "sentinel-"
 """What the tags of such jobs begin with."""
+LARGE, LARGE_SHARE = 300_000, 0.05
+"""Bytes of a large job, and how many of those that run once are large."""
 INVALID = "invalid"
 """A trigger that must be refused."""
 
@@ -45,6 +47,8 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
         "exponential": attempts > 1 and rng.random() < 0.5,
         "creator": rng.choice(("ann", "bob", "eve")),
     }
+    if trigger in (NOW, WHEN) and rng.random() < LARGE_SHARE:
+        fields["large"] = LARGE
     if trigger == WHEN:
         far = rng.random() < 0.1
         fields["due"] = now_ms() + (FAR if far else rng.randrange(200, LONGEST_WAIT))
@@ -93,16 +97,26 @@ def _type(rng: random.Random) -> tuple[str, int]:
 
 def to_job(ask: Ask) -> Any:
     """The message."""
+    payloads = [payload(ask.tag), *([payload("x" * ask.large)] if ask.large else [])]
     return Job(
         id=ask.id,
         type=ask.type,
-        data=Data(timezone=ask.timezone, creator=ask.creator, payload=[payload(ask.tag)]),
+        data=Data(timezone=ask.timezone, creator=ask.creator, payload=payloads),
         priority=ask.priority,
         attempts=ask.attempts,
         parallel=ask.parallel,
         backoff=Backoff(delay=ask.backoff, type=int(ask.exponential)) if ask.backoff else None,
         **_trigger(ask),
     )
+
+
+def without_ballast(key: str, record: bytes) -> bytes:
+    """A record of a large job, as small as that of another one."""
+    if len(record) < LARGE or key not in ("queuedJob", "jobsCreated"):
+        return record[:LARGE]
+    message = (ScheduledJob if key == "queuedJob" else Job).FromString(record)
+    del message.data.payload[1:]
+    return bytes(message.SerializeToString())
 
 
 def _trigger(ask: Ask) -> dict[str, Any]:

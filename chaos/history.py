@@ -44,6 +44,8 @@ class Ask:
     exponential: bool = False
     parallel: int = 0
     creator: str = "chaos"
+    large: int = 0
+    """Bytes that its data has besides."""
 
     @property
     def schedule(self) -> tuple[object, ...]:
@@ -155,6 +157,8 @@ class History:
     """Changes only."""
     sent: int = 0
     """Answers that workers sent."""
+    arrived: dict[int, int] = field(default_factory=dict)
+    """By the offset of an answer: when Kafka had acknowledged it."""
     quiet: Quiet | None = None
     troubles: list[str] = field(default_factory=list)
     """What the campaign itself found wrong: a replica that ended, a service that did not return."""
@@ -192,6 +196,8 @@ class History:
                 self.health.append(Said(**line))
             case "sent":
                 self.sent += 1
+                if line["offset"] is not None:
+                    self.arrived[line["offset"]] = line["at"]
             case _ as kind:
                 self._add_end(kind, line)
 

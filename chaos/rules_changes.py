@@ -58,7 +58,7 @@ def _created_in_time(model: Model, version: Version) -> Iterator[Violation]:
 def deleted(model: Model) -> Iterator[Violation]:
     """Every deletion has a reason, every reason for one its deletion."""
     for version in model.versions.values():
-        if not version.created:
+        if not version.created or model.may_be_refused(version.ask, version.call.begun):
             continue
         if version.deleted and not _has_reason(model, version):
             yield Violation("announced", f"{version} was announced as deleted without a reason")
@@ -118,9 +118,10 @@ def atomic(model: Model) -> Iterator[Violation]:
     for call in model.history.calls:
         if call.op not in WRITES:
             continue
-        seen = [model.versions[ask.tag].seen for ask in call.jobs]
+        jobs = [ask for ask in call.jobs if not model.may_be_refused(ask, call.begun)]
+        seen = [model.versions[ask.tag].seen for ask in jobs]
         if any(seen) and not all(seen):
-            missing = [ask.tag for ask, found in zip(call.jobs, seen, strict=True) if not found]
+            missing = [ask.tag for ask, found in zip(jobs, seen, strict=True) if not found]
             yield Violation("atomic", f"{call.op} {call.number} was applied without {missing}")
     for offset, letters in model.dead_letters.items():
         if len(letters) > 1:
@@ -181,7 +182,8 @@ def _refused_rightly(model: Model, call: Call, *, stale: bool) -> Iterator[Viola
             stale or not all(_must_live(model, job.id, call, at) for job in call.jobs)
         )
     else:
-        right = False
+        too_large = code in ("RESOURCE_EXHAUSTED", "FAILED_PRECONDITION")
+        right = too_large and any(model.may_be_refused(job, call.begun) for job in call.jobs)
     if not right:
         yield Violation("told", f"{call.op} {call.number} of {_names(call)} was refused: {code}")
 

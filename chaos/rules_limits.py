@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from chaos.history import INTERVAL, WHEN
 from chaos.model import FOREVER, Model, Run, Version, Violation
 
+UNREADABLE = ("kafka-kill", "kafka-hide", "broker-kill")
+RECOVERY = 10_000
+"""Milliseconds that Kafka may need to be itself again."""
 AHEAD = 200
 """Runs behind a run that are looked at for one that should have come first."""
 
@@ -31,6 +34,7 @@ def _unfounded(model: Model, version: Version, run: Run, after: Run) -> Iterator
     wait = version.backoff(run.attempt, model.settings.max_backoff) - 2 * model.skew
     answers = [answer for answer in model.answers_to(run) if answer.offset < after.offset]
     if after.at >= model.earliest_timeout(run, version) + wait:
+        yield from _answered_in_time(model, version, run, after)
         return
     if not answers:
         yield _wrong(model, version, run, f"{after}: nothing had failed")
@@ -39,6 +43,27 @@ def _unfounded(model: Model, version: Version, run: Run, after: Run) -> Iterator
     elif after.at < answers[0].at + wait:
         early = answers[0].at + wait - after.at
         yield _wrong(model, version, run, f"{after} came {early} ms before its backoff was over")
+
+
+def _answered_in_time(model: Model, version: Version, run: Run, after: Run) -> Iterator[Violation]:
+    """A run times out only after the topic was read up to its end as of the deadline.
+
+    An owner that cannot read Kafka for ten seconds gives up.
+    """
+    answers = model.answers_to(run)
+    arrived = model.history.arrived.get(answers[0].offset) if answers else None
+    if arrived is None or answers[0].failed:
+        return
+    deadline = model.earliest_timeout(run, version)
+    unread = any(
+        fault.name in UNREADABLE and fault.begun <= after.at and arrived <= fault.ended + RECOVERY
+        for fault in model.history.faults
+    )
+    if arrived + 2 * model.skew < deadline and not unread:
+        text = (
+            f"{after}: the attempt before it was done {deadline - arrived} ms before its time-out"
+        )
+        yield Violation("answers", text)
 
 
 def _wrong(model: Model, version: Version, run: Run, text: str) -> Violation:
@@ -51,7 +76,7 @@ def _wrong(model: Model, version: Version, run: Run, text: str) -> Violation:
 def _missing(model: Model, version: Version, run: Run) -> Iterator[Violation]:
     if version.deleted and not _ended_by_answer_too_early(model, version, run):
         return
-    if model.end_begins(version) < FOREVER:
+    if model.end_begins(version) < FOREVER or model.may_be_refused(version.ask, run.at):
         return
     answers = model.answers_to(run)
     wait = version.backoff(run.attempt, model.settings.max_backoff) + model.skew

@@ -311,6 +311,8 @@ def lost(model: Model) -> Iterator[Violation]:
         return
     overtakers = Overtakers(model)
     for version in model.versions.values():
+        if model.may_be_refused(version.ask, version.call.begun):
+            continue
         yield from _lost_write(model, version)
         yield from _dropped(model, version)
         pending = _pending(model, version) if version.seen else None

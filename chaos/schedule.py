@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chaos.client_faults import CLIENT_KINDS
 from chaos.faults import REPLICA_KINDS, REPLICAS, Kind
 from chaos.server_faults import SERVER_KINDS
 
-KINDS = (*REPLICA_KINDS, *SERVER_KINDS)
+KINDS = (*REPLICA_KINDS, *SERVER_KINDS, *CLIENT_KINDS)
 PAUSES = {REPLICAS: 2.0, "servers": 8.0}
 """Mean seconds between the starts of faults of a lane."""
 

@@ -194,6 +194,16 @@ class World:
             None,
         )
 
+    def is_filled(self, shard: int, journal: str) -> bool:
+        """Whether the shard has noted that the journal with this id holds all that lives."""
+        meta = f"{self.names.namespace}:{{{shard}}}:meta"
+        try:
+            with self.client() as client:
+                noted, filling = client.hmget(meta, "journal", "refill")
+        except redis.RedisError:
+            return False
+        return str(noted or "").startswith(journal) and not filling
+
     def append_only_file(self) -> Path | None:
         """The file that the store appends to now."""
         found = sorted((self.valkey.directory / "appendonlydir").glob("*.incr.aof"))

@@ -13,6 +13,7 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -263,6 +264,18 @@ def delete_topic(bootstrap: str, name: str) -> None:
     """As an operator's mistake."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
         admin.delete_topics([name])[name].result(timeout=10)
+
+
+def topic_id(bootstrap: str, name: str) -> str:
+    """Its id; empty: there is no such topic."""
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        asked = admin.describe_topics(TopicCollection([name]), request_timeout=10)[name]
+        try:
+            return str(asked.result(timeout=15).topic_id)
+        except KafkaException as fault:
+            if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return ""
+            raise
 
 
 def _record(message: Message) -> Record:

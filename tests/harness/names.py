@@ -30,6 +30,11 @@ class Names:
         )
 
     @property
+    def journal(self) -> str:
+        """What a rebuild puts the schedule together from."""
+        return f"{self.namespace}.journal"
+
+    @property
     def topics(self) -> tuple[str, ...]:
         return (self.jobs, self.resources, self.commands, self.dead_letter)
 

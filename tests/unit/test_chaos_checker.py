@@ -1,10 +1,12 @@
 """The chaos checker finds each kind of broken promise, and nothing in what is right."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chaos.asks import to_job, without_ballast
 from chaos.check import CATEGORIES, violations
 from chaos.history import (
     CREATE,
@@ -13,13 +15,15 @@ from chaos.history import (
     UPDATE,
     UPSERT,
     Ask,
+    Fault,
     History,
     Quiet,
     Recorder,
 )
-from tests.client.contract import Deleted
+from tests.client.contract import Deleted, Job
 from tests.unit.chaos_story import (
     T0,
+    TIMEOUT,
     Story,
     call_of,
     change,
@@ -697,3 +701,61 @@ def test_an_identical_upsert_is_no_change() -> None:
 def test_broken_updates_are_found(new: Ask, runs: list[tuple[str, int]], category: str) -> None:
     """Phase lost, one or all skipped, one repeated, a due run dropped, one that was not due."""
     assert category in found(updated(OLD, new, runs))
+
+
+# --- Answers that lay on the topic before the time-out (docs/decisions/0012) ----------------------
+
+
+def timed_out_at(deadline: int, *, arrived: int, faults: Sequence[Fault] = ()) -> History:
+    """A run that was done, and tried again at its time-out."""
+    story = Story()
+    story.call(CREATE, 0, 10, when("w", 100, id="id", attempts=2))
+    story.created("w", 5)
+    story.answer(story.run("w", 100, 103), 150)
+    story.history.arrived[story.history.records[-1].offset] = T0 + arrived
+    story.answer(story.run("w", 100, deadline, 2), deadline + 10)
+    story.deleted("w", deadline + 15)
+    story.history.faults = list(faults)
+    story.history.quiet = Quiet(T0 + 19_000, T0 + 19_000, ())
+    story.history.keys_left = []
+    return story.history
+
+
+def test_an_answer_in_time_wins_against_the_time_out() -> None:
+    deadline = 100 + TIMEOUT
+    assert found(timed_out_at(deadline, arrived=160)) == {"answers"}
+    assert found(timed_out_at(deadline, arrived=deadline - 1)) == {"answers"}
+    assert violations(timed_out_at(deadline, arrived=deadline + 1)) == []
+
+
+def test_an_owner_that_cannot_read_kafka_may_give_up() -> None:
+    hidden = Fault("kafka-hide", "refused", T0 + 140, T0 + 900)
+    assert violations(timed_out_at(100 + TIMEOUT, arrived=160, faults=[hidden])) == []
+
+
+# --- Large jobs -----------------------------------------------------------------------------------
+
+
+def large(*, refused_until: int = 0, size: int = 300_000) -> History:
+    """A large job that never runs; perhaps Kafka refused such records for a while."""
+    story = Story()
+    story.call(CREATE, 0, 10, when("w", 1_000, id="id", large=size))
+    story.created("w", 5)
+    story.deleted("w", 1_010)
+    if refused_until:
+        story.history.faults = [Fault("refuse-large", "", T0 + 500, T0 + refused_until)]
+    story.history.quiet = Quiet(T0 + 19_000, T0 + 19_000, ())
+    story.history.keys_left = []
+    return story.history
+
+
+def test_a_large_job_may_be_refused_while_kafka_refuses_such_records() -> None:
+    assert violations(large(refused_until=2_000)) == []
+    assert found(large()) == {"announced"}
+    assert found(large(refused_until=2_000, size=0)) == {"announced"}
+
+
+def test_the_checker_knows_a_large_job_by_its_tag() -> None:
+    job = to_job(when("w", 1_000, id="id", large=300_000))
+    small = Job.FromString(without_ballast("jobsCreated", job.SerializeToString()))
+    assert [each.value for each in small.data.payload] == [b"w"]
