@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from scheduling_srv import failpoints, garbage, logs
 from scheduling_srv.adapters.clock import SystemClock
-from scheduling_srv.adapters.kafka.options import Client, check_options
+from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis import keys
@@ -276,6 +276,8 @@ class Service:
         self._keep("health", self.health.watch)
         # What a topic takes has to be known before records are put aside.
         await self.watch.first()
+        for properties in self.shards[0].producers.properties():
+            check_transactions(properties, self.watch.kafka.broker.longest_transaction_ms)
         self.servers_there.set()
         self._keep("listener", self.listener.run, self.listener.stop)
 

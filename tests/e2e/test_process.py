@@ -134,6 +134,21 @@ def test_properties_that_cannot_be_used_end_it_with_one_sentence(
     assert_one_sentence(replica, "scheduling_kafka_options")
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_transaction_longer_than_the_brokers_allow_ends_it(
+    service: StartService, delivery: str
+) -> None:
+    """It never emitted, and its log had librdkafka's words."""
+    replica = service(start=False)
+    replica.settings["SCHEDULING_KAFKA_OPTIONS"] = '{"transaction.timeout.ms": 3600000}'
+    replica.settings["SCHEDULING_DELIVERY"] = delivery
+    replica.launch()
+    assert replica.exit_code(PATIENCE) == 2
+    text = replica.log.read_text()
+    assert "Traceback" not in text
+    assert "3600000, and the brokers allow 900000 at most" in text.splitlines()[-1]
+
+
 # --- ending ---
 
 

@@ -81,6 +81,8 @@ class BrokerFacts:
 
     brokers: int = 0
     unclean_leader_election: bool | None = None
+    longest_transaction_ms: int | None = None
+    """None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

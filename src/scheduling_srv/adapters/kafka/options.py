@@ -39,6 +39,21 @@ def check_options(options: Properties, clients: Sequence[Client]) -> None:
             raise _refused(str(fault)) from fault
 
 
+def check_transactions(transactional: Properties, longest_ms: int | None) -> None:
+    """Compare a producer's properties with the longest transaction that the brokers allow.
+
+    `longest_ms` is their `transaction.max.timeout.ms`, None if it is not known. Raises
+    `StartError`: the brokers would refuse every transaction.
+    """
+    timeout = transactional.get("transaction.timeout.ms")
+    if timeout is None or longest_ms is None or int(timeout) <= longest_ms:
+        return
+    raise _refused(
+        f"transaction.timeout.ms is {timeout}, and the brokers allow {longest_ms} at most"
+        " (transaction.max.timeout.ms)"
+    )
+
+
 def _refused(reason: str) -> StartError:
     words = " ".join(reason.split()).rstrip(" .")
     return StartError(f"SCHEDULING_KAFKA_OPTIONS cannot be used: {words}.")

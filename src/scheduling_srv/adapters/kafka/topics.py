@@ -231,6 +231,7 @@ def _broker_facts(brokers: int, settings: Mapping[str, Any]) -> BrokerFacts:
     return BrokerFacts(
         brokers=brokers,
         unclean_leader_election=_flag(settings, "unclean.leader.election.enable"),
+        longest_transaction_ms=_number(settings, "transaction.max.timeout.ms"),
     )
 
 
