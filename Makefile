@@ -6,6 +6,8 @@ SHELL := /bin/sh
 # The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
 PYTHON ?=
 PYTEST_ARGS ?=
+# Processes that `make test` runs tests in; each one has servers of its own.
+WORKERS ?= 4
 BENCH_ARGS ?=
 # What `make chaos` does; FAULTS: only these, with commas between.
 MINUTES ?= 10
@@ -30,6 +32,8 @@ PROFILE ?=
 DATA ?= .data
 
 BIN := .venv/bin
+# Tests of one file share servers, so they stay in one process.
+PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 STAMP := .venv/.setup-done
 WIRE := src/scheduling_srv/wire
 PROTOS := proto/scheduling_srv/wire
@@ -55,8 +59,13 @@ demo-check: setup ## The same without a person; fails unless all of it happened
 ##@ Check
 
 .PHONY: test
-test: setup lint types imports proto-check kafka ## All checks and all tests, end to end ones on real servers included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=4)
+	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-all
+test-all: test ## The same, then the slow tests: every failpoint, outages, campaigns, fuzz, bench
+	$(PARALLEL) -m slow --ignore tests/chaos --ignore tests/bench $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow tests/chaos tests/bench $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: setup ## The tests that need no server

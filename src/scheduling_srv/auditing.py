@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
-from scheduling_srv.app.announce import rfc3339
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
 from scheduling_srv.bootstrap import kafka_config, topic_names
 from scheduling_srv.domain.errors import StartError, Unavailable
+from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.durations import parse_duration
 from scheduling_srv.entrances import readback
 from scheduling_srv.settings import Settings

@@ -12,6 +12,8 @@ import pytest
 from bench.workloads import BARE, BULLMQ, PRODUCT
 from tests.docs.snippets import ROOT
 
+pytestmark = pytest.mark.slow
+
 SHORT = "submit,single,records,fire,recurring,mixed,cycle,rebuild,restore"
 
 

@@ -7,6 +7,8 @@ from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, Run, fresh, in_ms, tomorrow
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 PERIOD = 100
 """Milliseconds of a recurring job's interval."""
 

@@ -30,6 +30,8 @@ from tests.e2e.verdict import violations
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 
+pytestmark = pytest.mark.slow
+
 SIDE_BY_SIDE = 6
 LANES_OF_AN_ACTION = 2
 COMPLETION, HOUR = 1_500, 3_600_000

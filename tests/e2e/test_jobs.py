@@ -1,5 +1,6 @@
 """What becomes of a job: triggers, ids, completion and priority (docs/contract.md)."""
 
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -71,6 +72,26 @@ def test_when_keeps_its_milliseconds(product: Product) -> None:
     run = product.run(kind)
     run.assert_not_early(due)
     product.done(run)
+
+
+@pytest.mark.parametrize("by_event", [False, True])
+def test_a_relative_when_is_shown_as_the_instant_that_it_meant(
+    product: Product, by_event: bool
+) -> None:
+    """`new Date(job.when)` was invalid, and sending the job back moved it."""
+    kind, job_id, before = fresh("type"), fresh(), now_ms()
+    asked = contract.job(id=job_id, type=kind, when="in 2 hours")
+    if by_event:
+        product.send("createJobs", contract.JobList(items=[asked]))
+    else:
+        product.client.create(asked)
+    announced = product.created(job_id)
+    (shown,) = product.client.read(filter=contract.JobFilter(jobs_ids=[job_id])).items
+    due = round(datetime.fromisoformat(shown.when).timestamp() * 1000)
+    assert before + 7_200_000 <= due <= now_ms() + 7_200_000
+    assert announced.when == shown.when
+    assert product.client.update(shown).items[0].when == shown.when
+    product.client.delete(job_id)
 
 
 def test_a_when_that_has_just_passed_runs_at_once(product: Product) -> None:

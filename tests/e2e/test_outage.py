@@ -19,6 +19,8 @@ from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 WINDOW, ABSENCE = 3000, 12_000
 """A catch-up window, and an absence that is longer, in milliseconds."""
 

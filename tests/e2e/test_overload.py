@@ -24,7 +24,7 @@ from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.waiting import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PATIENCE = 60.0
 MANY = 100_000

@@ -20,7 +20,7 @@ from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 LIMIT = 300_000
 LARGE = b"x" * 400_000

@@ -12,6 +12,8 @@ import pytest
 from bench import takeover
 from tests.harness.given import Kafka, Store
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 2
 
 

@@ -12,11 +12,11 @@ from scheduling_srv.app.announce import (
     event_entry,
     nominal_time,
     occurrence_id,
-    rfc3339,
 )
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.record import job_message
+from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import job
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling_srv.app.announce import rfc3339
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.entrances import readback
 from scheduling_srv.wire import job_pb2
 

@@ -9,7 +9,7 @@ import pytest
 from scheduling_srv.app.events import LENIENT
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import Note, header
+from scheduling_srv.domain.record import Note, header, rest_of
 from scheduling_srv.domain.validation import (
     MAX_DELAY,
     MAX_TEXT,
@@ -19,6 +19,8 @@ from scheduling_srv.domain.validation import (
     check_jobs,
     find_trigger,
 )
+from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
 RULES = Rules()
@@ -204,3 +206,16 @@ def test_due_times_stay_within_what_the_store_can_hold(text: str) -> None:
     """Scores are rank * 2^48 + due, and records say the time as RFC 3339."""
     trigger = find_trigger(asked(interval=text), NOW, RULES)
     assert NOW < trigger.due < 2**48
+
+
+def test_a_relative_when_is_kept_as_the_instant_that_it_meant() -> None:
+    """The last value of a field counts, so the text that came is still there before it."""
+    asked_for = job_pb2.Job(when="in 2 hours", priority=job_pb2.Job.HIGH)
+    request = asked(when=asked_for.when, rest=asked_for.SerializeToString())
+    (job,) = check_jobs([request], NOW, RULES)
+    kept = job_pb2.Job.FromString(rest_of(job.record))
+    assert kept.when == rfc3339(NOW + 7_200_000).decode()
+    assert kept.priority == job_pb2.Job.HIGH
+    absolute = rfc3339(NOW + 60_000).decode()
+    (job,) = check_jobs([asked(when=absolute, rest=b"")], NOW, RULES)
+    assert rest_of(job.record) == b""

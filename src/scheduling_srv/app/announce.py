@@ -10,13 +10,12 @@ import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.when import rfc3339
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
 HAPPENED, MARK, GROUP = b"EMG"
@@ -64,17 +63,6 @@ def read_event(entry: bytes) -> tuple[Topic, bytes, bytes, Headers]:
     value_at = headers_at + headers_size
     headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
     return EVENT_TOPICS[letter], entry[EVENT.size : headers_at], entry[value_at:], headers
-
-
-def rfc3339(instant: int) -> bytes:
-    """Epoch ms as RFC 3339 in UTC with milliseconds."""
-    second, ms = divmod(instant, 1000)
-    return b"%b.%03dZ" % (_to_the_second(second), ms)
-
-
-@lru_cache(maxsize=4096)
-def _to_the_second(instant: int) -> bytes:
-    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%dT%H:%M:%S}".encode()
 
 
 def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:

@@ -31,7 +31,6 @@ from scheduling_srv.app.announce import (
     event_entry,
     occurrence_id,
     read_event,
-    rfc3339,
 )
 from scheduling_srv.app.announcements import Announcements, dump_news
 from scheduling_srv.app.changes import unpack
@@ -52,6 +51,7 @@ from scheduling_srv.app.undo import (
 )
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import Diverged, RecordRefused
+from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)

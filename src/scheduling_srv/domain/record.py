@@ -30,7 +30,7 @@ SIZES_AT = struct.calcsize("<6xBB")
 
 LONGEST_VARINT = 10
 """Bytes."""
-JOB_ID, SCHEDULED_KIND = b"\x0a", b"\x22"
+JOB_ID, JOB_WHEN, SCHEDULED_KIND = b"\x0a", b"\xaa\x01", b"\x22"
 """Tags of protobuf fields."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import record
@@ -27,7 +27,13 @@ from scheduling_srv.domain.job import (
     generate_id,
 )
 from scheduling_srv.domain.record import Note
-from scheduling_srv.domain.when import check_not_elapsed, has_elapsed, is_relative, parse_when
+from scheduling_srv.domain.when import (
+    check_not_elapsed,
+    has_elapsed,
+    is_relative,
+    parse_when,
+    rfc3339,
+)
 from scheduling_srv.domain.zone import zone
 
 MAX_TEXT = 4096
@@ -154,12 +160,24 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
     is_new = replacing is None or not request.id
     trigger = find_trigger(request, now, rules, is_new=is_new)
     notes = Note.NONE if replacing is None else replacing | _notes(request, trigger, now)
+    if trigger.kind == TriggerKind.ONCE and is_relative(request.when):
+        request = _at_instant(request, trigger.due)
     stored = record.pack(request, trigger, notes)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
     if len(stored) > rules.kafka.sure:
         rules.kafka.check(len(stored), request.id)
     return NewJob(request.id or generate_id(), trigger.due, stored)
+
+
+def _at_instant(request: JobRequest, due: int) -> JobRequest:
+    """A relative `when` is kept as the instant that it meant (docs/contract.md).
+
+    `rest` gets a second `when`: the last value of a field counts (protobuf encoding guide).
+    """
+    text = rfc3339(due)
+    rest = request.rest + record.JOB_WHEN + record.sized(text)
+    return replace(request, when=text.decode(), rest=rest)
 
 
 def check_fields(request: JobRequest) -> None:

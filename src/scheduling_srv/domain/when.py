@@ -7,6 +7,7 @@ What cannot be (30 February, 25:00, a weekday that the date does not have) is re
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import BASIC_CLOCK, CLOCK, clock_ms
@@ -97,9 +98,20 @@ def _rfc3339_ms(text: str) -> int | None:
     return due if _EARLIEST_MS <= due < _END_MS else None
 
 
+def rfc3339(instant: int) -> bytes:
+    """Epoch ms as RFC 3339 in UTC with milliseconds."""
+    second, ms = divmod(instant, 1000)
+    return b"%b.%03dZ" % (_to_the_second(second), ms)
+
+
+@lru_cache(maxsize=4096)
+def _to_the_second(instant: int) -> bytes:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+
+
 def is_relative(text: str) -> bool:
     """Whether an accepted `text` depends on now."""
-    if _RFC3339.fullmatch(text):
+    if text.endswith("Z") or _RFC3339.fullmatch(text):  # most texts that programs send
         return False
     body, _ = _without_comment(single_spaced(text, LONGEST_TEXT, "Time"))
     plain = lowered(body) or ""
