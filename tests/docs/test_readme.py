@@ -168,7 +168,8 @@ def test_the_table_of_settings_is_what_the_command_says() -> None:
 def test_the_client_runs(service: Service, tmp_path: Path) -> None:
     client = str(ROOT / "examples" / "client.py")
     shown = run([sys.executable, client, service.addresses.grpc], tmp_path).stdout
-    assert re.search(r"send_report  tomorrow at 5pm\n.*clean_up  0 3 \* \* \*\nleft: 0\n", shown)
+    due = r"20\d\d-\d\d-\d\dT\d\d:00:00.000Z"
+    assert re.search(rf"send_report  {due}\n.*clean_up  0 3 \* \* \*\nleft: 0\n", shown), shown
 
 
 def test_the_client_tells_what_is_wrong(tmp_path: Path) -> None:
