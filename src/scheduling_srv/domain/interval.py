@@ -2,7 +2,8 @@
 
 A month is 30 days and a year 365. Words come as amounts and units (``1.5 hours``, ``1h30m``,
 ``half an hour``, ``twenty-five minutes``), with spaces, a comma, ``and`` or both between them, and
-``every`` may go first (``every hour`` is one hour). Each unit is given once, in any order.
+``every`` may go first. A unit alone is one of it (``hour``, ``every hour``). Each unit is given
+once, in any order.
 """
 
 import re
@@ -48,11 +49,10 @@ _NUMBERS |= {"a": Fraction(1), "an": Fraction(1), "half a": Fraction(1, 2)}
 _NUMBERS |= {"half an": _NUMBERS["half a"]}
 
 _WORDS = "|".join(sorted(_NUMBERS, key=len, reverse=True))
-_PART = re.compile(
-    rf"(?:(?P<digits>[0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?|(?P<words>{_WORDS}) )(?P<unit>[a-z]+)"
-)
+_DIGITS = r"(?P<digits>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:e[0-9]{1,2})?)"
+_PART = re.compile(rf"(?:{_DIGITS} ?|(?P<words>{_WORDS}) )(?P<unit>[a-z]+)")
 _BETWEEN = re.compile(r" ?, ?and | and | ?, ?| ?")
-_EVERY_UNIT = re.compile(r"every (?P<unit>millisecond|second|minute|hour|day|week|month|year)")
+_UNIT = re.compile(r"(?:every )?(?P<unit>millisecond|second|minute|hour|day|week|month|year)")
 
 _DECIMAL = r"[0-9]+(?:[.,][0-9]+)?"
 _ISO = re.compile(
@@ -86,7 +86,7 @@ def duration(plain: str) -> Fraction | None:
     """Return the exact milliseconds of a lower-case, single-spaced text, None if not understood."""
     if match := _ISO.fullmatch(plain):
         return _iso(match)
-    if match := _EVERY_UNIT.fullmatch(plain):
+    if match := _UNIT.fullmatch(plain):
         return Fraction(_UNITS[match["unit"]])
     return in_words(plain.removeprefix("every "))
 

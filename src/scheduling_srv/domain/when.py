@@ -49,7 +49,8 @@ _FORMS = [
     re.compile(rf"{_YEAR}-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})(?:(?:t|,? ){CLOCK}{_ZONE})?"),
     re.compile(rf"{_YEAR}(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})t{BASIC_CLOCK}{_ZONE}"),
     re.compile(rf"{_WEEKDAY}{_NAME} {_DAY},? {_YEAR}{_TIME}"),
-    re.compile(rf"{_WEEKDAY}{_DAY} {_NAME},? {_YEAR}{_TIME}"),
+    re.compile(rf"{_WEEKDAY}{_DAY} (?:of )?{_NAME},? {_YEAR}{_TIME}"),
+    re.compile(rf"{_YEAR}/(?P<month>[0-9]{{1,2}})/(?P<day>[0-9]{{1,2}}){_TIME}"),
     re.compile(rf"{_WEEKDAY}(?P<month>[0-9]{{1,2}})/(?P<day>[0-9]{{1,2}})/{_YEAR}{_TIME}"),
 ]
 

@@ -1,10 +1,14 @@
 """Instants in English that depend on now (docs/contract.md).
 
-* ``in 90 seconds``, ``4 seconds from now``, ``now``: elapsed time, whatever the clocks do; a month
-  is 30 days and a year 365, as in intervals.
+* ``in 90 seconds``, ``4 seconds from now``, ``5 seconds``, ``+5 minutes``, ``an hour later``,
+  ``now``: elapsed time, whatever the clocks do; a month is 30 days and a year 365, as in intervals.
 * ``tomorrow``, ``friday``, ``next friday`` without a time: that day, at the time of now.
 * ``tomorrow at 5pm``, ``today at 17:30``, ``monday at 9am``, ``next friday at noon``: the ``at``
   may be left out, and ``on`` may stand before a weekday. Midnight begins the day that is named.
+* ``tomorrow morning`` is 9:00, an afternoon 14:00, an evening 18:00; ``9 in the morning`` is 9am.
+* ``next week``: in seven days, at the time of now; ``next week tuesday at 4:30pm``: a day of the
+  week that begins next Monday.
+* ``May 1st``, ``1st of May 4:00am``: the next such date, today if that time is still ahead.
 * ``midnight``, ``noon``, ``5pm``, ``at 17:30``: the next such time.
 
 A weekday is the next one to come, today if that time is still ahead; with ``next`` it is never
@@ -14,39 +18,101 @@ instant after the gap, one that it shows twice the first of these.
 
 import math
 import re
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import time_of_day
 from scheduling_srv.domain.interval import LONGEST_MS, in_words
 from scheduling_srv.domain.localtime import DAY, instant_ms, offset_at
-from scheduling_srv.domain.names import WEEKDAYS
+from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 
 _WEEK = 7
 _EPOCH_WEEKDAY = 3  # a Thursday, Monday being 0
 _DAY_MS = DAY * 1000
 
-_AHEAD = re.compile(r"in (?P<after>.+)|(?P<from_now>.+) from now")
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LEAP_YEARS = 8
+"""Years within which every date comes again: 1896 and 1904 are leap years, 1900 is none."""
+
+_AHEAD = re.compile(r"(?:in |\+ ?)(?P<after>.+)|(?P<amount>.+?)(?: from now| later)?")
+_AT = r"(?: (?:at )?(?P<time>.+))?"
 _NAMED_DAY = re.compile(
-    r"(?P<day>today|tomorrow|(?:(?P<next>next )|on )?(?P<weekday>[a-z]+))(?: (?:at )?(?P<time>.+))?"
+    rf"(?P<day>today|tomorrow|(?:(?P<next>next )|on )?(?P<weekday>[a-z]+)){_AT}"
 )
+_NEXT_WEEK = re.compile(rf"next week(?: (?:on )?(?P<weekday>(?!at )[a-z]+))?{_AT}")
+_NUMBER = r"(?P<number>[0-9]{1,2})(?:st|nd|rd|th)?"
+_MONTH = r"(?P<month>[a-z]+)\.?"
+_DATES = [
+    re.compile(rf"{_MONTH} {_NUMBER}(?:,? (?:at )?(?P<time>.+))?"),
+    re.compile(rf"{_NUMBER} (?:of )?{_MONTH}(?:,? (?:at )?(?P<time>.+))?"),
+]
+_HOUR_MS = 3_600_000
+_PARTS = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
+_IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
 def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
     """Return the epoch ms UTC of a lower-case, single-spaced text, None if not understood."""
     if plain == "now":
         return now_ms
-    if match := _AHEAD.fullmatch(plain):
-        return _ahead(match["after"] or match["from_now"], now_ms)
+    if (match := _AHEAD.fullmatch(plain)) and (found := _ahead(match, now_ms)) is not None:
+        return found
     now_local = now_ms + offset_at(now_ms // 1000, zone) * 1000
     today, now_time = divmod(now_local, _DAY_MS)
-    time = time_of_day(plain.removeprefix("at "))
+    time = _time(plain.removeprefix("at "))
     if time is not None:
         return _next(today, time, 1, now_ms, zone)
-    match = _NAMED_DAY.fullmatch(plain)
-    if not match:
+    match = next(filter(None, (form.fullmatch(plain) for form in _DATES)), None)
+    if match and match["month"] in MONTHS:
+        return _on_date(match, today, now_ms, zone)
+    if match := _NEXT_WEEK.fullmatch(plain) or _NAMED_DAY.fullmatch(plain):
+        time = _time_of_a_day(match["time"], now_time)
+        find = _in_next_week if match.re is _NEXT_WEEK else _on_day
+        return None if time is None else find(match, today, time, now_ms, zone)
+    return None
+
+
+def _time(plain: str) -> int | None:
+    """A time of day, also as ``9 in the morning``."""
+    if match := _IN_THE.fullmatch(plain):
+        half = "am" if match["part"] == "morning" else "pm"
+        return time_of_day(f"{match['clock']} {half}")
+    return time_of_day(plain)
+
+
+def _time_of_a_day(plain: str | None, otherwise: int) -> int | None:
+    """The time that follows a day: none, a time of day, or a part of the day."""
+    if plain is None:
+        return otherwise
+    return _PARTS[plain] if plain in _PARTS else _time(plain)
+
+
+def _in_next_week(
+    match: re.Match[str], today: int, time: int, _now_ms: int, zone: ZoneInfo
+) -> int | None:
+    day = today + _WEEK
+    if match["weekday"]:
+        weekday = WEEKDAYS.get(match["weekday"])
+        if weekday is None:
+            return None
+        day += weekday - (today + _EPOCH_WEEKDAY) % _WEEK
+    return instant_ms(day * _DAY_MS + time, zone)
+
+
+def _on_date(match: re.Match[str], today: int, now_ms: int, zone: ZoneInfo) -> int | None:
+    """The next such date. Errors: ValueError, if there is none."""
+    month, time = MONTHS[match["month"]], _time_of_a_day(match["time"], 0)
+    if time is None:
         return None
-    time = time_of_day(match["time"]) if match["time"] else now_time
-    return None if time is None else _on_day(match, today, time, now_ms, zone)
+    this_year = date.fromordinal(today + _EPOCH_DAY).year
+    for year in range(this_year, this_year + _LEAP_YEARS + 1):
+        try:
+            day = date(year, month, int(match["number"])).toordinal() - _EPOCH_DAY
+        except ValueError:
+            continue  # 29 February
+        if (found := instant_ms(day * _DAY_MS + time, zone)) > now_ms:
+            return found
+    raise ValueError("there is no such date")
 
 
 def _on_day(match: re.Match[str], today: int, time: int, now_ms: int, zone: ZoneInfo) -> int | None:
@@ -70,8 +136,8 @@ def _next(day: int, time: int, every: int, now_ms: int, zone: ZoneInfo) -> int:
     return found if found > now_ms else instant_ms((day + every) * _DAY_MS + time, zone)
 
 
-def _ahead(amount: str, now_ms: int) -> int | None:
-    milliseconds = in_words(amount)
+def _ahead(match: re.Match[str], now_ms: int) -> int | None:
+    milliseconds = in_words(match["after"] or match["amount"])
     if milliseconds is None or milliseconds > LONGEST_MS:
         return None
     return now_ms + math.ceil(milliseconds)
