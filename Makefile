@@ -17,6 +17,7 @@ SHARDS ?= 1
 NODES ?= 1
 FAULTS ?=
 DELIVERY ?= exactly_once
+NAME ?= all-faults
 # What `make fuzz` sends.
 COUNT ?= 1000000
 # What `make bench` measures: docs/performance.md.
@@ -126,6 +127,10 @@ bench-worst: setup ## The longest call to Redis of each path with its worst lega
 chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
 		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY) --shards $(SHARDS)
+
+.PHONY: chaos-series
+chaos-series: setup kafka ## A long campaign in pieces that goes on where it was stopped; writes docs/lab (NAME=all-faults, MINUTES=60, SEED=, SHARDS=, DELIVERY=)
+	@$(BIN)/python -m chaos.series $(NAME) --minutes $(MINUTES) --seed $(SEED) --delivery $(DELIVERY) --shards $(SHARDS)
 
 .PHONY: fuzz
 fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)
