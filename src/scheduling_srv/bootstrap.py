@@ -37,8 +37,9 @@ from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import EmbeddedWatch, ServerWatch
 from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
-from scheduling_srv.entrances.addresses import with_port
+from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.listener import Listener
 from scheduling_srv.front import build_front
@@ -247,6 +248,8 @@ class Service:
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""
         check_options(self.settings.kafka_options, self._kafka_clients())
+        if not self.settings.insecure:
+            check_loopback(self.settings.grpc_address, GRPC_SETTING)
         admin = await self.admin.start()
         grpc = await self.grpc.start()
         log.info(

@@ -85,7 +85,7 @@ def between(least: str, most: str) -> AfterValidator:
 def _address(value: str) -> str:
     found = _ADDRESS.fullmatch(value)
     if found is None or int(found["port"]) > _LARGEST_PORT:
-        raise ValueError("is not an address such as '0.0.0.0:50054'")
+        raise ValueError("is not an address such as '127.0.0.1:50054'")
     return value
 
 

@@ -7,7 +7,7 @@ looks like in `setting_types.py`.
 from __future__ import annotations
 
 import sys
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -28,6 +28,11 @@ from scheduling_srv.setting_types import (
 PREFIX = "SCHEDULING_"
 
 
+def _of_namespace(given: dict[str, Any]) -> str:
+    """Two namespaces on one Kafka must not share a consumer group."""
+    return f"{given.get('namespace', '')}-srv"
+
+
 def _log_format() -> Literal["json", "console"]:
     return "console" if sys.stderr.isatty() else "json"
 
@@ -46,8 +51,14 @@ class Settings(BaseSettings):
     """Settings whose value is never shown."""
 
     grpc_address: Address = Field(
-        "0.0.0.0:50054",
-        description="Where gRPC listens: `host:port`, an IPv6 host in brackets; port 0: any.",
+        "127.0.0.1:50054",
+        description="Where gRPC listens: `host:port`, an IPv6 host in brackets; port 0: any. An"
+        " address that other hosts reach needs `SCHEDULING_INSECURE=true`.",
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Let other hosts call without TLS and credentials: whoever reaches the port may"
+        " read and delete every job.",
     )
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",
@@ -72,17 +83,20 @@ class Settings(BaseSettings):
         description="JSON of further librdkafka properties, such as those of security.",
         json_schema_extra={"default": "{}"},
     )
-    kafka_group_id: Name = Field(
-        "scheduling-srv", description="Consumer group: its members share the events."
-    )
-    kafka_client_id: Name = Field(
-        "scheduling-srv",
-        description="Name in Kafka's logs, and prefix of the Redis keys that show the offsets.",
-    )
     namespace: Name = Field(
         "scheduling",
         description="Prefix of Redis keys, of transactional ids and of our own Kafka topics."
         " Replicas that work together have the same; services that do not must not.",
+    )
+    kafka_group_id: Name = Field(
+        default_factory=_of_namespace,
+        description="Consumer group: its members share the events.",
+        json_schema_extra={"default": "{namespace}-srv"},
+    )
+    kafka_client_id: Name = Field(
+        default_factory=_of_namespace,
+        json_schema_extra={"default": "{namespace}-srv"},
+        description="Name in Kafka's logs, and prefix of the Redis keys that show the offsets.",
     )
     shards: int = Field(
         1,

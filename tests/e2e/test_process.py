@@ -17,6 +17,7 @@ from tests.client.grpc_client import Client, Refusal
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh, in_ms, now_ms, tomorrow
 from tests.harness.fixtures import StartService
+from tests.harness.ports import free_port
 from tests.harness.service import SERVE, Service
 from tests.harness.waiting import eventually
 
@@ -147,6 +148,25 @@ def test_a_transaction_longer_than_the_brokers_allow_ends_it(
     text = replica.log.read_text()
     assert "Traceback" not in text
     assert "3600000, and the brokers allow 900000 at most" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_an_address_that_other_hosts_reach_needs_a_permission(
+    service: StartService, insecure: bool
+) -> None:
+    """`reset` worked over the network, without credentials, on the default address."""
+    replica = service(start=False)
+    replica.settings["SCHEDULING_GRPC_ADDRESS"] = f"0.0.0.0:{free_port()}"
+    if insecure:
+        replica.settings["SCHEDULING_INSECURE"] = "true"
+        replica.launch()
+        eventually(
+            lambda: '"serving"' in replica.log.read_text(), timeout=PATIENCE, what="a server"
+        )
+        return
+    replica.launch()
+    assert replica.exit_code(PATIENCE) == 2
+    assert_one_sentence(replica, "scheduling_grpc_address", "scheduling_insecure=true")
 
 
 # --- ending ---

@@ -5,7 +5,14 @@ import socket
 import pytest
 
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.entrances.addresses import Address, listen, parse_address, refused, with_port
+from scheduling_srv.entrances.addresses import (
+    Address,
+    check_loopback,
+    listen,
+    parse_address,
+    refused,
+    with_port,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,21 @@ def test_a_port_that_is_free_again() -> None:
 def test_a_host_that_is_not_here() -> None:
     with pytest.raises(StartError, match=r"Cannot listen on 192\.0\.2\.1:1 \(SETTING\): Cannot"):
         listen("192.0.2.1:1", "SETTING")
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1", "localhost:1"])
+def test_loopback_needs_no_permission(text: str) -> None:
+    check_loopback(text, "SETTING")
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"])
+def test_what_other_hosts_reach_needs_one(text: str) -> None:
+    with pytest.raises(StartError, match=r"\(SETTING\) without TLS .* SCHEDULING_INSECURE=true"):
+        check_loopback(text, "SETTING")
+
+
+def test_a_host_that_nobody_knows_is_left_to_listening() -> None:
+    check_loopback("no-such-host.invalid:1", "SETTING")
 
 
 def test_the_port_that_was_had_is_shown() -> None:

@@ -35,15 +35,16 @@ def fault(path: Path | None = None) -> str:
 def test_defaults_are_those_of_the_contract() -> None:
     rows = {row.environment.removeprefix("SCHEDULING_"): row.default for row in describe()}
     assert rows == {
-        "GRPC_ADDRESS": "0.0.0.0:50054",
+        "GRPC_ADDRESS": "127.0.0.1:50054",
+        "INSECURE": "false",
         "ADMIN_ADDRESS": "127.0.0.1:8080",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "REDIS_PASSWORD": "",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
         "KAFKA_OPTIONS": "{}",
-        "KAFKA_GROUP_ID": "scheduling-srv",
-        "KAFKA_CLIENT_ID": "scheduling-srv",
         "NAMESPACE": "scheduling",
+        "KAFKA_GROUP_ID": "{namespace}-srv",
+        "KAFKA_CLIENT_ID": "{namespace}-srv",
         "SHARDS": "1",
         "TOPIC_JOBS": "io.restorecommerce.jobs",
         "TOPIC_RESOURCES": "io.restorecommerce.jobs.resource",
@@ -83,7 +84,7 @@ def test_every_setting_has_a_meaning() -> None:
 def test_what_is_described_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     before = load()
     for row in describe():
-        monkeypatch.setenv(row.environment, row.default)
+        monkeypatch.setenv(row.environment, row.default.replace("{namespace}", "scheduling"))
     assert load() == before
 
 
@@ -123,7 +124,7 @@ def test_values_that_are_accepted(
         ("START_OFFSET", "newest", "'newest' is not 'latest' or 'earliest'"),
         ("MAX_ITEMS", "many", "'many' should be a valid integer, unable to parse string as an"),
         ("MAX_ITEMS", "0", "'0' should be greater than or equal to 1"),
-        ("GRPC_ADDRESS", "50054", "'50054' is not an address such as '0.0.0.0:50054'"),
+        ("GRPC_ADDRESS", "50054", "'50054' is not an address such as '127.0.0.1:50054'"),
         ("GRPC_ADDRESS", "::1:5", "'::1:5' is not an address"),
         ("GRPC_ADDRESS", "a:65536", "'a:65536' is not an address"),
         ("GRPC_ADDRESS", "off", "'off' is not an address"),
@@ -338,3 +339,12 @@ def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.Monk
     url = "rediss://u:p@h:1?db=3&socket_timeout=2.5&client_name=me&ssl_ca_certs=ca.pem"
     monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
     assert load().redis_url == url
+
+
+def test_group_and_client_follow_the_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two namespaces on one Kafka shared a consumer group, and took each other's events."""
+    assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("scheduling-srv",) * 2
+    monkeypatch.setenv("SCHEDULING_NAMESPACE", "other")
+    assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("other-srv",) * 2
+    monkeypatch.setenv("SCHEDULING_KAFKA_GROUP_ID", "mine")
+    assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("mine", "other-srv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from scheduling_srv.domain.errors import StartError
@@ -27,8 +28,26 @@ def parse_address(text: str) -> Address:
     """`host:port`, the host of IPv6 in brackets. Raises ValueError with a sentence."""
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > _LARGEST_PORT:
-        raise ValueError(f"{text!r} is not an address such as '0.0.0.0:50054'")
+        raise ValueError(f"{text!r} is not an address such as '127.0.0.1:50054'")
     return Address(found["six"] or found["host"], int(found["port"]))
+
+
+def check_loopback(text: str, setting: str) -> None:
+    """Raise `StartError` for an address that other hosts can reach.
+
+    A name counts as loopback if all of its addresses do. What cannot be resolved is left to
+    `listen`.
+    """
+    try:
+        host, port = parse_address(text)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError):
+        return
+    if not all(ip_address(place[0]).is_loopback for *_, place in found):
+        raise StartError(
+            f"Other hosts reach {text} ({setting}) without TLS and credentials. Listen on"
+            " 127.0.0.1, or allow it with SCHEDULING_INSECURE=true."
+        )
 
 
 def with_port(text: str, port: int | None) -> str:
