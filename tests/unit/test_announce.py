@@ -143,6 +143,14 @@ def test_a_retry_is_in_the_journal_under_a_key_of_its_own() -> None:
     assert headers(record)["kind"] == b"retry"
 
 
+def test_a_farewell_with_an_outcome_follows_its_job() -> None:
+    """On a topic with several partitions it went to the one of its key."""
+    outcome = [("job-id", b"j"), ("outcome", b"refused")]
+    farewell = event_entry(Topic.RESOURCES, b"jobsDeleted", b"\n\x01j", outcome)
+    plain = b"Dj"
+    assert [record.route for record in made(farewell, plain)][:2] == [b"j", b"j"]
+
+
 def test_events_of_commands_and_dead_letters() -> None:
     response = event_entry(Topic.COMMANDS, b"resetResponse", b"\x00value")
     letter = event_entry(Topic.DEAD_LETTER, b"", b"", [("reason", 'é\n"'.encode())])

@@ -172,8 +172,10 @@ class Announcer:
 
     def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         topic, key, value, headers = read_event(entry)
+        job = dict(headers).get("job-id") if topic is Topic.RESOURCES else None
         headers.append(("event-id", event_id))
-        return (Record(topic, key, value, headers, key),)
+        # A farewell with an outcome follows the other records of its job.
+        return (Record(topic, key, value, headers, job or key),)
 
 
 def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:
