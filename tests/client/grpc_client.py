@@ -92,6 +92,11 @@ class Client:
         request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
         return list(self._reflect(request).file_descriptor_response.file_descriptor_proto)
 
+    def file_named(self, name: str) -> list[bytes]:
+        """The same for the file with this name."""
+        request = reflection_pb2.ServerReflectionRequest(file_by_filename=name)
+        return list(self._reflect(request).file_descriptor_response.file_descriptor_proto)
+
     def call(self, path: str, request: bytes, *, timeout: float | None = None) -> bytes:
         """Any unary call, bytes in and out."""
         stub: Callable[..., bytes] = self.channel.unary_unary(path)

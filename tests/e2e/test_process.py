@@ -283,6 +283,22 @@ def test_reflection_has_the_methods(product: Product, symbol: str, methods: list
     assert sorted(method.name for each in services for method in each.method) == methods
 
 
+@pytest.mark.parametrize("method", ["job.Service.Create", "commandinterface.Service.Command"])
+def test_reflection_finds_a_method(product: Product, method: str) -> None:
+    """It was not found."""
+    files = product.client.file_containing(f"io.restorecommerce.{method}")
+    package = f"io.restorecommerce.{method.partition('.')[0]}"
+    assert package in {FileDescriptorProto.FromString(raw).package for raw in files}
+
+
+def test_reflection_knows_files_by_their_names_of_2018(product: Product) -> None:
+    files = product.client.file_named("io/restorecommerce/job.proto")
+    packages = {FileDescriptorProto.FromString(raw).package for raw in files}
+    assert {"io.restorecommerce.job", "io.restorecommerce.resourcebase"} <= packages
+    assert product.client.file_named("io/restorecommerce/nothing.proto") == []
+    assert product.client.file_containing("io.restorecommerce.job.Service.Nothing") == []
+
+
 def test_payloads_are_never_logged(deploy: Deploy) -> None:
     product = deploy()
     secret = "do-not-log-me-4711"

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple, Protocol
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
@@ -28,6 +29,7 @@ from scheduling_srv.entrances.fields import Selection
 from scheduling_srv.entrances.grpc_decoding import ReadingServer
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
+from scheduling_srv.entrances.grpc_reflection import Descriptors
 from scheduling_srv.entrances.room import JOB, Bounded, Room, Share, bounded
 from scheduling_srv.entrances.trace import trace_from_headers
 
@@ -126,7 +128,7 @@ class GrpcServer:
         reading: Any = ReadingServer(self._server)
         add_HealthServicer_to_server(self._health, reading)
         add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            aio.ReflectionServicer(names), reading
+            aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), reading
         )
 
     async def start(self) -> int:
