@@ -43,6 +43,11 @@ DEAD_LETTERS = Counter(
     "Consumed records that could not be applied, by the status that gRPC would have answered.",
     ["reason"],
 )
+UNKNOWN_EVENTS = Counter(
+    "scheduling_unknown_events",
+    "Consumed records whose key is no event's: they are skipped.",
+    ["topic"],
+)
 RECORDS_REFUSED = Counter(
     "scheduling_records_refused",
     "Records that Kafka refuses for good and that were set aside: job, run, dead_letter, response,"

@@ -23,6 +23,7 @@ from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Begun, Found, Starts
 from scheduling_srv.domain.errors import SchedulingError, StaleSource, StoreFault, Unavailable
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
+from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
 from scheduling_srv.kafka_errors import Meaning, meaning_of
@@ -121,6 +122,7 @@ class Listener:
         self.polled_at = float("-inf")
         """When it last asked for records, by `time.monotonic`."""
         self.identity = Identity(self._ask)
+        self.unknown = UnknownEvents()
         self._looked = 0.0
         self._lost = False
         """Kafka has nothing at the position of a partition."""
@@ -189,8 +191,11 @@ class Listener:
         for message in messages:
             place = Place(message.topic() or "", message.partition() or 0)
             last[place] = message
-            if message.key() in KEYS:  # most are our own queuedJob: look no further
+            key = message.key()
+            if key in KEYS:
                 batches.setdefault(place, []).append(as_consumed(message))
+            elif key not in KNOWN:  # most are our own queuedJob
+                self.unknown.note(place.topic, key, place.partition, message.offset() or 0)
         await self._apply([batch for place, batch in batches.items() if place in self.next])
         for place, message in last.items():
             if place in self.next:
