@@ -91,18 +91,26 @@ def _alter(world: World, limit: int) -> bool:
 
 
 def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
-    """The journal is deleted and made again. Until it is filled from Redis, Redis loses nothing."""
-    topic, old = world.names.journal, ""
+    """The journal is deleted and made again. Until it is filled from Redis, Redis loses nothing.
+
+    What Redis has lost before must have come back: the two together lose jobs.
+    """
+    topic = world.names.journal
+    shards = range(int(world.settings.get("SCHEDULING_SHARDS", "1")))
     try:
         old = topic_id(world.bootstrap, topic)
+        eventually(
+            lambda: world.has_recovered() and all(world.is_filled(each, old) for each in shards),
+            timeout=FILLED_WITHIN,
+            what="a store that has all jobs",
+        )
         delete_topic(world.bootstrap, topic)
     except KafkaException:
         return "nothing: Kafka does not answer"
-    shards = world.settings.get("SCHEDULING_SHARDS", "1")
-    eventually(lambda: _is_made(world, topic, old, int(shards)), timeout=60, what="a new journal")
+    eventually(lambda: _is_made(world, topic, old, len(shards)), timeout=60, what="a new journal")
     began, new = time.monotonic(), topic_id(world.bootstrap, topic)
     eventually(
-        lambda: all(world.is_filled(shard, new) for shard in range(int(shards))),
+        lambda: all(world.is_filled(each, new) for each in shards),
         timeout=FILLED_WITHIN,
         what="a journal that is filled again",
     )

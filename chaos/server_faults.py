@@ -119,6 +119,7 @@ def truncate(world: World, _rng: random.Random, _scale: float) -> str:
         with file.open("r+b") as opened:
             opened.truncate(file.stat().st_size - lost)
     world.valkey.start(60)
+    world.note_loss()
     return f"{lost} bytes"
 
 
@@ -133,12 +134,14 @@ def old_copy(world: World, rng: random.Random, scale: float) -> str:
     shutil.rmtree(source)
     shutil.copytree(copy, source)
     world.valkey.start(60)
+    world.note_loss()
     return f"{seconds:.1f} s old"
 
 
 def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
     """FLUSHALL while everything runs."""
     world.valkey.flush()
+    world.note_loss()
     return "valkey"
 
 
@@ -155,6 +158,7 @@ def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
     happened.wait(3)
     for replica in world.replicas:
         replica.redis.disarm()
+    world.note_loss()
     if not frozen:
         return "nobody"
     time.sleep(rng.uniform(1.5, 4) * scale)
@@ -190,6 +194,7 @@ def flush_stopped(world: World, rng: random.Random, scale: float) -> str:
     time.sleep(rng.choice((0.0, 1.0)) * scale)
     for replica in world.replicas:
         replica.start()
+    world.note_loss()
     return "valkey"
 
 
@@ -198,6 +203,7 @@ def empty(world: World, _rng: random.Random, _scale: float) -> str:
     world.valkey.kill()
     shutil.rmtree(world.valkey.directory / "appendonlydir")
     world.valkey.start(60)
+    world.note_loss()
     return "valkey"
 
 
@@ -211,6 +217,7 @@ def fail_over(world: World, rng: random.Random, scale: float) -> str:
     time.sleep(seconds)
     world.valkey.kill()
     world.fail_over()
+    world.note_loss()
     return f"{seconds:.1f} s behind"
 
 
@@ -235,6 +242,7 @@ def change_places(world: World, rng: random.Random, scale: float) -> str:
         done.append(f"{lost:.1f} s lost, {read_only:.1f} s read-only, {'cut' if cut else 'kept'}")
         time.sleep(rng.uniform(1, 4) * scale)
     world.spare.stop()
+    world.note_loss()
     return "; ".join(done)
 
 

@@ -24,6 +24,7 @@ from tests.harness.waiting import eventually
 
 APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
 """One file that only grows: then its size at an instant says what was in it."""
+LOSS_NOTICED_SECONDS = 20.0
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
 
 
@@ -95,6 +96,7 @@ class World:
         self.proxies: list[Proxy] = []
         self.sizes: list[tuple[float, str, int]] = []
         """Of the append-only file: time, name, size."""
+        self._lost_at = float("-inf")
         self._stack = ExitStack()
         self._watching = threading.Event()
 
@@ -193,6 +195,14 @@ class World:
             ),
             None,
         )
+
+    def note_loss(self) -> None:
+        """The store has just lost something."""
+        self._lost_at = time.monotonic()
+
+    def has_recovered(self) -> bool:
+        """Whether the service has had the time to notice the last loss of the store."""
+        return time.monotonic() - self._lost_at > LOSS_NOTICED_SECONDS
 
     def is_filled(self, shard: int, journal: str) -> bool:
         """Whether the shard has noted that the journal with this id holds all that lives."""
