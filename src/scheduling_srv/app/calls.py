@@ -44,5 +44,8 @@ class Calls:
 
     async def _next(self) -> None:
         done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        try:
+            for task in done:
+                task.result()
+        finally:
+            del done, task  # their exception refers to this frame: together they would stay

@@ -13,7 +13,8 @@ from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.ports import Clock, Receipt, Restores, Source
-from scheduling_srv.app.restore import Wanted, dumps
+from scheduling_srv.app.restore import dumps
+from scheduling_srv.app.restore_pass import Targets
 from scheduling_srv.app.shards import Shards
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.domain.job import NewJob
@@ -31,7 +32,7 @@ class ShardPlace:
         self.claims = claims
 
     @asynccontextmanager
-    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Wanted]:
+    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
         """A job that lives in another shard has another type by now, and is left alone."""
         ours = [job for job in jobs if shard_of_job(job, len(self.restores)) == self.shard]
         if not ours:
