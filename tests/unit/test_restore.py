@@ -16,11 +16,12 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.events import OFFSET_BITS, Codec, Wanted
 from scheduling_srv.app.pieces import pieces
-from scheduling_srv.app.ports import Receipt, Source
+from scheduling_srv.app.ports import MOST_RESTORES, TOO_MANY_RESTORES, Receipt, Source
 from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.restore import Restorer
-from scheduling_srv.domain.errors import LogUnavailable, StoreFull, Unavailable
+from scheduling_srv.app.sharded_restore import RestoreStarter
+from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
 from scheduling_srv.wire import job_pb2
@@ -94,9 +95,16 @@ class World:
             for piece in pieces(within, 1000):
                 yield piece
 
-    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
+    async def begin(
+        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+    ) -> Receipt:
+        if len(self.notes) >= most:
+            raise TooMany(TOO_MANY_RESTORES)
         self.notes[str(len(self.notes) + 1)] = request
         return Receipt("i", 1)
+
+    async def count(self) -> int:
+        return len(self.notes)
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         return list(self.notes.items())
@@ -615,3 +623,30 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
         await asyncio.gather(*(world.restorer.run_once("token") for world in worlds))
     assert under_way == [0, 0, 0, 1, 1, 1]
     assert [world.said for world in worlds] == [[response(2499)], [b""]]
+
+
+async def test_no_more_than_a_hundred_are_noted(world: World) -> None:
+    for _ in range(MOST_RESTORES):
+        await world.restorer.start(request(), None)
+    with pytest.raises(TooMany, match="send it again"):
+        await world.restorer.start(request(), None)
+    assert await world.restorer.run_once("token") == MOST_RESTORES
+    assert len(world.newest) == 0
+    assert len(world.read) == 2
+    await world.restorer.start(request(), None)
+
+
+async def test_a_restore_that_finds_no_place_is_noted_in_no_shard(world: World) -> None:
+    """The shard that answers has most of them: it ends after the others."""
+    other, clock = World(), as_port(world)
+    starter = RestoreStarter([as_port(world), as_port(other)], clock)
+    for _ in range(MOST_RESTORES):
+        await starter.start(request(), None)
+    other.notes.clear()
+    with pytest.raises(TooMany, match="send it again"):
+        await starter.start(request(), None)
+    assert other.notes == {}
+
+
+def as_port(world: World) -> Any:
+    return world

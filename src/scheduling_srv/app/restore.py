@@ -70,7 +70,10 @@ class Restorer:
         self._called = asyncio.Event()
 
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
-        """Note the restore; it outlives any crash. Raises `Unavailable`, `StaleSource`."""
+        """Note the restore; it outlives any crash.
+
+        Raises `TooMany`, `Unavailable`, `StaleSource`.
+        """
         await self.restores.begin(dumps(request), self.clock.now(), source)
         await reached(points.RESTORE_NOTED)
 
