@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -47,46 +47,29 @@ class Codec:
     """A CommandResponse with this JSON."""
 
 
-class Event(NamedTuple):
-    """A jobsCreated or jobsDeleted event."""
-
-    offset: int
-    timestamp: int
-    value: bytes
-    nominal: bytes | None
-    """The `nominal-time` header."""
-    is_created: bool
-
-
-def event_of(entry: LogRecord) -> Event:
-    """The event in a record whose key is one of `KEYS`."""
-    nominal, is_created = entry.headers.get("nominal-time"), entry.key == CREATED
-    return Event(entry.offset, entry.timestamp, entry.value or b"", nominal, is_created)
-
-
 class EventReader:
     """Reads events, all at once where that is possible. It logs the events that it cannot read."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
 
-    def ids(self, created: Sequence[Event]) -> Sequence[str | None]:
+    def ids(self, created: Sequence[LogRecord]) -> Sequence[str | None]:
         """Ids of jobsCreated events; None: the event cannot be read."""
         return self._read(self.codec.ids, created)
 
-    def deleted(self, event: Event) -> str | None:
+    def deleted(self, event: LogRecord) -> str | None:
         """The id of a jobsDeleted event; None: the event cannot be read."""
         try:
-            return self.codec.deleted(event.value)
+            return self.codec.deleted(event.value or b"")
         except Exception as fault:  # noqa: BLE001 - it is logged
             _skipped(event.offset, fault)
             return None
 
-    def jobs(self, created: Sequence[Event], now: int) -> Sequence[NewJob]:
+    def jobs(self, created: Sequence[LogRecord], now: int) -> Sequence[NewJob]:
         """With their next runs, but for one-time jobs whose time has passed."""
         return [job for job in self.checked(created, now) if job]
 
-    def checked(self, created: Sequence[Event], now: int) -> Iterator[NewJob | None]:
+    def checked(self, created: Sequence[LogRecord], now: int) -> Iterator[NewJob | None]:
         """Of each event that is a job. None: the time of a one-time job has passed."""
         for event, request in zip(created, self._read(self.codec.created, created), strict=True):
             if request is not None:
@@ -96,11 +79,11 @@ class EventReader:
                     _skipped(event.offset, fault)
 
     def _read(
-        self, read: Callable[[Sequence[bytes]], Sequence[Found]], created: Sequence[Event]
+        self, read: Callable[[Sequence[bytes]], Sequence[Found]], created: Sequence[LogRecord]
     ) -> Sequence[Found | None]:
         """All at once, which is ten times faster, or each for itself if one cannot be read."""
         try:
-            return read([event.value for event in created])
+            return read([event.value or b"" for event in created])
         except Exception as fault:  # noqa: BLE001 - it is logged
             if len(created) > 1:
                 return [found for event in created for found in self._read(read, [event])]
@@ -122,24 +105,28 @@ class LastEvents:
 
     def add(self, entries: Sequence[LogRecord], now: int) -> None:
         """The next records of the topic."""
-        entries = [entry for entry in entries if entry.key in KEYS]
-        events = [event_of(entry) for entry in entries]
-        created = [event for event in events if event.is_created]
+        created = [entry for entry in entries if entry.key == CREATED]
         ids = iter(self.reader.ids(created))
-        for entry, event in zip(entries, events, strict=True):
-            job_id = next(ids) if event.is_created else self.reader.deleted(event)
-            if job_id is not None:
-                self._add(_short(job_id), _place(entry), event, now)
+        for entry in entries:
+            if entry.key == CREATED:
+                self._add_created(next(ids), entry, now)
+            elif entry.key == DELETED:
+                job_id = self.reader.deleted(entry)
+                if job_id is not None:
+                    self._places[_short(job_id)] = _place(entry)
 
-    def _add(self, key: bytes, place: int, event: Event, now: int) -> None:
-        if event.is_created and key in self._places:
-            for job in self.reader.checked([event], now):
-                if job:
-                    self._places[key] = place
-                else:
-                    del self._places[key]
-        else:
-            self._places[key] = place
+    def _add_created(self, job_id: str | None, event: LogRecord, now: int) -> None:
+        if job_id is None:
+            return
+        key = _short(job_id)
+        if key not in self._places:
+            self._places[key] = _place(event)
+            return
+        for job in self.reader.checked([event], now):
+            if job:
+                self._places[key] = _place(event)
+            else:
+                del self._places[key]
 
     def take(self) -> Wanted:
         """What was found; it is forgotten here."""
@@ -169,17 +156,17 @@ class Wanted:
             found.append(Extent(partition, first, last + 1))
         return found
 
-    def pick(self, entries: Sequence[LogRecord]) -> Sequence[Event]:
+    def pick(self, entries: Sequence[LogRecord]) -> Sequence[LogRecord]:
         """Those among the next records."""
-        places, at, size, found = self.places, self.met, len(self.places), list[Event]()
+        places, at, size, found = self.places, self.met, len(self.places), list[LogRecord]()
         for entry in entries:
-            place = _place(entry)
+            place = entry.partition << OFFSET_BITS | entry.offset
             while at < size and places[at] < place:
                 at, self.missed = at + 1, self.missed + 1
             if at < size and places[at] == place:
                 at += 1
                 if entry.key in KEYS:
-                    found.append(event_of(entry))
+                    found.append(entry)
                 else:
                     self.missed += 1  # the topic is another one than before
         self.met = at
@@ -216,7 +203,7 @@ def _skipped(offset: int, fault: Exception) -> None:
         log.error("event not restored", offset=offset, exc_info=fault)
 
 
-def next_job(request: JobRequest, event: Event, now: int) -> NewJob | None:
+def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     """The job with its next run, or None when its only run has passed.
 
     Raises `InvalidRequest`: anybody may write to that topic.
@@ -224,7 +211,7 @@ def next_job(request: JobRequest, event: Event, now: int) -> NewJob | None:
     if not request.id:
         raise InvalidRequest("Job id not specified.")
     check_fields(request)
-    first = first_due(event.nominal)
+    first = first_due(event.headers.get("nominal-time"))
     # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
     first = trigger.due if first is None else first

@@ -16,11 +16,11 @@ import structlog
 from scheduling_srv import points
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.events import Event, EventReader, LastEvents, Wanted
+from scheduling_srv.app.events import CREATED, EventReader, LastEvents, Wanted
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, JobStore, Restores
-from scheduling_srv.app.records import Extent
+from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
@@ -142,30 +142,31 @@ class Pass:
                     calls_made = size = 0
             await calls.finish()
 
-    async def _events(self, wanted: Wanted) -> AsyncGenerator[Sequence[Event]]:
+    async def _events(self, wanted: Wanted) -> AsyncGenerator[Sequence[LogRecord]]:
         """The wanted events, as many at a time as one call takes."""
-        piece, size = list[Event](), 0
+        piece, size = list[LogRecord](), 0
         async with aclosing(self.parts.history.resources(wanted.extents())) as read:
             async for entries in read:
                 for event in wanted.pick(entries):
-                    if len(piece) >= PIECE or (piece and size + len(event.value) > PIECE_BYTES):
+                    more = len(event.value or b"")
+                    if len(piece) >= PIECE or (piece and size + more > PIECE_BYTES):
                         yield piece
                         piece, size = [], 0
                     piece.append(event)
-                    size += len(event.value)
+                    size += more
         if piece:
             yield piece
 
-    async def _check(self, events: Sequence[Event]) -> Sequence[NewJob]:
+    async def _check(self, events: Sequence[LogRecord]) -> Sequence[NewJob]:
         """In small pieces: the loop has other things to do."""
         jobs: list[NewJob] = []
-        for piece in pieces((event for event in events if event.is_created), AT_ONCE):
+        for piece in pieces((event for event in events if event.key == CREATED), AT_ONCE):
             jobs += self.parts.reader.jobs(piece, self.parts.clock.now())
             await asyncio.sleep(0)
         return jobs
 
-    def _removed(self, events: Sequence[Event]) -> Sequence[str]:
-        ids = (self.parts.reader.deleted(event) for event in events if not event.is_created)
+    def _removed(self, events: Sequence[LogRecord]) -> Sequence[str]:
+        ids = (self.parts.reader.deleted(event) for event in events if event.key != CREATED)
         return [job_id for job_id in ids if job_id is not None]
 
     async def _put_back(self, jobs: Sequence[NewJob], removed: Sequence[str]) -> None:
