@@ -265,6 +265,13 @@ def delete_topic(bootstrap: str, name: str) -> None:
         admin.delete_topics([name])[name].result(timeout=10)
 
 
+def delete_records(bootstrap: str, name: str, *, before: int) -> None:
+    """As retention does."""
+    end = TopicPartition(name, 0, before)
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        admin.delete_records([end])[end].result(timeout=10)
+
+
 def _record(message: Message) -> Record:
     return Record(
         topic=message.topic() or "",

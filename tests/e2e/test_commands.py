@@ -11,7 +11,7 @@ import pytest
 from tests.client import contract
 from tests.client.contract import JobFilter, payload
 from tests.client.grpc_client import COMMAND, Refusal
-from tests.client.topics import Sender, make_topic
+from tests.client.topics import Sender, delete_records, make_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh, in_ms, rfc3339, tomorrow
 from tests.harness.given import Kafka
@@ -445,6 +445,22 @@ def test_restore_from_beyond_the_end_of_the_topic_is_an_error(command: Transport
         rf"The topic {topic} ends at offset \d+: nothing to restore from {end + 1000}\.",
         answer["error"],
     )
+
+
+def test_restore_begins_at_the_first_record_that_is_left(deploy: Deploy) -> None:
+    """Retention has deleted the beginning of the topic."""
+    product = deploy()
+    gone, left = fresh(), fresh()
+    product.client.create(later(id=gone))
+    product.created(gone)
+    first = product.end_of(product.names.resources)
+    product.client.create(later(id=left))
+    product.created(left)
+    delete_records(product.bootstrap, product.names.resources, before=first)
+    product.client.command("reset")
+    answer = Transport(product, by_grpc=True).run("restore", {"jobs": {"offset": 0}})
+    assert answer["offset"] >= first
+    assert product.living(gone, left) == [left]
 
 
 def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names) -> None:

@@ -92,11 +92,11 @@ class EventReader:
 
 
 class LastEvents:
-    """The place of the last event of each job that says something; all others are skipped.
+    """Finds the place of the last valid event of each job.
 
     It keeps some 130 bytes for each id, and no event. Checking an event costs more than all the
-    rest of a restore, and can be done while Redis and Kafka work on others. So it is left until
-    the job is wanted, unless there is an event before it which counts if this one is worth nothing.
+    rest of a restore, and can be done while Redis and Kafka work on others. So an event is checked
+    in the second reading, unless it replaces an earlier one, which counts if this one is invalid.
     """
 
     def __init__(self, reader: EventReader) -> None:
@@ -129,7 +129,7 @@ class LastEvents:
                 del self._places[key]
 
     def take(self) -> Wanted:
-        """What was found; it is forgotten here."""
+        """The places found so far; the ids are freed."""
         places = sorted(self._places.values())
         self._places.clear()
         return Wanted(places)

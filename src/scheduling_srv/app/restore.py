@@ -108,7 +108,7 @@ class Restorer:
             request = _loads(notes[-1].text)
             with garbage.none_expected():
                 answer = await Pass(self.parts, token, notes[-1].number, request).run()
-        # Others may take their turn: they are waited for here.
+        # Other shards have their turn now: `_end` waits for their parts.
         for note in notes:
             await self._end(token, note, answer)
         log.info("restored", **answer, first=request.offset, commands=len(notes))

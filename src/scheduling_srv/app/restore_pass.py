@@ -45,7 +45,7 @@ Published: TypeAlias = Callable[[], Awaitable[None]]
 """Returns when all that is in the store by now is on Kafka."""
 
 Answer: TypeAlias = Mapping[str, object]
-"""What the Response event says."""
+"""JSON of the Response event."""
 
 
 class Place(Protocol):
@@ -60,7 +60,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every pass needs."""
+    """The parts of the shard that every pass uses."""
 
     store: JobStore
     restores: Restores
@@ -72,7 +72,7 @@ class Parts:
 
 
 class Pass:
-    """Carries out one request. What it has read goes with it, also if it fails."""
+    """Carries out one request. It frees all that it has read, also if it fails."""
 
     def __init__(self, parts: Parts, token: str, number: str, request: RestoreRequest) -> None:
         """`number` is that of the newest note that it carries out."""

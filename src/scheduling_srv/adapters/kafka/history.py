@@ -157,7 +157,7 @@ class KafkaHistory:
         return await self._extents(Topic.RESOURCES)
 
     async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
-        """jobs.resource, extent by extent. What Kafka has deleted meanwhile is left out."""
+        """jobs.resource, extent by extent, without the records that Kafka has deleted meanwhile."""
         async with aclosing(self._read_extents(Topic.RESOURCES, extents)) as pieces:
             async for piece in pieces:
                 yield piece
