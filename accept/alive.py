@@ -66,8 +66,12 @@ POINTS = (
     ),
     Point(
         "8",
-        "A rebuild of large jobs ends, in bounded memory.",
-        ["tests/e2e/test_memory.py", "tests/store/test_loading.py"],
+        "A rebuild and a restore of large jobs end, in bounded memory.",
+        [
+            "tests/e2e/test_memory.py",
+            "tests/store/test_loading.py",
+            "tests/unit/test_restore.py",
+        ],
     ),
     Point(
         "9",
@@ -85,6 +89,15 @@ POINTS = (
         ],
     ),
     Point("11", "What gRPC takes in is bounded.", ["tests/e2e/test_overload.py"]),
+    Point(
+        "12",
+        "Equal restores share a pass, and a bounded number of them waits.",
+        [
+            "tests/e2e/test_commands.py::test_equal_restores_share_a_pass",
+            "tests/store/test_inputs.py::test_a_bounded_number_of_restores_is_noted",
+            "tests/unit/test_restore.py",
+        ],
+    ),
     Point(
         "13",
         "Reads are bounded, and clients cannot use up the owner's connections.",
@@ -112,8 +125,9 @@ POINTS = (
     ),
     Point(
         "18",
-        "MIN_INTERVAL holds for cron; lateness and expiry metrics are exact.",
+        "MIN_INTERVAL holds for cron; lateness and expiry metrics are exact; restore is honest.",
         [
+            "tests/e2e/test_commands.py::test_restore_from_beyond_the_end_of_the_topic_is_an_error",
             "tests/unit/test_cron_gaps.py",
             "tests/unit/test_measure.py",
             "tests/unit/test_restore.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduling_srv import delivery
 from scheduling_srv.adapters.kafka.history import KafkaHistory
@@ -34,7 +34,8 @@ from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.refill import Refill
 from scheduling_srv.app.refusals import Refusals
 from scheduling_srv.app.replies import Signal
-from scheduling_srv.app.restore import Place, Restorer
+from scheduling_srv.app.restore import Restorer
+from scheduling_srv.app.restore_pass import Place
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.supervision import isolated
@@ -60,6 +61,8 @@ class Site:
     rules: ShardRules
     admin: KafkaTopics
     watch: ServerWatch
+    restoring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One shard restores at a time (docs/decisions/0018)."""
 
 
 class Shard:
@@ -149,6 +152,7 @@ class Shard:
             place=place,
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
+            turn=self.site.restoring,
         )
 
     def build_loops(

@@ -278,6 +278,13 @@ def topic_id(bootstrap: str, name: str) -> str:
             raise
 
 
+def delete_records(bootstrap: str, name: str, *, before: int) -> None:
+    """As retention does."""
+    end = TopicPartition(name, 0, before)
+    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
+        admin.delete_records([end])[end].result(timeout=10)
+
+
 def _record(message: Message) -> Record:
     return Record(
         topic=message.topic() or "",

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import grpc
@@ -10,7 +11,7 @@ import pytest
 from tests.client import contract
 from tests.client.contract import JobFilter, payload
 from tests.client.grpc_client import COMMAND, Refusal
-from tests.client.topics import Sender, make_topic
+from tests.client.topics import Sender, delete_records, make_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh, in_ms, rfc3339, tomorrow
 from tests.harness.given import Kafka
@@ -44,6 +45,10 @@ def response(product: Product, event: str, after: int, *, timeout: float = PATIE
     assert list(message.services) == SERVICES
     assert message.payload.type_url == "payload"
     return json.loads(message.payload.value)
+
+
+COMMANDS = re.compile(r"\bcommands\W+(\d+)")
+"""How many restores a pass has carried out, in its log line."""
 
 
 class Transport:
@@ -429,11 +434,61 @@ def test_restore_of_an_empty_topic_ends(deploy: Deploy) -> None:
     assert "error" not in answer
 
 
-def test_restore_behind_the_end_of_the_topic_ends(deploy: Deploy) -> None:
+def test_restore_from_beyond_the_end_of_the_topic_is_an_error(command: Transport) -> None:
+    """It answered an offset that the topic does not have."""
+    product = command.product
+    end = product.end_of(product.names.resources)
+    answer = command.run("restore", {"jobs": {"offset": end + 1000}})
+    topic = product.names.resources
+    assert list(answer) == ["error"]
+    assert re.fullmatch(
+        rf"The topic {topic} ends at offset \d+: nothing to restore from {end + 1000}\.",
+        answer["error"],
+    )
+
+
+def test_restore_begins_at_the_first_record_that_is_left(deploy: Deploy) -> None:
+    """Retention has deleted the beginning of the topic."""
     product = deploy()
-    product.client.create(later())
-    answer = Transport(product, by_grpc=True).run("restore", {"jobs": {"offset": 1000}})
-    assert {*answer} & {"offset", "error"}
+    gone, left = fresh(), fresh()
+    product.client.create(later(id=gone))
+    product.created(gone)
+    first = product.end_of(product.names.resources)
+    product.client.create(later(id=left))
+    product.created(left)
+    delete_records(product.bootstrap, product.names.resources, before=first)
+    product.client.command("reset")
+    answer = Transport(product, by_grpc=True).run("restore", {"jobs": {"offset": 0}})
+    assert answer["offset"] >= first
+    assert product.living(gone, left) == [left]
+
+
+def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names) -> None:
+    """Each has its Response event."""
+    make_topic(kafka.bootstrap, names.resources)
+    with Sender(kafka.bootstrap) as sender:
+        for number in range(5_000):
+            job = later(id=f"j{number}", when=tomorrow())
+            sender.post(names.resources, "jobsCreated", job)
+    product = deploy()
+    product.service.stop()
+    request = contract.CommandRequest(name="restore", payload=payload(b'{"jobs": {}}'))
+    for _ in range(10):
+        product.sender.send(names.commands, "restoreCommand", request)
+    product.service.start()
+
+    def answers() -> list[Any]:
+        product.reader.drain()
+        found = product.reader.of("restoreResponse")
+        return [json.loads(each.parse(contract.CommandResponse).payload.value) for each in found]
+
+    eventually(lambda: len(answers()) >= 10, timeout=PATIENCE, what="ten answers")
+    assert answers() == [{"topic": names.resources, "offset": 4_999}] * 10
+    lines = product.service.log.read_text().splitlines()
+    passes = [int(found[1]) for line in lines if (found := COMMANDS.search(line))]
+    assert sum(passes) == 10
+    assert len(passes) <= 3
+    assert product.client.read(limit=1).total_count == 5_000
 
 
 @pytest.mark.timeout(180)

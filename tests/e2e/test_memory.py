@@ -3,10 +3,13 @@
 import pytest
 
 from tests.client import contract
+from tests.client.topics import Sender, make_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.load import MIB, memory_grows_by_less_than
 from tests.e2e.product import Product, tomorrow
+from tests.harness.given import Kafka
 from tests.harness.kafka import KafkaServer
+from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
@@ -25,6 +28,19 @@ def create_large(product: Product, count: int) -> None:
         product.client.create(
             *(contract.job(id=f"large-{each}", when=tomorrow(), data=data) for each in ids)
         )
+
+
+@pytest.fixture
+def large_events(kafka: Kafka, names: Names) -> int:
+    """So many jobsCreated events of 850 kB on jobs.resource."""
+    make_topic(kafka.bootstrap, names.resources)
+    data = contract.Data(creator="large", payload=[contract.payload(b"x" * LARGE)])
+    count, when = 300, tomorrow()
+    with Sender(kafka.bootstrap) as sender:
+        for number in range(count):
+            job = contract.job(id=f"large-{number}", when=when, data=data)
+            sender.send(names.resources, "jobsCreated", job)
+    return count
 
 
 def leases_taken(product: Product) -> int:
@@ -46,3 +62,17 @@ def test_a_rebuild_of_large_jobs(
         product.service.wait_until_serving(PATIENCE)
         assert product.client.read(limit=1).total_count == 160
     assert leases_taken(product) == before + 1
+
+
+def test_a_restore_of_large_jobs(deploy: Deploy, large_events: int) -> None:
+    """It notes where the events are, and puts them back some at a time."""
+    product = deploy()
+    with memory_grows_by_less_than(130 * MIB, product):
+        product.client.command("restore", {"jobs": {"offset": 0}})
+        product.reader.wait_for(lambda record: record.key == "restoreResponse", PATIENCE)
+        assert product.client.read(limit=1).total_count == large_events
+    assert leases_taken(product) == 1
+    product.client.command("reset")
+    eventually(
+        lambda: product.client.read(limit=1).total_count == 0, timeout=PATIENCE, what="reset"
+    )

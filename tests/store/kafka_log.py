@@ -6,7 +6,7 @@ from dataclasses import replace
 from scheduling_srv.app.announce import Announcer, advance
 from scheduling_srv.app.ports import Answer
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position, Topic
+from scheduling_srv.app.records import Extent, LogRecord, Position, Topic
 from scheduling_srv.wire import job_pb2
 
 
@@ -62,5 +62,8 @@ class KafkaLog:
     async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         yield [record for record in self.jobs if record.timestamp >= instant]
 
-    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
+    async def resource_extents(self) -> Sequence[Extent]:
+        return []
+
+    async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
         yield []

@@ -7,7 +7,7 @@ import pytest
 
 from scheduling_srv.app.ports import Answer, Refusal, Source, WriteGroup, WriteMode
 from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.domain.errors import StaleSource, TooMany
 from tests.store.shard import HOUR, NOW, PARTITION, Shard, kinds_of, once
 
 
@@ -254,6 +254,19 @@ async def test_offsets_are_shown_as_decimal_text(shard: Shard) -> None:
         key = f"{shard.jobs.client_id}:{name}"
         assert await shard.client.execute("GET", key) == b"12"
         await shard.client.execute("DEL", key)
+
+
+async def test_a_bounded_number_of_restores_is_noted(shard: Shard) -> None:
+    """One more changes nothing, not even its partition's position."""
+    for offset in range(3):
+        await shard.restores.begin("{}", NOW, shard.source(offset), 3)
+    before = await shard.raw("HGETALL", "meta")
+    with pytest.raises(TooMany):
+        await shard.restores.begin("{}", NOW, shard.source(3), 3)
+    assert await shard.raw("HGETALL", "meta") == before
+    assert await shard.restores.count() == 3
+    await shard.restores.end(shard.token, "1", b"")
+    await shard.restores.begin("{}", NOW, shard.source(3), 3)
 
 
 async def test_restores_are_kept_until_they_end(shard: Shard) -> None:

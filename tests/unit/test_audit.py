@@ -8,7 +8,7 @@ import pytest
 
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.records import Extent, LogRecord, Position
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339
@@ -57,8 +57,12 @@ class Topics:
         value = job_pb2.JobFailed(id=instance, error="boom").SerializeToString()
         self.jobs_log.append(logged(b"jobFailed", value, at))
 
-    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        yield self.resource_log[offset:]
+    async def resource_extents(self) -> Sequence[Extent]:
+        return [Extent(0, 0, len(self.resource_log))]
+
+    async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        for _, first, end in extents:
+            yield self.resource_log[first:end]
 
     async def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
         yield []  # the audit looks at that of every shard

@@ -12,7 +12,7 @@ from scheduling_srv.app.commands import Commands
 from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Topic
-from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable
+from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable, TooMany
 
 SOURCE = Source("commands:0", 5, 6, "i")
 RECEIPT = Receipt("i", 1)
@@ -25,7 +25,7 @@ class World:
         self.said: list[tuple[bytes, Source | None]] = []
         self.done: list[object] = []
         self.health = "SERVING"
-        self.away = False
+        self.away = self.is_full = False
         self.commands = Commands(
             store=self,
             inputs=self,
@@ -59,6 +59,8 @@ class World:
         return receipt
 
     async def restore(self, request: RestoreRequest, source: Source | None) -> None:
+        if self.is_full:
+            raise TooMany("Too many restores.")
         self.done.append((request, source))
 
     async def announced(self, receipt: Receipt) -> None:
@@ -219,3 +221,15 @@ async def test_the_name_decides_and_the_answer_bears_its_name(world: World) -> N
 async def test_an_event_that_is_no_command_is_answered_by_its_key(world: World) -> None:
     await world.commands.refuse_event("versionCommand", "", "Why.", SOURCE)
     assert world.said == [(event("versionResponse", '{"error":"Why."}'), SOURCE)]
+
+
+async def test_a_restore_that_finds_no_place_is_answered(world: World) -> None:
+    """A call fails; an event has its Response, and does not hold up its partition."""
+    world.is_full = True
+    payload = b'{"jobs":{}}'
+    with pytest.raises(TooMany):
+        await world.commands.run("restore", payload)
+    assert world.said == []
+    await world.commands.run_event("restoreCommand", "restore", payload, SOURCE)
+    assert world.said == [(event("restoreResponse", '{"error":"Too many restores."}'), SOURCE)]
+    assert world.done == []

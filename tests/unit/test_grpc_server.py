@@ -37,6 +37,7 @@ from scheduling_srv.domain.errors import (
     StartError,
     StoreUnavailable,
     TooLarge,
+    TooMany,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
@@ -289,6 +290,7 @@ def violations(error: grpc.aio.AioRpcError) -> list[tuple[str, str]]:
         (AlreadyExists("Why."), grpc.StatusCode.ALREADY_EXISTS),
         (NotFound("Why."), grpc.StatusCode.NOT_FOUND),
         (TooLarge("Why."), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (TooMany("Why."), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (StoreUnavailable("Why."), grpc.StatusCode.UNAVAILABLE),
         (NotAnnounced("Why."), grpc.StatusCode.UNAVAILABLE),
     ],

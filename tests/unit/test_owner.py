@@ -1,6 +1,8 @@
 """Owning a shard: recover, stage and publish, and recover again on whatever is in doubt."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -478,6 +480,32 @@ async def test_extra_work_runs_beside_and_ends_with_it(world: World) -> None:
         await until(lambda: len(begun) == 2 and owner.emitting)
     assert begun == ["me:1", "me:1"]
     assert world.count("recover") == 2
+
+
+@pytest.mark.parametrize("kind", [StoreUnavailable, LeaseLost])
+async def test_a_fault_does_not_keep_what_it_went_through(
+    world: World, kind: type[SchedulingError]
+) -> None:
+    """The frames that raised it referred to it: what a restore had read stayed with them."""
+    known: list[weakref.ref[SchedulingError]] = []
+
+    async def extra(_token: str) -> None:
+        if not known:
+            fault = kind("gone")
+            known.append(weakref.ref(fault))
+            try:
+                raise fault
+            finally:
+                del fault
+        await asyncio.Event().wait()
+
+    owner = world.another("me", extra)
+    gc.disable()
+    try:
+        async with running(owner):
+            await until(lambda: bool(known) and known[0]() is None and owner.emitting)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("behind", "looks"), [(0, 5), (1, 1)])

@@ -1,6 +1,8 @@
 """The connections to Redis: who may use which, cancellations, and their own end."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -83,6 +85,27 @@ async def test_a_connection_that_ended_is_an_absent_server() -> None:
 
 
 # --- Lanes ---
+
+
+class Broken(Ended):
+    """A connection that breaks."""
+
+    async def send_packed_command(self, _packed: bytes) -> None:
+        raise BrokenPipeError(self.sentence)
+
+
+async def test_an_error_does_not_keep_what_it_went_through() -> None:
+    """The frames that made it referred to it: so it stayed, and with it the whole command."""
+    client = RedisClient("redis://127.0.0.1:1/0")
+    client.own.pool = Broken("gone")  # type: ignore[assignment]
+    gc.disable()
+    try:
+        await client.execute("PING")
+    except StoreUnavailable as fault:
+        known = weakref.ref(fault)
+    finally:
+        gc.enable()
+    assert known() is None
 
 
 class Slow(Deaf):

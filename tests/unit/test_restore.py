@@ -1,21 +1,27 @@
 """The restore command: jobs are put back from the events on jobs.resource (docs/contract.md)."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from scheduling_srv.app import restore
+from scheduling_srv.app import restore_pass
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.events import Codec
-from scheduling_srv.app.ports import Receipt, Source
-from scheduling_srv.app.records import LogRecord, Topic
+from scheduling_srv.app.events import OFFSET_BITS, Codec, Wanted
+from scheduling_srv.app.pieces import pieces
+from scheduling_srv.app.ports import MOST_RESTORES, TOO_MANY_RESTORES, Receipt, Source
+from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.restore import Restorer
-from scheduling_srv.domain.errors import LogUnavailable, StoreFull
+from scheduling_srv.app.sharded_restore import RestoreStarter
+from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
 from scheduling_srv.wire import job_pb2
@@ -35,11 +41,26 @@ class World:
         self.newest: list[int] = []
         self.said: list[bytes] = []
         self.away = self.full = self.voided = False
+        self.low = 0
+        self.read: list[Sequence[Extent]] = []
+        """What was read of the topic."""
         world: Any = self
         codec = Codec(read_ids, read_jobs, read_deleted, lambda text: b"response " + text)
+        self.on_published: Callable[[], Any] = lambda: None
+        """Is called when Kafka has what is in the store."""
+        self.on_read: Callable[[], Any] = lambda: None
+        """Is called when the topic is about to be read."""
         self.restorer = Restorer(
-            store=world, restores=world, history=world, clock=world, codec=codec
+            store=world,
+            restores=world,
+            history=world,
+            clock=world,
+            codec=codec,
+            published=self.published,
         )
+
+    async def published(self) -> None:
+        self.on_published()
 
     def now(self) -> int:
         return NOW
@@ -59,17 +80,31 @@ class World:
         at: int = NOW - HOUR,
         headers: dict[str, bytes] | None = None,
     ) -> None:
-        self.events.append(LogRecord(0, len(self.events), at, key, value, headers or {}))
+        self.events.append(LogRecord(0, self.low + len(self.events), at, key, value, headers or {}))
 
-    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
+    async def resource_extents(self) -> Sequence[Extent]:
+        return [Extent(0, self.low, self.low + len(self.events))]
+
+    async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        self.on_read()
+        self.read.append(extents)
         if self.away:
             raise LogUnavailable("gone")
-        for start in range(offset, len(self.events), 1000):
-            yield self.events[start : start + 1000]
+        for _, first, end in extents:
+            within = [event for event in self.events if first <= event.offset < end]
+            for piece in pieces(within, 1000):
+                yield piece
 
-    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
+    async def begin(
+        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+    ) -> Receipt:
+        if len(self.notes) >= most:
+            raise TooMany(TOO_MANY_RESTORES)
         self.notes[str(len(self.notes) + 1)] = request
         return Receipt("i", 1)
+
+    async def count(self) -> int:
+        return len(self.notes)
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         return list(self.notes.items())
@@ -107,7 +142,11 @@ def world() -> World:
 
 
 def response(last: int) -> bytes:
-    text = json.dumps({"topic": "topic", "offset": last}).encode()
+    return response_of({"topic": "topic", "offset": last})
+
+
+def response_of(answer: dict[str, object]) -> bytes:
+    text = json.dumps(answer).encode()
     return event_entry(Topic.COMMANDS, b"restoreResponse", b"response " + text)
 
 
@@ -167,10 +206,35 @@ async def test_it_begins_at_an_offset_and_ignores_some(world: World) -> None:
     assert world.said == [response(3)]
 
 
-@pytest.mark.parametrize(("offset", "last"), [(0, -1), (5, 4)])
-async def test_an_empty_topic_ends_it_too(world: World, offset: int, last: int) -> None:
-    assert await world.restore(offset=offset) == {}
-    assert world.said == [response(last)]
+async def test_an_empty_topic_ends_it_too(world: World) -> None:
+    assert await world.restore() == {}
+    assert world.said == [response(-1)]
+
+
+async def test_there_is_nothing_at_the_end(world: World) -> None:
+    world.created("a", interval="1 day")
+    assert await world.restore(offset=1) == {}
+    assert world.said == [response(0)]
+
+
+@pytest.mark.parametrize("events", [0, 2])
+async def test_an_offset_beyond_the_end_is_an_error(world: World, events: int) -> None:
+    """It answered an offset that the topic does not have."""
+    for number in range(events):
+        world.created(str(number), interval="1 day")
+    assert await world.restore(offset=5) == {}
+    sentence = f"The topic topic ends at offset {events}: nothing to restore from 5."
+    assert world.said == [response_of({"error": sentence})]
+
+
+async def test_a_topic_without_its_beginning_is_read_from_what_is_left(world: World) -> None:
+    """Retention has deleted the records before offset 100."""
+    world.low = 100
+    assert await world.restore() == {}
+    world.created("a", interval="1 day")
+    world.created("b", interval="1 day")
+    assert list(await world.restore(offset=7)) == ["a", "b"]
+    assert world.said == [response(99), response(101)]
 
 
 async def test_an_ignored_or_stray_last_record_ends_it_too(world: World) -> None:
@@ -240,15 +304,11 @@ async def test_no_more_is_put_back_than_kafka_can_follow(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for it takes memory of Redis, and has others refused."""
-    monkeypatch.setattr(restore, "UNPUBLISHED", 2)
+    monkeypatch.setattr(restore_pass, "UNPUBLISHED", 2)
     for number in range(4100):
         world.created(str(number), interval="1 day")
-    so_far = []
-
-    async def published() -> None:
-        so_far.append(len(world.put))
-
-    world.restorer.published = published
+    so_far: list[int] = []
+    world.on_published = lambda: so_far.append(len(world.put))
     await world.restore()
     assert so_far == [0, 2000, 4000]
 
@@ -308,11 +368,285 @@ async def test_what_was_done_before_it_is_read_as_well(world: World) -> None:
     world.created("gone", interval="7 minutes")
     world.created("updated", interval="7 minutes")
 
-    async def published() -> None:
+    def published() -> None:
         world.deleted("gone")
         world.deleted("updated")
         world.created("updated", interval="9 minutes")
 
-    world.restorer.published = published
+    world.on_published = published
     assert await world.restore() == {"updated": 3 * 60 * SECOND}
     assert world.removed == ["gone"]
+
+
+# --- Memory ---
+
+
+class Large(bytes):
+    """The value of an event, counted while anything refers to it."""
+
+    living = most = 0
+
+    def __init__(self, _value: bytes) -> None:
+        Large.living += 1
+        Large.most = max(Large.most, Large.living)
+
+    def __del__(self) -> None:
+        Large.living -= 1
+
+
+class LargeWorld(World):
+    """The values of its events exist while they are looked at, and a little longer."""
+
+    async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        async for entries in super().resources(extents):
+            for piece in pieces(entries, 4):
+                yield [entry._replace(value=Large(entry.value or b"")) for entry in piece]
+
+
+@pytest.fixture
+def large_world() -> Iterator[LargeWorld]:
+    """Whatever is not freed by itself stays."""
+    world, Large.most = LargeWorld(), 0
+    data = job_pb2.Data()
+    data.payload.add(value=b"x" * 300_000)
+    for number in range(60):
+        world.created(str(number), interval="1 day", data=data)
+        if number % 3 == 0:
+            world.deleted(str(number))
+    gc.disable()
+    yield world
+    gc.enable()
+
+
+async def test_a_restore_holds_a_bounded_part_of_what_it_reads(large_world: LargeWorld) -> None:
+    """It kept the last event of every job: 3.6 GB for 4,000 large ones."""
+    assert len(await large_world.restore()) == 40
+    assert len(large_world.removed) == 20
+    assert Large.most < 20
+    assert Large.living == 0
+
+
+async def test_a_store_call_is_bounded_in_bytes(large_world: LargeWorld) -> None:
+    sizes = []
+    put_back = large_world.put_back
+
+    async def measured(
+        token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
+    ) -> bool:
+        sizes.append(sum(len(job.record) for job in jobs))
+        return await put_back(token, number, jobs, removed, span)
+
+    large_world.put_back = measured  # type: ignore[method-assign]
+    await large_world.restore()
+    assert max(sizes) < restore_pass.PIECE_BYTES
+    assert len(sizes) < 30
+
+
+async def test_kafka_has_to_follow_in_bytes_as_well(
+    large_world: LargeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore_pass, "UNPUBLISHED_BYTES", 3_000_000)
+    so_far: list[int] = []
+    large_world.on_published = lambda: so_far.append(len(large_world.put))
+    await large_world.restore()
+    steps = [later - before for before, later in pairwise(so_far)]
+    assert len(steps) >= 3
+    assert max(steps) <= 13
+
+
+@pytest.mark.parametrize("fault", ["full", "away"])
+async def test_a_failed_pass_frees_what_it_has_read(large_world: LargeWorld, fault: str) -> None:
+    """Its exception referred to what referred to it: all of it stayed, attempt by attempt."""
+    if fault == "full":
+        large_world.full = True
+    else:
+        reads: list[None] = []
+
+        def on_read() -> None:
+            reads.append(None)
+            large_world.away = len(reads) > 1
+
+        large_world.on_read = on_read
+    await large_world.restorer.start(RestoreRequest("topic", 0, frozenset()), None)
+    with pytest.raises(Unavailable) as raised:
+        await large_world.restorer.run_once("token")
+    del raised
+    assert Large.most > 0
+    assert Large.living == 0
+
+
+async def test_events_that_kafka_deletes_meanwhile_are_told(world: World) -> None:
+    """Between both readings: their jobs are not restored, and nobody would know."""
+    for number in range(5):
+        world.created(str(number), interval="1 day")
+
+    def on_read() -> None:
+        if world.read:
+            del world.events[:2]
+
+    world.on_read = on_read
+    assert list(await world.restore()) == ["2", "3", "4"]
+    sentence = (
+        "Kafka deleted 2 events of topic during the restore:"
+        " their jobs are not restored, all others are."
+    )
+    assert world.said == [response_of({"error": sentence})]
+
+
+async def test_it_reads_again_only_where_wanted_events_are(world: World) -> None:
+    for number in range(9):
+        world.created("a", interval="1 day")
+        world.created(str(number // 4), interval="1 day")
+    await world.restore()
+    assert world.read == [[Extent(0, 0, 18)], [Extent(0, 7, 18)]]
+
+
+async def test_partitions_are_read_one_after_the_other() -> None:
+    """The last event of a job counts in the order in which they are read."""
+    wanted = Wanted([3, 8, (1 << OFFSET_BITS) + 2, (7 << OFFSET_BITS) + 2**62])
+    assert wanted.extents() == [Extent(0, 3, 9), Extent(1, 2, 3), Extent(7, 2**62, 2**62 + 1)]
+
+    def event(partition: int, offset: int) -> LogRecord:
+        return LogRecord(partition, offset, NOW, b"jobsDeleted", b"", {})
+
+    assert [each.offset for each in wanted.pick([event(0, n) for n in (3, 4, 5)])] == [3]
+    assert wanted.missed == 0
+    assert [each.offset for each in wanted.pick([event(1, n) for n in (2, 3)])] == [2]
+    assert wanted.end() == 2
+
+
+async def test_long_ids_are_told_apart(world: World) -> None:
+    """Of a long id only a digest is kept."""
+    names = ["x" * size for size in (1, 14, 15, 16, 17, 36, 1000)] + ["y" * 36]
+    for name in names:
+        world.created(name, interval="1 day")
+    world.deleted("x" * 36)
+    world.deleted("z" * 36)
+    assert list(await world.restore()) == [name for name in names if name != "x" * 36]
+    assert world.removed == ["x" * 36, "z" * 36]
+
+
+# --- Several commands ---
+
+
+def request(offset: int = 0, *ignore: int) -> RestoreRequest:
+    return RestoreRequest("topic", offset, frozenset(ignore))
+
+
+async def test_equal_requests_are_carried_out_by_one_pass(world: World) -> None:
+    """Each is answered. They queued up: ten commands read the topic ten times."""
+    world.created("a", interval="1 day")
+    for _ in range(10):
+        await world.restorer.start(request(), None)
+    assert await world.restorer.run_once("token") == 10
+    assert world.said == [response(0)] * 10
+    assert len(world.newest) == 1
+    assert world.notes == {}
+
+
+async def test_different_requests_have_their_own_passes(world: World) -> None:
+    world.created("a", interval="1 day")
+    world.created("b", interval="1 day")
+    for each in (request(), request(1), request(0, 1), request(1), request()):
+        await world.restorer.start(each, None)
+    assert await world.restorer.run_once("token") == 5
+    # 0 without 1 first, as its last note is the oldest; then from 1 on; then all.
+    assert [job.id for job in world.put] == ["a", "b", "a", "b"]
+
+
+async def test_the_request_that_was_noted_last_has_the_last_word(world: World) -> None:
+    """As if each were carried out by itself, in their order."""
+    world.created("a", interval="1 day")
+    world.deleted("a")
+    for each in (request(), request(0, 1), request()):
+        await world.restorer.start(each, None)
+    numbers = []
+    put_back = world.put_back
+
+    async def noted(
+        token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
+    ) -> bool:
+        numbers.append((number, len(jobs), len(removed)))
+        return await put_back(token, number, jobs, removed, span)
+
+    world.put_back = noted  # type: ignore[method-assign]
+    assert await world.restorer.run_once("token") == 3
+    assert numbers == [("2", 1, 0), ("3", 0, 1)]
+
+
+async def test_a_request_that_comes_during_a_pass_has_its_own(world: World) -> None:
+    """It has to see the events up to its own beginning."""
+    world.created("a", interval="1 day")
+    await world.restorer.start(request(), None)
+
+    def on_read() -> None:
+        if len(world.read) == 1:
+            world.notes["2"] = world.notes["1"]
+            world.created("b", interval="1 day")
+
+    world.on_read = on_read
+    assert await world.restorer.run_once("token") == 2
+    assert world.said == [response(0), response(1)]
+    assert [job.id for job in world.put] == ["a", "a", "b"]
+
+
+async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
+    """And none keeps its turn while it waits for the others to end."""
+    turn, under_way = asyncio.Lock(), []
+    worlds = [World(), World()]
+
+    class Waiting:
+        """The shard that answers waits for the other one."""
+
+        def __init__(self, shard: int) -> None:
+            self.shard = shard
+
+        @asynccontextmanager
+        async def wanted(self, jobs: Sequence[NewJob]) -> AsyncGenerator[Any]:
+            under_way.append(self.shard)
+            await asyncio.sleep(0)
+            yield jobs, ""
+
+        async def is_last(self, text: str) -> bool:
+            while self.shard == 0 and worlds[1].notes:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            return self.shard == 0
+
+    for shard, world in enumerate(worlds):
+        for number in range(2500):
+            world.created(str(number), interval="1 day")
+        restorer = world.restorer
+        restorer.turn, restorer.place = turn, Waiting(shard)
+        restorer.parts = replace(restorer.parts, place=restorer.place)
+        await restorer.start(request(), None)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(world.restorer.run_once("token") for world in worlds))
+    assert under_way == [0, 0, 0, 1, 1, 1]
+    assert [world.said for world in worlds] == [[response(2499)], [b""]]
+
+
+async def test_no_more_than_a_hundred_are_noted(world: World) -> None:
+    for _ in range(MOST_RESTORES):
+        await world.restorer.start(request(), None)
+    with pytest.raises(TooMany, match="send it again"):
+        await world.restorer.start(request(), None)
+    assert await world.restorer.run_once("token") == MOST_RESTORES
+    assert len(world.newest) == 0
+    assert len(world.read) == 2
+    await world.restorer.start(request(), None)
+
+
+async def test_a_restore_that_finds_no_place_is_noted_in_no_shard(world: World) -> None:
+    """The shard that answers has most of them: it ends after the others."""
+    other, clock = World(), as_port(world)
+    starter = RestoreStarter([as_port(world), as_port(other)], clock)
+    for _ in range(MOST_RESTORES):
+        await starter.start(request(), None)
+    other.notes.clear()
+    with pytest.raises(TooMany, match="send it again"):
+        await starter.start(request(), None)
+    assert other.notes == {}
+
+
+def as_port(world: World) -> Any:
+    return world

@@ -181,7 +181,8 @@ class Audit:
 
     async def run(self) -> Report:
         """The report. Raises `LogUnavailable`."""
-        async for piece in self.history.resources(0):
+        extents = await self.history.resource_extents()
+        async for piece in self.history.resources(extents):
             for entry in piece:
                 self._note_resource(entry)
         async for piece in self.history.journals():

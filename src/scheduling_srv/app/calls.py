@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+Ended = TypeVar("Ended", bound=asyncio.Future[Any])
+
+
+def raise_first(ended: list[Ended]) -> None:
+    """Raise what the first of these tasks has raised. The list is emptied up to that task.
+
+    An exception refers to the frames that it went through. A frame that refers to its task keeps
+    both, and all that the frames hold, until Python looks for cycles.
+    """
+    while ended:
+        ended.pop(0).result()
 
 
 class Calls:
@@ -44,5 +56,6 @@ class Calls:
 
     async def _next(self) -> None:
         done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        ended = [*done]
+        done.clear()
+        raise_first(ended)

@@ -19,7 +19,7 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic
-from scheduling_srv.domain.errors import InvalidRequest, Unavailable, Violation
+from scheduling_srv.domain.errors import InvalidRequest, TooMany, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
 
 BEST_EFFORT_SECONDS = 1.0
@@ -113,7 +113,8 @@ class Commands:
     async def run(self, name: str, payload: bytes | None, source: Source | None = None) -> bytes:
         """Run a command; returns its JSON. `source` is where it was consumed, None for a call.
 
-        Raises `InvalidRequest` for what is no command or no payload for it, and `Unavailable`.
+        Raises `InvalidRequest` for what is no command or no payload for it, `TooMany` for a restore
+        that finds no place, and `Unavailable`.
         """
         command = self._commands.get(name)
         if command is None:
@@ -125,7 +126,7 @@ class Commands:
         """Run the command of an event with this key; a faulty one is answered with its error."""
         try:
             await self.run(name, payload, source)
-        except InvalidRequest as fault:
+        except (InvalidRequest, TooMany) as fault:
             await self.refuse_event(key, name, str(fault), source)
 
     async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from hashlib import blake2b
+from typing import TypeVar
 
 import structlog
 
-from scheduling_srv.app.pieces import pieces
-from scheduling_srv.app.records import LogRecord
+from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
@@ -20,6 +21,14 @@ log = structlog.get_logger(__name__)
 
 LENIENT = Rules(min_interval=1)
 """What was accepted once is put back, whatever the settings say now."""
+
+CREATED, DELETED = b"jobsCreated", b"jobsDeleted"
+KEYS = frozenset({CREATED, DELETED})
+"""Of the events that say whether a job lives."""
+OFFSET_BITS = 64
+"""Of a place that are its offset; those above them are its partition."""
+DIGEST_BYTES = 16
+"""Of what stands for a long id."""
 
 Found = TypeVar("Found")
 
@@ -38,92 +47,152 @@ class Codec:
     """A CommandResponse with this JSON."""
 
 
-class Created(NamedTuple):
-    """A jobsCreated event; a restore holds as many as there are jobs."""
-
-    offset: int
-    timestamp: int
-    value: bytes
-    nominal: bytes | None
-    """The `nominal-time` header."""
-
-
-class Events:
-    """The last event of each job that says something; all others are skipped.
-
-    Checking an event costs more than all the rest of a restore, and can be done while Redis and
-    Kafka work on others. So it is left until the job is wanted, unless there is an event before
-    it which counts if this one is worth nothing.
-    """
+class EventReader:
+    """Reads events, all at once where that is possible. It logs the events that it cannot read."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self.last: dict[str, Created | None] = {}
-        """None: the job is gone."""
 
-    def add(self, entries: Sequence[LogRecord], now: int) -> None:
-        """The next records of the topic."""
-        created = [
-            Created(
-                entry.offset, entry.timestamp, entry.value or b"", entry.headers.get("nominal-time")
-            )
-            for entry in entries
-            if entry.key == b"jobsCreated"
-        ]
-        found = zip(created, self._read(self.codec.ids, created), strict=True)
-        for entry in entries:
-            if entry.key == b"jobsCreated":
-                event, job_id = next(found)
-                if job_id is not None:
-                    self._add_created(job_id, event, now)
-            elif entry.key == b"jobsDeleted":
-                try:
-                    self.last[self.codec.deleted(entry.value or b"")] = None
-                except Exception as fault:  # noqa: BLE001 - it is logged
-                    _skipped(entry.offset, fault)
+    def ids(self, created: Sequence[LogRecord]) -> Sequence[str | None]:
+        """Ids of jobsCreated events; None: the event cannot be read."""
+        return self._read(self.codec.ids, created)
 
-    def _add_created(self, job_id: str, event: Created, now: int) -> None:
-        if job_id not in self.last:
-            self.last[job_id] = event
-            return
-        for _, job in self._checked([event], now):
-            if job:
-                self.last[job_id] = event
-            else:
-                del self.last[job_id]
+    def deleted(self, event: LogRecord) -> str | None:
+        """The id of a jobsDeleted event; None: the event cannot be read."""
+        try:
+            return self.codec.deleted(event.value or b"")
+        except Exception as fault:  # noqa: BLE001 - it is logged
+            _skipped(event.offset, fault)
+            return None
 
-    def pieces(self, size: int) -> Iterator[tuple[Sequence[Created], Sequence[str]]]:
-        """All of it, `size` jobs at a time: those that were created last, and ids that are gone."""
-        for piece in pieces(self.last.items(), size):
-            created = [event for _, event in piece if event]
-            yield created, [job_id for job_id, event in piece if event is None]
-
-    def jobs(self, created: Sequence[Created], now: int) -> Sequence[NewJob]:
+    def jobs(self, created: Sequence[LogRecord], now: int) -> Sequence[NewJob]:
         """With their next runs, but for one-time jobs whose time has passed."""
-        return [job for _, job in self._checked(created, now) if job]
+        return [job for job in self.checked(created, now) if job]
 
-    def _checked(
-        self, created: Sequence[Created], now: int
-    ) -> Iterator[tuple[Created, NewJob | None]]:
-        """None: the time of a one-time job has passed."""
+    def checked(self, created: Sequence[LogRecord], now: int) -> Iterator[NewJob | None]:
+        """Of each event that is a job. None: the time of a one-time job has passed."""
         for event, request in zip(created, self._read(self.codec.created, created), strict=True):
             if request is not None:
                 try:
-                    yield event, next_job(request, event, now)
+                    yield next_job(request, event, now)
                 except Exception as fault:  # noqa: BLE001 - it is logged
                     _skipped(event.offset, fault)
 
     def _read(
-        self, read: Callable[[Sequence[bytes]], Sequence[Found]], created: Sequence[Created]
+        self, read: Callable[[Sequence[bytes]], Sequence[Found]], created: Sequence[LogRecord]
     ) -> Sequence[Found | None]:
         """All at once, which is ten times faster, or each for itself if one cannot be read."""
         try:
-            return read([event.value for event in created])
+            return read([event.value or b"" for event in created])
         except Exception as fault:  # noqa: BLE001 - it is logged
             if len(created) > 1:
                 return [found for event in created for found in self._read(read, [event])]
             _skipped(created[0].offset, fault)
             return [None]
+
+
+class LastEvents:
+    """Finds the place of the last valid event of each job.
+
+    It keeps some 130 bytes for each id, and no event. Checking an event costs more than all the
+    rest of a restore, and can be done while Redis and Kafka work on others. So an event is checked
+    in the second reading, unless it replaces an earlier one, which counts if this one is invalid.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self.reader = reader
+        self._places: dict[bytes, int] = {}
+
+    def add(self, entries: Sequence[LogRecord], now: int) -> None:
+        """The next records of the topic."""
+        created = [entry for entry in entries if entry.key == CREATED]
+        ids = iter(self.reader.ids(created))
+        for entry in entries:
+            if entry.key == CREATED:
+                self._add_created(next(ids), entry, now)
+            elif entry.key == DELETED:
+                job_id = self.reader.deleted(entry)
+                if job_id is not None:
+                    self._places[_short(job_id)] = _place(entry)
+
+    def _add_created(self, job_id: str | None, event: LogRecord, now: int) -> None:
+        if job_id is None:
+            return
+        key = _short(job_id)
+        if key not in self._places:
+            self._places[key] = _place(event)
+            return
+        for job in self.reader.checked([event], now):
+            if job:
+                self._places[key] = _place(event)
+            else:
+                del self._places[key]
+
+    def take(self) -> Wanted:
+        """The places found so far; the ids are freed."""
+        places = sorted(self._places.values())
+        self._places.clear()
+        return Wanted(places)
+
+
+class Wanted:
+    """Finds the events that count when the topic is read again, in the order of the log."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        """`places` are sorted."""
+        self.places = places
+        self.met = 0
+        """How many of the places were passed."""
+        self.missed = 0
+        """How many of those were no longer there."""
+
+    def extents(self) -> Sequence[Extent]:
+        """Where they are: from the first to the last one in each partition."""
+        found, at = list[Extent](), 0
+        while at < len(self.places):
+            partition, first = _read_place(self.places[at])
+            at = bisect_left(self.places, (partition + 1) << OFFSET_BITS, at)
+            _, last = _read_place(self.places[at - 1])
+            found.append(Extent(partition, first, last + 1))
+        return found
+
+    def pick(self, entries: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those among the next records."""
+        places, at, size, found = self.places, self.met, len(self.places), list[LogRecord]()
+        for entry in entries:
+            place = entry.partition << OFFSET_BITS | entry.offset
+            while at < size and places[at] < place:
+                at, self.missed = at + 1, self.missed + 1
+            if at < size and places[at] == place:
+                at += 1
+                if entry.key in KEYS:
+                    found.append(entry)
+                else:
+                    self.missed += 1  # the topic is another one than before
+        self.met = at
+        return found
+
+    def end(self) -> int:
+        """There are no more records; how many of the events were missed in all."""
+        self.missed += len(self.places) - self.met
+        self.met = len(self.places)
+        return self.missed
+
+
+def _place(entry: LogRecord) -> int:
+    """Places are in the order in which the topic is read."""
+    return entry.partition << OFFSET_BITS | entry.offset
+
+
+def _read_place(place: int) -> tuple[int, int]:
+    """Partition and offset."""
+    return place >> OFFSET_BITS, place & ((1 << OFFSET_BITS) - 1)
+
+
+def _short(job_id: str) -> bytes:
+    """The id, or 16 bytes that are like those of no other id."""
+    name = job_id.encode()
+    return name if len(name) < DIGEST_BYTES else blake2b(name, digest_size=DIGEST_BYTES).digest()
 
 
 def _skipped(offset: int, fault: Exception) -> None:
@@ -134,7 +203,7 @@ def _skipped(offset: int, fault: Exception) -> None:
         log.error("event not restored", offset=offset, exc_info=fault)
 
 
-def next_job(request: JobRequest, event: Created, now: int) -> NewJob | None:
+def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     """The job with its next run, or None when its only run has passed.
 
     Raises `InvalidRequest`: anybody may write to that topic.
@@ -142,7 +211,7 @@ def next_job(request: JobRequest, event: Created, now: int) -> NewJob | None:
     if not request.id:
         raise InvalidRequest("Job id not specified.")
     check_fields(request)
-    first = first_due(event.nominal)
+    first = first_due(event.headers.get("nominal-time"))
     # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
     first = trigger.due if first is None else first

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position, Record, Refusal
+from scheduling_srv.app.records import Extent, LogRecord, Position, Record, Refusal
 
 
 class Publisher(Protocol):
@@ -74,5 +74,8 @@ class History(Protocol):
     def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""
 
-    def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        """All committed records of jobs.resource from `offset` to the end as it stands now."""
+    async def resource_extents(self) -> Sequence[Extent]:
+        """The partitions of jobs.resource as they stand now, in the order of their numbers."""
+
+    def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        """All committed records of jobs.resource within `extents`, one extent after the other."""

@@ -11,6 +11,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.at_least_once import AtLeastOnce
+from scheduling_srv.app.calls import raise_first
 from scheduling_srv.app.catch_up import CatchUp
 from scheduling_srv.app.ports import ExactClock, Lease
 from scheduling_srv.app.publisher import OutboxPublisher
@@ -159,9 +160,9 @@ class Owner:
             await asyncio.wait((keeper, work), return_when=asyncio.FIRST_COMPLETED)
             await _cancel(work)
             await _cancel(keeper)
-            for task in (keeper, work):
-                if not task.cancelled() and (fault := task.exception()):
-                    raise fault
+            ended = [task for task in (keeper, work) if not task.cancelled()]
+            del keeper, work  # see `raise_first`
+            raise_first(ended)
         except LeaseLost as fault:
             log.warning("lease lost", reason=str(fault))
         finally:
@@ -246,10 +247,12 @@ class Owner:
             if stop in done:
                 await asyncio.wait(tasks[:2])
                 done = set(tasks[:2])
-            for task in done - {stop}:
-                task.result()
+            ended = [task for task in done if task is not stop]
+            done.clear()
+            raise_first(ended)
         finally:
             await _end((*tasks, stop))
+            tasks.clear()  # see `raise_first`
 
     async def _stage(self, token: str) -> None:
         await self._apply_inputs()

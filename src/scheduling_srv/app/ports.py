@@ -281,11 +281,23 @@ class Inputs(Protocol):
         """
 
 
+MOST_RESTORES = 100
+"""Restore commands of a shard that may be noted at the same time."""
+TOO_MANY_RESTORES = (
+    f"{MOST_RESTORES} restore commands have not ended yet: this one is not noted, send it again."
+)
+
+
 class Restores(Protocol):
     """Restore commands that have not ended."""
 
-    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
-        """Note a restore."""
+    async def begin(
+        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+    ) -> Receipt:
+        """Note a restore. Raises `TooMany` if `most` are noted already."""
+
+    async def count(self) -> int:
+        """How many are noted."""
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """Number and request of each, in order."""

@@ -89,6 +89,14 @@ def with_inputs(position: Position, inputs: Mapping[str, InputPosition]) -> Posi
     )
 
 
+class Extent(NamedTuple):
+    """Offsets of one partition: from `first` to before `end`."""
+
+    partition: int
+    first: int
+    end: int
+
+
 class LogRecord(NamedTuple):
     """A record read back from a topic."""
 

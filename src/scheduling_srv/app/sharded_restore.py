@@ -12,10 +12,18 @@ from scheduling_srv.app.changes import shard_of_job
 from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
-from scheduling_srv.app.ports import Clock, Receipt, Restores, Source
-from scheduling_srv.app.restore import Wanted, dumps
+from scheduling_srv.app.ports import (
+    MOST_RESTORES,
+    TOO_MANY_RESTORES,
+    Clock,
+    Receipt,
+    Restores,
+    Source,
+)
+from scheduling_srv.app.restore import dumps
+from scheduling_srv.app.restore_pass import Targets
 from scheduling_srv.app.shards import Shards
-from scheduling_srv.domain.errors import NotAnnounced
+from scheduling_srv.domain.errors import NotAnnounced, TooMany
 from scheduling_srv.domain.job import NewJob
 
 LOOK = 0.1
@@ -31,7 +39,7 @@ class ShardPlace:
         self.claims = claims
 
     @asynccontextmanager
-    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Wanted]:
+    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
         """A job that lives in another shard has another type by now, and is left alone."""
         ours = [job for job in jobs if shard_of_job(job, len(self.restores)) == self.shard]
         if not ours:
@@ -64,10 +72,12 @@ class RestoreStarter:
 
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
         """As `Restorer.start`. What a crash leaves in some shards puts back what is right."""
-        text = dumps(request, uuid.uuid4().hex)
-        for other in self.restores[1:]:
-            await other.begin(text, self.clock.now(), None)
-        await self.restores[0].begin(text, self.clock.now(), source)
+        text, (answering, *others) = dumps(request, uuid.uuid4().hex), self.restores
+        if await answering.count() >= MOST_RESTORES:  # it ends after all others, so it has the most
+            raise TooMany(TOO_MANY_RESTORES)
+        for other in others:
+            await other.begin(text, self.clock.now(), None, 2 * MOST_RESTORES)
+        await answering.begin(text, self.clock.now(), source)
 
 
 class ShardedReset:

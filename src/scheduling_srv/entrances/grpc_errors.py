@@ -26,6 +26,7 @@ from scheduling_srv.domain.errors import (
     SchedulingError,
     StoreFault,
     TooLarge,
+    TooMany,
     Unavailable,
     Violation,
 )
@@ -35,6 +36,7 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooMany, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
     (StoreFault, grpc.StatusCode.INTERNAL),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),

@@ -39,6 +39,7 @@ from scheduling_srv.domain.errors import (
     SchedulingError,
     StoreFault,
     TooLarge,
+    TooMany,
 )
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.validation import Rules
@@ -461,6 +462,7 @@ def _status(fault: RequestError | str) -> str:
         AlreadyExists: "ALREADY_EXISTS",
         NotFound: "NOT_FOUND",
         TooLarge: "RESOURCE_EXHAUSTED",
+        TooMany: "RESOURCE_EXHAUSTED",
         FailedPrecondition: "FAILED_PRECONDITION",
     }
     return names.get(type(fault), "INVALID_ARGUMENT")

@@ -20,7 +20,7 @@ from confluent_kafka import (
 
 from scheduling_srv.adapters.kafka.producer import POSITION_KEY, parse_position
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position, Topic
+from scheduling_srv.app.records import Extent, LogRecord, Position, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
@@ -135,7 +135,8 @@ class KafkaHistory:
 
     async def journals(self) -> AsyncGenerator[Sequence[LogRecord]]:
         """The journals of all shards, each from the start."""
-        async with aclosing(self._read_all(Topic.JOURNAL, 0)) as pieces:
+        extents = await self._extents(Topic.JOURNAL)
+        async with aclosing(self._read_extents(Topic.JOURNAL, extents)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -151,26 +152,41 @@ class KafkaHistory:
                     async for piece in pieces:
                         yield piece
 
-    async def resources(self, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        """jobs.resource from `offset` on, partition by partition."""
-        async with aclosing(self._read_all(Topic.RESOURCES, offset)) as pieces:
+    async def resource_extents(self) -> Sequence[Extent]:
+        """From the first record that is left to the end, of each partition."""
+        return await self._extents(Topic.RESOURCES)
+
+    async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        """jobs.resource, extent by extent, without the records that Kafka has deleted meanwhile."""
+        async with aclosing(self._read_extents(Topic.RESOURCES, extents)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _read_all(self, topic: Topic, offset: int) -> AsyncGenerator[Sequence[LogRecord]]:
+    async def _extents(self, topic: Topic) -> Sequence[Extent]:
         name = self.topics[topic]
         with _Reader(self.config, self.timeout) as reader:
-            partitions = await reader.call(lambda: reader.partitions(name))
-        for partition in partitions:
-            async with aclosing(self._read(topic, partition, offset)) as pieces:
+            return await reader.call(
+                lambda: [
+                    Extent(number, *reader.watermarks(name, number))
+                    for number in reader.partitions(name)
+                ]
+            )
+
+    async def _read_extents(
+        self, topic: Topic, extents: Sequence[Extent]
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
+        for partition, first, end in extents:
+            async with aclosing(self._read(topic, partition, first, end)) as pieces:
                 async for piece in pieces:
                     yield piece
 
     async def _read(
-        self, topic: Topic, partition: int, offset: int
+        self, topic: Topic, partition: int, offset: int, before: int | None = None
     ) -> AsyncGenerator[Sequence[LogRecord]]:
+        """From `offset` to the end as it stands now, and no record at `before` or after it."""
+        name = self.topics[topic]
         with _Reader(self.config, self.timeout) as reader:
-            end = await reader.call(lambda: reader.assign(self.topics[topic], partition, offset))
+            end = await reader.call(lambda: reader.assign(name, partition, offset, before))
             reading = reader.begin(end)
             try:
                 while piece := await reading:
@@ -180,6 +196,7 @@ class KafkaHistory:
                 reading.cancel()
                 if reading.done() and not reading.cancelled():
                     reading.exception()  # asyncio would log it as lost: nobody asks any more
+                del reading  # its exception refers to this frame: together they would stay
 
 
 class _Reader:
@@ -226,9 +243,14 @@ class _Reader:
             piece = self.read(end)
         return piece
 
-    def assign(self, topic: str, partition: int, offset: int) -> int:
-        """Read from `offset`, or the first one that is left; returns the end."""
+    def assign(self, topic: str, partition: int, offset: int, before: int | None = None) -> int:
+        """Read from `offset`, or the first one that is left; returns the end.
+
+        That is `before`, unless the partition ends earlier.
+        """
         low, high = self.watermarks(topic, partition)
+        if before is not None:
+            high = min(high, before)
         self.ended = high <= max(low, offset)
         self.consumer.assign([TopicPartition(topic, partition, max(low, offset))])
         return high

@@ -207,7 +207,10 @@ class RedisClient:
         error = translated(fault, connecting=connecting)
         if isinstance(error, StoreFault):
             self._log_fault(fault)
-        raise error from fault
+        try:
+            raise error from fault
+        finally:
+            del error, fault  # they refer to this frame: together they would stay
 
     def _log_fault(self, fault: Exception) -> None:
         """With its traceback, now and then: a loop may meet it many times a second."""

@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
+    MOST_RESTORES,
     Answer,
     Answered,
     Page,
@@ -262,10 +263,16 @@ class RedisRestores:
         self.scripts = Scripts(client, namespace, shard, shards)
         self.key = keys.prefix(namespace, shard) + "restores"
 
-    async def begin(self, request: str, now: int, source: Source | None) -> Receipt:
+    async def begin(
+        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+    ) -> Receipt:
         """`restore_begin.lua`."""
-        args = (now, *origin(source), request)
+        args = (now, *origin(source), request, most)
         return _receipt(checked(await self.scripts.run("restore_begin", *args)))
+
+    async def count(self) -> int:
+        """Fields of the hash."""
+        return int(await self.client.on_primary("HLEN", self.key))
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """The hash, in order of the numbers."""

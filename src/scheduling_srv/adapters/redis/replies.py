@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scheduling_srv.app.ports import TOO_MANY_RESTORES
 from scheduling_srv.domain.errors import (
     Contended,
     Diverged,
@@ -13,13 +14,14 @@ from scheduling_srv.domain.errors import (
     StaleSource,
     StoreFull,
     StoreNotReady,
+    TooMany,
 )
 
 
 def checked(reply: Sequence[Any]) -> Sequence[Any]:
     """What follows `ok`.
 
-    Raises `StoreNotReady`, `StaleSource`, `Overloaded`, `Contended` or `StoreFull`.
+    Raises `StoreNotReady`, `StaleSource`, `Overloaded`, `Contended`, `StoreFull` or `TooMany`.
     """
     state = reply[0]
     if state == b"ok":
@@ -33,6 +35,8 @@ def checked(reply: Sequence[Any]) -> Sequence[Any]:
     if state == b"moving":
         msg = "Another call changes a job of this id: nothing was changed, send it again."
         raise Contended(msg)
+    if state == b"many":
+        raise TooMany(TOO_MANY_RESTORES)
     if state == b"crowded":
         msg = "Redis is nearly full: no job is taken in until there is room. Nothing was stored."
         raise StoreFull(msg)
