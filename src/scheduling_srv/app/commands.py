@@ -132,7 +132,7 @@ class Commands:
     async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:
         """Answer a command that cannot be run: one that `run` refuses, or no CommandRequest."""
         response = EVENTS[name].response if name in EVENTS else COMMAND_EVENTS[key]
-        await self._emit(response, {"error": sentence}, source)
+        await self._emit(response, {"error": sentence}, source, self._services)
 
     async def _health_check(self, payload: Json, source: Source | None) -> Json:
         service = payload.get("service")
@@ -143,15 +143,18 @@ class Commands:
             answer: Json = {"error": f"Service {service[:LONGEST_NAME]} does not exist"}
         else:
             answer = {"status": await self._health.status()}
-        return await self._informed("health_check", answer, source)
+        named = [service] if service and service in self._services else self._services
+        return await self._informed("health_check", answer, source, named)
 
     async def _version_of(self, _payload: Json, source: Source | None) -> Json:
-        answer: Json = {"version": self._version, "python": platform.python_version()}
-        return await self._informed("version", answer, source)
+        runtime = platform.python_version()
+        # Clients of 2018 read the last key.
+        answer: Json = {"version": self._version, "python": runtime, "nodejs": runtime}
+        return await self._informed("version", answer, source, self._services)
 
     async def _reset(self, _payload: Json, source: Source | None) -> Json:
         answer: Json = {"status": "Reset concluded successfully"}
-        entries = await self._events(EVENTS["reset"].response, answer)
+        entries = await self._events(EVENTS["reset"].response, answer, self._services)
         receipt = await self._store.clear(self._clock.now(), source, entries, announced=False)
         if source is None:
             # A caller may rely on it from here on; a partition does not wait for anybody.
@@ -162,31 +165,37 @@ class Commands:
         await self._start_restore(parse_restore(payload, self._resources_topic), source)
         return {}
 
-    async def _informed(self, name: str, answer: Json, source: Source | None) -> Json:
+    async def _informed(
+        self, name: str, answer: Json, source: Source | None, services: Sequence[str]
+    ) -> Json:
         """Emit an answer that is true whether or not it can be emitted.
 
         A caller who asks how things are must be told so above all when Redis is away.
         """
         if source is not None:
-            await self._emit(EVENTS[name].response, answer, source)
+            await self._emit(EVENTS[name].response, answer, source, services)
             return answer
         try:
             async with asyncio.timeout(BEST_EFFORT_SECONDS):
-                await self._emit(EVENTS[name].response, answer, source)
+                await self._emit(EVENTS[name].response, answer, source, services)
         except (Unavailable, TimeoutError) as error:
             log.warning("command_response_not_emitted", command=name, error=str(error))
         return answer
 
-    async def _emit(self, response: str, answer: Json, source: Source | None) -> Receipt:
-        entries = await self._events(response, answer)
+    async def _emit(
+        self, response: str, answer: Json, source: Source | None, services: Sequence[str]
+    ) -> Receipt:
+        entries = await self._events(response, answer, services)
         return await self._inputs.append(entries, self._clock.now(), source)
 
-    async def _events(self, response: str, answer: Json) -> Sequence[bytes]:
+    async def _events(
+        self, response: str, answer: Json, services: Sequence[str]
+    ) -> Sequence[bytes]:
         """The response as an entry of the outbox; none if its topic does not exist."""
         if not await self._heard():
             log.warning("command_response_not_emitted", event_name=response, error="no topic")
             return []
-        value = self._encode(self._services, _dumps(answer))
+        value = self._encode(services, _dumps(answer))
         return [event_entry(Topic.COMMANDS, response.encode(), value)]
 
 
