@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
+from scheduling_srv.entrances.turns import Turns
+from scheduling_srv.entrances.unpacking import is_packed, unpack
 
 CALL = 32_768
 """Bytes that a call needs, whatever it asks for."""
@@ -60,13 +62,22 @@ Bounded = Callable[[bytes, Context, Share], Awaitable[bytes]]
 """A method that takes what it needs beside its request."""
 
 
-def bounded(room: Room, method: Bounded) -> Method:
-    """`method` with a share of the room, until its answer has left or its call has ended."""
+def bounded(room: Room, turns: Turns, largest: int, method: Bounded) -> Method:
+    """`method` with a share of the room, until its answer has left or its call has ended.
 
-    async def call(raw: bytes, context: Context) -> bytes:
+    The share begins before the message, of at most `largest` bytes, is received in its turn.
+    """
+
+    async def call(context: Context) -> bytes:
         share = Share(room)
         context.add_done_callback(lambda _: share.give_back())  # type: ignore[arg-type]
-        share.take(CALL + COPIES * len(raw))
+        share.take(CALL)
+        raw = await turns.read(context)
+        if is_packed(raw):
+            share.take(len(raw))
+            raw = await unpack(raw, largest, lambda size: share.take(COPIES * size))
+        else:
+            share.take(COPIES * len(raw))
         return await method(raw, context, share)
 
     return call
