@@ -1,255 +1,148 @@
-"""The stager and the publisher take turns while there is little to do."""
+"""Turns of calls that receive their messages: how many, in which order, and for how long."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import grpc
 import pytest
 
-from scheduling_srv.app import turns
-from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
-from scheduling_srv.app.turns import AHEAD, FEW, Turns
+from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.turns import PATIENCE, Turns
+
+TICK = 0.01
 
 
-class Loops:
-    """A stager and a publisher that note what they do; the test says what is due."""
+class Call:
+    """A call as gRPC shows it; its message comes when the test says so."""
 
-    def __init__(self, due: list[int]) -> None:
-        self.handed_out: Callable[[Backlog], None]
-        self.turns = turns_of(self)
-        self.due = due
-        self.done: list[str] = []
-        self.entries = 0
-        """In the outbox."""
-        self.given: Taken | None = None
-        self.takes = False
-        """Whether the stager may take for the publisher."""
+    def __init__(self, client: str = "a") -> None:
+        self.client = client
+        self.message: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.asked = False
+        self.refusal: tuple[grpc.StatusCode, str] | None = None
 
-    # --- The schedule -----------------------------------------------------------------------
+    def peer(self) -> str:
+        return self.client
 
-    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
-        del token, now, limit
-        entries = self.due.pop(0)
-        self.entries += entries
-        self.done.append(f"stage {entries}")
-        if not cursor:
-            return Staged(full=False, entries=entries)
-        self.done.append("take")
-        await asyncio.sleep(0.01)
-        return Staged(full=False, entries=entries, taken=self.take())
+    async def read(self) -> Any:
+        self.asked = True
+        return await self.message
 
-    def take(self) -> Taken:
-        entries, self.entries = self.entries, 0
-        return Taken(0, [b"Q"] * entries, entries)
-
-    # --- The publisher ----------------------------------------------------------------------
-
-    @property
-    def offered(self) -> bool:
-        return self.given is not None
-
-    def cursor(self) -> Cursor | None:
-        return Cursor(0, "") if self.takes else None
-
-    def offer(self, taken: Taken, cursor: Cursor) -> None:
-        del cursor
-        self.given = taken
-        self.handed_out(Backlog())
-
-    async def run_once(self, token: str) -> int:
-        del token
-        if not self.given:
-            self.done.append("take")
-        taken, self.given = self.given or self.take(), None
-        self.handed_out(Backlog())
-        await asyncio.sleep(0.01)  # the transaction
-        self.done.append(f"publish {len(taken.entries)}")
-        return len(taken.entries)
-
-    # --- What the owner does ----------------------------------------------------------------
-
-    async def stage_all(self) -> None:
-        while self.due:
-            staged = await self.turns.stage("", 0, 500)
-            await self.turns.after_staging(staged.entries)
-        self.turns.nothing_due()
-
-    async def publish(self, times: int) -> None:
-        for _ in range(times):
-            await self.turns.publish("")
+    async def abort(self, code: grpc.StatusCode, details: str, _metadata: object) -> None:
+        self.refusal = code, details
+        error = grpc.aio.AbortError("Locally aborted.")
+        if not self.message.done():
+            self.message.set_exception(error)
+        raise error
 
 
-def turns_of(world: Any) -> Turns:
-    return Turns(world, world)
+def begin(turns: Turns, call: Call) -> asyncio.Task[bytes]:
+    return asyncio.create_task(turns.read(call))  # type: ignore[arg-type]
 
 
-async def run(loops: Loops, times: int) -> list[str]:
-    async with asyncio.timeout(5):
-        await asyncio.gather(loops.stage_all(), loops.publish(times))
-    return loops.done
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
-async def test_few_runs_wait_for_the_transaction_and_go_out_together() -> None:
-    """One look for each taking: nothing is staged meanwhile."""
-    done = [each for each in await run(Loops([1, 2, 3, 4]), 4) if each != "take"]
-    assert done == [
-        "stage 1",
-        "stage 2",
-        "publish 3",
-        "stage 3",
-        "publish 3",
-        "stage 4",
-        "publish 4",
-        "publish 0",
-    ]
+def asked(calls: Sequence[Call]) -> list[bool]:
+    return [call.asked for call in calls]
 
 
-async def test_a_publisher_at_rest_gets_what_the_staging_call_has_taken() -> None:
-    """One call instead of two; it does not ask for itself meanwhile, nor have the stager look."""
-    loops = Loops([1, 2])
-    loops.takes = True
-    assert await run(loops, 3) == (
-        ["stage 1", "take", "publish 1", "stage 2", "take", "publish 2", "take", "publish 0"]
-    )
+async def test_so_many_messages_are_received_at_a_time() -> None:
+    turns, calls = Turns(2), [Call() for _ in range(4)]
+    reads = [begin(turns, call) for call in calls]
+    await settle()
+    assert asked(calls) == [True, True, False, False]
+    calls[0].message.set_result(b"0")
+    await settle()
+    assert asked(calls) == [True, True, True, False]
+    for number, call in enumerate(calls[1:], 1):
+        call.message.set_result(b"%d" % number)
+    assert await asyncio.gather(*reads) == [b"0", b"1", b"2", b"3"]
 
 
-async def test_nothing_is_taken_for_a_publisher_that_is_busy() -> None:
-    """It would be published twice."""
-    loops = Loops([1])
-    loops.takes = True
-    loops.entries = 5
-    publishing = asyncio.create_task(loops.publish(1))
-    await asyncio.sleep(0)
-    assert (await loops.turns.stage("", 0, 500)).taken is None
-    await publishing
-    assert loops.done == ["take", "stage 1", "publish 5"]
+async def test_clients_are_served_in_rotation() -> None:
+    """One that has many calls does not keep another one waiting for all of them."""
+    turns = Turns(1)
+    calls = [Call("a"), Call("a"), Call("a"), Call("b"), Call("c"), Call("b")]
+    order = list[int]()
+    reads = [begin(turns, call) for call in calls]
+    for _ in calls:
+        await settle()
+        [number] = [
+            number for number, call in enumerate(calls) if call.asked and not call.message.done()
+        ]
+        order.append(number)
+        calls[number].message.set_result(b"")
+    await asyncio.gather(*reads)
+    assert order == [0, 1, 3, 4, 2, 5]
 
 
-async def test_a_cursor_is_never_one_of_before_a_publication() -> None:
-    """Found by review: the stager asked for it, and then waited for the publisher's turn."""
-    loops = Loops([0, 0])
-    loops.takes = True
-
-    async def look_twice() -> Staged:
-        await loops.turns.stage("", 0, 500)
-        loops.given = None  # nothing was there
-        return await loops.turns.stage("", 0, 500)
-
-    looking = asyncio.create_task(look_twice())
-    await asyncio.sleep(0)
-    publishing = asyncio.create_task(loops.turns.publish(""))
-    assert (await looking).taken is None
-    await publishing
-    assert loops.done == ["stage 0", "take", "stage 0", "take", "publish 0"]
+async def test_a_slow_sender_is_refused_while_others_wait() -> None:
+    turns, slow, other = Turns(1, tick=TICK), Call(), Call("b")
+    first, second = begin(turns, slow), begin(turns, other)
+    other.message.set_result(b"other")
+    assert await second == b"other"
+    with pytest.raises(grpc.aio.AbortError):
+        await first
+    assert slow.refusal is not None
+    assert slow.refusal[0] is grpc.StatusCode.UNAVAILABLE
+    assert "slowly" in slow.refusal[1]
 
 
-async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_enough() -> None:
-    """A client creates many jobs: there is always something to publish."""
-    loops = Loops([1, 1, 1])
-    staging = asyncio.create_task(loops.stage_all())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        for _ in range(3):
-            loops.given = Taken(0, [b"C"], 2)
-            loops.handed_out(Backlog(1))
-            await loops.turns.publish("")
-    assert [each for each in loops.done if each == "stage 1"] == ["stage 1"] * 3
-    staging.cancel()
+async def test_one_slow_sender_is_refused_for_one_call_that_waits() -> None:
+    """The oldest: the others go on."""
+    turns, slow = Turns(3, tick=TICK), [Call() for _ in range(3)]
+    reads = [begin(turns, call) for call in slow]
+    other = Call("b")
+    other.message.set_result(b"other")
+    assert await begin(turns, other) == b"other"
+    await asyncio.sleep(3 * PATIENCE * TICK)
+    assert [call.refusal is None for call in slow] == [False, True, True]
+    for call in slow[1:]:
+        call.message.set_result(b"late")
+    assert await asyncio.gather(*reads[1:]) == [b"late", b"late"]
+    await asyncio.gather(reads[0], return_exceptions=True)
 
 
-async def test_many_are_staged_while_others_are_published() -> None:
-    """They would only get more."""
-    done = await run(Loops([FEW, FEW, FEW]), 1)
-    assert done == [f"stage {FEW}"] * 3 + ["take", f"publish {3 * FEW}"]
+async def test_a_slow_sender_keeps_its_turn_while_nobody_waits() -> None:
+    turns, slow = Turns(1, tick=TICK), Call()
+    read = begin(turns, slow)
+    await asyncio.sleep(3 * PATIENCE * TICK)
+    slow.message.set_result(b"late")
+    assert await read == b"late"
+    assert slow.refusal is None
 
 
-async def test_nobody_waits_when_nothing_is_due() -> None:
-    """A single run is published at once."""
-    loops = Loops([1])
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        await asyncio.gather(loops.stage_all(), loops.publish(1))
-    assert loops.done == ["stage 1", "take", "publish 1"]
+@pytest.mark.parametrize("gives_up", ["while it receives", "while it waits", "with its turn"])
+async def test_a_call_that_ends_leaves_its_turn_to_others(gives_up: str) -> None:
+    turns = Turns(1)
+    first, second, third = Call(), Call(), Call("b")
+    reads = [begin(turns, call) for call in (first, second, third)]
+    await settle()
+    if gives_up == "while it receives":
+        reads[0].cancel()
+        second.message.set_result(b"second")
+    elif gives_up == "while it waits":
+        reads[1].cancel()
+        await settle()
+        first.message.set_result(b"first")
+    else:
+        first.message.set_result(b"first")
+        await reads[0]  # the second one was told, and has not gone on yet
+        reads[1].cancel()
+    third.message.set_result(b"third")
+    assert await reads[2] == b"third"
+    await asyncio.gather(*reads, return_exceptions=True)
+    last = Call()
+    last.message.set_result(b"last")
+    assert await begin(turns, last) == b"last"
 
 
-async def test_the_stager_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The publisher may be busy with a Kafka that is away; runs time out all the same."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
-    assert await run(Loops([1, 1]), 0) == ["stage 1", "stage 1"]
-
-
-async def test_the_publisher_does_not_wait_for_a_stager_that_has_ended() -> None:
-    """It was cancelled while it waited: the lease was lost, and taken again."""
-    loops = Loops([1])
-    staging = asyncio.create_task(loops.stage_all())
-    await asyncio.sleep(0)
-    staging.cancel()
-    await asyncio.gather(staging, return_exceptions=True)
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        await loops.publish(1)
-
-
-async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stager's look may take long: Redis is slow."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
-
-    class Slow(Loops):
-        async def stage_all(self) -> None:
-            await self.turns.after_staging(1)
-            await asyncio.sleep(1)
-
-    loops = Slow([])
-    staging = asyncio.create_task(loops.stage_all())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(0.5):
-        await loops.publish(1)
-    staging.cancel()
-
-
-async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
-    """What a client creates now would be announced behind all that was staged before."""
-    loops = Loops([AHEAD, AHEAD])
-    staging = asyncio.create_task(loops.stage_all())
-    await asyncio.sleep(0)
-    loops.handed_out(Backlog(AHEAD))
-    await asyncio.sleep(0)
-    assert loops.done == [f"stage {AHEAD}"]
-    loops.handed_out(Backlog(AHEAD - 1))
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        while len(loops.done) < 2:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0)
-    loops.handed_out(Backlog())
-    await staging
-
-
-async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
-    """The stager goes on at once."""
-    loops = Loops([AHEAD, AHEAD])
-    loops.takes = True
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        await loops.turns.stage("", 0, AHEAD)
-        await loops.turns.after_staging(AHEAD)
-
-
-async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
-    """A job that is far behind would otherwise run once a transaction, and may never catch up."""
-    waiting = Loops([]).turns
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        for _ in range(100):
-            await waiting.after_staging(1, more=True)
-
-
-async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
-    """What clients create fills the outbox as well; the next run may be due in a moment."""
-    loops = Loops([])
-    loops.handed_out(Backlog(10 * AHEAD))
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        await loops.turns.after_staging(0)
-
-
-async def test_who_leaves_holds_nobody_up() -> None:
-    waiting = Loops([]).turns
-    staging = asyncio.create_task(waiting.after_staging(1))
-    await asyncio.sleep(0)
-    waiting.leave()
-    async with asyncio.timeout(turns.PATIENCE / 2):
-        await staging
+async def test_a_call_without_a_message_is_the_clients_fault() -> None:
+    turns, call = Turns(1), Call()
+    call.message.set_result(grpc.aio.EOF)
+    with pytest.raises(InvalidRequest):
+        await begin(turns, call)

@@ -44,6 +44,9 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     # `unpacking` does that, within bounds.
     ("grpc.per_message_decompression", 0),
+    # What waits for its turn stays within 64 kB. The probe would let a fast client send megabytes
+    # ahead. A message that is asked for gets its whole size as its window, with or without it.
+    ("grpc.http2.bdp_probe", 0),
     # Clients that watch, or keep an idle connection, ping it. gRPC's default allows that every five
     # minutes, and closes the connection of a client that pings three times within.
     ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_MS),

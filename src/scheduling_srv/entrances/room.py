@@ -12,6 +12,7 @@ from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
 from scheduling_srv.entrances.turns import Turns
 from scheduling_srv.entrances.unpacking import is_packed, unpack
+from scheduling_srv.heap import Trimmer
 
 CALL = 32_768
 """Bytes that a call needs, whatever it asks for."""
@@ -27,11 +28,17 @@ class Room:
     def __init__(self, size: int) -> None:
         self.size = size
         self.used = 0
+        self._trimmer = Trimmer()
 
     @property
     def largest_answer(self) -> int:
         """So that one answer leaves room for other calls."""
         return self.size // 2
+
+    def give_back(self, held: int, asked_for: int) -> None:
+        """What one call held, of what it asked for."""
+        self.used -= held
+        self._trimmer.freed(asked_for)
 
 
 class Share:
@@ -39,10 +46,11 @@ class Share:
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self._held = 0
+        self._held = self._asked_for = 0
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises `Overloaded`, or `TooLarge` if it can never be."""
+        self._asked_for += size
         if self._held + size > self.room.size:
             msg = "The request is too large: send it in pieces (SCHEDULING_CALL_MEMORY)."
             raise TooLarge(msg)
@@ -54,8 +62,8 @@ class Share:
 
     def give_back(self) -> None:
         """All of it."""
-        self.room.used -= self._held
-        self._held = 0
+        self.room.give_back(self._held, self._asked_for)
+        self._held = self._asked_for = 0
 
 
 Bounded = Callable[[bytes, Context, Share], Awaitable[bytes]]
