@@ -4,7 +4,18 @@ import socket
 import threading
 from typing import Self
 
-from bench.http2 import ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, frame, header_block
+from bench.http2 import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    frame,
+    header_block,
+)
 from tests.client.grpc_client import JOBS
 
 
@@ -42,9 +53,14 @@ class SlowSender:
         """More of a message."""
         self._socket.sendall(frame(DATA, 0, stream, sent))
 
-    def refused(self) -> int:
-        """How many calls were UNAVAILABLE."""
-        return self._received.count(b"grpc-status\x0214")
+    def ended(self) -> int:
+        """How many calls the server has ended."""
+        place = count = 0
+        while place + FRAME.size <= len(self._received):
+            high, low, kind, flags, _ = FRAME.unpack_from(self._received, place)
+            count += kind == HEADERS and bool(flags & END_STREAM)
+            place += FRAME.size + (high << 8 | low)
+        return count
 
     def _receive(self) -> None:
         while piece := self._socket.recv(65_536):

@@ -46,7 +46,7 @@ def large_list() -> bytes:
         contract.job(when=tomorrow(), data=contract.Data(payload=[contract.payload(each)]))
         for each in data * 10
     ]
-    return contract.JobList(items=jobs).SerializeToString()
+    return bytes(contract.JobList(items=jobs).SerializeToString())
 
 
 class Small:
@@ -111,7 +111,7 @@ def create(address: str, raw: bytes, compression: grpc.Compression | None = None
         try:
             call(raw, timeout=PATIENCE)
         except grpc.RpcError as error:
-            return str(error.code().name)  # type: ignore[attr-defined]
+            return str(error.code().name)
     return "OK"
 
 
@@ -137,7 +137,9 @@ def test_messages_that_unpack_to_a_gigabyte(deploy: Deploy) -> None:
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join([packer.compress(bytes(MIB)) for _ in range(1024)]) + packer.flush()
     with bounded(product):
-        assert create_many(product, bomb, CALLS) == {"RESOURCE_EXHAUSTED": CALLS}
+        assert create(product.service.address, bomb) == "RESOURCE_EXHAUSTED"
+        # While one is unpacked, another may be told that there is no room.
+        assert {*create_many(product, bomb, CALLS)} <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
         told = create(product.service.address, bytes(100 * MIB), grpc.Compression.Gzip)
         assert told == "RESOURCE_EXHAUSTED"
 
@@ -152,7 +154,7 @@ def test_slow_senders_keep_no_other_client_waiting(deploy: Deploy) -> None:
             time.sleep(1)
             for stream in streams:
                 slow.send(stream, b"x")
-        assert slow.refused() >= 5
+        assert slow.ended() >= 5
     assert max(small.seconds) < 4
     assert not small.refusals
     assert len(small.seconds) > 5

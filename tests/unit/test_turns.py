@@ -38,7 +38,7 @@ class Call:
 
 
 def begin(turns: Turns, call: Call) -> asyncio.Task[bytes]:
-    return asyncio.create_task(turns.read(call))  # type: ignore[arg-type]
+    return asyncio.create_task(turns.read(call, 1_000))  # type: ignore[arg-type]
 
 
 async def settle() -> None:

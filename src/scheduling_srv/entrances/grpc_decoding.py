@@ -13,10 +13,9 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError, TooLarge
+from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError
 from scheduling_srv.entrances.grpc_errors import refuse
 from scheduling_srv.entrances.turns import Turns
-from scheduling_srv.entrances.unpacking import is_packed, unpack
 
 LARGEST = 2**16
 """Bytes of a request of these services."""
@@ -61,7 +60,7 @@ class ReadingServer:
     def _unary(self, method: Any) -> Callable[..., Awaitable[object]]:  # noqa: ANN401
         async def call(_messages: object, context: Context) -> object:
             try:
-                raw = await _small(await self._turns.read(context))
+                raw = await self._turns.read(context, LARGEST)
                 request = method.request_deserializer(raw)
             except FAULTS as fault:
                 return await _refuse(context, fault)
@@ -73,7 +72,7 @@ class ReadingServer:
         async def call(_messages: object, context: Context) -> AsyncIterator[object]:
             try:
                 self._watches.take(context)
-                raw = await _small(await self._turns.read(context))
+                raw = await self._turns.read(context, LARGEST)
                 request = method.request_deserializer(raw)
             except FAULTS as fault:
                 await _refuse(context, fault)
@@ -84,8 +83,8 @@ class ReadingServer:
 
     def _talk(self, method: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
         async def requests(context: Context) -> AsyncIterator[object]:
-            while (raw := await self._talk_turns.read_or_end(context)) is not None:
-                yield method.request_deserializer(await _small(raw))
+            while (raw := await self._talk_turns.read_or_end(context, LARGEST)) is not None:
+                yield method.request_deserializer(raw)
 
         async def call(_messages: object, context: Context) -> AsyncIterator[object]:
             try:
@@ -113,15 +112,6 @@ class _Places:
 
     def _give_back(self, _context: object) -> None:
         self._left += 1
-
-
-async def _small(raw: bytes) -> bytes:
-    """The message, unpacked. Raises `TooLarge`."""
-    if is_packed(raw):
-        raw = await unpack(raw, LARGEST, lambda _size: None)
-    if len(raw) > LARGEST:
-        raise TooLarge(f"The request is larger than {LARGEST} bytes.")
-    return raw
 
 
 async def _refuse(context: Context, fault: Exception) -> NoReturn:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
 from scheduling_srv.entrances.turns import Turns
-from scheduling_srv.entrances.unpacking import is_packed, unpack
 from scheduling_srv.heap import Trimmer
 
 CALL = 32_768
@@ -80,12 +79,7 @@ def bounded(room: Room, turns: Turns, largest: int, method: Bounded) -> Method:
         share = Share(room)
         context.add_done_callback(lambda _: share.give_back())  # type: ignore[arg-type]
         share.take(CALL)
-        raw = await turns.read(context)
-        if is_packed(raw):
-            share.take(len(raw))
-            raw = await unpack(raw, largest, lambda size: share.take(COPIES * size))
-        else:
-            share.take(COPIES * len(raw))
+        raw = await turns.read(context, largest, lambda size: share.take(COPIES * size))
         return await method(raw, context, share)
 
     return call

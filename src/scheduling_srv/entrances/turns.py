@@ -15,6 +15,7 @@ import grpc
 
 from scheduling_srv.domain.errors import InvalidRequest, Overloaded
 from scheduling_srv.entrances.grpc_errors import refuse
+from scheduling_srv.entrances.unpacking import Take, is_packed, too_large, unpack
 
 READERS = 4
 """Messages that are received at a time. A small one is normally there when its turn comes."""
@@ -27,6 +28,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Turn = asyncio.Future[None]
 
 
+def _take_nothing(_size: int) -> None:
+    """For messages that are too small to be counted."""
+
+
 class Turns:
     """At most `count` messages are received at a time; clients that wait are served in rotation.
 
@@ -37,31 +42,53 @@ class Turns:
         self._free = count
         self._tick = tick
         self._reading: dict[Context, int] = {}
-        """Calls that have a turn, the oldest first, and for how many ticks others have waited."""
+        """Calls that receive, the oldest first, and for how many ticks others have waited."""
         self._waiting: dict[str, deque[Turn]] = {}
         """By client's address; the first one is served next."""
+        self._unpacking = asyncio.Lock()
+        """Two that unpack together could take the room from each other, and both be refused."""
         self._timer: asyncio.TimerHandle | None = None
         self._evictions = set[asyncio.Task[None]]()
 
-    async def read(self, context: Context) -> bytes:
-        """The next message. Raises `InvalidRequest` if the client ends the call without one."""
-        message = await self.read_or_end(context)
+    async def read(self, context: Context, largest: int, take: Take = _take_nothing) -> bytes:
+        """As `read_or_end`; raises `InvalidRequest` if the client ends the call without one."""
+        message = await self.read_or_end(context, largest, take)
         if message is None:
             raise InvalidRequest("The call has no message.")
         return message
 
-    async def read_or_end(self, context: Context) -> bytes | None:
-        """The next message; None if the client sends no more."""
+    async def read_or_end(
+        self, context: Context, largest: int, take: Take = _take_nothing
+    ) -> bytes | None:
+        """The next message, unpacked; None if the client sends no more.
+
+        `take` is told of its bytes, which are `largest` at most, and may refuse them. Raises
+        `TooLarge`, and `InvalidRequest` if it cannot be unpacked.
+        """
         if self._free:
             self._free -= 1
         else:
             await self._wait(context.peer())
+        try:
+            message = await self._receive(context)
+            if message is None:
+                return None
+            if is_packed(message):
+                async with self._unpacking:
+                    return await unpack(message, largest, take)
+            if len(message) > largest:
+                raise too_large(largest)
+            take(len(message))
+            return message
+        finally:
+            self._pass_on()
+
+    async def _receive(self, context: Context) -> bytes | None:
         self._reading[context] = 0
         try:
             message: Any = await context.read()
         finally:
             del self._reading[context]
-            self._pass_on()
         return None if message is grpc.aio.EOF else message
 
     async def _wait(self, client: str) -> None:

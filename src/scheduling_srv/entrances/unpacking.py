@@ -23,6 +23,9 @@ _EITHER = zlib.MAX_WBITS | 32
 _PIECE_IN, _PIECE_OUT = 2**16, 2**18
 
 
+Take = Callable[[int], None]
+
+
 def is_packed(raw: bytes) -> bool:
     """Whether this is a gzip or a deflate message."""
     return raw.startswith(_GZIP) or (
@@ -30,7 +33,7 @@ def is_packed(raw: bytes) -> bool:
     )
 
 
-async def unpack(raw: bytes, largest: int, take: Callable[[int], None]) -> bytes:
+async def unpack(raw: bytes, largest: int, take: Take) -> bytes:
     """The message inside. `take` is told of its bytes as they come, and may refuse them.
 
     Raises `TooLarge` beyond `largest` bytes, and `InvalidRequest` if it is no whole message.
@@ -43,7 +46,7 @@ async def unpack(raw: bytes, largest: int, take: Callable[[int], None]) -> bytes
             piece = _unpacked(unpacker, packed)
             size += len(piece)
             if size > largest:
-                raise TooLarge(f"The request is larger than {largest} bytes when unpacked.")
+                raise too_large(largest)
             take(len(piece))
             pieces.append(piece)
             packed = unpacker.unconsumed_tail
@@ -52,6 +55,11 @@ async def unpack(raw: bytes, largest: int, take: Callable[[int], None]) -> bytes
     if not unpacker.eof or unpacker.unused_data:
         raise _broken()
     return await join(pieces)
+
+
+def too_large(largest: int) -> TooLarge:
+    """What a client is told."""
+    return TooLarge(f"The request is larger than {largest} bytes.")
 
 
 def _unpacked(unpacker: zlib._Decompress, packed: bytes | memoryview) -> bytes:
