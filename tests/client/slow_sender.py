@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Self
 
 from bench.http2 import (
@@ -35,7 +36,8 @@ class SlowSender:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
 
@@ -63,5 +65,6 @@ class SlowSender:
         return count
 
     def _receive(self) -> None:
-        while piece := self._socket.recv(65_536):
-            self._received += piece
+        with suppress(ConnectionError):  # the server may have ended
+            while piece := self._socket.recv(65_536):
+                self._received += piece

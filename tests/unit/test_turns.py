@@ -1,14 +1,15 @@
 """Turns of calls that receive their messages: how many, in which order, and for how long."""
 
 import asyncio
-from collections.abc import Sequence
+import gzip
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 import pytest
 
-from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.turns import PATIENCE, Turns
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge
+from scheduling_srv.entrances.turns import PATIENCE, Turns, present
 
 TICK = 0.01
 
@@ -37,7 +38,7 @@ class Call:
         raise error
 
 
-def begin(turns: Turns, call: Call) -> asyncio.Task[bytes]:
+def begin(turns: Turns, call: Call) -> asyncio.Task[bytes | None]:
     return asyncio.create_task(turns.read(call, 1_000))  # type: ignore[arg-type]
 
 
@@ -145,4 +146,17 @@ async def test_a_call_without_a_message_is_the_clients_fault() -> None:
     turns, call = Turns(1), Call()
     call.message.set_result(grpc.aio.EOF)
     with pytest.raises(InvalidRequest):
-        await begin(turns, call)
+        present(await begin(turns, call))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+async def test_a_message_that_is_too_large_is_refused(pack: Callable[[bytes], bytes]) -> None:
+    for size in (1_000, 1_001):
+        turns, call = Turns(1), Call()
+        call.message.set_result(pack(b"x" * size))
+        read = begin(turns, call)
+        if size == 1_000:
+            assert await read == b"x" * size
+        else:
+            with pytest.raises(TooLarge):
+                await read

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError
 from scheduling_srv.entrances.grpc_errors import refuse
-from scheduling_srv.entrances.turns import Turns
+from scheduling_srv.entrances.turns import Turns, present
 
 LARGEST = 2**16
 """Bytes of a request of these services."""
@@ -61,7 +61,7 @@ class ReadingServer:
         async def call(_messages: object, context: Context) -> object:
             try:
                 raw = await self._turns.read(context, LARGEST)
-                request = method.request_deserializer(raw)
+                request = method.request_deserializer(present(raw))
             except FAULTS as fault:
                 return await _refuse(context, fault)
             return await method.unary_unary(request, context)
@@ -73,7 +73,7 @@ class ReadingServer:
             try:
                 self._watches.take(context)
                 raw = await self._turns.read(context, LARGEST)
-                request = method.request_deserializer(raw)
+                request = method.request_deserializer(present(raw))
             except FAULTS as fault:
                 await _refuse(context, fault)
             async for answer in method.unary_stream(request, context):
@@ -83,7 +83,7 @@ class ReadingServer:
 
     def _talk(self, method: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
         async def requests(context: Context) -> AsyncIterator[object]:
-            while (raw := await self._talk_turns.read_or_end(context, LARGEST)) is not None:
+            while (raw := await self._talk_turns.read(context, LARGEST)) is not None:
                 yield method.request_deserializer(raw)
 
         async def call(_messages: object, context: Context) -> AsyncIterator[object]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
-from scheduling_srv.entrances.turns import Turns
+from scheduling_srv.entrances.turns import Turns, present
 from scheduling_srv.heap import Trimmer
 
 CALL = 32_768
@@ -80,6 +80,6 @@ def bounded(room: Room, turns: Turns, largest: int, method: Bounded) -> Method:
         context.add_done_callback(lambda _: share.give_back())  # type: ignore[arg-type]
         share.take(CALL)
         raw = await turns.read(context, largest, lambda size: share.take(COPIES * size))
-        return await method(raw, context, share)
+        return await method(present(raw), context, share)
 
     return call

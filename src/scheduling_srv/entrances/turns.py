@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -17,7 +17,7 @@ from scheduling_srv.domain.errors import InvalidRequest, Overloaded
 from scheduling_srv.entrances.grpc_errors import refuse
 from scheduling_srv.entrances.unpacking import Take, is_packed, too_large, unpack
 
-READERS = 4
+READERS = 3
 """Messages that are received at a time. A small one is normally there when its turn comes."""
 TICK = 0.25
 """Seconds between looks at how long senders take, while calls wait."""
@@ -30,6 +30,13 @@ Turn = asyncio.Future[None]
 
 def _take_nothing(_size: int) -> None:
     """For messages that are too small to be counted."""
+
+
+def present(message: bytes | None) -> bytes:
+    """The message of a call that has one. Raises `InvalidRequest`."""
+    if message is None:
+        raise InvalidRequest("The call has no message.")
+    return message
 
 
 class Turns:
@@ -50,14 +57,7 @@ class Turns:
         self._timer: asyncio.TimerHandle | None = None
         self._evictions = set[asyncio.Task[None]]()
 
-    async def read(self, context: Context, largest: int, take: Take = _take_nothing) -> bytes:
-        """As `read_or_end`; raises `InvalidRequest` if the client ends the call without one."""
-        message = await self.read_or_end(context, largest, take)
-        if message is None:
-            raise InvalidRequest("The call has no message.")
-        return message
-
-    async def read_or_end(
+    async def read(
         self, context: Context, largest: int, take: Take = _take_nothing
     ) -> bytes | None:
         """The next message, unpacked; None if the client sends no more.
@@ -70,26 +70,22 @@ class Turns:
         else:
             await self._wait(context.peer())
         try:
-            message = await self._receive(context)
-            if message is None:
+            self._reading[context] = 0
+            try:
+                message: Any = await context.read()
+            finally:
+                del self._reading[context]
+            if message is grpc.aio.EOF:
                 return None
             if is_packed(message):
                 async with self._unpacking:
                     return await unpack(message, largest, take)
-            if len(message) > largest:
-                raise too_large(largest)
-            take(len(message))
-            return message
         finally:
             self._pass_on()
-
-    async def _receive(self, context: Context) -> bytes | None:
-        self._reading[context] = 0
-        try:
-            message: Any = await context.read()
-        finally:
-            del self._reading[context]
-        return None if message is grpc.aio.EOF else message
+        if len(message) > largest:
+            raise too_large(largest)
+        take(len(message))
+        return cast("bytes", message)
 
     async def _wait(self, client: str) -> None:
         loop = asyncio.get_running_loop()
@@ -105,11 +101,10 @@ class Turns:
             raise
 
     def _pass_on(self) -> None:
-        turn = self._next()
-        if turn is None:
-            self._free += 1
-        else:
+        if self._waiting and (turn := self._next()):
             turn.set_result(None)
+        else:
+            self._free += 1
 
     def _next(self) -> Turn | None:
         """Of the client that was served least recently. Calls that gave up are left out."""
