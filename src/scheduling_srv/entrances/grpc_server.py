@@ -37,6 +37,8 @@ MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
 CLIENT_PING_MS = 5_000
 """How often a client may ping at most."""
+MAX_CONNECTIONS = 2_000
+"""gRPC closes a further one at once."""
 SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 
 _OPTIONS = [
@@ -44,6 +46,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     # `unpacking` does that, within bounds.
     ("grpc.per_message_decompression", 0),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     # What waits for its turn stays within 64 kB. The probe would let a fast client send megabytes
     # ahead. A message that is asked for gets its whole size as its window, with or without it.
     ("grpc.http2.bdp_probe", 0),

@@ -13,8 +13,8 @@ from scheduling_srv.entrances.grpc_errors import Context, Method
 from scheduling_srv.entrances.turns import Turns, present
 from scheduling_srv.heap import Trimmer
 
-CALL = 32_768
-"""Bytes that a call needs, whatever it asks for."""
+CALL = 65_536
+"""Bytes that a call needs, whatever it asks for: the window of its stream, as it may wait."""
 COPIES = 7
 """How often the bytes of a request are there at most, on their way to Redis, Kafka and back."""
 JOB = 2_048
