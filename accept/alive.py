@@ -88,7 +88,16 @@ POINTS = (
             "tests/unit/test_time_slice.py",
         ],
     ),
-    Point("11", "What gRPC takes in is bounded.", ["tests/e2e/test_overload.py"]),
+    Point(
+        "11",
+        "What gRPC takes in is bounded, and slow or large senders stop no small call.",
+        [
+            "tests/e2e/test_reception.py",
+            "tests/e2e/test_overload.py",
+            "tests/unit/test_turns.py",
+            "tests/unit/test_unpacking.py",
+        ],
+    ),
     Point(
         "12",
         "Equal restores share a pass, and a bounded number of them waits.",

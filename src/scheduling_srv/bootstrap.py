@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from scheduling_srv import failpoints, garbage, logs
+from scheduling_srv import failpoints, garbage, heap, logs
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -66,6 +66,7 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
     failpoints.enable(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     garbage.tune()
+    heap.tune()
     return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
 
 

@@ -42,12 +42,14 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.record import pack
+from scheduling_srv.entrances import grpc_decoding
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources
 from scheduling_srv.wire.commandinterface_pb2_grpc import ServiceStub as CommandStub
 from scheduling_srv.wire.job_pb2_grpc import ServiceStub as JobStub
+from tests.client.slow_sender import SlowSender
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RawCall = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -237,6 +239,43 @@ async def test_calls_share_a_room(app: App, channel: grpc.aio.Channel) -> None:
     app.gate.set()
     await waiting
     await JobStub(channel).Delete(large)
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_compressed_requests_are_understood(
+    app: App, channel: grpc.aio.Channel, compression: grpc.Compression
+) -> None:
+    """Also by health, and small ones that the client does not compress."""
+    many = resources.DeleteRequest(ids=["x" * 1_000])
+    for request in (many, resources.DeleteRequest(ids=["a"])):
+        await JobStub(channel).Delete(request, compression=compression)
+        assert app.called[-1] == ("delete", list(request.ids))
+    failed = await failure(
+        health_of(channel).Check(HealthCheckRequest(service="n" * 1_000), compression=compression)
+    )
+    assert failed.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_request_that_unpacks_to_too_much(app: App, channel: grpc.aio.Channel) -> None:
+    large = resources.DeleteRequest(ids=["x" * (33 * 2**20)])
+    failed = await failure(JobStub(channel).Delete(large, compression=grpc.Compression.Gzip))
+    assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert app.called == []
+    await JobStub(channel).Delete(resources.DeleteRequest(ids=["a"]))
+
+
+async def test_a_slow_sender_does_not_stop_small_calls(app: App) -> None:
+    """Its calls are refused, the oldest first, while others wait."""
+    server = server_of(app)
+    port = await server.start()
+    with SlowSender(port) as slow:
+        for _ in range(20):
+            slow.begin(2**20)
+        await asyncio.sleep(0.2)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            await JobStub(channel).Delete(resources.DeleteRequest(ids=["a"]), timeout=10)
+        assert slow.ended() >= 1
+    await server.stop(0)
 
 
 async def test_fields_are_selected(app: App, channel: grpc.aio.Channel) -> None:
@@ -555,6 +594,43 @@ async def test_what_cannot_be_read_is_the_clients_fault_there_too(
     method = getattr(channel, kind)(path)
     call = method(iter([truncated]) if kind == "stream_stream" else truncated)
     assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
+async def test_their_requests_are_small(
+    channel: grpc.aio.Channel, compression: grpc.Compression | None
+) -> None:
+    request = HealthCheckRequest(service="n" * 2**16)
+    failed = await failure(health_of(channel).Check(request, compression=compression))
+    assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_their_streams_are_counted(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_decoding, "WATCHES", 2)
+    async with serving(app) as channel:
+        watches = [health_of(channel).Watch(HealthCheckRequest()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        more = health_of(channel).Watch(HealthCheckRequest())
+        assert await more.code() is grpc.StatusCode.UNAVAILABLE
+        watches[0].cancel()
+        while True:
+            another = health_of(channel).Watch(HealthCheckRequest())
+            if await another.read() is not grpc.aio.EOF:
+                break
+        another.cancel()
+        watches[1].cancel()
+
+
+async def test_idle_reflection_keeps_no_call_waiting(channel: grpc.aio.Channel) -> None:
+    path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    method: AnyHealth = channel.stream_stream(path)
+    idle = [method() for _ in range(10)]
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(1):
+        assert await health_of(channel).Check(HealthCheckRequest())
+    for call in idle:
+        call.cancel()
 
 
 # --- Start and stop -----------------------------------------------------------------------------

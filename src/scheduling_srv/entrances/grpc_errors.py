@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -55,7 +56,8 @@ LONGEST_CHARACTER = 12
 """Percent-encoded bytes."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Method = Callable[[bytes, Context], Awaitable[bytes]]
+Method = Callable[[Context], Awaitable[bytes]]
+"""It reads its message from the context."""
 
 log = structlog.get_logger()
 
@@ -65,23 +67,42 @@ def code_of(error: Exception) -> grpc.StatusCode:
     return next((code for kind, code in CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
 
 
-def guarded(name: str, method: Method) -> Method:
+def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[bytes]]:
     """`method` with its errors turned into statuses, counted under `name`.
 
     Cancellation, which is how a call that nobody waits for ends, goes through.
     """
 
-    async def call(request: bytes, context: Context) -> bytes:
+    async def call(_messages: object, context: Context) -> bytes:
         with _observed(name) as outcome:
             try:
                 with lanes.client_call():
-                    return await method(request, context)
+                    return await method(context)
+            except grpc.aio.AbortError:  # the call was refused while it was received
+                outcome.append(grpc.StatusCode.UNAVAILABLE)
+                raise
             except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
-                failure = rpc_status.to_status(status_of(error))
+                failure = _failure_of(error)
             outcome.append(failure.code)
-        return await context.abort(failure.code, failure.details, failure.trailing_metadata)
+        return await _abort(context, failure)
 
     return call
+
+
+async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
+    """End a call with this error. No caller may hold the message.
+
+    gRPC keeps their frames until Python looks for cycles.
+    """
+    await _abort(context, _failure_of(error))
+
+
+def _failure_of(error: Exception) -> grpc.Status:
+    return rpc_status.to_status(status_of(error))
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], failure: grpc.Status) -> NoReturn:
+    await context.abort(failure.code, failure.details, failure.trailing_metadata)
 
 
 @contextmanager

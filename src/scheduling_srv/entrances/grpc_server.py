@@ -32,17 +32,26 @@ from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
 from scheduling_srv.entrances.room import JOB, Bounded, Room, Share, bounded
 from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.entrances.turns import Turns
 
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
 CLIENT_PING_MS = 5_000
 """How often a client may ping at most."""
+MAX_CONNECTIONS = 2_000
+"""gRPC closes a further one at once."""
 SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
+    # `unpacking` does that, within bounds.
+    ("grpc.per_message_decompression", 0),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+    # What waits for its turn stays within 64 kB. The probe would let a fast client send megabytes
+    # ahead. A message that is asked for gets its whole size as its window, with or without it.
+    ("grpc.http2.bdp_probe", 0),
     # Clients that watch, or keep an idle connection, ping it. gRPC's default allows that every five
     # minutes, and closes the connection of a client that pings three times within.
     ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_MS),
@@ -118,14 +127,15 @@ class GrpcServer:
         names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
-        room, limits = Room(call_memory), Limits(max_items, max_job_bytes)
+        room, turns, limits = Room(call_memory), Turns(), Limits(max_items, max_job_bytes)
+        methods = {
+            convert.JOB_SERVICE: _job_methods(jobs, limits),
+            convert.COMMAND_SERVICE: {"Command": _command(commands)},
+        }
         self._server.add_generic_rpc_handlers(
-            [
-                _handlers(convert.JOB_SERVICE, _job_methods(jobs, limits), room),
-                _handlers(convert.COMMAND_SERVICE, {"Command": _command(commands)}, room),
-            ]
+            [_handlers(name, methods[name], room, turns) for name in methods]
         )
-        reading: Any = ReadingServer(self._server)
+        reading: Any = ReadingServer(self._server, turns)
         add_HealthServicer_to_server(self._health, reading)
         add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
             aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), reading
@@ -146,9 +156,14 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
-def _handlers(service: str, methods: Mapping[str, Bounded], room: Room) -> grpc.GenericRpcHandler:
+def _handlers(
+    service: str, methods: Mapping[str, Bounded], room: Room, turns: Turns
+) -> grpc.GenericRpcHandler:
+    """Clients send one message. gRPC is told of a stream, as methods read streams themselves."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        name: grpc.unary_unary_rpc_method_handler(guarded(name, bounded(room, method)))
+        name: grpc.stream_unary_rpc_method_handler(
+            guarded(name, bounded(room, turns, MAX_REQUEST_BYTES, method))
+        )
         for name, method in methods.items()
     }
     return grpc.method_handlers_generic_handler(service, handlers)

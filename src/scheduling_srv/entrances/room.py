@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
+from scheduling_srv.entrances.turns import Turns, present
+from scheduling_srv.heap import Trimmer
 
-CALL = 32_768
-"""Bytes that a call needs, whatever it asks for."""
+CALL = 65_536
+"""Bytes that a call needs, whatever it asks for: the window of its stream, as it may wait."""
 COPIES = 7
 """How often the bytes of a request are there at most, on their way to Redis, Kafka and back."""
 JOB = 2_048
@@ -25,11 +27,17 @@ class Room:
     def __init__(self, size: int) -> None:
         self.size = size
         self.used = 0
+        self._trimmer = Trimmer()
 
     @property
     def largest_answer(self) -> int:
         """So that one answer leaves room for other calls."""
         return self.size // 2
+
+    def give_back(self, held: int, asked_for: int) -> None:
+        """What one call held, of what it asked for."""
+        self.used -= held
+        self._trimmer.freed(asked_for)
 
 
 class Share:
@@ -37,10 +45,11 @@ class Share:
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self._held = 0
+        self._held = self._asked_for = 0
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises `Overloaded`, or `TooLarge` if it can never be."""
+        self._asked_for += size
         if self._held + size > self.room.size:
             msg = "The request is too large: send it in pieces (SCHEDULING_CALL_MEMORY)."
             raise TooLarge(msg)
@@ -52,21 +61,25 @@ class Share:
 
     def give_back(self) -> None:
         """All of it."""
-        self.room.used -= self._held
-        self._held = 0
+        self.room.give_back(self._held, self._asked_for)
+        self._held = self._asked_for = 0
 
 
 Bounded = Callable[[bytes, Context, Share], Awaitable[bytes]]
 """A method that takes what it needs beside its request."""
 
 
-def bounded(room: Room, method: Bounded) -> Method:
-    """`method` with a share of the room, until its answer has left or its call has ended."""
+def bounded(room: Room, turns: Turns, largest: int, method: Bounded) -> Method:
+    """`method` with a share of the room, until its answer has left or its call has ended.
 
-    async def call(raw: bytes, context: Context) -> bytes:
+    The share begins before the message, of at most `largest` bytes, is received in its turn.
+    """
+
+    async def call(context: Context) -> bytes:
         share = Share(room)
         context.add_done_callback(lambda _: share.give_back())  # type: ignore[arg-type]
-        share.take(CALL + COPIES * len(raw))
-        return await method(raw, context, share)
+        share.take(CALL)
+        raw = await turns.read(context, largest, lambda size: share.take(COPIES * size))
+        return await method(present(raw), context, share)
 
     return call

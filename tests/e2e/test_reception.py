@@ -1,0 +1,160 @@
+"""More than the service can take in at a time: its memory stays bounded, and small calls go on."""
+
+import gzip
+import random
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import grpc
+import pytest
+
+from tests.client import contract
+from tests.client.grpc_client import JOBS, Client, Refusal
+from tests.client.slow_sender import SlowSender
+from tests.e2e.conftest import Deploy
+from tests.e2e.load import MIB, forget_peak, peak_memory
+from tests.e2e.product import Product, fresh, tomorrow
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE = 60.0
+BOUND = 512 * MIB
+CALLS = 40
+
+
+def resident(product: Product) -> int:
+    """Bytes in memory now."""
+    status = Path(f"/proc/{product.service.process.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def large_list() -> bytes:
+    """28 MB of jobs; gzip makes half of it."""
+    source = random.Random(11)
+    data = [source.randbytes(350_000).hex().encode() for _ in range(4)]
+    jobs = [
+        contract.job(when=tomorrow(), data=contract.Data(payload=[contract.payload(each)]))
+        for each in data * 10
+    ]
+    return bytes(contract.JobList(items=jobs).SerializeToString())
+
+
+class Small:
+    """Creates one small job after the other on a connection of its own, and times each."""
+
+    def __init__(self, product: Product) -> None:
+        self.seconds: list[float] = []
+        self.refusals: list[Refusal] = []
+        self._address = product.service.address
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._leaving.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with Client(self._address, timeout=PATIENCE) as client:
+            while not self._leaving.is_set():
+                begun = time.monotonic()
+                try:
+                    client.create(contract.job(id=fresh("small"), when=tomorrow()))
+                except Refusal as refusal:
+                    self.refusals.append(refusal)
+                self.seconds.append(time.monotonic() - begun)
+                self._leaving.wait(0.05)
+
+
+@contextmanager
+def bounded(product: Product) -> Iterator[Small]:
+    """Inside, memory stays within the bound, the lease is kept, and small calls are answered."""
+    process = product.service.process
+    before = resident(product)
+    forget_peak(process)
+    with Small(product) as small:
+        yield small
+    peak = peak_memory(process)
+    print(  # noqa: T201
+        f"\nbefore {before / MIB:.0f}, peak {peak / MIB:.0f}, after {resident(product) / MIB:.0f}"
+        f" MiB; {len(small.seconds)} small calls, the longest {max(small.seconds):.2f} s,"
+        f" {len(small.refusals)} refused"
+    )
+    assert process.alive
+    assert peak < BOUND, f"{peak / MIB:.0f} MiB"
+    assert len(small.seconds) > len(small.refusals), small.refusals
+    assert {each.code for each in small.refusals} <= {grpc.StatusCode.UNAVAILABLE}
+    assert product.service.log.read_text().count("lease taken") == 1
+    eventually(
+        lambda: resident(product) < before + 120 * MIB, timeout=PATIENCE, what="memory is freed"
+    )
+
+
+def create(address: str, raw: bytes, compression: grpc.Compression | None = None) -> str:
+    """The name of the status that this Create gets, on a connection of its own."""
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(address, options, compression) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(JOBS + "Create")
+        try:
+            call(raw, timeout=PATIENCE)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
+
+
+def create_many(product: Product, raw: bytes, count: int) -> Counter[str]:
+    with ThreadPoolExecutor(count) as pool:
+        return Counter(pool.map(lambda _: create(product.service.address, raw), range(count)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, compresslevel=1)])
+def test_forty_large_lists_at_once(deploy: Deploy, pack: Callable[[bytes], bytes]) -> None:
+    """The service looks at the bytes, not at the flag, to see whether they are compressed."""
+    product, raw = deploy(), pack(large_list())
+    with bounded(product):
+        told = create_many(product, raw, CALLS)
+        assert {*told} == {"OK", "UNAVAILABLE"}, told
+    product.client.timeout = PATIENCE
+    product.client.command("reset")
+
+
+def test_messages_that_unpack_to_a_gigabyte(deploy: Deploy) -> None:
+    product = deploy()
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join([packer.compress(bytes(MIB)) for _ in range(1024)]) + packer.flush()
+    with bounded(product):
+        assert create(product.service.address, bomb) == "RESOURCE_EXHAUSTED"
+        # While one is unpacked, another may be told that there is no room.
+        assert {*create_many(product, bomb, CALLS)} <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+        told = create(product.service.address, bytes(100 * MIB), grpc.Compression.Gzip)
+        assert told == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.slow
+def test_slow_senders_keep_no_other_client_waiting(deploy: Deploy) -> None:
+    """Twenty streams on one connection announce a megabyte each and send nothing of it."""
+    product = deploy()
+    with bounded(product) as small, SlowSender(product.service.grpc_port) as slow:
+        streams = [slow.begin(MIB) for _ in range(20)]
+        for _ in range(10):
+            time.sleep(1)
+            for stream in streams:
+                slow.send(stream, b"x")
+        assert slow.ended() >= 5
+    assert max(small.seconds) < 4
+    assert not small.refusals
+    assert len(small.seconds) > 5

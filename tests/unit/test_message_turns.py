@@ -1,0 +1,162 @@
+"""Turns of calls that receive their messages: how many, in which order, and for how long."""
+
+import asyncio
+import gzip
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import pytest
+
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge
+from scheduling_srv.entrances.turns import PATIENCE, Turns, present
+
+TICK = 0.01
+
+
+class Call:
+    """A call as gRPC shows it; its message comes when the test says so."""
+
+    def __init__(self, client: str = "a") -> None:
+        self.client = client
+        self.message: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.asked = False
+        self.refusal: tuple[grpc.StatusCode, str] | None = None
+
+    def peer(self) -> str:
+        return self.client
+
+    async def read(self) -> Any:
+        self.asked = True
+        return await self.message
+
+    async def abort(self, code: grpc.StatusCode, details: str, _metadata: object) -> None:
+        self.refusal = code, details
+        error = grpc.aio.AbortError("Locally aborted.")
+        if not self.message.done():
+            self.message.set_exception(error)
+        raise error
+
+
+def begin(turns: Turns, call: Call) -> asyncio.Task[bytes | None]:
+    return asyncio.create_task(turns.read(call, 1_000))  # type: ignore[arg-type]
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def asked(calls: Sequence[Call]) -> list[bool]:
+    return [call.asked for call in calls]
+
+
+async def test_so_many_messages_are_received_at_a_time() -> None:
+    turns, calls = Turns(2), [Call() for _ in range(4)]
+    reads = [begin(turns, call) for call in calls]
+    await settle()
+    assert asked(calls) == [True, True, False, False]
+    calls[0].message.set_result(b"0")
+    await settle()
+    assert asked(calls) == [True, True, True, False]
+    for number, call in enumerate(calls[1:], 1):
+        call.message.set_result(b"%d" % number)
+    assert await asyncio.gather(*reads) == [b"0", b"1", b"2", b"3"]
+
+
+async def test_clients_are_served_in_rotation() -> None:
+    """One that has many calls does not keep another one waiting for all of them."""
+    turns = Turns(1)
+    calls = [Call("a"), Call("a"), Call("a"), Call("b"), Call("c"), Call("b")]
+    order = list[int]()
+    reads = [begin(turns, call) for call in calls]
+    for _ in calls:
+        await settle()
+        [number] = [
+            number for number, call in enumerate(calls) if call.asked and not call.message.done()
+        ]
+        order.append(number)
+        calls[number].message.set_result(b"")
+    await asyncio.gather(*reads)
+    assert order == [0, 1, 3, 4, 2, 5]
+
+
+async def test_a_slow_sender_is_refused_while_others_wait() -> None:
+    turns, slow, other = Turns(1, tick=TICK), Call(), Call("b")
+    first, second = begin(turns, slow), begin(turns, other)
+    other.message.set_result(b"other")
+    assert await second == b"other"
+    with pytest.raises(grpc.aio.AbortError):
+        await first
+    assert slow.refusal is not None
+    assert slow.refusal[0] is grpc.StatusCode.UNAVAILABLE
+    assert "slowly" in slow.refusal[1]
+
+
+async def test_one_slow_sender_is_refused_for_one_call_that_waits() -> None:
+    """The oldest: the others go on."""
+    turns, slow = Turns(3, tick=TICK), [Call() for _ in range(3)]
+    reads = [begin(turns, call) for call in slow]
+    other = Call("b")
+    other.message.set_result(b"other")
+    assert await begin(turns, other) == b"other"
+    await asyncio.sleep(3 * PATIENCE * TICK)
+    assert [call.refusal is None for call in slow] == [False, True, True]
+    for call in slow[1:]:
+        call.message.set_result(b"late")
+    assert await asyncio.gather(*reads[1:]) == [b"late", b"late"]
+    await asyncio.gather(reads[0], return_exceptions=True)
+
+
+async def test_a_slow_sender_keeps_its_turn_while_nobody_waits() -> None:
+    turns, slow = Turns(1, tick=TICK), Call()
+    read = begin(turns, slow)
+    await asyncio.sleep(3 * PATIENCE * TICK)
+    slow.message.set_result(b"late")
+    assert await read == b"late"
+    assert slow.refusal is None
+
+
+@pytest.mark.parametrize("gives_up", ["while it receives", "while it waits", "with its turn"])
+async def test_a_call_that_ends_leaves_its_turn_to_others(gives_up: str) -> None:
+    turns = Turns(1)
+    first, second, third = Call(), Call(), Call("b")
+    reads = [begin(turns, call) for call in (first, second, third)]
+    await settle()
+    if gives_up == "while it receives":
+        reads[0].cancel()
+        second.message.set_result(b"second")
+    elif gives_up == "while it waits":
+        reads[1].cancel()
+        await settle()
+        first.message.set_result(b"first")
+    else:
+        first.message.set_result(b"first")
+        await reads[0]  # the second one was told, and has not gone on yet
+        reads[1].cancel()
+    third.message.set_result(b"third")
+    assert await reads[2] == b"third"
+    await asyncio.gather(*reads, return_exceptions=True)
+    last = Call()
+    last.message.set_result(b"last")
+    assert await begin(turns, last) == b"last"
+
+
+async def test_a_call_without_a_message_is_the_clients_fault() -> None:
+    turns, call = Turns(1), Call()
+    call.message.set_result(grpc.aio.EOF)
+    with pytest.raises(InvalidRequest):
+        present(await begin(turns, call))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+async def test_a_message_that_is_too_large_is_refused(pack: Callable[[bytes], bytes]) -> None:
+    for size in (1_000, 1_001):
+        turns, call = Turns(1), Call()
+        call.message.set_result(pack(b"x" * size))
+        read = begin(turns, call)
+        if size == 1_000:
+            assert await read == b"x" * size
+        else:
+            with pytest.raises(TooLarge):
+                await read
