@@ -94,7 +94,7 @@ POINTS = (
         [
             "tests/e2e/test_reception.py",
             "tests/e2e/test_overload.py",
-            "tests/unit/test_turns.py",
+            "tests/unit/test_message_turns.py",
             "tests/unit/test_unpacking.py",
         ],
     ),
