@@ -90,17 +90,17 @@ POINTS = (
     ),
     Point(
         "11",
-        "What gRPC takes in is bounded, and slow or large senders stop no small call.",
+        "The memory of gRPC requests is bounded, and slow or large senders stop no small call.",
         [
             "tests/e2e/test_reception.py",
             "tests/e2e/test_overload.py",
-            "tests/unit/test_message_turns.py",
-            "tests/unit/test_unpacking.py",
+            "tests/unit/test_receive_slots.py",
+            "tests/unit/test_decompression.py",
         ],
     ),
     Point(
         "12",
-        "Equal restores share a pass, and a bounded number of them waits.",
+        "Equal restores share a pass, and at most 100 of them wait.",
         [
             "tests/e2e/test_commands.py::test_equal_restores_share_a_pass",
             "tests/store/test_inputs.py::test_a_bounded_number_of_restores_is_noted",
@@ -134,7 +134,7 @@ POINTS = (
     ),
     Point(
         "18",
-        "MIN_INTERVAL holds for cron; lateness and expiry metrics are exact; restore is honest.",
+        "MIN_INTERVAL holds for cron; lateness and expiry metrics are exact; restores tell errors.",
         [
             "tests/e2e/test_commands.py::test_restore_from_beyond_the_end_of_the_topic_is_an_error",
             "tests/unit/test_cron_gaps.py",

@@ -45,7 +45,7 @@ DEAD_LETTERS = Counter(
 )
 UNKNOWN_EVENTS = Counter(
     "scheduling_unknown_events",
-    "Consumed records whose key is no event's: they are skipped.",
+    "Consumed records that are skipped, as no event has their key.",
     ["topic"],
 )
 RECORDS_REFUSED = Counter(

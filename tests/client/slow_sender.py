@@ -1,4 +1,4 @@
-"""A client that announces messages and does not send them, as no gRPC library does."""
+"""A raw HTTP/2 client that announces gRPC messages and sends them slowly, or not at all."""
 
 import socket
 import threading
@@ -42,7 +42,7 @@ class SlowSender:
         self._socket.close()
 
     def begin(self, size: int, sent: bytes = b"") -> int:
-        """A call whose message has `size` bytes, of which `sent` come now; returns its stream."""
+        """Begin a call whose message has `size` bytes. Send `sent` of it, and return the stream."""
         self._stream += 2
         prefix = b"\0" + size.to_bytes(4, "big")
         self._socket.sendall(
@@ -52,16 +52,16 @@ class SlowSender:
         return self._stream
 
     def send(self, stream: int, sent: bytes) -> None:
-        """More of a message."""
+        """Send more of a message."""
         self._socket.sendall(frame(DATA, 0, stream, sent))
 
     def ended(self) -> int:
         """How many calls the server has ended."""
-        place = count = 0
-        while place + FRAME.size <= len(self._received):
-            high, low, kind, flags, _ = FRAME.unpack_from(self._received, place)
+        at = count = 0
+        while at + FRAME.size <= len(self._received):
+            high, low, kind, flags, _ = FRAME.unpack_from(self._received, at)
             count += kind == HEADERS and bool(flags & END_STREAM)
-            place += FRAME.size + (high << 8 | low)
+            at += FRAME.size + (high << 8 | low)
         return count
 
     def _receive(self) -> None:

@@ -1,4 +1,4 @@
-"""More than the service can take in at a time: its memory stays bounded, and small calls go on."""
+"""Large, compressed and slow requests: memory stays bounded, and small calls are answered."""
 
 import gzip
 import random
@@ -49,8 +49,8 @@ def large_list() -> bytes:
     return bytes(contract.JobList(items=jobs).SerializeToString())
 
 
-class Small:
-    """Creates one small job after the other on a connection of its own, and times each."""
+class SmallCalls:
+    """Creates small jobs on a connection of its own, and measures the seconds of each call."""
 
     def __init__(self, product: Product) -> None:
         self.seconds: list[float] = []
@@ -80,12 +80,12 @@ class Small:
 
 
 @contextmanager
-def bounded(product: Product) -> Iterator[Small]:
-    """Inside, memory stays within the bound, the lease is kept, and small calls are answered."""
+def bounded(product: Product) -> Iterator[SmallCalls]:
+    """Check that memory stays bounded, the lease is kept, and small calls are answered."""
     process = product.service.process
     before = resident(product)
     forget_peak(process)
-    with Small(product) as small:
+    with SmallCalls(product) as small:
         yield small
     peak = peak_memory(process)
     print(  # noqa: T201
@@ -121,10 +121,12 @@ def create_many(product: Product, raw: bytes, count: int) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, compresslevel=1)])
-def test_forty_large_lists_at_once(deploy: Deploy, pack: Callable[[bytes], bytes]) -> None:
-    """The service looks at the bytes, not at the flag, to see whether they are compressed."""
-    product, raw = deploy(), pack(large_list())
+@pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
+def test_forty_large_lists_at_once_stay_within_memory(
+    deploy: Deploy, compress: Callable[[bytes], bytes]
+) -> None:
+    """The first bytes of a message, not its flag, tell the service whether it is compressed."""
+    product, raw = deploy(), compress(large_list())
     with bounded(product):
         told = create_many(product, raw, CALLS)
         assert {*told} == {"OK", "UNAVAILABLE"}, told
@@ -132,20 +134,20 @@ def test_forty_large_lists_at_once(deploy: Deploy, pack: Callable[[bytes], bytes
     product.client.command("reset")
 
 
-def test_messages_that_unpack_to_a_gigabyte(deploy: Deploy) -> None:
+def test_messages_that_decompress_to_a_gigabyte_are_refused(deploy: Deploy) -> None:
     product = deploy()
-    packer = zlib.compressobj(wbits=31)
-    bomb = b"".join([packer.compress(bytes(MIB)) for _ in range(1024)]) + packer.flush()
+    compressor = zlib.compressobj(wbits=31)
+    bomb = b"".join([compressor.compress(bytes(MIB)) for _ in range(1024)]) + compressor.flush()
     with bounded(product):
         assert create(product.service.address, bomb) == "RESOURCE_EXHAUSTED"
-        # While one is unpacked, another may be told that there is no room.
+        # While the service decompresses one, another may exceed the budget.
         assert {*create_many(product, bomb, CALLS)} <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
         told = create(product.service.address, bytes(100 * MIB), grpc.Compression.Gzip)
         assert told == "RESOURCE_EXHAUSTED"
 
 
 @pytest.mark.slow
-def test_slow_senders_keep_no_other_client_waiting(deploy: Deploy) -> None:
+def test_slow_senders_stop_no_other_client(deploy: Deploy) -> None:
     """Twenty streams on one connection announce a megabyte each and send nothing of it."""
     product = deploy()
     with bounded(product) as small, SlowSender(product.service.grpc_port) as slow:

@@ -63,12 +63,12 @@ def test_loopback_needs_no_permission(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"])
-def test_what_other_hosts_reach_needs_one(text: str) -> None:
+def test_an_address_that_other_hosts_reach_needs_permission(text: str) -> None:
     with pytest.raises(StartError, match=r"\(SETTING\) without TLS .* SCHEDULING_INSECURE=true"):
         check_loopback(text, "SETTING")
 
 
-def test_a_host_that_nobody_knows_is_left_to_listening() -> None:
+def test_an_unknown_host_is_left_to_listen() -> None:
     check_loopback("no-such-host.invalid:1", "SETTING")
 
 

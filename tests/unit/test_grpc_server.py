@@ -42,7 +42,7 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.record import pack
-from scheduling_srv.entrances import grpc_decoding
+from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
@@ -224,7 +224,7 @@ async def test_an_answer_that_is_too_large_is_refused(app: App, channel: grpc.ai
     assert len(answer.items) == len(app.stored)
 
 
-async def test_calls_share_a_room(app: App, channel: grpc.aio.Channel) -> None:
+async def test_calls_share_a_memory_budget(app: App, channel: grpc.aio.Channel) -> None:
     """What finds none is told so at once, and finds some when others have ended."""
     app.gate = asyncio.Event()
     large = resources.DeleteRequest(ids=["x" * 30_000_000])
@@ -245,7 +245,7 @@ async def test_calls_share_a_room(app: App, channel: grpc.aio.Channel) -> None:
 async def test_compressed_requests_are_understood(
     app: App, channel: grpc.aio.Channel, compression: grpc.Compression
 ) -> None:
-    """Also by health, and small ones that the client does not compress."""
+    """By health as well, and small requests, which clients do not compress."""
     many = resources.DeleteRequest(ids=["x" * 1_000])
     for request in (many, resources.DeleteRequest(ids=["a"])):
         await JobStub(channel).Delete(request, compression=compression)
@@ -256,7 +256,9 @@ async def test_compressed_requests_are_understood(
     assert failed.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_request_that_unpacks_to_too_much(app: App, channel: grpc.aio.Channel) -> None:
+async def test_a_request_that_decompresses_to_too_much_is_refused(
+    app: App, channel: grpc.aio.Channel
+) -> None:
     large = resources.DeleteRequest(ids=["x" * (33 * 2**20)])
     failed = await failure(JobStub(channel).Delete(large, compression=grpc.Compression.Gzip))
     assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -265,7 +267,7 @@ async def test_a_request_that_unpacks_to_too_much(app: App, channel: grpc.aio.Ch
 
 
 async def test_a_slow_sender_does_not_stop_small_calls(app: App) -> None:
-    """Its calls are refused, the oldest first, while others wait."""
+    """While other calls wait, the calls of a slow sender are refused, the oldest first."""
     server = server_of(app)
     port = await server.start()
     with SlowSender(port) as slow:
@@ -597,7 +599,7 @@ async def test_what_cannot_be_read_is_the_clients_fault_there_too(
 
 
 @pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
-async def test_their_requests_are_small(
+async def test_requests_of_health_are_bounded(
     channel: grpc.aio.Channel, compression: grpc.Compression | None
 ) -> None:
     request = HealthCheckRequest(service="n" * 2**16)
@@ -605,8 +607,8 @@ async def test_their_requests_are_small(
     assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_their_streams_are_counted(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpc_decoding, "WATCHES", 2)
+async def test_streams_of_health_are_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_bounds, "MAX_WATCHES", 2)
     async with serving(app) as channel:
         watches = [health_of(channel).Watch(HealthCheckRequest()) for _ in range(2)]
         for watch in watches:
@@ -622,7 +624,7 @@ async def test_their_streams_are_counted(app: App, monkeypatch: pytest.MonkeyPat
         watches[1].cancel()
 
 
-async def test_idle_reflection_keeps_no_call_waiting(channel: grpc.aio.Channel) -> None:
+async def test_idle_streams_of_reflection_hold_up_no_other_call(channel: grpc.aio.Channel) -> None:
     path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
     method: AnyHealth = channel.stream_stream(path)
     idle = [method() for _ in range(10)]

@@ -1,4 +1,4 @@
-"""Events that nobody knows: counted, and logged once an hour for each key."""
+"""Unknown events are counted, and logged once an hour for each key."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from scheduling_srv.entrances.unknown_events import (
     KNOWN,
     LOG_EVERY_SECONDS,
-    MOST_KEYS,
+    MAX_KEYS,
     UnknownEvents,
 )
 
@@ -17,7 +17,7 @@ def counted() -> float:
 
 
 class Hours:
-    """A clock."""
+    """A clock that counts hours."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -27,7 +27,7 @@ class Hours:
 
 
 def test_each_key_is_logged_once_an_hour_and_always_counted() -> None:
-    """A key that was one letter off (`createJob`) left no trace."""
+    """Before, an event with a misspelled key (`createJob`) left no trace."""
     hours, before = Hours(), counted()
     unknown = UnknownEvents(hours)
     with capture_logs() as logs:
@@ -42,11 +42,11 @@ def test_each_key_is_logged_once_an_hour_and_always_counted() -> None:
 def test_random_keys_fill_neither_the_log_nor_the_memory() -> None:
     unknown = UnknownEvents()
     with capture_logs() as logs:
-        for number in range(MOST_KEYS + 50):
+        for number in range(MAX_KEYS + 50):
             unknown.note("jobs", b"%d" % number, 0, number)
-    assert len(logs) == MOST_KEYS
+    assert len(logs) == MAX_KEYS
 
 
 @pytest.mark.parametrize("key", [b"queuedJob", b"jobDone", b"restoreCommand", b"resetResponse"])
-def test_what_belongs_on_the_topics_is_known(key: bytes) -> None:
+def test_keys_of_the_contract_are_known(key: bytes) -> None:
     assert key in KNOWN

@@ -35,15 +35,15 @@ def parse_address(text: str) -> Address:
 def check_loopback(text: str, setting: str) -> None:
     """Raise `StartError` for an address that other hosts can reach.
 
-    A name counts as loopback if all of its addresses do. What cannot be resolved is left to
-    `listen`.
+    A name counts as loopback if all of its addresses do. `listen` reports a name that cannot be
+    resolved.
     """
     try:
         host, port = parse_address(text)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError):
         return
-    if not all(ip_address(place[0]).is_loopback for *_, place in found):
+    if not all(ip_address(address[0]).is_loopback for *_, address in found):
         raise StartError(
             f"Other hosts reach {text} ({setting}) without TLS and credentials. Listen on"
             " 127.0.0.1, or allow it with SCHEDULING_INSECURE=true."

@@ -78,7 +78,7 @@ def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[
             try:
                 with lanes.client_call():
                     return await method(context)
-            except grpc.aio.AbortError:  # the call was refused while it was received
+            except grpc.aio.AbortError:  # `refuse` has ended the call
                 outcome.append(grpc.StatusCode.UNAVAILABLE)
                 raise
             except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
@@ -90,9 +90,10 @@ def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[
 
 
 async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
-    """End a call with this error. No caller may hold the message.
+    """End a call with this error.
 
-    gRPC keeps their frames until Python looks for cycles.
+    The functions that call this one must not refer to the message. gRPC keeps their frames until
+    the garbage collector runs.
     """
     await _abort(context, _failure_of(error))
 

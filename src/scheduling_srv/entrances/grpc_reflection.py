@@ -1,4 +1,4 @@
-"""What reflection finds: methods too, and files under the names that clients of 2018 know."""
+"""Lets reflection find methods, and files by the names that clients of 2018 use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
 OURS = "scheduling_srv/wire/"
-"""Where our files lie. `io` is a module of Python's, so they cannot lie where they did in 2018."""
+"""The folder of our files. The one of 2018, `io`, has the name of a Python module."""
 NAMES_OF_2018 = {
     f"io/restorecommerce/{name}.proto": f"{OURS}{name}.proto"
     for name in ("job", "commandinterface", "resourcebase")
@@ -14,21 +14,21 @@ NAMES_OF_2018 = {
 
 
 class Descriptors:
-    """A descriptor pool as grpcio-reflection asks it. The names are those of `DescriptorPool`.
+    """A descriptor pool for grpcio-reflection, which calls the methods of `DescriptorPool`.
 
-    The pool of upb finds no methods (protobuf 7: `FindFileContainingSymbol` raises KeyError for
-    `package.Service.Method`), although the reflection protocol has them among its symbols.
+    The reflection protocol allows `package.Service.Method` as a symbol. The pool of protobuf 7
+    (upb) does not find methods: `FindFileContainingSymbol` raises KeyError.
     """
 
     def __init__(self, pool: DescriptorPool) -> None:
         self._pool = pool
 
     def FindFileByName(self, file_name: str) -> FileDescriptor:  # noqa: N802
-        """Raises KeyError for a file that nobody knows."""
+        """Raises KeyError if there is no such file."""
         return self._pool.FindFileByName(NAMES_OF_2018.get(file_name, file_name))
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802
-        """Raises KeyError for a symbol that nobody knows."""
+        """Raises KeyError if there is no such symbol."""
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
@@ -39,5 +39,5 @@ class Descriptors:
         return self._pool.FindServiceByName(service).methods_by_name[method]
 
     def __getattr__(self, name: str) -> object:
-        """The rest is the pool's."""
+        """All else is the pool's."""
         return getattr(self._pool, name)

@@ -26,13 +26,19 @@ from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.fields import Selection
-from scheduling_srv.entrances.grpc_decoding import ReadingServer
+from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
-from scheduling_srv.entrances.room import JOB, Bounded, Room, Share, bounded
+from scheduling_srv.entrances.memory_budget import (
+    JOB_BYTES,
+    Bounded,
+    MemoryBudget,
+    Reservation,
+    bounded,
+)
+from scheduling_srv.entrances.receive_slots import ReceiveSlots
 from scheduling_srv.entrances.trace import trace_from_headers
-from scheduling_srv.entrances.turns import Turns
 
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
@@ -46,11 +52,11 @@ SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
-    # `unpacking` does that, within bounds.
+    # `decompression` does that, within the memory budget.
     ("grpc.per_message_decompression", 0),
     ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
-    # What waits for its turn stays within 64 kB. The probe would let a fast client send megabytes
-    # ahead. A message that is asked for gets its whole size as its window, with or without it.
+    # A call that waits for its slot holds at most 64 kB. With the probe on, fast clients could send
+    # megabytes ahead. gRPC opens the window for the whole message once the service reads it.
     ("grpc.http2.bdp_probe", 0),
     # Clients that watch, or keep an idle connection, ping it. gRPC's default allows that every five
     # minutes, and closes the connection of a client that pings three times within.
@@ -127,18 +133,19 @@ class GrpcServer:
         names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
-        room, turns, limits = Room(call_memory), Turns(), Limits(max_items, max_job_bytes)
+        budget, slots = MemoryBudget(call_memory), ReceiveSlots()
+        limits = Limits(max_items, max_job_bytes)
         methods = {
             convert.JOB_SERVICE: _job_methods(jobs, limits),
             convert.COMMAND_SERVICE: {"Command": _command(commands)},
         }
         self._server.add_generic_rpc_handlers(
-            [_handlers(name, methods[name], room, turns) for name in methods]
+            [_handlers(name, methods[name], budget, slots) for name in methods]
         )
-        reading: Any = ReadingServer(self._server, turns)
-        add_HealthServicer_to_server(self._health, reading)
+        standard: Any = BoundedServer(self._server, slots)
+        add_HealthServicer_to_server(self._health, standard)
         add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), reading
+            aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), standard
         )
 
     async def start(self) -> int:
@@ -157,12 +164,12 @@ class GrpcServer:
 
 
 def _handlers(
-    service: str, methods: Mapping[str, Bounded], room: Room, turns: Turns
+    service: str, methods: Mapping[str, Bounded], budget: MemoryBudget, slots: ReceiveSlots
 ) -> grpc.GenericRpcHandler:
-    """Clients send one message. gRPC is told of a stream, as methods read streams themselves."""
+    """To gRPC these methods receive a stream, so that the service decides when to read."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.stream_unary_rpc_method_handler(
-            guarded(name, bounded(room, turns, MAX_REQUEST_BYTES, method))
+            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method))
         )
         for name, method in methods.items()
     }
@@ -187,10 +194,10 @@ def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:
 
 
 def _write(write: Write, limits: Limits) -> Bounded:
-    async def call(raw: bytes, context: Context, share: Share) -> bytes:
+    async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
         trace = trace_from_headers(context.invocation_metadata() or ())
         requests = await convert.read_job_list(raw, trace, limits.items, limits.job_bytes)
-        share.take(JOB * len(requests))
+        memory.reserve(JOB_BYTES * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
         items = await convert.write_items(stored, None)
@@ -200,19 +207,19 @@ def _write(write: Write, limits: Limits) -> Bounded:
 
 
 def _read(jobs: JobsPort, limits: Limits) -> Bounded:
-    async def call(raw: bytes, context: Context, share: Share) -> bytes:
+    async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
         query, fields = convert.decode_read(raw, limits.items)
         with deadline.within(context.time_remaining()):
             total, pages = await jobs.read(query)
             async with aclosing(pages):
-                pieces = await _pieces(pages, fields, share)
+                pieces = await _pieces(pages, fields, memory)
         return await convert.join((*pieces, convert.encode_total(total)))
 
     return call
 
 
 def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
-    async def call(raw: bytes, context: Context, _share: Share) -> bytes:
+    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         ids, everything = convert.decode_delete(raw, limits.items)
         with deadline.within(context.time_remaining()):
             await (jobs.delete_all() if everything else jobs.delete(ids))
@@ -222,7 +229,7 @@ def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
 
 
 def _command(commands: CommandsPort) -> Bounded:
-    async def call(raw: bytes, context: Context, _share: Share) -> bytes:
+    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         name, payload = convert.decode_command(raw)
         with deadline.within(context.time_remaining()):
             return convert.encode_result(await commands.run(name, payload))
@@ -231,16 +238,16 @@ def _command(commands: CommandsPort) -> Bounded:
 
 
 async def _pieces(
-    pages: AsyncGenerator[Sequence[StoredJob]], fields: Selection | None, share: Share
+    pages: AsyncGenerator[Sequence[StoredJob]], fields: Selection | None, memory: Reservation
 ) -> Sequence[bytes]:
     """The answer page by page: what was read of the store is let go as it is encoded."""
     pieces, size = list[bytes](), 0
     async for page in pages:
         piece = await convert.write_items(page, fields)
         size += len(piece)
-        if size > share.room.largest_answer:
+        if size > memory.budget.largest_answer:
             raise TooLarge(ANSWER_TOO_LARGE)
-        share.take(len(piece))
+        memory.reserve(len(piece))
         pieces.append(piece)
         await asyncio.sleep(0)
     return pieces

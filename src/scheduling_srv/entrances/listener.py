@@ -192,9 +192,9 @@ class Listener:
             place = Place(message.topic() or "", message.partition() or 0)
             last[place] = message
             key = message.key()
-            if key in KEYS:
+            if key in KEYS:  # most records are our own queuedJob, and need no more than this
                 batches.setdefault(place, []).append(as_consumed(message))
-            elif key not in KNOWN:  # most are our own queuedJob
+            elif key not in KNOWN:
                 self.unknown.note(place.topic, key, place.partition, message.offset() or 0)
         await self._apply([batch for place, batch in batches.items() if place in self.next])
         for place, message in last.items():

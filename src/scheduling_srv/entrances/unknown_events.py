@@ -1,4 +1,4 @@
-"""Events that nobody knows are skipped. This says so (docs/contract.md)."""
+"""Counts and logs the events that the service skips, as it does not know them (contract.md)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scheduling_srv.domain.texts import shown
 from scheduling_srv.entrances.intake import KEYS
 
 LOG_EVERY_SECONDS = 3_600.0
-MOST_KEYS = 100
-"""Keys that are remembered: whoever writes random ones does not fill the memory or the log."""
+MAX_KEYS = 100
+"""Keys that are remembered. Random keys fill neither the memory nor the log."""
 ANNOUNCEMENTS = frozenset(
     {
         b"queuedJob",
@@ -23,26 +23,26 @@ ANNOUNCEMENTS = frozenset(
         *(response.encode() for response in COMMAND_EVENTS.values()),
     }
 )
-"""Keys of our own records, on the topics that are read."""
+"""Keys of the records that the service itself writes to the topics that it reads."""
 KNOWN = KEYS | ANNOUNCEMENTS
 
 log = structlog.get_logger(__name__)
 
 
 class UnknownEvents:
-    """Counts them, and logs each key once an hour."""
+    """Counts unknown events, and logs each key once an hour."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
         self._logged: dict[bytes, float] = {}
 
     def note(self, topic: str, key: bytes | None, partition: int, offset: int) -> None:
-        """A record whose key is not in `KNOWN`."""
+        """Count a record whose key is not in `KNOWN`."""
         metrics.UNKNOWN_EVENTS.labels(topic=topic).inc()
         key, now = key or b"", self.monotonic()
         if now - self._logged.get(key, float("-inf")) < LOG_EVERY_SECONDS:
             return
-        if key not in self._logged and len(self._logged) >= MOST_KEYS:
+        if key not in self._logged and len(self._logged) >= MAX_KEYS:
             return
         self._logged[key] = now
         log.warning(

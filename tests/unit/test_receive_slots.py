@@ -1,4 +1,4 @@
-"""Turns of calls that receive their messages: how many, in which order, and for how long."""
+"""Receive slots: how many messages are received at a time, in which order, and for how long."""
 
 import asyncio
 import gzip
@@ -9,13 +9,13 @@ import grpc
 import pytest
 
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
-from scheduling_srv.entrances.turns import PATIENCE, Turns, present
+from scheduling_srv.entrances.receive_slots import PATIENCE_TICKS, ReceiveSlots, present
 
-TICK = 0.01
+TICK_SECONDS = 0.01
 
 
 class Call:
-    """A call as gRPC shows it; its message comes when the test says so."""
+    """A call as gRPC shows it. The test sets `message` when it arrives."""
 
     def __init__(self, client: str = "a") -> None:
         self.client = client
@@ -38,8 +38,8 @@ class Call:
         raise error
 
 
-def begin(turns: Turns, call: Call) -> asyncio.Task[bytes | None]:
-    return asyncio.create_task(turns.read(call, 1_000))  # type: ignore[arg-type]
+def begin(slots: ReceiveSlots, call: Call) -> asyncio.Task[bytes | None]:
+    return asyncio.create_task(slots.read(call, 1_000))  # type: ignore[arg-type]
 
 
 async def settle() -> None:
@@ -51,9 +51,9 @@ def asked(calls: Sequence[Call]) -> list[bool]:
     return [call.asked for call in calls]
 
 
-async def test_so_many_messages_are_received_at_a_time() -> None:
-    turns, calls = Turns(2), [Call() for _ in range(4)]
-    reads = [begin(turns, call) for call in calls]
+async def test_a_bounded_number_of_messages_is_received_at_a_time() -> None:
+    slots, calls = ReceiveSlots(2), [Call() for _ in range(4)]
+    reads = [begin(slots, call) for call in calls]
     await settle()
     assert asked(calls) == [True, True, False, False]
     calls[0].message.set_result(b"0")
@@ -65,11 +65,11 @@ async def test_so_many_messages_are_received_at_a_time() -> None:
 
 
 async def test_clients_are_served_in_rotation() -> None:
-    """One that has many calls does not keep another one waiting for all of them."""
-    turns = Turns(1)
+    """A client with many calls does not make another one wait for all of them."""
+    slots = ReceiveSlots(1)
     calls = [Call("a"), Call("a"), Call("a"), Call("b"), Call("c"), Call("b")]
     order = list[int]()
-    reads = [begin(turns, call) for call in calls]
+    reads = [begin(slots, call) for call in calls]
     for _ in calls:
         await settle()
         [number] = [
@@ -82,8 +82,8 @@ async def test_clients_are_served_in_rotation() -> None:
 
 
 async def test_a_slow_sender_is_refused_while_others_wait() -> None:
-    turns, slow, other = Turns(1, tick=TICK), Call(), Call("b")
-    first, second = begin(turns, slow), begin(turns, other)
+    slots, slow, other = ReceiveSlots(1, tick_seconds=TICK_SECONDS), Call(), Call("b")
+    first, second = begin(slots, slow), begin(slots, other)
     other.message.set_result(b"other")
     assert await second == b"other"
     with pytest.raises(grpc.aio.AbortError):
@@ -93,14 +93,13 @@ async def test_a_slow_sender_is_refused_while_others_wait() -> None:
     assert "slowly" in slow.refusal[1]
 
 
-async def test_one_slow_sender_is_refused_for_one_call_that_waits() -> None:
-    """The oldest: the others go on."""
-    turns, slow = Turns(3, tick=TICK), [Call() for _ in range(3)]
-    reads = [begin(turns, call) for call in slow]
+async def test_only_the_oldest_slow_sender_is_refused_for_one_waiting_call() -> None:
+    slots, slow = ReceiveSlots(3, tick_seconds=TICK_SECONDS), [Call() for _ in range(3)]
+    reads = [begin(slots, call) for call in slow]
     other = Call("b")
     other.message.set_result(b"other")
-    assert await begin(turns, other) == b"other"
-    await asyncio.sleep(3 * PATIENCE * TICK)
+    assert await begin(slots, other) == b"other"
+    await asyncio.sleep(3 * PATIENCE_TICKS * TICK_SECONDS)
     assert [call.refusal is None for call in slow] == [False, True, True]
     for call in slow[1:]:
         call.message.set_result(b"late")
@@ -108,20 +107,20 @@ async def test_one_slow_sender_is_refused_for_one_call_that_waits() -> None:
     await asyncio.gather(reads[0], return_exceptions=True)
 
 
-async def test_a_slow_sender_keeps_its_turn_while_nobody_waits() -> None:
-    turns, slow = Turns(1, tick=TICK), Call()
-    read = begin(turns, slow)
-    await asyncio.sleep(3 * PATIENCE * TICK)
+async def test_a_slow_sender_keeps_its_slot_while_no_call_waits() -> None:
+    slots, slow = ReceiveSlots(1, tick_seconds=TICK_SECONDS), Call()
+    read = begin(slots, slow)
+    await asyncio.sleep(3 * PATIENCE_TICKS * TICK_SECONDS)
     slow.message.set_result(b"late")
     assert await read == b"late"
     assert slow.refusal is None
 
 
-@pytest.mark.parametrize("gives_up", ["while it receives", "while it waits", "with its turn"])
-async def test_a_call_that_ends_leaves_its_turn_to_others(gives_up: str) -> None:
-    turns = Turns(1)
+@pytest.mark.parametrize("gives_up", ["while it receives", "while it waits", "with its slot"])
+async def test_a_call_that_ends_releases_its_slot(gives_up: str) -> None:
+    slots = ReceiveSlots(1)
     first, second, third = Call(), Call(), Call("b")
-    reads = [begin(turns, call) for call in (first, second, third)]
+    reads = [begin(slots, call) for call in (first, second, third)]
     await settle()
     if gives_up == "while it receives":
         reads[0].cancel()
@@ -132,29 +131,29 @@ async def test_a_call_that_ends_leaves_its_turn_to_others(gives_up: str) -> None
         first.message.set_result(b"first")
     else:
         first.message.set_result(b"first")
-        await reads[0]  # the second one was told, and has not gone on yet
+        await reads[0]  # the second call has its slot, and has not run yet
         reads[1].cancel()
     third.message.set_result(b"third")
     assert await reads[2] == b"third"
     await asyncio.gather(*reads, return_exceptions=True)
     last = Call()
     last.message.set_result(b"last")
-    assert await begin(turns, last) == b"last"
+    assert await begin(slots, last) == b"last"
 
 
 async def test_a_call_without_a_message_is_the_clients_fault() -> None:
-    turns, call = Turns(1), Call()
+    slots, call = ReceiveSlots(1), Call()
     call.message.set_result(grpc.aio.EOF)
     with pytest.raises(InvalidRequest):
-        present(await begin(turns, call))
+        present(await begin(slots, call))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 async def test_a_message_that_is_too_large_is_refused(pack: Callable[[bytes], bytes]) -> None:
     for size in (1_000, 1_001):
-        turns, call = Turns(1), Call()
+        slots, call = ReceiveSlots(1), Call()
         call.message.set_result(pack(b"x" * size))
-        read = begin(turns, call)
+        read = begin(slots, call)
         if size == 1_000:
             assert await read == b"x" * size
         else:

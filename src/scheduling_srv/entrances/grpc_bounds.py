@@ -1,8 +1,7 @@
 """Bounds for the services that gRPC brings: health and reflection (docs/operations.md).
 
-Their requests are read as those of jobs are: in turns, and what cannot be read is the client's
-fault. Left alone, gRPC answers UNKNOWN to bytes that are no HealthCheckRequest, and logs a
-traceback.
+Their requests are received in slots, as those of jobs are. A request that cannot be decoded is
+INVALID_ARGUMENT. gRPC by itself would answer UNKNOWN, and log a traceback.
 """
 
 from __future__ import annotations
@@ -15,42 +14,43 @@ from google.protobuf.message import DecodeError
 
 from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError
 from scheduling_srv.entrances.grpc_errors import refuse
-from scheduling_srv.entrances.turns import Turns, present
+from scheduling_srv.entrances.receive_slots import ReceiveSlots, present
 
-LARGEST = 2**16
-"""Bytes of a request of these services."""
-WATCHES, TALKS = 1_000, 32
-"""Streams of health, and of reflection, at a time."""
+MAX_REQUEST_BYTES = 2**16
+"""Of a request of these services."""
+MAX_WATCHES, MAX_REFLECTIONS = 1_000, 32
+"""Streams of health, and of reflection, that may be open at a time."""
 
 FAULTS = (DecodeError, SchedulingError)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ReadingServer:
-    """What generated code registers its methods at: puts what reads requests in front of them."""
+class BoundedServer:
+    """Stands in for the gRPC server when generated code registers methods, and bounds them."""
 
-    def __init__(self, server: grpc.aio.Server, turns: Turns) -> None:
+    def __init__(self, server: grpc.aio.Server, slots: ReceiveSlots) -> None:
         self._server = server
-        self._turns = turns
-        # A stream of reflection may be idle: it keeps none waiting but others of its kind.
-        self._talk_turns = Turns(1)
-        self._watches, self._talks = _Places(WATCHES), _Places(TALKS)
+        self._slots = slots
+        # A stream of reflection may be idle, and hold a slot for as long as it is open.
+        self._reflection_slots = ReceiveSlots(1)
+        self._watches = _StreamLimit(MAX_WATCHES)
+        self._reflections = _StreamLimit(MAX_REFLECTIONS)
 
     def add_registered_method_handlers(self, service: str, methods: Mapping[str, Any]) -> None:
-        """Methods that are to be called; the service's name is not repeated in theirs."""
-        guarded = {name: self._guarded(method) for name, method in methods.items()}
-        handler = grpc.method_handlers_generic_handler(service, guarded)
+        """Register the methods of a service, with bounds."""
+        bounded = {name: self._bounded(method) for name, method in methods.items()}
+        handler = grpc.method_handlers_generic_handler(service, bounded)
         self._server.add_generic_rpc_handlers([handler])
 
     def add_generic_rpc_handlers(self, handlers: Iterable[object]) -> None:
-        """The same methods again, as older servers want them."""
+        """Generated code registers the same methods again, for older servers."""
 
-    def _guarded(self, method: Any) -> grpc.RpcMethodHandler[Any, Any]:  # noqa: ANN401 - generated
+    def _bounded(self, method: Any) -> grpc.RpcMethodHandler[Any, Any]:  # noqa: ANN401 - generated
         answers = method.response_serializer
         if method.request_streaming:
-            talk = self._talk(method)
-            return grpc.stream_stream_rpc_method_handler(talk, response_serializer=answers)
+            reflection = self._reflection(method)
+            return grpc.stream_stream_rpc_method_handler(reflection, response_serializer=answers)
         if method.response_streaming:
             watch = self._watch(method)
             return grpc.stream_stream_rpc_method_handler(watch, response_serializer=answers)
@@ -60,7 +60,7 @@ class ReadingServer:
     def _unary(self, method: Any) -> Callable[..., Awaitable[object]]:  # noqa: ANN401
         async def call(_messages: object, context: Context) -> object:
             try:
-                raw = await self._turns.read(context, LARGEST)
+                raw = await self._slots.read(context, MAX_REQUEST_BYTES)
                 request = method.request_deserializer(present(raw))
             except FAULTS as fault:
                 return await _refuse(context, fault)
@@ -71,8 +71,8 @@ class ReadingServer:
     def _watch(self, method: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
         async def call(_messages: object, context: Context) -> AsyncIterator[object]:
             try:
-                self._watches.take(context)
-                raw = await self._turns.read(context, LARGEST)
+                self._watches.enter(context)
+                raw = await self._slots.read(context, MAX_REQUEST_BYTES)
                 request = method.request_deserializer(present(raw))
             except FAULTS as fault:
                 await _refuse(context, fault)
@@ -81,14 +81,16 @@ class ReadingServer:
 
         return call
 
-    def _talk(self, method: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
+    def _reflection(self, method: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
         async def requests(context: Context) -> AsyncIterator[object]:
-            while (raw := await self._talk_turns.read(context, LARGEST)) is not None:
+            while (
+                raw := await self._reflection_slots.read(context, MAX_REQUEST_BYTES)
+            ) is not None:
                 yield method.request_deserializer(raw)
 
         async def call(_messages: object, context: Context) -> AsyncIterator[object]:
             try:
-                self._talks.take(context)
+                self._reflections.enter(context)
                 async for answer in method.stream_stream(requests(context), context):
                     yield answer
             except FAULTS as fault:
@@ -97,21 +99,21 @@ class ReadingServer:
         return call
 
 
-class _Places:
-    """For streams that are open at a time."""
+class _StreamLimit:
+    """Bounds the streams that are open at a time."""
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._free = count
 
-    def take(self, context: Context) -> None:
-        """One of them, until the call has ended. Raises `Overloaded`."""
-        if not self._left:
+    def enter(self, context: Context) -> None:
+        """Count a stream until its call ends. Raises `Overloaded`."""
+        if not self._free:
             raise Overloaded("Too many streams are open: close some, or retry later.")
-        self._left -= 1
-        context.add_done_callback(self._give_back)  # type: ignore[arg-type]
+        self._free -= 1
+        context.add_done_callback(self._leave)  # type: ignore[arg-type]
 
-    def _give_back(self, _context: object) -> None:
-        self._left += 1
+    def _leave(self, _context: object) -> None:
+        self._free += 1
 
 
 async def _refuse(context: Context, fault: Exception) -> NoReturn:
