@@ -103,7 +103,7 @@ POINTS = (
         "Equal restores share a pass, and at most 100 of them wait.",
         [
             "tests/e2e/test_commands.py::test_equal_restores_share_a_pass",
-            "tests/store/test_inputs.py::test_a_bounded_number_of_restores_is_noted",
+            "tests/store/test_inputs.py::test_the_number_of_pending_restores_is_bounded",
             "tests/unit/test_restore.py",
         ],
     ),

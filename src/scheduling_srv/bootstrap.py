@@ -278,7 +278,7 @@ class Service:
         if self.front.balance:
             self._keep("balance", self.front.balance.run)
         self._keep("health", self.health.watch)
-        # What a topic takes has to be known before records are put aside.
+        # The size limits of topics must be known before records are put aside.
         await self.watch.first()
         for properties in self.shards[0].producers.properties():
             check_transactions(properties, self.watch.kafka.broker.longest_transaction_ms)

@@ -18,7 +18,7 @@ from scheduling_srv.app.owner import Extra
 from scheduling_srv.app.ports import InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.sharded_jobs import ShardedJobs
-from scheduling_srv.app.sharded_restore import RestoreStarter, ShardedReset, ShardPlace
+from scheduling_srv.app.sharded_restore import RestoreStarter, ShardCoordinator, ShardedReset
 from scheduling_srv.app.shards import Part, Shards
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.watch import ServerWatch
@@ -96,7 +96,7 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     restores = [each.restores for each in shards]
     balance = Balance(site.name, shards[0].signals, [each.schedule for each in shards])
     for each in shards:
-        each.build_restorer(ShardPlace(each.number, restores, claims))
+        each.build_restorer(ShardCoordinator(each.number, restores, claims))
     jobs = ShardedJobs(
         router,
         clock,

@@ -35,7 +35,7 @@ from scheduling_srv.app.refill import Refill
 from scheduling_srv.app.refusals import Refusals
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.restore import Restorer
-from scheduling_srv.app.restore_pass import Place
+from scheduling_srv.app.restore_pass import Coordinator
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import Stager
 from scheduling_srv.app.supervision import isolated
@@ -61,8 +61,8 @@ class Site:
     rules: ShardRules
     admin: KafkaTopics
     watch: ServerWatch
-    restoring: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One shard restores at a time (docs/decisions/0018)."""
+    restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One shard of a replica restores at a time (docs/decisions/0018)."""
 
 
 class Shard:
@@ -136,8 +136,8 @@ class Shard:
         )
         site.watch.on_identity.append(self.refill.notice)
 
-    def build_restorer(self, place: Place | None = None) -> None:
-        """What carries out restores; `place` is where this shard stands among several."""
+    def build_restorer(self, coordinator: Coordinator | None = None) -> None:
+        """Build the restorer. With several shards it needs a `coordinator`."""
         self.restorer = Restorer(
             store=self.store,
             restores=self.restores,
@@ -149,10 +149,10 @@ class Shard:
                 readback.read_deleted,
                 self._encode_response,
             ),
-            place=place,
+            coordinator=coordinator,
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
-            turn=self.site.restoring,
+            lock=self.site.restore_lock,
         )
 
     def build_loops(

@@ -56,7 +56,7 @@ def response(
 
 
 COMMANDS = re.compile(r"\bcommands\W+(\d+)")
-"""How many restores a pass has carried out, in its log line."""
+"""The number of restores that a pass has carried out, in its log line."""
 
 
 class Transport:
@@ -76,7 +76,7 @@ class Transport:
     ) -> Any:
         """`request`: JSON, bytes as they are, or None for no payload at all.
 
-        `services` are those that the Response event has to name.
+        The Response event must name `services`.
         """
         command, event = EVENTS[name]
         raw = request if isinstance(request, bytes | None) else json.dumps(request).encode()
@@ -116,7 +116,9 @@ def test_health_check_says_serving(command: Transport, request_: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_health_check_of_one_service_names_that_one(command: Transport, name: str) -> None:
+def test_the_response_to_a_health_check_of_one_service_names_only_that_one(
+    command: Transport, name: str
+) -> None:
     answer = command.run("health_check", {"service": name}, services=[name])
     assert answer == {"status": "SERVING"}
 
@@ -460,7 +462,7 @@ def test_restore_of_an_empty_topic_ends(deploy: Deploy) -> None:
 
 
 def test_restore_from_beyond_the_end_of_the_topic_is_an_error(command: Transport) -> None:
-    """It answered an offset that the topic does not have."""
+    """Before, the answer had an offset that the topic does not have."""
     product = command.product
     end = product.end_of(product.names.resources)
     answer = command.run("restore", {"jobs": {"offset": end + 1000}})
@@ -473,7 +475,7 @@ def test_restore_from_beyond_the_end_of_the_topic_is_an_error(command: Transport
 
 
 def test_restore_begins_at_the_first_record_that_is_left(deploy: Deploy) -> None:
-    """Retention has deleted the beginning of the topic."""
+    """Retention has deleted the records before it."""
     product = deploy()
     gone, left = fresh(), fresh()
     product.client.create(later(id=gone))
@@ -489,7 +491,7 @@ def test_restore_begins_at_the_first_record_that_is_left(deploy: Deploy) -> None
 
 
 def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names) -> None:
-    """Each has its Response event."""
+    """Each request has its Response event."""
     make_topic(kafka.bootstrap, names.resources)
     with Sender(kafka.bootstrap) as sender:
         for number in range(5_000):

@@ -78,7 +78,7 @@ def test_when_keeps_its_milliseconds(product: Product) -> None:
 def test_a_relative_when_is_shown_as_the_instant_that_it_meant(
     product: Product, by_event: bool
 ) -> None:
-    """`new Date(job.when)` was invalid, and sending the job back moved it."""
+    """Before, `new Date(job.when)` was invalid, and an Update with the shown job moved it."""
     kind, job_id, before = fresh("type"), fresh(), now_ms()
     asked = contract.job(id=job_id, type=kind, when="in 2 hours")
     if by_event:

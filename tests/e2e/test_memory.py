@@ -32,7 +32,7 @@ def create_large(product: Product, count: int) -> None:
 
 @pytest.fixture
 def large_events(kafka: Kafka, names: Names) -> int:
-    """So many jobsCreated events of 850 kB on jobs.resource."""
+    """Writes jobsCreated events of 850 kB to jobs.resource; returns their number."""
     make_topic(kafka.bootstrap, names.resources)
     data = contract.Data(creator="large", payload=[contract.payload(b"x" * LARGE)])
     count, when = 300, tomorrow()
@@ -64,8 +64,8 @@ def test_a_rebuild_of_large_jobs(
     assert leases_taken(product) == before + 1
 
 
-def test_a_restore_of_large_jobs(deploy: Deploy, large_events: int) -> None:
-    """It notes where the events are, and puts them back some at a time."""
+def test_a_restore_of_large_jobs_stays_within_memory(deploy: Deploy, large_events: int) -> None:
+    """A restore keeps the locations of events, and puts jobs back in pieces."""
     product = deploy()
     with memory_grows_by_less_than(130 * MIB, product):
         product.client.command("restore", {"jobs": {"offset": 0}})

@@ -136,10 +136,10 @@ def test_properties_that_cannot_be_used_end_it_with_one_sentence(
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
-def test_a_transaction_longer_than_the_brokers_allow_ends_it(
+def test_a_transaction_timeout_beyond_that_of_the_brokers_ends_it(
     service: StartService, delivery: str
 ) -> None:
-    """It never emitted, and its log had librdkafka's words."""
+    """Before, it started, never emitted, and logged errors of librdkafka."""
     replica = service(start=False)
     replica.settings["SCHEDULING_KAFKA_OPTIONS"] = '{"transaction.timeout.ms": 3600000}'
     replica.settings["SCHEDULING_DELIVERY"] = delivery
@@ -154,7 +154,7 @@ def test_a_transaction_longer_than_the_brokers_allow_ends_it(
 def test_an_address_that_other_hosts_reach_needs_a_permission(
     service: StartService, insecure: bool
 ) -> None:
-    """`reset` worked over the network, without credentials, on the default address."""
+    """Before, any host could call `reset` on the default address."""
     replica = service(start=False)
     replica.settings["SCHEDULING_GRPC_ADDRESS"] = f"0.0.0.0:{free_port()}"
     if insecure:
@@ -285,7 +285,7 @@ def test_reflection_has_the_methods(product: Product, symbol: str, methods: list
 
 @pytest.mark.parametrize("method", ["job.Service.Create", "commandinterface.Service.Command"])
 def test_reflection_finds_a_method(product: Product, method: str) -> None:
-    """It was not found."""
+    """Before, reflection answered that there is no such symbol."""
     files = product.client.file_containing(f"io.restorecommerce.{method}")
     package = f"io.restorecommerce.{method.partition('.')[0]}"
     assert package in {FileDescriptorProto.FromString(raw).package for raw in files}

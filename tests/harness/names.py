@@ -31,7 +31,7 @@ class Names:
 
     @property
     def journal(self) -> str:
-        """What a rebuild puts the schedule together from."""
+        """The topic from which a rebuild restores the schedule."""
         return f"{self.namespace}.journal"
 
     @property

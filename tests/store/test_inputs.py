@@ -256,8 +256,8 @@ async def test_offsets_are_shown_as_decimal_text(shard: Shard) -> None:
         await shard.client.execute("DEL", key)
 
 
-async def test_a_bounded_number_of_restores_is_noted(shard: Shard) -> None:
-    """One more changes nothing, not even its partition's position."""
+async def test_the_number_of_pending_restores_is_bounded(shard: Shard) -> None:
+    """One more changes nothing, not even the position of its partition."""
     for offset in range(3):
         await shard.restores.begin("{}", NOW, shard.source(offset), 3)
     before = await shard.raw("HGETALL", "meta")

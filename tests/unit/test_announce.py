@@ -143,12 +143,12 @@ def test_a_retry_is_in_the_journal_under_a_key_of_its_own() -> None:
     assert headers(record)["kind"] == b"retry"
 
 
-def test_a_farewell_with_an_outcome_follows_its_job() -> None:
-    """On a topic with several partitions it went to the one of its key."""
+def test_a_jobs_deleted_event_with_an_outcome_goes_to_the_partition_of_its_job() -> None:
+    """Before, its partition was that of its key."""
     outcome = [("job-id", b"j"), ("outcome", b"refused")]
-    farewell = event_entry(Topic.RESOURCES, b"jobsDeleted", b"\n\x01j", outcome)
+    deleted = event_entry(Topic.RESOURCES, b"jobsDeleted", b"\n\x01j", outcome)
     plain = b"Dj"
-    assert [record.route for record in made(farewell, plain)][:2] == [b"j", b"j"]
+    assert [record.route for record in made(deleted, plain)][:2] == [b"j", b"j"]
 
 
 def test_events_of_commands_and_dead_letters() -> None:

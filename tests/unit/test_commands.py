@@ -224,8 +224,8 @@ async def test_an_event_that_is_no_command_is_answered_by_its_key(world: World) 
     assert world.said == [(event("versionResponse", '{"error":"Why."}'), SOURCE)]
 
 
-async def test_a_restore_that_finds_no_place_is_answered(world: World) -> None:
-    """A call fails; an event has its Response, and does not hold up its partition."""
+async def test_a_restore_beyond_the_limit_is_answered_with_an_error(world: World) -> None:
+    """A call fails. An event gets a Response, and does not block its partition."""
     world.is_full = True
     payload = b'{"jobs":{}}'
     with pytest.raises(TooMany):

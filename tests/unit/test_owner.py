@@ -483,10 +483,10 @@ async def test_extra_work_runs_beside_and_ends_with_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", [StoreUnavailable, LeaseLost])
-async def test_a_fault_does_not_keep_what_it_went_through(
+async def test_a_fault_does_not_keep_the_frames_that_it_passed_through(
     world: World, kind: type[SchedulingError]
 ) -> None:
-    """The frames that raised it referred to it: what a restore had read stayed with them."""
+    """Before, it was part of a cycle, which kept all that a restore had read."""
     known: list[weakref.ref[SchedulingError]] = []
 
     async def extra(_token: str) -> None:

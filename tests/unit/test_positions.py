@@ -148,8 +148,8 @@ async def test_a_known_position_is_left_alone() -> None:
     assert (world.moved, world.asked) == ([], [])
 
 
-async def test_what_another_replica_applies_meanwhile_is_not_applied_again() -> None:
-    """A log that was looked at before its position seemed to have lost its last records."""
+async def test_records_that_another_replica_applies_meanwhile_are_not_applied_again() -> None:
+    """Before, ends were read first, so the log seemed to have lost its last records."""
     world = World({"jobs": Topic(OLD, 1)}, jobs=InputPosition(60, 7, OLD))
     world.applied_meanwhile = 6
     await world.starts.find([JOBS])

@@ -94,8 +94,8 @@ class Broken(Ended):
         raise BrokenPipeError(self.sentence)
 
 
-async def test_an_error_does_not_keep_what_it_went_through() -> None:
-    """The frames that made it referred to it: so it stayed, and with it the whole command."""
+async def test_an_error_does_not_keep_the_frames_that_it_passed_through() -> None:
+    """Before, it was part of a cycle, which kept the whole command."""
     client = RedisClient("redis://127.0.0.1:1/0")
     client.own.pool = Broken("gone")  # type: ignore[assignment]
     gc.disable()

@@ -1,4 +1,4 @@
-"""The restore command: jobs are put back from the events on jobs.resource (docs/contract.md)."""
+"""The restore command puts jobs back from the events on jobs.resource (docs/contract.md)."""
 
 import asyncio
 import gc
@@ -14,9 +14,9 @@ import pytest
 from scheduling_srv.app import restore_pass
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.events import OFFSET_BITS, Codec, Wanted
+from scheduling_srv.app.events import OFFSET_BITS, Codec, WantedEvents
 from scheduling_srv.app.pieces import pieces
-from scheduling_srv.app.ports import MOST_RESTORES, TOO_MANY_RESTORES, Receipt, Source
+from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
 from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.restore import Restorer
@@ -31,7 +31,7 @@ HOUR, SECOND = 3_600_000, 1000
 
 
 class World:
-    """The topic, the store and the notes of restores."""
+    """The topic, the store and the pending restores."""
 
     def __init__(self) -> None:
         self.events: list[LogRecord] = []
@@ -43,13 +43,13 @@ class World:
         self.away = self.full = self.voided = False
         self.low = 0
         self.read: list[Sequence[Extent]] = []
-        """What was read of the topic."""
+        """The extents of each reading of the topic."""
         world: Any = self
         codec = Codec(read_ids, read_jobs, read_deleted, lambda text: b"response " + text)
         self.on_published: Callable[[], Any] = lambda: None
-        """Is called when Kafka has what is in the store."""
+        """Called when the pass waits for Kafka."""
         self.on_read: Callable[[], Any] = lambda: None
-        """Is called when the topic is about to be read."""
+        """Called before each reading of the topic."""
         self.restorer = Restorer(
             store=world,
             restores=world,
@@ -96,9 +96,9 @@ class World:
                 yield piece
 
     async def begin(
-        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+        self, request: str, now: int, source: Source | None, limit: int = MAX_RESTORES
     ) -> Receipt:
-        if len(self.notes) >= most:
+        if len(self.notes) >= limit:
             raise TooMany(TOO_MANY_RESTORES)
         self.notes[str(len(self.notes) + 1)] = request
         return Receipt("i", 1)
@@ -172,7 +172,7 @@ async def test_a_first_due_time_that_was_announced_is_believed(world: World) -> 
 
 
 async def test_when_jobs_whose_time_has_passed_are_skipped(world: World) -> None:
-    """Neither put back nor taken away: their run may still be unanswered."""
+    """They are neither put back nor removed: their run may still be unanswered."""
     world.created("past", at=NOW - 3 * HOUR, when="in 1 hour")
     assert await world.restore() == {}
     assert world.removed == []
@@ -211,7 +211,7 @@ async def test_an_empty_topic_ends_it_too(world: World) -> None:
     assert world.said == [response(-1)]
 
 
-async def test_there_is_nothing_at_the_end(world: World) -> None:
+async def test_an_offset_at_the_end_restores_nothing_and_is_no_error(world: World) -> None:
     world.created("a", interval="1 day")
     assert await world.restore(offset=1) == {}
     assert world.said == [response(0)]
@@ -219,7 +219,7 @@ async def test_there_is_nothing_at_the_end(world: World) -> None:
 
 @pytest.mark.parametrize("events", [0, 2])
 async def test_an_offset_beyond_the_end_is_an_error(world: World, events: int) -> None:
-    """It answered an offset that the topic does not have."""
+    """Before, the answer had an offset that the topic does not have."""
     for number in range(events):
         world.created(str(number), interval="1 day")
     assert await world.restore(offset=5) == {}
@@ -263,7 +263,7 @@ async def test_an_ignored_or_stray_last_record_ends_it_too(world: World) -> None
 async def test_an_event_that_is_no_job_of_ours_is_skipped(
     world: World, fields: dict[str, Any]
 ) -> None:
-    """Anybody may write to the topic; the others are restored all the same."""
+    """Any client may write to the topic. The other jobs are restored all the same."""
     job = {"id": "bad", "type": "t", "data": job_pb2.Data(), "interval": "1 day", **fields}
     world.event(b"jobsCreated", job_pb2.Job(**job).SerializeToString())
     world.event(b"jobsCreated", b"\xff\xff")
@@ -300,11 +300,11 @@ async def test_many_jobs_are_put_back_in_pieces(world: World) -> None:
     assert len(world.newest) == 3
 
 
-async def test_no_more_is_put_back_than_kafka_can_follow(
+async def test_a_restore_waits_for_kafka_after_so_many_calls(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for it takes memory of Redis, and has others refused."""
-    monkeypatch.setattr(restore_pass, "UNPUBLISHED", 2)
+    """Otherwise the outbox fills the memory of Redis, and other calls are refused."""
+    monkeypatch.setattr(restore_pass, "UNPUBLISHED_CALLS", 2)
     for number in range(4100):
         world.created(str(number), interval="1 day")
     so_far: list[int] = []
@@ -355,7 +355,7 @@ async def test_an_event_that_says_nothing_does_not_count(world: World, strange: 
 
 
 async def test_one_time_jobs_that_have_run_since_are_left_alone(world: World) -> None:
-    """Neither put back nor taken away, whatever they were before."""
+    """They are neither put back nor removed."""
     world.created("a", interval="1 day")
     world.created("a", when="2023-11-14T22:00:00Z")
     assert await world.restore() == {}
@@ -395,7 +395,7 @@ class Large(bytes):
 
 
 class LargeWorld(World):
-    """The values of its events exist while they are looked at, and a little longer."""
+    """A world that reads events in small pieces, and counts the values that exist."""
 
     async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
         async for entries in super().resources(extents):
@@ -405,7 +405,7 @@ class LargeWorld(World):
 
 @pytest.fixture
 def large_world() -> Iterator[LargeWorld]:
-    """Whatever is not freed by itself stays."""
+    """The garbage collector is off: cycles stay."""
     world, Large.most = LargeWorld(), 0
     data = job_pb2.Data()
     data.payload.add(value=b"x" * 300_000)
@@ -419,7 +419,7 @@ def large_world() -> Iterator[LargeWorld]:
 
 
 async def test_a_restore_holds_a_bounded_part_of_what_it_reads(large_world: LargeWorld) -> None:
-    """It kept the last event of every job: 3.6 GB for 4,000 large ones."""
+    """Before, it kept the last event of every job: 3.6 GB for 4,000 large ones."""
     assert len(await large_world.restore()) == 40
     assert len(large_world.removed) == 20
     assert Large.most < 20
@@ -442,7 +442,7 @@ async def test_a_store_call_is_bounded_in_bytes(large_world: LargeWorld) -> None
     assert len(sizes) < 30
 
 
-async def test_kafka_has_to_follow_in_bytes_as_well(
+async def test_a_restore_waits_for_kafka_after_so_many_bytes(
     large_world: LargeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restore_pass, "UNPUBLISHED_BYTES", 3_000_000)
@@ -456,7 +456,7 @@ async def test_kafka_has_to_follow_in_bytes_as_well(
 
 @pytest.mark.parametrize("fault", ["full", "away"])
 async def test_a_failed_pass_frees_what_it_has_read(large_world: LargeWorld, fault: str) -> None:
-    """Its exception referred to what referred to it: all of it stayed, attempt by attempt."""
+    """Before, its exception was part of a cycle, so the memory of each attempt stayed."""
     if fault == "full":
         large_world.full = True
     else:
@@ -475,8 +475,8 @@ async def test_a_failed_pass_frees_what_it_has_read(large_world: LargeWorld, fau
     assert Large.living == 0
 
 
-async def test_events_that_kafka_deletes_meanwhile_are_told(world: World) -> None:
-    """Between both readings: their jobs are not restored, and nobody would know."""
+async def test_the_answer_counts_events_that_kafka_deletes_during_the_restore(world: World) -> None:
+    """Kafka deletes them between the two readings, so their jobs are not restored."""
     for number in range(5):
         world.created(str(number), interval="1 day")
 
@@ -493,7 +493,7 @@ async def test_events_that_kafka_deletes_meanwhile_are_told(world: World) -> Non
     assert world.said == [response_of({"error": sentence})]
 
 
-async def test_it_reads_again_only_where_wanted_events_are(world: World) -> None:
+async def test_the_second_reading_covers_only_the_wanted_events(world: World) -> None:
     for number in range(9):
         world.created("a", interval="1 day")
         world.created(str(number // 4), interval="1 day")
@@ -503,7 +503,7 @@ async def test_it_reads_again_only_where_wanted_events_are(world: World) -> None
 
 async def test_partitions_are_read_one_after_the_other() -> None:
     """The last event of a job counts in the order in which they are read."""
-    wanted = Wanted([3, 8, (1 << OFFSET_BITS) + 2, (7 << OFFSET_BITS) + 2**62])
+    wanted = WantedEvents([3, 8, (1 << OFFSET_BITS) + 2, (7 << OFFSET_BITS) + 2**62])
     assert wanted.extents() == [Extent(0, 3, 9), Extent(1, 2, 3), Extent(7, 2**62, 2**62 + 1)]
 
     def event(partition: int, offset: int) -> LogRecord:
@@ -516,7 +516,7 @@ async def test_partitions_are_read_one_after_the_other() -> None:
 
 
 async def test_long_ids_are_told_apart(world: World) -> None:
-    """Of a long id only a digest is kept."""
+    """A restore keeps only a digest of a long id."""
     names = ["x" * size for size in (1, 14, 15, 16, 17, 36, 1000)] + ["y" * 36]
     for name in names:
         world.created(name, interval="1 day")
@@ -534,7 +534,7 @@ def request(offset: int = 0, *ignore: int) -> RestoreRequest:
 
 
 async def test_equal_requests_are_carried_out_by_one_pass(world: World) -> None:
-    """Each is answered. They queued up: ten commands read the topic ten times."""
+    """Each is answered. Before, ten commands read the topic ten times."""
     world.created("a", interval="1 day")
     for _ in range(10):
         await world.restorer.start(request(), None)
@@ -550,12 +550,12 @@ async def test_different_requests_have_their_own_passes(world: World) -> None:
     for each in (request(), request(1), request(0, 1), request(1), request()):
         await world.restorer.start(each, None)
     assert await world.restorer.run_once("token") == 5
-    # 0 without 1 first, as its last note is the oldest; then from 1 on; then all.
+    # First 0 without 1, whose last command is the oldest; then from 1 on; then all.
     assert [job.id for job in world.put] == ["a", "b", "a", "b"]
 
 
-async def test_the_request_that_was_noted_last_has_the_last_word(world: World) -> None:
-    """As if each were carried out by itself, in their order."""
+async def test_the_last_request_decides_each_job(world: World) -> None:
+    """As if each request had a pass of its own, in order."""
     world.created("a", interval="1 day")
     world.deleted("a")
     for each in (request(), request(0, 1), request()):
@@ -575,7 +575,7 @@ async def test_the_request_that_was_noted_last_has_the_last_word(world: World) -
 
 
 async def test_a_request_that_comes_during_a_pass_has_its_own(world: World) -> None:
-    """It has to see the events up to its own beginning."""
+    """It must see the events up to its own beginning."""
     world.created("a", interval="1 day")
     await world.restorer.start(request(), None)
 
@@ -591,8 +591,8 @@ async def test_a_request_that_comes_during_a_pass_has_its_own(world: World) -> N
 
 
 async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
-    """And none keeps its turn while it waits for the others to end."""
-    turn, under_way = asyncio.Lock(), []
+    """A shard releases the lock before it waits for the others to end."""
+    lock, under_way = asyncio.Lock(), []
     worlds = [World(), World()]
 
     class Waiting:
@@ -602,7 +602,7 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
             self.shard = shard
 
         @asynccontextmanager
-        async def wanted(self, jobs: Sequence[NewJob]) -> AsyncGenerator[Any]:
+        async def claimed(self, jobs: Sequence[NewJob]) -> AsyncGenerator[Any]:
             under_way.append(self.shard)
             await asyncio.sleep(0)
             yield jobs, ""
@@ -616,8 +616,8 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
         for number in range(2500):
             world.created(str(number), interval="1 day")
         restorer = world.restorer
-        restorer.turn, restorer.place = turn, Waiting(shard)
-        restorer.parts = replace(restorer.parts, place=restorer.place)
+        restorer.lock, restorer.coordinator = lock, Waiting(shard)
+        restorer.ports = replace(restorer.ports, coordinator=restorer.coordinator)
         await restorer.start(request(), None)
     async with asyncio.timeout(10):
         await asyncio.gather(*(world.restorer.run_once("token") for world in worlds))
@@ -625,22 +625,22 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
     assert [world.said for world in worlds] == [[response(2499)], [b""]]
 
 
-async def test_no_more_than_a_hundred_are_noted(world: World) -> None:
-    for _ in range(MOST_RESTORES):
+async def test_at_most_a_hundred_restores_are_pending(world: World) -> None:
+    for _ in range(MAX_RESTORES):
         await world.restorer.start(request(), None)
     with pytest.raises(TooMany, match="send it again"):
         await world.restorer.start(request(), None)
-    assert await world.restorer.run_once("token") == MOST_RESTORES
+    assert await world.restorer.run_once("token") == MAX_RESTORES
     assert len(world.newest) == 0
     assert len(world.read) == 2
     await world.restorer.start(request(), None)
 
 
-async def test_a_restore_that_finds_no_place_is_noted_in_no_shard(world: World) -> None:
-    """The shard that answers has most of them: it ends after the others."""
+async def test_a_refused_restore_is_stored_in_no_shard(world: World) -> None:
+    """The answering shard decides: it has the most pending restores, as it ends last."""
     other, clock = World(), as_port(world)
     starter = RestoreStarter([as_port(world), as_port(other)], clock)
-    for _ in range(MOST_RESTORES):
+    for _ in range(MAX_RESTORES):
         await starter.start(request(), None)
     other.notes.clear()
     with pytest.raises(TooMany, match="send it again"):

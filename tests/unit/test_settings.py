@@ -342,7 +342,7 @@ def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.Monk
 
 
 def test_group_and_client_follow_the_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two namespaces on one Kafka shared a consumer group, and took each other's events."""
+    """Before, two namespaces on one Kafka shared a consumer group and its events."""
     assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("scheduling-srv",) * 2
     monkeypatch.setenv("SCHEDULING_NAMESPACE", "other")
     assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("other-srv",) * 2

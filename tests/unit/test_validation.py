@@ -209,7 +209,7 @@ def test_due_times_stay_within_what_the_store_can_hold(text: str) -> None:
 
 
 def test_a_relative_when_is_kept_as_the_instant_that_it_meant() -> None:
-    """The last value of a field counts, so the text that came is still there before it."""
+    """The record still has the text of the client. In protobuf the last value of a field counts."""
     asked_for = job_pb2.Job(when="in 2 hours", priority=job_pb2.Job.HIGH)
     request = asked(when=asked_for.when, rest=asked_for.SerializeToString())
     (job,) = check_jobs([request], NOW, RULES)

@@ -119,7 +119,7 @@ def when(text: str, zone: str = "UTC", now: str = NOW) -> str:
         ("noon", "2018-01-10T11:00:00.000"),
         ("at 9am", "2018-01-11T08:00:00.000"),
         ("17:30", "2018-01-10T16:30:00.000"),
-        # What clients of 2018 sent, besides.
+        # Further texts that clients of 2018 sent.
         ("2019/04/05 09:00", "2019-04-05T07:00:00.000"),
         ("2019/1/5", "2019-01-04T23:00:00.000"),
         ("5 seconds", "2018-01-10T09:30:05.500"),

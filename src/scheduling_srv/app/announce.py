@@ -174,7 +174,7 @@ class Announcer:
         topic, key, value, headers = read_event(entry)
         job = dict(headers).get("job-id") if topic is Topic.RESOURCES else None
         headers.append(("event-id", event_id))
-        # A farewell with an outcome follows the other records of its job.
+        # A jobsDeleted event with an outcome goes to the partition of its job.
         return (Record(topic, key, value, headers, job or key),)
 
 

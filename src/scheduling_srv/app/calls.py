@@ -10,10 +10,10 @@ Ended = TypeVar("Ended", bound=asyncio.Future[Any])
 
 
 def raise_first(ended: list[Ended]) -> None:
-    """Raise what the first of these tasks has raised. The list is emptied up to that task.
+    """Raise the exception of the first task that failed. Removes the tasks up to that one.
 
-    An exception refers to the frames that it went through. A frame that refers to its task keeps
-    both, and all that the frames hold, until Python looks for cycles.
+    An exception refers to the frames that it passed through. If one of them refers to the task,
+    there is a cycle. It keeps all that the frames hold until the garbage collector runs.
     """
     while ended:
         ended.pop(0).result()

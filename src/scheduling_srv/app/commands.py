@@ -113,8 +113,8 @@ class Commands:
     async def run(self, name: str, payload: bytes | None, source: Source | None = None) -> bytes:
         """Run a command; returns its JSON. `source` is where it was consumed, None for a call.
 
-        Raises `InvalidRequest` for what is no command or no payload for it, `TooMany` for a restore
-        that finds no place, and `Unavailable`.
+        Raises `InvalidRequest` for an unknown command or a wrong payload, `TooMany` if too many
+        restores are pending, and `Unavailable`.
         """
         command = self._commands.get(name)
         if command is None:

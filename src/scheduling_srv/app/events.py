@@ -1,4 +1,4 @@
-"""What the events on `jobs.resource` say of each job, and the job that follows from them."""
+"""Finds the last event of each job on `jobs.resource`, and builds jobs from these events."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ LENIENT = Rules(min_interval=1)
 
 CREATED, DELETED = b"jobsCreated", b"jobsDeleted"
 KEYS = frozenset({CREATED, DELETED})
-"""Of the events that say whether a job lives."""
+"""Keys of the events that create or delete a job."""
 OFFSET_BITS = 64
-"""Of a place that are its offset; those above them are its partition."""
+"""The low bits of a location are its offset. The bits above are its partition."""
 DIGEST_BYTES = 16
-"""Of what stands for a long id."""
+"""Size of the digest that stands for a long id."""
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """What needs protobuf, injected. What reads raises `InvalidRequest`."""
+    """Injected functions that need protobuf. Those that decode raise `InvalidRequest`."""
 
     ids: Callable[[Sequence[bytes]], Sequence[str]]
-    """The ids of Jobs, which are not looked at any further."""
+    """Decodes only the ids of Jobs."""
     created: Callable[[Sequence[bytes]], Sequence[JobRequest]]
-    """Jobs."""
+    """Decodes Jobs."""
     deleted: Callable[[bytes], str]
-    """The id in a Deleted."""
+    """Decodes the id of a Deleted."""
     response: Callable[[bytes], bytes]
-    """A CommandResponse with this JSON."""
+    """Encodes a CommandResponse with this JSON."""
 
 
 class EventReader:
-    """Reads events, all at once where that is possible. It logs the events that it cannot read."""
+    """Decodes events, many at once if possible. It logs the events that it cannot decode."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
 
     def ids(self, created: Sequence[LogRecord]) -> Sequence[str | None]:
-        """Ids of jobsCreated events; None: the event cannot be read."""
+        """The ids of jobsCreated events. None: the event cannot be decoded."""
         return self._read(self.codec.ids, created)
 
     def deleted(self, event: LogRecord) -> str | None:
-        """The id of a jobsDeleted event; None: the event cannot be read."""
+        """The id of a jobsDeleted event. None: the event cannot be decoded."""
         try:
             return self.codec.deleted(event.value or b"")
         except Exception as fault:  # noqa: BLE001 - it is logged
@@ -66,11 +66,11 @@ class EventReader:
             return None
 
     def jobs(self, created: Sequence[LogRecord], now: int) -> Sequence[NewJob]:
-        """With their next runs, but for one-time jobs whose time has passed."""
+        """The jobs with their next runs, without one-time jobs whose time has passed."""
         return [job for job in self.checked(created, now) if job]
 
     def checked(self, created: Sequence[LogRecord], now: int) -> Iterator[NewJob | None]:
-        """Of each event that is a job. None: the time of a one-time job has passed."""
+        """The job of each valid event. None: the time of a one-time job has passed."""
         for event, request in zip(created, self._read(self.codec.created, created), strict=True):
             if request is not None:
                 try:
@@ -81,7 +81,7 @@ class EventReader:
     def _read(
         self, read: Callable[[Sequence[bytes]], Sequence[Found]], created: Sequence[LogRecord]
     ) -> Sequence[Found | None]:
-        """All at once, which is ten times faster, or each for itself if one cannot be read."""
+        """Decode all at once, which is ten times faster, or one by one if that fails."""
         try:
             return read([event.value or b"" for event in created])
         except Exception as fault:  # noqa: BLE001 - it is logged
@@ -92,19 +92,20 @@ class EventReader:
 
 
 class LastEvents:
-    """Finds the place of the last valid event of each job.
+    """Finds the location of the last valid event of each job.
 
-    It keeps some 130 bytes for each id, and no event. Checking an event costs more than all the
-    rest of a restore, and can be done while Redis and Kafka work on others. So an event is checked
-    in the second reading, unless it replaces an earlier one, which counts if this one is invalid.
+    It keeps some 130 bytes for each id, and no event. To check an event costs more than all the
+    rest of a restore. So most events are checked in the second reading, while Redis and Kafka
+    work. An event that would replace an earlier one is checked here: if it is invalid, the earlier
+    one counts.
     """
 
     def __init__(self, reader: EventReader) -> None:
         self.reader = reader
-        self._places: dict[bytes, int] = {}
+        self._locations: dict[bytes, int] = {}
 
     def add(self, entries: Sequence[LogRecord], now: int) -> None:
-        """The next records of the topic."""
+        """Add the next records of the topic."""
         created = [entry for entry in entries if entry.key == CREATED]
         ids = iter(self.reader.ids(created))
         for entry in entries:
@@ -113,90 +114,91 @@ class LastEvents:
             elif entry.key == DELETED:
                 job_id = self.reader.deleted(entry)
                 if job_id is not None:
-                    self._places[_short(job_id)] = _place(entry)
+                    self._locations[_id_key(job_id)] = _location(entry)
 
     def _add_created(self, job_id: str | None, event: LogRecord, now: int) -> None:
         if job_id is None:
             return
-        key = _short(job_id)
-        if key not in self._places:
-            self._places[key] = _place(event)
+        key = _id_key(job_id)
+        if key not in self._locations:
+            self._locations[key] = _location(event)
             return
         for job in self.reader.checked([event], now):
             if job:
-                self._places[key] = _place(event)
+                self._locations[key] = _location(event)
             else:
-                del self._places[key]
+                del self._locations[key]
 
-    def take(self) -> Wanted:
-        """The places found so far; the ids are freed."""
-        places = sorted(self._places.values())
-        self._places.clear()
-        return Wanted(places)
+    def take(self) -> WantedEvents:
+        """The events found so far. Frees the ids."""
+        locations = sorted(self._locations.values())
+        self._locations.clear()
+        return WantedEvents(locations)
 
 
-class Wanted:
-    """Finds the events that count when the topic is read again, in the order of the log."""
+class WantedEvents:
+    """Picks the last event of each job when the topic is read again, in the order of the log."""
 
-    def __init__(self, places: Sequence[int]) -> None:
-        """`places` are sorted."""
-        self.places = places
-        self.met = 0
-        """How many of the places were passed."""
+    def __init__(self, locations: Sequence[int]) -> None:
+        """`locations` are sorted."""
+        self.locations = locations
+        self.passed = 0
+        """Locations that the reading has passed."""
         self.missed = 0
-        """How many of those were no longer there."""
+        """Passed locations whose event no longer exists."""
 
     def extents(self) -> Sequence[Extent]:
-        """Where they are: from the first to the last one in each partition."""
+        """The range from the first to the last event, for each partition."""
         found, at = list[Extent](), 0
-        while at < len(self.places):
-            partition, first = _read_place(self.places[at])
-            at = bisect_left(self.places, (partition + 1) << OFFSET_BITS, at)
-            _, last = _read_place(self.places[at - 1])
+        while at < len(self.locations):
+            partition, first = _partition_and_offset(self.locations[at])
+            at = bisect_left(self.locations, (partition + 1) << OFFSET_BITS, at)
+            _, last = _partition_and_offset(self.locations[at - 1])
             found.append(Extent(partition, first, last + 1))
         return found
 
     def pick(self, entries: Sequence[LogRecord]) -> Sequence[LogRecord]:
-        """Those among the next records."""
-        places, at, size, found = self.places, self.met, len(self.places), list[LogRecord]()
+        """The wanted events among the next records."""
+        locations, size = self.locations, len(self.locations)
+        at, found = self.passed, list[LogRecord]()
         for entry in entries:
-            place = entry.partition << OFFSET_BITS | entry.offset
-            while at < size and places[at] < place:
+            location = _location(entry)
+            while at < size and locations[at] < location:
                 at, self.missed = at + 1, self.missed + 1
-            if at < size and places[at] == place:
+            if at < size and locations[at] == location:
                 at += 1
                 if entry.key in KEYS:
                     found.append(entry)
                 else:
-                    self.missed += 1  # the topic is another one than before
-        self.met = at
+                    self.missed += 1  # the topic was deleted and made again
+        self.passed = at
         return found
 
     def end(self) -> int:
-        """There are no more records; how many of the events were missed in all."""
-        self.missed += len(self.places) - self.met
-        self.met = len(self.places)
+        """End the reading; returns how many of the events no longer exist."""
+        self.missed += len(self.locations) - self.passed
+        self.passed = len(self.locations)
         return self.missed
 
 
-def _place(entry: LogRecord) -> int:
-    """Places are in the order in which the topic is read."""
+def _location(entry: LogRecord) -> int:
+    """Partition and offset in one number. The order is that in which the topic is read."""
     return entry.partition << OFFSET_BITS | entry.offset
 
 
-def _read_place(place: int) -> tuple[int, int]:
-    """Partition and offset."""
-    return place >> OFFSET_BITS, place & ((1 << OFFSET_BITS) - 1)
+def _partition_and_offset(location: int) -> tuple[int, int]:
+    """Inverse of `_location`."""
+    return location >> OFFSET_BITS, location & ((1 << OFFSET_BITS) - 1)
 
 
-def _short(job_id: str) -> bytes:
-    """The id, or 16 bytes that are like those of no other id."""
+def _id_key(job_id: str) -> bytes:
+    """The id, or the digest of a long id."""
     name = job_id.encode()
     return name if len(name) < DIGEST_BYTES else blake2b(name, digest_size=DIGEST_BYTES).digest()
 
 
 def _skipped(offset: int, fault: Exception) -> None:
-    """Anybody may write to that topic; one record must not keep the others."""
+    """Log an event that is not restored. Any client may write to that topic."""
     if isinstance(fault, RequestError):
         log.warning("event not restored", offset=offset, reason=str(fault))
     else:
@@ -206,13 +208,13 @@ def _skipped(offset: int, fault: Exception) -> None:
 def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     """The job with its next run, or None when its only run has passed.
 
-    Raises `InvalidRequest`: anybody may write to that topic.
+    Raises `InvalidRequest`: any client may write to that topic.
     """
     if not request.id:
         raise InvalidRequest("Job id not specified.")
     check_fields(request)
     first = first_due(event.headers.get("nominal-time"))
-    # Announced late, a one-time job may lie in the past by then; when it was due, it did not.
+    # The event may be younger than the due time of a one-time job, if it was announced late.
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
     first = trigger.due if first is None else first
     if trigger.kind == TriggerKind.CRON:
@@ -229,7 +231,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
 
 
 def first_due(nominal: bytes | None) -> int | None:
-    """From the `nominal-time` header that this service gives to jobsCreated, in epoch ms."""
+    """Epoch ms of the `nominal-time` header that this service adds to jobsCreated."""
     if not nominal:
         return None
     try:

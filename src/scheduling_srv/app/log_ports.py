@@ -75,7 +75,7 @@ class History(Protocol):
         """All committed records of the jobs topic from that instant on, partition by partition."""
 
     async def resource_extents(self) -> Sequence[Extent]:
-        """The partitions of jobs.resource as they stand now, in the order of their numbers."""
+        """The current extents of the partitions of jobs.resource, in the order of their numbers."""
 
     def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of jobs.resource within `extents`, one extent after the other."""

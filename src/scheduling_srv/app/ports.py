@@ -281,10 +281,10 @@ class Inputs(Protocol):
         """
 
 
-MOST_RESTORES = 100
-"""Restore commands of a shard that may be noted at the same time."""
+MAX_RESTORES = 100
+"""Restore commands of a shard that may be pending at the same time."""
 TOO_MANY_RESTORES = (
-    f"{MOST_RESTORES} restore commands have not ended yet: this one is not noted, send it again."
+    f"{MAX_RESTORES} restore commands have not ended yet: this one is not noted, send it again."
 )
 
 
@@ -292,12 +292,12 @@ class Restores(Protocol):
     """Restore commands that have not ended."""
 
     async def begin(
-        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+        self, request: str, now: int, source: Source | None, limit: int = MAX_RESTORES
     ) -> Receipt:
-        """Note a restore. Raises `TooMany` if `most` are noted already."""
+        """Store a restore command. Raises `TooMany` if `limit` of them are pending."""
 
     async def count(self) -> int:
-        """How many are noted."""
+        """How many restore commands are pending."""
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """Number and request of each, in order."""

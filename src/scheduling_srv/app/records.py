@@ -90,7 +90,7 @@ def with_inputs(position: Position, inputs: Mapping[str, InputPosition]) -> Posi
 
 
 class Extent(NamedTuple):
-    """Offsets of one partition: from `first` to before `end`."""
+    """Offsets of one partition, from `first` up to, but not including, `end`."""
 
     partition: int
     first: int

@@ -17,22 +17,22 @@ from scheduling_srv.app.events import Codec, EventReader
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
 from scheduling_srv.app.records import Topic
-from scheduling_srv.app.restore_pass import Answer, Parts, Pass, Place, Published
+from scheduling_srv.app.restore_pass import Answer, Coordinator, Pass, Ports, Published
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-LOOK = 5.0
-"""Seconds after which the owner looks for restores although nobody called."""
+POLL_SECONDS = 5.0
+"""How often the owner looks for restores without being told of one."""
 
 
 async def _is_published() -> None:
     pass
 
 
-class Note(NamedTuple):
+class PendingRestore(NamedTuple):
     """A restore command that has not ended."""
 
     number: str
@@ -50,27 +50,29 @@ class Restorer:
         history: History,
         clock: Clock,
         codec: Codec,
-        place: Place | None = None,
+        coordinator: Coordinator | None = None,
         published: Published = _is_published,
         heard: Callable[[], Awaitable[bool]] = is_heard,
-        turn: asyncio.Lock | None = None,
+        lock: asyncio.Lock | None = None,
     ) -> None:
-        """`published` returns when all that is in the store by now is on Kafka.
+        """`heard` says whether the topic of responses exists.
 
-        `heard` says whether the topic of responses exists. All shards of a replica share `turn`:
-        one of them restores at a time, so that memory does not grow with their number.
+        All shards of a replica share `lock`. One of them restores at a time, so memory does not
+        grow with their number.
         """
         self.heard = heard
-        self.place = place
+        self.coordinator = coordinator
         self.restores = restores
         self.clock = clock
         self.codec = codec
-        self.parts = Parts(store, restores, history, clock, EventReader(codec), place, published)
-        self.turn = turn or asyncio.Lock()
+        self.ports = Ports(
+            store, restores, history, clock, EventReader(codec), coordinator, published
+        )
+        self.lock = lock or asyncio.Lock()
         self._called = asyncio.Event()
 
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
-        """Note the restore; it outlives any crash.
+        """Store the restore command, so that it outlives any crash.
 
         Raises `TooMany`, `Unavailable`, `StaleSource`.
         """
@@ -78,7 +80,7 @@ class Restorer:
         await reached(points.RESTORE_NOTED)
 
     def notice(self) -> None:
-        """Somebody has noted a restore."""
+        """Wake `run`: a replica has stored a restore command."""
         self._called.set()
 
     async def run(self, token: str) -> None:
@@ -89,59 +91,62 @@ class Restorer:
                 await self.run_once(token)
             except Unavailable as fault:
                 log.warning("a restore waits", reason=str(fault))
-            await wait(self._called, LOOK)
+            await wait(self._called, POLL_SECONDS)
 
     async def run_once(self, token: str) -> int:
-        """Carry out all that is noted; returns how many. Raises `Unavailable`, `LeaseLost`."""
+        """Carry out all pending restores; returns their number.
+
+        Raises `Unavailable`, `LeaseLost`.
+        """
         ended = 0
-        while notes := await self._restore(token):
-            ended += notes
+        while count := await self._restore(token):
+            ended += count
         return ended
 
     async def _restore(self, token: str) -> int:
-        """One pass, which answers all equal requests that are noted when it begins."""
-        async with self.turn:
-            notes = _equal(await self.restores.pending())
-            if not notes:
+        """One pass for all equal restores that are pending when it begins; returns their number."""
+        async with self.lock:
+            equal = _next_equal(await self.restores.pending())
+            if not equal:
                 return 0
             await reached(points.RESTORE_BEGUN)
-            request = _loads(notes[-1].text)
+            request = _loads(equal[-1].text)
             with garbage.none_expected():
-                answer = await Pass(self.parts, token, notes[-1].number, request).run()
-        # Other shards have their turn now: `_end` waits for their parts.
-        for note in notes:
-            await self._end(token, note, answer)
-        log.info("restored", **answer, first=request.offset, commands=len(notes))
-        return len(notes)
+                answer = await Pass(self.ports, token, equal[-1].number, request).run()
+        # The lock is free now: `_end` waits for the restores of other shards.
+        for restore in equal:
+            await self._end(token, restore, answer)
+        log.info("restored", **answer, first=request.offset, commands=len(equal))
+        return len(equal)
 
-    async def _end(self, token: str, note: Note, answer: Answer) -> None:
+    async def _end(self, token: str, restore: PendingRestore, answer: Answer) -> None:
         entry = event_entry(
             Topic.COMMANDS, b"restoreResponse", self.codec.response(json.dumps(answer).encode())
         )
-        mute = self.place and not await self.place.is_last(note.text)
+        mute = self.coordinator and not await self.coordinator.is_last(restore.text)
         if mute or not await self.heard():
             entry = b""
         await reached(points.RESTORE_END)
-        await self.restores.end(token, note.number, entry)
+        await self.restores.end(token, restore.number, entry)
         await reached(points.RESTORE_ENDED)
 
 
-def _equal(pending: Sequence[tuple[str, str]]) -> Sequence[Note]:
-    """The notes of one request, in order.
+def _next_equal(pending: Sequence[tuple[str, str]]) -> Sequence[PendingRestore]:
+    """The equal restores that come next, in order.
 
-    Of several requests the one whose last note is the oldest: so the last words on each job come in
-    the order in which they were noted, as if each note were carried out by itself.
+    Their last command is older than the last command of any other request. So each job ends as if
+    every command had a pass of its own.
     """
-    requests: dict[RestoreRequest, list[Note]] = {}
+    by_request: dict[RestoreRequest, list[PendingRestore]] = {}
     for number, text in pending:
         request = _loads(text)
-        notes = requests.pop(request, [])
-        requests[request] = [*notes, Note(number, text)]
-    return next(iter(requests.values()), [])
+        earlier = by_request.pop(request, [])
+        by_request[request] = [*earlier, PendingRestore(number, text)]
+    return next(iter(by_request.values()), [])
 
 
 def dumps(request: RestoreRequest, *more: str) -> str:
-    """As it is noted; `more` makes it different from others."""
+    """The request as text. `more` makes it different from equal requests."""
     return json.dumps([request.topic, request.offset, sorted(request.ignore), *more])
 
 

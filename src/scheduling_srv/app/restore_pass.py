@@ -1,6 +1,6 @@
 """One pass of a restore over `jobs.resource`, within a memory budget (docs/decisions/0018).
 
-The topic is read twice: first to find the last event of each job, then to put these events back.
+The pass reads the topic twice: to find the last event of each job, then to put these back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 from scheduling_srv import points
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.events import CREATED, EventReader, LastEvents, Wanted
+from scheduling_srv.app.events import CREATED, EventReader, LastEvents, WantedEvents
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, JobStore, Restores
@@ -27,72 +27,72 @@ from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-PIECE = 1000
-"""Jobs of one store call: it blocks Redis for some 10 ms."""
+PIECE_JOBS = 1000
+"""Jobs of one store call, which blocks Redis for some 10 ms."""
 PIECE_BYTES = 1_000_000
-"""Bytes of their events, unless a single one has more."""
-UNPUBLISHED = 50
-"""Such calls after which Kafka has to have all of it: that bounds what waits for it in Redis."""
+"""Bytes of the events of one store call, unless a single event has more."""
+UNPUBLISHED_CALLS = 50
+"""Store calls after which the pass waits for Kafka. This bounds the outbox in Redis."""
 UNPUBLISHED_BYTES = 16_000_000
-"""Bytes of the jobs after which that holds as well."""
-AT_ONCE = 100
-"""Events that are checked at a time: that blocks the loop for a millisecond."""
+"""Bytes of jobs after which the pass waits for Kafka."""
+CHECK_BATCH = 100
+"""Events that are checked at a time, which blocks the event loop for a millisecond."""
 
 Targets: TypeAlias = tuple[Sequence[NewJob], str]
 """Jobs to be put back, and the token under which their ids are claimed."""
 
 Published: TypeAlias = Callable[[], Awaitable[None]]
-"""Returns when all that is in the store by now is on Kafka."""
+"""Returns when Kafka has all that the store has announced by now."""
 
 Answer: TypeAlias = Mapping[str, object]
 """JSON of the Response event."""
 
 
-class Place(Protocol):
-    """Where a restorer stands among those of several shards."""
+class Coordinator(Protocol):
+    """Coordinates the restore of a shard with those of the other shards."""
 
-    def wanted(self, jobs: Sequence[NewJob]) -> AbstractAsyncContextManager[Targets]:
-        """Those that may be put back here, while nobody else decides about them."""
+    def claimed(self, jobs: Sequence[NewJob]) -> AbstractAsyncContextManager[Targets]:
+        """The jobs that this shard may put back. No other call changes their ids meanwhile."""
 
     async def is_last(self, text: str) -> bool:
-        """Whether this one answers the restore; waits until the others have done their part."""
+        """Whether this shard answers the restore. It then waits until the others have ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of the shard that every pass uses."""
+class Ports:
+    """The ports of a shard that every pass uses."""
 
     store: JobStore
     restores: Restores
     history: History
     clock: Clock
     reader: EventReader
-    place: Place | None
+    coordinator: Coordinator | None
     published: Published
 
 
 class Pass:
-    """Carries out one request. It frees all that it has read, also if it fails."""
+    """Carries out one request. It frees all events that it has read, even if it fails."""
 
-    def __init__(self, parts: Parts, token: str, number: str, request: RestoreRequest) -> None:
-        """`number` is that of the newest note that it carries out."""
-        self.parts = parts
+    def __init__(self, ports: Ports, token: str, number: str, request: RestoreRequest) -> None:
+        """`number` is that of the newest restore command that this pass carries out."""
+        self.ports = ports
         self.token = token
         self.number = number
         self.request = request
         self.newest = 0
-        """Creation number of the newest job that the topic tells of."""
+        """Creation number of the newest job before the pass."""
         self.last = -1
-        """The last offset that was looked at."""
+        """The last offset that was read."""
         self.is_void = False
-        """A reset has come after the restore."""
+        """Whether a reset came after the restore command."""
 
     async def run(self) -> Answer:
-        """The answer. Raises `Unavailable`, `LeaseLost`."""
+        """Put the jobs back, and return the answer. Raises `Unavailable`, `LeaseLost`."""
         topic, offset = self.request.topic, self.request.offset
-        self.newest = await self.parts.store.last_seq()
-        await self.parts.published()  # or the topic would not know of what the store has done
-        extents = await self.parts.history.resource_extents()
+        self.newest = await self.ports.store.last_seq()
+        await self.ports.published()  # or the topic would lack the latest changes
+        extents = await self.ports.history.resource_extents()
         end = max((extent.end for extent in extents), default=0)
         if offset > end:
             sentence = f"The topic {topic} ends at offset {end}: nothing to restore from {offset}."
@@ -110,24 +110,24 @@ class Pass:
             }
         return {"topic": topic, "offset": self.last}
 
-    async def _find(self, extents: Sequence[Extent]) -> Wanted:
-        found, ignored = LastEvents(self.parts.reader), self.request.ignore
+    async def _find(self, extents: Sequence[Extent]) -> WantedEvents:
+        found, ignored = LastEvents(self.ports.reader), self.request.ignore
         self.last = max((min(first, end) - 1 for _, first, end in extents), default=-1)
-        async with aclosing(self.parts.history.resources(extents)) as read:
+        async with aclosing(self.ports.history.resources(extents)) as read:
             async for entries in read:
                 self.last = max(self.last, entries[-1].offset)
-                for piece in pieces(entries, AT_ONCE):
+                for piece in pieces(entries, CHECK_BATCH):
                     heard = [entry for entry in piece if entry.offset not in ignored]
-                    found.add(heard, self.parts.clock.now())
+                    found.add(heard, self.ports.clock.now())
                     await asyncio.sleep(0)
         return found.take()
 
-    async def _put_all_back(self, wanted: Wanted) -> None:
+    async def _put_all_back(self, wanted: WantedEvents) -> None:
         """One call at a time: creation numbers follow the order of the events."""
         calls_made = size = 0
         async with Calls(1) as calls, aclosing(self._events(wanted)) as found:
             async for events in found:
-                jobs = await self._check(events)  # while Redis works on those before
+                jobs = await self._check(events)  # while Redis works on the call before
                 removed = self._removed(events)
                 await calls.finish()
                 if self.is_void:
@@ -136,20 +136,20 @@ class Pass:
                     continue
                 await calls.begin(self._put_back(jobs, removed))
                 calls_made, size = calls_made + 1, size + sum(len(job.record) for job in jobs)
-                if calls_made >= UNPUBLISHED or size >= UNPUBLISHED_BYTES:
+                if calls_made >= UNPUBLISHED_CALLS or size >= UNPUBLISHED_BYTES:
                     await calls.finish()
-                    await self.parts.published()
+                    await self.ports.published()
                     calls_made = size = 0
             await calls.finish()
 
-    async def _events(self, wanted: Wanted) -> AsyncGenerator[Sequence[LogRecord]]:
-        """The wanted events, as many at a time as one call takes."""
+    async def _events(self, wanted: WantedEvents) -> AsyncGenerator[Sequence[LogRecord]]:
+        """The wanted events, in pieces that one store call takes."""
         piece, size = list[LogRecord](), 0
-        async with aclosing(self.parts.history.resources(wanted.extents())) as read:
+        async with aclosing(self.ports.history.resources(wanted.extents())) as read:
             async for entries in read:
                 for event in wanted.pick(entries):
                     more = len(event.value or b"")
-                    if len(piece) >= PIECE or (piece and size + more > PIECE_BYTES):
+                    if len(piece) >= PIECE_JOBS or (piece and size + more > PIECE_BYTES):
                         yield piece
                         piece, size = [], 0
                     piece.append(event)
@@ -158,21 +158,21 @@ class Pass:
             yield piece
 
     async def _check(self, events: Sequence[LogRecord]) -> Sequence[NewJob]:
-        """In small pieces: the loop has other things to do."""
+        """Check in small batches, so that other tasks can run."""
         jobs: list[NewJob] = []
-        for piece in pieces((event for event in events if event.key == CREATED), AT_ONCE):
-            jobs += self.parts.reader.jobs(piece, self.parts.clock.now())
+        for piece in pieces((event for event in events if event.key == CREATED), CHECK_BATCH):
+            jobs += self.ports.reader.jobs(piece, self.ports.clock.now())
             await asyncio.sleep(0)
         return jobs
 
     def _removed(self, events: Sequence[LogRecord]) -> Sequence[str]:
-        ids = (self.parts.reader.deleted(event) for event in events if event.key != CREATED)
+        ids = (self.ports.reader.deleted(event) for event in events if event.key != CREATED)
         return [job_id for job_id in ids if job_id is not None]
 
     async def _put_back(self, jobs: Sequence[NewJob], removed: Sequence[str]) -> None:
         async with self._targets(jobs) as (targets, claim):
-            span = Span(self.parts.clock.now(), self.newest, claim)
-            goes_on = await self.parts.restores.put_back(
+            span = Span(self.ports.clock.now(), self.newest, claim)
+            goes_on = await self.ports.restores.put_back(
                 self.token, self.number, targets, removed, span
             )
         self.is_void = not goes_on
@@ -180,9 +180,9 @@ class Pass:
 
     @asynccontextmanager
     async def _targets(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
-        """Those of them that may be put back here."""
-        if not self.parts.place:
+        """The jobs that this shard may put back."""
+        if not self.ports.coordinator:
             yield jobs, ""
             return
-        async with self.parts.place.wanted(jobs) as targets:
+        async with self.ports.coordinator.claimed(jobs) as targets:
             yield targets

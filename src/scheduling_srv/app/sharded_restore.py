@@ -1,4 +1,4 @@
-"""Restores and resets where there are several shards: each does its part, one answers."""
+"""Restores and resets with several shards: each shard does its part, and one answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling_srv.app.claims import Claims
 from scheduling_srv.app.command_payloads import RestoreRequest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.ports import (
-    MOST_RESTORES,
+    MAX_RESTORES,
     TOO_MANY_RESTORES,
     Clock,
     Receipt,
@@ -26,12 +26,12 @@ from scheduling_srv.app.shards import Shards
 from scheduling_srv.domain.errors import NotAnnounced, TooMany
 from scheduling_srv.domain.job import NewJob
 
-LOOK = 0.1
-"""Seconds between looks whether the others have ended."""
+POLL_SECONDS = 0.1
+"""How often the answering shard looks whether the others have ended."""
 
 
-class ShardPlace:
-    """Implements `Place`: a shard takes the jobs of its types that live in no other one."""
+class ShardCoordinator:
+    """Implements `Coordinator`: a shard takes the jobs of its types that live in no other one."""
 
     def __init__(self, shard: int, restores: Sequence[Restores], claims: Claims) -> None:
         self.shard = shard
@@ -39,8 +39,8 @@ class ShardPlace:
         self.claims = claims
 
     @asynccontextmanager
-    async def wanted(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
-        """A job that lives in another shard has another type by now, and is left alone."""
+    async def claimed(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
+        """Leaves out the jobs that live in another shard: they have another type by now."""
         ours = [job for job in jobs if shard_of_job(job, len(self.restores)) == self.shard]
         if not ours:
             yield ours, ""
@@ -60,23 +60,23 @@ class ShardPlace:
 
     async def _end_of(self, other: Restores, text: str) -> None:
         while any(noted == text for _, noted in await other.pending()):  # noqa: ASYNC110
-            await asyncio.sleep(LOOK)  # another replica carries it out
+            await asyncio.sleep(POLL_SECONDS)  # another replica carries it out
 
 
 class RestoreStarter:
-    """Notes a restore in all shards, last in the one that answers it."""
+    """Stores a restore command in all shards, last in the one that answers it."""
 
     def __init__(self, restores: Sequence[Restores], clock: Clock) -> None:
         self.restores = restores
         self.clock = clock
 
     async def start(self, request: RestoreRequest, source: Source | None) -> None:
-        """As `Restorer.start`. What a crash leaves in some shards puts back what is right."""
+        """As `Restorer.start`. After a crash, a command in only some shards does no harm."""
         text, (answering, *others) = dumps(request, uuid.uuid4().hex), self.restores
-        if await answering.count() >= MOST_RESTORES:  # it ends after all others, so it has the most
+        if await answering.count() >= MAX_RESTORES:  # it ends last, so it has the most
             raise TooMany(TOO_MANY_RESTORES)
         for other in others:
-            await other.begin(text, self.clock.now(), None, 2 * MOST_RESTORES)
+            await other.begin(text, self.clock.now(), None, 2 * MAX_RESTORES)
         await answering.begin(text, self.clock.now(), source)
 
 

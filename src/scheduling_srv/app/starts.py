@@ -66,8 +66,8 @@ class Starts:
         names = list(dict.fromkeys(place.topic for place in places))
         topics = await self.logs.topics(names)
         there = [place for place in places if _is_there(place, topics)]
-        # Positions before ends: another replica moves them, and a log that was looked at earlier
-        # would seem to have lost its last records. They would be applied again.
+        # Positions are read before ends. Another replica may move a position meanwhile. Beside an
+        # older end, it would look like a log that lost records, which would be applied again.
         answers = await asyncio.gather(*(store.positions() for store in self.stores))
         ends = await self.logs.ends(there)
         logs = {

@@ -8,7 +8,7 @@
     │   ├── AlreadyExists     a job with this id exists
     │   ├── NotFound          no job has this id
     │   ├── TooLarge          the request is over a limit
-    │   ├── TooMany           as many requests of the kind as are kept wait already
+    │   ├── TooMany           too many requests of this kind are pending
     │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
@@ -84,7 +84,7 @@ class TooLarge(RequestError):
 
 
 class TooMany(RequestError):
-    """As many requests of the kind as are kept wait already (docs/contract.md)."""
+    """Too many requests of this kind are pending (docs/contract.md)."""
 
 
 class FailedPrecondition(RequestError):

@@ -153,11 +153,11 @@ class KafkaHistory:
                         yield piece
 
     async def resource_extents(self) -> Sequence[Extent]:
-        """From the first record that is left to the end, of each partition."""
+        """The extent of each partition: from the first record that still exists to the end."""
         return await self._extents(Topic.RESOURCES)
 
     async def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
-        """jobs.resource, extent by extent, without the records that Kafka has deleted meanwhile."""
+        """jobs.resource, extent by extent, without records that Kafka has deleted since."""
         async with aclosing(self._read_extents(Topic.RESOURCES, extents)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -195,8 +195,8 @@ class KafkaHistory:
             finally:
                 reading.cancel()
                 if reading.done() and not reading.cancelled():
-                    reading.exception()  # asyncio would log it as lost: nobody asks any more
-                del reading  # its exception refers to this frame: together they would stay
+                    reading.exception()  # otherwise asyncio logs it as never retrieved
+                del reading  # its exception refers to this frame: the cycle would keep both
 
 
 class _Reader:

@@ -210,7 +210,7 @@ class RedisClient:
         try:
             raise error from fault
         finally:
-            del error, fault  # they refer to this frame: together they would stay
+            del error, fault  # they refer to this frame: the cycle would keep both
 
     def _log_fault(self, fault: Exception) -> None:
         """With its traceback, now and then: a loop may meet it many times a second."""

@@ -12,7 +12,7 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import (
-    MOST_RESTORES,
+    MAX_RESTORES,
     Answer,
     Answered,
     Page,
@@ -264,14 +264,14 @@ class RedisRestores:
         self.key = keys.prefix(namespace, shard) + "restores"
 
     async def begin(
-        self, request: str, now: int, source: Source | None, most: int = MOST_RESTORES
+        self, request: str, now: int, source: Source | None, limit: int = MAX_RESTORES
     ) -> Receipt:
         """`restore_begin.lua`."""
-        args = (now, *origin(source), request, most)
+        args = (now, *origin(source), request, limit)
         return _receipt(checked(await self.scripts.run("restore_begin", *args)))
 
     async def count(self) -> int:
-        """Fields of the hash."""
+        """The number of fields of the hash."""
         return int(await self.client.on_primary("HLEN", self.key))
 
     async def pending(self) -> Sequence[tuple[str, str]]:
