@@ -28,8 +28,8 @@ LONGEST_WAIT = 12_000
 FAR = 86_400_000
 SENTINEL = "sentinel-"
 """What the tags of such jobs begin with."""
-LARGE, LARGE_SHARE = 300_000, 0.05
-"""Bytes of a large job, and how many of those that run once are large."""
+LARGE_BYTES, LARGE_SHARE = 300_000, 0.05
+"""Size of a large job, and the share of one-time jobs that are large."""
 INVALID = "invalid"
 """A trigger that must be refused."""
 
@@ -48,7 +48,7 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
         "creator": rng.choice(("ann", "bob", "eve")),
     }
     if trigger in (NOW, WHEN) and rng.random() < LARGE_SHARE:
-        fields["large"] = LARGE
+        fields["large"] = LARGE_BYTES
     if trigger == WHEN:
         far = rng.random() < 0.1
         fields["due"] = now_ms() + (FAR if far else rng.randrange(200, LONGEST_WAIT))
@@ -110,10 +110,10 @@ def to_job(ask: Ask) -> Any:
     )
 
 
-def without_ballast(key: str, record: bytes) -> bytes:
-    """A record of a large job, as small as that of another one."""
-    if len(record) < LARGE or key not in ("queuedJob", "jobsCreated"):
-        return record[:LARGE]
+def without_padding(key: str, record: bytes) -> bytes:
+    """The record without the padding of a large job, so that the history stays small."""
+    if len(record) < LARGE_BYTES or key not in ("queuedJob", "jobsCreated"):
+        return record[:LARGE_BYTES]
     message = (ScheduledJob if key == "queuedJob" else Job).FromString(record)
     del message.data.payload[1:]
     return bytes(message.SerializeToString())

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.asks import LIMITED, metronome, sentinel, without_ballast
+from chaos.asks import LIMITED, metronome, sentinel, without_padding
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
 from chaos.check import violations
 from chaos.clock import now_ms
@@ -306,7 +306,7 @@ class Campaign:
                     each.offset,
                     each.timestamp,
                     each.key,
-                    without_ballast(each.key, each.value),
+                    without_padding(each.key, each.value),
                     each.headers,
                     committed=place in seen,
                     partition=each.partition,

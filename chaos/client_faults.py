@@ -1,4 +1,4 @@
-"""What clients and operators do within their rights, and what would stop a lesser service."""
+"""Faults that clients and operators cause: greedy reads, broken records, topic changes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from tests.client.topics import alter_topic, delete_topic, make_topic, topic_id
 from tests.harness.waiting import eventually
 
 READERS = 8
-"""Threads that ask for everything, again and again."""
-GARBAGE_A_SECOND = 200
-SMALL_LIMIT, USUAL_LIMIT = 100_000, 1_048_588
-"""Of the jobs topic's `max.message.bytes`: no large job fits into the small one."""
-FILLED_WITHIN = 90.0
-"""Seconds within which the owner has to notice a lost journal and to fill it again."""
+"""Threads that read everything, again and again."""
+BROKEN_PER_SECOND = 200
+"""Broken records that are sent meanwhile."""
+SMALL_LIMIT_BYTES, USUAL_LIMIT_BYTES = 100_000, 1_048_588
+"""`max.message.bytes` of the jobs topic. Every large job exceeds the small limit."""
+FILL_TIMEOUT = 90.0
+"""Seconds within which the owner must notice a lost journal and fill it again."""
 
 
 def greedy_reader(world: World, rng: random.Random, scale: float) -> str:
-    """Reads of everything from many threads at one replica, and a flood of broken records."""
+    """Many threads read everything at one replica, while broken records arrive."""
     address = rng.choice(world.addresses)
     ending = threading.Event()
     work: list[Callable[[], None]] = [lambda: _read_all(address, ending)] * READERS
-    work.append(lambda: _flood(world, ending))
+    work.append(lambda: _send_broken(world, ending))
     threads = [threading.Thread(target=each, daemon=True) for each in work]
     for thread in threads:
         thread.start()
@@ -45,7 +46,7 @@ def greedy_reader(world: World, rng: random.Random, scale: float) -> str:
 
 
 def _read_all(address: str, ending: threading.Event) -> None:
-    """What it is answered does not matter: a replica may be killed meanwhile."""
+    """Read everything until `ending`. Errors are ignored: the replica may be killed meanwhile."""
     request = JobReadRequest(filter=JobFilter(creator="eve")).SerializeToString()
     with grpc.insecure_channel(address) as channel:
         method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(JOBS + "Read")
@@ -56,8 +57,8 @@ def _read_all(address: str, ending: threading.Event) -> None:
                 ending.wait(0.05)
 
 
-def _flood(world: World, ending: threading.Event) -> None:
-    """Each of these records belongs on the dead-letter topic, once."""
+def _send_broken(world: World, ending: threading.Event) -> None:
+    """Send broken records. Each one must get one dead letter."""
     producer = Producer(
         {
             "bootstrap.servers": world.bootstrap,
@@ -66,19 +67,19 @@ def _flood(world: World, ending: threading.Event) -> None:
             "log_level": 0,
         }
     )
-    while not ending.wait(1 / GARBAGE_A_SECOND):
+    while not ending.wait(1 / BROKEN_PER_SECOND):
         producer.produce(world.names.jobs, b"\xff" * 5_000, "createJobs", partition=0)
         producer.poll(0)
     producer.flush(60)
 
 
 def refuse_large(world: World, rng: random.Random, scale: float) -> str:
-    """For a while Kafka refuses the records of large jobs; all others have to run."""
-    if not _alter(world, SMALL_LIMIT):
+    """Kafka refuses the records of large jobs for a while. All other jobs must run."""
+    if not _alter(world, SMALL_LIMIT_BYTES):
         return "nothing: Kafka does not answer"
     seconds = rng.uniform(3, 10) * scale
     time.sleep(seconds)
-    eventually(lambda: _alter(world, USUAL_LIMIT), timeout=60, what="the usual limit")
+    eventually(lambda: _alter(world, USUAL_LIMIT_BYTES), timeout=60, what="the usual limit")
     return f"{seconds:.1f} s"
 
 
@@ -91,9 +92,9 @@ def _alter(world: World, limit: int) -> bool:
 
 
 def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
-    """The journal is deleted and made again. Until it is filled from Redis, Redis loses nothing.
+    """Delete the journal and make it again. Return when the service has filled it from Redis.
 
-    What Redis has lost before must have come back: the two together lose jobs.
+    The fault begins only when Redis has recovered from its last loss: losing both loses jobs.
     """
     topic = world.names.journal
     shards = range(int(world.settings.get("SCHEDULING_SHARDS", "1")))
@@ -101,24 +102,26 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
         old = topic_id(world.bootstrap, topic)
         eventually(
             lambda: world.has_recovered() and all(world.is_filled(each, old) for each in shards),
-            timeout=FILLED_WITHIN,
+            timeout=FILL_TIMEOUT,
             what="a store that has all jobs",
         )
         delete_topic(world.bootstrap, topic)
     except KafkaException:
         return "nothing: Kafka does not answer"
-    eventually(lambda: _is_made(world, topic, old, len(shards)), timeout=60, what="a new journal")
+    eventually(
+        lambda: _make_again(world, topic, old, len(shards)), timeout=60, what="a new journal"
+    )
     began, new = time.monotonic(), topic_id(world.bootstrap, topic)
     eventually(
         lambda: all(world.is_filled(each, new) for each in shards),
-        timeout=FILLED_WITHIN,
+        timeout=FILL_TIMEOUT,
         what="a journal that is filled again",
     )
     return f"filled after {time.monotonic() - began:.1f} s"
 
 
-def _is_made(world: World, topic: str, old: str, partitions: int) -> bool:
-    """By us, or by the service if that was quicker. Deleting the old one takes a moment."""
+def _make_again(world: World, topic: str, old: str, partitions: int) -> bool:
+    """Make the topic, unless the service was quicker; returns whether there is a new one."""
     with suppress(KafkaException):
         make_topic(world.bootstrap, topic, partitions=partitions, **{"cleanup.policy": "compact"})
     return topic_id(world.bootstrap, topic) not in ("", old)

@@ -45,7 +45,7 @@ class Ask:
     parallel: int = 0
     creator: str = "chaos"
     large: int = 0
-    """Bytes that its data has besides."""
+    """Bytes of padding in its data."""
 
     @property
     def schedule(self) -> tuple[object, ...]:
@@ -158,7 +158,7 @@ class History:
     sent: int = 0
     """Answers that workers sent."""
     arrived: dict[int, int] = field(default_factory=dict)
-    """By the offset of an answer: when Kafka had acknowledged it."""
+    """Epoch ms at which Kafka had acknowledged an answer, by its offset."""
     quiet: Quiet | None = None
     troubles: list[str] = field(default_factory=list)
     """What the campaign itself found wrong: a replica that ended, a service that did not return."""

@@ -26,9 +26,9 @@ from chaos.history import (
 from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
 
 FOREVER = 1 << 62
-REFUSING = "refuse-large"
+REFUSE_LARGE = "refuse-large"
 REREAD_MS = 75_000
-"""Within which the service has read again how large a record may be."""
+"""Within this time the service reads the size limits of topics again."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
 
 
@@ -165,11 +165,11 @@ class Model:
         """By the offset of the record that was refused."""
         self.sent: dict[int, Seen] = {}
         """Events of clients, by the number of their call."""
-        self._refusing = max(
-            (fault.ended + REREAD_MS for fault in history.faults if fault.name == REFUSING),
+        self._refusing_until = max(
+            (fault.ended + REREAD_MS for fault in history.faults if fault.name == REFUSE_LARGE),
             default=0,
         )
-        """Until when Kafka, or the service, may have refused large jobs."""
+        """The last time at which Kafka or the service may have refused large jobs."""
         self._read(history.records)
         if self.settings.delivery == "at_least_once":
             self._put_aside()
@@ -276,8 +276,8 @@ class Model:
         return call.outcome == OK
 
     def may_be_refused(self, ask: Ask, begun: int) -> bool:
-        """Whether this job, or a run of it, may have been larger than Kafka took."""
-        return bool(ask.large) and begun <= self._refusing
+        """Whether Kafka or the service may have refused this job or a run of it as too large."""
+        return bool(ask.large) and begun <= self._refusing_until
 
     def enders(self, version: Version) -> Iterator[Call]:
         """Later calls that may have ended this version."""

@@ -13,8 +13,8 @@ PROGRESS_MS = 5_000
 SLACK_MS = 2_500
 """For the age of a report, the probes, the question itself, and the way of a record."""
 EARLY_MS = 1_000
-"""A replica may say SERVING so long before the record that ends the silence: the owner that has
-just recovered works, and its first transaction is under way."""
+"""How long a replica may say SERVING before the record that ends the silence. An owner that has
+just recovered is SERVING while its first transaction is in progress."""
 
 
 class Span(NamedTuple):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from chaos.history import INTERVAL, WHEN
 from chaos.model import FOREVER, Model, Run, Version, Violation
 
-UNREADABLE = ("kafka-kill", "kafka-hide", "broker-kill")
-RECOVERY = 10_000
-"""Milliseconds that Kafka may need to be itself again."""
+KAFKA_FAULTS = ("kafka-kill", "kafka-hide", "broker-kill")
+KAFKA_RECOVERY_MS = 10_000
+"""How long Kafka may need to recover from a fault."""
 AHEAD = 200
 """Runs behind a run that are looked at for one that should have come first."""
 
@@ -46,9 +46,10 @@ def _unfounded(model: Model, version: Version, run: Run, after: Run) -> Iterator
 
 
 def _answered_in_time(model: Model, version: Version, run: Run, after: Run) -> Iterator[Violation]:
-    """A run times out only after the topic was read up to its end as of the deadline.
+    """A run that was answered before its deadline must not time out.
 
-    An owner that cannot read Kafka for ten seconds gives up.
+    The owner reads the topic up to its end at the deadline first. If it cannot read Kafka for ten
+    seconds, it may let the run time out.
     """
     answers = model.answers_to(run)
     arrived = model.history.arrived.get(answers[0].offset) if answers else None
@@ -56,7 +57,9 @@ def _answered_in_time(model: Model, version: Version, run: Run, after: Run) -> I
         return
     deadline = model.earliest_timeout(run, version)
     unread = any(
-        fault.name in UNREADABLE and fault.begun <= after.at and arrived <= fault.ended + RECOVERY
+        fault.name in KAFKA_FAULTS
+        and fault.begun <= after.at
+        and arrived <= fault.ended + KAFKA_RECOVERY_MS
         for fault in model.history.faults
     )
     if arrived + 2 * model.skew < deadline and not unread:

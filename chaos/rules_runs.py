@@ -200,7 +200,7 @@ def _creation(model: Model, version: Version) -> tuple[int, int]:
 def own(model: Model, version: Version) -> list[int]:
     """Of the occurrences of its own schedule that ran, in order.
 
-    What a changed schedule has left may lie on the new one too: then it counts as its own.
+    A run that the old schedule left may also be an occurrence of the new one. Then it is own.
     """
     if version.own is None:
         ran = nominals(version)
@@ -213,7 +213,10 @@ def own(model: Model, version: Version) -> list[int]:
 
 
 def _fits(model: Model, version: Version, sure: Sequence[int], nominal: int) -> bool:
-    """Whether the version's own schedule has this occurrence, as it has those that are `sure`."""
+    """Whether the version's own schedule has this occurrence.
+
+    The occurrences in `sure` certainly belong to it, and show its phase.
+    """
     begun = _creation(model, version)[0]
     earliest = following(version, begun)
     return bool(sure) and nominal >= earliest and not _is_off(version, sure[0], nominal)

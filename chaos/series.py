@@ -1,7 +1,7 @@
-"""A long campaign in pieces: `make chaos-series`. It may be stopped, and goes on where it ended.
+"""A long campaign in pieces: `make chaos-series`. After a stop it goes on with the next piece.
 
-Each piece is a campaign of its own with the next seed. What came of it is one line of a file in
-`docs/lab`: commit, seed, load of the machine, faults, runs and violations. A piece that has its
+Each piece is a campaign of its own with the next seed. Its result is one line of a file in
+`docs/lab`: commit, seed, load of the machine, faults, runs and violations. A piece that has a
 line is not run again. `--page` writes the tables of all files.
 
     python -m chaos.series NAME [--minutes 60] [--piece 10] [--seed 1] [--shards 4] [...]
@@ -41,7 +41,7 @@ next seed. A piece has two replicas, all faults that one Kafka allows, and the l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; exit code 0 only if no piece of the series has violated anything."""
+    """The command. The exit code is 0 only if no piece of the series has a violation."""
     given = _parsed(arguments)
     if given.page:
         PAGE.write_text(page())
@@ -80,7 +80,7 @@ def _run_piece(given: argparse.Namespace, seed: int, file: Path) -> None:
 
 
 def line_of(outcome: Outcome, options: Options) -> dict[str, Any]:
-    """What is kept of a piece."""
+    """The result of a piece."""
     runs = [each for each in outcome.history.records if each.key == "queuedJob"]
     committed = sum(each.committed for each in runs)
     return {
@@ -100,7 +100,7 @@ def line_of(outcome: Outcome, options: Options) -> dict[str, Any]:
 
 def _commit() -> str:
     return subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the one that is found
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - found on the path
         cwd=LAB,
         capture_output=True,
         text=True,

@@ -25,6 +25,7 @@ from tests.harness.waiting import eventually
 APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
 """One file that only grows: then its size at an instant says what was in it."""
 LOSS_NOTICED_SECONDS = 20.0
+"""How long the service may take to notice that the store lost data."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
 
 
@@ -197,15 +198,15 @@ class World:
         )
 
     def note_loss(self) -> None:
-        """The store has just lost something."""
+        """Remember that the store has just lost data."""
         self._lost_at = time.monotonic()
 
     def has_recovered(self) -> bool:
-        """Whether the service has had the time to notice the last loss of the store."""
+        """Whether the service has had enough time to notice the last loss of the store."""
         return time.monotonic() - self._lost_at > LOSS_NOTICED_SECONDS
 
     def is_filled(self, shard: int, journal: str) -> bool:
-        """Whether the shard has noted that the journal with this id holds all that lives."""
+        """Whether the shard has stored that the journal with this id has all living jobs."""
         meta = f"{self.names.namespace}:{{{shard}}}:meta"
         try:
             with self.client() as client:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.asks import to_job, without_ballast
+from chaos.asks import to_job, without_padding
 from chaos.check import CATEGORIES, violations
 from chaos.history import (
     CREATE,
@@ -659,7 +659,7 @@ def test_a_changed_schedule_begins_anew_and_leaves_what_was_due() -> None:
 
 
 def test_a_run_that_both_schedules_explain_belongs_to_the_new_one() -> None:
-    """A campaign called it lost: the old schedule, announced late, might have left it."""
+    """Before, the checker called it lost: the old schedule, announced late, might have left it."""
     story = Story()
     story.call(CREATE, 0, 910, replace(OLD, period=2_000))
     story.created("old", 905)  # so it may be due first at any instant from 2,000 to 2,905
@@ -703,11 +703,11 @@ def test_broken_updates_are_found(new: Ask, runs: list[tuple[str, int]], categor
     assert category in found(updated(OLD, new, runs))
 
 
-# --- Answers that lay on the topic before the time-out (docs/decisions/0012) ----------------------
+# --- Answers that arrived before the time-out (docs/decisions/0012) ----------------------
 
 
 def timed_out_at(deadline: int, *, arrived: int, faults: Sequence[Fault] = ()) -> History:
-    """A run that was done, and tried again at its time-out."""
+    """A run that succeeded, and was tried again at its time-out."""
     story = Story()
     story.call(CREATE, 0, 10, when("w", 100, id="id", attempts=2))
     story.created("w", 5)
@@ -737,7 +737,7 @@ def test_an_owner_that_cannot_read_kafka_may_give_up() -> None:
 
 
 def large(*, refused_until: int = 0, size: int = 300_000) -> History:
-    """A large job that never runs; perhaps Kafka refused such records for a while."""
+    """A large job that never runs. With `refused_until`, Kafka refused such records until then."""
     story = Story()
     story.call(CREATE, 0, 10, when("w", 1_000, id="id", large=size))
     story.created("w", 5)
@@ -757,5 +757,5 @@ def test_a_large_job_may_be_refused_while_kafka_refuses_such_records() -> None:
 
 def test_the_checker_knows_a_large_job_by_its_tag() -> None:
     job = to_job(when("w", 1_000, id="id", large=300_000))
-    small = Job.FromString(without_ballast("jobsCreated", job.SerializeToString()))
+    small = Job.FromString(without_padding("jobsCreated", job.SerializeToString()))
     assert [each.value for each in small.data.payload] == [b"w"]

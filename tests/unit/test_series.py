@@ -1,4 +1,4 @@
-"""A long campaign goes on where it was stopped, and its page says what came of it."""
+"""A long campaign goes on after a stop, and its page shows the results."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The seeds that were run. The third one is stopped; seed 2 finds something."""
+    """The seeds that were run. The third campaign is stopped; seed 2 finds a violation."""
     seeds: list[int] = []
 
     def run(self: Campaign) -> Outcome:
@@ -41,11 +41,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
-def test_it_goes_on_where_it_was_stopped(lab: Path, ran: list[int]) -> None:
+def test_a_series_goes_on_with_the_piece_that_was_stopped(lab: Path, ran: list[int]) -> None:
     asked = ["night", "--minutes", "30", "--seed", "1"]
     with pytest.raises(KeyboardInterrupt):
         series.main(asked)
-    assert series.main(asked) == 1  # the second piece has found something
+    assert series.main(asked) == 1  # the second piece has a violation
     assert ran == [1, 2, -1, 3]
     assert [line["seed"] for line in series.read(lab / "campaign-night.jsonl")] == [1, 2, 3]
     shown = (lab / "page.md").read_text()
@@ -54,13 +54,13 @@ def test_it_goes_on_where_it_was_stopped(lab: Path, ran: list[int]) -> None:
     assert "Faults: kill 3." in shown
 
 
-def test_what_a_piece_without_a_violation_wrote_is_removed(lab: Path, ran: list[int]) -> None:
+def test_files_of_a_piece_without_a_violation_are_removed(lab: Path, ran: list[int]) -> None:
     series.main(["night", "--minutes", "20"])
     assert [each.name for each in lab.glob("chaos-*")] == ["chaos-night-2"]
     assert ran == [1, 2]
 
 
-def test_a_line_says_what_was_run(lab: Path) -> None:
+def test_a_line_has_the_result_of_a_piece(lab: Path) -> None:
     outcome = Outcome(lab / "history.jsonl", good(), [])
     line: dict[str, Any] = series.line_of(outcome, Options(lab, seed=7, shards=4))
     assert (line["seed"], line["commit"], line["shards"]) == (7, "abc1234", 4)
