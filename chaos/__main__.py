@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 
 from chaos.campaign import Campaign, Options
-from chaos.check import table
 from chaos.conductor import say
-from chaos.measure import report
 from chaos.schedule import KINDS
 
 
@@ -21,10 +19,7 @@ def main() -> int:
     sys.setswitchinterval(0.001)  # proxies, callers and workers share one interpreter
     say(f"seed {options.seed}, {options.seconds:g} s, files in {options.directory}")
     outcome = Campaign(options).run()
-    say(report(outcome.history))
-    say(table(outcome.violations))
-    for violation in outcome.violations[:30]:
-        say(f"{violation.category}: {violation.text}")
+    outcome.show()
     say(f"history: {outcome.file} (check again with: python -m chaos.check FILE)")
     return 1 if outcome.violations else 0
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from chaos.asks import LIMITED, metronome, sentinel, without_padding
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
-from chaos.check import violations
+from chaos.check import table, violations
 from chaos.clock import now_ms
 from chaos.conductor import Conductor, say
 from chaos.health import HealthWatch
 from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
+from chaos.measure import report
 from chaos.model import Violation
 from chaos.schedule import kinds_for, plan
 from chaos.workers import Worker
@@ -29,6 +30,8 @@ BACK_WITHIN = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
 EMPTY_WITHIN = 150.0
 """Seconds for all that is left to run."""
+SHOWN_VIOLATIONS = 30
+"""All of them are in the table, by category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,19 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it."""
+    """The result of a campaign."""
 
     file: Path
     history: History
     violations: list[Violation]
     said: list[str] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print the report, the table of the checker, and the first violations."""
+        say(report(self.history))
+        say(table(self.violations))
+        for violation in self.violations[:SHOWN_VIOLATIONS]:
+            say(f"{violation.category}: {violation.text}")
 
 
 class Campaign:

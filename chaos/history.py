@@ -163,7 +163,7 @@ class History:
     troubles: list[str] = field(default_factory=list)
     """What the campaign itself found wrong: a replica that ended, a service that did not return."""
     keys_left: list[str] | None = None
-    """Keys in Redis when all jobs were deleted and all runs answered. None: nobody looked."""
+    """Keys in Redis when all jobs were deleted and all runs answered. None: not counted."""
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -303,7 +303,7 @@ class Model:
     def earliest_timeout(self, run: Run, version: Version) -> int:
         """When the run may have timed out at the earliest.
 
-        Its time begins when it is staged, which nobody sees: after it was due, and after the
+        Its time begins when it is staged, which no record shows: after it was due, and after the
         attempt before it; but it does not end before the run is on the topic.
         """
         staged = run.nominal

@@ -23,9 +23,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from chaos.campaign import Campaign, Options, Outcome
-from chaos.check import table
 from chaos.conductor import say
-from chaos.measure import report
 
 LAB = Path(__file__).parent.parent / "docs" / "lab"
 PAGE = LAB / "0002-campaigns.md"
@@ -69,10 +67,7 @@ def _run_piece(given: argparse.Namespace, seed: int, file: Path) -> None:
     )
     say(f"{given.name}: seed {seed}, {options.seconds:g} s, files in {directory}")
     outcome = Campaign(options).run()
-    say(report(outcome.history))
-    say(table(outcome.violations))
-    for violation in outcome.violations[:30]:
-        say(f"{violation.category}: {violation.text}")
+    outcome.show()
     with file.open("a") as opened:
         opened.write(json.dumps(line_of(outcome, options)) + "\n")
     if not outcome.violations:

@@ -146,7 +146,7 @@ def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
 
 
 def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
-    """FLUSHALL, and whoever puts the schedule back together becomes a zombie meanwhile.
+    """FLUSHALL, and the replica that rebuilds the schedule becomes a zombie meanwhile.
 
     What it was just about to load comes to the store when another one has done all of it.
     """

@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     )
     insecure: bool = Field(
         default=False,
-        description="Let other hosts call without TLS and credentials: whoever reaches the port may"
-        " read and delete every job.",
+        description="Let other hosts call without TLS and credentials. Any host that reaches the"
+        " port can read and delete every job.",
     )
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",

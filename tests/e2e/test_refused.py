@@ -44,7 +44,7 @@ def journal(names: Names) -> str:
 
 
 def beats(product: Product) -> str:
-    """A recurring job of somebody else; returns its type."""
+    """Create a recurring job of another client; returns its type."""
     kind = fresh("beat")
     product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} milliseconds"))
     product.run(kind)

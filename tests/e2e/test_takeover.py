@@ -1,4 +1,4 @@
-"""How long nobody emits when the owner dies, restarts, or hands over.
+"""How long no replica emits when the owner dies, restarts, or hands over.
 
 The figures are those of `python -m bench.takeover`, which also checks every occurrence: once, none
 early. The bounds here leave room for a machine that is busy with other tests.

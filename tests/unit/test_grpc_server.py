@@ -497,7 +497,7 @@ async def test_the_use_case_knows_how_long_its_caller_waits(
     assert 4 < (app.left or 0) < 4.8
 
 
-async def test_a_call_that_nobody_waits_for_is_cancelled(
+async def test_a_call_whose_client_left_is_cancelled(
     app: App, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.gate = asyncio.Event()

@@ -25,7 +25,7 @@ OLD, NEW = "old-id", "new-id"
 @pytest.mark.parametrize(
     ("known", "found", "another", "next_offset"),
     [
-        # A partition that nobody has read.
+        # A partition that was never read.
         (None, PartitionLog(3, 9, NEW), False, 3),
         # The same topic.
         (InputPosition(50, 7, OLD), PartitionLog(0, 60, OLD), False, 50),

@@ -29,7 +29,7 @@ from scheduling_srv.domain.validation import find_trigger
 TOLERATED = frozenset({"late", "waiting", "repeated"})
 """Kinds of findings that are told and break no promise."""
 ENDLESS = 1 << 62
-"""The end of a schedule that nobody has deleted."""
+"""The end of a schedule that was not deleted."""
 
 
 class Finding(NamedTuple):
@@ -199,7 +199,7 @@ class Audit:
             try:
                 emission = Emission.parse(entry)
             except ValueError:
-                return  # of somebody else
+                return  # of another service
             self.emissions[emission.run.job_id].append(emission)
         elif entry.key in {b"jobDone", b"jobFailed"}:
             instance = self.codec.answer(entry.value or b"")

@@ -44,7 +44,7 @@ class Delivery(Protocol):
 
 
 class SwiftPublisher(Publisher, Protocol):
-    """It also sends runs at once, outside of transactions: nobody can be fenced from that."""
+    """It also sends runs at once, outside of transactions, so it cannot be fenced from that."""
 
     async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
         """Send the runs among about `size` records; the others are returned, to be published."""

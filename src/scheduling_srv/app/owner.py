@@ -42,10 +42,10 @@ RETRY_PAUSE = 0.5
 FULL_LOOK = 500
 """Milliseconds after which the stager looks whether Redis has room again."""
 PUBLISH_LOOK = 1.0
-"""Seconds after which the publisher looks although nobody called."""
+"""Seconds after which the publisher looks without being called."""
 
 LONGEST_SLEEP = 2.0
-"""Seconds after which the stager looks at the clock again: somebody may have set it."""
+"""Seconds after which the stager looks at the clock again: an operator may have set it."""
 CANCEL_AGAIN = 5.0
 """Seconds after which a part that was told to end is told so again: nothing may hang for ever."""
 
@@ -127,7 +127,7 @@ class Owner:
         self.turns.leave()
 
     async def run(self) -> None:
-        """Own the shard whenever nobody else does, until stopped."""
+        """Own the shard whenever no other replica does, until stopped."""
         await self.standby.prepare()
         while not self._stopping.is_set():
             try:
@@ -211,7 +211,7 @@ class Owner:
     async def _recover(self, token: str, refusal: RecordRefused | None) -> None:
         await reached(points.LEASE_TAKEN)
         began = self.clock.now()
-        # Opening the producers fences whoever owns the shard: only the owner may.
+        # Opening the producers fences the current owner of the shard: only the owner may do so.
         await self.lease.renew(token, emitting=False)
         position, lineage = await self.recovery.run_once(token, careful=refusal is not None)
         if refusal:
@@ -270,7 +270,7 @@ class Owner:
         self.turns.leave()
 
     async def _apply_inputs(self) -> None:
-        """What was sent while nobody was here goes before what is overdue."""
+        """Apply the events that were sent while there was no owner, before overdue runs."""
         leaving = asyncio.create_task(self._leaving.wait())
         reading = asyncio.create_task(self.catch_up.before_staging())
         try:

@@ -1,7 +1,7 @@
 """Every port of the application, on one page: what must hold, not how it is done.
 
 `token` is the lease's owner and epoch. A call that carries one changes nothing and raises
-`LeaseLost` when somebody else holds the lease by now. Instants are epoch milliseconds.
+`LeaseLost` when another replica holds the lease by now. Instants are epoch milliseconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Finds where partitions are read from, and stores it (docs/decisions/0008).
 
-The listener begins with it, and so does whoever else reads a topic through the store's positions.
+The listener begins with it, and so does every other reader that uses the store's positions.
 """
 
 from __future__ import annotations

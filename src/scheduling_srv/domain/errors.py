@@ -164,7 +164,7 @@ class LeaseLost(SchedulingError):
 
 
 class StaleSource(SchedulingError):
-    """The store is not where the consumer believed it to be: somebody else was at it."""
+    """The store is not where the consumer believed it to be: another replica changed it."""
 
 
 class StartError(SchedulingError):

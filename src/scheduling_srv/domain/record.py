@@ -157,7 +157,7 @@ def header(record: bytes) -> Header:
 
 
 def creator_of(record: bytes) -> str:
-    """Who has created the job; empty if nobody was named."""
+    """The creator of the job; empty if the job names none."""
     at = header(record).creator_at
     return _text_at(record, at).decode() if at else ""
 

@@ -171,9 +171,9 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
 
 
 def _at_instant(request: JobRequest, due: int) -> JobRequest:
-    """A relative `when` is kept as the instant that it meant (docs/contract.md).
+    """The request with its relative `when` as an instant (docs/contract.md).
 
-    `rest` gets a second `when`: the last value of a field counts (protobuf encoding guide).
+    `rest` gets a second `when`: in protobuf the last value of a field counts.
     """
     text = rfc3339(due)
     rest = request.rest + record.JOB_WHEN + record.sized(text)

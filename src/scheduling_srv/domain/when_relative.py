@@ -31,8 +31,8 @@ _EPOCH_WEEKDAY = 3  # a Thursday, Monday being 0
 _DAY_MS = DAY * 1000
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_LEAP_YEARS = 8
-"""Years within which every date comes again: 1896 and 1904 are leap years, 1900 is none."""
+_YEARS_UNTIL_ANY_DATE = 8
+"""Every date comes again within these years: 1896 and 1904 are leap years, 1900 is none."""
 
 _AHEAD = re.compile(r"(?:in |\+ ?)(?P<after>.+)|(?P<amount>.+?)(?: from now| later)?")
 _AT = r"(?: (?:at )?(?P<time>.+))?"
@@ -47,7 +47,7 @@ _DATES = [
     re.compile(rf"{_NUMBER} (?:of )?{_MONTH}(?:,? (?:at )?(?P<time>.+))?"),
 ]
 _HOUR_MS = 3_600_000
-_PARTS = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
+_PARTS_OF_DAY = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
 _IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
@@ -59,7 +59,7 @@ def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
         return found
     now_local = now_ms + offset_at(now_ms // 1000, zone) * 1000
     today, now_time = divmod(now_local, _DAY_MS)
-    time = _time(plain.removeprefix("at "))
+    time = _clock_time(plain.removeprefix("at "))
     if time is not None:
         return _next(today, time, 1, now_ms, zone)
     match = next(filter(None, (form.fullmatch(plain) for form in _DATES)), None)
@@ -72,8 +72,8 @@ def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
     return None
 
 
-def _time(plain: str) -> int | None:
-    """A time of day, also as ``9 in the morning``."""
+def _clock_time(plain: str) -> int | None:
+    """Parse a time of day, such as ``5pm`` or ``9 in the morning``."""
     if match := _IN_THE.fullmatch(plain):
         half = "am" if match["part"] == "morning" else "pm"
         return time_of_day(f"{match['clock']} {half}")
@@ -81,10 +81,10 @@ def _time(plain: str) -> int | None:
 
 
 def _time_of_a_day(plain: str | None, otherwise: int) -> int | None:
-    """The time that follows a day: none, a time of day, or a part of the day."""
+    """Parse the text after a day: a time of day, a part of the day, or nothing."""
     if plain is None:
         return otherwise
-    return _PARTS[plain] if plain in _PARTS else _time(plain)
+    return _PARTS_OF_DAY[plain] if plain in _PARTS_OF_DAY else _clock_time(plain)
 
 
 def _in_next_week(
@@ -100,12 +100,12 @@ def _in_next_week(
 
 
 def _on_date(match: re.Match[str], today: int, now_ms: int, zone: ZoneInfo) -> int | None:
-    """The next such date. Errors: ValueError, if there is none."""
+    """The next such date. Raises ValueError if there is none."""
     month, time = MONTHS[match["month"]], _time_of_a_day(match["time"], 0)
     if time is None:
         return None
     this_year = date.fromordinal(today + _EPOCH_DAY).year
-    for year in range(this_year, this_year + _LEAP_YEARS + 1):
+    for year in range(this_year, this_year + _YEARS_UNTIL_ANY_DATE + 1):
         try:
             day = date(year, month, int(match["number"])).toordinal() - _EPOCH_DAY
         except ValueError:

@@ -70,7 +70,7 @@ def listen(text: str, setting: str) -> socket.socket:
 
 
 def refused(text: str, setting: str) -> StartError:
-    """The error for an address that somebody else could not listen on."""
+    """The error for an address that a library could not listen on."""
     try:
         listen(text, setting).close()
     except StartError as error:

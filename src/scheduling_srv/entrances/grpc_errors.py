@@ -70,7 +70,7 @@ def code_of(error: Exception) -> grpc.StatusCode:
 def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[bytes]]:
     """`method` with its errors turned into statuses, counted under `name`.
 
-    Cancellation, which is how a call that nobody waits for ends, goes through.
+    Cancellation goes through: it ends a call whose client no longer waits.
     """
 
     async def call(_messages: object, context: Context) -> bytes:

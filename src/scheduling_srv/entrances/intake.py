@@ -393,7 +393,7 @@ class Intake:
         return Source(place.name, at.next, offset, self.lineage, stamp, at.topic_id)
 
     def _stamp(self, place: Place, stamp: int, now: int) -> int:
-        """The newest time stamp; one that lies far in the future is somebody's wrong clock."""
+        """The newest time stamp; one far in the future comes from a wrong clock."""
         return max(self.positions[place].stamp, min(stamp, now + SKEW))
 
     def _moved(self, source: Source) -> None:

@@ -31,13 +31,13 @@ PIECE = 2000
 PIECE_BYTES = 4_000_000
 """Bytes read at once, about: as many records as had so much in the piece before."""
 READ_AHEAD_BYTES = 16_000_000
-"""What all shards of a replica may have read ahead; twice that while a fetch is on its way."""
+"""What all shards of a replica may have read ahead; twice that during a fetch."""
 LEAST_READ_AHEAD_BYTES = 1_000_000
 """What each may have read ahead, however many there are."""
 FETCH_BYTES = 4_000_000
 """Bytes that the broker may send at once."""
 CLOSE_SECONDS = 0.5
-"""How long a thread that waits for the broker takes to notice that nobody asks any more."""
+"""How long a thread that waits for the broker takes to notice that its reader is closing."""
 PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
 UNDECIDED_TIMEOUT = 3.0
@@ -220,7 +220,7 @@ class _Reader:
         return self
 
     def __exit__(self, *_fault: object) -> None:
-        # Closing waits for the broker; whoever has read enough need not.
+        # Closing waits for the broker. The caller need not wait.
         self.closing = True
         self.thread.submit(self.consumer.close)
         self.thread.submit(self.looker.close)
@@ -283,7 +283,7 @@ class _Reader:
         return records
 
     def _wait(self, seconds: float) -> Message | None:
-        """The next message or error; None when the time is over, or nobody asks any more."""
+        """The next message or error; None after `seconds`, or if the reader is closing."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not self.closing:
             message = self.consumer.poll(min(left, CLOSE_SECONDS))

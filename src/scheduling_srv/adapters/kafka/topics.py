@@ -66,7 +66,7 @@ class KafkaTopics:
         await self._call(self._ensure)
 
     async def create(self, topics: Iterable[Topic]) -> None:
-        """Create these topics, unless somebody else has. Raises `LogUnavailable`."""
+        """Create these topics unless they exist. Raises `LogUnavailable`."""
         await self._call(lambda: self._create(topics))
 
     async def identities(self) -> Mapping[Topic, TopicFacts | None]:
@@ -197,7 +197,7 @@ def _answer(future: Future[Any], *nothing: int) -> tuple[Any, str]:
         error = fault.args[0]
         if error.code() in nothing:
             return None, ""
-        if error.code() < 0:  # librdkafka's own: nobody has answered
+        if error.code() < 0:  # librdkafka's own: no broker has answered
             raise
         return None, error.str()
 

@@ -163,7 +163,7 @@ class RedisClient:
     async def _send(self, pool: ConnectionPool, packed: bytes) -> Any:  # noqa: ANN401
         """What `Redis.execute_command` does, which packs in Python: a microsecond an argument.
 
-        A connection whose answer was not read is closed, so that nobody else reads it.
+        A connection whose answer was not read is closed, so that no other call reads it.
         """
         cancellations = _cancellations()
         try:
