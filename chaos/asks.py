@@ -27,7 +27,7 @@ LONGEST_WAIT = 12_000
 """Milliseconds that a `when` job waits at most, far ones apart."""
 FAR = 86_400_000
 SENTINEL = "sentinel-"
-"""What the tags of such jobs begin with."""
+"""Prefix of the tags of sentinel jobs."""
 LARGE_BYTES, LARGE_SHARE = 300_000, 0.05
 """Size of a large job, and the share of one-time jobs that are large."""
 INVALID = "invalid"

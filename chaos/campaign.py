@@ -36,7 +36,7 @@ SHOWN_VIOLATIONS = 30
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run."""
+    """The options of a campaign."""
 
     directory: Path
     seed: int = 1

@@ -1,4 +1,4 @@
-"""What clients did and were told, and what the topics held in the end: one JSONL file a campaign.
+"""The calls of clients, their answers, and the final topics: one JSONL file a campaign.
 
 Every line is an object with a `kind`. A campaign that was cut short leaves a file that can be
 read up to its last whole line. Instants are epoch milliseconds of the campaign's host.
@@ -49,7 +49,7 @@ class Ask:
 
     @property
     def schedule(self) -> tuple[object, ...]:
-        """What a recurring job keeps its phase by (docs/contract.md)."""
+        """The fields that decide whether a recurring job keeps its phase (docs/contract.md)."""
         return self.trigger, self.period, self.cron, self.timezone or "UTC"
 
     @property
@@ -105,7 +105,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a replica said of its health, from then on until it said something else."""
+    """The health that a replica reported, until it reported another one."""
 
     at: int
     replica: str
@@ -115,7 +115,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the replicas were told, as far as it decides what is right."""
+    """The settings of the replicas that the checker needs."""
 
     completion_timeout: int = 3_600_000
     max_backoff: int = 86_400_000
@@ -141,7 +141,7 @@ class Quiet:
     complete: int
     """All that was due by then has had its time to run, retries and time-outs included."""
     living: tuple[str, ...]
-    """What Read showed after that."""
+    """The result of Read after that."""
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class History:
     """Epoch ms at which Kafka had acknowledged an answer, by its offset."""
     quiet: Quiet | None = None
     troubles: list[str] = field(default_factory=list)
-    """What the campaign itself found wrong: a replica that ended, a service that did not return."""
+    """Faults that the campaign found: a replica that ended, or a service that stayed down."""
     keys_left: list[str] | None = None
     """Keys in Redis when all jobs were deleted and all runs answered. None: not counted."""
 

@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """What may be emitted once."""
+        """Identifies the run: Kafka may have it once."""
         return (self.tag, self.nominal, self.attempt)
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Announced(NamedTuple):
 
 @dataclass(slots=True)
 class Version:
-    """What became of one version of a job."""
+    """The records of one version of a job."""
 
     ask: Ask
     call: Call
@@ -156,9 +156,9 @@ class Model:
         self.complete = quiet.complete if quiet else 0
         self.runs: list[Run] = []
         self.copies: list[Run] = []
-        """What only read_uncommitted consumers saw."""
+        """Records that only read_uncommitted consumers saw."""
         self.again: list[Run] = []
-        """What was sent again although it was there, where that is allowed."""
+        """Runs that were sent twice, where that is allowed."""
         self.answers: dict[int, list[Answer]] = defaultdict(list)
         self.events: dict[str, list[Announced]] = defaultdict(list)
         self.dead_letters: dict[int, list[Seen]] = defaultdict(list)

@@ -129,7 +129,7 @@ def atomic(model: Model) -> Iterator[Violation]:
 
 
 def living(model: Model) -> Iterator[Violation]:
-    """What Read showed at the end is what was announced."""
+    """The final Read shows the announced jobs."""
     quiet = model.history.quiet
     if quiet is None:
         return

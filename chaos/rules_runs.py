@@ -309,7 +309,7 @@ def _coalesced(model: Model, version: Version, nominal: int, missed: int) -> boo
 
 
 def lost(model: Model) -> Iterator[Violation]:
-    """What must have run, but did not."""
+    """Runs that are missing."""
     if not model.complete:
         return
     overtakers = Overtakers(model)

@@ -1,4 +1,4 @@
-"""What is done to Kafka, to Redis, and to the ways between."""
+"""Faults of Kafka, of Redis, and of the connections to them."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def topic_names(settings: Settings) -> dict[Topic, str]:
 
 
 def kafka_config(settings: Settings) -> KafkaOptions:
-    """What every client of Kafka is told."""
+    """The properties of every Kafka client."""
     return {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": settings.kafka_client_id,
@@ -155,7 +155,7 @@ class Service:
         self.servers_there = asyncio.Event()
         self.tasks: list[Task] = []
         self.broken: BaseException | None = None
-        """What a part of the service ended with that must not end."""
+        """The error of a part of the service that must not end."""
         self.topics = topic_names(settings)
         self.kafka = kafka_config(settings)
         self._build_shards()

@@ -1,4 +1,4 @@
-"""What the entrances call: one shard as it is, or several as if they were one."""
+"""The use cases that the entrances call, for one shard or for several."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from scheduling_srv.shard import Shard, Site
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What calls, events and commands come to."""
+    """The use cases for calls, events and commands."""
 
     jobs: Jobs
     intake: Application
@@ -170,7 +170,7 @@ class DeadLetters:
         self.watch = watch
 
     def largest(self) -> int | None:
-        """What the topic is set to."""
+        """The largest dead letter that the topic takes, in bytes. None: unknown."""
         return self.watch.limits.dead_letter
 
     async def are_taken(self) -> bool:

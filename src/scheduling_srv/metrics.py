@@ -122,7 +122,7 @@ CALL_SECONDS = Histogram(
 
 
 class Part:
-    """What one shard adds to a gauge of all shards."""
+    """The part of one shard in a gauge of all shards."""
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge = gauge

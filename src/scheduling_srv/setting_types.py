@@ -1,4 +1,4 @@
-"""What values settings take. A ValueError ends the sentence that begins with the value."""
+"""The types of settings. A ValueError ends the sentence that begins with the value."""
 
 from __future__ import annotations
 

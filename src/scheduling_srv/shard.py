@@ -49,7 +49,7 @@ from scheduling_srv.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all shards of a replica share."""
+    """The parts that all shards of a replica share."""
 
     settings: Settings
     name: str
@@ -162,7 +162,7 @@ class Shard:
         extras: tuple[Extra, ...] = (),
         held_back: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """What the owner does; `extras` beside what every shard has."""
+        """Build the loops of the owner. `extras` run beside those of every shard."""
         beside = (
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),

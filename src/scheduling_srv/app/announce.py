@@ -93,7 +93,7 @@ class Announcer:
         }
 
     def records(self, entries: Sequence[bytes], after: int, incarnation: str) -> Iterator[Record]:
-        """What the entries numbered `after + 1` and on become; markers become nothing."""
+        """The records of the entries numbered `after + 1` and on. Markers have no record."""
         makers = {
             QUEUE: self._queued,
             CREATE: self._created,
@@ -146,7 +146,7 @@ class Announcer:
         return created, _journal_job(event_id, job_id, due, entry[at:])
 
     def _new_now(self, entry: bytes, event_id: bytes) -> tuple[Record]:
-        """What the journal holds; `now` jobs are announced nowhere else."""
+        """The record of the journal. `now` jobs are announced nowhere else."""
         due, id_size = CREATED.unpack_from(entry)
         at = CREATED.size + id_size
         return (_journal_job(event_id, entry[CREATED.size : at], due, entry[at:]),)
@@ -163,7 +163,7 @@ class Announcer:
         return (Record(Topic.JOURNAL, key, None, [("event-id", event_id + b"-j")], key),)
 
     def _kept(self, entry: bytes, event_id: bytes) -> tuple[Record]:
-        """What only a rebuild wants to know."""
+        """Headers that only a rebuild needs."""
         (size,) = KEYED.unpack_from(entry)
         at = KEYED.size + size
         key = entry[KEYED.size : at]

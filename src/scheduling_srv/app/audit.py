@@ -83,7 +83,7 @@ class Report:
 
 
 class Retries(NamedTuple):
-    """What a job does after a failure (docs/contract.md)."""
+    """How a job is retried after a failure (docs/contract.md)."""
 
     attempts: int
     backoff: BackoffType
@@ -150,7 +150,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class AuditCodec:
-    """What needs protobuf, injected."""
+    """Injected functions that need protobuf."""
 
     created: Callable[[bytes], JobRequest]
     deleted: Callable[[bytes], str]
@@ -158,7 +158,7 @@ class AuditCodec:
 
 
 class AllHistory(History, Protocol):
-    """What all shards have published; the other topics are theirs together."""
+    """Also reads the journals of all shards. Shards share all other topics."""
 
     def journals(self) -> AsyncIterator[Sequence[LogRecord]]:
         """The journals of all shards, each from the start. Raises `LogUnavailable`."""

@@ -20,7 +20,7 @@ from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 log = structlog.get_logger(__name__)
 
 LENIENT = Rules(min_interval=1)
-"""What was accepted once is put back, whatever the settings say now."""
+"""Rules for a restore: stricter settings of today do not apply to accepted jobs."""
 
 CREATED, DELETED = b"jobsCreated", b"jobsDeleted"
 KEYS = frozenset({CREATED, DELETED})

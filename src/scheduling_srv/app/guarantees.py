@@ -1,4 +1,4 @@
-"""What the servers are set to, and which guarantees that puts at risk (docs/operations.md).
+"""Settings of the servers, and the guarantees that they put at risk (docs/operations.md).
 
 Pure: facts in, findings out. A fact that is None is not known, because the server does not tell it
 or this service may not ask.
@@ -22,7 +22,7 @@ JOB_TOPICS = (Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL)
 """Topics that a whole job is written to."""
 COMPACT = frozenset({"compact"})
 FOREVER = -1
-"""What Kafka calls a retention without an end."""
+"""Kafka's value for a retention without an end."""
 
 
 class Risk(StrEnum):
@@ -42,7 +42,7 @@ class Risk(StrEnum):
 
 
 class Note(StrEnum):
-    """What an operator may want to know. None of it is a fault."""
+    """Notes for operators. None of them is a fault."""
 
     EMBEDDED = "embedded"
     SINGLE_BROKER = "single_broker"
@@ -87,7 +87,7 @@ class BrokerFacts:
 
 @dataclass(frozen=True, slots=True)
 class KafkaFacts:
-    """What the brokers told."""
+    """Facts that the brokers told."""
 
     broker: BrokerFacts = BrokerFacts()
     topics: Mapping[Topic, TopicFacts | None] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class KafkaFacts:
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """What Redis told."""
+    """Facts that Redis told."""
 
     maxmemory: int | None = None
     maxmemory_policy: str | None = None
@@ -109,7 +109,7 @@ class RedisFacts:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What this service is set to. Bytes and ms."""
+    """Settings of this service, in bytes and ms."""
 
     names: Mapping[Topic, str]
     max_job_bytes: int
@@ -170,7 +170,7 @@ def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Finding]:
 
 
 def absence(name: str, *, creates: bool) -> str:
-    """What is said of a topic that does not exist."""
+    """The sentence about a topic that does not exist."""
     then = (
         "This service creates it again if no operator does."
         if creates

@@ -1,4 +1,4 @@
-"""What the application asks of Kafka: to publish, and to read back what is committed."""
+"""The ports to Kafka: to publish records, and to read committed records back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SwiftPublisher(Publisher, Protocol):
 
 
 class History(Protocol):
-    """What has been committed to Kafka. Raises `LogUnavailable`.
+    """Reads committed records back from Kafka. Raises `LogUnavailable`.
 
     Nothing is read past a transaction that has not ended: `Undecided` is raised if that lasts.
     """

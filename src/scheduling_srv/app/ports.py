@@ -58,7 +58,7 @@ class ExactClock(Clock, Protocol):
 
 
 class WriteMode(StrEnum):
-    """What happens to ids that exist, and to those that do not (docs/contract.md)."""
+    """How a write treats ids that exist, and ids that do not (docs/contract.md)."""
 
     CREATE = "create"
     """Existing: refused."""
@@ -145,7 +145,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the groups, in order.
+    """The results of the groups, in order.
 
     With a source, groups behind the first refused one were not looked at and are not in `refusals`.
     """
@@ -172,7 +172,7 @@ class Page(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a worker said of an instance."""
+    """The answer of a worker about an instance."""
 
     instance: int
     failed: bool
@@ -183,7 +183,7 @@ class Answer(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What became of answers."""
+    """The results of answers."""
 
     looked_at: int
     """How many of them, from the first on. The position is behind them; the others come again."""
@@ -245,7 +245,7 @@ class JobStore(Protocol):
 
 
 class InputStore(Protocol):
-    """What the listener has applied."""
+    """Applies the records of the listener, together with their positions."""
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
         """Apply answers to the runs they belong to, all or as many as the budget allows."""
@@ -337,7 +337,7 @@ class Transfers(Protocol):
         """Do this shard's part and keep the others', in one step. None: a claim has run out."""
 
     async def parcels(self) -> Sequence[Parcel]:
-        """What is on its way to other shards, in order."""
+        """The parcels that are not delivered yet, in order."""
 
     async def delivered(self, name: str, ids: Sequence[str]) -> None:
         """Forget a parcel: its effects are on Kafka."""
@@ -448,7 +448,7 @@ class Lease(Protocol):
 
 
 class ShardProgress(Protocol):
-    """What any replica may ask about the work of a shard."""
+    """Questions about the work of a shard that any replica may ask."""
 
     async def progress(self) -> Progress:
         """Look now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""

@@ -80,11 +80,11 @@ KINDS = {
     PUT_OFF: "retry",
     LISTED: "list",
 }
-"""What the metric calls the entries."""
+"""Names of the entries in the metric."""
 
 
 class Settled(NamedTuple):
-    """What a careful publication has come to."""
+    """The result of a careful publication."""
 
     position: Position
     refused: int

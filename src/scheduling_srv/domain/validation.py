@@ -82,7 +82,7 @@ class TopicLimit:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator allows."""
+    """The limits that the operator sets."""
 
     min_interval: int = 100
     """The shortest interval, in ms."""

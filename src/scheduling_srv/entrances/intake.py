@@ -115,7 +115,7 @@ Handler = Callable[[Consumed], Awaitable[None]]
 
 
 class JobsPort(Protocol):
-    """What it needs of the use cases."""
+    """The use cases that the intake calls."""
 
     rules: Rules
 
@@ -135,7 +135,7 @@ class JobsPort(Protocol):
 
 
 class CommandsPort(Protocol):
-    """What it needs of `Commands`."""
+    """The part of `Commands` that the intake calls."""
 
     async def run_event(self, key: str, name: str, payload: bytes | None, source: Source) -> None:
         """Run the command of an event."""

@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 class Application(Protocol):
-    """What consumed records are given to; see `Intake`."""
+    """Receives consumed records; see `Intake`."""
 
     def begin(self, shards: Sequence[Begun]) -> None:
         """Go on from where the store is."""

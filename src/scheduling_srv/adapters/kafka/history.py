@@ -31,9 +31,9 @@ PIECE = 2000
 PIECE_BYTES = 4_000_000
 """Bytes read at once, about: as many records as had so much in the piece before."""
 READ_AHEAD_BYTES = 16_000_000
-"""What all shards of a replica may have read ahead; twice that during a fetch."""
+"""Bytes that all shards of a replica may have read ahead; twice that during a fetch."""
 LEAST_READ_AHEAD_BYTES = 1_000_000
-"""What each may have read ahead, however many there are."""
+"""Bytes that each shard may have read ahead, even if there are many shards."""
 FETCH_BYTES = 4_000_000
 """Bytes that the broker may send at once."""
 CLOSE_SECONDS = 0.5

@@ -19,7 +19,7 @@ from scheduling_srv.domain.errors import (
 
 
 def checked(reply: Sequence[Any]) -> Sequence[Any]:
-    """What follows `ok`.
+    """The reply after `ok`.
 
     Raises `StoreNotReady`, `StaleSource`, `Overloaded`, `Contended`, `StoreFull` or `TooMany`.
     """
