@@ -191,8 +191,9 @@ class Model:
             elif record.topic == "resources":
                 event = _announced(record)
                 self.events[event.job_id].append(event)
-            elif record.topic == "dead_letter":
-                self.dead_letters[int(record.headers.get("offset", -1))].append(record)
+            elif record.topic == "dead_letter" and "offset" in record.headers:
+                # Those without one tell of a run that Kafka refused.
+                self.dead_letters[int(record.headers["offset"])].append(record)
 
     def _read_job_record(self, record: Seen) -> None:
         if record.key == "queuedJob":

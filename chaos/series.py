@@ -5,7 +5,11 @@ Each piece is a campaign of its own with the next seed. Its result is one line o
 line is not run again. `--page` writes the tables of all files.
 
     python -m chaos.series NAME [--minutes 60] [--piece 10] [--seed 1] [--shards 4] [...]
+    python -m chaos.series NAME --judge
     python -m chaos.series --page
+
+`--judge` checks again the pieces with violations, after a repair of the checker. Their histories are
+kept.
 """
 
 from __future__ import annotations
@@ -23,7 +27,9 @@ from tempfile import gettempdir
 from typing import Any
 
 from chaos.campaign import Campaign, Options, Outcome
+from chaos.check import table, violations
 from chaos.conductor import say
+from chaos.history import History
 
 LAB = Path(__file__).parent.parent / "docs" / "lab"
 PAGE = LAB / "0002-campaigns.md"
@@ -45,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         PAGE.write_text(page())
         return 0
     file = LAB / f"campaign-{given.name}.jsonl"
+    if given.judge:
+        _judge_again(given.name, file)
+        PAGE.write_text(page())
+        return _exit_code(file)
     sys.setswitchinterval(0.001)  # proxies, callers and workers share one interpreter
     for number in range(round(given.minutes / given.piece)):
         seed = given.seed + number
@@ -53,11 +63,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         _run_piece(given, seed, file)
     PAGE.write_text(page())
-    return 1 if any(sum(line["violations"].values()) for line in read(file)) else 0
+    return _exit_code(file)
+
+
+def _exit_code(file: Path) -> int:
+    return 1 if any(line["violations"] for line in read(file)) else 0
+
+
+def _judge_again(name: str, file: Path) -> None:
+    lines = read(file)
+    for line in lines:
+        history = _directory(name, line["seed"]) / "history.jsonl"
+        if line["violations"] and history.exists():
+            found = violations(History.load(history))
+            say(table(found))
+            line["violations"] = dict(Counter(each.category for each in found))
+            line["judged"] = _commit()
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _directory(name: str, seed: int) -> Path:
+    return Path(gettempdir()) / f"chaos-{name}-{seed}"
 
 
 def _run_piece(given: argparse.Namespace, seed: int, file: Path) -> None:
-    directory = Path(gettempdir()) / f"chaos-{given.name}-{seed}"
+    directory = _directory(given.name, seed)
     options = Options(
         directory=directory,
         seed=seed,
@@ -168,6 +198,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     deliveries = ("exactly_once", "at_least_once")
     parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--judge", action="store_true", help="judge again, run nothing")
     parser.add_argument("--page", action="store_true", help="write the page, run nothing")
     return parser.parse_args(arguments)
 

@@ -26,6 +26,13 @@ ANSWERS = Counter(
     "Answers of consumers that this replica read: done or failed.",
     ["outcome"],
 )
+RUNS_ENDED = Counter(
+    "scheduling_runs_ended",
+    "Runs that have ended for good: done, failed or timed-out after the last attempt.",
+    ["outcome"],
+)
+for _outcome in ("done", "failed", "timed-out"):
+    RUNS_ENDED.labels(outcome=_outcome)
 RUNS_EXPIRED = Counter(
     "scheduling_runs_expired",
     "Runs that counted as failed because no answer came within the completion timeout.",

@@ -248,6 +248,26 @@ def test_read_shows_a_job_that_waits_for_its_retry(product: Product) -> None:
     assert len(product.runs_so_far(kind)) == 1
 
 
+def test_jobs_deleted_says_how_a_job_ended(product: Product) -> None:
+    """A job that had failed for good looked like one that was done."""
+    jobs = {fresh(): fresh("type") for _ in range(3)}
+    done, failed, deleted = jobs
+    _, when = in_ms(300)
+    product.client.create(
+        *(contract.job(id=each, type=kind, when=when, attempts=2) for each, kind in jobs.items())
+    )
+    product.done(product.run(jobs[done]))
+    for attempt in (1, 2):
+        product.failed(product.run(jobs[failed], attempt), "no disk \u00e9")
+    product.client.delete(deleted)
+    told = {each: product.deleted(each).headers for each in jobs}
+    assert (told[done]["outcome"], told[done]["attempts"]) == ("done", "1")
+    assert (told[failed]["outcome"], told[failed]["attempts"]) == ("failed", "2")
+    assert told[failed]["error"] == "no disk \u00e9"
+    assert "error" not in told[done]
+    assert "outcome" not in told[deleted]
+
+
 def test_a_recurring_job_stays_when_a_run_has_failed(product: Product) -> None:
     """Recurring jobs stay and go on."""
     kind, job_id = fresh("type"), fresh()

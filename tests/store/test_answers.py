@@ -4,12 +4,18 @@ import math
 
 import pytest
 
+from scheduling_srv.app.announce import read_event
+from scheduling_srv.app.ports import Answer, Source
+from scheduling_srv.app.records import Topic
+from scheduling_srv.app.replies import Ended
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
+from scheduling_srv.wire import job_pb2
 from tests.store.shard import (
     DAY,
     HOUR,
     MINUTE,
     NOW,
+    PARTITION,
     Run,
     Shard,
     at_once,
@@ -134,7 +140,48 @@ async def test_journal_entries_of_a_retried_run(shard: Shard) -> None:
     assert kinds_of(await shard.entries()) == "R"
     (third,) = await shard.drain(NOW)
     await shard.done(third)
-    assert kinds_of(await shard.entries()) == "XD"
+    assert kinds_of(await shard.entries()) == "XEX"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "outcome", "error"),
+    [(1, "done", ""), (1, "failed", 'caf\u00e9 "/\n'), (3, "failed", ""), (2, "timed-out", "")],
+)
+async def test_the_farewell_of_a_one_time_job_says_how_it_ended(
+    shard: Shard, attempts: int, outcome: str, error: str
+) -> None:
+    """A job that had failed for good looked like one that was done."""
+    job_id = "j\u00f6b/1" + "x" * 200
+    await shard.create(once(job_id, attempts=attempts))
+    now = NOW
+    for _ in range(attempts):
+        (run,) = await shard.drain(now)
+        await shard.publish()
+        if outcome == "timed-out":
+            now += DAY
+            await shard.schedule.expire(shard.token, now, 100)
+        else:
+            await shard.answer(Answer(run.instance, outcome == "failed", error=error))
+    entries = await shard.entries()
+    place = next(place for place, entry in enumerate(entries) if entry[:1] == b"E")
+    farewell, tombstone = entries[place : place + 2]
+    topic, key, value, headers = read_event(farewell)
+    assert (topic, key) == (Topic.RESOURCES, b"jobsDeleted")
+    assert job_pb2.Deleted.FromString(value).id == job_id
+    wanted = {"job-id": job_id, "outcome": outcome, "attempts": str(attempts)}
+    assert {name: text.decode() for name, text in headers} == wanted | (
+        {"error": error} if error else {}
+    )
+    assert tombstone == b"X" + job_id.encode()
+
+
+async def test_runs_that_ended_for_good_are_counted(shard: Shard) -> None:
+    await shard.create(once("a"), once("b", attempts=2), once("c"), every("d", HOUR, NOW))
+    runs = {run.id: run for run in await shard.drain(NOW)}
+    source = Source(PARTITION, 0, 1, shard.lineage)
+    answers = [Answer(runs["a"].instance, False), *(Answer(runs[n].instance, True) for n in "bcd")]
+    answered = await shard.jobs.complete(answers, NOW, source)
+    assert answered.ended == Ended(done=1, failed=2, job=b"d")  # b is tried again
 
 
 @pytest.mark.parametrize("how", ["delete", "update", "clear"])

@@ -205,7 +205,7 @@ async def test_answers_are_applied_in_pieces(shard: Shard) -> None:
         calls += 1
     assert calls >= 3
     assert await shard.keys() == ["inputs", "meta", "outbox"]
-    assert kinds_of(await shard.entries()) == "D" * 12
+    assert kinds_of(await shard.entries()) == "EX" * 12
 
 
 async def test_time_outs_are_applied_in_pieces(shard: Shard) -> None:

@@ -759,3 +759,13 @@ def test_the_checker_knows_a_large_job_by_its_tag() -> None:
     job = to_job(when("w", 1_000, id="id", large=300_000))
     small = Job.FromString(without_padding("jobsCreated", job.SerializeToString()))
     assert [each.value for each in small.data.payload] == [b"w"]
+
+
+def test_letters_that_tell_of_refused_runs_belong_to_no_event() -> None:
+    """Two of them were taken for one event that was refused twice."""
+    story = Story()
+    for _ in range(2):
+        story.record("dead_letter", 100, "queuedJob", b"", {"reason": "too large"})
+    story.history.quiet = Quiet(T0 + 19_000, T0 + 19_000, ())
+    story.history.keys_left = []
+    assert violations(story.history) == []

@@ -8,7 +8,7 @@ from google.protobuf.any_pb2 import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.ports import Answer, StoredJob
+from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.record import pack
@@ -217,8 +217,16 @@ def test_a_delete_that_could_be_anything_is_refused(hexa: str) -> None:
 def test_answers() -> None:
     done, failed = bytes.fromhex("080712044f4e4345"), bytes.fromhex("08071204626f6f6d1a044f4e4345")
     assert convert.decode_answer(done, failed=False) == Answer(7, failed=False)
-    assert convert.decode_answer(failed, failed=True) == Answer(7, failed=True)
+    assert convert.decode_answer(failed, failed=True) == Answer(7, failed=True, error="boom")
     assert convert.decode_answer(bytes.fromhex("08ffffffff0f"), failed=False).instance == 2**32 - 1
+
+
+@pytest.mark.parametrize("text", ["x" * 2_000, "\u20ac" * 1_000, "a" + "\U0001f600" * 500])
+def test_an_error_keeps_its_first_whole_characters(text: str) -> None:
+    raw = jobs.JobFailed(id=7, error=text).SerializeToString()
+    error = convert.decode_answer(raw, failed=True).error
+    assert text.startswith(error)
+    assert LONGEST_ERROR - 4 < len(error.encode()) <= LONGEST_ERROR
 
 
 @pytest.mark.parametrize("hexa", ["0a0161", "1001", "08", "1201ff", "1a", "0d07000000"])

@@ -60,6 +60,18 @@ def test_files_of_a_piece_without_a_violation_are_removed(lab: Path, ran: list[i
     assert ran == [1, 2]
 
 
+def test_a_piece_is_judged_again_after_the_checker_was_mended(
+    lab: Path, ran: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert series.main(["night", "--minutes", "20"]) == 1
+    assert ran == [1, 2]
+    (lab / "chaos-night-2" / "history.jsonl").write_text("")
+    monkeypatch.setattr(series, "violations", lambda _history: [])
+    assert series.main(["night", "--judge"]) == 0
+    judged = [line.get("judged") for line in series.read(lab / "campaign-night.jsonl")]
+    assert judged == [None, "abc1234"]
+
+
 def test_a_line_has_the_result_of_a_piece(lab: Path) -> None:
     outcome = Outcome(lab / "history.jsonl", good(), [])
     line: dict[str, Any] = series.line_of(outcome, Options(lab, seed=7, shards=4))

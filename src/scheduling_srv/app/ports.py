@@ -18,6 +18,7 @@ from scheduling_srv.app.replies import (
     Aside,
     Claimed,
     Cursor,
+    Ended,
     Expired,
     GivenUp,
     Held,
@@ -180,6 +181,12 @@ class Answer(NamedTuple):
     """Offset behind its record; 0: that of the source."""
     partition: str = ""
     """`topic:partition` of its record; empty: that of the source."""
+    error: str = ""
+    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
+
+
+LONGEST_ERROR = 1024
+"""Bytes of an error in the headers of jobsDeleted (docs/contract.md)."""
 
 
 class Answered(NamedTuple):
@@ -190,6 +197,7 @@ class Answered(NamedTuple):
     known: int
     """How many of those had a run."""
     given_up: GivenUp = GivenUp()
+    ended: Ended = Ended()
 
 
 class JobStore(Protocol):

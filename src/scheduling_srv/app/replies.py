@@ -138,6 +138,16 @@ class GivenUp(NamedTuple):
     """The id of one of their jobs."""
 
 
+class Ended(NamedTuple):
+    """Runs that have ended for good."""
+
+    done: int = 0
+    failed: int = 0
+    """Without another attempt; of those that `Expired` tells of, by the completion timeout."""
+    job: bytes = b""
+    """The id of the job of one that failed."""
+
+
 class Expired(NamedTuple):
     """What a look at runs without an answer has done."""
 
@@ -145,6 +155,7 @@ class Expired(NamedTuple):
     """Runs; some of them were published later than they were staged, and have time left."""
     expired: int = 0
     given_up: GivenUp = GivenUp()
+    ended: Ended = Ended()
 
 
 class Holder(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.catch_up import CatchUp
+from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import Clock, Schedule
@@ -78,6 +79,7 @@ class Stager:
             await reached(points.EXPIRE_DONE)
             metrics.RUNS_EXPIRED.inc(expired.expired)
             note_given_up(expired.given_up)
+            note_ended(expired.ended, "timed-out")
             return StageResult(staged.entries, now)
         return StageResult(staged.entries, _first(now + SAFETY_LOOK, staged.next_due, expiry))
 

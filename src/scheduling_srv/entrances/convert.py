@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_srv.app.jobs import ReadQuery
-from scheduling_srv.app.ports import Answer, StoredJob
+from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
@@ -242,8 +242,15 @@ def decode_answer(raw: bytes, *, failed: bool) -> Answer:
 
     Raises `InvalidRequest`.
     """
-    kind: type[jobs.JobDone | jobs.JobFailed] = jobs.JobFailed if failed else jobs.JobDone
-    return Answer(_parse(kind, raw).id, failed)
+    if not failed:
+        return Answer(_parse(jobs.JobDone, raw).id, failed=False)
+    answer = _parse(jobs.JobFailed, raw)
+    return Answer(answer.id, failed=True, error=_at_most(answer.error, LONGEST_ERROR))
+
+
+def _at_most(text: str, size: int) -> str:
+    """The beginning of a text, in whole characters, that has at most `size` bytes."""
+    return text.encode()[:size].decode(errors="ignore")
 
 
 def decode_command(raw: bytes) -> CommandCall:

@@ -13,6 +13,7 @@ from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
 from scheduling_srv.app.pieces import pieces
@@ -355,6 +356,7 @@ class Intake:
             self._moved(self._source(records[:done]))
             _count_answers(answers[:done])
             note_given_up(answered.given_up)
+            note_ended(answered.ended, "failed")
             answers, records = answers[done:], records[done:]
 
     async def _write_groups(

@@ -24,7 +24,7 @@ from scheduling_srv.app.ports import (
     Written,
 )
 from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.replies import GivenUp, Span
+from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
@@ -205,8 +205,9 @@ class RedisJobStore:
         for answer in answers:
             place = places.get(answer.partition, 1)
             args += (answer.instance, int(answer.failed), place, answer.next or source.next)
-        looked_at, known, *given_up = checked(await self.scripts.run_list("complete", args))
-        return Answered(looked_at, known, GivenUp(*given_up))
+            args.append(answer.error)
+        looked_at, known, runs, job, *ended = checked(await self.scripts.run_list("complete", args))
+        return Answered(looked_at, known, GivenUp(runs, job), Ended(*ended))
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None

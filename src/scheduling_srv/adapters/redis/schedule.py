@@ -16,6 +16,7 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
     Cursor,
+    Ended,
     Expired,
     GivenUp,
     Holder,
@@ -115,8 +116,9 @@ class RedisSchedule:
         """`expire.lua`."""
         rules = self.rules
         args = (now, rules.completion_timeout, rules.max_backoff, rules.waiting_retries, limit)
-        _, looked_at, expired, *given_up = owned(await self.scripts.run("expire", token, *args))
-        return Expired(looked_at, expired, GivenUp(*given_up))
+        found = owned(await self.scripts.run("expire", token, *args))
+        _, looked_at, expired, runs, job, *ended = found
+        return Expired(looked_at, expired, GivenUp(runs, job), Ended(*ended))
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
         """`take.lua`."""

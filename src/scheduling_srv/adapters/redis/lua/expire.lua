@@ -2,8 +2,7 @@
 -- Counts runs without an answer as failed (docs/contract.md).
 -- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most waiting retries of a job, most
 --       runs; they end with the one that uses up the budget
--- Returns: 'ok' | 'lost', number of runs looked at, of those that have expired, of failed runs that are not
---          retried because too many wait, job of one of them
+-- Returns: 'ok' | 'lost', number of runs looked at, of those that have expired, then see `tally`
 if not owns(ARGV[1]) then
     return {'lost'}
 end
@@ -31,7 +30,7 @@ for _, instance in ipairs(late) do
     if seen_at(place) > now - timeout then
         redis.call('ZADD', K.running, seen_at(place), instance)
     else
-        local _, due = end_run(instance, true, now, tonumber(ARGV[4]), tonumber(ARGV[5]))
+        local _, due = end_run(instance, TIMED_OUT, now, tonumber(ARGV[4]), tonumber(ARGV[5]), '')
         expired = expired + 1
         first = due and math.min(first or due, due) or first
     end
@@ -40,4 +39,4 @@ if #late > 0 then
     emit_marker(now)
 end
 flush(first)
-return {'ok', looked_at, expired, given_up, given_up_id}
+return {'ok', looked_at, expired, tally()}

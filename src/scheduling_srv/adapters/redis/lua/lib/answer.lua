@@ -8,6 +8,8 @@ end
 
 local bytes_read = 0 -- of the jobs that answers were for
 local given_up, given_up_id = 0, '' -- failed runs that are not retried because too many wait, and a job
+local done, failed, failed_id = 0, 0, '' -- runs that ended, for good, and a job of those that failed
+local DONE, FAILED, TIMED_OUT = 'done', 'failed', 'timed-out' -- outcomes, as the contract names them
 
 -- Whether a job has so many waiting retries that no more are kept (decision 14).
 local function has_enough_retries(id, job, most)
@@ -36,9 +38,14 @@ local function free_place(instance, type)
     return mark_freed(type)
 end
 
+-- What `complete` and `expire` return of the runs that ended.
+local function tally()
+    return given_up, given_up_id, done, failed, failed_id
+end
+
 -- Ends a run; returns whether there was one, and when something may be due because of it. `most`: how many
--- retries of a job may wait.
-local function end_run(instance, failed, now, cap, most)
+-- retries of a job may wait. `problem`: what the worker said of a failure.
+local function end_run(instance, outcome, now, cap, most, problem)
     local run = redis.call('HGET', K.runs, instance)
     if not run then
         return false
@@ -50,17 +57,27 @@ local function end_run(instance, failed, now, cap, most)
     bytes_read = bytes_read + (record and #record or 0)
     local job = record and read_job(record)
     local alive = job and job.seq == seq
-    if alive and failed and attempt < job.attempts and not has_enough_retries(id, job, most) then
+    local has_failed = outcome ~= DONE
+    if alive and has_failed and attempt < job.attempts and not has_enough_retries(id, job, most) then
         local again = plan_retry(id, job, nominal, attempt + 1, now, cap)
         return true, due or again
     end
     if attempt > 1 then
         emit('X' .. retry_key(id, seq, nominal))
     end
+    if has_failed then
+        failed, failed_id = failed + 1, id
+    else
+        done = done + 1
+    end
     if alive and job.kind < INTERVAL then
         remove_job(id, job)
         remember_removed(id, job)
-        emit_deleted(id, job.kind == ONCE)
+        if job.kind == ONCE then
+            emit_ended(id, outcome, attempt, problem)
+        else
+            emit_deleted(id, false)
+        end
     end
     return true, due
 end

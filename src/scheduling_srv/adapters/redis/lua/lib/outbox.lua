@@ -44,6 +44,19 @@ local function emit_deleted(id, resource)
     emit((resource and 'D' or 'X') .. id)
 end
 
+-- A one-time job has ended. Its jobsDeleted says how: an event with headers (app/announce.py). The tombstone
+-- is an entry of its own.
+local function emit_ended(id, outcome, attempts, problem)
+    local headers = {{'job-id', id}, {'outcome', outcome}, {'attempts', number(attempts)}}
+    if problem ~= '' then
+        headers[4] = {'error', problem}
+    end
+    local key, text, size = 'jobsDeleted', cjson.encode(headers), #id
+    local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
+    emit(struct.pack('<c1c1I2I4', 'E', 'r', #key, #text) .. key .. text .. '\10' .. varint .. id)
+    emit('X' .. id)
+end
+
 -- Names a run that waits by itself in the journal.
 local function retry_key(id, seq, nominal)
     return id .. '\0' .. number(seq) .. '\0' .. number(nominal)

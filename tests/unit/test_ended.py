@@ -1,0 +1,37 @@
+"""Runs that have failed for good leave a trace: a count, and a line in the log."""
+
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from scheduling_srv.app.ended import PAUSE_SECONDS, EndedLog
+from scheduling_srv.app.replies import Ended
+
+
+def counted(outcome: str) -> float:
+    labels = {"outcome": outcome}
+    return REGISTRY.get_sample_value("scheduling_runs_ended_total", labels) or 0.0
+
+
+def test_each_is_counted_and_one_line_a_second_tells_of_them() -> None:
+    now = 0.0
+    log = EndedLog(lambda: now)
+    before = {outcome: counted(outcome) for outcome in ("done", "failed", "timed-out")}
+    with capture_logs() as lines:
+        log.note(Ended(done=5), "failed")
+        log.note(Ended(failed=1, job=b"a"), "failed")
+        log.note(Ended(failed=2, job=b"b"), "timed-out")
+        now = PAUSE_SECONDS
+        log.note(Ended(done=1, failed=3, job=b"c"), "failed")
+    told = [(line["job"], line["runs"], line["outcome"]) for line in lines]
+    assert told == [("a", 1, "failed"), ("c", 5, "failed")]
+    assert {line["log_level"] for line in lines} == {"warning"}
+    gained = {outcome: counted(outcome) - before[outcome] for outcome in before}
+    assert gained == {"done": 6, "failed": 4, "timed-out": 2}
+
+
+def test_every_outcome_is_there_from_the_start() -> None:
+    for outcome in ("done", "failed", "timed-out"):
+        assert (
+            REGISTRY.get_sample_value("scheduling_runs_ended_total", {"outcome": outcome})
+            is not None
+        )
