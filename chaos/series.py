@@ -8,8 +8,8 @@ line is not run again. `--page` writes the tables of all files.
     python -m chaos.series NAME --judge
     python -m chaos.series --page
 
-`--judge` checks again the pieces with violations, after a repair of the checker. Their histories are
-kept.
+`--judge` checks again the pieces with violations, after a repair of the checker. It needs their
+histories, which are kept.
 """
 
 from __future__ import annotations
