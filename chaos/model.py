@@ -27,6 +27,8 @@ from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
 
 FOREVER = 1 << 62
 REFUSING = "refuse-large"
+LATEST_RUN_MS = 60_000
+"""After a job is due: its attempts, with an outage between them."""
 REREAD_MS = 75_000
 """Within which the service has read again how large a record may be."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
@@ -165,11 +167,12 @@ class Model:
         """By the offset of the record that was refused."""
         self.sent: dict[int, Seen] = {}
         """Events of clients, by the number of their call."""
-        self._refusing = max(
-            (fault.ended + REREAD_MS for fault in history.faults if fault.name == REFUSING),
-            default=0,
-        )
-        """Until when Kafka, or the service, may have refused large jobs."""
+        self._refusing = [
+            (fault.begun, fault.ended + REREAD_MS)
+            for fault in history.faults
+            if fault.name == REFUSING
+        ]
+        """When Kafka, or the service, may have refused large jobs."""
         self._read(history.records)
         if self.settings.delivery == "at_least_once":
             self._put_aside()
@@ -276,9 +279,16 @@ class Model:
             return sent is not None and sent.at < self.complete and self.may_have_happened(call)
         return call.outcome == OK
 
-    def may_be_refused(self, ask: Ask, begun: int) -> bool:
-        """Whether this job, or a run of it, may have been larger than Kafka took."""
-        return bool(ask.large) and begun <= self._refusing
+    def may_be_refused(self, ask: Ask, begun: int, until: int | None = None) -> bool:
+        """Whether this job, or a run of it, may have been larger than Kafka took.
+
+        That may have been from `begun` on. A run may come as late as a whole outage and its
+        attempts take; with `until` not later than that.
+        """
+        until = max(begun, ask.due) + LATEST_RUN_MS if until is None else until
+        return bool(ask.large) and any(
+            begun <= end and start <= until for start, end in self._refusing
+        )
 
     def enders(self, version: Version) -> Iterator[Call]:
         """Later calls that may have ended this version."""

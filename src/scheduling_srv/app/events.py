@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
+from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ KEYS = frozenset({CREATED, DELETED})
 """Of the events that say whether a job lives."""
 OFFSET_BITS = 64
 """Of a place that are its offset; those above them are its partition."""
+TAKEN_AT_ONCE = 10_000
+"""Places that are handed over at a time: that blocks the loop for a millisecond."""
 DIGEST_BYTES = 16
 """Of what stands for a long id."""
 
@@ -113,25 +116,34 @@ class LastEvents:
             elif entry.key == DELETED:
                 job_id = self.reader.deleted(entry)
                 if job_id is not None:
-                    self._places[_short(job_id)] = _place(entry)
+                    self._note(_short(job_id), entry)
 
     def _add_created(self, job_id: str | None, event: LogRecord, now: int) -> None:
         if job_id is None:
             return
         key = _short(job_id)
         if key not in self._places:
-            self._places[key] = _place(event)
+            self._note(key, event)
             return
         for job in self.reader.checked([event], now):
             if job:
-                self._places[key] = _place(event)
+                self._note(key, event)
             else:
                 del self._places[key]
 
-    def take(self) -> Wanted:
-        """The places found so far; the ids are freed."""
-        places = sorted(self._places.values())
-        self._places.clear()
+    def _note(self, key: bytes, event: LogRecord) -> None:
+        """Keep the dict in the order of the log: sorting millions would hold up the loop."""
+        self._places.pop(key, None)
+        self._places[key] = _place(event)
+
+    async def take(self) -> Wanted:
+        """The places found so far, in the order of the log; the ids are freed."""
+        places = list[int]()
+        while self._places:
+            for _ in range(min(len(self._places), TAKEN_AT_ONCE)):
+                places.append(self._places.popitem()[1])
+            await asyncio.sleep(0)
+        places.reverse()
         return Wanted(places)
 
 
@@ -224,7 +236,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     elif first <= now:
         return None
     else:
-        due = first
+        due, request = first, at_instant(request, first)
     return NewJob(request.id, due, record.pack(request, trigger))
 
 

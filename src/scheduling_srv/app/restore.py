@@ -132,12 +132,18 @@ def _equal(pending: Sequence[tuple[str, str]]) -> Sequence[Note]:
     Of several requests the one whose last note is the oldest: so the last words on each job come in
     the order in which they were noted, as if each note were carried out by itself.
     """
-    requests: dict[RestoreRequest, list[Note]] = {}
+    requests: dict[str, list[Note]] = {}
     for number, text in pending:
-        request = _loads(text)
+        request = _without_more(text)
         notes = requests.pop(request, [])
         requests[request] = [*notes, Note(number, text)]
     return next(iter(requests.values()), [])
+
+
+def _without_more(text: str) -> str:
+    """The same text for equal requests. Parsing all notes would hold up the loop."""
+    head, mark, _ = text.rpartition('], "')
+    return f"{head}]]" if mark else text
 
 
 def dumps(request: RestoreRequest, *more: str) -> str:

@@ -48,6 +48,7 @@ _DATES = [
 ]
 _HOUR_MS = 3_600_000
 _PARTS = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
+_HOURS = {"morning": range(1, 12), "afternoon": range(12, 19), "evening": range(16, 24)}
 _IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
@@ -76,7 +77,9 @@ def _time(plain: str) -> int | None:
     """A time of day, also as ``9 in the morning``."""
     if match := _IN_THE.fullmatch(plain):
         half = "am" if match["part"] == "morning" else "pm"
-        return time_of_day(f"{match['clock']} {half}")
+        time = time_of_day(f"{match['clock']} {half}")
+        # Twelve in the morning or in the evening would be a guess.
+        return time if time is not None and time // _HOUR_MS in _HOURS[match["part"]] else None
     return time_of_day(plain)
 
 

@@ -13,8 +13,8 @@ from scheduling_srv.domain.texts import shown
 from scheduling_srv.entrances.intake import KEYS
 
 LOG_EVERY_SECONDS = 3_600.0
-MOST_KEYS = 100
-"""Keys that are remembered: whoever writes random ones does not fill the memory or the log."""
+MOST_KEYS, LONGEST_KEY = 100, 100
+"""Keys that are remembered, and bytes of each: random ones fill neither the memory nor the log."""
 ANNOUNCEMENTS = frozenset(
     {
         b"queuedJob",
@@ -39,10 +39,12 @@ class UnknownEvents:
     def note(self, topic: str, key: bytes | None, partition: int, offset: int) -> None:
         """A record whose key is not in `KNOWN`."""
         metrics.UNKNOWN_EVENTS.labels(topic=topic).inc()
-        key, now = key or b"", self.monotonic()
+        key, now = (key or b"")[:LONGEST_KEY], self.monotonic()
         if now - self._logged.get(key, float("-inf")) < LOG_EVERY_SECONDS:
             return
-        if key not in self._logged and len(self._logged) >= MOST_KEYS:
+        if len(self._logged) >= MOST_KEYS:
+            self._forget_old(now)
+        if len(self._logged) >= MOST_KEYS:
             return
         self._logged[key] = now
         log.warning(
@@ -52,3 +54,7 @@ class UnknownEvents:
             partition=partition,
             offset=offset,
         )
+
+    def _forget_old(self, now: float) -> None:
+        logged = self._logged.items()
+        self._logged = {key: at for key, at in logged if now - at < LOG_EVERY_SECONDS}
