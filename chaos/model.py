@@ -27,6 +27,8 @@ from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
 
 FOREVER = 1 << 62
 REFUSE_LARGE = "refuse-large"
+LATEST_RUN_MS = 60_000
+"""How long after its due time a job may still run: its attempts, with an outage between."""
 REREAD_MS = 75_000
 """Within this time the service reads the size limits of topics again."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
@@ -165,11 +167,12 @@ class Model:
         """By the offset of the record that was refused."""
         self.sent: dict[int, Seen] = {}
         """Events of clients, by the number of their call."""
-        self._refusing_until = max(
-            (fault.ended + REREAD_MS for fault in history.faults if fault.name == REFUSE_LARGE),
-            default=0,
-        )
-        """The last time at which Kafka or the service may have refused large jobs."""
+        self._refusing = [
+            (fault.begun, fault.ended + REREAD_MS)
+            for fault in history.faults
+            if fault.name == REFUSE_LARGE
+        ]
+        """The spans in which Kafka or the service may have refused large jobs."""
         self._read(history.records)
         if self.settings.delivery == "at_least_once":
             self._put_aside()
@@ -276,9 +279,16 @@ class Model:
             return sent is not None and sent.at < self.complete and self.may_have_happened(call)
         return call.outcome == OK
 
-    def may_be_refused(self, ask: Ask, begun: int) -> bool:
-        """Whether Kafka or the service may have refused this job or a run of it as too large."""
-        return bool(ask.large) and begun <= self._refusing_until
+    def may_be_refused(self, ask: Ask, begun: int, until: int | None = None) -> bool:
+        """Whether Kafka or the service may have refused this job or a run of it as too large.
+
+        It may have been refused between `begun` and `until`. Without `until`, the end is the
+        latest possible run of the job.
+        """
+        until = max(begun, ask.due) + LATEST_RUN_MS if until is None else until
+        return bool(ask.large) and any(
+            begun <= end and start <= until for start, end in self._refusing
+        )
 
     def enders(self, version: Version) -> Iterator[Call]:
         """Later calls that may have ended this version."""

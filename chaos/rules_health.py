@@ -34,16 +34,17 @@ def falsely_serving(model: Model) -> Iterator[Violation]:
     for due in _due(model):
         for silence in _silences(model, due):
             begin = silence.begin + PROGRESS_MS + SLACK_MS + model.skew
-            wrong = Span(begin, silence.end)
+            wrong = Span(begin, silence.end - EARLY_MS)
             for replica, spans in served.items():
-                shared = [span.within(wrong) for span in spans]
-                false = [span for span in shared if span.begin < span.end]
-                if sum(span.end - span.begin for span in false) > EARLY_MS:
-                    yield Violation(
-                        "health",
-                        f"{replica} said SERVING {false[0].begin - silence.begin} ms after the"
-                        f" last record at {silence.begin}; the next one came at {silence.end}",
-                    )
+                for span in spans:
+                    shared = span.within(wrong)
+                    if shared.begin < shared.end:
+                        yield Violation(
+                            "health",
+                            f"{replica} said SERVING {shared.begin - silence.begin} ms after the"
+                            f" last record at {silence.begin}; the next one came at {silence.end}",
+                        )
+                        break
 
 
 def _due(model: Model) -> Iterator[Span]:

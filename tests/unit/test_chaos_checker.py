@@ -736,14 +736,14 @@ def test_an_owner_that_cannot_read_kafka_may_give_up() -> None:
 # --- Large jobs -----------------------------------------------------------------------------------
 
 
-def large(*, refused_until: int = 0, size: int = 300_000) -> History:
-    """A large job that never runs. With `refused_until`, Kafka refused such records until then."""
+def large(*, refused_until: int = 0, refused_from: int = 500, size: int = 300_000) -> History:
+    """A large job that never runs. Kafka may have refused such records for a while."""
     story = Story()
     story.call(CREATE, 0, 10, when("w", 1_000, id="id", large=size))
     story.created("w", 5)
     story.deleted("w", 1_010)
     if refused_until:
-        story.history.faults = [Fault("refuse-large", "", T0 + 500, T0 + refused_until)]
+        story.history.faults = [Fault("refuse-large", "", T0 + refused_from, T0 + refused_until)]
     story.history.quiet = Quiet(T0 + 19_000, T0 + 19_000, ())
     story.history.keys_left = []
     return story.history
@@ -753,6 +753,7 @@ def test_a_large_job_may_be_refused_while_kafka_refuses_such_records() -> None:
     assert violations(large(refused_until=2_000)) == []
     assert found(large()) == {"announced"}
     assert found(large(refused_until=2_000, size=0)) == {"announced"}
+    assert found(large(refused_from=200_000, refused_until=203_000)) == {"announced"}
 
 
 def test_the_checker_knows_a_large_job_by_its_tag() -> None:

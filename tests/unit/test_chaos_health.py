@@ -38,8 +38,9 @@ def found(made: History) -> list[str]:
         [(100, True), (13_000, False)],
         [(100, True), (9_000, False), (18_000, True)],
         [(100, True), *((at, at % 1_000 == 0) for at in range(13_500, 19_000, 500))],
+        [(100, True), (10_500, False), (15_000, True), (15_300, False)],
     ],
-    ids=["always", "too long", "too early again", "now and then"],
+    ids=["always", "too long", "too early again", "now and then", "for a moment"],
 )
 def test_serving_without_progress_is_found(said: list[tuple[int, bool]]) -> None:
     made = history(*said)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.command_payloads import RestoreRequest, parse_payload, parse_restore
+from scheduling_srv.app.command_payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.domain.errors import InvalidRequest
 
 TOPIC = "io.restorecommerce.jobs.resource"
@@ -111,3 +111,12 @@ def test_a_restore_of_nothing_usable(payload: dict[str, object], field: str) -> 
 def test_what_is_no_offset(offset: object) -> None:
     with pytest.raises(InvalidRequest, match=r"Jobs\.offset .* is not an offset"):
         parse_restore({"jobs": {"offset": offset}}, TOPIC)
+
+
+def test_what_would_hold_up_the_event_loop_is_refused() -> None:
+    """A hundred restores with 130,000 ignored offsets each cost the lease again and again."""
+    with pytest.raises(InvalidRequest, match="larger than 500000 bytes"):
+        parse_payload(b" " * 500_001)
+    ignored: Json = {"jobs": {"ignore_offset": [0] * 10_001}}
+    with pytest.raises(InvalidRequest, match=r"has 10001 offsets; the limit is 10000"):
+        parse_restore(ignored, "t")

@@ -40,11 +40,16 @@ def test_each_key_is_logged_once_an_hour_and_always_counted() -> None:
 
 
 def test_random_keys_fill_neither_the_log_nor_the_memory() -> None:
-    unknown = UnknownEvents()
+    hours = Hours()
+    unknown = UnknownEvents(hours)
     with capture_logs() as logs:
         for number in range(MAX_KEYS + 50):
-            unknown.note("jobs", b"%d" % number, 0, number)
-    assert len(logs) == MAX_KEYS
+            unknown.note("jobs", b"%d" % number + b"x" * 1_000_000, 0, number)
+        assert len(logs) == MAX_KEYS
+        hours.now = 1.0
+        unknown.note("jobs", b"createJob", 0, 7)
+    assert logs[-1]["key"] == "'createJob'"
+    assert sum(map(len, unknown._logged)) < 20_000
 
 
 @pytest.mark.parametrize("key", [b"queuedJob", b"jobDone", b"restoreCommand", b"resetResponse"])

@@ -15,6 +15,11 @@ Json = dict[str, object]
 LARGEST_OFFSET = 2**63 - 1
 """Kafka's offsets are signed 64-bit numbers."""
 
+MOST_IGNORED = 10_000
+"""Offsets that a restore may leave out."""
+LONGEST_PAYLOAD = 500_000
+"""Bytes: reading them holds up the event loop for some milliseconds."""
+
 _DIGITS = len(str(LARGEST_OFFSET))
 _RESOURCE = "jobs"
 _USAGE = 'give the command restore a payload such as {"jobs": {"offset": 0, "ignore_offset": []}}'
@@ -36,6 +41,8 @@ def parse_payload(raw: bytes | None) -> Json:
 
     Raises `InvalidRequest`.
     """
+    if raw is not None and len(raw) > LONGEST_PAYLOAD:
+        _fail("payload", f"The command's payload is larger than {LONGEST_PAYLOAD} bytes.")
     value = {} if raw is None or not raw.strip() else _json(raw)
     if not isinstance(value, dict):
         _fail("payload", "The command's payload is not a JSON object.")
@@ -82,7 +89,10 @@ def _first(path: str, entry: Mapping[str, object]) -> int:
 
 def _ignored(path: str, entry: Mapping[str, object]) -> frozenset[int]:
     path = f"{path}.ignore_offset"
-    return frozenset(_offset(path, each) for each in _list(path, entry.get("ignore_offset")))
+    found = _list(path, entry.get("ignore_offset"))
+    if len(found) > MOST_IGNORED:
+        _fail(f"payload.{path}", f"{path} has {len(found)} offsets; the limit is {MOST_IGNORED}.")
+    return frozenset(_offset(path, each) for each in found)
 
 
 def _offset(path: str, value: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
+from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ KEYS = frozenset({CREATED, DELETED})
 """Keys of the events that create or delete a job."""
 OFFSET_BITS = 64
 """The low bits of a location are its offset. The bits above are its partition."""
+TAKE_BATCH = 10_000
+"""Locations that are taken at a time, which blocks the event loop for a millisecond."""
 DIGEST_BYTES = 16
 """Size of the digest that stands for a long id."""
 
@@ -114,25 +117,34 @@ class LastEvents:
             elif entry.key == DELETED:
                 job_id = self.reader.deleted(entry)
                 if job_id is not None:
-                    self._locations[_id_key(job_id)] = _location(entry)
+                    self._note(_id_key(job_id), entry)
 
     def _add_created(self, job_id: str | None, event: LogRecord, now: int) -> None:
         if job_id is None:
             return
         key = _id_key(job_id)
         if key not in self._locations:
-            self._locations[key] = _location(event)
+            self._note(key, event)
             return
         for job in self.reader.checked([event], now):
             if job:
-                self._locations[key] = _location(event)
+                self._note(key, event)
             else:
                 del self._locations[key]
 
-    def take(self) -> WantedEvents:
+    def _note(self, key: bytes, event: LogRecord) -> None:
+        """Keep the dict in the order of the log: sorting millions would block the event loop."""
+        self._locations.pop(key, None)
+        self._locations[key] = _location(event)
+
+    async def take(self) -> WantedEvents:
         """The events found so far. Frees the ids."""
-        locations = sorted(self._locations.values())
-        self._locations.clear()
+        locations = list[int]()
+        while self._locations:
+            for _ in range(min(len(self._locations), TAKE_BATCH)):
+                locations.append(self._locations.popitem()[1])
+            await asyncio.sleep(0)
+        locations.reverse()
         return WantedEvents(locations)
 
 
@@ -226,7 +238,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     elif first <= now:
         return None
     else:
-        due = first
+        due, request = first, at_instant(request, first)
     return NewJob(request.id, due, record.pack(request, trigger))
 
 

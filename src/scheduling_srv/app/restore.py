@@ -137,12 +137,18 @@ def _next_equal(pending: Sequence[tuple[str, str]]) -> Sequence[PendingRestore]:
     Their last command is older than the last command of any other request. So each job ends as if
     every command had a pass of its own.
     """
-    by_request: dict[RestoreRequest, list[PendingRestore]] = {}
+    by_request: dict[str, list[PendingRestore]] = {}
     for number, text in pending:
-        request = _loads(text)
+        request = _without_more(text)
         earlier = by_request.pop(request, [])
         by_request[request] = [*earlier, PendingRestore(number, text)]
     return next(iter(by_request.values()), [])
+
+
+def _without_more(text: str) -> str:
+    """The same text for equal requests. Parsing all requests would block the event loop."""
+    head, mark, _ = text.rpartition('], "')
+    return f"{head}]]" if mark else text
 
 
 def dumps(request: RestoreRequest, *more: str) -> str:

@@ -120,7 +120,7 @@ class Pass:
                     heard = [entry for entry in piece if entry.offset not in ignored]
                     found.add(heard, self.ports.clock.now())
                     await asyncio.sleep(0)
-        return found.take()
+        return await found.take()
 
     async def _put_all_back(self, wanted: WantedEvents) -> None:
         """One call at a time: creation numbers follow the order of the events."""

@@ -48,6 +48,7 @@ _DATES = [
 ]
 _HOUR_MS = 3_600_000
 _PARTS_OF_DAY = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
+_HOURS = {"morning": range(1, 12), "afternoon": range(12, 19), "evening": range(16, 24)}
 _IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
@@ -76,7 +77,9 @@ def _clock_time(plain: str) -> int | None:
     """Parse a time of day, such as ``5pm`` or ``9 in the morning``."""
     if match := _IN_THE.fullmatch(plain):
         half = "am" if match["part"] == "morning" else "pm"
-        return time_of_day(f"{match['clock']} {half}")
+        time = time_of_day(f"{match['clock']} {half}")
+        # The meaning of twelve in the morning, or in the evening, is not clear.
+        return time if time is not None and time // _HOUR_MS in _HOURS[match["part"]] else None
     return time_of_day(plain)
 
 

@@ -13,8 +13,8 @@ from scheduling_srv.domain.texts import shown
 from scheduling_srv.entrances.intake import KEYS
 
 LOG_EVERY_SECONDS = 3_600.0
-MAX_KEYS = 100
-"""Keys that are remembered. Random keys fill neither the memory nor the log."""
+MAX_KEYS, MAX_KEY_BYTES = 100, 100
+"""Keys that are remembered, and bytes of each. Random keys fill neither the memory nor the log."""
 ANNOUNCEMENTS = frozenset(
     {
         b"queuedJob",
@@ -39,10 +39,12 @@ class UnknownEvents:
     def note(self, topic: str, key: bytes | None, partition: int, offset: int) -> None:
         """Count a record whose key is not in `KNOWN`."""
         metrics.UNKNOWN_EVENTS.labels(topic=topic).inc()
-        key, now = key or b"", self.monotonic()
+        key, now = (key or b"")[:MAX_KEY_BYTES], self.monotonic()
         if now - self._logged.get(key, float("-inf")) < LOG_EVERY_SECONDS:
             return
-        if key not in self._logged and len(self._logged) >= MAX_KEYS:
+        if len(self._logged) >= MAX_KEYS:
+            self._forget_old(now)
+        if len(self._logged) >= MAX_KEYS:
             return
         self._logged[key] = now
         log.warning(
@@ -52,3 +54,7 @@ class UnknownEvents:
             partition=partition,
             offset=offset,
         )
+
+    def _forget_old(self, now: float) -> None:
+        logged = self._logged.items()
+        self._logged = {key: at for key, at in logged if now - at < LOG_EVERY_SECONDS}
