@@ -107,6 +107,38 @@ async def test_only_the_oldest_slow_sender_is_refused_for_one_waiting_call() -> 
     await asyncio.gather(reads[0], return_exceptions=True)
 
 
+async def test_a_slow_sender_is_refused_for_each_waiting_call() -> None:
+    """With one in each tick, sixty connections made a health check wait for twenty seconds."""
+    slots, slow = ReceiveSlots(3, tick_seconds=TICK_SECONDS), [Call() for _ in range(3)]
+    reads = [begin(slots, call) for call in slow]
+    others = [Call(f"b{number}") for number in range(3)]
+    waiting = [begin(slots, other) for other in others]
+    await settle()
+    for _ in range(PATIENCE_TICKS):
+        slots._tick()
+    await settle()
+    assert all(call.refusal for call in slow)
+    assert asked(others) == [True] * 3
+    for other in others:
+        other.message.set_result(b"other")
+    assert await asyncio.gather(*waiting) == [b"other"] * 3
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def test_a_message_that_arrives_just_before_its_refusal_is_handled() -> None:
+    """The call was handled and refused: its client repeated it, and the job was there twice."""
+    slots, slow, other = ReceiveSlots(1), Call(), Call("b")
+    first, second = begin(slots, slow), begin(slots, other)
+    await settle()
+    slow.message.set_result(b"late")
+    for _ in range(PATIENCE_TICKS):
+        slots._tick()  # makes the task that refuses
+    await settle()
+    assert (await first, slow.refusal) == (b"late", None)
+    other.message.set_result(b"other")
+    assert await second == b"other"
+
+
 async def test_a_slow_sender_keeps_its_slot_while_no_call_waits() -> None:
     slots, slow = ReceiveSlots(1, tick_seconds=TICK_SECONDS), Call()
     read = begin(slots, slow)

@@ -1,6 +1,6 @@
 """Bounds for the services that gRPC brings: health and reflection (docs/operations.md).
 
-Their requests are received in slots, as those of jobs are. A request that cannot be decoded is
+Their requests are received in slots of their own. A request that cannot be decoded is
 INVALID_ARGUMENT. gRPC by itself would answer UNKNOWN, and log a traceback.
 """
 
@@ -18,8 +18,10 @@ from scheduling_srv.entrances.receive_slots import ReceiveSlots, present
 
 MAX_REQUEST_BYTES = 2**16
 """Of a request of these services."""
-MAX_WATCHES, MAX_REFLECTIONS = 1_000, 32
+MAX_WATCHES, MAX_REFLECTIONS = 1_000, 8
 """Streams of health, and of reflection, that may be open at a time."""
+HEALTH_SLOTS, HEALTH_PATIENCE_TICKS = 4, 1
+"""A request of health has some bytes. It must not wait behind lists of jobs, or slow senders."""
 
 FAULTS = (DecodeError, SchedulingError)
 
@@ -29,11 +31,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BoundedServer:
     """Stands in for the gRPC server when generated code registers methods, and bounds them."""
 
-    def __init__(self, server: grpc.aio.Server, slots: ReceiveSlots) -> None:
+    def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
-        self._slots = slots
-        # A stream of reflection may be idle, and hold a slot for as long as it is open.
-        self._reflection_slots = ReceiveSlots(1)
+        self._slots = ReceiveSlots(HEALTH_SLOTS, patience_ticks=HEALTH_PATIENCE_TICKS)
+        # A stream of reflection may be idle, and holds a slot for as long as it is open.
+        self._reflection_slots = ReceiveSlots(MAX_REFLECTIONS)
         self._watches = _StreamLimit(MAX_WATCHES)
         self._reflections = _StreamLimit(MAX_REFLECTIONS)
 

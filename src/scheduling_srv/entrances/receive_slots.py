@@ -51,9 +51,16 @@ class ReceiveSlots:
     A sender that takes longer than its patience while other calls wait is refused.
     """
 
-    def __init__(self, count: int = SLOTS, *, tick_seconds: float = TICK_SECONDS) -> None:
+    def __init__(
+        self,
+        count: int = SLOTS,
+        *,
+        tick_seconds: float = TICK_SECONDS,
+        patience_ticks: int = PATIENCE_TICKS,
+    ) -> None:
         self._free = count
         self._tick_seconds = tick_seconds
+        self._patience_ticks = patience_ticks
         self._receiving: dict[Context, int] = {}
         """Ticks for which each call has kept others waiting, the oldest call first."""
         self._waiting: dict[str, deque[Slot]] = {}
@@ -131,7 +138,7 @@ class ReceiveSlots:
         return None
 
     def _tick(self) -> None:
-        """Refuse the slowest sender if other calls wait.
+        """Refuse slow senders, the oldest first, one for each call that waits.
 
         Ticks are counted, not time: a blocked event loop does not make its senders slow.
         """
@@ -141,17 +148,17 @@ class ReceiveSlots:
         self._timer = asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
         for context in self._receiving:
             self._receiving[context] += 1
-        slow = next(
-            (each for each, ticks in self._receiving.items() if ticks >= PATIENCE_TICKS), None
-        )
-        if slow is not None:
-            self._receiving[slow] = -PATIENCE_TICKS  # the call is ending
-            task = asyncio.create_task(self._evict(slow))
+        slow = [each for each, ticks in self._receiving.items() if ticks >= self._patience_ticks]
+        for context in slow[: sum(map(len, self._waiting.values()))]:
+            self._receiving[context] = -self._patience_ticks  # the call is ending
+            task = asyncio.create_task(self._evict(context))
             self._evictions.add(task)
             task.add_done_callback(self._evictions.discard)
 
     async def _evict(self, context: Context) -> None:
         """End the call, which ends its read. Cancelling the read would leak the message."""
+        if context not in self._receiving:
+            return  # its message has arrived meanwhile, and is being handled
         with suppress(grpc.aio.BaseError):  # gRPC raises the error that also ends the method
             await refuse(
                 context, Overloaded("The message comes too slowly while other calls wait: retry.")
