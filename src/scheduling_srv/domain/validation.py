@@ -101,13 +101,12 @@ def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[N
     all jobs, its sentence being the first one's, or `TooLarge`.
     """
     check = ListCheck(len(requests), now, rules)
-    for request in requests:
-        check.add(request)
+    check.add(requests)
     return check.finish()
 
 
 class ListCheck:
-    """The check of one list, an item at a time; all items are judged by one instant.
+    """The check of one list in pieces. All items are judged by one instant.
 
     Raises `TooLarge` for a list of more items than `rules` allow.
     """
@@ -125,23 +124,25 @@ class ListCheck:
         self._faults: list[tuple[int, str, InvalidRequest]] = []
         self._ids: set[str] = set()
 
-    def add(self, request: JobRequest) -> None:
-        """Check the next item."""
-        try:
-            self._jobs.append(check_job(request, self.now, self.rules, self.replacing))
-        except InvalidRequest as fault:
-            self._faults.append((self._index, request.id, fault))
-        except FailedPrecondition as fault:
-            raise _of_item(self._index, request.id, fault) from None
-        if request.id:
-            self._check_repeated(request.id)
-        self._index += 1
+    def add(self, requests: Sequence[JobRequest]) -> None:
+        """Check the next items."""
+        now, rules, replacing, jobs = self.now, self.rules, self.replacing, self._jobs
+        for index, request in enumerate(requests, self._index):
+            try:
+                jobs.append(check_job(request, now, rules, replacing))
+            except InvalidRequest as fault:
+                self._faults.append((index, request.id, fault))
+            except FailedPrecondition as fault:
+                raise _of_item(index, request.id, fault) from None
+            if request.id:
+                self._check_repeated(index, request.id)
+        self._index += len(requests)
 
-    def _check_repeated(self, job_id: str) -> None:
+    def _check_repeated(self, index: int, job_id: str) -> None:
         if job_id in self._ids:
             sentence = "The id stands twice in the list."
             fault = InvalidRequest(sentence, [Violation("id", sentence)])
-            self._faults.append((self._index, job_id, fault))
+            self._faults.append((index, job_id, fault))
         self._ids.add(job_id)
 
     def finish(self) -> list[NewJob]:
@@ -160,8 +161,8 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
     is_new = replacing is None or not request.id
     trigger = find_trigger(request, now, rules, is_new=is_new)
     notes = Note.NONE if replacing is None else replacing | _notes(request, trigger, now)
-    if trigger.kind == TriggerKind.ONCE:
-        request = at_instant(request, trigger.due)
+    if request.when and request.when[-1] != "Z" and trigger.kind == TriggerKind.ONCE:
+        request = at_instant(request, trigger.due)  # texts of programs end with Z: the usual case
     stored = record.pack(request, trigger, notes)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")

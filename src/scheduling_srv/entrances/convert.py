@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_srv.app.jobs import ReadQuery
+from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
@@ -43,6 +44,8 @@ _ITEMS, _TOTAL_COUNT = 1, 2
 _LIST_TYPES = {_ITEMS: SIZED, _TOTAL_COUNT: VARINT}
 LONG_LIST_BYTES = 200_000
 """A longer JobList is read item by item; protobuf reads a shorter one in a millisecond."""
+READ_AT_ONCE = 16
+"""Jobs that are read before the clock is read."""
 SLACK_BYTES = 1_000
 """By which a serialized job may be longer than its record."""
 LONG_ANSWER_BYTES = 4_000_000
@@ -98,15 +101,15 @@ async def read_job_list(
 
     An item of more than `largest` bytes is an `InvalidRequest` before it is read.
     """
+    requests, time_slice = list[JobRequest](), SharedSlice()
     if len(raw) <= LONG_LIST_BYTES:
         parsed = _parse(jobs.JobList, raw).items
         _check_count(len(parsed), limit)
-        items: Iterable[jobs.Job] = parsed
+        found: Iterable[Sequence[jobs.Job]] = pieces(parsed, READ_AT_ONCE)
     else:
-        items = _items(raw, limit, largest + SLACK_BYTES)
-    requests, time_slice = [], SharedSlice()
-    for job in items:
-        requests.append(_job_request(job, trace))
+        found = ((job,) for job in _items(raw, limit, largest + SLACK_BYTES))
+    for piece in found:
+        requests += [_job_request(job, trace) for job in piece]
         if time_slice.used:
             await time_slice.pause()
     return requests
