@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling_srv.domain.errors import ElapsedTime, Unparsable
-from scheduling_srv.domain.when import ACCEPTED, check_not_elapsed, parse_when
+from scheduling_srv.domain.when import ACCEPTED, check_not_elapsed, is_relative, parse_when
 
 BERLIN = "Europe/Berlin"
 NOW = "2018-01-10T09:30:00.500"  # a Wednesday, 10:30 in Berlin
@@ -383,3 +383,23 @@ def test_a_local_time_comes_back_or_is_the_first_after_it(instant: int, name: st
     shown = datetime.fromtimestamp(instant, zone)
     found = parse_when(f"{shown:%Y-%m-%d %H:%M:%S}", 0, zone)
     assert found == (instant if shown.fold == 0 else int(shown.replace(fold=0).timestamp())) * 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "relative"),
+    [
+        ("2030-01-15T10:30:00Z", False),
+        ("2030-01-15", False),
+        ("20300115T103000Z", False),
+        ("2030/01/15 10:30", False),
+        ("Jan 15, 2030", False),
+        ("Tue Jan 15 2030 10:30:00 GMT+0100 (CET)", False),
+        ("in 5 minutes", True),
+        ("twenty-five minutes from now", True),
+        ("tomorrow", True),
+        ("May 1st", True),
+        ("5pm", True),
+    ],
+)
+def test_whether_a_text_depends_on_now(text: str, relative: bool) -> None:
+    assert is_relative(text) is relative

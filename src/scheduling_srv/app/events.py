@@ -17,6 +17,7 @@ from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
+from scheduling_srv.domain.when import is_relative
 
 log = structlog.get_logger(__name__)
 
@@ -238,7 +239,9 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     elif first <= now:
         return None
     else:
-        due, request = first, at_instant(request, first)
+        due = first
+        if is_relative(request.when):
+            request = at_instant(request, due)
     return NewJob(request.id, due, record.pack(request, trigger))
 
 

@@ -161,8 +161,8 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
     is_new = replacing is None or not request.id
     trigger = find_trigger(request, now, rules, is_new=is_new)
     notes = Note.NONE if replacing is None else replacing | _notes(request, trigger, now)
-    if request.when and request.when[-1] != "Z" and trigger.kind == TriggerKind.ONCE:
-        request = at_instant(request, trigger.due)  # texts of programs end with Z: the usual case
+    if trigger.kind == TriggerKind.ONCE and is_relative(request.when):
+        request = at_instant(request, trigger.due)
     stored = record.pack(request, trigger, notes)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
@@ -176,8 +176,6 @@ def at_instant(request: JobRequest, due: int) -> JobRequest:
 
     `rest` gets a second `when`: in protobuf the last value of a field counts.
     """
-    if not is_relative(request.when):
-        return request
     text = rfc3339(due)
     rest = request.rest + record.JOB_WHEN + record.sized(text)
     return replace(request, when=text.decode(), rest=rest)
