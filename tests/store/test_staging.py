@@ -130,7 +130,7 @@ async def test_a_once_job_runs_once_and_stays_until_its_answer(shard: Shard) -> 
     await shard.entries()
     await shard.done(run)
     assert await shard.ids() == []
-    assert kinds_of(await shard.entries()) == "D"
+    assert kinds_of(await shard.entries()) == "EX"
 
 
 async def test_a_now_job_goes_without_a_word(shard: Shard) -> None:
