@@ -7,7 +7,7 @@ SHELL := /bin/sh
 PYTHON ?=
 PYTEST_ARGS ?=
 # Processes that `make test` runs tests in; each one has servers of its own.
-WORKERS ?= 4
+WORKERS ?= 3
 BENCH_ARGS ?=
 # What `make chaos` does; FAULTS: only these, with commas between.
 MINUTES ?= 10
@@ -60,7 +60,7 @@ demo-check: setup ## The same without a person; fails unless all of it happened
 ##@ Check
 
 .PHONY: test
-test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=4)
+test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=3)
 	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
