@@ -13,6 +13,8 @@ from tests.harness.process import Process
 from tests.harness.waiting import eventually
 
 SERVE = (sys.executable, "-m", "scheduling_srv", "serve")
+START_WITHIN = 60.0
+"""Seconds to come up, or to find out why not, beside other tests."""
 STOP_WITHIN = 10.0
 
 
@@ -78,7 +80,7 @@ class Service:
         code = self.process.wait(STOP_WITHIN)
         assert code == 0, f"exit code {code} after SIGTERM\n{self.process.tail()}"
 
-    def exit_code(self, timeout: float = STOP_WITHIN) -> int:
+    def exit_code(self, timeout: float = START_WITHIN) -> int:
         """Waits for it to end by itself."""
         return self.process.wait(timeout)
 
