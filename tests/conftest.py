@@ -31,6 +31,9 @@ __all__ = [
     "valkey",
 ]
 
+# The tests start the service hundreds of times. Without compiled files each start takes seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The gate tries the same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("gate", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
