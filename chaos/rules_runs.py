@@ -217,8 +217,10 @@ def _fits(model: Model, version: Version, sure: Sequence[int], nominal: int) -> 
 
     The occurrences in `sure` certainly belong to it, and show its phase.
     """
-    begun = _creation(model, version)[0]
-    earliest = following(version, begun)
+    begins = version
+    while begins.carries_on and begins.before:  # it has the schedule of the version before
+        begins = begins.before
+    earliest = following(version, _creation(model, begins)[0])
     return bool(sure) and nominal >= earliest and not _is_off(version, sure[0], nominal)
 
 
