@@ -43,8 +43,6 @@ from scheduling_srv.entrances.trace import trace_from_headers
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
-MAX_STREAMS = 256
-"""Calls of one connection at a time."""
 CLIENT_PING_MS = 5_000
 """How often a client may ping at most."""
 MAX_CONNECTIONS = 2_000
@@ -54,8 +52,6 @@ SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
-    # One connection cannot fill the memory budget with calls that wait for a slot. Clients queue.
-    ("grpc.max_concurrent_streams", MAX_STREAMS),
     # `decompression` does that, within the memory budget.
     ("grpc.per_message_decompression", 0),
     ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
