@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from chaos.campaign import Campaign, Options
+from chaos.campaign import Campaign, Options, add_arguments
 from chaos.conductor import say
 from chaos.schedule import KINDS
 
@@ -28,16 +28,13 @@ def _parsed() -> Options:
     names = ", ".join(kind.name for kind in KINDS)
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=1)
+    add_arguments(parser)
     parser.add_argument("--replicas", type=int, default=2, choices=(1, 2, 3))
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3), help="of Kafka")
     parser.add_argument("--faults", default="", help=f"only these, with commas between: {names}")
     parser.add_argument("--pace", type=float, default=1.0, help="more: fewer faults")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long things stay broken")
     parser.add_argument("--window", type=float, default=60, help="catch-up window, seconds")
-    deliveries = ("exactly_once", "at_least_once")
-    parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
-    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and the history")
     given = parser.parse_args()

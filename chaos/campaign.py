@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -75,6 +76,14 @@ class Outcome:
         say(table(self.violations))
         for violation in self.violations[:SHOWN_VIOLATIONS]:
             say(f"{violation.category}: {violation.text}")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that every command with campaigns has."""
+    deliveries = ("exactly_once", "at_least_once")
+    parser.add_argument("--seed", type=int, default=1, help="of the first campaign")
+    parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
+    parser.add_argument("--shards", type=int, default=1)
 
 
 class Campaign:

@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from chaos.campaign import Campaign, Options, Outcome
+from chaos.campaign import Campaign, Options, Outcome, add_arguments
 from chaos.check import table, violations
 from chaos.conductor import say
 from chaos.history import History
@@ -194,10 +194,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("name", nargs="?", default="all-faults", help="of the series")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--piece", type=float, default=10, help="minutes of each piece")
-    parser.add_argument("--seed", type=int, default=1, help="of the first piece")
-    deliveries = ("exactly_once", "at_least_once")
-    parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
-    parser.add_argument("--shards", type=int, default=1)
+    add_arguments(parser)
     parser.add_argument("--judge", action="store_true", help="judge again, run nothing")
     parser.add_argument("--page", action="store_true", help="write the page, run nothing")
     return parser.parse_args(arguments)

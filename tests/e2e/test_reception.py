@@ -2,7 +2,6 @@
 
 import gzip
 import random
-import threading
 import time
 import zlib
 from collections import Counter
@@ -11,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import grpc
 import pytest
@@ -22,6 +20,7 @@ from tests.client.slow_sender import SlowSender
 from tests.e2e.conftest import Deploy
 from tests.e2e.load import MIB, forget_peak, peak_memory
 from tests.e2e.product import Product, fresh, tomorrow
+from tests.harness.background import Background
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -49,34 +48,26 @@ def large_list() -> bytes:
     return bytes(contract.JobList(items=jobs).SerializeToString())
 
 
-class SmallCalls:
+class SmallCalls(Background):
     """Creates small jobs on a connection of its own, and measures the seconds of each call."""
 
     def __init__(self, product: Product) -> None:
+        super().__init__("small calls")
         self.seconds: list[float] = []
         self.refusals: list[Refusal] = []
         self._address = product.service.address
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._leaving.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Call until the context ends."""
         with Client(self._address, timeout=PATIENCE) as client:
-            while not self._leaving.is_set():
+            while not self.leaving.is_set():
                 begun = time.monotonic()
                 try:
                     client.create(contract.job(id=fresh("small"), when=tomorrow()))
                 except Refusal as refusal:
                     self.refusals.append(refusal)
                 self.seconds.append(time.monotonic() - begun)
-                self._leaving.wait(0.05)
+                self.leaving.wait(0.05)
 
 
 @contextmanager
