@@ -9,7 +9,7 @@ from scheduling_srv.app.ports import WriteGroup, WriteMode
 
 LIST_JOBS = 1_000
 """Jobs of a list that is written in one call; a longer one goes in pieces."""
-CALL_JOBS = 1_500
+CALL_JOBS = 2_000
 """Jobs of several lists in one call."""
 CALL_BYTES = 4_000_000
 """Bytes of its records."""
