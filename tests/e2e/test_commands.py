@@ -538,3 +538,31 @@ def test_restore_reads_a_hundred_thousand_events(
     assert product.living("j0", "j1", "j2", "j3") == ["j2"]
     product.client.command("reset")
     eventually(lambda: product.client.read(limit=1).total_count == 0, timeout=20, what="reset")
+
+
+def logged_since(product: Product, size: int, event: str) -> str:
+    """The one line of this event behind the first `size` characters of the log."""
+    lines = product.service.log.read_text()[size:].splitlines()
+    (line,) = [each for each in lines if event in each]
+    return line
+
+
+def test_the_log_names_the_caller_of_a_reset(product: Product, command: Transport) -> None:
+    command.run("reset")
+    product.client.create(later(id="a"), later(id="b"))
+    size = len(product.service.log.read_text())
+    command.run("reset")
+    line = logged_since(product, size, "a reset deleted all jobs")
+    caller = r"ipv4:127\.0\.0\.1:\d+" if command.by_grpc else rf"{product.names.commands}:0@\d+"
+    assert re.search(caller, line), line
+    assert re.search(r"\bjobs\W+2\b", line), line
+
+
+def test_the_log_names_the_caller_of_a_delete_of_everything(product: Product) -> None:
+    product.client.delete(collection=True)
+    product.client.create(later(id="a"))
+    size = len(product.service.log.read_text())
+    product.client.delete(collection=True)
+    line = logged_since(product, size, "all jobs were deleted")
+    assert "ipv4:127.0.0.1:" in line
+    assert re.search(r"\bjobs\W+1\b", line), line

@@ -1,6 +1,7 @@
 """`reset`: all jobs and instances are gone, offsets are not (docs/contract.md)."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling_srv.domain.errors import StaleSource
 from tests.store.shard import (
@@ -42,6 +43,20 @@ async def test_nothing_is_left(shard: Shard) -> None:
     assert await shard.keys() == ["inputs", "meta"]
     assert await shard.drain(NOW + 9000 * DAY) == []
     assert await shard.position() == 1
+
+
+async def test_the_log_says_how_much_was_deleted(shard: Shard) -> None:
+    await filled(shard)
+    with capture_logs() as lines:
+        await shard.clear()
+        await shard.reset()
+        await shard.reset()
+    told = [(line["event"], line["jobs"], line.get("runs")) for line in lines]
+    assert told == [
+        ("all jobs were deleted", 6, None),
+        ("a reset deleted all jobs", 0, 2),
+        ("a reset deleted all jobs", 0, 0),
+    ]
 
 
 async def test_nothing_is_announced(shard: Shard) -> None:

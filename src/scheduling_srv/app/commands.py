@@ -17,6 +17,7 @@ import structlog
 
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.command_payloads import Json, RestoreRequest, parse_payload, parse_restore
+from scheduling_srv.app.destructive import note_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, TooMany, Unavailable, Violation
@@ -162,7 +163,9 @@ class Commands:
         return answer
 
     async def _restore(self, payload: Json, source: Source | None) -> Json:
-        await self._start_restore(parse_restore(payload, self._resources_topic), source)
+        request = parse_restore(payload, self._resources_topic)
+        await self._start_restore(request, source)
+        note_restore(request.topic, request.offset)
         return {}
 
     async def _informed(

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from scheduling_srv.app import deadline
+from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
@@ -221,8 +222,10 @@ def _read(jobs: JobsPort, limits: Limits) -> Bounded:
 def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         ids, everything = convert.decode_delete(raw, limits.items)
-        with deadline.within(context.time_remaining()):
+        with deadline.within(context.time_remaining()), called_by(context.peer()):
             await (jobs.delete_all() if everything else jobs.delete(ids))
+            if not everything:
+                note_deleted(len(ids))
         return _EMPTY
 
     return call
@@ -231,7 +234,7 @@ def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
 def _command(commands: CommandsPort) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         name, payload = convert.decode_command(raw)
-        with deadline.within(context.time_remaining()):
+        with deadline.within(context.time_remaining()), called_by(context.peer()):
             return convert.encode_result(await commands.run(name, payload))
 
     return call

@@ -13,6 +13,7 @@ from scheduling_srv import metrics, points
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
@@ -86,6 +87,11 @@ class Consumed(NamedTuple):
     def place(self) -> Place:
         """Its partition."""
         return Place(self.topic, self.partition)
+
+    @property
+    def name(self) -> str:
+        """`topic:partition@offset`."""
+        return f"{self.place.name}@{self.offset}"
 
 
 class End(NamedTuple):
@@ -308,10 +314,12 @@ class Intake:
         call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
         await self._flush()
         source = self._source([record])
-        if call.everything:
-            await self.jobs.delete_all_from(source)
-        else:
-            await self.jobs.delete_from(call.ids, source)
+        with called_by(record.name):
+            if call.everything:
+                await self.jobs.delete_all_from(source)
+            else:
+                await self.jobs.delete_from(call.ids, source)
+                note_deleted(len(call.ids))
         self._moved(source)
 
     async def _command(self, record: Consumed) -> None:
@@ -322,7 +330,8 @@ class Intake:
         except RequestError as fault:
             await self.commands.refuse_event(key, "", str(fault), source)
         else:
-            await self.commands.run_event(key, call.name, call.payload, source)
+            with called_by(record.name):
+                await self.commands.run_event(key, call.name, call.payload, source)
         self._moved(source)
 
     async def _refuse(self, record: Consumed, fault: RequestError) -> None:

@@ -11,6 +11,7 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.destructive import note_cleared, note_reset
 from scheduling_srv.app.ports import (
     MAX_RESTORES,
     Answer,
@@ -108,6 +109,7 @@ class RedisJobStore:
     ) -> None:
         self.client = client
         self.scripts = Scripts(client, namespace, shard, shards)
+        self.shard = shard
         self.base = keys.prefix(namespace, shard)
         self.client_id = client_id
         self.max_backoff = max_backoff
@@ -155,10 +157,15 @@ class RedisJobStore:
         mark = "cleared" if announced else "reset"
         args = (now, *origin(source), mark, *entries)
         await reached(points.CLEAR_CALL)
-        receipt = _receipt(checked(await self.scripts.run("clear", *args)))
+        reply = checked(await self.scripts.run("clear", *args))
+        _, _, jobs, runs = reply
+        if announced:
+            note_cleared(self.shard, jobs)
+        else:
+            note_reset(self.shard, jobs, runs)
         await reached(points.CLEAR_DONE)
         # A caller that gives up must not leave the rest; after a crash the owner sweeps it.
-        return await asyncio.shield(asyncio.ensure_future(self.sweep())) or receipt
+        return await asyncio.shield(asyncio.ensure_future(self.sweep())) or _receipt(reply)
 
     async def sweep(self) -> Receipt | None:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""

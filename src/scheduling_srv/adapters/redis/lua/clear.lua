@@ -2,7 +2,7 @@
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
 -- ARGV: now, partition or '', stored offset, next offset, lineage, 'cleared' (every resource; each
 --       removal is announced) or 'reset' (every job and run; nothing is), entries ...
--- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage
+-- Returns: 'ok' | 'not ready' | 'stale', last entry, lineage, jobs that Read showed, unanswered runs
 if not is_ready() then
     return {'not ready'}
 end
@@ -10,6 +10,8 @@ if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
     return {'stale'}
 end
 local now = tonumber(ARGV[1])
+local jobs = -tonumber(redis.call('ZSCORE', K.created, ALL) or 0)
+local runs = redis.call('ZCARD', K.running)
 redis.call('HSET', K.meta, ARGV[6], number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if ARGV[6] == 'reset' then
@@ -24,4 +26,4 @@ else
     advance(ARGV[2], ARGV[4], now) -- its marker says it as well
 end
 redis.call('PUBLISH', K.wake, 'sweep')
-return {'ok', flush(), lineage()}
+return {'ok', flush(), lineage(), jobs, runs}
