@@ -161,8 +161,9 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 endef
 
 .PHONY: docs
-docs: setup ## Write the table of settings into the README, and the page of failpoints
+docs: setup ## Write settings and examples into the README, and the page of failpoints
 	@$(BIN)/python -m tools.settings_table
+	@$(BIN)/python -m tools.snippets
 	@$(BIN)/python -m tools.failpoints_page
 
 .PHONY: picture

@@ -1,89 +1,39 @@
-"""A client: creates jobs over gRPC, reads them back, deletes them. Copy what you need.
+"""Creates two jobs, reads them back, and deletes one of them."""
 
-    .venv/bin/python examples/client.py            # the service is at 127.0.0.1:50054
-    .venv/bin/python examples/client.py ADDRESS
-
-It uses the stubs that come with the package, `scheduling_srv.wire`. To make your own from the
-protos, without the package: see "Stubs of your own" in docs/contract.md.
-"""
-
-from __future__ import annotations
-
-import json
+import os
 import sys
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
 
-from scheduling_srv.wire import job_pb2 as wire
-from scheduling_srv.wire import job_pb2_grpc as services
-from scheduling_srv.wire import resourcebase_pb2 as resources
+from scheduling_srv.wire import job_pb2, job_pb2_grpc, resourcebase_pb2
 
-DEADLINE = 10.0
-"""Seconds that a call may take. A Create is answered when it is stored and announced on Kafka."""
+ADDRESS = os.environ.get("SCHEDULING_GRPC_ADDRESS", "127.0.0.1:50054")
 
 
-def job(job_type: str, payload: object = None, *, creator: str = "", **fields: Any) -> wire.Job:
-    """A job with a JSON payload; `fields` are those of the message, such as `interval`."""
-    data = wire.Data(creator=creator)
-    if payload is not None:
-        # The scheduler never looks into a payload: its type and its bytes are between you two.
-        data.payload.append(AnyMessage(type_url="json", value=json.dumps(payload).encode()))
-    return wire.Job(type=job_type, data=data, **fields)
+def main() -> None:
+    with grpc.insecure_channel(ADDRESS) as channel:
+        jobs = job_pb2_grpc.ServiceStub(channel)
+        request = job_pb2.JobList()
+        report = request.items.add(type="send_report", when="in 2 seconds", attempts=3)
+        report.data.creator = "ann"
+        report.data.payload.add(type_url="json", value=b'{"report": 7}')
+        clean_up = request.items.add(type="clean_up", interval="0 3 * * *")
+        clean_up.data.creator = "ann"
+        clean_up.data.timezone = "Europe/Berlin"
 
+        created = jobs.Create(request, timeout=10).items
+        for job in created:
+            print(job.id, job.type, job.when or job.interval)
 
-class Scheduler:
-    """The calls of the job service; `with` closes the connection."""
+        mine = job_pb2.JobReadRequest(filter=job_pb2.JobFilter(creator="ann"))
+        print("jobs of ann:", jobs.Read(mine, timeout=10).total_count)
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address)
-        self._service = services.ServiceStub(self.channel)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _fault: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.channel.close()
-
-    def create(self, *jobs: wire.Job) -> Sequence[wire.Job]:
-        """All of them, or none; with the ids that they have from now on."""
-        return self._service.Create(wire.JobList(items=jobs), timeout=DEADLINE).items
-
-    def read(self, *ids: str, creator: str = "") -> Sequence[wire.Job]:
-        """The jobs with these ids and of this creator, in order of creation; all without either."""
-        chosen = wire.JobFilter(jobs_ids=ids, creator=creator)
-        return self._service.Read(wire.JobReadRequest(filter=chosen), timeout=DEADLINE).items
-
-    def delete(self, *ids: str) -> None:
-        """After the answer no run of these jobs is emitted. Unknown ids are no error."""
-        self._service.Delete(resources.DeleteRequest(ids=ids), timeout=DEADLINE)
-
-
-def main(address: str = "127.0.0.1:50054") -> None:
-    """Create two jobs, show them, delete them."""
-    with Scheduler(address) as scheduler:
-        created = scheduler.create(
-            job("send_report", {"report": 7}, creator="ann", when="tomorrow at 5pm"),
-            job("clean_up", creator="ann", interval="0 3 * * *", attempts=3),
-        )
-        ids = [each.id for each in created]
-        for each in scheduler.read(*ids):
-            print(f"{each.id}  {each.type}  {each.when or each.interval}")
-        scheduler.delete(*ids)
-        print(f"left: {len(scheduler.read(*ids))}")
+        jobs.Delete(resourcebase_pb2.DeleteRequest(ids=[created[1].id]), timeout=10)
+        print("deleted", created[1].id)
 
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        main()
     except grpc.RpcError as error:
-        # Faults of a request and of servers have a code and a sentence.
         sys.exit(f"{error.code().name}: {error.details()}")

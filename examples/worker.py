@@ -1,150 +1,103 @@
-"""A worker: consumes `queuedJob`, does each run once, answers `jobDone` or `jobFailed`. Copy it.
+"""Takes runs of its job types from Kafka, does the work, and answers."""
 
-    .venv/bin/python examples/worker.py --bootstrap 127.0.0.1:9092 --state worker.sqlite
-
-It reads committed records only, and commits its own position after the answer is on Kafka. So a
-crash at any point makes a record come again, never get lost; `Occurrences` sees that it did.
-"""
-
-from __future__ import annotations
-
-import argparse
+import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from scheduling_srv.client import Occurrences, Outcome, occurrence_id
-from scheduling_srv.wire import job_pb2 as wire
+from scheduling_srv.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
 
-POLL = 0.2
-"""Seconds between two looks whether to stop."""
-FLUSH = 30.0
-"""Seconds that Kafka may take to confirm an answer."""
-LAST_ATTEMPT = 3
-
-
-class Run(NamedTuple):
-    """What a handler is given."""
-
-    job: wire.ScheduledJob
-    attempt: int
-    """1 for the first time, 2 for the first retry, and so on."""
-
-
-Handler = Callable[[Run], object]
-"""Does the work of one type of jobs; an exception is a failed run, its text the reason."""
-
-
-def say(run: Run) -> None:
-    """Work that ends well."""
-    print(f"{run.job.type}: did run {run.job.id}", flush=True)
-
-
-def fail_twice(run: Run) -> None:
-    """Work that ends well at the third attempt."""
-    if run.attempt < LAST_ATTEMPT:
-        raise RuntimeError("no paper")
-    say(run)
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "greet": say,
-    "remind": say,
-    "heartbeat": say,
-    "print": fail_twice,
+TOPIC = "io.restorecommerce.jobs"
+KAFKA = {
+    "bootstrap.servers": os.environ.get("SCHEDULING_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 }
-"""Job type -> what to do. Jobs of other types are left to other workers."""
+CONSUMER = {
+    "group.id": "reports",  # workers of the same job types share a group
+    "auto.offset.reset": "earliest",  # the first start also gets the runs before it
+    "isolation.level": "read_committed",
+    "session.timeout.ms": 6_000,  # the runs of a worker that died go to another one
+    "enable.auto.commit": False,  # a record is committed after its answer
+}
+
+
+def send_report(job: ScheduledJob, attempt: int) -> None:
+    """An exception makes the run fail. Its text is the reason."""
+    print("sending", job.data.payload[0].value.decode(), "attempt", attempt, flush=True)
+
+
+HANDLERS = {"send_report": send_report}
 
 
 class Worker:
-    """Consumes until it is stopped."""
+    """Kafka may deliver a record twice. `Occurrences` knows the runs that have ended."""
 
     def __init__(
         self,
-        bootstrap: str,
-        handlers: Mapping[str, Handler],
-        occurrences: Occurrences,
-        *,
-        topic: str = "io.restorecommerce.jobs",
-        group: str = "example-worker",
-        fetch_wait_ms: int = 500,
+        handlers: Mapping[str, Callable[[ScheduledJob, int], object]] = HANDLERS,
+        state: str = "worker.sqlite",
+        **options: Any,
     ) -> None:
         self.handlers = handlers
-        self.occurrences = occurrences
-        self.topic = topic
+        self.consumer = Consumer({**KAFKA, **CONSUMER, **options})
+        self.producer = Producer(KAFKA)
+        self.occurrences = Occurrences(state)
+        self.thread = ThreadPoolExecutor(1)
         self.stopping = False
-        self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": group,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": fetch_wait_ms,
-            }
-        )
 
     def run(self) -> None:
-        """Consume until `stopping` is set, then leave the group."""
-        self.consumer.subscribe([self.topic])
-        try:
-            while not self.stopping:
-                message = self.consumer.poll(POLL)
-                if message is not None and not message.error():
-                    self.handle(message)
-        finally:
-            self.consumer.close()
+        self.consumer.subscribe([TOPIC])
+        while not self.stopping:
+            message = self.consumer.poll(0.2)
+            if message is not None and not message.error():
+                self.handle(message)
+        self.consumer.close()
 
     def handle(self, message: Message) -> None:
-        """One record; the topic has others than `queuedJob`, the answers among them."""
         if message.key() == b"queuedJob":
-            job = wire.ScheduledJob.FromString(message.value() or b"")
-            handler = self.handlers.get(job.type)
-            if handler:
-                self.answer(job, self.do(job, handler, message))
+            job = ScheduledJob.FromString(message.value() or b"")
+            if job.type in self.handlers:
+                headers = dict(message.headers() or ())
+                attempt = int(headers.get("attempt") or 1)
+                run = occurrence_id(headers)
+                self.answer(job, self.occurrences.once(run, lambda: self.work(job, attempt)))
         self.consumer.commit(message=message)
 
-    def do(self, job: wire.ScheduledJob, handler: Handler, message: Message) -> Outcome:
-        """The outcome of the run, whether it was done now or before."""
-        headers = dict(message.headers() or ())
-        run = Run(job, int(headers.get("attempt") or 1))
-        return self.occurrences.once(occurrence_id(headers), lambda: handler(run))
+    def work(self, job: ScheduledJob, attempt: int) -> None:
+        """Polls while the work goes on: a consumer that does not poll loses its partitions."""
+        work = self.thread.submit(self.handlers[job.type], job, attempt)
+        while not work.done():
+            self.consumer.pause(self.consumer.assignment())
+            message = self.consumer.poll(0.1)
+            if message is not None and not message.error():  # its partition came meanwhile
+                place = message.partition() or 0, message.offset() or 0
+                self.consumer.seek(TopicPartition(TOPIC, *place))
+        self.consumer.resume(self.consumer.assignment())
+        work.result()
 
-    def answer(self, job: wire.ScheduledJob, outcome: Outcome) -> None:
-        """On Kafka when this returns. An answer that was given before changes nothing."""
-        answer: wire.JobDone | wire.JobFailed
+    def answer(self, job: ScheduledJob, outcome: Outcome) -> None:
+        answer: JobDone | JobFailed
         if outcome.error is None:
-            key, answer = "jobDone", wire.JobDone(id=job.id, schedule_type=job.schedule_type)
+            key, answer = "jobDone", JobDone(id=job.id)
         else:
-            key, answer = (
-                "jobFailed",
-                wire.JobFailed(id=job.id, error=outcome.error, schedule_type=job.schedule_type),
-            )
-        self.producer.produce(self.topic, answer.SerializeToString(), key, partition=0)
-        if self.producer.flush(FLUSH):
-            raise TimeoutError(f"Kafka has not confirmed the answer within {FLUSH:g} s")
+            key, answer = "jobFailed", JobFailed(id=job.id, error=outcome.error)
+        self.producer.produce(TOPIC, answer.SerializeToString(), key)
+        if self.producer.flush(30):
+            raise TimeoutError("Kafka has not confirmed the answer")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Work until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Does the runs of the demonstration's jobs.")
-    parser.add_argument("--bootstrap", default="127.0.0.1:9092", help="Kafka's host:port")
-    parser.add_argument("--state", default=":memory:", help="file that remembers what was done")
-    parser.add_argument("--fetch-wait-ms", type=int, default=500, help="longest wait of a fetch")
-    given = parser.parse_args(arguments)
-    with Occurrences(given.state) as occurrences:
-        worker = Worker(given.bootstrap, HANDLERS, occurrences, fetch_wait_ms=given.fetch_wait_ms)
+def main(**options: Any) -> None:
+    worker = Worker(**options)
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            worker.stopping = True
+    def stop(*_: object) -> None:
+        worker.stopping = True
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        worker.run()
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    worker.run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from examples.client import job
+from examples.demo.scheduler import job
 from scheduling_srv.wire import job_pb2 as wire
 
 CREATOR = "demo"

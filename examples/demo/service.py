@@ -18,7 +18,6 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "examples" / "worker.py"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 DEFAULTS = {
@@ -114,15 +113,14 @@ class Service:
 
 
 class Worker:
-    """`examples/worker.py`."""
+    """`examples/demo/work.py`."""
 
     def __init__(self, bootstrap: str, state: Path, log: Path) -> None:
-        # The embedded broker answers a fetch no earlier than this, even if a record arrives.
-        options = ["--fetch-wait-ms", "10"]
+        environment = {"PYTHONPATH": str(ROOT), "SCHEDULING_KAFKA_BOOTSTRAP_SERVERS": bootstrap}
         with log.open("a") as output:
             self._process = subprocess.Popen(
-                [sys.executable, WORKER, "--bootstrap", bootstrap, "--state", state, *options],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                [sys.executable, "-m", "examples.demo.work", state],
+                env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

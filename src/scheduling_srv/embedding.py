@@ -8,8 +8,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from scheduling_srv.adapters.embedded.broker import EmbeddedBroker
+from scheduling_srv.adapters.embedded.forward import HOST, Forwarder, PortTaken
 from scheduling_srv.adapters.embedded.valkey import EmbeddedValkey
+from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings import Settings
+
+DEFAULT_PORT = 9092
+"""Where clients look for Kafka unless they are told otherwise."""
 
 KAFKA_OPTIONS = {
     "log_level": 2,
@@ -30,11 +35,12 @@ async def start_embedded(
     broker = stack.enter_context(EmbeddedBroker(_topics(settings)))
     for name in ("journal", "position"):
         broker.create_topic(f"{settings.namespace}.{name}", settings.shards)
+    address, note = await _open_port(stack, settings.embedded_kafka_port, broker.bootstrap)
     kept = f"kept in {directory}" if data_dir else "gone when this process ends: see --data-dir"
     sys.stderr.write(
         f"embedded Valkey  {valkey.url}  (jobs are {kept})\n"
-        f"embedded broker  {broker.bootstrap}  (for trying out: its records are in memory, and "
-        "its transactions are not real ones)\n"
+        f"embedded broker  {address}  (for trying out: its records are in memory, and "
+        f"its transactions are not real ones)\n{note}"
     )
     return settings.model_copy(
         update={
@@ -44,6 +50,28 @@ async def start_embedded(
             "kafka_options": {**KAFKA_OPTIONS, **settings.kafka_options},
         }
     )
+
+
+async def _open_port(stack: AsyncExitStack, wanted: int | None, broker: str) -> tuple[str, str]:
+    """The address for clients, and a line about it if the default port is taken.
+
+    Raises `StartError` if a port that was asked for is taken.
+    """
+    if wanted == 0:
+        return broker, ""
+    port = wanted or DEFAULT_PORT
+    try:
+        await stack.enter_async_context(Forwarder(port, broker))
+    except PortTaken as fault:
+        if wanted:
+            msg = f"SCHEDULING_EMBEDDED_KAFKA_PORT: another program has the port {port}."
+            raise StartError(msg) from fault
+        return broker, (
+            f"Another program has the port {port}. For clients and workers, set "
+            f"SCHEDULING_KAFKA_BOOTSTRAP_SERVERS={broker}\n"
+            "To choose the port, set SCHEDULING_EMBEDDED_KAFKA_PORT.\n"
+        )
+    return f"{HOST}:{port}", ""
 
 
 def _topics(settings: Settings) -> list[str]:

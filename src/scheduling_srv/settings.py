@@ -83,6 +83,14 @@ class Settings(BaseSettings):
         description="JSON of further librdkafka properties, such as those of security.",
         json_schema_extra={"default": "{}"},
     )
+    embedded_kafka_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Port of the embedded broker on 127.0.0.1; 0: any. Unless set: 9092, or any if"
+        " another program has that.",
+        json_schema_extra={"default": "9092"},
+    )
     namespace: Name = Field(
         "scheduling",
         description="Prefix of Redis keys, of transactional ids and of our own Kafka topics."

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from examples.demo.service import Service
 from tests.docs.snippets import README, ROOT, Snippet, snippets
 from tests.harness.ports import free_port
+from tests.harness.waiting import eventually
 from tools.settings_table import with_table
+from tools.snippets import with_examples
 
 GRPC, ADMIN, CHECKOUT = "127.0.0.1:50054", "127.0.0.1:8080", "/path/to/checkout"
 ALL = snippets(README)
@@ -23,32 +26,9 @@ MAKE = [each for each in SHELL if each.text.startswith("make ")]
 SERVING = [each for each in SHELL if "scheduling-srv serve" in each.text]
 ENDING = [each for each in SHELL if each not in MAKE and each not in SERVING]
 PYTHON = [each for each in ALL if each.language == "python"]
-ENDLESS = [each for each in PYTHON if "def main():" in each.text]
-
-# Runs the worker's `main` until a job of the README's type has been answered.
-DRIVER = """
-import threading
-from google.protobuf import empty_pb2
-import grpc
-from scheduling_srv.wire import job_pb2_grpc
-
-watcher = Consumer({**kafka, "group.id": "test", "auto.offset.reset": "earliest"})
-watcher.subscribe([topic])
-threading.Thread(target=main, daemon=True).start()
-jobs = job_pb2_grpc.ServiceStub(grpc.insecure_channel("127.0.0.1:50054"))
-request = job_pb2.JobList()
-job = request.items.add(type="send_report", now=True)
-job.data.payload.add(value=b"report 7")
-answered = False
-for _ in range(300):
-    if not answered:
-        jobs.Create(request, timeout=10)  # a consumer that has no position starts at the end
-    message = watcher.poll(0.5)
-    if message is not None and message.key() == b"jobDone":
-        print("answered", flush=True)
-        os._exit(0)
-os._exit(1)
-"""
+WORKER, CLIENT = (each.text for each in PYTHON)
+PROGRAMS = "worker", "client"
+WORKS = 'sending {"report": 7} attempt 1'
 
 
 @pytest.fixture(scope="module")
@@ -147,38 +127,118 @@ def test_a_service(snippet: Snippet, tmp_path: Path) -> None:
     assert process.wait(10) == 0, log.read_text()
 
 
-@pytest.mark.parametrize("snippet", PYTHON, ids=named)
-def test_a_program(snippet: Snippet, service: Service, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    driver = DRIVER.replace(GRPC, service.addresses.grpc) if snippet in ENDLESS else ""
-    program.write_text(located(snippet, service) + driver)
-    kafka = {"KAFKA_BOOTSTRAP_SERVERS": service.addresses.kafka}
-    ended = run([sys.executable, str(program)], tmp_path, kafka)
-    wanted = "answered" if driver else "2 jobs"
-    assert wanted in ended.stdout, ended.stdout
-    if driver:
-        assert "sending b'report 7'" in ended.stdout
+@dataclass
+class Program:
+    """A snippet that runs as its reader runs it: in a file of an empty directory."""
+
+    process: subprocess.Popen[str]
+    output: Path
+
+    def ends(self) -> str:
+        assert self.process.wait(30) == 0, self.output.read_text()
+        return self.output.read_text()
+
+    def says(self, text: str) -> None:
+        eventually(lambda: text in self.output.read_text(), timeout=30, what=text)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.ends()
 
 
-def test_the_table_of_settings_is_what_the_command_says() -> None:
-    text = README.read_text()
-    assert with_table(text) == text, "run: make docs"
+@pytest.fixture
+def start(service: Service, tmp_path: Path) -> Iterator[Callable[[str, str], Program]]:
+    """Save a text as a file and start it; stopped at the end."""
+    addresses = {
+        "SCHEDULING_GRPC_ADDRESS": service.addresses.grpc,
+        "SCHEDULING_KAFKA_BOOTSTRAP_SERVERS": service.addresses.kafka,
+    }
+    programs = []
+
+    def save_and_start(name: str, text: str) -> Program:
+        (tmp_path / name).write_text(text)
+        output = tmp_path / f"{name}.out"
+        with output.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, name],
+                cwd=tmp_path,
+                env=environment(addresses),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                text=True,
+            )
+        programs.append(process)
+        return Program(process, output)
+
+    yield save_and_start
+    for process in programs:
+        process.kill()
+        process.wait()
 
 
-def test_the_client_runs(service: Service, tmp_path: Path) -> None:
-    client = str(ROOT / "examples" / "client.py")
-    shown = run([sys.executable, client, service.addresses.grpc], tmp_path).stdout
-    due = r"20\d\d-\d\d-\d\dT\d\d:00:00.000Z"
-    assert re.search(rf"send_report  {due}\n.*clean_up  0 3 \* \* \*\nleft: 0\n", shown), shown
+def test_the_worker_does_the_run_of_the_client(start: Callable[[str, str], Program]) -> None:
+    worker = start("worker.py", WORKER)
+    client = start("client.py", CLIENT)
+    said = client.ends()
+    due = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    shown = rf"(\S+) send_report {due}\n(\S+) clean_up 0 3 \* \* \*\njobs of ann: 2\ndeleted \2\n"
+    assert re.fullmatch(shown, said), said
+    worker.says(WORKS)
+    worker.stop()
 
 
-def test_the_client_tells_what_is_wrong(tmp_path: Path) -> None:
+def test_a_worker_that_starts_late_does_the_runs_before_it(
+    start: Callable[[str, str], Program],
+) -> None:
+    text = WORKER.replace('"reports"', '"late"')
+    start("client.py", CLIENT).ends()
+    first = start("worker.py", text)
+    first.says(WORKS)
+    first.stop()
+    again = start("again.py", text)  # its position is committed: nothing comes twice
+    start("second.py", CLIENT).ends()
+    again.says(WORKS)
+    again.stop()
+    assert again.output.read_text().count("sending") == 1
+
+
+def test_long_work_does_not_cost_the_worker_its_partitions(
+    start: Callable[[str, str], Program],
+) -> None:
+    slow = "import time\n\n    time.sleep(9)\n    print("
+    text = WORKER.replace("print(", slow, 1).replace('"reports"', '"slow"')
+    short = '"max.poll.interval.ms": 6_000, "auto.offset.reset": "latest"'
+    text = text.replace('"auto.offset.reset": "earliest"', short)
+    assert text.count("time.sleep") == text.count("max.poll") == 1
+    worker = start("worker.py", text)
+    client = CLIENT.replace("in 2 seconds", "in 8 seconds")  # the worker has joined by then
+    start("client.py", client).ends()
+    worker.says(WORKS)
+    worker.stop()
+    assert "exceeded" not in worker.output.read_text()
+
+
+def test_a_client_without_a_service_says_so(tmp_path: Path) -> None:
+    program = tmp_path / "client.py"
+    program.write_text(CLIENT)
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "client.py"), f"127.0.0.1:{free_port()}"],
-        cwd=tmp_path,
+        [sys.executable, program],
+        env=environment({"SCHEDULING_GRPC_ADDRESS": f"127.0.0.1:{free_port()}"}),
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("UNAVAILABLE: ")
+
+
+def test_the_programs_are_those_of_examples() -> None:
+    text = README.read_text()
+    assert with_examples(text) == text, "run: make docs"
+    assert {WORKER, CLIENT} == {(ROOT / "examples" / f"{name}.py").read_text() for name in PROGRAMS}
+
+
+def test_the_table_of_settings_is_what_the_command_says() -> None:
+    text = README.read_text()
+    assert with_table(text) == text, "run: make docs"
