@@ -87,9 +87,8 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65_535,
-        description="Port of the embedded broker on 127.0.0.1; 0: any. Unless set: 9092, or any if"
-        " another program has that.",
-        json_schema_extra={"default": "9092"},
+        description="Port of the embedded broker on 127.0.0.1; 0: any. Unless set, it is 9092, or"
+        " any port if another program has that one.",
     )
     namespace: Name = Field(
         "scheduling",

@@ -42,7 +42,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "REDIS_PASSWORD": "",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
         "KAFKA_OPTIONS": "{}",
-        "EMBEDDED_KAFKA_PORT": "9092",
+        "EMBEDDED_KAFKA_PORT": "",
         "NAMESPACE": "scheduling",
         "KAFKA_GROUP_ID": "{namespace}-srv",
         "KAFKA_CLIENT_ID": "{namespace}-srv",
