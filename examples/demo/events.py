@@ -13,6 +13,8 @@ from examples.demo.jobs import retry_delay
 from scheduling_srv.wire import job_pb2 as wire
 
 JOBS, RESOURCES = "io.restorecommerce.jobs", "io.restorecommerce.jobs.resource"
+LONGEST_WAIT_MS = 5_000
+"""How long a run waits for the creation of its job."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Events:
     def __post_init__(self) -> None:
         self._types: dict[str, str] = {}
         self._runs: dict[int, Event] = {}
+        self._waiting: list[Message] = []
         self._failures: dict[tuple[str, int], Event] = {}
         self._consumer = Consumer(
             {
@@ -72,14 +75,40 @@ class Events:
     def poll(self, seconds: float = 0.1) -> list[Event]:
         """What has happened since the last look, in order."""
         first = self._consumer.poll(seconds)
-        if first is None:
-            return []
-        messages = [first, *self._consumer.consume(100, timeout=0)]
-        good = [message for message in messages if not message.error()]
-        good.sort(key=lambda message: message.timestamp()[1])
-        events = list(self._read(good, round(time.time() * 1000)))
+        if first is not None:
+            messages = [first, *self._consumer.consume(100, timeout=0)]
+            self._waiting += [message for message in messages if not message.error()]
+        now = round(time.time() * 1000)
+        events = list(self._read(self._ready(now), now))
         self.log += events
         return events
+
+    def _ready(self, now: int) -> list[Message]:
+        """The messages in their order.
+
+        Consumers may get the topics in any order. The run of a job waits for the job's creation.
+        """
+        self._waiting.sort(key=lambda message: message.timestamp()[1])
+        ready, waiting = list[Message](), list[Message]()
+        known = {*self._types}
+        for message in self._waiting:
+            if message.topic() == RESOURCES:
+                ready.append(message)
+                if message.key() == b"jobsCreated":
+                    known.add(wire.Job.FromString(message.value() or b"").id)
+        for message in self._waiting:
+            if message.topic() == JOBS:
+                late = now - message.timestamp()[1] > LONGEST_WAIT_MS
+                held = waiting or not (late or self._is_known(message, known))
+                (waiting if held else ready).append(message)
+        self._waiting = waiting
+        return sorted(ready, key=lambda message: message.timestamp()[1])
+
+    def _is_known(self, message: Message, known: set[str]) -> bool:
+        if message.key() != b"queuedJob":
+            return True
+        run = wire.ScheduledJob.FromString(message.value() or b"")
+        return run.schedule_type == "NOW" or _headers(message)["job-id"] in known
 
     def close(self) -> None:
         """Stop following."""

@@ -184,7 +184,7 @@ class TestBroker:
             first = consumer.poll(10)
             assert first is not None
             assert first.value() == b"1"
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 30
             consumer.commit(message=first, asynchronous=False)
             assert [each.offset for each in consumer.committed([TopicPartition("jobs", 0)])] == [1]
 

@@ -79,10 +79,10 @@ def test_an_interval_is_cron_or_words_but_never_both(text: str) -> None:
 )
 def test_no_text_is_slow(piece: str, size: int) -> None:
     text = piece * (size // len(piece))
-    begin = time.perf_counter()
+    begin = time.process_time()
     looks_like_cron(text)
     for grammar in GRAMMARS:
         answer(grammar, text)
         answer(grammar, f"1 {text}!")
     # Most of it is the hash of a long zone name and the copies made here.
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5

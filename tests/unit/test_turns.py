@@ -10,6 +10,15 @@ from scheduling_srv.app import turns
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from scheduling_srv.app.turns import AHEAD, FEW, Turns
 
+SOON = 30.0
+"""Seconds: far less than the patience of these tests, and enough for a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that waits for its patience to end does not end in time."""
+    monkeypatch.setattr(turns, "PATIENCE", 100 * SOON)
+
 
 class Loops:
     """A stager and a publisher that note what they do; the test says what is due."""
@@ -148,7 +157,7 @@ async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_
     loops = Loops([1, 1, 1])
     staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         for _ in range(3):
             loops.given = Taken(0, [b"C"], 2)
             loops.handed_out(Backlog(1))
@@ -166,7 +175,7 @@ async def test_many_are_staged_while_others_are_published() -> None:
 async def test_nobody_waits_when_nothing_is_due() -> None:
     """A single run is published at once."""
     loops = Loops([1])
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         await asyncio.gather(loops.stage_all(), loops.publish(1))
     assert loops.done == ["stage 1", "take", "publish 1"]
 
@@ -184,7 +193,7 @@ async def test_the_publisher_does_not_wait_for_a_stager_that_has_ended() -> None
     await asyncio.sleep(0)
     staging.cancel()
     await asyncio.gather(staging, return_exceptions=True)
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         await loops.publish(1)
 
 
@@ -195,12 +204,12 @@ async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPa
     class Slow(Loops):
         async def stage_all(self) -> None:
             await self.turns.after_staging(1)
-            await asyncio.sleep(1)
+            await asyncio.sleep(100 * SOON)
 
     loops = Slow([])
     staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(SOON):
         await loops.publish(1)
     staging.cancel()
 
@@ -214,7 +223,7 @@ async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     await asyncio.sleep(0)
     assert loops.done == [f"stage {AHEAD}"]
     loops.handed_out(Backlog(AHEAD - 1))
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         while len(loops.done) < 2:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
     loops.handed_out(Backlog())
@@ -225,7 +234,7 @@ async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
     """The stager goes on at once."""
     loops = Loops([AHEAD, AHEAD])
     loops.takes = True
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         await loops.turns.stage("", 0, AHEAD)
         await loops.turns.after_staging(AHEAD)
 
@@ -233,7 +242,7 @@ async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
 async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     """A job that is far behind would otherwise run once a transaction, and may never catch up."""
     waiting = Loops([]).turns
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         for _ in range(100):
             await waiting.after_staging(1, more=True)
 
@@ -242,7 +251,7 @@ async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
     """What clients create fills the outbox as well; the next run may be due in a moment."""
     loops = Loops([])
     loops.handed_out(Backlog(10 * AHEAD))
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         await loops.turns.after_staging(0)
 
 
@@ -251,5 +260,5 @@ async def test_who_leaves_holds_nobody_up() -> None:
     staging = asyncio.create_task(waiting.after_staging(1))
     await asyncio.sleep(0)
     waiting.leave()
-    async with asyncio.timeout(turns.PATIENCE / 2):
+    async with asyncio.timeout(SOON):
         await staging
