@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from scheduling_srv.app import gathering as gathering_module
 from scheduling_srv.app.announcements import MOST_GONE, MOST_REFUSED, Announcements, dump_news
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
@@ -106,17 +107,21 @@ async def test_who_gives_up_disturbs_nobody() -> None:
     assert not announcements.waiting
 
 
-async def test_calls_are_held_back_while_something_is_published() -> None:
+async def test_calls_are_held_back_while_something_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """But not for long: Kafka may be away."""
+    monkeypatch.setattr(gathering_module, "PATIENCE", 600)
     gathering = Announcements().gathering
     await gathering.until_worthwhile()
     with gathering.under_way():
         held = asyncio.create_task(gathering.until_worthwhile())
         await asyncio.sleep(0)
         assert not held.done()
-    await asyncio.wait_for(held, 0.01)
+    await asyncio.wait_for(held, 30)
+    monkeypatch.setattr(gathering_module, "PATIENCE", 0.01)
     with gathering.under_way():
-        await asyncio.wait_for(gathering.until_worthwhile(), 1)
+        await asyncio.wait_for(gathering.until_worthwhile(), 30)
 
 
 def test_a_refused_job_is_told_to_the_call_that_made_it() -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_srv.app import time_slice
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import StoredJob, WriteMode
@@ -60,7 +61,10 @@ def cron_list() -> bytes:
     return jobs.JobList(items=items).SerializeToString()
 
 
-async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_instant() -> None:
+async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_instant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time_slice, "SLICE_MS", 0.0)  # however fast the machine is
     _parse.cache_clear()
     store: Any = None
     clock = Clock()
@@ -71,9 +75,7 @@ async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_
     answer, while_writing = await with_turns(convert.write_items(stored, None))
     assert len(jobs.JobList.FromString(answer).items) == MANY
     assert clock.asked == 1
-    # Each took tens of milliseconds or more on the machine that they were measured on.
-    assert min(while_reading, while_writing) >= 2
-    assert while_checking >= 10
+    assert min(while_reading, while_checking, while_writing) >= MANY / 100
 
 
 async def test_lists_of_clients_share_one_slice_in_a_round_of_the_loop() -> None:
