@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -67,8 +67,9 @@ class Worker:
         self.consumer.commit(message=message)
 
     def work(self, job: ScheduledJob, attempt: int) -> None:
-        """Polls while the work goes on: a consumer that does not poll loses its partitions."""
+        """Polls during long work: a consumer that does not poll loses its partitions."""
         work = self.thread.submit(self.handlers[job.type], job, attempt)
+        wait([work], timeout=2)
         while not work.done():
             self.consumer.pause(self.consumer.assignment())
             message = self.consumer.poll(0.1)

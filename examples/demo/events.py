@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,11 +44,17 @@ class Event:
         return self.seen - self.due
 
 
+def epoch_ms() -> int:
+    """The time."""
+    return round(time.time() * 1000)
+
+
 @dataclass
 class Events:
     """Follows both topics, and knows what it has seen."""
 
     bootstrap: str
+    now: Callable[[], int] = epoch_ms
     log: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -78,7 +84,7 @@ class Events:
         if first is not None:
             messages = [first, *self._consumer.consume(100, timeout=0)]
             self._waiting += [message for message in messages if not message.error()]
-        now = round(time.time() * 1000)
+        now = self.now()
         events = list(self._read(self._ready(now), now))
         self.log += events
         return events

@@ -1,6 +1,5 @@
 """The demonstration shows a job's creation before its runs, in whatever order the topics come."""
 
-import time
 from typing import Any
 
 from examples.demo.events import JOBS, LONGEST_WAIT_MS, RESOURCES, Events
@@ -49,14 +48,14 @@ class Fed:
 
 def shown(*records: Record | None) -> list[str]:
     """The events in the order in which the screen shows them."""
-    events = Events("127.0.0.1:1")
+    events = Events("127.0.0.1:1", now=lambda: NOW)
     events.close()
     fed: Any = Fed([*records])
     events._consumer = fed
     return [event.what for _ in records for event in events.poll()]
 
 
-NOW = round(time.time() * 1000)
+NOW = 1_900_000_000_000
 CREATED = Record(RESOURCES, "jobsCreated", wire.Job(id="a", type="print"), NOW)
 QUEUED = Record(
     JOBS, "queuedJob", wire.ScheduledJob(id=7, type="print", schedule_type="ONCE"), NOW + 1
