@@ -42,7 +42,7 @@ class IgnoredTriggers:
         return self._note(requests, found) if found else ""
 
     def _note(self, requests: Sequence[JobRequest], found: Sequence[int]) -> str:
-        warnings = []
+        warnings = list[str]()
         for index in found:
             used, *ignored = _given(requests[index])
             for field in ignored:
