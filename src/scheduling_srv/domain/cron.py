@@ -101,7 +101,7 @@ class Cron:
         date that never comes.
         """
         spaced = single_spaced(text, LONGEST_TEXT, "Cron expression")
-        if match := _ZONE.fullmatch(spaced):
+        if "=" in spaced and (match := _ZONE.fullmatch(spaced)):
             raise Unparsable(
                 f"Cron expression {shown(text)} names a time zone: give {shown(match['zone'])} as"
                 f" data.timezone, and {shown(match['rest'])} as interval."
@@ -237,7 +237,8 @@ def _parse(text: str) -> Cron:
         )
     text, every = _MACROS.get(text, text), 1
     expression = text
-    if found := in_words(text):
+    # No first field of cron begins with a letter; of the words only "15th of ..." begins otherwise.
+    if (text[:1].isalpha() or " of " in text) and (found := in_words(text)):
         expression, every = found
         text = expression if every == 1 else text
     words = expression.split(" ")

@@ -77,9 +77,9 @@ def parse_days(day: str, weekday: str) -> DayRule:
     days = 0
     from_last, nearest = list[int](), list[int]()
     for element in ("*" if day == "?" else day).split(","):
-        if match := _NEAREST.fullmatch(element):
+        if element.endswith("w") and (match := _NEAREST.fullmatch(element)):
             nearest.append(_number(DAY, day, match["day"]))
-        elif match := _FROM_LAST.fullmatch(element):
+        elif element.startswith("l") and (match := _FROM_LAST.fullmatch(element)):
             before = _before_last(day, match["before"] or "0")
             if match["nearest"]:
                 nearest.append(-before)
@@ -95,7 +95,7 @@ def parse_days(day: str, weekday: str) -> DayRule:
             numbers = _bits(_numbers(WEEKDAY, weekday, element))
             weekdays |= (numbers | numbers >> 7) & 0x7F  # 7 is Sunday as well
     either = not is_star(day) and not is_star(weekday)
-    before_last = tuple(before for before in from_last if before)
+    before_last = tuple(filter(None, from_last))
     return DayRule(days, 0 in from_last, weekdays, tuple(nths), either, before_last, tuple(nearest))
 
 
