@@ -174,7 +174,7 @@ picture: setup ## Draw what "make run" shows, from a real run
 lock: ## Resolve the dependencies anew, keeping what still fits (LOCK_ARGS=--upgrade renews all)
 	@test -x $(BIN)/uv || PYTHON="$(PYTHON)" sh tools/setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make lock' --all-extras $(LOCK_ARGS) \
+		--custom-compile-command 'make lock' --all-extras --group dev --group bench $(LOCK_ARGS) \
 		--output-file requirements.lock pyproject.toml
 
 ##@ Servers for tests

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnusedCliTokensError
 
 from scheduling_srv import __version__, serving
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.domain.texts import shown
 
 app = App(
     name="scheduling-srv",
@@ -126,9 +128,17 @@ def run(arguments: Sequence[str]) -> int:
             print_error=False,
             result_action="return_value",
         )
+    except UnusedCliTokensError as error:
+        raise StartError(_superfluous(error)) from None
     except CycloptsError as error:
         raise StartError(str(error)) from None
     return code or 0
+
+
+def _superfluous(error: UnusedCliTokensError) -> str:
+    command = " ".join(["scheduling-srv", *(error.command_chain or ())])
+    unused = ", ".join(map(shown, error.unused_tokens or ()))
+    return f"{command!r} takes no argument {unused}: {f'{command} --help'!r} lists its options."
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -23,6 +23,9 @@ from scheduling_srv.domain.texts import shown
 from scheduling_srv.durations import duration_text
 from scheduling_srv.setting_types import is_duration
 from scheduling_srv.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    import yaml
 
 _FILE = "_FILE"
 _NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
@@ -44,13 +47,25 @@ class Setting(NamedTuple):
 
 def load(config: Path | None = None) -> Settings:
     """The settings of this process. Raises `StartError`."""
-    environment = {name.upper(): value for name, value in os.environ.items() if value}
+    environment = _environment()
     _check_names(environment)
     values: dict[str, Any] = {**_file_values(config), **_secrets(environment)}
     try:
         return Settings(**values)
     except ValidationError as error:
         raise StartError(_sentence(error.errors()[0], environment, config)) from None
+
+
+def _environment() -> dict[str, str]:
+    """Variables by their names in capitals. Raises `StartError` for a setting in two spellings."""
+    given = dict[str, str]()
+    for name, value in os.environ.items():
+        if value and name.upper().startswith(PREFIX):
+            other = given.setdefault(name.upper(), name)
+            if other != name:
+                first, second = sorted((other, name))
+                raise StartError(f"{first} and {second} are both set: give one of them.")
+    return {name: os.environ[spelling] for name, spelling in given.items()}
 
 
 def describe() -> Iterator[Setting]:
@@ -97,10 +112,20 @@ def _file_values(path: Path | None) -> dict[str, object]:
     values = _parsed(path)
     if not isinstance(values, dict):
         raise StartError(f"{path} does not hold settings such as 'lease: 3s'.")
-    for name in values:
+    for name, value in values.items():
         if name not in _NAMES:
-            raise StartError(f"{name} in {path} is not a setting{_nearest(str(name), _NAMES)}.")
+            found = _nested(str(name), value) or _nearest(str(name), _NAMES)
+            raise StartError(f"{name} in {path} is not a setting{found}.")
     return values
+
+
+def _nested(name: str, value: object) -> str:
+    """The setting that a nested key means, as the end of a sentence."""
+    for key in value if isinstance(value, dict) else ():
+        for meant in (_plain(f"{name}_{key}"), _plain(str(key))):
+            if meant in _NAMES:
+                return f": settings are not nested, so write {meant} at the top level"
+    return ""
 
 
 def _parsed(path: Path) -> object:
@@ -110,10 +135,39 @@ def _parsed(path: Path) -> object:
     try:
         if path.suffix == ".toml":
             return tomllib.loads(text)
+        _check_keys(path, yaml.compose(text, yaml.SafeLoader))
         return yaml.safe_load(text) or {}
     except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
         kind = "TOML" if path.suffix == ".toml" else "YAML"
         raise StartError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error
+
+
+def _check_keys(path: Path, document: yaml.Node | None) -> None:
+    """Raise `StartError` for a key that stands twice: YAML's reader would keep the last one."""
+    import yaml  # noqa: PLC0415 - as above
+
+    nodes, seen = [document], set[int]()
+    for node in nodes:
+        if id(node) in seen:  # an alias may refer to what it is in
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines = dict[tuple[str, str], int]()
+            for key, value in node.value:
+                nodes.append(value)
+                line = key.start_mark.line + 1
+                name = (key.tag, str(key.value))
+                if name in lines:
+                    places = f"in the lines {lines[name]} and {line}"
+                    if lines[name] == line:
+                        places = f"in line {line}"
+                    raise StartError(
+                        f"{shown(str(key.value))} stands twice in {path}, {places}: keep one of"
+                        " them."
+                    )
+                lines[name] = line
 
 
 def _read(path: Path, what: str) -> str:
@@ -152,8 +206,14 @@ def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> s
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The prefix does not count: it would make every name look like every other."""
-    shorter = {each.removeprefix(PREFIX): each for each in known}
-    close = get_close_matches(name.removeprefix(PREFIX), shorter, n=1, cutoff=0.7)
+    """Only the words of a name count: its prefix would make it look like every other."""
+    shorter = {_plain(each): each for each in known}
+    close = get_close_matches(_plain(name), shorter, n=1, cutoff=0.7)
     found = [shorter[each] for each in close]
     return f": did you mean {found[0]}" if found else "; 'scheduling-srv settings' lists them all"
+
+
+def _plain(name: str) -> str:
+    """A name as files have it: `grpc_address` for `SCHEDULING_GRPC_ADDRESS`, `grpcAddress`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^A-Za-z0-9]+", "_", words).lower().removeprefix(PREFIX.lower())

@@ -55,6 +55,14 @@ UNKNOWN_EVENTS = Counter(
     "Consumed records that are skipped, as no event has their key.",
     ["topic"],
 )
+IGNORED_TRIGGERS = Counter(
+    "scheduling_ignored_triggers",
+    "Accepted jobs with more than one of interval, when and now, by a field that was ignored.",
+    ["transport", "field"],
+)
+for _transport in ("grpc", "kafka"):
+    for _field in ("when", "now"):
+        IGNORED_TRIGGERS.labels(transport=_transport, field=_field)
 RECORDS_REFUSED = Counter(
     "scheduling_records_refused",
     "Records that Kafka refuses for good and that were set aside: job, run, dead_letter, response,"

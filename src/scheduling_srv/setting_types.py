@@ -82,21 +82,31 @@ def between(least: str, most: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _address(value: str) -> str:
+def _is_address(value: str) -> bool:
     found = _ADDRESS.fullmatch(value)
-    if found is None or int(found["port"]) > _LARGEST_PORT:
+    return found is not None and int(found["port"]) <= _LARGEST_PORT
+
+
+def _address(value: str) -> str:
+    if not _is_address(value):
         raise ValueError("is not an address such as '127.0.0.1:50054'")
     return value
 
 
 def _address_or_off(value: str) -> str:
-    return value if value == "off" else _address(value)
+    if value != "off" and not _is_address(value):
+        raise ValueError("is not an address such as '127.0.0.1:8080', nor 'off'")
+    return value
 
 
 def _servers(value: str) -> str:
     servers = [each.strip() for each in value.split(",")]
     for server in servers:
-        _address(server.rpartition("://")[2])
+        if not _is_address(server.rpartition("://")[2]):
+            one = f": {shown(server)} is none" if len(servers) > 1 else ""
+            raise ValueError(
+                f"is not one or more addresses of Kafka such as 'kafka-1:9092,kafka-2:9092'{one}"
+            )
     return ",".join(servers)
 
 
@@ -146,7 +156,9 @@ def _name(value: str) -> str:
 def _kafka_options(value: object) -> object:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=_once)
+        except _Twice:
+            raise
         except (ValueError, RecursionError):
             value = None
     if not isinstance(value, dict) or not all(map(_is_plain, value.values())):
@@ -160,6 +172,19 @@ def _kafka_options(value: object) -> object:
             f"may not hold partition.assignment.strategy={strategy}: range or roundrobin is needed"
         )
     return value
+
+
+class _Twice(ValueError):
+    """A name stands twice in an object, of which JSON would keep the last."""
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict[str, object]()
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(f"has {shown(name)} twice: keep one of them")
+        found[name] = value
+    return found
 
 
 def _is_plain(value: object) -> bool:

@@ -61,6 +61,24 @@ def test_no_cron_expression(text: str) -> None:
         Cron.parse(text)
 
 
+@pytest.mark.parametrize(("text", "cron", "due"), rows("accepted words"))
+def test_days_in_words(text: str, cron: str, due: str) -> None:
+    assert looks_like_cron(text)
+    found = Cron.parse(text)
+    expected = datetime.fromisoformat(f"{due}+00:00").timestamp() * 1000
+    assert found.next_after(NOW, zone("UTC")) == expected
+    if cron != "none":
+        assert found.fingerprint == Cron.parse(cron).fingerprint
+
+
+@pytest.mark.parametrize(("text", "advice"), rows("refused, with advice"))
+def test_a_refusal_with_advice(text: str, advice: str) -> None:
+    assert looks_like_cron(text)
+    with pytest.raises(Unparsable) as caught:
+        Cron.parse(text)
+    assert advice in str(caught.value)
+
+
 @pytest.mark.parametrize(("text", "instant"), rows("accepted when"))
 def test_an_instant(text: str, instant: str) -> None:
     expected = datetime.fromisoformat(f"{instant}+00:00").timestamp() * 1000

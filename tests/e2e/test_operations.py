@@ -108,7 +108,11 @@ def test_every_fault_of_a_list_is_named(product: Product) -> None:
     [
         (Job(data=Data(), now=True), "Job type not specified.", "type"),
         (Job(type="t", now=True), "No job data specified.", "data"),
-        (Job(type="t", data=Data()), "No schedule specified for job.", ""),
+        (
+            Job(type="t", data=Data()),
+            "No schedule specified for job. Set one of interval, when and now.",
+            "",
+        ),
     ],
 )
 def test_what_every_job_needs(product: Product, job: Any, sentence: str, field: str) -> None:

@@ -201,13 +201,13 @@ def test_another_when_in_the_past_is_refused(product: Product, how: str) -> None
         offset = product.send(how, JobList(items=jobs))
         letter = product.dead_letter(lambda record: record.headers["offset"] == str(offset))
         assert letter.headers["status"] == "INVALID_ARGUMENT"
-        assert letter.headers["reason"] == sentence
+        assert letter.headers["reason"].startswith(sentence)
         assert letter.headers["field"] == "items[1].when"
     else:
         with pytest.raises(Refusal) as caught:
             write(product, how, *jobs)
         assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert caught.value.message == sentence
+        assert caught.value.message.startswith(sentence)
         [(field, description)] = caught.value.violations
         assert field == "items[1].when"
         assert ids[1] in description

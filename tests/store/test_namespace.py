@@ -18,6 +18,18 @@ async def test_the_first_start_fixes_it(client: RedisClient, names: Names) -> No
             await refuse(client, names.namespace, 1)
 
 
+async def test_one_shard_is_one_and_the_sentence_says_what_to_do(
+    client: RedisClient, names: Names
+) -> None:
+    await fix_shards(client, names.namespace, 1)
+    with pytest.raises(StartError) as caught:
+        await check_shards(client, names.namespace, 2)
+    assert str(caught.value) == (
+        f"The namespace {names.namespace} has 1 shard since its first start;"
+        " SCHEDULING_SHARDS is 2. Set it to 1, or begin another SCHEDULING_NAMESPACE."
+    )
+
+
 async def test_a_look_fixes_nothing(client: RedisClient, names: Names) -> None:
     await check_shards(client, names.namespace, 2)
     await fix_shards(client, names.namespace, 3)

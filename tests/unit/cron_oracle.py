@@ -21,10 +21,10 @@ def six(expression: str) -> list[str]:
 
 
 def value(index: int, word: str) -> int:
-    if index == MONTH and word in MONTHS:
-        return MONTHS.index(word) + 1
-    if index == WEEKDAY and word in WEEKDAYS:
-        return WEEKDAYS.index(word)
+    if index == MONTH and word[:3] in MONTHS:
+        return MONTHS.index(word[:3]) + 1
+    if index == WEEKDAY and word[:3] in WEEKDAYS:
+        return WEEKDAYS.index(word[:3])
     return int(word)
 
 
@@ -35,6 +35,8 @@ def element_matches(index: int, element: str, number: int) -> bool:
         first, dash, last = body.partition("-")
         low = value(index, first)
         high = value(index, last) if dash else high if step else low
+        if index == WEEKDAY and high == 0 and low > 0:  # until Sunday
+            high = 7
     return low <= number <= high and (number - low) % int(step or 1) == 0
 
 
@@ -43,11 +45,26 @@ def number_matches(index: int, field: str, number: int) -> bool:
 
 
 def day_field_matches(field: str, day: date) -> bool:
-    last = monthrange(day.year, day.month)[1]
-    return any(
-        day.day == last if element == "L" else element_matches(DAY, element, day.day)
-        for element in field.split(",")
-    )
+    return any(day_matches(element, day) for element in field.split(","))
+
+
+def day_matches(element: str, day: date) -> bool:
+    whole_month = [
+        day.replace(day=number) for number in range(1, monthrange(day.year, day.month)[1] + 1)
+    ]
+    body = element.removesuffix("W")
+    if body.startswith("L"):
+        asked = len(whole_month) - int(body[2:] or 0)
+    elif body != element:
+        asked = int(body)
+    else:
+        return element_matches(DAY, element, day.day)
+    if not 1 <= asked <= len(whole_month):
+        return False
+    if body != element:
+        workdays = [each.day for each in whole_month if each.isoweekday() <= 5]
+        asked = min(workdays, key=lambda number: abs(number - asked))
+    return day.day == asked
 
 
 def weekday_field_matches(field: str, day: date) -> bool:

@@ -89,6 +89,25 @@ def test_a_wrong_line_is_one_sentence(
     assert bootstrap.served == ()
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "serve a",
+            "'scheduling-srv serve' takes no argument 'a': 'scheduling-srv serve --help' lis",
+        ),
+        ("version a b", "'scheduling-srv version' takes no argument 'a', 'b': 'scheduling-srv ver"),
+        ("serve --embeded", "Unknown option: --embeded. Did you mean --embedded?"),
+    ],
+)
+def test_a_superfluous_word_is_named(
+    capsys: pytest.CaptureFixture[str], line: str, sentence: str
+) -> None:
+    """Before, it was "Unused Tokens: ['a']."."""
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.startswith(f"scheduling-srv: {sentence}")
+
+
 def test_a_wrong_setting_is_one_sentence(
     bootstrap: Bootstrap, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,11 +112,40 @@ def test_a_limit_of_a_second_costs_nothing() -> None:
         ("0 9 * JAN mon", "0 9 * 1 1", "0 9 ? jan MON"),
         ("0 9 * * 0", "0 9 * * 7", "0 9 * * sun"),
         ("0 9 * * 1#2,2#3", "0 9 * * 2#3,1#2"),
+        ("0 9 * January Monday", "0 9 * 1 1"),
+        ("0 9 * * sat-sun", "0 9 * * 6-0", "0 9 * * sun,sat", "weekends at 9"),
+        ("0 0 L * *", "0 0 L-0 * *", "last day of the month"),
+        ("0 0 LW,1W * *", "0 0 1w,lw,L-0W * *"),
+        ("0 0 L-3,L-1 * *", "0 0 L-1,L-3 * *"),
+        ("0 0 * * *", "Daily", "every day at midnight"),
+        ("0 9 * * 1", "every monday at 9", "mondays at 9am", "weekly on monday at 09:00"),
+        ("every 3 days at 9am", "every three days at 09:00", "every 3 days, at 9"),
     ],
 )
 def test_spellings_of_one_expression_share_a_fingerprint(texts: tuple[str, ...]) -> None:
     assert len({Cron.parse(text).fingerprint for text in texts}) == 1
     assert 0 < Cron.parse(texts[0]).fingerprint < 2**48
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("0 0 L * *", "0 0 LW * *"),
+        ("0 0 L-3 * *", "0 0 L-3W * *"),
+        ("0 0 15 * *", "0 0 15W * *"),
+        ("daily at 9", "every 2 days at 9"),
+        ("every 2 days at 9", "every 3 days at 9"),
+    ],
+)
+def test_what_differs_in_a_letter_has_another_fingerprint(one: str, other: str) -> None:
+    assert Cron.parse(one).fingerprint != Cron.parse(other).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("every 2 days at 9", 2), ("every 45 days at 9", 45), ("daily at 9", 1)]
+)
+def test_every_few_days_are_so_far_from_each_other(text: str, days: int) -> None:
+    assert smallest_gap_ms(Cron.parse(text), 400 * A_DAY) == days * A_DAY
 
 
 @given(one=st.one_of(FIVE, SIX), other=st.one_of(FIVE, SIX))

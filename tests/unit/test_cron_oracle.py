@@ -1,6 +1,6 @@
 """Cron against the oracle: random expressions, at random instants and around clock changes."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -50,13 +50,21 @@ def field(low: int, high: int) -> st.SearchStrategy[str]:
     return st.lists(element(low, high), min_size=1, max_size=3).map(",".join)
 
 
-DAY = st.one_of(st.just("*"), st.just("?"), field(1, 31), st.sampled_from(["L", "1,L", "L,15"]))
-MONTH = st.one_of(st.just("*"), field(1, 12), st.sampled_from(["feb", "JAN-mar", "Sep,oct/2"]))
+DAY_WORDS = st.one_of(
+    st.sampled_from(["L", "1,L", "L,15", "LW", "lw,1w", "1W", "15w", "31W", "L-3", "l-27,L-29"]),
+    st.integers(1, 31).map("{}W".format),
+    st.integers(0, 30).map("L-{}".format),
+    st.integers(0, 30).map("L-{}W".format),
+)
+DAY = st.one_of(st.just("*"), st.just("?"), field(1, 31), DAY_WORDS)
+MONTH_WORDS = st.sampled_from(["feb", "JAN-mar", "Sep,oct/2", "January", "may-August/2"])
+MONTH = st.one_of(st.just("*"), field(1, 12), MONTH_WORDS)
 WEEKDAY = st.one_of(
     st.just("*"),
     st.just("?"),
     field(0, 7),
     st.sampled_from(["mon-FRI", "5L", "sunL", "1#2", "TUE#5", "7#1,3", "sat,1#1"]),
+    st.sampled_from(["sat-sun", "Monday", "friday-SUN/2", "6-0", "fridayL", "Tuesday#2", "tue-0"]),
 )
 # Around a change the hours matter, so they are drawn from those that may be hit.
 NEAR_HOUR = st.one_of(st.just("*"), field(0, 3), st.just("1/1"), st.just("23,0-1"))
@@ -132,6 +140,69 @@ def test_the_next_date_is_the_one_a_walk_finds(
     else:
         at = Cron.parse(expression).next_after(midnight, ZoneInfo("UTC"))
         assert at == seconds(f"{found}T00:00:00") * 1000
+
+
+DAYS_IN_WORDS = {
+    "daily": lambda day: True,
+    "every day": lambda day: True,
+    "every Monday": lambda day: day.isoweekday() == 1,
+    "mondays, Tuesdays and sundays": lambda day: day.isoweekday() in (1, 2, 7),
+    "every friday to monday": lambda day: day.isoweekday() in (5, 6, 7, 1),
+    "weekdays": lambda day: day.isoweekday() < 6,
+    "every weekend": lambda day: day.isoweekday() > 5,
+    "first day of the month": lambda day: day.day == 1,
+    "the 31st of every month": lambda day: day.day == 31,
+    "last day of the month": lambda day: (day + timedelta(days=1)).day == 1,
+    "third friday of the month": lambda day: day.isoweekday() == 5 and 15 <= day.day <= 21,
+    "last sunday of each month": lambda day: (
+        day.isoweekday() == 7 and (day + timedelta(days=7)).month != day.month
+    ),
+    "last weekday of the month": lambda day: cron_oracle.day_matches("LW", day),
+    "every 3 days": lambda day: (day - date(1970, 1, 1)).days % 3 == 0,
+    "every other day": lambda day: (day - date(1970, 1, 1)).days % 2 == 0,
+    "every forty-five days": lambda day: (day - date(1970, 1, 1)).days % 45 == 0,
+}
+TIMES_IN_WORDS = {
+    "9": (9, 0, 0),
+    "0": (0, 0, 0),
+    "23": (23, 0, 0),
+    "9am": (9, 0, 0),
+    "12:30 AM": (0, 30, 0),
+    "18:00": (18, 0, 0),
+    "02:30": (2, 30, 0),
+    "2:30:15": (2, 30, 15),
+    "noon": (12, 0, 0),
+    "midnight": (0, 0, 0),
+    "4 in the afternoon": (16, 0, 0),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(list(DAYS_IN_WORDS)),
+    st.sampled_from(list(TIMES_IN_WORDS)),
+    st.sampled_from([(zone, None) for zone in ("UTC", "Asia/Kathmandu")] + CHANGES),
+    st.dates(date(1972, 1, 1), date(2100, 12, 31)),
+)
+def test_days_in_words_are_those_that_a_walk_finds(
+    words: str, clock: str, change: tuple[str, str | None], start: date
+) -> None:
+    """Skipped times run at the end of the gap, repeated ones the first time, as in cron."""
+    zone = ZoneInfo(change[0])
+    if change[1]:
+        start = datetime.fromtimestamp(seconds(change[1]), zone).date() - timedelta(days=2)
+    days = (start + timedelta(days=n) for n in range(5 * 366))
+    day = next(each for each in days if DAYS_IN_WORDS[words](each))
+    midnight = datetime(start.year, start.month, start.day, tzinfo=zone)
+    cron = Cron.parse(f"{words} at {clock}")
+    shown = datetime.combine(day, time(*TIMES_IN_WORDS[clock]))
+    due = int(shown.replace(tzinfo=zone).timestamp())
+    if datetime.fromtimestamp(due, zone).replace(tzinfo=None) != shown:  # skipped by the clock
+        walk = cron_oracle.walk(due // 60 * 60 - 4 * HOUR, due + 4 * HOUR, 60, zone)
+        due = next(instant for instant, local in walk if local >= shown)
+    found = cron.next_after(int(midnight.timestamp()) * 1000 - 1, zone)
+    assert found == due * 1000
+    assert cron.latest_before(found + 1, 0, zone) == found
 
 
 @settings(max_examples=200, deadline=None)

@@ -22,6 +22,8 @@ PIECES = st.sampled_from(
     "* , - / # L ? @ W 0 1 5 7 59 60 2018 01 30 : . + ( ) a an half and in at on next from now"
     " every twenty twenty-five five monday friday tomorrow today noon midnight am pm jan january"
     " GMT Z T P PT H M S D Y W ms minutes hour weeks months years @daily MON-FRI 1#2 5L st th of"
+    " daily weekdays mondays to through other first last weekday of the month every @every 15W LW"
+    " L-3 sat-sun January CRON_TZ=UTC weekly monthly"
     " \u0665 \x00 \u00a0 2018-01-15 T10:30:00 +01:00 10:30 01/15/2018 \ud800 \u0130 \u212a".split(
         " "
     )
@@ -75,7 +77,27 @@ def test_an_interval_is_cron_or_words_but_never_both(text: str) -> None:
 @pytest.mark.parametrize("size", [190, 990, 100_000, 10_000_000])
 @pytest.mark.parametrize(
     "piece",
-    ["1", "a ", "1 ", "*/", "1-", ",", "1,", " ", "1h", "and ", "(", "\x00", "5 m ", "jan "],
+    [
+        "1",
+        "a ",
+        "1 ",
+        "*/",
+        "1-",
+        ",",
+        "1,",
+        " ",
+        "1h",
+        "and ",
+        "(",
+        "\x00",
+        "5 m ",
+        "jan ",
+        "monday, ",
+        "at ",
+        "of the month ",
+        "CRON_TZ=",
+        "lw,",
+    ],
 )
 def test_no_text_is_slow(piece: str, size: int) -> None:
     text = piece * (size // len(piece))

@@ -197,6 +197,36 @@ async def test_lists_of_jobs_are_written(app: App, channel: grpc.aio.Channel, me
     assert answer == jobs.JobList(items=expected.items, total_count=2)
 
 
+@pytest.mark.parametrize("method", ["Create", "Update", "Upsert"])
+async def test_the_caller_is_told_which_trigger_is_ignored(
+    app: App, channel: grpc.aio.Channel, method: str
+) -> None:
+    """Before, a job with `interval` and `when` was accepted without a word."""
+    given = jobs.JobList(
+        items=[
+            jobs.Job(id="a", type="t", data=jobs.Data(), now=True),
+            jobs.Job(id="b", type="t", data=jobs.Data(), when="tomorrow", now=True),
+        ]
+    )
+    call = getattr(JobStub(channel), method)(given)
+    await call
+    assert dict(await call.trailing_metadata()) == {
+        "scheduling-warning": "items[1]: now is ignored, as when is set."
+    }
+    silent = getattr(JobStub(channel), method)(a_list("a"))
+    await silent
+    assert "scheduling-warning" not in dict(await silent.trailing_metadata())
+
+
+async def test_a_refused_list_has_no_warning(app: App, channel: grpc.aio.Channel) -> None:
+    app.error = InvalidRequest("No.")
+    given = a_list("a")
+    given.items[0].when = "tomorrow"
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await JobStub(channel).Create(given)
+    assert "scheduling-warning" not in dict(refusal.value.trailing_metadata())
+
+
 async def test_jobs_are_read(app: App, channel: grpc.aio.Channel) -> None:
     app.stored = [made(number) for number in range(2500)]
     request = jobs.JobReadRequest(

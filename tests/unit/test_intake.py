@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
@@ -331,6 +332,21 @@ async def test_the_trace_of_a_record_is_kept(world: World) -> None:
     await world.apply(record(0, b"createJobs", value, ("traceparent", PARENT)))
     assert kept[0].endswith(PARENT)
     assert header(kept[0]).trace_size == len(PARENT)
+
+
+async def test_ignored_triggers_of_accepted_jobs_are_counted(world: World) -> None:
+    def counted(field: str) -> float:
+        labels = {"transport": "kafka", "field": field}
+        return REGISTRY.get_sample_value("scheduling_ignored_triggers_total", labels) or 0.0
+
+    before = counted("when"), counted("now")
+    both = job("a", interval="daily", when="tomorrow")
+    refused = job("b", interval="daily", when="tomorrow", type="")
+    with capture_logs() as logs:
+        await world.apply(jobs(0, both, job("c")), jobs(1, refused))
+    assert (counted("when") - before[0], counted("now") - before[1]) == (1, 1)
+    (line,) = (each for each in logs if "triggers" in each["event"])
+    assert (line["used"], line["ignored"]) == ("interval", ["when", "now"])
 
 
 async def test_commands_are_run_with_their_position(world: World) -> None:

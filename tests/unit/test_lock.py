@@ -9,22 +9,27 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 PINS = re.findall(r"^([a-z0-9-]+)==([^ ]+)", LOCK, re.MULTILINE)
 LOCKED = dict(PINS)
 
 
 def declared() -> list[Requirement]:
-    extras = PROJECT["optional-dependencies"].values()
-    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
-    requirements = [Requirement(text) for text in texts]
-    return [each for each in requirements if each.name != PROJECT["name"]]
+    others = [*PROJECT["optional-dependencies"].values(), *GROUPS.values()]
+    texts = [*PROJECT["dependencies"], *(text for other in others for text in other)]
+    return [Requirement(text) for text in texts]
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)
 def test_what_is_declared_is_locked(requirement: Requirement) -> None:
     assert requirement.name in LOCKED, 'run "make lock"'
     assert LOCKED[requirement.name] in requirement.specifier, 'run "make lock"'
+
+
+def test_what_only_a_checkout_needs_is_not_published() -> None:
+    assert set(PROJECT["optional-dependencies"]) == {"embedded"}
+    assert set(GROUPS) == {"bench", "dev"}
 
 
 def test_every_package_has_hashes() -> None:

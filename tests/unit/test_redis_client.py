@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,6 +11,8 @@ from scheduling_srv.adapters.redis import client as module
 from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
 from scheduling_srv.app.lanes import client_call
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreUnavailable
+
+Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Deaf:
@@ -197,3 +200,69 @@ async def test_a_call_that_is_given_up_gives_its_connection_back() -> None:
 def test_a_url_that_the_library_refuses_is_a_wrong_setting(query: str) -> None:
     with pytest.raises(StartError, match="SCHEDULING_REDIS_URL"):
         RedisClient(f"rediss://127.0.0.1:1/0?{query}")
+
+
+# --- TLS at one side only ---
+
+
+async def _answers_in_words(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(10)
+    writer.write(b"-ERR Protocol error\r\n")
+    writer.close()
+
+
+async def _answers_with_an_alert(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    await reader.read(10)
+    writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
+    writer.close()
+
+
+async def _hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1000)
+    writer.close()
+
+
+async def _waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A plain Redis takes a TLS greeting for a command that has not ended yet."""
+    while await reader.read(1000):
+        pass
+    writer.close()
+
+
+PLAIN = "SCHEDULING_REDIS_URL has to begin with redis:// in place of rediss://."
+SECURE = "SCHEDULING_REDIS_URL has to begin with rediss:// in place of redis://."
+
+
+@pytest.mark.parametrize(
+    ("scheme", "server", "end"),
+    [
+        ("rediss", _answers_in_words, f" The port does not speak TLS, so {PLAIN}"),
+        ("rediss", _hangs_up, f" If the port does not speak TLS, {PLAIN}"),
+        ("rediss", _waits, f" If the port does not speak TLS, {PLAIN}"),
+        ("redis", _hangs_up, f" If the port speaks TLS, {SECURE}"),
+        (
+            "redis",
+            _answers_with_an_alert,
+            f" That is not Redis's protocol. If the port speaks TLS, {SECURE}",
+        ),
+    ],
+)
+async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, end: str) -> None:
+    """Before: "Timeout connecting to server", "Connection closed by server"."""
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=0.5)
+        with pytest.raises(StoreUnavailable) as caught:
+            await client.ping()
+        await client.close()
+    assert str(caught.value).endswith(end)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+async def test_a_port_that_nobody_listens_on_has_nothing_to_do_with_tls(scheme: str) -> None:
+    client = RedisClient(f"{scheme}://127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable) as caught:
+        await client.ping()
+    assert "TLS" not in str(caught.value)

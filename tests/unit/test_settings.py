@@ -117,6 +117,11 @@ def test_values_that_are_accepted(
     assert kept is None or found == kept
 
 
+KAFKA_LIST = "'{}' is not one or more addresses of Kafka such as 'kafka-1:9092,kafka-2:9092'"
+NESTED = ": settings are not nested, so write "
+TWICE = "'{}' stands twice in {{}}, in the line{}: keep one of them."
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
@@ -129,12 +134,15 @@ def test_values_that_are_accepted(
         ("GRPC_ADDRESS", "::1:5", "'::1:5' is not an address"),
         ("GRPC_ADDRESS", "a:65536", "'a:65536' is not an address"),
         ("GRPC_ADDRESS", "off", "'off' is not an address"),
-        ("KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2", "'a:1,,b:2' is not an address"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2", KAFKA_LIST.format("a:1,,b:2") + ": '' is no"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka", KAFKA_LIST.format("kafka") + "."),
+        ("ADMIN_ADDRESS", "x", "'x' is not an address such as '127.0.0.1:8080', nor 'off'."),
         ("REDIS_URL", "http://x", "the value is not a URL such as 'redis://127.0.0.1:6379/0'"),
         ("REDIS_URL", "redis://x:y", "the value is not a URL"),
         ("REDIS_URL", "redis://x/y", "the value is not a URL"),
         ("KAFKA_OPTIONS", "secret", "the value is not a JSON object of texts, numbers and boo"),
         ("KAFKA_OPTIONS", '{"a": {}}', "the value is not a JSON object"),
+        ("KAFKA_OPTIONS", '{"a": 1, "b": 2, "a": 1}', "the value has 'a' twice: keep one of them."),
         ("KAFKA_OPTIONS", '{"acks": 1}', "the value may not hold acks: this service decides"),
         ("NAMESPACE", "a{b}", "'a{b}' is not a name of at most 200 letters"),
         ("TOPIC_JOBS", "..", "'..' is not a name"),
@@ -256,6 +264,40 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
     [
         ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease."),
         ("a.yaml", "5: 6", "5 in {} is not a setting; 'scheduling-srv settings' lists them all."),
+        ("a.yaml", "LEASE: 5s", "LEASE in {} is not a setting: did you mean lease."),
+        (
+            "a.yaml",
+            "SCHEDULING_LEASE: 5s",
+            "SCHEDULING_LEASE in {} is not a setting: did you mean ",
+        ),
+        (
+            "a.yaml",
+            "grpcAdress: x",
+            "grpcAdress in {} is not a setting: did you mean grpc_address.",
+        ),
+        ("a.toml", "max-items = 1", "max-items in {} is not a setting: did you mean max_items."),
+        ("a.yaml", "lease: 1s\nLease: 2s", "Lease in {} is not a setting: did you mean lease."),
+        (
+            "a.yaml",
+            "grpc: {address: x}",
+            "grpc in {} is not a setting" + NESTED + "grpc_address at",
+        ),
+        (
+            "a.toml",
+            "[grpc]\naddress='x'",
+            "grpc in {} is not a setting" + NESTED + "grpc_address at",
+        ),
+        (
+            "a.yaml",
+            "scheduling:\n  lease: 3s",
+            "scheduling in {} is not a setting" + NESTED + "lea",
+        ),
+        ("a.yaml", "lease: 1s\n\nshards: 2\nlease: 1s", TWICE.format("lease", "s 1 and 4")),
+        ("a.yaml", "{lease: 1s, lease: 2s}", "'lease' stands twice in {}, in line 1: keep one of "),
+        ("a.yaml", "kafka_options:\n  a: b\n  c: d\n  'a': c", TWICE.format("a", "s 2 and 4")),
+        ("a.yaml", "services:\n- {a: 1, a: 1}", "'a' stands twice in {}, in line 2: keep one of "),
+        ("a.yaml", "&a [*a]", "{} does not hold settings such as 'lease: 3s'."),
+        ("a.toml", "lease = '1s'\nlease = '2s'", "{} is not TOML: "),
         ("a.toml", "lease = 5", "lease in {}: '5' is not a duration such as '500ms', '3s' or "),
         ("a.toml", "lease = ", "{} is not TOML: "),
         ("a.yaml", "a: [", "{} is not YAML: "),
@@ -267,6 +309,15 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
 def test_files_that_are_wrong(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     path = config(tmp_path, name, text)
     assert fault(path).startswith(sentence.format(path))
+
+
+def test_a_variable_in_two_spellings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, the order of the environment decided which one counted."""
+    monkeypatch.setenv("SCHEDULING_LEASE", "3s")
+    monkeypatch.setenv("scheduling_lease", "4s")
+    assert fault() == "SCHEDULING_LEASE and scheduling_lease are both set: give one of them."
+    monkeypatch.delenv("SCHEDULING_LEASE")
+    assert load().lease == 4_000
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -40,12 +40,20 @@ def asked(**changes: Any) -> JobRequest:
     [
         ({"type": ""}, "type", "Job type not specified."),
         ({"data": None}, "data", "No job data specified."),
-        ({"now": False}, "interval", "No schedule specified for job."),
+        (
+            {"now": False},
+            "interval",
+            "No schedule specified for job. Set one of interval, when and now.",
+        ),
         ({"timezone": "Mars/Base"}, "data.timezone", "Time zone 'Mars/Base' is not known"),
-        ({"when": "2001-01-01"}, "when", "Cannot schedule a job for an elapsed time"),
+        (
+            {"when": "2001-01-01"},
+            "when",
+            "time: '2001-01-01' is 2001-01-01T00:00:00.000+00:00, and",
+        ),
         ({"when": "whenever"}, "when", "'whenever'"),
         ({"interval": "now and then"}, "interval", "'now and then'"),
-        ({"interval": "50 ms"}, "interval", "The shortest interval is 100 ms."),
+        ({"interval": "50 ms"}, "interval", "100 ms. The setting is SCHEDULING_MIN_INTERVAL."),
         ({"interval": "0 0 30 2 *"}, "interval", ""),
         ({"priority": 7}, "priority", "The priority is none of"),
         ({"backoff_type": 2}, "backoff.type", "The backoff type is neither"),
@@ -62,7 +70,11 @@ def asked(**changes: Any) -> JobRequest:
         ({"id": "a\nb"}, "id", "A job id has only printable characters."),
         ({"id": "a\0b"}, "id", "A job id has only printable characters."),
         ({"rest": b"x" * 65_536}, "", "Job has too many unknown fields."),
-        ({"data": b"x" * 900_000}, "data", "Job is larger than 900000 bytes."),
+        (
+            {"data": b"x" * 900_000},
+            "data",
+            "900000 bytes. The setting is SCHEDULING_MAX_JOB_BYTES.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_field(
@@ -95,6 +107,9 @@ def test_an_empty_id_is_given_a_new_one() -> None:
         ({"when": "in 3 seconds", "now": True}, Trigger(TriggerKind.ONCE, NOW + 3000)),
         ({"now": True}, Trigger(TriggerKind.NOW, NOW)),
         ({"interval": "0 0 * * *"}, Trigger(TriggerKind.CRON, 1_700_006_400_000, MIDNIGHT)),
+        ({"interval": "Daily"}, Trigger(TriggerKind.CRON, 1_700_006_400_000, MIDNIGHT)),
+        ({"interval": "every day at 0"}, Trigger(TriggerKind.CRON, 1_700_006_400_000, MIDNIGHT)),
+        ({"interval": "@every 5m"}, Trigger(TriggerKind.INTERVAL, NOW + 300_000, 300_000)),
         (
             {"interval": "0 0 * * *", "timezone": "Asia/Kolkata"},
             Trigger(TriggerKind.CRON, 1_700_073_000_000, MIDNIGHT),
@@ -195,9 +210,9 @@ def test_lists_have_a_greatest_length() -> None:
     rules = Rules(max_items=2)
     check_jobs([asked(id="1"), asked(id="2")], NOW, rules)
     check_ids(["1", "2"], rules)
-    with pytest.raises(TooLarge, match="The list has 3 items; the limit is 2."):
+    with pytest.raises(TooLarge, match="3 items; the limit is 2. .*SCHEDULING_MAX_ITEMS"):
         check_jobs([asked()] * 3, NOW, rules)
-    with pytest.raises(TooLarge, match="The list has 3 ids; the limit is 2."):
+    with pytest.raises(TooLarge, match="3 ids; the limit is 2. .*SCHEDULING_MAX_ITEMS"):
         check_ids(["1"] * 3, rules)
 
 

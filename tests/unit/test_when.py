@@ -346,9 +346,65 @@ def test_the_first_and_the_last_instant_there_is() -> None:
 
 
 def test_a_second_in_the_past_is_not_elapsed_yet() -> None:
-    check_not_elapsed(9_000, 10_000)
-    with pytest.raises(ElapsedTime, match=r"^Cannot schedule a job for an elapsed time$"):
-        check_not_elapsed(8_999, 10_000)
+    utc = ZoneInfo("UTC")
+    check_not_elapsed(9_000, 10_000, utc, "today")
+    with pytest.raises(ElapsedTime):
+        check_not_elapsed(8_999, 10_000, utc, "today")
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "instant", "now"),
+    [
+        (
+            "2018-01-15 10:30",
+            "Europe/Berlin",
+            "2018-01-15T10:30:00.000+01:00",
+            "2018-07-01T12:00:00.000+02:00",
+        ),
+        (
+            "2018-06-30T23:00:00.250-05:00",
+            "UTC",
+            "2018-07-01T04:00:00.250+00:00",
+            "2018-07-01T10:00:00.000+00:00",
+        ),
+        (
+            "0001-01-01",
+            "Asia/Kathmandu",
+            "0001-01-01T00:00:00.000+00:00",
+            "2018-07-01T15:45:00.000+05:45",
+        ),
+    ],
+)
+def test_an_elapsed_time_says_what_was_understood(
+    text: str, zone: str, instant: str, now: str
+) -> None:
+    """Before, a wrong zone or a wrong year could not be seen. The year 1 is told in UTC."""
+    asked = ms("2018-07-01T10:00:00")
+    due = parse_when(text, asked, ZoneInfo("UTC" if text == "0001-01-01" else zone))
+    with pytest.raises(ElapsedTime) as caught:
+        check_not_elapsed(due, asked, ZoneInfo(zone), text)
+    assert str(caught.value) == (
+        f"Cannot schedule a job for an elapsed time: '{text}' is {instant}, and now it is {now}"
+        f" ({zone})."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("31/12/2030", "the month stands first, as in '12/31/2030'"),
+        ("15/1/2030 10:30", "the month stands first, as in '01/15/2030'"),
+        ("29/02/2028", "the month stands first, as in '02/29/2028'"),
+        ("29/02/2030", "there is no such date"),
+        ("31/13/2030", "there is no such date"),
+        ("2030/31/12", "there is no such date"),
+        ("2030-31-12", "there is no such date"),
+    ],
+)
+def test_a_day_in_the_place_of_the_month_is_shown_the_right_way(text: str, reason: str) -> None:
+    with pytest.raises(Unparsable) as caught:
+        parse_when(text, ms(NOW), ZoneInfo("UTC"))
+    assert str(caught.value).startswith(f"Time '{text}' is not understood: {reason}; give ")
 
 
 OFFSETS = st.integers(-14 * 60, 14 * 60)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from scheduling_srv.app.records import Topic
+from scheduling_srv.domain.texts import counted
 from scheduling_srv.domain.validation import RECORD_ROOM
 
 COMPACTED = frozenset({Topic.JOURNAL, Topic.POSITION})
@@ -259,6 +260,6 @@ def _notes(
     if redis.replicas:
         yield Finding(
             Note.REDIS_REPLICAS,
-            f"Redis has {redis.replicas} replica(s). A failover may lose the last writes: the "
-            "schedule is rebuilt from Kafka then.",
+            f"Redis has {counted(redis.replicas, 'replica')}. A failover may lose the last writes:"
+            " the schedule is rebuilt from Kafka then.",
         )

@@ -35,7 +35,6 @@ from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     Contended,
-    ElapsedTime,
     InvalidRequest,
     NotAnnounced,
     NotFound,
@@ -47,7 +46,8 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.record import Note
 from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
-from scheduling_srv.domain.when import ELAPSED
+from scheduling_srv.domain.when import elapsed
+from scheduling_srv.domain.zone import UTC
 from scheduling_srv.failpoints import reached
 
 REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
@@ -151,7 +151,7 @@ class Jobs:
         floor = self.announcements.number
         receipt, refusal = await self._store(group)
         if refusal:
-            raise refused(group.jobs, refusal)
+            raise refused(group.jobs, refusal, self.clock.now())
         metrics.JOBS_ACCEPTED.inc(len(group.jobs))
         await self.announced(receipt, floor)
         self.announcements.check(receipt, floor, (job.id for job in group.jobs))
@@ -340,8 +340,8 @@ def check_deletion(ids: Sequence[str], rules: Rules) -> None:
     check_ids(ids, rules)
 
 
-def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
-    """What the store's refusal means to the client."""
+def refused(jobs: Sequence[NewJob], refusal: Refusal, now: int) -> RequestError:
+    """What the store's refusal at the instant `now` means to the client."""
     job_id, place = jobs[refusal.place].id, refusal.place
     if refusal.reason == "exists":
         sentence = f"A job with the id {job_id} already exists."
@@ -349,9 +349,10 @@ def refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
             sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")]
         )
     if refusal.reason == "elapsed":
-        return ElapsedTime(
-            ELAPSED, [Violation(f"items[{place}].when", f"Item {place} (id {job_id}): {ELAPSED}")]
-        )
+        fault = elapsed(jobs[place].due, now, UTC)
+        detail = f"Item {place} (id {job_id}): {fault}"
+        fault.violations = (Violation(f"items[{place}].when", detail),)
+        return fault
     sentence = f"There is no job with the id {job_id}."
     return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])
 

@@ -68,7 +68,7 @@ class ShardedJobs(Jobs):
         if shard is None:
             outcome = await self.shards.write(group)
             if isinstance(outcome, Refusal):
-                raise refused(group.jobs, outcome)
+                raise refused(group.jobs, outcome, self.clock.now())
             decided = [outcome]
         else:
             part = self.shards.parts[shard]

@@ -1,4 +1,4 @@
-"""Times of day as texts: ``10:30``, ``10:30:15.250``, ``9:00 am``, ``5pm``, ``noon``, ``midnight``.
+"""Times of day as texts: ``10:30``, ``10:30:15.250``, ``9:00 am``, ``9 in the morning``, ``noon``.
 
 All texts here are lower-case, single-spaced ASCII. A finer fraction than milliseconds is rounded
 up: what is due then must not run early.
@@ -20,6 +20,10 @@ BASIC_CLOCK = rf"(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?:{_SECOND})?(?P<hal
 _NAMED = {"noon": 12 * 3_600_000, "midnight": 0}
 _CLOCK = re.compile(CLOCK)
 _HOURS, _HALF_DAY, _SIXTY = 24, 12, 60
+_HOUR_MS = 3_600_000
+_PARTS = {"morning": range(1, 12), "afternoon": range(12, 19), "evening": range(16, 24)}
+"""Hours of a part of the day."""
+_IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
 def clock_ms(match: re.Match[str]) -> int | None:
@@ -37,6 +41,16 @@ def time_of_day(plain: str) -> int | None:
         return _NAMED[plain]
     match = _CLOCK.fullmatch(plain)
     return clock_ms(match) if match else None
+
+
+def spoken_time(plain: str) -> int | None:
+    """Return the same, also of ``9 in the morning``."""
+    if match := _IN_THE.fullmatch(plain):
+        half = "am" if match["part"] == "morning" else "pm"
+        time = time_of_day(f"{match['clock']} {half}")
+        # The meaning of twelve in the morning, or in the evening, is not clear.
+        return time if time is not None and time // _HOUR_MS in _PARTS[match["part"]] else None
+    return time_of_day(plain)
 
 
 def _hour(hour: int, half: str | None, *, has_minute: bool) -> int | None:

@@ -7,9 +7,10 @@ the clock shows that time or a later one: this is the first of two showings, and
 after a gap for all times in that gap together. A seconds field changes nothing in that.
 
 Our own search, not cronsim's: that one gives up the DST rule when there are seconds, reads the
-expression again for each answer, walks through dates that never come, and knows `W`.
+expression again for each answer, and walks through dates that never come.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain import cron_fields as fields
 from scheduling_srv.domain.cron_days import Calendar, DayRule, highest, lengths, lowest
+from scheduling_srv.domain.cron_words import LONGEST_WORDS, in_words
 from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.localtime import (
     DAY,
@@ -30,6 +32,10 @@ from scheduling_srv.domain.texts import lowered, shown, single_spaced
 LONGEST_TEXT = 1000
 """Characters of an expression; one that lists every number has fewer."""
 
+_ZONE = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S*) ?(?P<rest>.*)", re.IGNORECASE)
+"""As cronie and robfig/cron take it."""
+_EVERY = "@every "
+"""robfig/cron has intervals with it."""
 _FINGERPRINT_BYTES = 6
 """Lua reads larger numbers inexactly."""
 _EARLIEST_MS, _LATEST_MS = -59_000_000_000_000, 250_000_000_000_000  # the years 100 and 9892
@@ -53,13 +59,25 @@ def looks_like_cron(text: str) -> bool:
     """Whether `text` is meant as a cron expression, right or wrong, and not as an interval.
 
     It is if it starts with an `@`, has a star, or has five words or more of which the first two
-    have no letters ("1 hour 30 minutes 15 seconds" is six words, too).
+    have no letters ("1 hour 30 minutes 15 seconds" is six words, too). So are words that mean one
+    ("every monday at 9"). `@every 5m` is an interval.
     """
-    head = text[: LONGEST_TEXT + 1].strip()
-    if head.startswith("@") or "*" in head:
+    return _looks_like_cron(text[: LONGEST_TEXT + 1])
+
+
+@lru_cache(maxsize=1024)
+def _looks_like_cron(head: str) -> bool:
+    head = head.strip()
+    if head[: len(_EVERY)].lower() == _EVERY:
+        return False
+    if head.startswith("@") or "*" in head or _ZONE.match(head):
         return True
     words = head.split(None, _WITHOUT_SECONDS)
-    return len(words) >= _WITHOUT_SECONDS and not any(c.isalpha() for c in words[0] + words[1])
+    if len(words) >= _WITHOUT_SECONDS and not any(c.isalpha() for c in words[0] + words[1]):
+        return True
+    if len(head) > LONGEST_WORDS:
+        return False
+    return in_words(lowered(single_spaced(head, LONGEST_TEXT, "Cron expression")) or "") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +85,7 @@ class Cron:
     """A cron expression; the same text is the same expression. Made by `Cron.parse`."""
 
     text: str
-    """In lower case, single-spaced, macros written out."""
+    """In lower case, single-spaced, macros and words written out."""
     elapsed: bool = field(compare=False)
     """Follows elapsed time through DST, in place of fixed local times."""
     calendar: Calendar = field(compare=False, repr=False)
@@ -82,7 +100,13 @@ class Cron:
         Errors: Unparsable, naming the field, for all that docs/contract.md does not list, and for a
         date that never comes.
         """
-        plain = lowered(single_spaced(text, LONGEST_TEXT, "Cron expression"))
+        spaced = single_spaced(text, LONGEST_TEXT, "Cron expression")
+        if "=" in spaced and (match := _ZONE.fullmatch(spaced)):
+            raise Unparsable(
+                f"Cron expression {shown(text)} names a time zone: give {shown(match['zone'])} as"
+                f" data.timezone, and {shown(match['rest'])} as interval."
+            )
+        plain = lowered(spaced)
         if plain is None:
             raise Unparsable(f"Cron expression {shown(text)} has letters that cron does not know.")
         return _parse(plain)
@@ -198,6 +222,9 @@ def _fingerprint(cron: Cron) -> int:
     rule, months = cron.calendar.rule, cron.calendar.months
     days = (rule.days, rule.last_day, rule.weekdays, sorted({*rule.nths}), rule.either)
     meaning = repr((cron.elapsed, months, *days, cron.minutes, cron.seconds))
+    later = (sorted({*rule.before_last}), sorted({*rule.nearest}), cron.calendar.every)
+    if later != ([], [], 1):
+        meaning += repr(later)
     digest = blake2b(meaning.encode(), digest_size=_FINGERPRINT_BYTES).digest()
     return int.from_bytes(digest, "little") or 1
 
@@ -208,15 +235,20 @@ def _parse(text: str) -> Cron:
         raise Unparsable(
             f"Cron macro {shown(text)} is not known: the macros are {', '.join(_MACROS)}."
         )
-    text = _MACROS.get(text, text)
-    words = text.split(" ")
+    text, every = _MACROS.get(text, text), 1
+    expression = text
+    # No first field of cron begins with a letter; of the words only "15th of ..." begins otherwise.
+    if (text[:1].isalpha() or " of " in text) and (found := in_words(text)):
+        expression, every = found
+        text = expression if every == 1 else text
+    words = expression.split(" ")
     if len(words) not in (_WITHOUT_SECONDS, _WITH_SECONDS):
         raise Unparsable(f"{_FIELDS}; {shown(text)} has {len(words)}.")
     second, (minute, hour, day, month, weekday) = (["0", *words])[-6], words[-5:]
     return Cron(
         text,
         elapsed=any(sign in minute + hour for sign in "*/"),
-        calendar=_calendar(day, month, weekday),
+        calendar=_calendar(day, month, weekday, every),
         minutes=_minutes_of_day(minute, hour),
         seconds=fields.parse_numbers(fields.SECOND, second),
     )
@@ -228,17 +260,17 @@ def _minutes_of_day(minute: str, hour: str) -> int:
     return sum(minutes << 60 * number for number in range(24) if hours >> number & 1)
 
 
-def _calendar(day: str, month: str, weekday: str) -> Calendar:
+def _calendar(day: str, month: str, weekday: str, every: int) -> Calendar:
     rule = fields.parse_days(day, weekday)
     months = fields.parse_numbers(fields.MONTH, month)
-    calendar = Calendar(months, rule)
+    calendar = Calendar(months, rule, every)
     if not calendar.comes:
         raise _never(rule, months, day, weekday)
     return calendar
 
 
 def _never(rule: DayRule, months: int, day: str, weekday: str) -> Unparsable:
-    if any(rule.by_number(length) for length in lengths(months)):
+    if any(rule.by_number(length, first) for length in lengths(months) for first in range(7)):
         return fields.refusal(fields.WEEKDAY, weekday, "there is no such day on the given dates")
     return fields.refusal(fields.DAY, day, "that date never comes in the given months")
 

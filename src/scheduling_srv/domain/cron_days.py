@@ -17,6 +17,8 @@ _EPOCH_WEEKDAY = 4  # a Thursday, Sunday being 0
 _WEEK = 7
 _DECEMBER = 12
 _FEBRUARY = 2
+_SUNDAY, _SATURDAY = 0, 6
+_LONGEST = 31
 _LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SIX_WEEKS = sum(1 << _WEEK * week for week in range(6))
 
@@ -33,17 +35,29 @@ class DayRule:
     """(weekday, n): the n-th such weekday of a month, or the LAST."""
     either: bool
     """Both fields are restricted, and a day that matches one of them matches."""
+    before_last: tuple[int, ...] = ()
+    """How many days before the last one of the month: 3 for `L-3`."""
+    nearest: tuple[int, ...] = ()
+    """Days whose nearest weekday matches: 15 for `15W`; 0 and less count from the last one."""
 
     def matching(self, length: int, first_weekday: int) -> int:
         """Return the matching days of a month of `length` days that starts on `first_weekday`."""
-        by_number = self.by_number(length)
+        by_number = self.by_number(length, first_weekday)
         by_weekday = self._by_weekday(length, first_weekday)
         return by_number | by_weekday if self.either else by_number & by_weekday
 
-    def by_number(self, length: int) -> int:
+    def by_number(self, length: int, first_weekday: int) -> int:
         """Return the days of the day-of-month field alone."""
         whole_month = (1 << length + 1) - 2
-        return self.days & whole_month | (self.last_day << length)
+        bits = self.days & whole_month | (self.last_day << length)
+        for before in self.before_last:
+            if before < length:
+                bits |= 1 << length - before
+        for number in self.nearest:
+            day = number if number > 0 else length + number
+            if 1 <= day <= length:
+                bits |= 1 << _nearest_weekday(day, length, first_weekday)
+        return bits
 
     def _by_weekday(self, length: int, first_weekday: int) -> int:
         bits = ((self.weekdays * _SIX_WEEKS) >> first_weekday) << 1
@@ -61,6 +75,8 @@ class Calendar:
     months: int
     """The months that may match; bit 1 is January."""
     rule: DayRule
+    every: int = 1
+    """Only days whose number is a multiple of it."""
 
     @property
     def comes(self) -> bool:
@@ -96,7 +112,8 @@ class Calendar:
     def _month(self, year: int, month: int, first: int) -> int:
         if not self.months >> month & 1:
             return 0
-        return self.rule.matching(_length(year, month), (first + _EPOCH_WEEKDAY) % _WEEK)
+        days = self.rule.matching(_length(year, month), (first + _EPOCH_WEEKDAY) % _WEEK)
+        return days if self.every == 1 else days & _multiples(self.every, first)
 
 
 def lengths(months: int) -> set[int]:
@@ -113,6 +130,21 @@ def lowest(bits: int) -> int:
 def highest(bits: int) -> int:
     """Return the greatest number of a set of bits that is not empty."""
     return bits.bit_length() - 1
+
+
+def _nearest_weekday(day: int, length: int, first_weekday: int) -> int:
+    """Return the day from Monday to Friday that is nearest to `day`, within its month."""
+    weekday = (first_weekday + day - 1) % _WEEK
+    if weekday == _SATURDAY:
+        return day - 1 if day > 1 else day + 2
+    if weekday == _SUNDAY:
+        return day + 1 if day < length else day - 2
+    return day
+
+
+def _multiples(every: int, first: int) -> int:
+    """Return the days of the month that begins on the day `first` whose number is a multiple."""
+    return sum(1 << number for number in range(1 + -first % every, _LONGEST + 1, every))
 
 
 def _date(day: int) -> tuple[int, int, int]:

@@ -2,8 +2,12 @@
 
 An element of a field is ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n`` or ``a/n`` (from a to the end);
 a field is a list of elements. ``?`` stands for ``*`` in the two day fields. The day-of-month field
-has ``L`` for the month's last day, the day-of-week field ``5L`` for the month's last Friday and
-``5#2`` for its second.
+has ``L`` for the month's last day, ``L-3`` for the third day before it, ``15W`` for the weekday
+(Monday to Friday) nearest to the 15th within the month, and ``LW``. The day-of-week field has
+``5L`` for the month's last Friday and ``5#2`` for its second.
+
+Ranges go up: cronie and robfig/cron refuse ``22-2``, Quartz goes round midnight. Sunday may end a
+range, as it is 7, too.
 """
 
 import re
@@ -12,15 +16,21 @@ from functools import lru_cache
 
 from scheduling_srv.domain.cron_days import LAST, DayRule
 from scheduling_srv.domain.errors import Unparsable
+from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 from scheduling_srv.domain.texts import shown
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_DAYS_OF_WEEK = {name: number for number, name in enumerate(_WEEKDAYS)}
+_DAYS_OF_WEEK |= {name: (number + 1) % 7 for name, number in WEEKDAYS.items()}
 
 _ELEMENT = re.compile(r"(?P<first>\*|[0-9a-z]+)(?:-(?P<last>[0-9a-z]+))?(?:/(?P<step>[0-9]+))?")
 _NTH = re.compile(r"(?P<weekday>[0-9a-z]+)#(?P<nth>[0-9]+)")
-_LAST = re.compile(r"(?P<weekday>[0-6]|7|[a-z]{3})l")
+_LAST = re.compile(r"(?P<weekday>[0-7]|[a-z]{3,})l")
+_NEAREST = re.compile(r"(?P<day>[0-9]{1,2})w")
+_FROM_LAST = re.compile(r"l(?:-(?P<before>[0-9]{1,2}))?(?P<nearest>w)?")
 _NTH_IN_MONTH = range(1, 6)
+_MOST_BEFORE_LAST = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +48,8 @@ SECOND = Field("second", 0, 59, 60)
 MINUTE = Field("minute", 0, 59, 60)
 HOUR = Field("hour", 0, 23, 24)
 DAY = Field("day-of-month", 1, 31, 31)
-MONTH = Field("month", 1, 12, 12, {name: i for i, name in enumerate(_MONTHS, 1)})
-WEEKDAY = Field("day-of-week", 0, 7, 7, {name: i for i, name in enumerate(_WEEKDAYS)})
+MONTH = Field("month", 1, 12, 12, {name: MONTHS[name] for name in _MONTHS} | MONTHS)
+WEEKDAY = Field("day-of-week", 0, 7, 7, _DAYS_OF_WEEK)
 
 
 def refusal(part: Field, text: str, why: str) -> Unparsable:
@@ -64,10 +74,17 @@ def parse_numbers(part: Field, text: str) -> int:
 
 def parse_days(day: str, weekday: str) -> DayRule:
     """Return which days of a month match the two day fields. Errors: Unparsable."""
-    days, last_day = 0, False
+    days = 0
+    from_last, nearest = list[int](), list[int]()
     for element in ("*" if day == "?" else day).split(","):
-        if element == "l":
-            last_day = True
+        if element.endswith("w") and (match := _NEAREST.fullmatch(element)):
+            nearest.append(_number(DAY, day, match["day"]))
+        elif element.startswith("l") and (match := _FROM_LAST.fullmatch(element)):
+            before = _before_last(day, match["before"] or "0")
+            if match["nearest"]:
+                nearest.append(-before)
+            else:
+                from_last.append(before)
         else:
             days |= _bits(_numbers(DAY, day, element))
     weekdays, nths = 0, []
@@ -78,7 +95,8 @@ def parse_days(day: str, weekday: str) -> DayRule:
             numbers = _bits(_numbers(WEEKDAY, weekday, element))
             weekdays |= (numbers | numbers >> 7) & 0x7F  # 7 is Sunday as well
     either = not is_star(day) and not is_star(weekday)
-    return DayRule(days, last_day, weekdays, tuple(nths), either=either)
+    before_last = tuple(filter(None, from_last))
+    return DayRule(days, 0 in from_last, weekdays, tuple(nths), either, before_last, tuple(nearest))
 
 
 @lru_cache(maxsize=1024)
@@ -93,6 +111,8 @@ def _numbers(part: Field, text: str, element: str) -> range:
     match = _ELEMENT.fullmatch(element)
     if not match:
         raise refusal(part, text, f"{shown(element)} is no number, range, step or star")
+    if element == "l" and part is WEEKDAY:
+        raise refusal(part, text, "an L stands after a weekday here: '5L' is the last Friday")
     first, last, step = match["first"], match["last"], match["step"]
     if first == "*":
         if last is not None:
@@ -101,9 +121,34 @@ def _numbers(part: Field, text: str, element: str) -> range:
     else:
         start = _number(part, text, first)
         end = _number(part, text, last) if last else part.high if step else start
+    every = _step(part, text, step) if step else 1
+    if end < start and part is WEEKDAY and end == 0:
+        end = part.high
     if end < start:
-        raise refusal(part, text, f"the range {shown(element)} is reversed")
-    return range(start, end + 1, _step(part, text, step) if step else 1)
+        instead = shown(_upwards(part, match, range(start, end, every)))
+        raise refusal(part, text, f"the range {shown(element)} is reversed: write {instead}")
+    return range(start, end + 1, every)
+
+
+def _upwards(part: Field, match: re.Match[str], numbers: range) -> str:
+    """The elements that mean a reversed range, as Quartz takes it."""
+    first, last = match["first"], match["last"]
+    low, high = part.low, 6 if part is WEEKDAY else part.high
+    if numbers.step > 1:
+        size = high - low + 1
+        round_it = range(numbers.start, numbers.stop + size + 1, numbers.step)
+        return ",".join(str((number - low) % size + low) for number in round_it)
+    if part.names and not first.isdecimal():
+        names = _WEEKDAYS if part is WEEKDAY else _MONTHS
+        return f"{first}-{names[-1]},{names[0]}-{last}"
+    return f"{first}-{high},{low}-{last}"
+
+
+def _before_last(text: str, digits: str) -> int:
+    before = int(digits)
+    if before > _MOST_BEFORE_LAST:
+        raise refusal(DAY, text, f"L-1 to L-{_MOST_BEFORE_LAST} exist, not {shown(digits)}")
+    return before
 
 
 def _step(part: Field, text: str, digits: str) -> int:

@@ -60,6 +60,8 @@ def _closest(bits: int) -> int | None:
 
 def _fewest_days(calendar: Calendar) -> int:
     """The fewest days between two that match; 1 if they are neighbours."""
+    if calendar.every > 1:
+        return calendar.every
     fewest = _NONE
     for distance in _distances(calendar, _YEARS):
         fewest = min(fewest, distance)

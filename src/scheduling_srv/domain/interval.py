@@ -3,7 +3,7 @@
 A month is 30 days and a year 365. Words come as amounts and units (``1.5 hours``, ``1h30m``,
 ``half an hour``, ``twenty-five minutes``), with spaces, a comma, ``and`` or both between them, and
 ``every`` may go first. A unit alone is one of it (``hour``, ``every hour``). Each unit is given
-once, in any order.
+once, in any order. ``@every 5m`` is robfig/cron's way to write an interval.
 """
 
 import re
@@ -20,7 +20,8 @@ LONGEST_MS = 100 * YEAR_MS
 
 ACCEPTED = (
     "an interval is a cron expression such as '*/5 * * * *', words such as '2 minutes',"
-    " '1.5 hours' or '1 hour and 30 minutes', or an ISO 8601 duration such as 'PT2M'"
+    " '1.5 hours', 'every monday at 9' or 'first day of the month at 18:00', or an ISO 8601"
+    " duration such as 'PT2M'"
 )
 
 _UNITS = {
@@ -37,18 +38,19 @@ _ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"]
 _TEENS += ["eighteen", "nineteen"]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_NUMBERS = {word: Fraction(number) for number, word in enumerate(_ONES + _TEENS, 1)}
-_NUMBERS |= {word: Fraction(number * 10) for number, word in enumerate(_TENS, 2)}
-_NUMBERS |= {
-    f"{tens}{between}{one}": _NUMBERS[tens] + _NUMBERS[one]
+NUMBER_WORDS = {word: Fraction(number) for number, word in enumerate(_ONES + _TEENS, 1)}
+NUMBER_WORDS |= {word: Fraction(number * 10) for number, word in enumerate(_TENS, 2)}
+NUMBER_WORDS |= {
+    f"{tens}{between}{one}": NUMBER_WORDS[tens] + NUMBER_WORDS[one]
     for tens in _TENS
     for one in _ONES
     for between in "- "
 }
-_NUMBERS |= {"a": Fraction(1), "an": Fraction(1), "half a": Fraction(1, 2)}
-_NUMBERS |= {"half an": _NUMBERS["half a"]}
+NUMBER_WORDS |= {"a": Fraction(1), "an": Fraction(1), "half a": Fraction(1, 2)}
+NUMBER_WORDS |= {"half an": NUMBER_WORDS["half a"]}
+"""Their meanings."""
 
-_WORDS = "|".join(sorted(_NUMBERS, key=len, reverse=True))
+_WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _DIGITS = r"(?P<digits>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:e[0-9]{1,2})?)"
 _PART = re.compile(rf"(?:{_DIGITS} ?|(?P<words>{_WORDS}) )(?P<unit>[a-z]+)")
 _BETWEEN = re.compile(r" ?, ?and | and | ?, ?| ?")
@@ -88,7 +90,8 @@ def duration(plain: str) -> Fraction | None:
         return _iso(match)
     if match := _UNIT.fullmatch(plain):
         return Fraction(_UNITS[match["unit"]])
-    return in_words(plain.removeprefix("every "))
+    prefix = "@every " if plain.startswith("@") else "every "
+    return in_words(plain.removeprefix(prefix))
 
 
 def in_words(plain: str) -> Fraction | None:
@@ -98,7 +101,7 @@ def in_words(plain: str) -> Fraction | None:
     """
     total, seen, position = Fraction(0), set[int](), 0
     while match := _PART.match(plain, position):
-        amount = Fraction(match["digits"]) if match["digits"] else _NUMBERS[match["words"]]
+        amount = Fraction(match["digits"]) if match["digits"] else NUMBER_WORDS[match["words"]]
         unit = _UNITS.get(match["unit"])
         if unit is None or unit in seen:
             return None

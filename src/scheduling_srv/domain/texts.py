@@ -14,6 +14,11 @@ def shown(text: str) -> str:
     return repr(text) if len(text) <= _SHOWN else repr(text[:_SHOWN]) + "..."
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 shard``, ``2 shards``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def single_spaced(text: str, limit: int, what: str) -> str:
     """Trim `text` and make every run of spaces one space.
 

@@ -42,10 +42,12 @@ MAX_TEXT = 4096
 TEXTS = ("id", "type", "data.creator", "interval", "when")
 BACKOFFS = frozenset(BackoffType)
 
+NO_SCHEDULE = "No schedule specified for job. Set one of interval, when and now."
 MAX_DELAY = 100.0 * 365 * 86_400_000
 """The longest backoff delay, in ms: a hundred years."""
 
 
+_MAX_ITEMS = "The setting is SCHEDULING_MAX_ITEMS."
 RECORD_ROOM = 2_000
 """Bytes that a record needs beside its job and the job's id: headers, and the frame of a batch."""
 ID_COPIES = 8
@@ -114,7 +116,7 @@ class ListCheck:
     def __init__(self, size: int, now: int, rules: Rules, replacing: Note | None = None) -> None:
         """`now` is the instant of acceptance in epoch ms, `replacing` as in `check_job`."""
         if size > rules.max_items:
-            msg = f"The list has {size} items; the limit is {rules.max_items}."
+            msg = too_many(size, "items", rules.max_items)
             raise TooLarge(msg, [Violation("items", msg)])
         self.now = now
         self.rules = rules
@@ -165,7 +167,7 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
         request = at_instant(request, trigger.due)
     stored = record.pack(request, trigger, notes)
     if len(stored) + len(request.id) > rules.max_job_bytes:
-        _fail("data", f"Job is larger than {rules.max_job_bytes} bytes.")
+        _fail("data", too_large(rules.max_job_bytes))
     if len(stored) > rules.kafka.sure:
         rules.kafka.check(len(stored), request.id)
     return NewJob(request.id or generate_id(), trigger.due, stored)
@@ -213,14 +215,14 @@ def find_trigger(request: JobRequest, now: int, rules: Rules, *, is_new: bool = 
             field = "when"
             due = parse_when(request.when, now, place)
             if is_new or is_relative(request.when):
-                check_not_elapsed(due, now)
+                check_not_elapsed(due, now, place, request.when)
             return Trigger(TriggerKind.ONCE, due)
     except InvalidRequest as fault:
         fault.violations = (Violation(field, str(fault)),)
         raise
     if request.now:
         return Trigger(TriggerKind.NOW, now)
-    raise InvalidRequest("No schedule specified for job.", [Violation("interval", "")])
+    raise InvalidRequest(NO_SCHEDULE, [Violation("interval", NO_SCHEDULE)])
 
 
 def _recurring(interval: str, now: int, place: ZoneInfo, rules: Rules) -> Trigger:
@@ -235,14 +237,27 @@ def _recurring(interval: str, now: int, place: ZoneInfo, rules: Rules) -> Trigge
         return Trigger(TriggerKind.CRON, cron.next_after(now, place), cron.fingerprint)
     period = parse_interval(interval)
     if period < rules.min_interval:
-        raise InvalidRequest(f"The shortest interval is {rules.min_interval} ms.")
+        raise InvalidRequest(
+            f"The shortest interval is {rules.min_interval} ms. The setting is"
+            " SCHEDULING_MIN_INTERVAL."
+        )
     return Trigger(TriggerKind.INTERVAL, now + period, period)
+
+
+def too_many(count: int | str, what: str, limit: int) -> str:
+    """The sentence for a list of more items or ids than the operator allows."""
+    return f"The list has {count} {what}; the limit is {limit}. {_MAX_ITEMS}"
+
+
+def too_large(limit: int) -> str:
+    """The sentence for a job of more bytes than the operator allows."""
+    return f"Job is larger than {limit} bytes. The setting is SCHEDULING_MAX_JOB_BYTES."
 
 
 def check_ids(ids: Sequence[str], rules: Rules) -> None:
     """The ids of a delete or read request. Raises `TooLarge`."""
     if len(ids) > rules.max_items:
-        msg = f"The list has {len(ids)} ids; the limit is {rules.max_items}."
+        msg = too_many(len(ids), "ids", rules.max_items)
         raise TooLarge(msg, [Violation("ids", msg)])
 
 

@@ -6,7 +6,7 @@ What cannot be (30 February, 25:00, a weekday that the date does not have) is re
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from scheduling_srv.domain.when_relative import parse_relative
 
 LONGEST_TEXT = 200
 ELAPSED = "Cannot schedule a job for an elapsed time"
+"""How the sentence begins; clients compare with it."""
 GRACE_MS = 1000
 """How far in the past an instant may be and still be accepted."""
 
@@ -28,12 +29,14 @@ ACCEPTED = (
 )
 
 _EARLIEST_MS, _END_MS = -62_135_596_800_000, 253_402_300_800_000  # the years 1 to 9999
+_FIRST_YEAR, _LAST_YEAR = 1, 9999
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 # The zones of RFC 2822 (section 4.3), in hours.
 _ZONES = {"z": 0, "ut": 0, "utc": 0, "gmt": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5}
 _ZONES |= {"mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
 _LAST_HOUR, _LAST_MINUTE = 23, 59
+_MONTHS = 12
 
 _WEEKDAY = r"(?:(?P<weekday>[a-z]+)\.?,? )?"
 _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?"
@@ -124,10 +127,28 @@ def has_elapsed(due_ms: int, now_ms: int) -> bool:
     return due_ms < now_ms - GRACE_MS
 
 
-def check_not_elapsed(due_ms: int, now_ms: int) -> None:
+def elapsed(due_ms: int, now_ms: int, zone: ZoneInfo, text: str = "") -> ElapsedTime:
+    """Return the error for an instant that has passed: its zone's clock, and now.
+
+    `text` is what was understood as that instant.
+    """
+    instant, now = _on_the_clock(due_ms, zone), _on_the_clock(now_ms, zone)
+    is_due = f"{shown(text)} is {instant}" if text else f"it is due at {instant}"
+    return ElapsedTime(f"{ELAPSED}: {is_due}, and now it is {now} ({zone.key}).")
+
+
+def check_not_elapsed(due_ms: int, now_ms: int, zone: ZoneInfo, text: str) -> None:
     """Refuse an instant more than one second in the past. Errors: ElapsedTime."""
     if has_elapsed(due_ms, now_ms):
-        raise ElapsedTime(ELAPSED)
+        raise elapsed(due_ms, now_ms, zone, text)
+
+
+def _on_the_clock(instant_ms: int, zone: ZoneInfo) -> str:
+    """RFC 3339 with the zone's offset; with that of UTC in the first and last year there is."""
+    moment = _EPOCH + timedelta(milliseconds=instant_ms)
+    if _FIRST_YEAR < moment.year < _LAST_YEAR:
+        moment = moment.astimezone(zone)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _without_comment(text: str) -> tuple[str, bool]:
@@ -164,11 +185,23 @@ def _day(found: dict[str, str | None]) -> int:
     try:
         day = date(int(found["year"] or 0), month, int(found["day"] or 0))
     except ValueError:
-        raise ValueError("there is no such date") from None
+        raise ValueError(_no_such_date(found)) from None
     weekday = found.get("weekday")
     if weekday and WEEKDAYS.get(weekday) != day.weekday():
         raise ValueError(f"{day.isoformat()} is not that day of the week")
     return day.toordinal() - _EPOCH_DAY
+
+
+def _no_such_date(found: dict[str, str | None]) -> str:
+    """With numbers the month stands first; a text that has the day there shows it."""
+    day, month, year = found.get("month"), found["day"], found["year"]
+    if "name" not in found and "weekday" in found and day and int(day) > _MONTHS:
+        try:
+            meant = date(int(year or 0), int(month or 0), int(day))
+        except ValueError:
+            return "there is no such date"
+        return f"the month stands first, as in '{meant:%m/%d/%Y}'"
+    return "there is no such date"
 
 
 def _offset_ms(found: dict[str, str | None]) -> int | None:

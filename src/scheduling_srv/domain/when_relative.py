@@ -21,7 +21,7 @@ import re
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from scheduling_srv.domain.clocktime import time_of_day
+from scheduling_srv.domain.clocktime import spoken_time
 from scheduling_srv.domain.interval import LONGEST_MS, in_words
 from scheduling_srv.domain.localtime import DAY, instant_ms, offset_at
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
@@ -48,8 +48,6 @@ _DATES = [
 ]
 _HOUR_MS = 3_600_000
 _PARTS_OF_DAY = {"morning": 9 * _HOUR_MS, "afternoon": 14 * _HOUR_MS, "evening": 18 * _HOUR_MS}
-_HOURS = {"morning": range(1, 12), "afternoon": range(12, 19), "evening": range(16, 24)}
-_IN_THE = re.compile(r"(?P<clock>.+) in the (?P<part>morning|afternoon|evening)")
 
 
 def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
@@ -60,7 +58,7 @@ def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
         return found
     now_local = now_ms + offset_at(now_ms // 1000, zone) * 1000
     today, now_time = divmod(now_local, _DAY_MS)
-    time = _clock_time(plain.removeprefix("at "))
+    time = spoken_time(plain.removeprefix("at "))
     if time is not None:
         return _next(today, time, 1, now_ms, zone)
     match = next(filter(None, (form.fullmatch(plain) for form in _DATES)), None)
@@ -73,21 +71,11 @@ def parse_relative(plain: str, now_ms: int, zone: ZoneInfo) -> int | None:
     return None
 
 
-def _clock_time(plain: str) -> int | None:
-    """Parse a time of day, such as ``5pm`` or ``9 in the morning``."""
-    if match := _IN_THE.fullmatch(plain):
-        half = "am" if match["part"] == "morning" else "pm"
-        time = time_of_day(f"{match['clock']} {half}")
-        # The meaning of twelve in the morning, or in the evening, is not clear.
-        return time if time is not None and time // _HOUR_MS in _HOURS[match["part"]] else None
-    return time_of_day(plain)
-
-
 def _time_of_a_day(plain: str | None, otherwise: int) -> int | None:
     """Parse the text after a day: a time of day, a part of the day, or nothing."""
     if plain is None:
         return otherwise
-    return _PARTS_OF_DAY[plain] if plain in _PARTS_OF_DAY else _clock_time(plain)
+    return _PARTS_OF_DAY[plain] if plain in _PARTS_OF_DAY else spoken_time(plain)
 
 
 def _in_next_week(

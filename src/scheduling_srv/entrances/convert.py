@@ -25,6 +25,7 @@ from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.record import job_message, varint
+from scheduling_srv.domain.validation import too_large, too_many
 from scheduling_srv.entrances.fields import Selection, select
 from scheduling_srv.entrances.items import SIZED, VARINT, Malformed, fields
 from scheduling_srv.wire import commandinterface_pb2 as commands
@@ -117,7 +118,7 @@ async def read_job_list(
 
 def _check_count(count: int, limit: int, what: str = "items") -> None:
     if count > limit:
-        sentence = f"The list has {count} {what}; the limit is {limit}."
+        sentence = too_many(count, what, limit)
         raise TooLarge(sentence, [Violation(what, sentence)])
 
 
@@ -133,14 +134,14 @@ def _items(raw: bytes, limit: int, largest: int) -> Iterator[jobs.Job]:
                 raise InvalidRequest(sentence, [Violation(known.name, sentence)])
             count += field.number == _ITEMS
             if count > limit:
-                sentence = f"The list has more than {limit} items."
+                sentence = too_many(f"more than {limit}", "items", limit)
                 raise TooLarge(sentence, [Violation("items", sentence)])
     except Malformed as fault:
         raise InvalidRequest(f"The message cannot be read as {kind}.") from fault
     items = (each for each in fields(raw) if each.number == _ITEMS)
     for index, item in enumerate(items):
         if item.end - item.start > largest:
-            sentence = f"Item {index}: Job is larger than {largest - SLACK_BYTES} bytes."
+            sentence = f"Item {index}: {too_large(largest - SLACK_BYTES)}"
             raise InvalidRequest(sentence, [Violation(f"items[{index}].data", sentence)])
         try:
             yield jobs.Job.FromString(raw[item.start : item.end])

@@ -31,6 +31,7 @@ from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
+from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
     Bounded,
@@ -44,6 +45,8 @@ from scheduling_srv.entrances.trace import trace_from_headers
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
 """A larger request is RESOURCE_EXHAUSTED."""
+WARNING = "scheduling-warning"
+"""The key of a sentence in the trailing metadata of a call that was answered."""
 CLIENT_PING_MS = 5_000
 """How often a client may ping at most."""
 MAX_CONNECTIONS = 2_000
@@ -185,22 +188,25 @@ class Limits(NamedTuple):
 
 
 def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:
+    ignored = IgnoredTriggers("grpc")
     return {
-        "Create": _write(jobs.create, limits),
+        "Create": _write(jobs.create, limits, ignored),
         "Read": _read(jobs, limits),
-        "Update": _write(jobs.update, limits),
-        "Upsert": _write(jobs.upsert, limits),
+        "Update": _write(jobs.update, limits, ignored),
+        "Upsert": _write(jobs.upsert, limits, ignored),
         "Delete": _delete(jobs, limits),
     }
 
 
-def _write(write: Write, limits: Limits) -> Bounded:
+def _write(write: Write, limits: Limits, ignored: IgnoredTriggers) -> Bounded:
     async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
         trace = trace_from_headers(context.invocation_metadata() or ())
         requests = await convert.read_job_list(raw, trace, limits.items, limits.job_bytes)
         memory.reserve(JOB_BYTES * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
+        if warning := ignored.note(requests):
+            context.set_trailing_metadata(((WARNING, warning),))
         items = await convert.write_items(stored, None)
         return await convert.join((items, convert.encode_total(len(stored))))
 

@@ -46,6 +46,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.trace import trace_from_headers
 from scheduling_srv.failpoints import reached
 
@@ -186,6 +187,7 @@ class Intake:
         jobs_topic: str,
         commands_topic: str,
         letters: Letters | None = None,
+        ignored: IgnoredTriggers | None = None,
     ) -> None:
         self.letters = letters or AnyLetters()
         self.jobs = jobs
@@ -196,6 +198,7 @@ class Intake:
         self.positions: dict[Place, InputPosition] = {}
         """In the store, as far as this intake knows."""
         self._gathered = Gathered()
+        self._ignored = ignored or IgnoredTriggers("kafka")
         self._handlers: dict[tuple[str, bytes], Handler] = {
             (jobs_topic, DONE): self._done,
             (jobs_topic, FAILED): self._failed,
@@ -298,6 +301,7 @@ class Intake:
         stamp = self._stamp(place, record.timestamp, self.clock.now())
         stamp = max(stamp, self._gathered.stamps.get(place, 0))
         group = await self.jobs.prepare(mode, requests, Origin(record.offset, place.name, stamp))
+        self._ignored.note(requests)
         gathered = self._gathered
         jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
         full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
@@ -382,7 +386,8 @@ class Intake:
             if accepted:
                 self._moved(self._source(records[:accepted]))
             if refusal:
-                await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
+                fault = refused(groups[done - 1].jobs, refusal, self.clock.now())
+                await self._bury(records[done - 1], fault)
             metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:accepted]))
             groups, records = groups[done:], records[done:]
 

@@ -24,6 +24,7 @@ from scheduling_srv.app.shards import Shards
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.entrances import convert
+from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.intake import Consumed, End, Intake, Letters
 
 ANSWERS = frozenset({b"jobDone", b"jobFailed"})
@@ -120,6 +121,7 @@ class ShardedIntake:
         self.shards = jobs.shards
         self.rules = jobs.rules
         self.jobs_topic, self.commands_topic = jobs_topic, commands_topic
+        ignored = IgnoredTriggers("kafka")
         self.intakes = [
             Intake(
                 jobs=Desk(jobs, shard),
@@ -129,6 +131,7 @@ class ShardedIntake:
                 jobs_topic=jobs_topic,
                 commands_topic=commands_topic,
                 letters=letters,
+                ignored=ignored,
             )
             for shard, part in enumerate(self.shards.parts)
         ]

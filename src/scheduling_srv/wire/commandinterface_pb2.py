@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*scheduling_srv/wire/commandinterface.proto\x12#io.restorecommerce.commandinterface\x1a\x19google/protobuf/any.proto\"E\n\x0e\x43ommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"J\n\x0f\x43ommandResponse\x12\x10\n\x08services\x18\x01 \x03(\t\x12%\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any2_\n\x07Service\x12T\n\x07\x43ommand\x12\x33.io.restorecommerce.commandinterface.CommandRequest\x1a\x14.google.protobuf.Anyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*scheduling_srv/wire/commandinterface.proto\x12#io.restorecommerce.commandinterface\x1a\x19google/protobuf/any.proto\"E\n\x0e\x43ommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"J\n\x0f\x43ommandResponse\x12\x10\n\x08services\x18\x01 \x03(\t\x12%\n\x07payload\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any2_\n\x07Service\x12T\n\x07\x43ommand\x12\x33.io.restorecommerce.commandinterface.CommandRequest\x1a\x14.google.protobuf.AnyB\x84\x01\n#io.restorecommerce.commandinterfaceP\x01Z5scheduling_srv/wire/commandinterface;commandinterface\xaa\x02#Io.Restorecommerce.Commandinterfaceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scheduling_srv.wire.commandinterface_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n#io.restorecommerce.commandinterfaceP\001Z5scheduling_srv/wire/commandinterface;commandinterface\252\002#Io.Restorecommerce.Commandinterface'
   _globals['_COMMANDREQUEST']._serialized_start=110
   _globals['_COMMANDREQUEST']._serialized_end=179
   _globals['_COMMANDRESPONSE']._serialized_start=181

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&scheduling_srv/wire/resourcebase.proto\x12\x1fio.restorecommerce.resourcebase\",\n\x0b\x46ieldFilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07include\x18\x02 \x01(\x08\"U\n\rDeleteRequest\x12\x12\n\ncollection\x18\x01 \x01(\x08\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\n\n\x02id\x18\x03 \x03(\r\x12\x17\n\x0fjob_unique_name\x18\x04 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&scheduling_srv/wire/resourcebase.proto\x12\x1fio.restorecommerce.resourcebase\",\n\x0b\x46ieldFilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07include\x18\x02 \x01(\x08\"U\n\rDeleteRequest\x12\x12\n\ncollection\x18\x01 \x01(\x08\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\n\n\x02id\x18\x03 \x03(\r\x12\x17\n\x0fjob_unique_name\x18\x04 \x03(\tBt\n\x1fio.restorecommerce.resourcebaseP\x01Z-scheduling_srv/wire/resourcebase;resourcebase\xaa\x02\x1fIo.Restorecommerce.Resourcebaseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scheduling_srv.wire.resourcebase_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\037io.restorecommerce.resourcebaseP\001Z-scheduling_srv/wire/resourcebase;resourcebase\252\002\037Io.Restorecommerce.Resourcebase'
   _globals['_FIELDFILTER']._serialized_start=75
   _globals['_FIELDFILTER']._serialized_end=119
   _globals['_DELETEREQUEST']._serialized_start=121

@@ -27,6 +27,7 @@ from scheduling_srv.app.guarantees import (
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.refill import Extent
 from scheduling_srv.domain.errors import LogUnavailable, StartError
+from scheduling_srv.domain.texts import counted
 from scheduling_srv.failpoints import passed
 
 log = structlog.get_logger(__name__)
@@ -255,8 +256,9 @@ def _check_partitions(name: str, partitions: int, shards: int) -> None:
     if partitions in (0, shards):
         return
     msg = (
-        f"The topic {name} has {partitions} partitions, one for each shard since the "
-        f"first start; SCHEDULING_SHARDS is {shards}."
+        f"The topic {name} has {counted(partitions, 'partition')}, one for each shard since the "
+        f"first start; SCHEDULING_SHARDS is {shards}. Set it to {partitions}, or begin another"
+        " SCHEDULING_NAMESPACE."
     )
     raise StartError(msg)
 

@@ -116,6 +116,7 @@ class RedisClient:
         """`timeout` in seconds is for connecting and for each answer. Raises `StartError`."""
         self.timeout = timeout
         self._options: dict[str, Any] = {"password": password} if password else {}
+        self._tls = None if url.startswith("unix:") else url.startswith("rediss:")
         calls, own = CALL_CONNECTIONS * shards, OWN_CONNECTIONS * shards
         crowd = f"Too many calls at once: all {calls} connections to Redis for them are in use."
         slow = f"Redis is slow: all {own} connections for this replica's own work wait for it."
@@ -204,7 +205,7 @@ class RedisClient:
                 raise fault
             msg = "Redis does not answer: it has closed the connection."
             raise StoreUnavailable(msg) from fault
-        error = translated(fault, connecting=connecting)
+        error = translated(fault, connecting=connecting, tls=self._tls)
         if isinstance(error, StoreFault):
             self._log_fault(fault)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.domain.texts import counted
 
 NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')"
 """A plain SET is refused by a Redis that is full, also where it changes nothing: then nobody could
@@ -35,7 +36,8 @@ async def note_shards(client: RedisClient, namespace: str, shards: int) -> bytes
 def _check(namespace: str, before: bytes | None, shards: int) -> None:
     if before is not None and int(before) != shards:
         msg = (
-            f"The namespace {namespace} has {int(before)} shards since its first start; "
-            f"SCHEDULING_SHARDS is {shards}."
+            f"The namespace {namespace} has {counted(int(before), 'shard')} since its first start; "
+            f"SCHEDULING_SHARDS is {shards}. Set it to {int(before)}, or begin another"
+            " SCHEDULING_NAMESPACE."
         )
         raise StartError(msg)

@@ -8,7 +8,8 @@ refused right loses it (`ERR ACL failure in script`), so rights are asked for at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 from redis import exceptions
@@ -122,6 +123,13 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
 }
 """What each becomes. `{}` is what the server said, as a sentence."""
 
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
+)
+"""OpenSSL's reasons for an answer that is not TLS."""
+_PLAIN = "SCHEDULING_REDIS_URL has to begin with redis:// in place of rediss://."
+_SECURE = "SCHEDULING_REDIS_URL has to begin with rediss:// in place of redis://."
+
 
 def meaning_of(fault: BaseException) -> Meaning:
     """Of any error that redis-py or the network raises."""
@@ -134,11 +142,13 @@ def meaning_of(fault: BaseException) -> Meaning:
     return next(classes, Meaning.ABSENT)
 
 
-def translated(fault: BaseException, *, connecting: bool = False) -> StoreUnavailable:
+def translated(
+    fault: BaseException, *, connecting: bool = False, tls: bool | None = None
+) -> StoreUnavailable:
     """Our error for it.
 
     While `connecting` an error of no known kind means a wrong setting: it answers the choice of a
-    database or of a name.
+    database or of a name. `tls` says whether the connection was made with it, if that is known.
     """
     meaning = meaning_of(fault)
     if connecting and meaning is Meaning.OTHER:
@@ -146,7 +156,42 @@ def translated(fault: BaseException, *, connecting: bool = False) -> StoreUnavai
     if meaning is Meaning.ABSENT and getattr(fault, "status_code", None):
         meaning = Meaning.BUSY  # it has answered, only that it does not serve
     kind, sentence = SENTENCES[meaning]
-    return kind(sentence.format(_said(fault)))
+    advice = ""
+    if connecting and meaning is Meaning.ABSENT and tls is not None:
+        advice = _about_tls(fault, tls=tls)
+    return kind(sentence.format(_said(fault)) + advice)
+
+
+def _about_tls(fault: BaseException, *, tls: bool) -> str:
+    """What to do where one side speaks TLS and the other does not; a space goes first.
+
+    A plain port takes a TLS greeting for an unfinished command and waits, or answers in words. A
+    TLS port closes a plain connection, or answers with an alert. Others may close or wait as well.
+    """
+    causes = list(_causes(fault))
+    if tls:
+        reasons = {each.reason for each in causes if isinstance(each, ssl.SSLError)}
+        if reasons & _NO_TLS:
+            return f" The port does not speak TLS, so {_PLAIN}"
+        greeted = isinstance(fault, exceptions.TimeoutError) or _is_closed(causes)
+        return f" If the port does not speak TLS, {_PLAIN}" if greeted and not reasons else ""
+    if isinstance(fault, exceptions.InvalidResponse):
+        return f" That is not Redis's protocol. If the port speaks TLS, {_SECURE}"
+    return f" If the port speaks TLS, {_SECURE}" if _is_closed(causes) else ""
+
+
+def _causes(fault: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None:
+        yield fault
+        fault = fault.__cause__ or fault.__context__
+
+
+def _is_closed(causes: Sequence[BaseException]) -> bool:
+    """Whether a connection was made, and then ended by the other side."""
+    faults = [each for each in causes if isinstance(each, OSError)]
+    if faults:
+        return all(isinstance(each, ConnectionResetError) for each in faults)
+    return type(causes[0]) is exceptions.ConnectionError
 
 
 def _said(fault: BaseException) -> str:
