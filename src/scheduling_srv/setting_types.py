@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
+from scheduling_srv.domain.json_objects import RepeatedName, without_repeats
 from scheduling_srv.domain.texts import shown
 from scheduling_srv.durations import duration_text, parse_duration
 
@@ -156,8 +157,8 @@ def _name(value: str) -> str:
 def _kafka_options(value: object) -> object:
     if isinstance(value, str):
         try:
-            value = json.loads(value, object_pairs_hook=_once)
-        except _Twice:
+            value = json.loads(value, object_pairs_hook=without_repeats)
+        except RepeatedName:
             raise
         except (ValueError, RecursionError):
             value = None
@@ -172,19 +173,6 @@ def _kafka_options(value: object) -> object:
             f"may not hold partition.assignment.strategy={strategy}: range or roundrobin is needed"
         )
     return value
-
-
-class _Twice(ValueError):
-    """A name stands twice in an object, of which JSON would keep the last."""
-
-
-def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    found = dict[str, object]()
-    for name, value in pairs:
-        if name in found:
-            raise _Twice(f"has {shown(name)} twice: keep one of them")
-        found[name] = value
-    return found
 
 
 def _is_plain(value: object) -> bool:

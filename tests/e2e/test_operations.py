@@ -303,6 +303,15 @@ def test_update_keeps_the_id_and_merges_nothing(product: Product) -> None:
     assert stored == new
 
 
+def test_days_in_words_are_echoed_as_given(product: Product) -> None:
+    job_id = fresh()
+    job = contract.job(id=job_id, type="t", data=Data(timezone="UTC"), interval="Every Monday at 9")
+    product.client.create(job)
+    [stored] = product.client.read(filter=JobFilter(jobs_ids=[job_id])).items
+    assert stored.interval == "Every Monday at 9"
+    product.client.delete(job_id)
+
+
 def test_update_emits_deleted_then_created(product: Product) -> None:
     job_id = fresh()
     product.client.create(later(id=job_id, type="old"))

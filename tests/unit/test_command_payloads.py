@@ -1,6 +1,7 @@
 """A command's payload is a JSON object, however it was wrapped, or a sentence says what it is."""
 
 import base64
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -54,6 +55,15 @@ def test_everything_else_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"payload is not a JSON object") as refused:
         parse_payload(raw)
     assert refused.value.violations[0].field == "payload"
+
+
+@pytest.mark.parametrize("encode", [bytes, base64.b64encode])
+def test_a_name_may_not_stand_twice(encode: Callable[[bytes], bytes]) -> None:
+    """Before, the first of two `jobs` was dropped without a word."""
+    raw = encode(b'{"jobs": {"offset": 5, "offset": 0}}')
+    with pytest.raises(InvalidRequest, match="payload has 'offset' twice: keep one of them."):
+        parse_payload(raw)
+    assert parse_payload(encode(b'{"jobs": {"offset": 5}}')) == {"jobs": {"offset": 5}}
 
 
 @given(st.binary(max_size=50))

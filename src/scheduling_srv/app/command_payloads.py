@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from scheduling_srv.domain.errors import InvalidRequest, Violation
+from scheduling_srv.domain.json_objects import RepeatedName, without_repeats
 from scheduling_srv.domain.texts import shown
 
 Json = dict[str, object]
@@ -122,7 +123,13 @@ def _json(raw: bytes) -> object:
     """The object, else None; `null` means that there is no payload."""
     for reading in (bytes, _unbase64):
         try:
-            value = json.loads(reading(raw).decode("utf-8-sig"), parse_constant=_no_constant)
+            value = json.loads(
+                reading(raw).decode("utf-8-sig"),
+                parse_constant=_no_constant,
+                object_pairs_hook=without_repeats,
+            )
+        except RepeatedName as fault:
+            _fail("payload", f"The command's payload {fault}.")
         except (ValueError, RecursionError):
             continue
         if value is None:
