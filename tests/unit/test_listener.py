@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.neighbours import Alone
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
@@ -52,6 +53,7 @@ def listener_of(consumer: Consumer, *, offset_interval: int = 3_600_000) -> List
         starts=nobody,
         shown=nobody,
         offset_interval=offset_interval,
+        strangers=Alone(),
     )
     fake: Any = consumer
     listener._consumer = fake
