@@ -320,7 +320,7 @@ class Service:
         self._keep("listener", self.listener.run, self.listener.stop)
 
     async def _meet_neighbours(self) -> None:
-        """Before anything is fenced: is there a service that is not a replica of this one?"""
+        """Return when no service but replicas of this one would be disturbed."""
         neighbours, ask_kafka = self.neighbours, self.shards[0].history.deployment
         if self.embedded:
             ask_kafka = _no_other

@@ -142,6 +142,7 @@ class Kafka:
         instance: int = 7,
         at: int = NOW,
         kind: str = "RECURR",
+        *,
         deployment: str = "",
     ) -> None:
         occurrence = f"{run.job_id}/{run.seq}/{run.nominal}/{attempt}".encode()

@@ -268,9 +268,7 @@ async def beside(
     """Where it goes on, if it does, and all that it did."""
     world: Any = World(state, position, journal=journal)
     neighbours: Any = Neighbourhood(world, refused)
-    recovery = Recovery(
-        world, world, world, world, store=world, clock=world, neighbours=neighbours
-    )
+    recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
     try:
         found, _ = await recovery.run_once("token")
     except StartError:

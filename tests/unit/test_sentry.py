@@ -1,5 +1,6 @@
 """Runs of other services are found among consumed records, at a bounded cost."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ class Strangers:
 def look(*messages: Any, seconds: float = 1.0, strangers: Strangers | None = None) -> None:
     times = iter((0.0, seconds))
     sentry = Sentry(strangers or Strangers(), lambda: next(times))
-    sentry.look([Message()])
+    first: Any = Message()
+    sentry.look([first])
     sentry.look(messages)
 
 
@@ -62,7 +64,7 @@ def test_of_many_an_even_sample_is_looked_into() -> None:
     looked = [place for place, message in enumerate(messages) if message.looked]
     assert 15 <= len(looked) <= 0.02 * LOOKS_PER_SECOND
     assert looked[-1] == 499
-    assert max(b - a for a, b in zip(looked, looked[1:], strict=False)) < 40
+    assert max(b - a for a, b in pairwise(looked)) < 40
 
 
 def test_the_last_record_is_always_looked_into() -> None:

@@ -303,11 +303,12 @@ class Neighbours(Alone):
         for member in living:
             if await self._is_ours(member):
                 self.deployment.ids.add(member.tag.deployment)
-        for deployment, seen in [*self.strangers.items()]:
-            if any(member.tag.deployment == deployment for member in living):
-                self.strangers[deployment] = seen = now
-            if deployment in self.deployment.ids or now - seen >= QUIET_SECONDS:
-                del self.strangers[deployment]
+        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
+        self.strangers = {
+            deployment: seen
+            for deployment, seen in self.strangers.items()
+            if deployment not in self.deployment.ids and now - seen < QUIET_SECONDS
+        }
         self._conclude([m for m in living if m.tag.deployment in self.strangers])
 
     def _conclude(self, living: Sequence[Member]) -> None:

@@ -23,8 +23,8 @@ from scheduling_srv.app.starts import Starts
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, SchedulingError, StaleSource
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
-from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
+from scheduling_srv.entrances.sentry import Sentry, Strangers
 
 log = structlog.get_logger(__name__)
 

@@ -47,9 +47,7 @@ ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
 POSITION_FIELDS = tuple(
-    each.name
-    for each in fields(Position)
-    if each.name not in {"origins", "deployment", "unknown"}
+    each.name for each in fields(Position) if each.name not in {"origins", "deployment", "unknown"}
 )
 ORIGINS = "origins"
 """The header that holds `Position.origins`."""

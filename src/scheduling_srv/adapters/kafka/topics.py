@@ -168,7 +168,9 @@ class KafkaTopics:
         there = {topic: facts for topic, facts in found.items() if facts and topic in COMPACTED}
         places = {topic: TopicPartition(self.topics[topic], shard) for topic in there}
         first, last = (
-            self.client().list_offsets(dict.fromkeys(places.values(), spec), request_timeout=TIMEOUT)
+            self.client().list_offsets(
+                dict.fromkeys(places.values(), spec), request_timeout=TIMEOUT
+            )
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
         return {
