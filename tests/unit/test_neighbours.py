@@ -235,6 +235,13 @@ async def test_a_broker_that_falls_silent_does_not_end_a_conflict(begin: Any) ->
         await world.neighbours.check()
 
 
+async def test_a_start_asks_kafka_once(begin: Any) -> None:
+    world = begin(member(topics=["jobs"]))
+    await world.neighbours.check()
+    await world.neighbours.until_alone()
+    assert world.asked == 1
+
+
 async def test_shards_share_a_look(begin: Any) -> None:
     world = begin()
     for _ in range(64):
@@ -297,6 +304,7 @@ async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> N
     assert OTHER in said[-1]
     assert "SCHEDULING_SHARED_TOPIC=true" in said[-1]
     assert world.neighbours.waits_for == ""
+    assert not world.neighbours.is_foreign(OTHER.encode(), world.now() - 1)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +324,7 @@ async def test_a_start_does_not_wait_for_others(begin: Any, found: Member) -> No
 async def test_a_topic_may_be_shared(begin: Any) -> None:
     world = begin(STRANGER, rules=RULES._replace(shared=True))
     await world.neighbours.until_alone()
-    assert world.asked == 0
+    assert world.time == 0
     assert not world.neighbours.watches
 
 

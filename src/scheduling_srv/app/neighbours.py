@@ -150,6 +150,8 @@ class Neighbours(Alone):
         """Records before this instant, in epoch ms, block nothing."""
         self._said = ""
         self._checked_at = float("-inf")
+        self._seen: Sequence[Member] = ()
+        """By the last look."""
         self._called = asyncio.Event()
         self._checking = asyncio.Lock()
 
@@ -186,7 +188,8 @@ class Neighbours(Alone):
             members = await self.groups.members(self.rules.group)
             if members is None and said:
                 raise LogUnavailable("Kafka does not say which services are alive.")
-            found = await self._conflict(members or ())
+            self._seen = members or ()
+            found = await self._conflict(self._seen)
             late = self.monotonic() - began >= self.patience
             if found and late:
                 raise StartError(self._refusal(found))
@@ -233,12 +236,14 @@ class Neighbours(Alone):
         """Return when no other deployment reads the jobs topic. Raises `StartError`."""
         if self.rules.shared:
             return
+        await self.check()
         while theirs := await self._readers():
             self._tell(self._sharing(theirs))
             await asyncio.sleep(LOOK_SECONDS)
             await self.check()
         if self.waits_for:
             self.waits_for = ""
+            self.since = self.clock.now()
             log.info("the jobs topic is free: starting")
 
     def _tell(self, reason: str) -> None:
@@ -249,7 +254,7 @@ class Neighbours(Alone):
     async def _readers(self) -> Sequence[Member]:
         return [
             member
-            for member in await self.groups.members(self.rules.group) or ()
+            for member in self._seen
             if self.rules.topic in member.topics
             and member.tag.deployment not in self.deployment.ids
             and not await self._is_ours(member)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployment import Member, tag_of
@@ -75,7 +75,11 @@ class KafkaNeighbours:
             try:
                 described = answer.result()
             except KafkaException as fault:
-                self._say(f"A consumer group cannot be described: {fault.args[0].str()}")
+                error = fault.args[0]
+                if error.code() == KafkaError.GROUP_ID_NOT_FOUND:  # brokers from 4.0 on
+                    found = found or []
+                else:
+                    self._say(f"A consumer group cannot be described: {error.str()}")
             else:
                 found = [*(found or ()), *_services(name, described.members)]
         return found

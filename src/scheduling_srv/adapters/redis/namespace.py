@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.deployment import Identity
+from scheduling_srv.app.deployment import Identity, random_id
 from scheduling_srv.domain.errors import StartError
 
 NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')"
 """A plain SET is refused by a Redis that is full, also where it changes nothing: then nobody could
 take over, or start, and make room."""
 STORE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1])"
+LISTENERS = """#!lua flags=allow-oom
+return redis.call('PUBLISH', ARGV[1], 'seen') - redis.call('PUBLISH', ARGV[2], 'seen')"""
+"""How many clients listen to a channel. Those that listen to all channels, as operators may, also
+hear the second one, which no replica has."""
 
 
 async def check_shards(client: RedisClient, namespace: str, shards: int) -> None:
@@ -72,8 +76,8 @@ class RedisHome:
 
         It needs no right that the service does without otherwise, and no key.
         """
-        channel = keys.presence(self.namespace, 0, name)
-        return int(await self.client.execute("PUBLISH", channel, "seen")) > 0
+        channels = (keys.presence(self.namespace, 0, each) for each in (name, random_id()))
+        return int(await self.client.execute("EVAL", LISTENERS, 0, *channels)) > 0
 
 
 def _identity(stored: bytes) -> Identity:
