@@ -85,5 +85,5 @@ async def test_a_replica_is_here_as_long_as_it_is_connected(
     assert (await anext(heard)).kind not in {"work", "connected", "released", "restore", "sweep"}
     await heard.aclose()
     async with asyncio.timeout(5):
-        while await home.is_here("me"):  # noqa: ASYNC110 - Redis tells nobody
+        while await home.is_here("me"):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
