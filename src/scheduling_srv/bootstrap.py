@@ -20,28 +20,31 @@ from pydantic import SecretStr
 
 from scheduling_srv import failpoints, garbage, heap, logs
 from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
+from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
+from scheduling_srv.app.deployment import Deployment, replica_name, tagged
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
+from scheduling_srv.app.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.progress import Findings, Observer
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.app.watch import EmbeddedWatch, ServerWatch
+from scheduling_srv.app.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.entrances.listener import Listener
+from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.front import build_front
 from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
@@ -172,9 +175,11 @@ class Service:
             self.kafka, self.topics, shards=settings.shards, creates=settings.create_topics
         )
         self.watch = self._build_watch()
+        self.deployment = Deployment(replica_name(socket.gethostname(), os.getpid()))
+        self.neighbours = self._build_neighbours()
         self.site = Site(
             settings,
-            name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}",
+            name=self.deployment.name,
             redis=self.redis,
             kafka=self.kafka,
             topics=self.topics,
@@ -182,6 +187,7 @@ class Service:
             rules=shard_rules(settings),
             admin=self.admin_client,
             watch=self.watch,
+            neighbours=self.neighbours,
         )
         self.shards = [Shard(self.site, number) for number in range(settings.shards)]
         probe = KafkaProbe(self.kafka, settings.topic_jobs)
@@ -189,9 +195,24 @@ class Service:
             redis=_probe(self.redis.ping),
             kafka=_probe(probe.ping),
             observe=self._observe,
-            conditions=self.watch.conditions,
+            conditions=self._conditions,
         )
         self.front = build_front(self.site, self.shards, self.health)
+
+    def _build_neighbours(self) -> Alone:
+        settings, home = self.settings, RedisHome(self.redis, self.settings.namespace)
+        if self.embedded:
+            return Alone(self.deployment, home)
+        session = settings.kafka_options.get("session.timeout.ms", SESSION_MS)
+        rules = Rules(
+            settings.namespace,
+            settings.kafka_group_id,
+            settings.topic_jobs,
+            session_seconds=int(session) / 1000,
+            shared=settings.shared_topic,
+        )
+        groups = KafkaNeighbours(self.admin_client.client)
+        return Neighbours(self.deployment, home, groups, rules, SystemClock())
 
     def _build_watch(self) -> ServerWatch:
         settings = self.settings
@@ -230,7 +251,19 @@ class Service:
             starts=front.starts,
             shown=self.shards[0].store,
             offset_interval=settings.offset_interval,
+            strangers=self.neighbours,
+            client_id=self._client_id,
         )
+
+    def _client_id(self) -> str:
+        """Of the consumer in the group: other services read there who this is."""
+        return tagged(self.settings.kafka_client_id, self.deployment.tag)
+
+    def _conditions(self) -> Conditions:
+        """Also another service that is in the way."""
+        found, neighbours = self.watch.conditions(), self.neighbours
+        reasons = filter(None, (neighbours.waits_for, neighbours.blocked))
+        return found._replace(reasons=(*reasons, *found.reasons))
 
     async def _observe(self) -> Findings:
         observer = Observer(
@@ -271,6 +304,7 @@ class Service:
         # Kafka may know another number than a Redis that has lost its own: first it is asked.
         await self._until_there("Kafka", self.admin_client.ensure)
         await self._until_there("Redis", lambda: fix_shards(*about))
+        await self._meet_neighbours()
         for shard in self.shards:
             self._keep("signals", shard.follower.run)
             self._keep("looks", shard.follower.look)
@@ -284,6 +318,17 @@ class Service:
             check_transactions(properties, self.watch.kafka.broker.longest_transaction_ms)
         self.servers_there.set()
         self._keep("listener", self.listener.run, self.listener.stop)
+
+    async def _meet_neighbours(self) -> None:
+        """Return when no service but replicas of this one would be disturbed."""
+        neighbours, ask_kafka = self.neighbours, self.shards[0].history.deployment
+        if self.embedded:
+            ask_kafka = _no_other
+        await self._until_there("Kafka", lambda: neighbours.introduce(ask_kafka))
+        await self._until_there("Kafka", neighbours.check)
+        if isinstance(neighbours, Neighbours):
+            await self._until_there("Kafka", neighbours.until_alone)
+            self._keep("neighbours", neighbours.run)
 
     async def _ask_redis(self) -> None:
         settings = self.settings
@@ -360,6 +405,11 @@ class Service:
             raise self.broken
         log.info("stopped")
         return 1 if self.broken else 0
+
+
+async def _no_other() -> str:
+    """The embedded broker has forgotten all deployments."""
+    return ""
 
 
 def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:

@@ -42,15 +42,14 @@ def make_producers(
 
 
 def make_emptier(  # noqa: PLR0917 - what both need
-    settings: Settings,
     producers: Producers,
     outbox: Outbox,
     announcements: Announcements,
     clock: Clock,
     rules: ShardRules,
+    announcer: Announcer,
 ) -> tuple[Emptier, tuple[Extra, ...]]:
     """The loop that empties a shard's outbox, and what runs beside it."""
-    announcer = Announcer(settings.recurring_spelling)
     if isinstance(producers, TransactionalPublisher):
         return OutboxPublisher(outbox, producers, announcer, announcements, clock), ()
     loop = AtLeastOnce(outbox, producers, announcer, announcements, clock, rules=rules)

@@ -147,6 +147,7 @@ def _reader(site: Site, intake: Application, starts: Starts, logs: KafkaLogs) ->
         starts=starts,
         logs=logs,
         clock=site.clock,
+        strangers=site.neighbours,
     )
 
 

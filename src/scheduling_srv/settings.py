@@ -115,6 +115,11 @@ class Settings(BaseSettings):
     topic_jobs: Name = Field(
         "io.restorecommerce.jobs", description="Topic of job requests, runs and answers."
     )
+    shared_topic: bool = Field(
+        default=False,
+        description="Let another deployment use the same topic of jobs. Without it a service that"
+        " finds another one there consumes nothing and is NOT_SERVING.",
+    )
     topic_resources: Name = Field(
         "io.restorecommerce.jobs.resource", description="Topic of jobsCreated and jobsDeleted."
     )

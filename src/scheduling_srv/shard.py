@@ -25,6 +25,7 @@ from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.guarantees import largest
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.neighbours import Alone
 from scheduling_srv.app.owner import Extra, Owner
 from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.ports import ExactClock, Inputs
@@ -61,6 +62,8 @@ class Site:
     rules: ShardRules
     admin: KafkaTopics
     watch: ServerWatch
+    neighbours: Alone
+    """Which deployment this is, and which others there are."""
     restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One shard of a replica restores at a time (docs/decisions/0018)."""
 
@@ -191,14 +194,18 @@ class Shard:
             self._build_rebuild(),
             store=self.store,
             clock=clock,
+            neighbours=self.site.neighbours,
+        )
+        announcer = Announcer(
+            self.site.settings.recurring_spelling, self.site.neighbours.deployment
         )
         publisher, beside = delivery.make_emptier(
-            self.site.settings, self.producers, schedule, self.announcements, clock, rules
+            self.producers, schedule, self.announcements, clock, rules, announcer
         )
         refusals = Refusals(
             schedule,
             self.producers,
-            Announcer(self.site.settings.recurring_spelling),
+            announcer,
             self.announcements,
             clock,
             topics=self.site.topics,
@@ -229,6 +236,7 @@ class Shard:
             jobs_topic=self.site.settings.topic_jobs,
             clock=self.site.clock,
             is_ours=lambda instance: instance % shards == number,
+            deployment=self.site.neighbours.deployment,
             memory_bytes=memory_of_shard(shards),
         )
 

@@ -1,12 +1,17 @@
-"""The number of shards is fixed at the first start of a namespace."""
+"""The number of shards and the deployment id are fixed at the first start of a namespace."""
 
+import asyncio
 from typing import Any
 
 import pytest
+import redis
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
+from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
+from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.app.deployment import Identity
 from scheduling_srv.domain.errors import StartError
+from tests.harness.given import Store
 from tests.harness.names import Names
 
 
@@ -55,3 +60,42 @@ async def test_a_redis_that_loses_everything_meanwhile_ends_nobody(
     forgetful: Any = Forgetful(client, names.namespace)
     await fix_shards(forgetful, names.namespace, 1)
     await fix_shards(forgetful, names.namespace, 1)
+
+
+async def test_the_first_replica_names_the_deployment(client: RedisClient, names: Names) -> None:
+    home = RedisHome(client, names.namespace)
+    one, two = Identity("1" * 12, "a" * 12), Identity("2" * 12, "b" * 12)
+    assert await home.read() is None
+    assert await home.note(one) == one
+    assert await home.note(two) == one
+    assert await home.read() == one
+    await home.replace(two)
+    assert await home.note(one) == two
+
+
+async def test_a_replica_is_here_as_long_as_it_is_connected(
+    client: RedisClient, names: Names, valkey: Store
+) -> None:
+    """Whatever happens to the content, and without a key of its own."""
+    home = RedisHome(client, names.namespace)
+    signals = RedisSignals(client, names.namespace, 0, name="me")
+    assert not await home.is_here("me")
+    heard = signals.listen()
+    assert (await anext(heard)).kind == "connected"
+    assert await home.is_here("me")
+    assert not await home.is_here("you")
+    # An operator who watches all channels is not every replica.
+    with (
+        redis.Redis.from_url(valkey.url, socket_timeout=5) as operator,
+        operator.pubsub() as watching,
+    ):
+        watching.psubscribe("*")
+        assert watching.get_message(timeout=5)
+        assert not await home.is_here("you")
+        assert await home.is_here("me")
+    # It hears what was asked, and it means nothing.
+    assert (await anext(heard)).kind not in {"work", "connected", "released", "restore", "sweep"}
+    await heard.aclose()
+    async with asyncio.timeout(5):
+        while await home.is_here("me"):  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from scheduling_srv.app.announce import (
     nominal_time,
     occurrence_id,
 )
+from scheduling_srv.app.deployment import Deployment, Identity
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.record import job_message
@@ -39,6 +40,16 @@ def queued(
 
 def made(*entries: bytes, recurring: str = "RECURR") -> list[Record]:
     return list(Announcer(recurring).records(entries, 40, "inc"))
+
+
+def test_a_run_says_which_deployment_has_emitted_it() -> None:
+    """It is known only after the announcer was made."""
+    deployment = Deployment()
+    announcer = Announcer(deployment=deployment)
+    deployment.be(Identity("0123456789ab", "fingerprint"))
+    (record,) = announcer.records([queued(TriggerKind.NOW)], 40, "inc")
+    assert headers(record)["deployment"] == b"0123456789ab"
+    assert "deployment" not in headers(made(queued(TriggerKind.NOW))[0])
 
 
 def headers(record: Record) -> dict[str, bytes]:

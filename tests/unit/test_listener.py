@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.neighbours import Alone
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
+from scheduling_srv.entrances.intake import End
 from scheduling_srv.entrances.listener import Identity, Listener
 
 
@@ -52,6 +54,7 @@ def listener_of(consumer: Consumer, *, offset_interval: int = 3_600_000) -> List
         starts=nobody,
         shown=nobody,
         offset_interval=offset_interval,
+        strangers=Alone(),
     )
     fake: Any = consumer
     listener._consumer = fake
@@ -77,6 +80,30 @@ def test_it_ends_soon_when_it_is_told_to() -> None:
     consumer.meanwhile = listener.stop
     assert listener._poll() == []
     assert consumer.asked == 1
+
+
+async def test_nothing_is_read_while_another_service_uses_the_topic() -> None:
+    """It stays in its group, which needs a poll; afterwards it begins where the store says."""
+    consumer, place, began = Consumer(Message()), Place("jobs", 0), list[Sequence[Place]]()
+    listener = listener_of(consumer)
+
+    async def find_starts(places: Sequence[Place]) -> list[Any]:
+        began.append(places)
+        return []
+
+    changed: Any = listener
+    changed._find_starts = find_starts
+    listener._thread = ThreadPoolExecutor(1)
+    listener.next = {place: End(7, 0)}
+    listener.sentry.strangers.blocked = "Another service uses the topic."
+    for polls in (1, 2):
+        assert await listener.run_once() == 0
+        assert consumer.asked == polls
+        assert (listener.next, listener.held, began) == ({}, {place}, [])
+    listener.sentry.strangers.blocked = ""
+    consumer.meanwhile = listener.stop
+    await listener.run_once()
+    assert began == [[place]]
 
 
 class Asked:

@@ -24,6 +24,12 @@ def test_it_is_read_as_it_was_written() -> None:
     assert read(Position(1, "i")) == Position(1, "i")
 
 
+def test_the_deployment_is_read_as_it_was_written() -> None:
+    position = Position(7, "inc", origins={"a:0": "8 9 id"}, deployment="0123456789ab")
+    assert read(position) == position
+    assert read(Position(7, "inc", deployment="0123456789ab")).deployment == "0123456789ab"
+
+
 def test_thousands_of_partitions_fit_into_a_record() -> None:
     """Kafka takes one megabyte."""
     names = [f"io.restorecommerce.jobs:{number}" for number in range(10_000)]
@@ -43,7 +49,9 @@ def test_one_of_before_the_identity_of_topics() -> None:
 
 def test_versions_of_before_read_ours() -> None:
     """They know these fields and no others; what is new is a header."""
-    position = Position(7, "inc", inputs={"a:0": 8}, origins={"a:0": "8 9 id"})
+    position = Position(
+        7, "inc", inputs={"a:0": 8}, origins={"a:0": "8 9 id"}, deployment="0123456789ab"
+    )
     assert json.loads(dump_position(position)).keys() == json.loads(FIRST).keys()
 
 

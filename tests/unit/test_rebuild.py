@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.deployment import Deployment, Identity
 from scheduling_srv.app.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
@@ -19,6 +20,9 @@ from scheduling_srv.wire import job_pb2
 from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, once
 
 RUN = RunKey("a", 1, NOW)
+
+OURS = Deployment()
+OURS.be(Identity("ours", "fingerprint"))
 
 
 def emission(attempt: int = 1, instance: int = 7, at: int = NOW, run: RunKey = RUN) -> Emission:
@@ -138,12 +142,17 @@ class Kafka:
         instance: int = 7,
         at: int = NOW,
         kind: str = "RECURR",
+        *,
+        deployment: str = "",
     ) -> None:
         occurrence = f"{run.job_id}/{run.seq}/{run.nominal}/{attempt}".encode()
         value = job_pb2.ScheduledJob(
             id=instance, type="t" * 200, schedule_type=kind
         ).SerializeToString()
-        self._say(b"queuedJob", value, at, {"occurrence-id": occurrence})
+        headers = {"occurrence-id": occurrence}
+        if deployment:
+            headers["deployment"] = deployment.encode()
+        self._say(b"queuedJob", value, at, headers)
 
     def done(self, instance: int) -> None:
         self._say(b"jobDone", job_pb2.JobDone(id=instance).SerializeToString(), NOW, {})
@@ -201,6 +210,7 @@ async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position:
         answer_of=answer_instance,
         jobs_topic="jobs",
         clock=world,
+        deployment=OURS,
         memory_bytes=memory_bytes,
     )
     found, lineage = await maker.run("token", Position(50, "old", **position))
@@ -228,6 +238,37 @@ async def test_it_is_ready_only_at_the_end() -> None:
 async def test_instance_ids_begin_anew_behind_the_last_one() -> None:
     found = await rebuild(Kafka(), instance=2**32 - 1)
     assert found.instance == INSTANCE_JUMP - 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("known", [2**32 - 9, 100_000])
+async def test_after_a_wrap_the_small_instance_ids_are_the_later_ones(
+    order: int, known: int
+) -> None:
+    """A deployment may begin near the last id. Those behind the wrap must not come again."""
+    kafka = Kafka()
+    for nominal, instance in [(NOW, 2**32 - 9), (NOW + 1, 100_000)][::order]:
+        kafka.queued(RunKey("a", 1, nominal), instance=instance)
+    found = await rebuild(kafka, instance=known)
+    assert found.instance == 100_000 + INSTANCE_JUMP
+
+
+async def test_without_a_position_the_runs_say_which_instance_ids_were_used() -> None:
+    kafka = Kafka()
+    kafka.queued(RunKey("a", 1, NOW), instance=3_000_000_000)
+    found = await rebuild(kafka)
+    assert found.instance == 3_000_000_000 + INSTANCE_JUMP
+
+
+async def test_runs_of_another_deployment_are_not_believed() -> None:
+    """Two services on one topic: the jobs of the other one are no running jobs of ours."""
+    kafka = Kafka()
+    for name, deployment in (("older", ""), ("ours", "ours"), ("theirs", "theirs")):
+        kafka.job(every(name, MINUTE, NOW), 1)
+        kafka.queued(RunKey(name, 1, NOW), instance=len(name), deployment=deployment)
+    await rebuild(kafka, replay_from=NOW)
+    assert sorted(run.job_id for run in kafka.runs) == ["older", "ours"]
+    assert dues(kafka)["theirs"] == NOW
 
 
 async def test_runs_that_are_ahead_of_their_position_are_not_emitted_again() -> None:

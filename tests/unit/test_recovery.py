@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.deployment import Deployment, Identity
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.rebuild import SKEW
 from scheduling_srv.app.records import LogRecord, Position, with_inputs
 from scheduling_srv.app.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
-from scheduling_srv.domain.errors import Undecided
+from scheduling_srv.domain.errors import StartError, Undecided
 
 NOW = 1_700_000_000_000
 STARTS = {"jobs:0": InputPosition(7, 5)}
@@ -235,3 +236,74 @@ async def test_one_that_stays_open_is_waited_for() -> None:
     recovery = Recovery(world, world, world, world, store=world, clock=world)
     with pytest.raises(Undecided):
         await recovery.run_once("token")
+
+
+class Neighbourhood:
+    """Says what it was asked, and may refuse."""
+
+    def __init__(self, world: World, refused: str = "") -> None:
+        self.world, self.refused = world, refused
+        self.deployment = Deployment()
+        self.deployment.be(Identity("004000000000", "fingerprint"))
+        self.first_instance = 4 << 20
+
+    async def check(self) -> None:
+        self._ask("check")
+
+    async def before_rebuild(self, written_by: str) -> None:
+        self._ask(f"before_rebuild {written_by}")
+
+    async def note(self) -> None:
+        self.world.done.append("note")
+
+    def _ask(self, question: str) -> None:
+        self.world.done.append(question)
+        if question.startswith(self.refused or "-"):
+            raise StartError("Another service is there.")
+
+
+async def beside(
+    state: ShardState, position: Position | None, refused: str = "", *, journal: bool = False
+) -> tuple[Position | None, list[Any]]:
+    """Where it goes on, if it does, and all that it did."""
+    world: Any = World(state, position, journal=journal)
+    neighbours: Any = Neighbourhood(world, refused)
+    recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
+    try:
+        found, _ = await recovery.run_once("token")
+    except StartError:
+        return None, world.done
+    return found, world.done
+
+
+async def test_a_lost_redis_looks_for_other_services_before_it_fences() -> None:
+    found, done = await beside(at_hand("", 0, 0), Position(7, "theirs"), "check", journal=True)
+    assert (found, done) == (None, ["check"])
+
+
+@pytest.mark.parametrize(
+    ("state", "journal"),
+    [(at_hand("", 0, 0), True), (at_hand("ours", 3, 9), False), (at_hand("ours", 3, 5), False)],
+)
+async def test_another_service_is_looked_for_before_each_rebuild(
+    state: ShardState, journal: bool
+) -> None:
+    position = Position(7, "theirs", deployment="111111111111")
+    question = "before_rebuild 111111111111"
+    found, done = await beside(state, position, question, journal=journal)
+    assert found is None
+    assert done[-1] == question
+    _, done = await beside(state, position, journal=journal)
+    assert done.index(question) == done.index(("rebuild", "token", position)) - 1
+
+
+async def test_the_usual_take_over_asks_nobody() -> None:
+    found, done = await beside(at_hand("same", 3, 9), Position(7, "same"))
+    assert done == ["open", "position", "backlog", "note", "sweep"]
+    assert found == Position(7, "same", deployment="004000000000")
+
+
+async def test_a_new_deployment_numbers_its_runs_in_a_range_of_its_own() -> None:
+    found, _ = await beside(at_hand("", 0, 0), None)
+    assert found
+    assert found.instance == 4 << 20

@@ -48,6 +48,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "KAFKA_CLIENT_ID": "{namespace}-srv",
         "SHARDS": "1",
         "TOPIC_JOBS": "io.restorecommerce.jobs",
+        "SHARED_TOPIC": "false",
         "TOPIC_RESOURCES": "io.restorecommerce.jobs.resource",
         "TOPIC_COMMANDS": "io.restorecommerce.command",
         "TOPIC_DEAD_LETTER": "io.restorecommerce.jobs.dead-letter",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scheduling_srv.app.deployment import Deployment
 from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
@@ -85,7 +86,9 @@ def attempt(entry: bytes) -> int:
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 
-    def __init__(self, recurring: str = "RECURR") -> None:
+    def __init__(self, recurring: str = "RECURR", deployment: Deployment | None = None) -> None:
+        """`deployment` becomes a header of each run, as soon as it is known."""
+        self.deployment = deployment or Deployment()
         self.kinds = {
             kind: record.SCHEDULED_KIND
             + record.sized(record.schedule_type(kind, recurring).encode())
@@ -131,6 +134,7 @@ class Announcer:
             ("nominal-time", rfc3339(nominal)),
             ("attempt", b"%d" % attempt),
             ("event-id", event_id),
+            *self.deployment.headers,
         ]
         if trace_size:
             headers += _trace_headers(entry[end:])

@@ -18,13 +18,20 @@ from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.changes import unpack
+from scheduling_srv.app.deployment import HEADER, Deployment
 from scheduling_srv.app.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.settlement import Emission, OpenRun, Settlement
+from scheduling_srv.app.settlement import (
+    INSTANCES,
+    Emission,
+    OpenRun,
+    Settlement,
+    later_instance,
+)
 from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
@@ -49,8 +56,6 @@ SEQ_JUMP = 1 << 20
 """Creation numbers skipped: those given out behind the last marker are not known."""
 INSTANCE_JUMP = 1 << 16
 """Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
-IDS = 1 << 32
-"""How many there are (docs/contract.md)."""
 
 AnswerOf: TypeAlias = Callable[[bytes], int | None]
 """The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
@@ -86,13 +91,16 @@ class Rebuild:
         jobs_topic: str,
         clock: Clock,
         is_ours: Callable[[int], bool] = _is_anybodys,
+        deployment: Deployment | None = None,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """`is_ours` says whether a run with this instance id is of this shard.
 
-        `memory_bytes` is what it may hold of the journal.
+        Runs of another `deployment` are none of ours. `memory_bytes` is what it may hold of the
+        journal.
         """
         self.is_ours = is_ours
+        self.deployment = deployment
         self.clock = clock
         self.shard = shard
         self.history = history
@@ -138,12 +146,15 @@ class Attempt:
 
     async def _initialise(self) -> Recovered:
         position = self.position
-        instance = max(position.instance, self.settlement.last_instance) + INSTANCE_JUMP
+        last = self.settlement.last_instance
+        if last is None or position.instance:
+            last = later_instance(position.instance, last)
+        instance = last + INSTANCE_JUMP
         go_on = replace(
             position,
             incarnation=new_incarnation(),
             seq=max(position.seq, self.last_seq),
-            instance=instance % IDS,
+            instance=instance % INSTANCES,
         )
         lineage = await self.shard.initialise(
             self.token,
@@ -169,6 +180,8 @@ class Attempt:
 
     def _settle_one(self, entry: LogRecord) -> None:
         if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
+            if self._is_foreign(entry):
+                return
             try:
                 emission = Emission.parse(entry)
             except ValueError:
@@ -182,6 +195,10 @@ class Attempt:
             instance = self.rebuild.answer_of(entry.value or b"") if applied else None
             if instance is not None:
                 self.settlement.answered(instance)
+
+    def _is_foreign(self, entry: LogRecord) -> bool:
+        ours = self.rebuild.deployment
+        return ours is not None and ours.is_foreign(entry.headers.get(HEADER))
 
     # --- The journal ----------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ class Position:
     """Of the store, where runs may be on Kafka before their position is (docs/decisions/0005)."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Packed `InputPosition` of each of `inputs` whose topic is known (docs/decisions/0008)."""
+    deployment: str = ""
+    """Which service has written it (docs/decisions/0019); empty: an older version."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields that another version has written; they are kept."""
 

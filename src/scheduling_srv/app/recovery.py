@@ -9,6 +9,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.log_ports import History, Publisher
+from scheduling_srv.app.neighbours import Alone
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.records import Position, with_inputs
@@ -31,7 +32,9 @@ class Recovery:
         *,
         store: JobStore,
         clock: Clock,
+        neighbours: Alone | None = None,
     ) -> None:
+        self.neighbours = neighbours or Alone()
         self.store = store
         self.shard = shard
         self.publisher = publisher
@@ -44,8 +47,11 @@ class Recovery:
 
         `careful`: the publisher is opened to find what Kafka refuses.
 
-        Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`.
+        Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`; `StartError`
+        when a service that is not a replica of this one would be disturbed.
         """
+        if not (await self.shard.state()).ready:
+            await self.neighbours.check()
         try:
             recovered = await self._recover(token, careful=careful)
         except Undecided as fault:
@@ -56,8 +62,10 @@ class Recovery:
         await reached(points.RECOVER_SETTLED)
         await self.shard.note_backlog(token, recovered[0].number)
         await self.shard.note_shards()
+        await self.neighbours.note()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
-        return recovered
+        position, lineage = recovered
+        return replace(position, deployment=self.neighbours.deployment.id), lineage
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
         await self.publisher.open(careful=careful)  # from here on nobody else can commit
@@ -71,7 +79,7 @@ class Recovery:
         if position is None and not await self._has_history():
             return await self._first_start(token)
         metrics.RECOVERIES.labels(how="rebuilt").inc()
-        return await self.rebuild.run(token, position or await self._unknown_position())
+        return await self._rebuild(token, position or await self._unknown_position())
 
     async def _settle(self, token: str, state: ShardState, position: Position | None) -> Recovered:
         if position is None:
@@ -81,19 +89,23 @@ class Recovery:
             return Position(state.trimmed, state.incarnation), state.lineage
         if position.number > state.taken:
             log.error("Redis has lost writes", published=position.number, taken=state.taken)
-            return await self.rebuild.run(token, position)
+            return await self._rebuild(token, position)
         if await self._is_behind_its_runs(position, state):
             log.error("Redis has lost writes", published=position.number, taken=state.taken)
-            return await self.rebuild.run(token, position)
+            return await self._rebuild(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
             log.error("this Redis is of another life", published=position.incarnation)
-            return await self.rebuild.run(token, position)
+            return await self._rebuild(token, position)
         if position.number < state.trimmed:
             log.warning(
                 "Kafka has lost a position", published=position.number, trimmed=state.trimmed
             )
         number = max(position.number, state.trimmed)
         return replace(position, number=number, incarnation=state.incarnation), state.lineage
+
+    async def _rebuild(self, token: str, position: Position) -> Recovered:
+        await self.neighbours.before_rebuild(position.deployment)
+        return await self.rebuild.run(token, position)
 
     async def _is_behind_its_runs(self, position: Position, state: ShardState) -> bool:
         """Whether a run is on Kafka that this Redis has not handed out (docs/decisions/0005).
@@ -126,7 +138,8 @@ class Recovery:
 
     async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
-        position = Position(0, new_incarnation(), at=now)
+        first = self.neighbours.first_instance
+        position = Position(0, new_incarnation(), at=now, instance=first)
         position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
         await reached(points.RECOVER_INITIALISED)

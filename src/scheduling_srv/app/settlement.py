@@ -22,7 +22,9 @@ KEPT = struct.Struct("<IIQ?")
 LARGE = 50_000
 """Emissions after which those that are closed are looked for."""
 LONGEST_NUMBER = 1 << 63
-MOST_ATTEMPTS = MOST_INSTANCES = 1 << 32
+INSTANCES = 1 << 32
+"""How many instance ids there are (docs/contract.md)."""
+MOST_ATTEMPTS = 1 << 32
 """Numbers beyond them are nobody's of ours."""
 BLOCK_BITS = 6
 """Of an instance id: its place within a block of answers."""
@@ -56,7 +58,7 @@ class Emission(NamedTuple):
         instance, at = read_varint(value, 1)
         if not (0 <= seq < LONGEST_NUMBER and 0 <= nominal < LONGEST_NUMBER):
             raise ValueError("No run of ours has such numbers.")
-        if not (0 <= attempt < MOST_ATTEMPTS and instance < MOST_INSTANCES):
+        if not (0 <= attempt < MOST_ATTEMPTS and instance < INSTANCES):
             raise ValueError("No attempt of ours has such numbers.")
         size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
         run, type_ = RunKey(job_id, seq, nominal), value[at : at + size]
@@ -110,7 +112,8 @@ class Settlement:
     """Job id and seq -> the last occurrence that was emitted."""
     answers: dict[int, int] = field(default_factory=dict)
     """Block of instance ids -> those that were answered, one bit each."""
-    last_instance: int = 0
+    last_instance: int | None = None
+    """The last one that was given out, as far as was seen."""
     large: int = LARGE
 
     def emitted(self, emission: Emission) -> None:
@@ -122,7 +125,7 @@ class Settlement:
             self.emissions[key] = KEPT.pack(attempt, instance, timestamp, one_time) + type_
         job = _job_key(run.job_id, run.seq)
         self.nominals[job] = max(self.nominals.get(job, 0), run.nominal)
-        self.last_instance = max(self.last_instance, instance)
+        self.last_instance = later_instance(instance, self.last_instance)
 
     def answered(self, instance: int) -> None:
         """An answer was applied."""
@@ -176,6 +179,11 @@ class Settlement:
                 job_id, seq, nominal = key.decode().rsplit("/", 2)
                 run = RunKey(job_id, int(seq), int(nominal))
                 yield OpenRun(*run, attempt, instance, timestamp, None, kept[KEPT.size :])
+
+
+def later_instance(one: int, other: int | None) -> int:
+    """The one that was given out later: ids wrap, and may begin near the end."""
+    return one if other is None or (one - other) % INSTANCES < INSTANCES // 2 else other
 
 
 def _run_key(run: RunKey) -> bytes:

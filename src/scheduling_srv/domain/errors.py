@@ -19,6 +19,7 @@
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
     │   │   └── Undecided     a transaction in the way has not ended
+    │   ├── SharedTopic       another service uses the jobs topic: nothing is consumed
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
@@ -128,6 +129,10 @@ class LogUnavailable(Unavailable):
 
 class Undecided(LogUnavailable):
     """A transaction has neither been committed nor aborted: what follows cannot be read yet."""
+
+
+class SharedTopic(Unavailable):
+    """Another service uses the jobs topic: nothing is consumed (docs/decisions/0019)."""
 
 
 class NotAnnounced(Unavailable):

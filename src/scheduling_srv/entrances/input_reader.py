@@ -24,6 +24,7 @@ from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, SchedulingError, StaleSource
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
+from scheduling_srv.entrances.sentry import Sentry, Strangers
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class InputReader:
         starts: Starts,
         logs: Logs,
         clock: Clock,
+        strangers: Strangers,
     ) -> None:
         """`intake` is this reader's own: it remembers positions."""
         self.config = {
@@ -63,6 +65,7 @@ class InputReader:
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
         }
+        self.sentry = Sentry(strangers)
         self.topic = topic
         self.intake = intake
         self.starts = starts
@@ -82,9 +85,10 @@ class InputReader:
         """Apply all that the topic holds now; returns the instant of the question in epoch ms.
 
         Raises `Unavailable`, and `StaleSource` when the group has applied some of it meanwhile:
-        then it is to be called again.
+        then it is to be called again. Raises `SharedTopic` while another service uses the topic.
         """
         async with self._turn:
+            self.sentry.check()
             asked_at = self.clock.now()
             ends = await self._ends()
             # What the consumer group is about to apply need not be read twice.
@@ -136,10 +140,14 @@ class InputReader:
 
     async def _apply(self, messages: Sequence[Message]) -> None:
         batches: dict[Place, list[Consumed]] = {}
+        announced = []
         for message in messages:
             if message.key() in KEYS:
                 record = as_consumed(message)
                 batches.setdefault(record.place, []).append(record)
+            else:
+                announced.append(message)
+        self.sentry.look(announced)
         if not batches:
             return
         position = min(self.intake.applied(place) for place in batches)

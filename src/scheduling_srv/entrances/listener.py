@@ -21,8 +21,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv import metrics, points
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Begun, Found, Starts
-from scheduling_srv.domain.errors import SchedulingError, StaleSource, StoreFault, Unavailable
+from scheduling_srv.domain.errors import (
+    SchedulingError,
+    SharedTopic,
+    StaleSource,
+    StoreFault,
+    Unavailable,
+)
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
+from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
@@ -30,6 +37,8 @@ from scheduling_srv.kafka_errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
 
+SESSION_MS = 6_000
+"""The session time-out of the group, unless the operator sets another one."""
 POLL = 0.2
 """Seconds after which a poll that has found nothing looks whether it is to end."""
 BATCH = 500
@@ -92,10 +101,15 @@ class Listener:
         starts: Starts,
         shown: Shown,
         offset_interval: int,
+        strangers: Strangers,
+        client_id: Callable[[], str] | None = None,
     ) -> None:
+        """`client_id` is asked when it joins the group; else it is that of `config`."""
+        self.sentry = Sentry(strangers)
+        self.client_id = client_id
         self.config = {
             # So long a dead replica keeps its partitions; brokers allow no less.
-            "session.timeout.ms": 6_000,
+            "session.timeout.ms": SESSION_MS,
             # What is read ahead, and so what one round may have to hold.
             "queued.max.messages.kbytes": 16_384,
             # After so long added partitions are noticed at the latest.
@@ -117,6 +131,8 @@ class Listener:
         """Behind the last record that was applied or skipped."""
         self.missing: set[Place] = set()
         """Partitions that are assigned, but were not there."""
+        self.held: set[Place] = set()
+        """Partitions that are assigned, but not read: another service uses the topic."""
         self.shown: dict[Place, int] = {}
         self.last_shown = float("-inf")
         self.polled_at = float("-inf")
@@ -141,7 +157,8 @@ class Listener:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self.next.clear()  # it may run again after it broke
         self.missing.clear()
-        consumer = self._consumer = Consumer(dict(self.config))
+        self.held.clear()
+        consumer = self._consumer = Consumer(self._properties())
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
             while not self._stopping:
@@ -150,6 +167,10 @@ class Listener:
         finally:
             await self._in_thread(consumer.close)
             self._thread.shutdown(wait=False)
+
+    def _properties(self) -> dict[str, str | int | float | bool]:
+        named = {"client.id": self.client_id()} if self.client_id else {}
+        return {**self.config, **named}
 
     async def _show_last(self) -> None:
         try:
@@ -160,6 +181,8 @@ class Listener:
     async def _round(self) -> None:
         try:
             await self.run_once()
+        except SharedTopic as fault:
+            log.debug("reading nothing", reason=str(fault))
         except StaleSource as fault:
             log.info("going back to the stored positions", reason=str(fault))
             await self._go_back()
@@ -169,7 +192,16 @@ class Listener:
             await self._go_back()
 
     async def run_once(self) -> int:
-        """Consume and apply one batch; returns how many records it had."""
+        """Consume and apply one batch; returns how many records it had.
+
+        Raises `SharedTopic`: then nothing of it was applied.
+        """
+        if self.sentry.strangers.blocked:
+            await self._hold()
+            await self._in_thread(self._poll_once)  # else the group would drop this member
+            return 0
+        if self.held:
+            await self._go_back()
         if self.missing and time.monotonic() - self._looked > MISSING_PAUSE:
             await self._look_for_missing()
         messages = await self._in_thread(self._poll)
@@ -188,6 +220,7 @@ class Listener:
 
     async def _handle(self, messages: Sequence[Message]) -> None:
         batches, last = dict[Place, list[Consumed]](), dict[Place, Message]()
+        announced = []
         for message in messages:
             place = Place(message.topic() or "", message.partition() or 0)
             last[place] = message
@@ -196,6 +229,9 @@ class Listener:
                 batches.setdefault(place, []).append(as_consumed(message))
             elif key not in KNOWN:
                 self.unknown.note(place.topic, key, place.partition, message.offset() or 0)
+            else:
+                announced.append(message)
+        self.sentry.look(announced)
         await self._apply([batch for place, batch in batches.items() if place in self.next])
         for place, message in last.items():
             if place in self.next:
@@ -272,6 +308,7 @@ class Listener:
             place = Place(partition.topic, partition.partition)
             self.next.pop(place, None)
             self.missing.discard(place)
+            self.held.discard(place)
             _forget_lag(place)
 
     async def _find_starts(self, places: Sequence[Place]) -> list[TopicPartition]:
@@ -295,6 +332,7 @@ class Listener:
         there = found.shards[0].positions
         self.shown.clear()  # a store that was lost has lost what it showed
         self.next = {place: End(self.intake.applied(place), 0) for place in there}
+        self.held.clear()
         missing, self._looked = {*places} - {*there}, time.monotonic()
         if missing - self.missing:
             log.warning("partitions are not there", places=sorted(each.name for each in missing))
@@ -316,10 +354,18 @@ class Listener:
 
     async def _go_back(self) -> None:
         """Read again from where the store says that it is."""
-        places = sorted({*self.next, *self.missing})
+        places = sorted({*self.next, *self.missing, *self.held})
         if places:
             starts = await self._find_starts(places)
             await self._in_thread(partial(self._client.assign, starts))
+
+    async def _hold(self) -> None:
+        """Read nothing, and stay in the group: its member list shows who uses the topic."""
+        if reading := {*self.next, *self.missing}:
+            self.held |= reading
+            self.next.clear()
+            self.missing.clear()
+            await self._in_thread(partial(self._client.assign, []))
 
     # --- Positions ----------------------------------------------------------------------------
 

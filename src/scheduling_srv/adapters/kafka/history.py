@@ -110,6 +110,22 @@ class KafkaHistory:
         with prepared or _Reader(self.config, self.timeout) as reader:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
 
+    async def deployment(self) -> str:
+        """Which service has written the last position of any shard; empty: none is known.
+
+        A transaction that has not ended is not waited for. Raises `LogUnavailable`.
+        """
+        with _Reader(self.config, self.timeout) as reader:
+            reader.waits = False
+            return await reader.call(lambda: self._deployment(reader))
+
+    def _deployment(self, reader: _Reader) -> str:
+        for shard in reader.partitions(self.topics[Topic.POSITION]):
+            position = _last_position(reader, self.topics, shard)
+            if position and position.deployment:
+                return position.deployment
+        return ""
+
     async def input_starts(self) -> Mapping[str, InputPosition]:
         """The ends of the jobs and the commands topic, or their beginnings if `earliest`.
 
@@ -210,6 +226,8 @@ class _Reader:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self.met = False
         self.closing = False
+        self.waits = True
+        """Whether it waits for the end of a transaction; else the log ends before it."""
         self.ended = False
         self.piece = 1
         """Records that are wanted at once: by their size in the piece before."""
@@ -293,7 +311,7 @@ class _Reader:
 
     def _note(self, message: Message, error: KafkaError, end: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            if (message.offset() or 0) < end:
+            if (message.offset() or 0) < end and self.waits:
                 self.undecided = message.topic() or "?"
             else:
                 self.ended = True

@@ -25,6 +25,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv import points
 from scheduling_srv.adapters.kafka import rights
+from scheduling_srv.app.deployment import HEADER as DEPLOYMENT
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import RecordRefused
@@ -46,7 +47,7 @@ ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
 POSITION_FIELDS = tuple(
-    each.name for each in fields(Position) if each.name not in {"origins", "unknown"}
+    each.name for each in fields(Position) if each.name not in {"origins", "deployment", "unknown"}
 )
 ORIGINS = "origins"
 """The header that holds `Position.origins`."""
@@ -91,10 +92,11 @@ def dump_position(position: Position) -> bytes:
 
 def position_headers(position: Position) -> list[tuple[str, bytes]]:
     """What the record holds beside its value."""
-    if not position.origins:
-        return []
-    text = json.dumps(position.origins).encode()
-    return [(ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text)]
+    headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
+    if position.origins:
+        text = json.dumps(position.origins).encode()
+        headers.append((ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text))
+    return headers
 
 
 def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> Position:
@@ -102,10 +104,12 @@ def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> 
     found = json.loads(value)
     known = {name: found.pop(name) for name in POSITION_FIELDS if name in found}
     known = {"number": 0, "incarnation": "", **known}
-    origins = (headers or {}).get(ORIGINS) or b"{}"
+    headers = headers or {}
+    deployment = headers.get(DEPLOYMENT, b"").decode(errors="replace")
+    origins = headers.get(ORIGINS) or b"{}"
     if not origins.startswith(b"{"):
         origins = zlib.decompress(origins)
-    return Position(**known, origins=json.loads(origins), unknown=found)
+    return Position(**known, origins=json.loads(origins), deployment=deployment, unknown=found)
 
 
 class TransactionalPublisher:

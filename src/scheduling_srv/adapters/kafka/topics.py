@@ -95,8 +95,8 @@ class KafkaTopics:
             msg = f"Kafka does not answer: {str(fault) or 'not in time'}"
             raise LogUnavailable(msg) from fault
 
-    @property
-    def _client(self) -> AdminClient:
+    def client(self) -> AdminClient:
+        """The client that all of this goes through; made when it is needed."""
         if self._admin is None:
             self._admin = AdminClient(dict(self.config))
         return self._admin
@@ -104,7 +104,7 @@ class KafkaTopics:
     # --- Creating -----------------------------------------------------------------------------
 
     def _ensure(self) -> None:
-        existing = self._client.list_topics(timeout=TIMEOUT).topics
+        existing = self.client().list_topics(timeout=TIMEOUT).topics
         for topic in COMPACTED:
             if found := existing.get(self.topics[topic]):
                 _check_partitions(self.topics[topic], len(found.partitions), self.shards)
@@ -117,7 +117,7 @@ class KafkaTopics:
     def _create(self, topics: Iterable[Topic]) -> None:
         new = [_new_topic(topic, self.topics[topic], self.shards) for topic in topics]
         passed(points.TOPICS_CALL)
-        for name, future in self._client.create_topics(new, operation_timeout=TIMEOUT).items():
+        for name, future in self.client().create_topics(new, operation_timeout=TIMEOUT).items():
             _wait(name, future.exception(timeout=TIMEOUT))
         passed(points.TOPICS_CREATED)
 
@@ -125,13 +125,13 @@ class KafkaTopics:
 
     def _look(self) -> KafkaFacts:
         topics, unknown = self._identities()
-        brokers = self._client.list_topics(self.topics[Topic.JOBS], timeout=LOOK_TIMEOUT).brokers
+        brokers = self.client().list_topics(self.topics[Topic.JOBS], timeout=LOOK_TIMEOUT).brokers
         there = {self.topics[topic]: topic for topic, found in topics.items() if found}
         wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in there]
         if brokers:
             wanted.append(ConfigResource(ConfigResource.Type.BROKER, str(min(brokers))))
         broker = BrokerFacts(len(brokers))
-        answers = self._client.describe_configs(wanted, request_timeout=LOOK_TIMEOUT)
+        answers = self.client().describe_configs(wanted, request_timeout=LOOK_TIMEOUT)
         refused: dict[str, str] = {}
         for resource, future in answers.items():
             settings, fault = _answer(future)
@@ -149,7 +149,7 @@ class KafkaTopics:
 
     def _identities(self) -> tuple[dict[Topic, TopicFacts | None], list[str]]:
         names = {name: topic for topic, name in self.topics.items()}
-        futures = self._client.describe_topics(
+        futures = self.client().describe_topics(
             TopicCollection(list(names)), request_timeout=LOOK_TIMEOUT
         )
         found: dict[Topic, TopicFacts | None] = {}
@@ -169,7 +169,9 @@ class KafkaTopics:
         there = {topic: facts for topic, facts in found.items() if facts and topic in COMPACTED}
         places = {topic: TopicPartition(self.topics[topic], shard) for topic in there}
         first, last = (
-            self._client.list_offsets(dict.fromkeys(places.values(), spec), request_timeout=TIMEOUT)
+            self.client().list_offsets(
+                dict.fromkeys(places.values(), spec), request_timeout=TIMEOUT
+            )
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
         return {

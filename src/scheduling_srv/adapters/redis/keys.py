@@ -81,6 +81,11 @@ def shards(namespace: str) -> str:
     return f"{namespace}:shards"
 
 
+def deployment(namespace: str) -> str:
+    """The deployment id, and the fingerprint of this Redis content (docs/decisions/0019)."""
+    return f"{namespace}:deployment"
+
+
 def offset(client_id: str, topic: str, partition: int) -> str:
     """Where the next offset to read is shown, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"

@@ -1,0 +1,333 @@
+"""Other services on the same Kafka: is it safe to fence, to consume, to emit? (decision 19)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from scheduling_srv.app.deployment import (
+    Deployment,
+    Identity,
+    Member,
+    first_instance,
+    random_id,
+)
+from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.waiting import wait
+from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+LEAST_PATIENCE_SECONDS = 10.0
+"""How long a conflicting member may take to leave, or to connect to our Redis."""
+SESSION_ROOM_SECONDS = 4.0
+"""The same beyond the session time-out, after which Kafka drops a dead member."""
+FRESH_SECONDS = 1.0
+"""How long a look is believed: the shards of a replica recover at the same time."""
+CONFLICT_LOOK_SECONDS = 0.5
+"""Between looks at a conflict."""
+LOOK_SECONDS = 3.0
+"""Between looks for a service that shares the jobs topic."""
+QUIET_SECONDS = 60.0
+"""The jobs topic is ours again after so long without a living member of the other deployment."""
+
+
+class Groups(Protocol):
+    """The consumer groups on Kafka."""
+
+    async def members(self, group: str) -> Sequence[Member] | None:
+        """Living services in all groups, `group` among them; None: it could not be found out."""
+
+
+class Home(Protocol):
+    """Redis. Raises `Unavailable`."""
+
+    async def read(self) -> Identity | None:
+        """Of this deployment."""
+
+    async def note(self, identity: Identity) -> Identity:
+        """Store it unless there is one; returns the one that is stored then."""
+
+    async def replace(self, identity: Identity) -> None:
+        """Store it in any case."""
+
+    async def is_here(self, name: str) -> bool:
+        """Whether this replica is connected to our Redis."""
+
+
+class Rules(NamedTuple):
+    """The settings that rule this."""
+
+    namespace: str
+    group: str
+    topic: str
+    """Of jobs."""
+    session_seconds: float
+    """After so long Kafka drops a dead member of the group."""
+    shared: bool = False
+    """SCHEDULING_SHARED_TOPIC"""
+
+
+class Alone:
+    """A service that no other one can disturb: its Kafka and its Redis are embedded."""
+
+    watches = False
+    """Whether consumed runs are to be looked into: the topic may be used by another service."""
+
+    def __init__(self, deployment: Deployment | None = None, home: Home | None = None) -> None:
+        self.deployment = deployment or Deployment()
+        self.home = home
+        self.waits_for = ""
+        """Why the service does not begin; empty: it may."""
+        self.blocked = ""
+        """Why nothing may be consumed; empty: it may."""
+
+    @property
+    def first_instance(self) -> int:
+        """Where the instance ids of a new deployment begin."""
+        return first_instance(self.deployment.id)
+
+    async def introduce(self, ask_kafka: Callable[[], Awaitable[str]]) -> None:
+        """Find out which deployment this is, or make it. Raises `Unavailable`."""
+        if self.home is None:
+            return
+        known = await self.home.read()
+        if known is None:
+            known = Identity(await ask_kafka() or random_id(), random_id())
+            known = await self.home.note(known)
+        self.deployment.be(known)
+
+    async def note(self) -> None:
+        """Put the identity into a Redis that has lost it. Raises `Unavailable`."""
+        if self.home is not None:
+            stored = await self.home.note(Identity(self.deployment.id, random_id()))
+            self.deployment.be(stored)
+
+    async def check(self) -> None:
+        """Return when nothing speaks against fencing. Raises `StartError` and `Unavailable`."""
+
+    async def before_rebuild(self, written_by: str) -> None:
+        """The same, given the deployment of the position that is to be rebuilt from."""
+        del written_by
+        await self.note()
+
+    def is_foreign(self, header: bytes | None, stamp: int) -> bool:
+        """Whether a queuedJob of this instant, in epoch ms, shows that the topic is shared."""
+        del header, stamp
+        return False
+
+    def saw(self, header: bytes) -> None:
+        """Such a queuedJob was consumed: there is none here."""
+
+
+class Neighbours(Alone):
+    """Compares this replica with the members of the consumer groups."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        home: Home,
+        groups: Groups,
+        rules: Rules,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(deployment, home)
+        self.redis = home
+        self.groups = groups
+        self.rules = rules
+        self.watches = not rules.shared
+        self.clock = clock
+        self.monotonic = monotonic
+        self.strangers: dict[str, float] = {}
+        """Other deployments on the jobs topic, and when they were last known to live."""
+        self.since = clock.now()
+        """Records before this instant, in epoch ms, block nothing."""
+        self._said = ""
+        self._checked_at = float("-inf")
+        self._seen: Sequence[Member] = ()
+        """By the last look."""
+        self._called = asyncio.Event()
+        self._checking = asyncio.Lock()
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a conflict is no dead member any more."""
+        return max(LEAST_PATIENCE_SECONDS, self.rules.session_seconds + SESSION_ROOM_SECONDS)
+
+    # --- Before anything fences -----------------------------------------------------------------
+
+    async def check(self) -> None:
+        """See `Alone`."""
+        async with self._checking:
+            await self._until_no_conflict()
+
+    async def before_rebuild(self, written_by: str) -> None:
+        """See `Alone`. The id of the position wins: its history is the one that is rebuilt."""
+        await self.note()
+        another = bool(written_by) and written_by not in self.deployment.ids
+        async with self._checking:
+            await self._until_no_conflict(to_the_end=another)
+        if another:
+            log.warning("taking over the schedule of another deployment", deployment=written_by)
+            identity = Identity(written_by, self.deployment.fingerprint)
+            await self.redis.replace(identity)
+            self.deployment.be(identity)
+
+    async def _until_no_conflict(self, *, to_the_end: bool = False) -> None:
+        """Raises `StartError`. `to_the_end`: a member may be about to join."""
+        began, said = self.monotonic(), False
+        if began - self._checked_at < FRESH_SECONDS and not to_the_end:
+            return
+        while True:
+            members = await self.groups.members(self.rules.group)
+            if members is None and said:
+                raise LogUnavailable("Kafka does not say which services are alive.")
+            self._seen = members or ()
+            found = await self._conflict(self._seen)
+            late = self.monotonic() - began >= self.patience
+            if found and late:
+                raise StartError(self._refusal(found))
+            if not found and (late or not to_the_end):
+                self._checked_at = self.monotonic()
+                return
+            if not said:
+                said = True
+                log.warning(
+                    "waiting for another service to leave" if found else "looking for a service",
+                    reason=self._refusal(found) if found else "Its position is on Kafka.",
+                    seconds=self.patience,
+                )
+            await asyncio.sleep(CONFLICT_LOOK_SECONDS)
+
+    async def _conflict(self, members: Sequence[Member]) -> Member | None:
+        for member in members:
+            stranger = member.tag.deployment not in self.deployment.ids
+            in_our_group = stranger and member.group == self.rules.group
+            if (in_our_group or self.deployment.has_another_redis(member)) and not (
+                await self._is_ours(member)
+            ):
+                return member
+        return None
+
+    def _refusal(self, member: Member) -> str:
+        rules, who = self.rules, f"on {member.place}, consumer group {member.group},"
+        if member.tag.deployment in self.deployment.ids:
+            return (
+                f"A service {who} has the namespace {rules.namespace} and another Redis: each would"
+                " fence the other and emit its jobs. Set another SCHEDULING_NAMESPACE for one of"
+                " them, or the same SCHEDULING_REDIS_URL for both."
+            )
+        return (
+            f"A service {who} is another deployment ({member.tag.deployment}): each would take the"
+            " partitions of the other. Set another SCHEDULING_NAMESPACE or"
+            " SCHEDULING_KAFKA_GROUP_ID for one of them, or the same SCHEDULING_REDIS_URL and"
+            " SCHEDULING_NAMESPACE for both."
+        )
+
+    # --- The jobs topic -------------------------------------------------------------------------
+
+    async def until_alone(self) -> None:
+        """Return when no other deployment reads the jobs topic. Raises `StartError`."""
+        if self.rules.shared:
+            return
+        await self.check()
+        while theirs := await self._readers():
+            self._tell(self._sharing(theirs))
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.check()
+        if self.waits_for:
+            self.waits_for = ""
+            self.since = self.clock.now()
+            log.info("the jobs topic is free: starting")
+
+    def _tell(self, reason: str) -> None:
+        if reason != self.waits_for:
+            self.waits_for = reason
+            log.warning("waiting for another service to leave", reason=reason)
+
+    async def _readers(self) -> Sequence[Member]:
+        return [
+            member
+            for member in self._seen
+            if self.rules.topic in member.topics
+            and member.tag.deployment not in self.deployment.ids
+            and not await self._is_ours(member)
+        ]
+
+    def _sharing(self, members: Sequence[Member], deployment: str = "") -> str:
+        if members:
+            member = members[0]
+            who = (
+                f"on {member.place}, consumer group {member.group}, deployment"
+                f" {member.tag.deployment},"
+            )
+        else:
+            who = f"with the deployment {deployment}"
+        return (
+            f"Another service {who} uses the topic {self.rules.topic}: each job would be created"
+            " twice. Nothing is consumed. Set other SCHEDULING_TOPIC_* for one of them, or"
+            " SCHEDULING_SHARED_TOPIC=true for both."
+        )
+
+    def is_foreign(self, header: bytes | None, stamp: int) -> bool:
+        """See `Alone`."""
+        return stamp >= self.since and self.deployment.is_foreign(header)
+
+    def saw(self, header: bytes) -> None:
+        """See `Alone`. Nothing is consumed from here on; `run` finds out more."""
+        deployment = header.decode(errors="replace")
+        if deployment not in self.strangers:
+            self.strangers[deployment] = self.monotonic()
+            self.blocked = self.blocked or self._sharing((), deployment)
+            self._called.set()
+
+    async def run(self) -> None:
+        """Watch the strangers until cancelled."""
+        while True:
+            await wait(self._called, LOOK_SECONDS if self.strangers else None)
+            self._called.clear()
+            try:
+                await self.run_once()
+            except Unavailable as fault:
+                log.debug("not looked for other services", reason=str(fault))
+
+    async def run_once(self) -> None:
+        """Look whether the strangers live. Raises `Unavailable`."""
+        if not self.strangers:
+            return
+        if known := await self.redis.read():
+            self.deployment.be(known)  # another replica may have taken over its schedule
+        members, now = await self.groups.members(self.rules.group), self.monotonic()
+        living = [m for m in members or () if m.tag.deployment in self.strangers]
+        for member in living:
+            if await self._is_ours(member):
+                self.deployment.ids.add(member.tag.deployment)
+        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
+        self.strangers = {
+            deployment: seen
+            for deployment, seen in self.strangers.items()
+            if deployment not in self.deployment.ids and now - seen < QUIET_SECONDS
+        }
+        self._conclude([m for m in living if m.tag.deployment in self.strangers])
+
+    def _conclude(self, living: Sequence[Member]) -> None:
+        if not self.strangers:
+            self.since = self.clock.now()  # the record that has blocked us is read again
+            self.blocked = self._said = ""
+            log.info("the jobs topic is ours again: consuming goes on")
+            return
+        reason = self._sharing(living, min(self.strangers))
+        if living or not self._said:
+            self.blocked = reason
+        if not self._said:
+            self._said = reason
+            log.warning("another service uses the jobs topic", reason=reason)
+
+    async def _is_ours(self, member: Member) -> bool:
+        return member.tag.name == self.deployment.name or await self.redis.is_here(member.tag.name)

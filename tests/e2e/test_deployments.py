@@ -1,0 +1,373 @@
+"""Two services on one Kafka: replicas of one deployment, or strangers (docs/decisions/0019).
+
+Each test has a Redis of its own for the second service, or takes the first one's away.
+"""
+
+import json
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from scheduling_srv.app.deployment import Tag, tag_of
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import PATIENCE, Product, fresh
+from tests.harness.fixtures import StartService
+from tests.harness.given import Kafka, Store
+from tests.harness.names import Names
+from tests.harness.service import Service
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+PERIOD = 300
+REFUSED_WITHIN = 40.0
+"""Seconds: ten for the other one to leave, and a start on a noisy machine."""
+SOON = """
+from scheduling_srv.app import neighbours
+from scheduling_srv.cli import main
+neighbours.QUIET_SECONDS, neighbours.LOOK_SECONDS = 3.0, 0.5
+raise SystemExit(main())
+"""
+QUICK_TO_FORGET = (sys.executable, "-c", SOON, "serve")
+"""The service, but a stranger is gone after three seconds, not sixty."""
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def other_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """The Redis of a second service."""
+    server = ValkeyServer(tmp_path_factory.mktemp("other-valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Redis that the test may empty."""
+    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def log_of(replica: Service) -> str:
+    return replica.log.read_text()
+
+
+def says(replica: Service, words: str, timeout: float = PATIENCE) -> None:
+    eventually(lambda: words in log_of(replica), timeout=timeout, what=words)
+
+
+def readyz(replica: Service) -> str:
+    try:
+        with urllib.request.urlopen(replica.admin_url + "/readyz?verbose", timeout=5) as answer:  # noqa: S310
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+
+
+def said_at(replica: Service, words: str) -> int:
+    """The instant of the log line, in epoch ms."""
+    line = next(line for line in log_of(replica).splitlines() if words in line)
+    return round(datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() * 1000)
+
+
+def recurring(product: Product) -> str:
+    """A job that runs again and again; answers its type."""
+    kind = fresh("type")
+    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
+    product.run(kind)
+    return kind
+
+
+def assert_goes_on(product: Product, kind: str, more: int = 3) -> None:
+    """No occurrence is missing, none is doubled, and more follow."""
+    known = len(product.runs_so_far(kind))
+    dues = [run.nominal for run in product.runs(kind, known + more)]
+    assert dues == [dues[0] + PERIOD * number for number in range(len(dues))]
+
+
+def assert_undisturbed(product: Product, replica: Service) -> None:
+    """It was never fenced: a producer that is would have to recover."""
+    text = log_of(replica)
+    assert '"not emitting"' not in text
+    assert text.count('"lease taken"') == text.count('"emitting"') == 1
+    deployments = {record.headers.get("deployment") for record in product.reader.of("queuedJob")}
+    assert len(deployments) == 1
+
+
+def assert_refused(replica: Service, *words: str) -> None:
+    assert replica.exit_code(REFUSED_WITHIN) == 2
+    text = log_of(replica)
+    assert "Traceback" not in text
+    sentence = text.splitlines()[-1]
+    assert sentence.startswith("scheduling-srv: A service on 127.0.0.1 (")
+    for word in words:
+        assert word in sentence
+
+
+def tags(kafka: Kafka, group: str) -> list[Tag | None]:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    described = admin.describe_consumer_groups([group])[group].result()
+    return [tag_of(member.client_id) for member in described.members]
+
+
+# --- one deployment ---
+
+
+def test_replicas_are_one_deployment(deploy: Deploy, kafka: Kafka, names: Names) -> None:
+    product = deploy(2)
+    kind = recurring(product)
+    eventually(lambda: len(tags(kafka, names.group_id)) == 2, timeout=PATIENCE, what="two members")
+    first, second = tags(kafka, names.group_id)
+    assert first
+    assert second
+    assert first[:2] == second[:2]
+    assert first.name != second.name
+    assert product.run(kind).record.headers["deployment"] == first.deployment
+    for replica in product.replicas:
+        assert "another service" not in log_of(replica)
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_a_restart_is_the_same_deployment_and_waits_for_nobody(
+    deploy: Deploy, kafka: Kafka, names: Names
+) -> None:
+    """Also after a crash, whose consumer is a member of the group until its session ends."""
+    product = deploy()
+    kind = recurring(product)
+    product.service.kill()
+    product.service.start()
+    assert_goes_on(product, kind)
+    assert "another service" not in log_of(product.service)
+    assert len({run.record.headers["deployment"] for run in product.runs_so_far(kind)}) == 1
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_a_new_replica_may_start_while_redis_is_emptied(
+    deploy: Deploy, service: StartService, own: ValkeyServer
+) -> None:
+    product = deploy(valkey=own)
+    kind = recurring(product)
+    second = service(start=False, valkey=own)
+    own.flush()
+    second.launch()
+    second.wait_until_serving(REFUSED_WITHIN)
+    product.service.wait_until_serving()
+    assert_goes_on(product, kind)
+    assert len({run.record.headers["deployment"] for run in product.runs_so_far(kind)}) == 1
+    product.client.delete(kind)
+    product.finish(kind)
+    product.settle()
+
+
+def test_redis_may_come_back_empty_under_two_replicas(
+    deploy: Deploy, service: StartService, own: ValkeyServer
+) -> None:
+    product = deploy(2, valkey=own)
+    kind = recurring(product)
+    own.kill()
+    shutil.rmtree(own.directory / "appendonlydir")
+    own.start()
+    assert_goes_on(product, kind)
+    third = service(start=False, valkey=own)
+    third.launch()
+    third.wait_until_serving(REFUSED_WITHIN)
+    assert_goes_on(product, kind)
+    for replica in product.replicas:
+        assert replica.process.alive
+        replica.wait_until_serving()
+    product.client.delete(kind)
+    product.finish(kind)
+    product.settle()
+
+
+# --- the same namespace, another Redis ---
+
+
+def test_another_redis_beside_a_living_service_is_refused(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer
+) -> None:
+    """Before, both fenced each other, and the second emitted the jobs of the first."""
+    product = deploy()
+    kind = recurring(product)
+    second = service(start=False, valkey=other_valkey)
+    second.launch()
+    assert_refused(second, "another Redis", product.names.group_id, "SCHEDULING_NAMESPACE")
+    assert_goes_on(product, kind)
+    assert_undisturbed(product, product.service)
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_another_redis_after_a_dead_service_is_filled_from_kafka(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer, valkey: Store
+) -> None:
+    product = deploy()
+    kind = recurring(product)
+    product.service.kill()
+    second = service(start=False, valkey=other_valkey)
+    second.launch()
+    second.wait_until_serving(REFUSED_WITHIN)
+    says(second, "the schedule is rebuilt")
+    assert_goes_on(product, kind)
+    assert len({run.record.headers["deployment"] for run in product.runs_so_far(kind)}) == 1
+    with Product(product.bootstrap, product.names, second) as moved:
+        moved.client.delete(kind)
+        product.finish(kind)
+        product.settle()
+    with valkey.client() as client:  # what the dead one has left
+        client.delete(*client.scan_iter(f"{product.names.namespace}:*"))
+
+
+def test_of_two_that_start_at_once_one_ends(
+    service: StartService, other_valkey: ValkeyServer, own: ValkeyServer
+) -> None:
+    pair = [service(start=False, valkey=store) for store in (own, other_valkey)]
+    for each in pair:
+        each.launch()
+    eventually(
+        lambda: sum(not each.process.alive for each in pair) == 1,
+        timeout=REFUSED_WITHIN,
+        what="one of them to end",
+    )
+    (ended,) = [each for each in pair if not each.process.alive]
+    (left,) = [each for each in pair if each.process.alive]
+    assert ended.exit_code() == 2
+    left.wait_until_serving()
+
+
+# --- the same topics, another namespace ---
+
+
+def on_topics_of(names: Names, **changes: str) -> Names:
+    """Another service, but for what is the same by mistake."""
+    mine = Names.unique()
+    topics = {
+        "jobs": names.jobs,
+        "resources": names.resources,
+        "commands": names.commands,
+        "dead_letter": names.dead_letter,
+    }
+    return replace(mine, **{**topics, **changes})
+
+
+def event(product: Product) -> str:
+    kind = fresh("type")
+    product.send("createJobs", contract.JobList(items=[contract.job(type=kind, now=True)]))
+    return kind
+
+
+def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer
+) -> None:
+    """Before, the second one took the partitions of the first, and answers were lost."""
+    product = deploy()
+    kind = recurring(product)
+    second = service(start=False, valkey=other_valkey, names=on_topics_of(product.names))
+    second.launch()
+    says(second, "waiting for another service to leave")
+    found = readyz(second)
+    for word in ("127.0.0.1", product.names.group_id, "SCHEDULING_SHARED_TOPIC"):
+        assert word in found
+    assert not second.is_serving()
+    once = event(product)
+    product.done(product.run(once))
+    product.settle()
+    assert len(product.runs_so_far(once)) == 1
+    assert_goes_on(product, kind)
+    assert_undisturbed(product, product.service)
+    assert product.service.is_serving()
+    product.client.delete(kind)
+    product.finish(kind)
+    product.settle()
+    product.service.stop()
+    second.wait_until_serving(REFUSED_WITHIN)
+    assert "the jobs topic is free" in log_of(second)
+
+
+def test_topics_may_be_shared_on_purpose(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer
+) -> None:
+    product = deploy(shared_topic="true")
+    names = on_topics_of(product.names)
+    second = service(valkey=other_valkey, names=names, shared_topic="true")
+    with Product(product.bootstrap, names, second) as other:
+        kind = event(product)
+        runs = product.runs(kind, 2)
+        product.finish(kind, runs)
+        product.settle(timeout=PATIENCE)
+        assert len({run.record.headers["deployment"] for run in runs}) == 2
+        assert len({run.instance for run in runs}) == 2
+        assert product.service.is_serving()
+        assert second.is_serving()
+        other.client.command("reset")
+
+
+@pytest.mark.parametrize("shared", ["false", "true"])
+def test_a_consumer_group_of_another_deployment_is_refused(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer, shared: str
+) -> None:
+    """Each would take the partitions of the other."""
+    product = deploy(shared_topic=shared)
+    kind = recurring(product)
+    names = replace(Names.unique(), group_id=product.names.group_id)
+    second = service(start=False, valkey=other_valkey, names=names, shared_topic=shared)
+    second.launch()
+    assert_refused(second, product.names.group_id, "SCHEDULING_KAFKA_GROUP_ID")
+    assert_goes_on(product, kind)
+    assert_undisturbed(product, product.service)
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_services_with_topics_of_their_own_do_not_meet(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer
+) -> None:
+    product = deploy()
+    second = service(valkey=other_valkey, names=Names.unique())
+    assert "another service" not in log_of(second) + log_of(product.service)
+
+
+# --- while it runs ---
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_run_of_another_deployment_stops_all_consuming(
+    service: StartService, kafka: Kafka, valkey: Store, names: Names, delivery: str
+) -> None:
+    """Both would create each job, and believe each other's answers."""
+    replica = service(command=QUICK_TO_FORGET, delivery=delivery)
+    with Product(kafka.bootstrap, names, replica) as product:
+        kind = recurring(product)
+        headers = {"deployment": "0123456789ab"}
+        run = contract.ScheduledJob(id=1, type="x")
+        foreign = product.send("queuedJob", run, headers=headers)
+        replica.wait_until_not_serving()
+        says(replica, "another service uses the jobs topic")
+        assert "0123456789ab" in readyz(replica)
+        waiting = event(product)
+        assert_goes_on(product, kind)
+        with valkey.client() as client:
+            shown = client.get(f"{names.client_id}:{names.jobs}")
+            if "is ours again" not in log_of(replica):
+                assert int(shown) <= foreign
+        product.done(product.run(waiting))  # once the other one was gone for long
+        says(replica, "the jobs topic is ours again")
+        replica.wait_until_serving()
+        assert product.run(waiting).record.timestamp >= said_at(replica, "is ours again")
+        assert_goes_on(product, kind)
+        product.client.delete(kind)
+        product.finish(kind)
+        product.settle()

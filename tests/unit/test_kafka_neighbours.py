@@ -1,0 +1,106 @@
+"""What Kafka says of consumer groups, and that it may not say it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from structlog.testing import capture_logs
+
+from scheduling_srv.adapters.kafka.neighbours import PIECE, KafkaNeighbours
+from scheduling_srv.app.deployment import Member, Tag, tagged
+
+TAG = Tag("0" * 12, "f" * 12, "host-1-abcdef")
+DENIED = KafkaError.GROUP_AUTHORIZATION_FAILED
+
+
+def answer(value: Any) -> "Future[Any]":
+    future: Future[Any] = Future()
+    if isinstance(value, int):
+        future.set_exception(KafkaException(KafkaError(value)))
+    else:
+        future.set_result(value)
+    return future
+
+
+def described(*clients: str, topics: Sequence[str] = ("jobs",)) -> SimpleNamespace:
+    places = [SimpleNamespace(topic=topic) for topic in topics]
+    assignment = SimpleNamespace(topic_partitions=places) if topics else None
+    return SimpleNamespace(
+        members=[
+            SimpleNamespace(client_id=client, host="/10.0.0.9", assignment=assignment)
+            for client in clients
+        ]
+    )
+
+
+class Admin:
+    """Groups by name; a number is the error that Kafka answers."""
+
+    def __init__(self, groups: Mapping[str, Any], listed: Any = None) -> None:
+        self.groups, self.listed = groups, listed
+        self.asked: list[list[str]] = []
+
+    def list_consumer_groups(self, request_timeout: float) -> "Future[Any]":
+        assert request_timeout < 5
+        if self.listed is not None:
+            return answer(self.listed)
+        states = ConsumerGroupState
+        valid = [
+            SimpleNamespace(group_id=name, state=states.STABLE if group else states.EMPTY)
+            for name, group in self.groups.items()
+        ]
+        return answer(SimpleNamespace(valid=valid))
+
+    def describe_consumer_groups(
+        self, groups: list[str], request_timeout: float
+    ) -> dict[str, "Future[Any]"]:
+        assert request_timeout < 5
+        self.asked.append(groups)
+        return {name: answer(self.groups.get(name) or described()) for name in groups}
+
+
+async def found(admin: Any, times: int = 1) -> Sequence[Member] | None:
+    neighbours = KafkaNeighbours(lambda: admin)
+    for _ in range(times - 1):
+        await neighbours.members("ours")
+    return await neighbours.members("ours")
+
+
+async def test_members_of_all_groups_are_found() -> None:
+    client = tagged("scheduling-srv", TAG)
+    admin = Admin({"ours": described(client, "other"), "theirs": described(client, topics=())})
+    assert await found(admin) == [
+        Member(TAG, "ours", "10.0.0.9", frozenset({"jobs"})),
+        Member(TAG, "theirs", "10.0.0.9", frozenset()),
+    ]
+
+
+async def test_groups_are_asked_for_in_pieces_and_only_if_they_have_members() -> None:
+    groups = {f"g{number}": described("x") for number in range(PIECE + 1)}
+    admin = Admin({"ours": described(), "empty": None, **groups})
+    await found(admin)
+    assert admin.asked[0] == ["ours"]
+    assert [len(piece) for piece in admin.asked[1:]] == [PIECE, 1]
+
+
+@pytest.mark.parametrize("code", [DENIED, KafkaError._TIMED_OUT])
+async def test_what_kafka_does_not_say_is_unknown_and_told_once(code: int) -> None:
+    with capture_logs() as logs:
+        assert await found(Admin({"ours": code}, listed=code), times=3) is None
+    assert [entry["log_level"] for entry in logs] == ["info", "info"]
+
+
+async def test_without_the_right_to_list_its_own_group_is_looked_at() -> None:
+    client = tagged("scheduling-srv", TAG)
+    members = await found(Admin({"ours": described(client)}, listed=DENIED))
+    assert members
+    assert [member.tag for member in members] == [TAG]
+
+
+async def test_a_group_that_does_not_exist_has_no_members() -> None:
+    with capture_logs() as logs:
+        assert await found(Admin({"ours": KafkaError.GROUP_ID_NOT_FOUND})) == []
+    assert logs == []

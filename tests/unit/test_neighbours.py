@@ -1,0 +1,391 @@
+"""Which other services are replicas of this one, which are in its way, and when they are gone."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from scheduling_srv.app import neighbours as module
+from scheduling_srv.app.deployment import Deployment, Identity, Member, Tag
+from scheduling_srv.app.neighbours import QUIET_SECONDS, Alone, Neighbours, Rules
+from scheduling_srv.domain.errors import LogUnavailable, StartError
+
+NOW = 1_700_000_000_000
+RULES = Rules("scheduling", "group", "jobs", session_seconds=6.0)
+OURS, OTHER = "0" * 12, "1" * 12
+EMPTY, FULL = "e" * 12, "f" * 12
+"""Fingerprints: of our Redis, and of another one."""
+
+
+def member(
+    deployment: str = OURS,
+    fingerprint: str = EMPTY,
+    name: str = "sibling",
+    group: str = "group",
+    topics: Sequence[str] = (),
+) -> Member:
+    return Member(Tag(deployment, fingerprint, name), group, "10.0.0.9", frozenset(topics))
+
+
+class World:
+    """Redis, Kafka and the time, which passes when somebody sleeps."""
+
+    def __init__(self, *members: Member, rules: Rules = RULES) -> None:
+        self.looks: list[Sequence[Member] | None] = []
+        """What Kafka says, one look after the other; then `members`."""
+        self.members_now: Sequence[Member] | None = members
+        self.here: set[str] = set()
+        self.stored: Identity | None = None
+        self.time = 0.0
+        self.asked = 0
+        self.neighbours = Neighbours(
+            Deployment("me"), self, self, rules, self, monotonic=lambda: self.time
+        )
+
+    async def members(self, group: str) -> Sequence[Member] | None:
+        assert group == RULES.group
+        self.asked += 1
+        return self.looks.pop(0) if self.looks else self.members_now
+
+    def now(self) -> int:
+        return NOW + int(self.time * 1000)
+
+    async def read(self) -> Identity | None:
+        return self.stored
+
+    async def note(self, identity: Identity) -> Identity:
+        self.stored = self.stored or identity
+        return self.stored
+
+    async def replace(self, identity: Identity) -> None:
+        self.stored = identity
+
+    async def is_here(self, name: str) -> bool:
+        return name in self.here
+
+
+@pytest.fixture(autouse=True)
+def sleeping(monkeypatch: pytest.MonkeyPatch) -> list[World]:
+    """Worlds whose time passes."""
+    worlds: list[World] = []
+
+    async def sleep(seconds: float) -> None:
+        for world in worlds:
+            world.time += seconds
+
+    class Asyncio:
+        Event, Lock = asyncio.Event, asyncio.Lock
+
+    fake: Any = Asyncio
+    fake.sleep = staticmethod(sleep)
+    monkeypatch.setattr(module, "asyncio", fake)
+    return worlds
+
+
+@pytest.fixture
+def begin(sleeping: list[World]) -> Any:
+    def make(*members: Member, rules: Rules = RULES) -> World:
+        world = World(*members, rules=rules)
+        sleeping.append(world)
+        world.stored = Identity(OURS, EMPTY)
+        world.neighbours.deployment.be(world.stored)
+        return world
+
+    return make
+
+
+async def nothing_known() -> str:
+    return ""
+
+
+async def known_to_kafka() -> str:
+    return OTHER
+
+
+# --- who we are ---
+
+
+async def test_a_first_start_makes_an_identity() -> None:
+    world = World()
+    await world.neighbours.introduce(nothing_known)
+    assert world.stored
+    assert world.neighbours.deployment.identity == world.stored
+    assert len(world.stored.deployment) == len(world.stored.fingerprint) == 12
+
+
+async def test_redis_is_believed_first() -> None:
+    world = World()
+    world.stored = Identity(OURS, EMPTY)
+    await world.neighbours.introduce(known_to_kafka)
+    assert world.neighbours.deployment.identity == (OURS, EMPTY)
+
+
+async def test_after_a_loss_of_redis_kafka_knows_it() -> None:
+    world = World()
+    await world.neighbours.introduce(known_to_kafka)
+    assert world.neighbours.deployment.id == OTHER
+
+
+async def test_the_first_of_two_replicas_decides(begin: Any) -> None:
+    world = begin()
+    world.stored = None
+    answers = [None]
+
+    async def read() -> Identity | None:
+        return answers.pop()
+
+    world.read = read
+    world.stored = Identity(OTHER, FULL)
+    await world.neighbours.introduce(nothing_known)
+    assert world.neighbours.deployment.identity == (OTHER, FULL)
+
+
+async def test_a_redis_that_was_emptied_gets_the_id_back_and_a_new_fingerprint(begin: Any) -> None:
+    world = begin()
+    world.stored = None
+    await world.neighbours.note()
+    assert world.stored.deployment == OURS
+    assert world.stored.fingerprint != EMPTY
+
+
+# --- before anything fences ---
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [],
+        [member()],
+        [member(name="me", fingerprint=FULL)],
+        [member(OTHER, group="another", topics=["jobs"])],
+    ],
+)
+async def test_replicas_and_strangers_elsewhere_are_no_conflict(
+    begin: Any, members: list[Member]
+) -> None:
+    world = begin(*members)
+    await world.neighbours.check()
+    assert (world.asked, world.time) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (member(fingerprint=FULL), "the namespace scheduling and another Redis"),
+        (member(fingerprint=FULL, group="another"), "SCHEDULING_NAMESPACE"),
+        (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
+    ],
+)
+async def test_a_living_stranger_is_refused_with_its_host(
+    begin: Any, found: Member, words: str
+) -> None:
+    world = begin(found)
+    with pytest.raises(StartError) as refused:
+        await world.neighbours.check()
+    assert words in str(refused.value)
+    assert f"10.0.0.9 (sibling), consumer group {found.group}" in str(refused.value)
+    assert 10 <= world.time < 11
+
+
+async def test_a_long_session_is_waited_for(begin: Any) -> None:
+    world = begin(member(fingerprint=FULL), rules=RULES._replace(session_seconds=30.0))
+    with pytest.raises(StartError):
+        await world.neighbours.check()
+    assert 34 <= world.time < 35
+
+
+async def test_a_dead_member_is_waited_for_until_it_leaves(begin: Any) -> None:
+    world = begin()
+    world.looks = [[member(fingerprint=FULL)]] * 3
+    await world.neighbours.check()
+    assert world.time == 1.5
+
+
+@pytest.mark.parametrize("found", [member(fingerprint=FULL), member(OTHER)])
+async def test_a_member_that_is_connected_to_our_redis_is_ours(begin: Any, found: Member) -> None:
+    world = begin(found)
+    world.here.add("sibling")
+    await world.neighbours.check()
+    assert world.time == 0
+
+
+async def test_a_replica_that_connects_late_is_ours(begin: Any, sleeping: list[World]) -> None:
+    world = begin(member(fingerprint=FULL))
+
+    async def is_here(_name: str) -> bool:
+        return bool(world.time > 3)
+
+    world.is_here = is_here
+    await world.neighbours.check()
+    assert 3 < world.time < 5
+
+
+async def test_without_the_right_to_look_it_goes_on(begin: Any) -> None:
+    world = begin()
+    world.members_now = None
+    await world.neighbours.check()
+    assert world.time == 0
+
+
+async def test_a_broker_that_falls_silent_does_not_end_a_conflict(begin: Any) -> None:
+    world = begin(member(fingerprint=FULL))
+    world.looks = [[member(fingerprint=FULL)], None]
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.check()
+
+
+async def test_a_start_asks_kafka_once(begin: Any) -> None:
+    world = begin(member(topics=["jobs"]))
+    await world.neighbours.check()
+    await world.neighbours.until_alone()
+    assert world.asked == 1
+
+
+async def test_shards_share_a_look(begin: Any) -> None:
+    world = begin()
+    for _ in range(64):
+        await world.neighbours.check()
+    assert world.asked == 1
+
+
+# --- before a rebuild ---
+
+
+async def test_a_lost_redis_is_rebuilt_at_once_beside_siblings_of_before(begin: Any) -> None:
+    world = begin(member(fingerprint=EMPTY))
+    world.stored = None
+    await world.neighbours.before_rebuild(OURS)
+    assert world.time == 0
+    assert world.stored.deployment == OURS
+
+
+async def test_a_position_without_a_deployment_is_ours(begin: Any) -> None:
+    world = begin()
+    await world.neighbours.before_rebuild("")
+    assert (world.time, world.stored) == (0, (OURS, EMPTY))
+
+
+async def test_two_that_began_at_once_do_not_both_go_on(begin: Any) -> None:
+    """The other one has published, and is about to join its group."""
+    world = begin(member(OTHER, FULL))
+    world.looks = [[]] * 5
+    with pytest.raises(StartError):
+        await world.neighbours.before_rebuild(OTHER)
+
+
+async def test_the_schedule_of_a_dead_deployment_is_taken_over(begin: Any) -> None:
+    """Its runs on the topic are those of the schedule that is rebuilt."""
+    world = begin()
+    await world.neighbours.before_rebuild(OTHER)
+    assert world.time >= 10
+    assert world.stored == (OTHER, EMPTY)
+    assert world.neighbours.deployment.headers == [("deployment", OTHER.encode())]
+
+
+# --- the jobs topic ---
+
+
+STRANGER = member(OTHER, FULL, group="theirs", topics=["jobs"])
+
+
+async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> None:
+    world = begin()
+    world.looks = [[STRANGER]] * 4
+    said = []
+
+    async def is_here(_name: str) -> bool:
+        said.append(world.neighbours.waits_for)
+        return False
+
+    world.is_here = is_here
+    await world.neighbours.until_alone()
+    assert "10.0.0.9 (sibling), consumer group theirs" in said[-1]
+    assert OTHER in said[-1]
+    assert "SCHEDULING_SHARED_TOPIC=true" in said[-1]
+    assert world.neighbours.waits_for == ""
+    assert not world.neighbours.is_foreign(OTHER.encode(), world.now() - 1)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        STRANGER._replace(topics=frozenset({"theirs"})),
+        STRANGER._replace(topics=frozenset()),
+        member(topics=["jobs"]),
+    ],
+)
+async def test_a_start_does_not_wait_for_others(begin: Any, found: Member) -> None:
+    world = begin(found)
+    await world.neighbours.until_alone()
+    assert world.time == 0
+
+
+async def test_a_topic_may_be_shared(begin: Any) -> None:
+    world = begin(STRANGER, rules=RULES._replace(shared=True))
+    await world.neighbours.until_alone()
+    assert world.time == 0
+    assert not world.neighbours.watches
+
+
+async def test_in_one_group_nothing_may_be_shared(begin: Any) -> None:
+    world = begin(member(OTHER), rules=RULES._replace(shared=True))
+    with pytest.raises(StartError):
+        await world.neighbours.check()
+
+
+def test_what_was_there_before_the_start_is_not_foreign(begin: Any) -> None:
+    neighbours = begin().neighbours
+    assert not neighbours.is_foreign(OTHER.encode(), NOW - 1)
+    assert not neighbours.is_foreign(OURS.encode(), NOW)
+    assert not neighbours.is_foreign(None, NOW)
+    assert neighbours.is_foreign(OTHER.encode(), NOW)
+
+
+async def test_a_foreign_run_blocks_until_its_service_is_gone_for_long(begin: Any) -> None:
+    world = begin(STRANGER)
+    neighbours = world.neighbours
+    neighbours.saw(OTHER.encode())
+    assert OTHER in neighbours.blocked
+    await neighbours.run_once()
+    assert "10.0.0.9 (sibling)" in neighbours.blocked
+    world.time = 1_000.0
+    await neighbours.run_once()
+    world.members_now = []
+    world.time += QUIET_SECONDS - 1
+    await neighbours.run_once()
+    assert neighbours.blocked
+    world.time += 1
+    await neighbours.run_once()
+    assert not neighbours.blocked
+    # The record that has blocked it is read again.
+    assert not neighbours.is_foreign(OTHER.encode(), world.now() - 1)
+    assert neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_a_replica_with_an_id_of_before_does_not_block(begin: Any) -> None:
+    """Redis and Kafka have lost the id, and a replica that has just started has made another."""
+    world = begin(STRANGER)
+    world.here.add("sibling")
+    world.neighbours.saw(OTHER.encode())
+    await world.neighbours.run_once()
+    assert not world.neighbours.blocked
+    assert not world.neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_an_id_that_another_replica_has_taken_over_is_ours(begin: Any) -> None:
+    world = begin()
+    world.stored = Identity(OTHER, EMPTY)
+    world.neighbours.saw(OTHER.encode())
+    await world.neighbours.run_once()
+    assert not world.neighbours.blocked
+
+
+async def test_embedded_servers_have_no_neighbours() -> None:
+    world: Any = World()
+    alone = Alone(Deployment("me"), world)
+    await alone.introduce(nothing_known)
+    await alone.check()
+    await alone.before_rebuild(OTHER)
+    assert world.stored == alone.deployment.identity
+    assert not alone.is_foreign(b"other", NOW)
