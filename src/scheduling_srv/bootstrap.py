@@ -43,9 +43,11 @@ from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.listener import Listener
 from scheduling_srv.front import build_front
+from scheduling_srv.kafka_clients import brokers_of
 from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 from scheduling_srv.shard import Shard, Site
+from scheduling_srv.states import STATES, Kind, State
 
 log = structlog.get_logger(__name__)
 
@@ -254,10 +256,11 @@ class Service:
         admin = await self.admin.start()
         grpc = await self.grpc.start()
         log.info(
-            "serving",
+            "listening",
             grpc=with_port(self.settings.grpc_address, grpc),
             admin=with_port(self.settings.admin_address, admin),
         )
+        self._watch_states()
         self._spawn("servers", self._wait_for_servers())
         await self._until_stopped()
         return await self._stop()
@@ -285,6 +288,15 @@ class Service:
         self.servers_there.set()
         self._keep("listener", self.listener.run, self.listener.stop)
 
+    def _watch_states(self) -> None:
+        """Look at the health as soon as something fails, and sum up what lasts."""
+        STATES.listeners.append(self.health.notice)
+        loop = asyncio.get_running_loop()
+        brokers_of(self.kafka).listeners.append(
+            lambda: loop.call_soon_threadsafe(self.health.notice)
+        )
+        self._keep("states", STATES.run)
+
     async def _ask_redis(self) -> None:
         settings = self.settings
         shown = keys.offset(settings.kafka_client_id, settings.topic_jobs, 0)
@@ -303,18 +315,17 @@ class Service:
         await self.watch.run()
 
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
-        said = ""
+        state = State("waiting for a server", "the server answers", kind=Kind.CAUSE, server=server)
         while True:
             try:
                 await attempt()
             except StoreRefused as fault:
                 raise StartError(str(fault)) from fault
             except Unavailable as fault:
-                if str(fault) != said:
-                    said = str(fault)
-                    log.warning("waiting for a server", server=server, reason=said)
+                state.fails(str(fault))
                 await asyncio.sleep(SERVER_PAUSE)
             else:
+                state.works()
                 return
 
     def _keep(self, name: str, part: Part, stop: Callable[[], None] | None = None) -> None:

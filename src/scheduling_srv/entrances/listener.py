@@ -26,6 +26,7 @@ from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_clients import make_consumer
 from scheduling_srv.kafka_errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
@@ -141,7 +142,7 @@ class Listener:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self.next.clear()  # it may run again after it broke
         self.missing.clear()
-        consumer = self._consumer = Consumer(dict(self.config))
+        consumer = self._consumer = make_consumer(self.config, polled=True)
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
             while not self._stopping:

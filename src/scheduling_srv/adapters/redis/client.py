@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import hiredis
 import structlog
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis, SSLConnection
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -122,6 +122,9 @@ class RedisClient:
         self.calls = Lane(self._pool(url, calls), calls, lambda: Overloaded(crowd))
         # Each shard has a subscription besides.
         self.own = Lane(self._pool(url, own + shards), own, lambda: StoreUnavailable(slow))
+        about = self.calls.pool.connection_kwargs
+        self.address = about.get("path") or f"{about.get('host')}:{about.get('port')}"
+        self.tls = issubclass(self.calls.pool.connection_class, SSLConnection)
         self._subscriptions: set[Subscription] = set()
         self._left = float("-inf")
         """When all connections were given up last, in monotonic seconds."""
@@ -202,9 +205,9 @@ class RedisClient:
         if isinstance(fault, RuntimeError):
             if CLOSED not in str(fault):
                 raise fault
-            msg = "Redis does not answer: it has closed the connection."
+            msg = f"Redis does not answer: {self.address} has closed the connection."
             raise StoreUnavailable(msg) from fault
-        error = translated(fault, connecting=connecting)
+        error = translated(fault, connecting=connecting, address=self.address, tls=self.tls)
         if isinstance(error, StoreFault):
             self._log_fault(fault)
         try:

@@ -13,6 +13,7 @@ from enum import Enum
 
 from redis import exceptions
 
+from scheduling_srv.adapters.redis import reasons
 from scheduling_srv.domain.errors import (
     StoreFault,
     StoreFull,
@@ -134,8 +135,10 @@ def meaning_of(fault: BaseException) -> Meaning:
     return next(classes, Meaning.ABSENT)
 
 
-def translated(fault: BaseException, *, connecting: bool = False) -> StoreUnavailable:
-    """Our error for it.
+def translated(
+    fault: BaseException, *, connecting: bool = False, address: str = "", tls: bool = False
+) -> StoreUnavailable:
+    """Our error for it. `address` is that of the server, as the URL names it.
 
     While `connecting` an error of no known kind means a wrong setting: it answers the choice of a
     database or of a name.
@@ -146,7 +149,10 @@ def translated(fault: BaseException, *, connecting: bool = False) -> StoreUnavai
     if meaning is Meaning.ABSENT and getattr(fault, "status_code", None):
         meaning = Meaning.BUSY  # it has answered, only that it does not serve
     kind, sentence = SENTENCES[meaning]
-    return kind(sentence.format(_said(fault)))
+    said = _said(fault)
+    if meaning is Meaning.ABSENT and address:
+        said = reasons.in_words(said, address, tls=tls, connecting=connecting)
+    return kind(sentence.format(said))
 
 
 def _said(fault: BaseException) -> str:
