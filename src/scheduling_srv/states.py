@@ -25,6 +25,7 @@ GRACE_S = 5.0
 TICK_S = 1.0
 """Seconds between looks for what is to be said."""
 
+MOST_TEXTS = 100
 _DURATION = re.compile(r"\d+(?:\.\d+)? m?s\b")
 
 log = structlog.get_logger(__name__)
@@ -157,3 +158,21 @@ class State:
 def _gist(reason: str) -> str:
     """Without durations: that it lasts longer is no other reason."""
     return _DURATION.sub("", reason)
+
+
+class Seldom:
+    """Whether a text is to be said again: once a minute. Bounded, as a text may be anything."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._said: dict[str, float] = {}
+
+    def is_due(self, text: str) -> bool:
+        """True: it is said now."""
+        now = self._monotonic()
+        if now - self._said.get(text, float("-inf")) < SUMMARY_S:
+            return False
+        if len(self._said) >= MOST_TEXTS:
+            self._said.clear()
+        self._said[text] = now
+        return True

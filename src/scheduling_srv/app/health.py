@@ -15,7 +15,7 @@ from scheduling_srv.app.progress import Findings, Observe
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import Conditions
 from scheduling_srv.domain.errors import SchedulingError
-from scheduling_srv.states import STATES, Kind, State, States
+from scheduling_srv.states import STATES, Kind, Seldom, State, States
 
 Probe = Callable[[], Awaitable[bool]]
 """True: all is well. A `SchedulingError` counts as false, its sentence as the reason."""
@@ -96,6 +96,7 @@ class Health:
     ) -> None:
         self._servers = [("Redis does not answer.", redis), ("Kafka does not answer.", kafka)]
         self._log = _Log(states)
+        self._seldom = Seldom()
         self._observe = observe
         self._conditions = conditions
         self._probe_seconds = probe_seconds
@@ -186,7 +187,8 @@ class Health:
             doubled = said.startswith(sentence.rstrip("."))
             return Report(Status.NOT_SERVING, said if doubled else f"{sentence} {said}")
         except Exception:
-            log.exception("health_probe_broken", probe=sentence)
+            if self._seldom.is_due(sentence):
+                log.exception("the health cannot be found out", probe=sentence)
             return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
 
 

@@ -26,8 +26,9 @@ from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
-from scheduling_srv.kafka_clients import make_consumer
+from scheduling_srv.kafka_clients import make_consumer, said
 from scheduling_srv.kafka_errors import Meaning, meaning_of
+from scheduling_srv.states import Seldom, State
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +129,8 @@ class Listener:
         self._lost = False
         """Kafka has nothing at the position of a partition."""
         self._stopping = False
+        self._reads = State("events are not read", "events are read again")
+        self._seldom = Seldom()
         self._thread: ThreadPoolExecutor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
@@ -152,6 +155,10 @@ class Listener:
             await self._in_thread(consumer.close)
             self._thread.shutdown(wait=False)
 
+    def _fails(self, fault: Exception) -> None:
+        foreign = isinstance(fault, KafkaException)
+        self._reads.fails(said(fault, self.config) if foreign else str(fault))
+
     async def _show_last(self) -> None:
         try:
             await self._show_offsets()
@@ -162,12 +169,15 @@ class Listener:
         try:
             await self.run_once()
         except StaleSource as fault:
-            log.info("going back to the stored positions", reason=str(fault))
+            if self._seldom.is_due(str(fault)):
+                log.info("reading again from the stored positions", reason=str(fault))
             await self._go_back()
         except (Unavailable, KafkaException) as fault:
-            log.warning("not listening", reason=str(fault))
+            self._fails(fault)
             await asyncio.sleep(PAUSE)
             await self._go_back()
+        else:
+            self._reads.works()
 
     async def run_once(self) -> int:
         """Consume and apply one batch; returns how many records it had."""
@@ -247,9 +257,10 @@ class Listener:
 
     def _note(self, error: KafkaError) -> None:
         """After all but one of these librdkafka goes on by itself."""
-        meaning = meaning_of(error)
-        tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
-        tell("consumer", reason=error.str(), meaning=meaning)
+        if self._seldom.is_due(error.str()):
+            meaning = meaning_of(error)
+            tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
+            tell("Kafka tells the consumer of an error", reason=error.str(), meaning=meaning)
         self.identity.doubt()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
             self._lost = True
@@ -265,7 +276,7 @@ class Listener:
         places = [Place(each.topic, each.partition) for each in partitions]
         future = asyncio.run_coroutine_threadsafe(self._find_starts(places), self._loop)
         consumer.assign(future.result())
-        log.info("partitions assigned", places=[place.name for place in places])
+        log.info("reading partitions", partitions=[place.name for place in places])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         passed(points.LISTEN_REVOKED)
@@ -283,7 +294,7 @@ class Listener:
                 found = await self.starts.find(places)
                 await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
-                log.warning("not listening", reason=str(fault))
+                self._fails(fault)
                 if self._stopping:
                     return []
                 await asyncio.sleep(PAUSE)
@@ -298,7 +309,9 @@ class Listener:
         self.next = {place: End(self.intake.applied(place), 0) for place in there}
         missing, self._looked = {*places} - {*there}, time.monotonic()
         if missing - self.missing:
-            log.warning("partitions are not there", places=sorted(each.name for each in missing))
+            log.warning(
+                "partitions are not there", partitions=sorted(each.name for each in missing)
+            )
         self.missing = missing
         for place in missing:
             _forget_lag(place)

@@ -27,6 +27,7 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from scheduling_srv.states import Seldom
 
 Value: TypeAlias = str | bytes | int | float
 
@@ -43,8 +44,6 @@ PATIENCE_S = 5.0
 """Seconds to wait for a connection while all are in use."""
 LEAVE_PAUSE_S = 0.5
 """Seconds between two times that all connections are given up because the server is a replica."""
-FAULT_PAUSE_S = 60.0
-"""Seconds after which the same fault of ours is logged again."""
 PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 """A script that may write, and so is refused by a replica: its reads are never old ones."""
 
@@ -128,8 +127,7 @@ class RedisClient:
         self._subscriptions: set[Subscription] = set()
         self._left = float("-inf")
         """When all connections were given up last, in monotonic seconds."""
-        self._logged: dict[str, float] = {}
-        """Faults of ours, and when they were logged."""
+        self._seldom = Seldom()
 
     def _pool(self, url: str, most: int) -> ConnectionPool:
         try:
@@ -217,13 +215,8 @@ class RedisClient:
 
     def _log_fault(self, fault: Exception) -> None:
         """With its traceback, now and then: a loop may meet it many times a second."""
-        text, now = str(fault), time.monotonic()
-        if now - self._logged.get(text, float("-inf")) < FAULT_PAUSE_S:
-            return
-        if len(self._logged) >= 100:  # noqa: PLR2004 - bounded: a text may hold what was sent
-            self._logged.clear()
-        self._logged[text] = now
-        log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
+        if self._seldom.is_due(str(fault)):
+            log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
 
     # --- The primary --------------------------------------------------------------------------
 
@@ -233,7 +226,8 @@ class RedisClient:
         if now - self._left < LEAVE_PAUSE_S:
             return
         self._left = now
-        log.warning("Redis is a replica by now: connecting again")
+        if self._seldom.is_due("replica"):
+            log.warning("Redis is a read-only replica now: connecting again")
         connection: Any
         for pool in (self.calls.pool, self.own.pool):
             for connection in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001
