@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -292,9 +292,12 @@ class Service:
         """Look at the health as soon as something fails, and sum up what lasts."""
         STATES.listeners.append(self.health.notice)
         loop = asyncio.get_running_loop()
-        brokers_of(self.kafka).listeners.append(
-            lambda: loop.call_soon_threadsafe(self.health.notice)
-        )
+
+        def notice() -> None:
+            with suppress(RuntimeError):  # the loop has ended, and so does the process
+                loop.call_soon_threadsafe(self.health.notice)
+
+        brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
 
     async def _ask_redis(self) -> None:

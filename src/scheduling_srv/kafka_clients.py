@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import structlog
@@ -23,6 +23,7 @@ from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.kafka_errors import error_of
 
 Config: TypeAlias = Mapping[str, str | int | float | bool]
+Client = TypeVar("Client", Producer, AdminClient)
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +89,8 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"invalid (?:response|message|frame) size", "answers no Kafka: is it a TLS port?"),
         (r"SSL_HANDSHAKE.*disconnected|disconnected.*SSL_HANDSHAKE", NO_TLS),
         (r"(?:disconnected|closed|reset|failed).*in state (?:APIVERSION|AUTH|SASL)", CLOSES),
+        # A SASL port tells a client without SASL what it is, and closes at the next question.
+        (r"(?:disconnected|closed|reset).*after \d{1,3}ms in state UP", CLOSES),
         (r"disconnected|closed by peer|reset by peer|broken pipe", CLOSED),
     )
 )
@@ -303,7 +306,7 @@ _clients_lock = threading.Lock()
 _poller: threading.Thread | None = None
 
 
-def _polled(client: Any) -> Any:  # noqa: ANN401 - an admin client or a producer
+def _polled(client: Client) -> Client:
     global _poller  # noqa: PLW0603 - one thread for all clients of the process
     with _clients_lock:
         _clients.add(client)

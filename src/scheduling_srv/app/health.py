@@ -56,6 +56,7 @@ class Report(NamedTuple):
     """Sentences about what is worse than usual while SERVING."""
 
 
+NO_REASON = "There is no answer in time."
 SERVING = Report(Status.SERVING, "")
 CLOSING = Report(Status.NOT_SERVING, "This replica is shutting down.")
 
@@ -153,9 +154,9 @@ class Health:
             await wait(self._called, WATCH_SECONDS if serving else AWAY_SECONDS)
 
     async def _ask(self) -> Report:
-        found = await asyncio.gather(*[self._probe(*each) for each in self._servers])
-        self._log.servers(found)
-        found = _worst(found)
+        answers = await asyncio.gather(*[self._probe(*each) for each in self._servers])
+        self._log.servers(answers)
+        found = _worst(answers)
         # While a server is away nothing is emitted: saying so as well would hide the cause.
         if found.reason:
             return found
@@ -222,7 +223,9 @@ class _Log:
             return
         for state, report in zip(self._servers, found, strict=True):
             if report.reason:
-                state.fails(report.reason)
+                # The event says so already.
+                reason = report.reason.removeprefix(state.says[0]).lstrip(".: ")
+                state.fails(reason or NO_REASON)
             else:
                 state.works()
 

@@ -7,7 +7,10 @@ import re
 _CHOICES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
-        (r"connection refused|connect call failed", "refuses the connection: no server listens"),
+        (
+            r"connection refused|connect call failed",
+            "refuses the connection: no server listens there",
+        ),
         (
             r"name or service not known|nodename nor servname|name resolution",
             "has a host name that cannot be resolved",
@@ -24,6 +27,7 @@ _CHOICES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"wrong.version.number|record layer|unexpected.eof",
             "does not speak TLS, which rediss:// asks for",
         ),
+        (r"protocol error, got .{0,3}x15", "expects TLS (rediss://)"),
         (r"no route to host|network is unreachable|host is down", "cannot be reached: no route"),
     )
 )
