@@ -46,6 +46,9 @@ QUIET_LEVEL = 6
 SERIOUS = 2
 """librdkafka's log level up to which a line is passed on unless the operator asks for more."""
 
+RAISED = frozenset({"FAIL", "FATAL", "TXNERR"})
+"""Lines about what a call raises as well, or, of a client that was given up, what nobody needs."""
+
 NO_ANSWER = frozenset(
     {
         KafkaError._TRANSPORT,  # noqa: SLF001 - these are its public names
@@ -287,6 +290,7 @@ class _Lines(logging.Logger):
     def __init__(self, brokers: Brokers, wanted: int) -> None:
         super().__init__(__name__)
         self._brokers = brokers
+        self._all = wanted > SERIOUS
         self._least = _LEVELS[max(0, min(wanted, len(_LEVELS) - 1))]
 
     def log(self, level: int, msg: object, *args: object, **_more: Any) -> None:  # noqa: ANN401
@@ -294,7 +298,8 @@ class _Lines(logging.Logger):
         facility, client, text = (*map(str, args), "", "", "")[:3]
         if facility == "FAIL":
             self._brokers.note(text)
-        if level >= self._least:
+        if level >= self._least and (facility not in RAISED or self._all):
+            level = min(level, logging.WARNING)
             log.log(level, "Kafka client", facility=facility, client=client, text=text or str(msg))
 
 

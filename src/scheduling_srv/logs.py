@@ -57,7 +57,7 @@ def _last(style: Literal["json", "console"]) -> Sequence[Processor]:
         )
     # The plain traceback: others show local variables, and with them what jobs carry.
     plain = structlog.dev.plain_traceback
-    return (structlog.dev.ConsoleRenderer(exception_formatter=plain),)
+    return (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),)
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

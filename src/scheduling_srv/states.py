@@ -66,6 +66,8 @@ class Kind(Enum):
     """At once. A server: its absence explains failures of loops."""
     CHANGE = "change"
     """At once. Its summaries are left to the cause, if there is one."""
+    EFFECT = "effect"
+    """At once, but not while a server is away: it says nothing new then."""
     LOOP = "loop"
     """After a grace, and only while no server is away."""
 
@@ -146,7 +148,9 @@ class State:
             return self.since
         if self._states.causes:
             return float("inf")
-        return max(self.since, self._states.well_since) + GRACE_S
+        if self.kind is Kind.LOOP:
+            return max(self.since, self._states.well_since) + GRACE_S
+        return max(self.since, self._states.well_since + GRACE_S)
 
     def _tell(self, now: float, event: str, **more: object) -> None:
         self._told_at = now

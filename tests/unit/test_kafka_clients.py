@@ -210,3 +210,8 @@ def test_lines_of_librdkafka_are_lines_of_our_log() -> None:
         lines.log(logging.INFO, "%s [%s] %s", "FAIL", "client", REFUSED)
         lines.log(logging.WARNING, "%s [%s] %s", "MAXPOLL", "client", "too slow")
     assert [(line["log_level"], line["text"]) for line in said] == [("warning", "too slow")]
+    lines = kafka_clients._Lines(Brokers(), 2)
+    with capture_logs() as said:
+        lines.log(logging.CRITICAL, "%s [%s] %s", "FATAL", "client", "fenced")
+        lines.log(logging.CRITICAL, "%s [%s] %s", "OTHER", "client", "too slow")
+    assert [(line["log_level"], line["text"]) for line in said] == [("warning", "too slow")]

@@ -90,6 +90,27 @@ def test_a_loop_that_fails_without_a_server_is_told_after_a_while() -> None:
     assert [(line["event"], line["reason"]) for line in lines] == [("loop fails", "for long")]
 
 
+def test_an_effect_is_told_at_once_unless_a_server_explains_it() -> None:
+    world = World()
+    server, effect = world.state("server", Kind.CAUSE), world.state("effect", Kind.EFFECT)
+    with capture_logs() as lines:
+        effect.fails("alone")
+        effect.forget()
+        server.fails("refused")
+        effect.fails("away")
+        world.pass_to(10)
+        server.works()
+        world.pass_to(12)
+        effect.fails("still there")
+        world.pass_to(20)
+    assert [(line["event"], line.get("reason")) for line in lines] == [
+        ("effect fails", "alone"),
+        ("server fails", "refused"),
+        ("server works", None),
+        ("effect fails", "still there"),
+    ]
+
+
 def test_listeners_hear_of_beginnings() -> None:
     world, heard = World(), list[str]()
     world.states.listeners.append(lambda: heard.append("now"))

@@ -215,7 +215,7 @@ class _Log:
         ]
         self._starting = State("not serving yet", "serving", states=states)
         self._serving = State("not serving", "serving again", states=states, kind=Kind.CHANGE)
-        self._degraded = State("degraded", "no longer degraded", states=states, kind=Kind.CHANGE)
+        self._degraded = State("degraded", "no longer degraded", states=states)
 
     def servers(self, found: Sequence[Report]) -> None:
         """What Redis and Kafka have answered."""

@@ -95,7 +95,7 @@ class Owner:
         self.owning = False
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
-        self._emits = State("not emitting", "emitting again", kind=Kind.CHANGE, shard=shard)
+        self._emits = State("not emitting", "emitting again", kind=Kind.EFFECT, shard=shard)
         self._stages = State("due runs wait", "due runs go on", kind=Kind.CHANGE, shard=shard)
         self._sleep_until = NEVER
         self._alarm = Alarm(f"alarm-{shard}")
