@@ -161,9 +161,10 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 endef
 
 .PHONY: docs
-docs: setup ## Write the table of settings into the README, and the page of failpoints
+docs: setup ## Write the table of settings into the README, and the pages of failpoints and metrics
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.failpoints_page
+	@$(BIN)/python -m tools.metrics_page
 
 .PHONY: picture
 picture: setup ## Draw what "make run" shows, from a real run

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from scheduling_srv import failpoints, garbage, heap, logs
+from scheduling_srv import failpoints, garbage, heap, logs, metrics
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -28,6 +28,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
+from scheduling_srv.app.figures import Figures
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings, Observer
@@ -160,6 +161,9 @@ class Service:
         """The error of a part of the service that must not end."""
         self.topics = topic_names(settings)
         self.kafka = kafka_config(settings)
+        metrics.allow_types(settings.metrics_types)
+        for topic in (settings.topic_jobs, settings.topic_commands):
+            metrics.UNKNOWN_EVENTS.labels(topic=topic)
         self._build_shards()
         self._build_entrances()
 
@@ -223,7 +227,8 @@ class Service:
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
         )
-        self.admin = AdminServer(settings.admin_address, self.health)
+        self.figures = Figures([shard.schedule for shard in self.shards])
+        self.admin = AdminServer(settings.admin_address, self.health, self._measure)
         self.listener = Listener(
             config=self.kafka,
             group=settings.kafka_group_id,
@@ -233,6 +238,11 @@ class Service:
             shown=self.shards[0].store,
             offset_interval=settings.offset_interval,
         )
+
+    async def _measure(self) -> None:
+        """Bring figures up to date that nothing else does."""
+        self.listener.note_lag()
+        await self.figures.refresh()
 
     async def _observe(self) -> Findings:
         observer = Observer(

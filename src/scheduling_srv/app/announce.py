@@ -82,6 +82,13 @@ def attempt(entry: bytes) -> int:
     return number
 
 
+def type_of(entry: bytes) -> bytes:
+    """The type of the job of a queued entry."""
+    id_size = QUEUED.unpack_from(entry)[5]
+    _, at = record.read_varint(entry, start := QUEUED.size + id_size)
+    return entry[at : start + QUEUED.unpack_from(entry)[7]]
+
+
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 

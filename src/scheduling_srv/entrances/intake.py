@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv import metrics, points
+from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
@@ -374,7 +375,7 @@ class Intake:
                 self._moved(self._source(records[:accepted]))
             if refusal:
                 await self._bury(records[done - 1], refused(groups[done - 1].jobs, refusal))
-            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:accepted]))
+            count_accepted(*(group.jobs for group in groups[:accepted]))
             groups, records = groups[done:], records[done:]
 
     # --- Positions ------------------------------------------------------------------------------

@@ -355,12 +355,20 @@ class Listener:
         await self._in_thread(partial(self._commit, offsets))
         await reached(points.LISTEN_COMMITTED)
 
-    def _commit(self, offsets: Mapping[Place, int]) -> None:
-        for place, offset in offsets.items():
-            _, high = self._client.get_watermark_offsets(TopicPartition(*place), cached=True)
-            if place in self.next:  # it may have been revoked meanwhile
+    def note_lag(self) -> None:
+        """Show how far each partition is behind, as far as its end is known. For any thread."""
+        if self._consumer is None:
+            return
+        for place, end in [*self.next.items()]:
+            try:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            except (KafkaException, RuntimeError):
+                return  # the consumer is closed
+            if high >= 0 and place in self.next:  # it may have been revoked meanwhile
                 lag = metrics.CONSUMER_LAG.labels(topic=place.topic, partition=str(place.partition))
-                lag.set(max(0, high - offset))
+                lag.set(max(0, high - end.offset))
+
+    def _commit(self, offsets: Mapping[Place, int]) -> None:
         try:
             self._client.commit(
                 offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()],
