@@ -43,6 +43,8 @@ POLL_S = 0.5
 """Seconds between two times that clients without a loop of their own are polled."""
 QUIET_LEVEL = 6
 """librdkafka's log level that tells of closed connections; only `Brokers` reads those lines."""
+EVERYTHING = 7
+"""librdkafka's log level of what the property `debug` asks for."""
 SERIOUS = 2
 """librdkafka's log level up to which a line is passed on unless the operator asks for more."""
 
@@ -271,7 +273,7 @@ class _Producer(Producer):
 
 def _with_log(config: Config) -> dict[str, Any]:
     """No line on standard error. Of troubles nothing is told: it would pile up until a poll."""
-    wanted = int(config.get("log_level", SERIOUS))
+    wanted = EVERYTHING if config.get("debug") else int(config.get("log_level", SERIOUS))
     return {**config, "log_level": wanted, "logger": _Lines(brokers_of(config), wanted)}
 
 
@@ -299,7 +301,8 @@ class _Lines(logging.Logger):
         if facility == "FAIL":
             self._brokers.note(text)
         if level >= self._least and (facility not in RAISED or self._all):
-            level = min(level, logging.WARNING)
+            # What was asked for is shown, and what was not is no more than a warning.
+            level = min(max(level, logging.INFO), logging.WARNING)
             log.log(level, "Kafka client", facility=facility, client=client, text=text or str(msg))
 
 

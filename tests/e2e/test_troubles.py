@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -209,3 +210,38 @@ def test_a_kafka_that_is_killed(service: StartService, breakable_kafka: KafkaSer
     assert len(events) <= 10
     assert events[:2] == ["Kafka does not answer", "not serving"]
     assert max(map(events.count, events)) == 1
+
+
+# --- metrics ---
+
+
+def page_of(replica: Service) -> str:
+    with urllib.request.urlopen(f"{replica.admin_url}/metrics", timeout=10) as answer:  # noqa: S310
+        text: str = answer.read().decode()
+        return text
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_metrics_answer_while_redis_does_not(
+    service: StartService, breakable_valkey: ValkeyServer, how: str
+) -> None:
+    replica = quiet(service)
+    replica.start()
+    assert "\nscheduling_jobs_waiting 0.0\n" in page_of(replica)
+    assert '\nscheduling_runs_unanswered{type="other"} 0.0\n' in page_of(replica)
+    if how == "killed":
+        breakable_valkey.kill()
+    else:
+        breakable_valkey.pause()
+    replica.wait_until_not_serving()
+    text = page_of(replica)
+    assert "\nscheduling_serving 0.0\n" in text
+    assert "scheduling_build_info{" in text
+    assert "scheduling_jobs_waiting" not in text
+    breakable_valkey.restore()
+    replica.wait_until_serving()
+    eventually(
+        lambda: "\nscheduling_jobs_waiting 0.0\n" in page_of(replica),
+        timeout=PATIENCE,
+        what="figures of Redis",
+    )

@@ -210,6 +210,10 @@ def test_lines_of_librdkafka_are_lines_of_our_log() -> None:
         lines.log(logging.INFO, "%s [%s] %s", "FAIL", "client", REFUSED)
         lines.log(logging.WARNING, "%s [%s] %s", "MAXPOLL", "client", "too slow")
     assert [(line["log_level"], line["text"]) for line in said] == [("warning", "too slow")]
+    properties = kafka_clients._with_log({"debug": "broker", "log_level": 2})
+    with capture_logs() as said:
+        properties["logger"].log(logging.DEBUG, "%s [%s] %s", "SEND", "client", "bytes")
+    assert [(line["log_level"], line["text"]) for line in said] == [("info", "bytes")]
     lines = kafka_clients._Lines(Brokers(), 2)
     with capture_logs() as said:
         lines.log(logging.CRITICAL, "%s [%s] %s", "FATAL", "client", "fenced")

@@ -8,7 +8,9 @@ from prometheus_client import REGISTRY
 
 from scheduling_srv import metrics
 from scheduling_srv.app.accepted import count_accepted
+from scheduling_srv.app.announce import type_of
 from scheduling_srv.app.publisher import measure
+from scheduling_srv.domain.record import varint
 from tests.store.shard import NOW, once
 
 QUEUED = struct.Struct("<cBIQIQHHHI")
@@ -45,7 +47,7 @@ def _types() -> Iterator[None]:
 
 
 def run_of(type_: str) -> bytes:
-    body = bytes((len(type_),)) + type_.encode()
+    body = varint(len(type_)) + type_.encode()
     return QUEUED.pack(b"Q", 2, 7, NOW, 1, 1, 1, 0, len(body), 0) + b"a" + body
 
 
@@ -54,9 +56,14 @@ def test_runs_are_counted_by_the_types_that_are_allowed() -> None:
     names = "mail", "report", "other"
     assert emitted("report") == 0.0  # it is there before the first run
     before = [emitted(name) for name in names]
-    measure([run_of("mail"), run_of("secret"), run_of("mail"), run_of("x")], NOW)
+    measure([run_of("mail"), run_of("secret"), run_of("mail"), run_of("long" * 40)], NOW)
     assert [emitted(name) - b for name, b in zip(names, before, strict=True)] == [2, 0, 2]
     assert REGISTRY.get_sample_value("scheduling_runs_emitted_total", {"type": "secret"}) is None
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 200])
+def test_the_type_of_an_entry(size: int) -> None:
+    assert type_of(run_of("t" * size)) == b"t" * size
 
 
 @pytest.mark.usefixtures("_types")

@@ -25,6 +25,10 @@ SILENT = frozenset({MARK, GROUP})
 
 QUEUED = struct.Struct("<xBIQIQHHHI")
 """Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
+QUEUED_SIZES = struct.Struct("<26xHxxH")
+"""Of the same: the sizes of id and type alone, which is quicker."""
+SHORT = 128
+"""Bytes of a type with its length, if that takes one byte."""
 CREATED = struct.Struct("<xQH")
 """First due ms, size of id."""
 GROUPED = struct.Struct("<xI")
@@ -84,9 +88,10 @@ def attempt(entry: bytes) -> int:
 
 def type_of(entry: bytes) -> bytes:
     """The type of the job of a queued entry."""
-    id_size = QUEUED.unpack_from(entry)[5]
-    _, at = record.read_varint(entry, start := QUEUED.size + id_size)
-    return entry[at : start + QUEUED.unpack_from(entry)[7]]
+    id_size, size = QUEUED_SIZES.unpack_from(entry)
+    at = QUEUED.size + id_size
+    text_at = at + 1 if size <= SHORT else record.read_varint(entry, at)[1]
+    return entry[text_at : at + size]
 
 
 class Announcer:

@@ -29,9 +29,9 @@ from scheduling_srv.kafka_errors import error_of, failed, publish_failed
 
 POLL = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
-GIVEN_UP = "Its producer was given up."
 FEW = 50
 """Entries whose runs are handed over in the event loop: another thread would take longer."""
+GIVEN_UP = "Its producer was given up."
 
 
 class AtOncePublisher:
@@ -217,10 +217,7 @@ class Delivery:
         if self.missing and not self.fault:
             await asyncio.get_running_loop().run_in_executor(self.waiter, self._wait)
         if self.missing or self.fault:
-            reason = (
-                said(KafkaException(self.fault), self.sender.config) if self.fault else GIVEN_UP
-            )
-            raise failed(self.fault, f"A run was not delivered. {reason}")
+            raise failed(self.fault, f"A run was not delivered. {self._why()}")
         return self.took
 
     def _why(self) -> str:
