@@ -161,10 +161,11 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 endef
 
 .PHONY: docs
-docs: setup ## Write settings and examples into the README, and the page of failpoints
+docs: setup ## Write settings and examples into the README, and the pages of failpoints and metrics
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.snippets
 	@$(BIN)/python -m tools.failpoints_page
+	@$(BIN)/python -m tools.metrics_page
 
 .PHONY: picture
 picture: setup ## Draw what "make run" shows, from a real run

@@ -4,7 +4,8 @@ A job runs every 20 ms; what counts is what a read_committed consumer has on the
 checked: every occurrence once, none early. Prints min, median and p99 for each kind of change:
 
 * standby: SIGKILL of the owner while another replica stands by: the gap on the topic;
-* restart: SIGKILL of the only replica, started again at once: from its "serving" to its first run;
+* restart: SIGKILL of the only replica, started again at once: from its "listening" to its first
+  run;
 * handover: SIGTERM of the owner while another replica stands by: the gap on the topic.
 """
 
@@ -141,7 +142,7 @@ def restart(site: Site) -> float:
     known = replica.log.stat().st_size
     replica.launch()
     ready = eventually(
-        lambda: _said(replica, "serving", known), timeout=PATIENCE, what="a replica that is ready"
+        lambda: _said(replica, "listening", known), timeout=PATIENCE, what="a replica that is ready"
     )
     return site.wait_for_runs_after(ready) - ready
 

@@ -108,7 +108,7 @@ class Service:
             self.problem = line.removeprefix(_NAME).strip()
         elif line.startswith("{"):
             said = json.loads(line)
-            if said["event"] == "serving":
+            if said["event"] == "listening":
                 self.addresses.admin, self.addresses.grpc = said["admin"], said["grpc"]
 
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from scheduling_srv import failpoints, garbage, heap, logs
+from scheduling_srv import failpoints, garbage, heap, logs, metrics
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
@@ -30,6 +30,7 @@ from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.deployment import Deployment, replica_name, tagged
+from scheduling_srv.app.figures import Figures
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.neighbours import Alone, Neighbours, Rules
@@ -46,9 +47,11 @@ from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.front import build_front
+from scheduling_srv.kafka_clients import brokers_of
 from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 from scheduling_srv.shard import Shard, Site
+from scheduling_srv.states import STATES, Kind, State
 
 log = structlog.get_logger(__name__)
 
@@ -161,6 +164,9 @@ class Service:
         """The error of a part of the service that must not end."""
         self.topics = topic_names(settings)
         self.kafka = kafka_config(settings)
+        metrics.allow_types(settings.metrics_types)
+        for topic in (settings.topic_jobs, settings.topic_commands):
+            metrics.UNKNOWN_EVENTS.labels(topic=topic)
         self._build_shards()
         self._build_entrances()
 
@@ -242,7 +248,8 @@ class Service:
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
         )
-        self.admin = AdminServer(settings.admin_address, self.health)
+        self.figures = Figures([shard.schedule for shard in self.shards])
+        self.admin = AdminServer(settings.admin_address, self.health, self._measure)
         self.listener = Listener(
             config=self.kafka,
             group=settings.kafka_group_id,
@@ -264,6 +271,11 @@ class Service:
         found, neighbours = self.watch.conditions(), self.neighbours
         reasons = filter(None, (neighbours.waits_for, neighbours.blocked))
         return found._replace(reasons=(*reasons, *found.reasons))
+
+    async def _measure(self) -> None:
+        """Bring figures up to date that nothing else does."""
+        self.listener.note_lag()
+        await self.figures.refresh()
 
     async def _observe(self) -> Findings:
         observer = Observer(
@@ -287,10 +299,11 @@ class Service:
         admin = await self.admin.start()
         grpc = await self.grpc.start()
         log.info(
-            "serving",
+            "listening",
             grpc=with_port(self.settings.grpc_address, grpc),
             admin=with_port(self.settings.admin_address, admin),
         )
+        self._watch_states()
         self._spawn("servers", self._wait_for_servers())
         await self._until_stopped()
         return await self._stop()
@@ -330,6 +343,18 @@ class Service:
             await self._until_there("Kafka", neighbours.until_alone)
             self._keep("neighbours", neighbours.run)
 
+    def _watch_states(self) -> None:
+        """Look at the health as soon as something fails, and sum up what lasts."""
+        STATES.listeners.append(self.health.notice)
+        loop = asyncio.get_running_loop()
+
+        def notice() -> None:
+            with suppress(RuntimeError):  # the loop has ended, and so does the process
+                loop.call_soon_threadsafe(self.health.notice)
+
+        brokers_of(self.kafka).listeners.append(notice)
+        self._keep("states", STATES.run)
+
     async def _ask_redis(self) -> None:
         settings = self.settings
         shown = keys.offset(settings.kafka_client_id, settings.topic_jobs, 0)
@@ -348,18 +373,17 @@ class Service:
         await self.watch.run()
 
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
-        said = ""
+        state = State("waiting for a server", "the server answers", kind=Kind.CAUSE, server=server)
         while True:
             try:
                 await attempt()
             except StoreRefused as fault:
                 raise StartError(str(fault)) from fault
             except Unavailable as fault:
-                if str(fault) != said:
-                    said = str(fault)
-                    log.warning("waiting for a server", server=server, reason=said)
+                state.fails(str(fault))
                 await asyncio.sleep(SERVER_PAUSE)
             else:
+                state.works()
                 return
 
     def _keep(self, name: str, part: Part, stop: Callable[[], None] | None = None) -> None:

@@ -132,9 +132,9 @@ def error_of(fault: BaseException) -> KafkaError | None:
     return found if isinstance(found, KafkaError) else None
 
 
-def publish_failed(fault: BaseException) -> PublishFailed:
+def publish_failed(fault: BaseException, sentence: str) -> PublishFailed:
     """The exception for the application: `RecordRefused` if it helps to look for a record."""
-    return failed(error_of(fault), str(fault))
+    return failed(error_of(fault), sentence)
 
 
 def failed(error: KafkaError | None, sentence: str) -> PublishFailed:

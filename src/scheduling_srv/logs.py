@@ -10,6 +10,7 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+FIRST = ("timestamp", "level", "event")
 LONGEST_TEXT = 2_000
 """Characters of a value; a traceback may be longer."""
 
@@ -51,11 +52,19 @@ def _last(style: Literal["json", "console"]) -> Sequence[Processor]:
     if style == "json":
         return (
             structlog.processors.format_exc_info,
+            _in_order,
             structlog.processors.JSONRenderer(default=str, sort_keys=False),
         )
     # The plain traceback: others show local variables, and with them what jobs carry.
     plain = structlog.dev.plain_traceback
-    return (structlog.dev.ConsoleRenderer(exception_formatter=plain),)
+    return (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),)
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """When, how bad and what first, as people read the lines as well."""
+    first = {name: event.pop(name) for name in FIRST if name in event}
+    logger = event.pop("logger", None)
+    return {**first, **event, "logger": logger}
 
 
 def _without_payloads(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -57,6 +57,8 @@ REDIS_PARAMETERS = frozenset(
 """Parameters that a Redis URL may have. Others are unknown, or change how we talk to Redis."""
 
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%a-z]+\]|[^\s:\[\]/,]+):(?P<port>[0-9]{1,5})")
+MOST_TYPES = 100
+"""Types of jobs that may have a label in metrics."""
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 _LARGEST_PORT = 65535
 
@@ -189,6 +191,16 @@ def _services(value: object) -> object:
     return stripped
 
 
+def _types(value: object) -> object:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError("is not a list of types")
+    stripped = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if len(stripped) > MOST_TYPES:
+        raise ValueError(f"names more than {MOST_TYPES} types: each is a time series of its own")
+    return stripped
+
+
 Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 Address = Annotated[str, AfterValidator(_address)]
 AdminAddress = Annotated[str, AfterValidator(_address_or_off)]
@@ -199,4 +211,5 @@ KafkaOptions = Annotated[
     dict[str, str | int | float | bool], NoDecode, BeforeValidator(_kafka_options)
 ]
 Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
+Types = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_types)]
 Delivery = Literal["exactly_once", "at_least_once"]

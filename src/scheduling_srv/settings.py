@@ -22,6 +22,7 @@ from scheduling_srv.setting_types import (
     RedisUrl,
     Servers,
     Services,
+    Types,
     between,
 )
 
@@ -191,6 +192,12 @@ class Settings(BaseSettings):
         default_factory=_log_format,
         description="`json`, a line each, or `console` for people: the default on a terminal.",
         json_schema_extra={"default": "json"},
+    )
+    metrics_types: Types = Field(
+        (),
+        description="Types of jobs that metrics show by name, with commas between; all others are"
+        " `other`.",
+        json_schema_extra={"default": ""},
     )
     max_items: int = Field(
         10_000, ge=1, le=1_000_000, description="How many jobs or ids one request may hold."

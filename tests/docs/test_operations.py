@@ -2,21 +2,13 @@
 
 import re
 
-from scheduling_srv import failpoints, metrics
+from scheduling_srv import failpoints
 from scheduling_srv.adapters.redis.preflight import COMMANDS
 from scheduling_srv.app.guarantees import Risk
 from scheduling_srv.configuration import describe
 from tests.docs.snippets import ROOT, pages
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
-
-
-def test_the_metrics_are_those_of_the_service() -> None:
-    said = metrics.exposition().decode()
-    families = re.findall(r"^# TYPE (scheduling_\w+) ", said, re.MULTILINE)
-    there = {name for name in families if not name.endswith("_created")}
-    listed = set(re.findall(r"^\| `(scheduling_\w+)` \|", PAGE, re.MULTILINE))
-    assert listed == there
 
 
 def test_every_setting_that_pages_name_exists() -> None:

@@ -161,7 +161,7 @@ def test_an_address_that_other_hosts_reach_needs_a_permission(
         replica.settings["SCHEDULING_INSECURE"] = "true"
         replica.launch()
         eventually(
-            lambda: '"serving"' in replica.log.read_text(), timeout=PATIENCE, what="a server"
+            lambda: '"listening"' in replica.log.read_text(), timeout=PATIENCE, what="a server"
         )
         return
     replica.launch()

@@ -8,7 +8,7 @@ from scheduling_srv.app.replies import Ended
 
 
 def counted(outcome: str) -> float:
-    labels = {"outcome": outcome}
+    labels = {"outcome": outcome, "type": "other"}
     return REGISTRY.get_sample_value("scheduling_runs_ended_total", labels) or 0.0
 
 
@@ -17,11 +17,11 @@ def test_each_is_counted_and_one_line_a_second_tells_of_them() -> None:
     log = EndedLog(lambda: now)
     before = {outcome: counted(outcome) for outcome in ("done", "failed", "timed-out")}
     with capture_logs() as lines:
-        log.note(Ended(done=5), "failed")
-        log.note(Ended(failed=1, job=b"a"), "failed")
-        log.note(Ended(failed=2, job=b"b"), "timed-out")
+        log.note(Ended(done=5, types=[b"t", 5, 0]), "failed")
+        log.note(Ended(failed=1, job=b"a", types=[b"t", 0, 1]), "failed")
+        log.note(Ended(failed=2, job=b"b", types=[b"t", 0, 1, b"u", 0, 1]), "timed-out")
         now = PAUSE_SECONDS
-        log.note(Ended(done=1, failed=3, job=b"c"), "failed")
+        log.note(Ended(done=1, failed=3, job=b"c", types=[b"t", 1, 3]), "failed")
     told = [(line["job"], line["runs"], line["outcome"]) for line in lines]
     assert told == [("a", 1, "failed"), ("c", 5, "failed")]
     assert {line["log_level"] for line in lines} == {"warning"}
@@ -31,7 +31,5 @@ def test_each_is_counted_and_one_line_a_second_tells_of_them() -> None:
 
 def test_every_outcome_is_there_from_the_start() -> None:
     for outcome in ("done", "failed", "timed-out"):
-        assert (
-            REGISTRY.get_sample_value("scheduling_runs_ended_total", {"outcome": outcome})
-            is not None
-        )
+        labels = {"outcome": outcome, "type": "other"}
+        assert REGISTRY.get_sample_value("scheduling_runs_ended_total", labels) is not None

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from scheduling_srv.app.health import CLOSING, Health, Report, Status
 from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
+from scheduling_srv.states import States
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Servers:
             observe=self.observe,
             probe_seconds=0.05,
             now=lambda: self.time,
+            states=States(lambda: self.time),
         )
 
 
@@ -112,16 +114,59 @@ async def test_a_backlog_that_drains_is_serving_and_degraded() -> None:
 
 
 async def test_each_change_is_logged_once() -> None:
-    servers = Servers(kafka=False)
+    servers = Servers()
     health = servers.health()
     with capture_logs() as lines:
+        await health.report()
+        servers.kafka = False
         for servers.time in (1.0, 2.0, 3.0):
             await health.report()
         servers.kafka = True
         for servers.time in (4.0, 5.0):
             await health.report()
-    assert [line["event"] for line in lines] == ["not serving", "serving again"]
-    assert lines[0]["reason"] == "Kafka does not answer."
+    assert [line["event"] for line in lines] == [
+        "serving",
+        "Kafka does not answer",
+        "not serving",
+        "Kafka answers again",
+        "serving again",
+    ]
+    assert lines[2]["reason"] == "Kafka does not answer."
+
+
+async def test_a_start_has_a_few_seconds_before_it_is_a_trouble() -> None:
+    """Before, every first start had warnings."""
+    servers = Servers(emitting=False)
+    health = servers.health()
+    with capture_logs() as lines:
+        for servers.time in (1.0, 2.0, 3.0):
+            await health.report()
+        servers.emitting, servers.time = True, 4.0
+        await health.report()
+    assert [line["event"] for line in lines] == ["serving"]
+    servers = Servers(emitting=False)
+    health = servers.health()
+    with capture_logs() as lines:
+        for servers.time in (1.0, 5.9, 6.1, 7.0):
+            await health.report()
+        servers.emitting, servers.time = True, 8.0
+        await health.report()
+    assert [line["event"] for line in lines] == ["not serving yet", "serving"]
+
+
+async def test_what_fails_is_looked_at_at_once() -> None:
+    servers = Servers()
+    health = servers.health()
+    await health.report()
+    servers.kafka = False
+    assert await health.status() == "SERVING"
+    health.notice()
+    assert await health.status() == "NOT_SERVING"
+
+
+async def test_a_server_says_its_reason_once() -> None:
+    servers = Servers(redis=StoreUnavailable("Redis does not answer: it is gone."))
+    assert (await servers.health().report()).reason == "Redis does not answer: it is gone."
 
 
 async def test_the_figures_follow_the_report() -> None:

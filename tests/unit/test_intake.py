@@ -166,7 +166,8 @@ def jobs(offset: int, *items: job_pb2.Job, key: bytes = b"createJobs") -> Consum
 
 
 def accepted_jobs() -> float:
-    return REGISTRY.get_sample_value("scheduling_jobs_accepted_total") or 0
+    labels = {"type": "other"}
+    return REGISTRY.get_sample_value("scheduling_jobs_accepted_total", labels) or 0
 
 
 def answer(offset: int, instance: int, *, failed: bool = False) -> Consumed:

@@ -61,7 +61,7 @@ def test_an_unknown_code_is_passing() -> None:
 @pytest.mark.parametrize("name", sorted(codes()))
 def test_what_the_publisher_makes_of_it(name: str) -> None:
     """It looks for a record only where that may help."""
-    fault = as_failure(KafkaException(KafkaError(codes()[name])))
+    fault = as_failure(KafkaException(KafkaError(codes()[name])), "why")
     meaning = MEANINGS[codes()[name]]
     looked_for = meaning in {Meaning.REFUSED, Meaning.TOPIC, Meaning.UNCLEAR}
     assert type(fault) is (RecordRefused if looked_for else PublishFailed)
@@ -72,5 +72,5 @@ def test_what_the_publisher_makes_of_it(name: str) -> None:
 def test_other_exceptions_have_no_code() -> None:
     assert error_of(BufferError("full")) is None
     assert error_of(KafkaException("text")) is None
-    assert type(as_failure(BufferError("full"))) is PublishFailed
+    assert type(as_failure(BufferError("full"), "why")) is PublishFailed
     assert type(failed(None, "given up")) is PublishFailed

@@ -231,25 +231,21 @@ async def _waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-PLAIN = "SCHEDULING_REDIS_URL has to begin with redis:// in place of rediss://."
-SECURE = "SCHEDULING_REDIS_URL has to begin with rediss:// in place of redis://."
-
-
 @pytest.mark.parametrize(
-    ("scheme", "server", "end"),
+    ("scheme", "server", "said"),
     [
-        ("rediss", _answers_in_words, f" The port does not speak TLS, so {PLAIN}"),
-        ("rediss", _hangs_up, f" If the port does not speak TLS, {PLAIN}"),
-        ("rediss", _waits, f" If the port does not speak TLS, {PLAIN}"),
-        ("redis", _hangs_up, f" If the port speaks TLS, {SECURE}"),
+        ("rediss", _answers_in_words, "does not speak TLS, which rediss:// asks for."),
+        ("rediss", _hangs_up, "does not speak TLS"),
+        ("rediss", _waits, "does not speak TLS"),
+        ("redis", _hangs_up, "it may expect TLS (rediss://)."),
         (
             "redis",
             _answers_with_an_alert,
-            f" That is not Redis's protocol. If the port speaks TLS, {SECURE}",
+            "expects TLS (rediss://).",
         ),
     ],
 )
-async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, end: str) -> None:
+async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, said: str) -> None:
     """Before: "Timeout connecting to server", "Connection closed by server"."""
     async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
@@ -257,7 +253,7 @@ async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, e
         with pytest.raises(StoreUnavailable) as caught:
             await client.ping()
         await client.close()
-    assert str(caught.value).endswith(end)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])

@@ -68,6 +68,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "DELIVERY": "exactly_once",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "json",
+        "METRICS_TYPES": "",
         "MAX_ITEMS": "10000",
         "MAX_JOB_BYTES": "900000",
         "OUTBOX_LIMIT": "200000",
@@ -401,3 +402,12 @@ def test_group_and_client_follow_the_namespace(monkeypatch: pytest.MonkeyPatch) 
     assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("other-srv",) * 2
     monkeypatch.setenv("SCHEDULING_KAFKA_GROUP_ID", "mine")
     assert (load(None).kafka_group_id, load(None).kafka_client_id) == ("mine", "other-srv")
+
+
+def test_types_with_a_label_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(None).metrics_types == ()
+    monkeypatch.setenv("SCHEDULING_METRICS_TYPES", "mail, report,,mail")
+    assert load(None).metrics_types == ("mail", "report")
+    monkeypatch.setenv("SCHEDULING_METRICS_TYPES", ",".join(map(str, range(101))))
+    assert "SCHEDULING_METRICS_TYPES" in fault()
+    assert "more than 100 types" in fault()

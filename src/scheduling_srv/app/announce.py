@@ -26,6 +26,10 @@ SILENT = frozenset({MARK, GROUP})
 
 QUEUED = struct.Struct("<xBIQIQHHHI")
 """Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
+QUEUED_SIZES = struct.Struct("<26xHxxH")
+"""Of the same: the sizes of id and type alone, which is quicker."""
+SHORT = 128
+"""Bytes of a type with its length, if that takes one byte."""
 CREATED = struct.Struct("<xQH")
 """First due ms, size of id."""
 GROUPED = struct.Struct("<xI")
@@ -81,6 +85,14 @@ def attempt(entry: bytes) -> int:
     """Which attempt of its run a queued entry is, from 1."""
     number: int = QUEUED.unpack_from(entry)[3]
     return number
+
+
+def type_of(entry: bytes) -> bytes:
+    """The type of the job of a queued entry."""
+    id_size, size = QUEUED_SIZES.unpack_from(entry)
+    at = QUEUED.size + id_size
+    text_at = at + 1 if size <= SHORT else record.read_varint(entry, at)[1]
+    return entry[text_at : at + size]
 
 
 class Announcer:

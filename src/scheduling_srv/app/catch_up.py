@@ -12,6 +12,7 @@ import structlog
 
 from scheduling_srv.app.ports import Inputs
 from scheduling_srv.domain.errors import StaleSource, Unavailable
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +57,13 @@ class CatchUp:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _until_read(self) -> None:
-        said = ""
+        state = State("waiting events are not read yet", "waiting events are read")
         while True:
             try:
                 self.read_at = await self.inputs.read()
             except (StaleSource, Unavailable) as fault:
-                if str(fault) != said:
-                    said = str(fault)
-                    log.info("waiting events are not read yet", reason=said)
+                state.fails(str(fault))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                state.works()
                 return

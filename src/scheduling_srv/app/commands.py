@@ -182,7 +182,7 @@ class Commands:
             async with asyncio.timeout(BEST_EFFORT_SECONDS):
                 await self._emit(EVENTS[name].response, answer, source, services)
         except (Unavailable, TimeoutError) as error:
-            log.warning("command_response_not_emitted", command=name, error=str(error))
+            log.warning("a response is not sent", command=name, reason=str(error))
         return answer
 
     async def _emit(
@@ -196,7 +196,7 @@ class Commands:
     ) -> Sequence[bytes]:
         """The response as an entry of the outbox; none if its topic does not exist."""
         if not await self._heard():
-            log.warning("command_response_not_emitted", event_name=response, error="no topic")
+            log.warning("a response is not sent", response=response, reason="its topic is missing")
             return []
         value = self._encode(services, _dumps(answer))
         return [event_entry(Topic.COMMANDS, response.encode(), value)]

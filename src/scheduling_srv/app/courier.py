@@ -24,6 +24,7 @@ from scheduling_srv.domain.errors import (
     StoreNotReady,
     Unavailable,
 )
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +57,16 @@ class Courier:
 
     async def run(self, shard: int) -> None:
         """Deliver what the shard has sent, until cancelled: its owner's task."""
+        names = "changes for other shards wait", "changes for other shards go on"
+        state = State(*names, shard=shard)
         while True:
             await asyncio.sleep(LOOK)
             try:
                 await self.settle(shard)
             except Unavailable as fault:
-                log.info("parcels wait", shard=shard, reason=str(fault))
+                state.fails(str(fault))
+            else:
+                state.works()
 
     async def settle(self, shard: int) -> bool:
         """Deliver all that the shard has sent by now.

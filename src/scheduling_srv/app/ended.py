@@ -26,10 +26,11 @@ class EndedLog:
 
     def note(self, ended: Ended, failure: str) -> None:
         """What one call to the store has ended; `failure` is the outcome of those that failed."""
-        metrics.RUNS_ENDED.labels(outcome="done").inc(ended.done)
+        for type_, done, failed in ended.by_type():
+            metrics.ENDED["done"].of(type_).inc(done)
+            metrics.ENDED[failure].of(type_).inc(failed)
         if not ended.failed:
             return
-        metrics.RUNS_ENDED.labels(outcome=failure).inc(ended.failed)
         self._failed += ended.failed
         if self.monotonic() >= self._next:
             log.warning(

@@ -12,8 +12,10 @@ import structlog
 
 from scheduling_srv import metrics
 from scheduling_srv.app.progress import Findings, Observe
+from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import Conditions
 from scheduling_srv.domain.errors import SchedulingError
+from scheduling_srv.states import STATES, Kind, Seldom, State, States
 
 Probe = Callable[[], Awaitable[bool]]
 """True: all is well. A `SchedulingError` counts as false, its sentence as the reason."""
@@ -25,6 +27,10 @@ FRESH_SECONDS = 0.5
 
 WATCH_SECONDS = 5.0
 """How often a replica looks at its own health, so that its log tells of changes."""
+AWAY_SECONDS = 1.0
+"""The same while it is not serving."""
+CALM_SECONDS = 0.2
+"""Between two looks that something has called for."""
 
 log = structlog.get_logger()
 
@@ -50,6 +56,7 @@ class Report(NamedTuple):
     """Sentences about what is worse than usual while SERVING."""
 
 
+NO_REASON = "There is no answer in time."
 SERVING = Report(Status.SERVING, "")
 CLOSING = Report(Status.NOT_SERVING, "This replica is shutting down.")
 
@@ -86,8 +93,11 @@ class Health:
         probe_seconds: float = PROBE_SECONDS,
         fresh_seconds: float = FRESH_SECONDS,
         now: Callable[[], float] = time.monotonic,
+        states: States = STATES,
     ) -> None:
         self._servers = [("Redis does not answer.", redis), ("Kafka does not answer.", kafka)]
+        self._log = _Log(states)
+        self._seldom = Seldom()
         self._observe = observe
         self._conditions = conditions
         self._probe_seconds = probe_seconds
@@ -97,6 +107,14 @@ class Health:
         self._report = SERVING
         self._fresh_until = float("-inf")
         self._closing = False
+        self._called = asyncio.Event()
+        self._noticed = False
+        """Since the last look began."""
+
+    def notice(self) -> None:
+        """Something fails: `watch` looks at once. Only within the event loop."""
+        self._fresh_until, self._noticed = float("-inf"), True
+        self._called.set()
 
     def close(self) -> None:
         """Report NOT_SERVING from now on: the process is shutting down."""
@@ -110,9 +128,12 @@ class Health:
         """The status and its reason. Never raises, never takes longer than two probes."""
         async with self._lock:
             if not self._closing and self._now() >= self._fresh_until:
-                before, self._report = self._report, await self._ask()
-                self._fresh_until = self._now() + self._fresh_seconds
-                _note(before, self._report)
+                self._noticed = False
+                self._report = await self._ask()
+                if not self._noticed:
+                    self._fresh_until = self._now() + self._fresh_seconds
+                _count(self._report)
+                self._log.note(self._report)
         return CLOSING if self._closing else self._report
 
     async def details(self) -> Details:
@@ -126,11 +147,16 @@ class Health:
     async def watch(self) -> None:
         """Look regularly until cancelled: the log tells of changes even if nobody asks."""
         while True:
-            await self.report()
-            await asyncio.sleep(WATCH_SECONDS)
+            self._called.clear()
+            report = await self.report()
+            await asyncio.sleep(CALM_SECONDS)
+            serving = report.status is Status.SERVING
+            await wait(self._called, WATCH_SECONDS if serving else AWAY_SECONDS)
 
     async def _ask(self) -> Report:
-        found = _worst(await asyncio.gather(*[self._probe(*each) for each in self._servers]))
+        answers = await asyncio.gather(*[self._probe(*each) for each in self._servers])
+        self._log.servers(answers)
+        found = _worst(answers)
         # While a server is away nothing is emitted: saying so as well would hide the cause.
         if found.reason:
             return found
@@ -158,27 +184,66 @@ class Health:
         except TimeoutError:
             return Report(Status.NOT_SERVING, sentence)
         except SchedulingError as error:
-            return Report(Status.NOT_SERVING, f"{sentence} {error}")
+            said = str(error)
+            doubled = said.startswith(sentence.rstrip("."))
+            return Report(Status.NOT_SERVING, said if doubled else f"{sentence} {said}")
         except Exception:
-            log.exception("health_probe_broken", probe=sentence)
+            if self._seldom.is_due(sentence):
+                log.exception("the health cannot be found out", probe=sentence)
             return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
 
 
-def _note(before: Report, now: Report) -> None:
-    """One line for each change, and the figures."""
-    serving = now.status is Status.SERVING
-    metrics.SERVING.set(serving)
-    metrics.DEGRADED.set(bool(now.degraded))
-    if now.status is not before.status:
-        if serving:
-            log.info("serving again")
+def _count(report: Report) -> None:
+    metrics.SERVING.set(report.status is Status.SERVING)
+    metrics.DEGRADED.set(bool(report.degraded))
+
+
+class _Log:
+    """One line for each change.
+
+    Before the first SERVING the start tells of servers that are away, and everything else has a few
+    seconds to begin.
+    """
+
+    def __init__(self, states: States) -> None:
+        self._served = False
+        self._servers = [
+            State(
+                f"{name} does not answer", f"{name} answers again", states=states, kind=Kind.CAUSE
+            )
+            for name in ("Redis", "Kafka")
+        ]
+        self._starting = State("not serving yet", "serving", states=states)
+        self._serving = State("not serving", "serving again", states=states, kind=Kind.CHANGE)
+        self._degraded = State("degraded", "no longer degraded", states=states)
+
+    def servers(self, found: Sequence[Report]) -> None:
+        """What Redis and Kafka have answered."""
+        if not self._served:
+            return
+        for state, report in zip(self._servers, found, strict=True):
+            if report.reason:
+                # The event says so already.
+                reason = report.reason.removeprefix(state.says[0]).lstrip(".: ")
+                state.fails(reason or NO_REASON)
+            else:
+                state.works()
+
+    def note(self, report: Report) -> None:
+        """What all of it means."""
+        if report.status is not Status.SERVING:
+            self._degraded.forget()
+            (self._serving if self._served else self._starting).fails(report.reason)
+            return
+        if not self._served:
+            self._served = True
+            self._starting.forget()
+            log.info("serving")
+        self._serving.works()
+        if report.degraded:
+            self._degraded.fails(" ".join(report.degraded))
         else:
-            log.warning("not serving", status=now.status, reason=now.reason)
-    if bool(now.degraded) != bool(before.degraded) and serving:
-        if now.degraded:
-            log.warning("degraded", reason=" ".join(now.degraded))
-        else:
-            log.info("no longer degraded")
+            self._degraded.works()
 
 
 def _worst(reports: Sequence[Report]) -> Report:

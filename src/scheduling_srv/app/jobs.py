@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-from scheduling_srv import metrics, points
+from scheduling_srv import points
 from scheduling_srv.app import deadline
+from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
@@ -152,7 +153,7 @@ class Jobs:
         receipt, refusal = await self._store(group)
         if refusal:
             raise refused(group.jobs, refusal, self.clock.now())
-        metrics.JOBS_ACCEPTED.inc(len(group.jobs))
+        count_accepted(group.jobs)
         await self.announced(receipt, floor)
         self.announcements.check(receipt, floor, (job.id for job in group.jobs))
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]

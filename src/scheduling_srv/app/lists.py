@@ -32,6 +32,7 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.failpoints import reached
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -82,12 +83,14 @@ class Lists:
 
     async def run(self, _token: str) -> None:
         """The owner's task: finish what a caller has left, until cancelled."""
-        never = asyncio.Event()
+        never, state = asyncio.Event(), State("long lists wait", "long lists go on")
         while True:
             try:
                 await self.settle()
             except Unavailable as fault:
-                log.info("long lists wait", reason=str(fault))
+                state.fails(str(fault))
+            else:
+                state.works()
             await wait(never, LOOK)
 
     async def write(

@@ -34,6 +34,7 @@ from scheduling_srv.domain.errors import (
     Unavailable,
 )
 from scheduling_srv.failpoints import reached
+from scheduling_srv.states import Kind, State
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,8 @@ class Owner:
         self.owning = False
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
+        self._emits = State("not emitting", "emitting again", kind=Kind.EFFECT, shard=shard)
+        self._stages = State("due runs wait", "due runs go on", kind=Kind.CHANGE, shard=shard)
         self._sleep_until = NEVER
         self._alarm = Alarm(f"alarm-{shard}")
         self._due = asyncio.Event()
@@ -167,6 +170,8 @@ class Owner:
             log.warning("lease lost", reason=str(fault))
         finally:
             self._set_emitting(emitting=False, problem=self.problem)
+            for state in (self._emits, self._stages):
+                state.forget()  # from now on it is another owner's concern
             await self._release(token)
             self.owning = False
 
@@ -203,7 +208,7 @@ class Owner:
                 await self._loops(token)
             except (Diverged, PublishFailed, Unavailable) as fault:
                 self._set_emitting(emitting=False, problem=str(fault))
-                log.warning("not emitting", reason=str(fault))
+                self._emits.fails(str(fault))
                 refusal = fault if isinstance(fault, RecordRefused) else None
                 if not (refusal and recovered):
                     await self._pause(RETRY_PAUSE)
@@ -219,6 +224,7 @@ class Owner:
         self.publisher.begin(position, lineage)
         self._set_emitting(emitting=True, problem="")
         await self.lease.renew(token, emitting=True)
+        self._emits.forget()
         log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
 
     async def _settle(
@@ -292,7 +298,7 @@ class Owner:
 
     def _note_emitting(self, problem: str) -> None:
         if problem != self.problem:
-            log.warning("not staging", reason=problem) if problem else log.info("staging again")
+            self._stages.fails(problem) if problem else self._stages.works()
         self._set_emitting(emitting=not problem, problem=problem)
 
     def _set_emitting(self, *, emitting: bool, problem: str) -> None:

@@ -17,6 +17,7 @@ from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
     Claimed,
+    Counts,
     Cursor,
     Ended,
     Expired,
@@ -460,6 +461,13 @@ class ShardProgress(Protocol):
 
     async def progress(self) -> Progress:
         """Look now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
+
+
+class ShardCounts(Protocol):
+    """What operators ask for."""
+
+    async def counts(self, types: Sequence[str]) -> Counts:
+        """Count now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
 
 
 class Signals(Protocol):

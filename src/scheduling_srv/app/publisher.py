@@ -12,7 +12,15 @@ from typing import TypeAlias
 from prometheus_client import Counter
 
 from scheduling_srv import metrics, points
-from scheduling_srv.app.announce import QUEUE, SILENT, Announcer, advance, attempt, nominal_time
+from scheduling_srv.app.announce import (
+    QUEUE,
+    SILENT,
+    Announcer,
+    advance,
+    attempt,
+    nominal_time,
+    type_of,
+)
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
@@ -52,7 +60,7 @@ def measure(entries: Sequence[bytes], now: int) -> None:
     A retry comes after its backoff: that is not lateness.
     """
     queued = [entry for entry in entries if entry[0] == QUEUE]
-    metrics.RUNS_EMITTED.inc(len(queued))
+    metrics.EMITTED.count(len(queued), lambda: map(type_of, queued))
     first, last = next(_punctual(queued), None), next(_punctual(reversed(queued)), None)
     for entry in {id(entry): entry for entry in (first, last) if entry}.values():
         metrics.LATENESS.observe(max(0, now - nominal_time(entry)) / 1000)

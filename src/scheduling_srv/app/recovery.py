@@ -88,10 +88,10 @@ class Recovery:
             await self.shard.mark_inputs(token, self.clock.now())
             return Position(state.trimmed, state.incarnation), state.lineage
         if position.number > state.taken:
-            log.error("Redis has lost writes", published=position.number, taken=state.taken)
+            log.error("Redis has lost writes", published=position.number, noted=state.taken)
             return await self._rebuild(token, position)
         if await self._is_behind_its_runs(position, state):
-            log.error("Redis has lost writes", published=position.number, taken=state.taken)
+            log.error("Redis has lost writes", published=position.number, noted=state.taken)
             return await self._rebuild(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
             log.error("this Redis is of another life", published=position.incarnation)

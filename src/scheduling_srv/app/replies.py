@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Span(NamedTuple):
@@ -146,6 +146,13 @@ class Ended(NamedTuple):
     """Without another attempt; of those that `Expired` tells of, by the completion timeout."""
     job: bytes = b""
     """The id of the job of one that failed."""
+    types: Sequence[Any] = ()
+    """Type, how many were done and how many failed, and so on for each type."""
+
+    def by_type(self) -> Iterator[tuple[bytes, int, int]]:
+        """The figures of each type."""
+        fields = iter(self.types)
+        return zip(fields, fields, fields, strict=True)
 
 
 class Expired(NamedTuple):
@@ -203,6 +210,20 @@ class Progress(NamedTuple):
     """Entries of the outbox that are not published."""
     idle_ms: int
     """Since the outbox last advanced, or began to fill."""
+
+
+class Counts(NamedTuple):
+    """How much there is in a shard."""
+
+    jobs: int
+    waiting: int
+    """Jobs and retries that wait for their time."""
+    retries: int
+    held: int
+    """Due runs that `parallel` holds back."""
+    unanswered: int
+    unanswered_of: Mapping[str, int]
+    """Of these types."""
 
 
 class RebuiltJob(NamedTuple):

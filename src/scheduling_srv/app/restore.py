@@ -21,6 +21,7 @@ from scheduling_srv.app.restore_pass import Answer, Coordinator, Pass, Ports, Pu
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.failpoints import reached
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -85,12 +86,15 @@ class Restorer:
 
     async def run(self, token: str) -> None:
         """Carry out restores until cancelled."""
+        state = State("a restore waits", "restores go on")
         while True:
             self._called.clear()
             try:
                 await self.run_once(token)
             except Unavailable as fault:
-                log.warning("a restore waits", reason=str(fault))
+                state.fails(str(fault))
+            else:
+                state.works()
             await wait(self._called, POLL_SECONDS)
 
     async def run_once(self, token: str) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scheduling_srv import metrics
 from scheduling_srv.app import deadline
+from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.changes import Change
 from scheduling_srv.app.grouping import GroupCommit
@@ -78,7 +78,7 @@ class ShardedJobs(Jobs):
             else:
                 receipt, _ = await self.short[shard].write(group)
             decided = [Decided(Change(shard), receipt, floor)]
-        metrics.JOBS_ACCEPTED.inc(len(group.jobs))
+        count_accepted(group.jobs)
         await self.all_announced(decided)
         self._check(group, floors)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]

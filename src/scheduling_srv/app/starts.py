@@ -140,7 +140,7 @@ class Starts:
             found = await self.logs.topics(sorted(others))
             gone |= {p for p in known if p.topic in others and not _is_there(p, found)}
         for piece in pieces(sorted(gone), PIECE):
-            log.info("partitions are gone", places=[place.name for place in piece])
+            log.info("partitions are gone", partitions=[place.name for place in piece])
             await store.forget({place: known[place] for place in piece}, lineage, self.clock.now())
 
 

@@ -9,6 +9,7 @@ import structlog
 from scheduling_srv.app.ports import JobStore
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,7 @@ class Sweeper:
     def __init__(self, store: JobStore) -> None:
         self.store = store
         self._called = asyncio.Event()
+        self._sweeps = State("deleted jobs are not removed", "deleted jobs are removed again")
 
     def notice(self) -> None:
         """Something was made void."""
@@ -31,10 +33,13 @@ class Sweeper:
 
     async def run(self, _token: str) -> None:
         """Sweep whenever it is called for, until cancelled."""
-        while True:
-            self._called.clear()
-            await self.run_once()
-            await wait(self._called, LOOK)
+        try:
+            while True:
+                self._called.clear()
+                await self.run_once()
+                await wait(self._called, LOOK)
+        finally:
+            self._sweeps.forget()
 
     async def run_once(self) -> None:
         """Sweep what there is."""
@@ -42,7 +47,9 @@ class Sweeper:
             await self.store.sweep()
             await self._sweep_retries()
         except Unavailable as fault:
-            log.warning("not swept", reason=str(fault))
+            self._sweeps.fails(str(fault))
+        else:
+            self._sweeps.works()
 
     async def _sweep_retries(self) -> None:
         while True:

@@ -35,6 +35,7 @@ from scheduling_srv.app.guarantees import (
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import SchedulingError, Unavailable
+from scheduling_srv.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -152,6 +153,7 @@ class ServerWatch:
         self._looked_at = float("-inf")
         self._glanced_at = float("-inf")
         self._kafka_away = False
+        self._creates = State("missing topics are not created", "missing topics are created")
         for risk in Risk:
             metrics.GUARANTEE_AT_RISK.labels(reason=risk.value)
 
@@ -234,8 +236,9 @@ class ServerWatch:
         try:
             await self.kafka_admin.create(overdue)
         except Unavailable as fault:
-            log.warning("missing topics were not created", reason=str(fault))
+            self._creates.fails(str(fault))
         else:
+            self._creates.works()
             await self.glance()
 
     # --- What it means ------------------------------------------------------------------------

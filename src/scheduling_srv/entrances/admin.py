@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 import structlog
@@ -18,11 +19,19 @@ OFF = "off"
 PAGES = "scheduling_srv.entrances.admin_pages"
 
 
+async def _nothing() -> None:
+    """There are no figures."""
+
+
 class AdminServer:
     """The pages on `address` (`host:port`; port 0: any), in the running event loop; or `off`."""
 
-    def __init__(self, address: str, health: Health) -> None:
+    def __init__(
+        self, address: str, health: Health, measure: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
+        """`measure` brings figures up to date when somebody asks for them. Must not raise."""
         self._address = address
+        self._measure = measure
         self._health = health
         self._asked = asyncio.Event()
         self._ended = asyncio.Event()
@@ -53,7 +62,7 @@ class AdminServer:
         try:
             if not self._ended.is_set():
                 pages = await asyncio.to_thread(import_module, PAGES)
-                await pages.serve(place, self._health, self._ended)
+                await pages.serve(place, self._health, self._measure, self._ended)
         except Exception:
             # Jobs go on without them; who asks for a page is refused instead of kept waiting.
             log.exception("no pages for operators any more")

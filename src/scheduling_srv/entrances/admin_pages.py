@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import html
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -57,10 +57,15 @@ class _Server(uvicorn.Server):
             await wait(self.ended, TICK)
 
 
-async def serve(place: socket.socket, health: Health, ended: asyncio.Event) -> None:
+Measure = Callable[[], Awaitable[None]]
+
+
+async def serve(
+    place: socket.socket, health: Health, measure: Measure, ended: asyncio.Event
+) -> None:
     """Serve on a listening socket until `ended`, then close it."""
     config = uvicorn.Config(
-        application(health),
+        application(health, measure),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -70,7 +75,7 @@ async def serve(place: socket.socket, health: Health, ended: asyncio.Event) -> N
     await _Server(config, ended).serve(sockets=[place])
 
 
-def application(health: Health) -> Starlette:
+def application(health: Health, measure: Measure) -> Starlette:
     """The pages."""
 
     async def index(_request: Request) -> Response:
@@ -90,7 +95,7 @@ def application(health: Health) -> Starlette:
         return PlainTextResponse(f"{status}: {reason}\n", status_code=503)
 
     async def numbers(_request: Request) -> Response:
-        await health.report()  # so that its figures are not those of an earlier question
+        await asyncio.gather(health.report(), measure())  # else figures were those of before
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     pages = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": numbers}

@@ -138,7 +138,7 @@ def status_of(error: Exception) -> Status:
 def _internal(error: Exception) -> Status:
     """What a client may know of a fault of ours: where in our log it is."""
     reference = secrets.token_hex(4)
-    log.error("call_failed", reference=reference, exc_info=error)
+    log.error("a call broke", reference=reference, exc_info=error)
     sentence = f"Internal error, see {reference} in the service's log."
     return Status(code=grpc.StatusCode.INTERNAL.value[0], message=sentence)
 

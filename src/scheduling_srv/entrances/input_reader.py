@@ -21,10 +21,11 @@ from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs, Place
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.connecting import connect
-from scheduling_srv.domain.errors import LogUnavailable, SchedulingError, StaleSource
+from scheduling_srv.domain.errors import SchedulingError, StaleSource
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
 from scheduling_srv.entrances.sentry import Sentry, Strangers
+from scheduling_srv.kafka_clients import make_consumer, unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +173,7 @@ class InputReader:
 
     def _connect(self) -> Consumer:
         if self._consumer is None:
-            consumer = Consumer(dict(self.config))
+            consumer = make_consumer(self.config, polled=False)
             connect(consumer, self.topic, CONNECT_SECONDS)
             self._consumer = consumer
         return self._consumer
@@ -213,5 +214,4 @@ class InputReader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except KafkaException as fault:
-            msg = f"Kafka does not answer: {fault}"
-            raise LogUnavailable(msg) from fault
+            raise unavailable(fault, self.config) from fault

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv import metrics, points
+from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
@@ -388,7 +389,7 @@ class Intake:
             if refusal:
                 fault = refused(groups[done - 1].jobs, refusal, self.clock.now())
                 await self._bury(records[done - 1], fault)
-            metrics.JOBS_ACCEPTED.inc(sum(len(group.jobs) for group in groups[:accepted]))
+            count_accepted(*(group.jobs for group in groups[:accepted]))
             groups, records = groups[done:], records[done:]
 
     # --- Positions ------------------------------------------------------------------------------

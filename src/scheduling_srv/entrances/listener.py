@@ -33,7 +33,9 @@ from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.failpoints import passed, reached
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_clients import make_consumer, said
 from scheduling_srv.kafka_errors import Meaning, meaning_of
+from scheduling_srv.states import Seldom, State
 
 log = structlog.get_logger(__name__)
 
@@ -143,6 +145,8 @@ class Listener:
         self._lost = False
         """Kafka has nothing at the position of a partition."""
         self._stopping = False
+        self._reads = State("events are not read", "events are read again")
+        self._seldom = Seldom()
         self._thread: ThreadPoolExecutor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
@@ -158,7 +162,7 @@ class Listener:
         self.next.clear()  # it may run again after it broke
         self.missing.clear()
         self.held.clear()
-        consumer = self._consumer = Consumer(self._properties())
+        consumer = self._consumer = make_consumer(self._properties(), polled=True)
         consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
             while not self._stopping:
@@ -172,6 +176,10 @@ class Listener:
         named = {"client.id": self.client_id()} if self.client_id else {}
         return {**self.config, **named}
 
+    def _fails(self, fault: Exception) -> None:
+        foreign = isinstance(fault, KafkaException)
+        self._reads.fails(said(fault, self.config) if foreign else str(fault))
+
     async def _show_last(self) -> None:
         try:
             await self._show_offsets()
@@ -184,12 +192,15 @@ class Listener:
         except SharedTopic as fault:
             log.debug("reading nothing", reason=str(fault))
         except StaleSource as fault:
-            log.info("going back to the stored positions", reason=str(fault))
+            if self._seldom.is_due(str(fault)):
+                log.info("reading again from the stored positions", reason=str(fault))
             await self._go_back()
         except (Unavailable, KafkaException) as fault:
-            log.warning("not listening", reason=str(fault))
+            self._fails(fault)
             await asyncio.sleep(PAUSE)
             await self._go_back()
+        else:
+            self._reads.works()
 
     async def run_once(self) -> int:
         """Consume and apply one batch; returns how many records it had.
@@ -282,9 +293,10 @@ class Listener:
 
     def _note(self, error: KafkaError) -> None:
         """After all but one of these librdkafka goes on by itself."""
-        meaning = meaning_of(error)
-        tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
-        tell("consumer", reason=error.str(), meaning=meaning)
+        if self._seldom.is_due(error.str()):
+            meaning = meaning_of(error)
+            tell = log.warning if meaning in {Meaning.TOPIC, Meaning.MISCONFIGURED} else log.info
+            tell("Kafka tells the consumer of an error", reason=error.str(), meaning=meaning)
         self.identity.doubt()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - its public name
             self._lost = True
@@ -300,7 +312,7 @@ class Listener:
         places = [Place(each.topic, each.partition) for each in partitions]
         future = asyncio.run_coroutine_threadsafe(self._find_starts(places), self._loop)
         consumer.assign(future.result())
-        log.info("partitions assigned", places=[place.name for place in places])
+        log.info("reading partitions", partitions=[place.name for place in places])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         passed(points.LISTEN_REVOKED)
@@ -319,7 +331,7 @@ class Listener:
                 found = await self.starts.find(places)
                 await reached(points.LISTEN_ASSIGNED)
             except (SchedulingError, KafkaException) as fault:
-                log.warning("not listening", reason=str(fault))
+                self._fails(fault)
                 if self._stopping:
                     return []
                 await asyncio.sleep(PAUSE)
@@ -335,7 +347,9 @@ class Listener:
         self.held.clear()
         missing, self._looked = {*places} - {*there}, time.monotonic()
         if missing - self.missing:
-            log.warning("partitions are not there", places=sorted(each.name for each in missing))
+            log.warning(
+                "partitions are not there", partitions=sorted(each.name for each in missing)
+            )
         self.missing = missing
         for place in missing:
             _forget_lag(place)
@@ -387,12 +401,20 @@ class Listener:
         await self._in_thread(partial(self._commit, offsets))
         await reached(points.LISTEN_COMMITTED)
 
-    def _commit(self, offsets: Mapping[Place, int]) -> None:
-        for place, offset in offsets.items():
-            _, high = self._client.get_watermark_offsets(TopicPartition(*place), cached=True)
-            if place in self.next:  # it may have been revoked meanwhile
+    def note_lag(self) -> None:
+        """Show how far each partition is behind, as far as its end is known. For any thread."""
+        if self._consumer is None:
+            return
+        for place, end in [*self.next.items()]:
+            try:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            except (KafkaException, RuntimeError):
+                return  # the consumer is closed
+            if high >= 0 and place in self.next:  # it may have been revoked meanwhile
                 lag = metrics.CONSUMER_LAG.labels(topic=place.topic, partition=str(place.partition))
-                lag.set(max(0, high - offset))
+                lag.set(max(0, high - end.offset))
+
+    def _commit(self, offsets: Mapping[Place, int]) -> None:
         try:
             self._client.commit(
                 offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()],

@@ -14,7 +14,7 @@ from contextlib import suppress
 from threading import Lock
 from zlib import crc32
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from scheduling_srv.adapters.kafka.producer import (
     PREPARE_TIMEOUT,
@@ -24,12 +24,14 @@ from scheduling_srv.adapters.kafka.producer import (
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.kafka_clients import make_producer, said
 from scheduling_srv.kafka_errors import error_of, failed, publish_failed
 
 POLL = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
 FEW = 50
 """Entries whose runs are handed over in the event loop: another thread would take longer."""
+GIVEN_UP = "Its producer was given up."
 
 
 class AtOncePublisher:
@@ -104,7 +106,7 @@ class AtOncePublisher:
                 delivery,
             )
         except (KafkaException, BufferError) as fault:
-            raise publish_failed(fault) from fault
+            raise publish_failed(fault, said(fault, self.transactional.config)) from fault
 
     def abandon(self) -> None:
         """What is in the queue is not sent any more."""
@@ -127,7 +129,7 @@ class AtOncePublisher:
         try:
             return await asyncio.get_running_loop().run_in_executor(self.thread, work)
         except KafkaException as fault:
-            raise PublishFailed(str(fault)) from fault
+            raise PublishFailed(said(fault, publisher.config)) from fault
 
     def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
         """Of each kind of producer that is made."""
@@ -156,7 +158,8 @@ class Sender:
 
     def __init__(self, properties: Mapping[str, str | int | float | bool], topic: str) -> None:
         self.topic = topic
-        self.producer = Producer(dict(properties))
+        self.config = properties
+        self.producer = make_producer(properties)
         connect(self.producer, topic, PREPARE_TIMEOUT)
         self.ended = False
 
@@ -214,9 +217,13 @@ class Delivery:
         if self.missing and not self.fault:
             await asyncio.get_running_loop().run_in_executor(self.waiter, self._wait)
         if self.missing or self.fault:
-            sentence = f"A run was not delivered: {self.fault or 'it was given up'}"
-            raise failed(self.fault, sentence)
+            raise failed(self.fault, f"A run was not delivered. {self._why()}")
         return self.took
+
+    def _why(self) -> str:
+        if self.fault is None:
+            return GIVEN_UP
+        return said(KafkaException(self.fault), self.sender.config)
 
     def _wait(self) -> None:
         while self.missing and not self.fault and not self.sender.ended:

@@ -11,7 +11,6 @@ from typing import Literal, Self, TypeVar
 
 from confluent_kafka import (
     OFFSET_END,
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
@@ -24,6 +23,7 @@ from scheduling_srv.app.records import Extent, LogRecord, Position, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.headers import headers_of
+from scheduling_srv.kafka_clients import make_consumer, unavailable
 from scheduling_srv.kafka_errors import JUST_MADE
 
 PIECE = 2000
@@ -219,9 +219,10 @@ class _Reader:
     """One partition, read in a thread of its own up to where it ended at the start."""
 
     def __init__(self, config: Mapping[str, str | int | float | bool], timeout: float) -> None:
-        self.consumer = Consumer(dict(config))
+        self.config = config
+        self.consumer = make_consumer(config, polled=False)
         # To one that reads what is committed, a log ends before the first open transaction.
-        self.looker = Consumer({**config, "isolation.level": "read_uncommitted"})
+        self.looker = make_consumer({**config, "isolation.level": "read_uncommitted"}, polled=False)
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self.met = False
@@ -248,8 +249,7 @@ class _Reader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self.thread, work)
         except KafkaException as fault:
-            msg = f"Kafka does not answer: {fault}"
-            raise LogUnavailable(msg) from fault
+            raise unavailable(fault, self.config) from fault
 
     def begin(self, end: int) -> asyncio.Task[list[LogRecord]]:
         """Read until there is something, or nothing more."""

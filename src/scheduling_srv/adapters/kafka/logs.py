@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from scheduling_srv import kafka_clients
 from scheduling_srv.adapters.kafka.topics import UNKNOWN_IDS
 from scheduling_srv.app.positions import Place, Topic
 from scheduling_srv.connecting import connect
@@ -60,11 +61,11 @@ class KafkaLogs:
             return {}
         admin = await self._connected(topics[0])
         if not self._has_ids:
-            return await _call(lambda: _listed(admin, topics))
+            return await self._call(lambda: _listed(admin, topics))
         asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
         found = {}
         for name, answer in asked.items():
-            said = await _answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
+            said = await self._answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
             if said is not None:
                 topic_id = str(said.topic_id)
                 found[name] = Topic(
@@ -106,40 +107,36 @@ class KafkaLogs:
         )
         found: dict[Place, int] = {}
         for partition, answer in asked.items():
-            said = await _answer(answer, PASSING)
+            said = await self._answer(answer, PASSING)
             if said is not None:
                 found[Place(partition.topic, partition.partition)] = said.offset
         return found
 
     async def _connected(self, topic: str) -> AdminClient:
         if self._admin is None:
-            admin = AdminClient(dict(self.config))
-            await _call(lambda: connect(admin, topic, TIMEOUT))
-            about: Any = await _call(lambda: admin.list_topics(topic, timeout=TIMEOUT))
+            admin = kafka_clients.make_admin(self.config)
+            await self._call(lambda: connect(admin, topic, TIMEOUT))
+            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT))
             self._has_ids = not (about.cluster_id or "").startswith(MOCK)
             self._admin = admin
         return self._admin
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.to_thread(work)
+        except KafkaException as fault:
+            raise kafka_clients.unavailable(fault, self.config) from fault
+
+    async def _answer(self, answer: Future[Result], passing: frozenset[int]) -> Result | None:
+        """None: an error among those that pass."""
+        try:
+            return await asyncio.wrap_future(answer)
+        except KafkaException as fault:
+            if fault.args[0].code() in passing:
+                return None
+            raise kafka_clients.unavailable(fault, self.config) from fault
 
 
 def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:
     there = admin.list_topics(timeout=TIMEOUT).topics
     return {name: Topic("", len(there[name].partitions)) for name in topics if name in there}
-
-
-async def _call(work: Callable[[], Result]) -> Result:
-    try:
-        return await asyncio.to_thread(work)
-    except KafkaException as fault:
-        msg = f"Kafka does not answer: {fault}"
-        raise LogUnavailable(msg) from fault
-
-
-async def _answer(answer: Future[Result], passing: frozenset[int]) -> Result | None:
-    """None: an error among those that pass."""
-    try:
-        return await asyncio.wrap_future(answer)
-    except KafkaException as fault:
-        if fault.args[0].code() in passing:
-            return None
-        msg = f"Kafka does not answer: {fault}"
-        raise LogUnavailable(msg) from fault

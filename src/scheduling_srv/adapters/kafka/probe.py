@@ -10,7 +10,7 @@ from functools import cached_property
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv import kafka_clients
 
 TIMEOUT = 0.9
 """Seconds: whoever asks for health does not wait longer than one."""
@@ -27,15 +27,14 @@ class KafkaProbe:
     @cached_property
     def admin(self) -> AdminClient:
         """Made when it is needed: wrong properties are told before."""
-        return AdminClient(dict(self.config))
+        return kafka_clients.make_admin(self.config)
 
     async def ping(self) -> None:
         """Raises `LogUnavailable` when there is no answer."""
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(
-                self.thread, lambda: self.admin.list_topics(self.topic, timeout=TIMEOUT)
+                self.thread, lambda: kafka_clients.ask(self.admin, self.config, self.topic, TIMEOUT)
             )
         except KafkaException as fault:
-            msg = f"Kafka does not answer: {fault}"
-            raise LogUnavailable(msg) from fault
+            raise kafka_clients.unavailable(fault, self.config) from fault

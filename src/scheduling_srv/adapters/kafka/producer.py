@@ -30,6 +30,7 @@ from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.failpoints import passed
+from scheduling_srv.kafka_clients import make_producer, said
 from scheduling_srv.kafka_errors import (
     TOO_LARGE,
     Meaning,
@@ -189,14 +190,18 @@ class TransactionalPublisher:
         try:
             return await loop.run_in_executor(self.thread, work)
         except (KafkaException, BufferError) as fault:
-            raise publish_failed(fault) from fault
+            raise publish_failed(fault, said(fault, self.config)) from fault
 
     def _prepare(self) -> None:
         self.prepared_for = self.batch_size()
         self.prepared = self._make({})
 
     def _make(self, more: Mapping[str, int]) -> list[Producer]:
-        producers = [Producer({**self._properties(slot), **more}) for slot in range(PRODUCERS)]
+        # Delivery reports of careful ones are for this thread alone: no other one polls them.
+        producers = [
+            make_producer({**self._properties(slot), **more}, polled=not more)
+            for slot in range(PRODUCERS)
+        ]
         topic = self.topics[Topic.POSITION]
         self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
         return producers

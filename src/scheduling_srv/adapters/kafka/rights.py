@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclOperation
 
 from scheduling_srv.app.records import Topic
+from scheduling_srv.kafka_clients import make_admin
 
 WRITES = frozenset({AclOperation.WRITE, AclOperation.ALL})
 
@@ -21,7 +21,7 @@ def missing(
 
     Brokers without an authorizer grant everything; one that does not answer forbids nothing.
     """
-    admin = AdminClient(dict(config))
+    admin = make_admin(config)
     found = admin.describe_topics(
         TopicCollection(list(topics.values())),
         include_authorized_operations=True,

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from scheduling_srv import points
+from scheduling_srv import kafka_clients, points
 from scheduling_srv.app.guarantees import (
     COMPACTED,
     NEEDED,
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT = 10.0
 """Seconds to wait for the broker when topics are created."""
+FIRST_TIMEOUT = 1.0
+"""Seconds to wait for the first answer: an operator who starts the service watches."""
 LOOK_TIMEOUT = 3.0
 """Seconds to wait for each answer when the brokers are only looked at."""
 UNKNOWN_IDS = frozenset({"", "AAAAAAAAAAAAAAAAAAAAAA"})
@@ -92,18 +94,18 @@ class KafkaTopics:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (KafkaException, TimeoutError) as fault:
-            msg = f"Kafka does not answer: {str(fault) or 'not in time'}"
-            raise LogUnavailable(msg) from fault
+            raise kafka_clients.unavailable(fault, self.config) from fault
 
     def client(self) -> AdminClient:
         """The client that all of this goes through; made when it is needed."""
         if self._admin is None:
-            self._admin = AdminClient(dict(self.config))
+            self._admin = kafka_clients.make_admin(self.config)
         return self._admin
 
     # --- Creating -----------------------------------------------------------------------------
 
     def _ensure(self) -> None:
+        kafka_clients.ask(self.client(), self.config, self.topics[Topic.JOBS], FIRST_TIMEOUT)
         existing = self.client().list_topics(timeout=TIMEOUT).topics
         for topic in COMPACTED:
             if found := existing.get(self.topics[topic]):

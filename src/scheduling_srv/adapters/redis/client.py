@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import hiredis
 import structlog
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis, SSLConnection
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -27,6 +27,7 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from scheduling_srv.states import Seldom
 
 Value: TypeAlias = str | bytes | int | float
 
@@ -43,8 +44,6 @@ PATIENCE_S = 5.0
 """Seconds to wait for a connection while all are in use."""
 LEAVE_PAUSE_S = 0.5
 """Seconds between two times that all connections are given up because the server is a replica."""
-FAULT_PAUSE_S = 60.0
-"""Seconds after which the same fault of ours is logged again."""
 PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 """A script that may write, and so is refused by a replica: its reads are never old ones."""
 
@@ -116,18 +115,19 @@ class RedisClient:
         """`timeout` in seconds is for connecting and for each answer. Raises `StartError`."""
         self.timeout = timeout
         self._options: dict[str, Any] = {"password": password} if password else {}
-        self._tls = None if url.startswith("unix:") else url.startswith("rediss:")
         calls, own = CALL_CONNECTIONS * shards, OWN_CONNECTIONS * shards
         crowd = f"Too many calls at once: all {calls} connections to Redis for them are in use."
         slow = f"Redis is slow: all {own} connections for this replica's own work wait for it."
         self.calls = Lane(self._pool(url, calls), calls, lambda: Overloaded(crowd))
         # Each shard has a subscription besides.
         self.own = Lane(self._pool(url, own + shards), own, lambda: StoreUnavailable(slow))
+        about = self.calls.pool.connection_kwargs
+        self.address = about.get("path") or f"{about.get('host')}:{about.get('port')}"
+        self.tls = issubclass(self.calls.pool.connection_class, SSLConnection)
         self._subscriptions: set[Subscription] = set()
         self._left = float("-inf")
         """When all connections were given up last, in monotonic seconds."""
-        self._logged: dict[str, float] = {}
-        """Faults of ours, and when they were logged."""
+        self._seldom = Seldom()
 
     def _pool(self, url: str, most: int) -> ConnectionPool:
         try:
@@ -203,9 +203,9 @@ class RedisClient:
         if isinstance(fault, RuntimeError):
             if CLOSED not in str(fault):
                 raise fault
-            msg = "Redis does not answer: it has closed the connection."
+            msg = f"Redis does not answer: {self.address} has closed the connection."
             raise StoreUnavailable(msg) from fault
-        error = translated(fault, connecting=connecting, tls=self._tls)
+        error = translated(fault, connecting=connecting, address=self.address, tls=self.tls)
         if isinstance(error, StoreFault):
             self._log_fault(fault)
         try:
@@ -215,13 +215,8 @@ class RedisClient:
 
     def _log_fault(self, fault: Exception) -> None:
         """With its traceback, now and then: a loop may meet it many times a second."""
-        text, now = str(fault), time.monotonic()
-        if now - self._logged.get(text, float("-inf")) < FAULT_PAUSE_S:
-            return
-        if len(self._logged) >= 100:  # noqa: PLR2004 - bounded: a text may hold what was sent
-            self._logged.clear()
-        self._logged[text] = now
-        log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
+        if self._seldom.is_due(str(fault)):
+            log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
 
     # --- The primary --------------------------------------------------------------------------
 
@@ -231,7 +226,8 @@ class RedisClient:
         if now - self._left < LEAVE_PAUSE_S:
             return
         self._left = now
-        log.warning("Redis is a replica by now: connecting again")
+        if self._seldom.is_due("replica"):
+            log.warning("Redis is a read-only replica now: connecting again")
         connection: Any
         for pool in (self.calls.pool, self.own.pool):
             for connection in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001

@@ -8,12 +8,12 @@ refused right loses it (`ERR ACL failure in script`), so rights are asked for at
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 
 from redis import exceptions
 
+from scheduling_srv.adapters.redis import reasons
 from scheduling_srv.domain.errors import (
     StoreFault,
     StoreFull,
@@ -123,13 +123,6 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
 }
 """What each becomes. `{}` is what the server said, as a sentence."""
 
-_NO_TLS = frozenset(
-    {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
-)
-"""OpenSSL's reasons for an answer that is not TLS."""
-_PLAIN = "SCHEDULING_REDIS_URL has to begin with redis:// in place of rediss://."
-_SECURE = "SCHEDULING_REDIS_URL has to begin with rediss:// in place of redis://."
-
 
 def meaning_of(fault: BaseException) -> Meaning:
     """Of any error that redis-py or the network raises."""
@@ -143,9 +136,9 @@ def meaning_of(fault: BaseException) -> Meaning:
 
 
 def translated(
-    fault: BaseException, *, connecting: bool = False, tls: bool | None = None
+    fault: BaseException, *, connecting: bool = False, address: str = "", tls: bool = False
 ) -> StoreUnavailable:
-    """Our error for it.
+    """Our error for it. `address` is that of the server, as the URL names it.
 
     While `connecting` an error of no known kind means a wrong setting: it answers the choice of a
     database or of a name. `tls` says whether the connection was made with it, if that is known.
@@ -156,42 +149,10 @@ def translated(
     if meaning is Meaning.ABSENT and getattr(fault, "status_code", None):
         meaning = Meaning.BUSY  # it has answered, only that it does not serve
     kind, sentence = SENTENCES[meaning]
-    advice = ""
-    if connecting and meaning is Meaning.ABSENT and tls is not None:
-        advice = _about_tls(fault, tls=tls)
-    return kind(sentence.format(_said(fault)) + advice)
-
-
-def _about_tls(fault: BaseException, *, tls: bool) -> str:
-    """What to do where one side speaks TLS and the other does not; a space goes first.
-
-    A plain port takes a TLS greeting for an unfinished command and waits, or answers in words. A
-    TLS port closes a plain connection, or answers with an alert. Others may close or wait as well.
-    """
-    causes = list(_causes(fault))
-    if tls:
-        reasons = {each.reason for each in causes if isinstance(each, ssl.SSLError)}
-        if reasons & _NO_TLS:
-            return f" The port does not speak TLS, so {_PLAIN}"
-        greeted = isinstance(fault, exceptions.TimeoutError) or _is_closed(causes)
-        return f" If the port does not speak TLS, {_PLAIN}" if greeted and not reasons else ""
-    if isinstance(fault, exceptions.InvalidResponse):
-        return f" That is not Redis's protocol. If the port speaks TLS, {_SECURE}"
-    return f" If the port speaks TLS, {_SECURE}" if _is_closed(causes) else ""
-
-
-def _causes(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
-        yield fault
-        fault = fault.__cause__ or fault.__context__
-
-
-def _is_closed(causes: Sequence[BaseException]) -> bool:
-    """Whether a connection was made, and then ended by the other side."""
-    faults = [each for each in causes if isinstance(each, OSError)]
-    if faults:
-        return all(isinstance(each, ConnectionResetError) for each in faults)
-    return type(causes[0]) is exceptions.ConnectionError
+    said = _said(fault)
+    if meaning is Meaning.ABSENT and address:
+        said = reasons.in_words(said, address, tls=tls, connecting=connecting)
+    return kind(sentence.format(said))
 
 
 def _said(fault: BaseException) -> str:

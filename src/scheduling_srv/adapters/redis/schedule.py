@@ -15,6 +15,7 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
+    Counts,
     Cursor,
     Ended,
     Expired,
@@ -181,6 +182,14 @@ class RedisSchedule:
         """`progress.lua`."""
         working, oldest_due, waiting, idle = checked(await self.scripts.run("progress"))
         return Progress(working == b"1", _instant(oldest_due), waiting, idle)
+
+    async def counts(self, types: Sequence[str]) -> Counts:
+        """`counts.lua`."""
+        jobs, waiting, retries, held, unanswered, *of_types = checked(
+            await self.scripts.run("counts", *types)
+        )
+        by_type = dict(zip(types, of_types, strict=True))
+        return Counts(jobs, waiting, retries, held, unanswered, by_type)
 
     async def state(self) -> ShardState:
         """`state.lua`."""

@@ -20,7 +20,7 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 
 INCLUDE = "--!include"
 WHEN_FULL = frozenset(
-    "acquire append behind claim clear commit complete delete delivered expire find_runs"
+    "acquire append behind claim clear commit complete counts delete delivered expire find_runs"
     " forget_inputs get holder initialise list_apply list_decide list_drop list_keep lists"
     " mark_inputs note_log page parcels positions progress renew restore_end set_aside"
     " set_positions state sweep sweep_now sweep_retries take unclaim unplanned unready".split()

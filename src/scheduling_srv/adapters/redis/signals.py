@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-import structlog
-
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import StoreRefused, Unavailable
-
-log = structlog.get_logger(__name__)
+from scheduling_srv.states import State
 
 RECONNECT_S = 0.2
 """Seconds between attempts to subscribe again; twice as long after each that fails."""
@@ -43,18 +40,18 @@ class RedisSignals:
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
-        pause, said = RECONNECT_S, ""
+        pause = RECONNECT_S
+        state = State("changes in Redis are not heard of", "changes in Redis are heard of again")
         while True:
             try:
                 async with self.client.subscription(self.channel, self.presence) as heard:
-                    pause, said = RECONNECT_S, ""
+                    pause = RECONNECT_S
+                    state.works()
                     yield Signal("connected")
                     while True:
                         yield parse((await heard.message()).decode())
             except Unavailable as fault:
-                if str(fault) != said:
-                    said = str(fault)
-                    log.warning("signals lost", reason=said)
+                state.fails(str(fault))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RECONNECT_S)
 

@@ -9,6 +9,7 @@ end
 local bytes_read = 0 -- of the jobs that answers were for
 local given_up, given_up_id = 0, '' -- failed runs that are not retried because too many wait, and a job
 local done, failed, failed_id = 0, 0, '' -- runs that ended, for good, and a job of those that failed
+local ended_types = {} -- their type -> how many were done and how many failed
 local DONE, FAILED, TIMED_OUT = 'done', 'failed', 'timed-out' -- outcomes, as the contract names them
 
 -- Whether a job has so many waiting retries that no more are kept (decision 14).
@@ -40,7 +41,12 @@ end
 
 -- What `complete` and `expire` return of the runs that ended.
 local function tally()
-    return given_up, given_up_id, done, failed, failed_id
+    local types = {}
+    for type, ended in pairs(ended_types) do
+        push(types, type, ended.done)
+        push(types, ended.failed)
+    end
+    return given_up, given_up_id, done, failed, failed_id, types
 end
 
 -- Ends a run; returns whether there was one, and when something may be due because of it. `most`: how many
@@ -51,7 +57,8 @@ local function end_run(instance, outcome, now, cap, most, problem)
         return false
     end
     local seq, nominal, attempt, _, size, at = struct.unpack(RUN, run)
-    local due = free_place(instance, string.sub(run, at, at + size - 1)) and now
+    local type = string.sub(run, at, at + size - 1)
+    local due = free_place(instance, type) and now
     local id = string.sub(run, at + size)
     local record = redis.call('HGET', K.jobs, id)
     bytes_read = bytes_read + (record and #record or 0)
@@ -65,10 +72,12 @@ local function end_run(instance, outcome, now, cap, most, problem)
     if attempt > 1 then
         emit('X' .. retry_key(id, seq, nominal))
     end
+    local ended = ended_types[type] or { done = 0, failed = 0 }
+    ended_types[type] = ended
     if has_failed then
-        failed, failed_id = failed + 1, id
+        failed, failed_id, ended.failed = failed + 1, id, ended.failed + 1
     else
-        done = done + 1
+        done, ended.done = done + 1, ended.done + 1
     end
     if alive and job.kind < INTERVAL then
         remove_job(id, job)

@@ -1,0 +1,182 @@
+"""Says what changes for the worse or for the better: once, and once a minute while it lasts.
+
+A loop that fails again has nothing new to say. It tells a `State`, and the state decides what the
+log hears of it. While a server is away, the line about the server is the cause of all others, so
+the loops that wait for it are silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from enum import Enum
+from weakref import WeakSet
+
+import structlog
+
+SUMMARY_S = 60.0
+"""Seconds between two lines about what lasts."""
+OTHER_REASON_S = 10.0
+"""Seconds before a trouble whose reason has changed is told again."""
+GRACE_S = 5.0
+"""Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
+TICK_S = 1.0
+"""Seconds between looks for what is to be said."""
+
+MOST_TEXTS = 100
+_DURATION = re.compile(r"\d+(?:\.\d+)? m?s\b")
+
+log = structlog.get_logger(__name__)
+
+
+class States:
+    """All states of a process. It belongs to one event loop."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self.listeners: list[Callable[[], None]] = []
+        """Called when something begins to fail."""
+        self.causes: set[State] = set()
+        """Servers that are away."""
+        self.well_since = float("-inf")
+        """When the last server that was away came back."""
+        self.all: WeakSet[State] = WeakSet()
+
+    def tick(self) -> None:
+        """Say what is due."""
+        for state in sorted(self.all, key=lambda each: each.since):
+            state.tick()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+
+STATES = States()
+
+
+class Kind(Enum):
+    """When the log hears of a failure."""
+
+    CAUSE = "cause"
+    """At once. A server: its absence explains failures of loops."""
+    CHANGE = "change"
+    """At once. Its summaries are left to the cause, if there is one."""
+    EFFECT = "effect"
+    """At once, but not while a server is away: it says nothing new then."""
+    LOOP = "loop"
+    """After a grace, and only while no server is away."""
+
+
+class State:
+    """Something that works or fails: a server, a loop, the service."""
+
+    def __init__(
+        self,
+        fails: str,
+        works: str,
+        *,
+        kind: Kind = Kind.LOOP,
+        states: States = STATES,
+        **about: object,
+    ) -> None:
+        """`fails` and `works` are what the log says, with the fields `about`."""
+        self.says = fails, works
+        self.kind = kind
+        self.about = about
+        self.since = float("inf")
+        """When it began to fail."""
+        self.reason = ""
+        self._states = states
+        self._told: list[str] = []
+        """Reasons that the log has heard since it began to fail."""
+        self._told_at = float("-inf")
+        states.all.add(self)
+
+    @property
+    def failing(self) -> bool:
+        """Whether it has failed and not worked since."""
+        return self.since != float("inf")
+
+    def fails(self, reason: str) -> None:
+        """It has failed, perhaps again."""
+        begins, self.reason = not self.failing, reason
+        if begins:
+            self.since = self._states.monotonic()
+            if self.kind is Kind.CAUSE:
+                self._states.causes.add(self)
+        self.tick()
+        if begins:
+            for tell in self._states.listeners:
+                tell()
+
+    def works(self) -> None:
+        """It works, perhaps again."""
+        if not self.failing:
+            return
+        seconds = round(self._states.monotonic() - self.since)
+        if self._told:
+            log.info(self.says[1], **self.about, after_seconds=seconds)
+        self.forget()
+
+    def forget(self) -> None:
+        """It does not fail any more, and nothing is said of that."""
+        if self.kind is Kind.CAUSE and self.failing:
+            self._states.causes.discard(self)
+            self._states.well_since = self._states.monotonic()
+        self.since, self._told = float("inf"), []
+
+    def tick(self) -> None:
+        """Say what is due: that it fails, another reason, or that it still fails."""
+        now = self._states.monotonic()
+        if not self.failing or now < self._from():
+            return
+        if not self._told:
+            self._tell(now, self.says[0])
+        elif _gist(self.reason) not in self._told and now - self._told_at >= OTHER_REASON_S:
+            self._tell(now, self.says[0], for_seconds=round(now - self.since))
+        elif now - self._told_at >= SUMMARY_S:
+            self._tell(now, f"{self.says[0]}, still", for_seconds=round(now - self.since))
+
+    def _from(self) -> float:
+        """The instant from which on something may be said."""
+        if self.kind is Kind.CAUSE or (self.kind is Kind.CHANGE and not self._told):
+            return self.since
+        if self._states.causes:
+            return float("inf")
+        if self.kind is Kind.LOOP:
+            return max(self.since, self._states.well_since) + GRACE_S
+        return max(self.since, self._states.well_since + GRACE_S)
+
+    def _tell(self, now: float, event: str, **more: object) -> None:
+        self._told_at = now
+        if _gist(self.reason) not in self._told:
+            self._told = [*self._told[-9:], _gist(self.reason)]
+        log.warning(event, **self.about, reason=self.reason, **more)
+
+
+def _gist(reason: str) -> str:
+    """Without durations: that it lasts longer is no other reason."""
+    return _DURATION.sub("", reason)
+
+
+class Seldom:
+    """Whether a text is to be said again: once a minute. Bounded, as a text may be anything."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._said: dict[str, float] = {}
+
+    def is_due(self, text: str) -> bool:
+        """True: it is said now."""
+        now = self._monotonic()
+        if now - self._said.get(text, float("-inf")) < SUMMARY_S:
+            return False
+        if len(self._said) >= MOST_TEXTS:
+            self._said.clear()
+        self._said[text] = now
+        return True

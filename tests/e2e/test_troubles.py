@@ -1,0 +1,247 @@
+"""What an operator is told of servers that do not answer, and how many lines that takes."""
+
+import json
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.product import PATIENCE
+from tests.harness.fixtures import StartService
+from tests.harness.kafka import KafkaServer
+from tests.harness.secure_kafka import PASSWORD, USER, SecureKafka
+from tests.harness.service import Service
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+TLS = {"security.protocol": "ssl"}
+SASL = {
+    "security.protocol": "sasl_plaintext",
+    "sasl.mechanism": "PLAIN",
+    "sasl.username": USER,
+    "sasl.password": "a-wrong-one",
+}
+PLAIN = {"security.protocol": "plaintext"}
+
+
+@pytest.fixture(scope="module")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    server = SecureKafka(tmp_path_factory.mktemp("secure-kafka"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def tls_port() -> Iterator[int]:
+    """Accepts TLS and nothing else: what it hears of a plain client is no greeting."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")  # alert: no such version
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def lines(replica: Service) -> list[dict[str, Any]]:
+    """The log; every line of it is JSON."""
+    return [json.loads(line) for line in replica.log.read_text().splitlines()]
+
+
+def told(replica: Service, event: str) -> dict[str, Any]:
+    """The first line of this event."""
+
+    def found() -> dict[str, Any] | None:
+        return next((line for line in lines(replica) if line["event"] == event), None)
+
+    return eventually(found, timeout=PATIENCE, what=event)
+
+
+def quiet(service: StartService) -> Service:
+    """A replica that is not started yet, with the log that operators have."""
+    replica = service(start=False)
+    replica.settings |= {"SCHEDULING_LOG_LEVEL": "info", "SCHEDULING_LOG_FORMAT": "json"}
+    return replica
+
+
+def why(replica: Service) -> str:
+    """The reason of the line that says what a start waits for."""
+    replica.launch()
+    reason: str = told(replica, "waiting for a server")["reason"]
+    assert [line for line in lines(replica) if line["event"] == "serving"] == []
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1 refuses the connection: no server listens there."),
+        ("no-such-host.invalid:9092", "no-such-host.invalid:9092 has a host name that cannot be"),
+    ],
+)
+def test_no_kafka_there(service: StartService, address: str, reason: str) -> None:
+    replica = quiet(service)
+    replica.settings["SCHEDULING_KAFKA_BOOTSTRAP_SERVERS"] = address
+    assert why(replica).startswith(f"Kafka does not answer: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("port", "options", "reason"),
+    [
+        ("tls_port", TLS, "shows a certificate that cannot be verified: check ssl.ca.location"),
+        ("sasl_port", SASL, "refuses the user or the password (SASL)"),
+        ("port", TLS, "does not speak TLS, which security.protocol asks for"),
+        ("tls_port", PLAIN, "closes the connection at once: it may expect TLS or SASL"),
+        ("sasl_port", PLAIN, "closes the connection at once: it may expect TLS or SASL"),
+    ],
+    ids=["unknown-ca", "wrong-password", "tls-on-plain", "plain-on-tls", "plain-on-sasl"],
+)
+def test_a_kafka_that_is_spoken_to_wrongly(
+    service: StartService,
+    secure_kafka: SecureKafka,
+    port: str,
+    options: dict[str, str],
+    reason: str,
+) -> None:
+    address = f"127.0.0.1:{getattr(secure_kafka, port)}"
+    replica = quiet(service)
+    replica.settings["SCHEDULING_KAFKA_BOOTSTRAP_SERVERS"] = address
+    replica.settings["SCHEDULING_KAFKA_OPTIONS"] = json.dumps(options)
+    assert why(replica).startswith(f"Kafka does not answer: {address} {reason}")
+
+
+def test_the_right_password(service: StartService, secure_kafka: SecureKafka) -> None:
+    """Else the test above would prove nothing."""
+    replica = quiet(service)
+    replica.settings["SCHEDULING_KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{secure_kafka.sasl_port}"
+    options = json.dumps({**SASL, "sasl.password": PASSWORD})
+    replica.settings["SCHEDULING_KAFKA_OPTIONS"] = options
+    replica.start()
+    assert told(replica, "serving")["level"] == "info"
+
+
+def test_no_tls_where_redis_expects_it(service: StartService, tls_port: int) -> None:
+    replica = quiet(service)
+    replica.settings["SCHEDULING_REDIS_URL"] = f"redis://127.0.0.1:{tls_port}/0"
+    assert f"127.0.0.1:{tls_port} expects TLS (rediss://)." in why(replica)
+
+
+def test_tls_where_redis_has_none(service: StartService, valkey: ValkeyServer) -> None:
+    """Redis waits for the rest of a command, and so the client waits for Redis."""
+    replica = quiet(service)
+    replica.settings["SCHEDULING_REDIS_URL"] = valkey.url.replace("redis://", "rediss://")
+    assert "does not speak TLS (rediss://)" in why(replica)
+
+
+# --- how many lines ---
+
+
+def events_of(replica: Service, begin: int) -> list[str]:
+    return [line["event"] for line in lines(replica)[begin:]]
+
+
+def test_a_first_start_has_no_warnings(service: StartService) -> None:
+    replica = quiet(service)
+    replica.start()
+    told(replica, "serving")
+    assert [line for line in lines(replica) if line["level"] != "info"] == []
+    events = [line["event"] for line in lines(replica) if line["event"] != "topic created"]
+    assert (events[0], events.count("serving")) == ("listening", 1)
+
+
+def test_a_redis_that_is_killed(service: StartService, breakable_valkey: ValkeyServer) -> None:
+    """Before, these were some seven lines a second."""
+    replica = quiet(service)
+    replica.start()
+    told(replica, "serving")
+    begin = len(lines(replica))
+    breakable_valkey.kill()
+    told(replica, "Redis does not answer")
+    replica.wait_until_not_serving()
+    breakable_valkey.start()
+    told(replica, "serving again")
+    told(replica, "Redis answers again")
+    events = events_of(replica, begin)
+    assert len(events) <= 10
+    assert max(map(events.count, events)) == 1
+    assert set(events) <= {
+        "Redis does not answer",
+        "not serving",
+        "not emitting",
+        "lease lost",
+        "lease given back",
+        "lease not given back: it will end by itself",
+        "lease taken",
+        "emitting",
+        "reading again from the stored positions",
+        "reading partitions",
+        "Redis answers again",
+        "serving again",
+    }
+    line = told(replica, "Redis does not answer")
+    assert line["reason"].endswith("refuses the connection: no server listens there.")
+
+
+def test_a_kafka_that_is_killed(service: StartService, breakable_kafka: KafkaServer) -> None:
+    """Before, the first line came after half a minute, and raw lines of librdkafka with it."""
+    replica = quiet(service)
+    replica.start()
+    told(replica, "serving")
+    begin = len(lines(replica))
+    breakable_kafka.kill()
+    line = told(replica, "Kafka does not answer")
+    assert line["reason"].startswith(f"{breakable_kafka.bootstrap} ")
+    told(replica, "not serving")
+    breakable_kafka.start()
+    told(replica, "serving again")
+    events = events_of(replica, begin)
+    assert len(events) <= 10
+    assert events[:2] == ["Kafka does not answer", "not serving"]
+    assert max(map(events.count, events)) == 1
+
+
+# --- metrics ---
+
+
+def page_of(replica: Service) -> str:
+    with urllib.request.urlopen(f"{replica.admin_url}/metrics", timeout=10) as answer:  # noqa: S310
+        text: str = answer.read().decode()
+        return text
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_metrics_answer_while_redis_does_not(
+    service: StartService, breakable_valkey: ValkeyServer, how: str
+) -> None:
+    replica = quiet(service)
+    replica.start()
+    assert "\nscheduling_jobs_waiting 0.0\n" in page_of(replica)
+    assert '\nscheduling_runs_unanswered{type="other"} 0.0\n' in page_of(replica)
+    if how == "killed":
+        breakable_valkey.kill()
+    else:
+        breakable_valkey.pause()
+    replica.wait_until_not_serving()
+    text = page_of(replica)
+    assert "\nscheduling_serving 0.0\n" in text
+    assert "scheduling_build_info{" in text
+    assert "scheduling_jobs_waiting" not in text
+    breakable_valkey.restore()
+    replica.wait_until_serving()
+    eventually(
+        lambda: "\nscheduling_jobs_waiting 0.0\n" in page_of(replica),
+        timeout=PATIENCE,
+        what="figures of Redis",
+    )
