@@ -201,8 +201,8 @@ class Neighbours(Alone):
             if not said:
                 said = True
                 log.warning(
-                    "waiting for another service to leave" if found else "looking for a service",
-                    reason=self._refusal(found) if found else "Its position is on Kafka.",
+                    "waiting for a service that is dead, or is not a replica of this one",
+                    member=found.place if found else "",
                     seconds=self.patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
