@@ -210,6 +210,18 @@ async def test_a_member_that_is_connected_to_our_redis_is_ours(begin: Any, found
     assert world.time == 0
 
 
+async def test_a_replica_that_was_ours_and_has_died_is_not_waited_for(begin: Any) -> None:
+    """Redis is emptied again before the dead one has left its group."""
+    world = begin(member(fingerprint=FULL))
+    world.here.add("sibling")
+    await world.neighbours.check()
+    world.here.clear()
+    world.stored = None
+    world.time = 100.0
+    await world.neighbours.before_rebuild(OURS)
+    assert world.time == 100.0
+
+
 async def test_a_replica_that_connects_late_is_ours(begin: Any, sleeping: list[World]) -> None:
     world = begin(member(fingerprint=FULL))
 

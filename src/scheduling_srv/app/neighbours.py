@@ -149,6 +149,8 @@ class Neighbours(Alone):
         self.since = clock.now()
         """Records before this instant, in epoch ms, block nothing."""
         self._said = ""
+        self._siblings = {deployment.name}
+        """Names of replicas that are ours. Each start of one has another name."""
         self._checked_at = float("-inf")
         self._seen: Sequence[Member] = ()
         """By the last look."""
@@ -199,8 +201,8 @@ class Neighbours(Alone):
             if not said:
                 said = True
                 log.warning(
-                    "waiting for another service to leave" if found else "looking for a service",
-                    reason=self._refusal(found) if found else "Its position is on Kafka.",
+                    "waiting for a service that is dead, or is not a replica of this one",
+                    member=found.place if found else "",
                     seconds=self.patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
@@ -330,4 +332,8 @@ class Neighbours(Alone):
             log.warning("another service uses the jobs topic", reason=reason)
 
     async def _is_ours(self, member: Member) -> bool:
-        return member.tag.name == self.deployment.name or await self.redis.is_here(member.tag.name)
+        """A replica that was seen in our Redis stays one of ours: it may have died since."""
+        name = member.tag.name
+        if name not in self._siblings and await self.redis.is_here(name):
+            self._siblings.add(name)
+        return name in self._siblings
