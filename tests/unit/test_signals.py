@@ -11,6 +11,7 @@ from scheduling_srv.adapters.redis import client, signals
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.app.replies import Signal
+from scheduling_srv.states import States
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 
@@ -48,7 +49,8 @@ def listening(monkeypatch: pytest.MonkeyPatch, *ends: Exception) -> tuple[Any, S
     monkeypatch.setattr(client, "Redis", server)
     monkeypatch.setattr(signals, "asyncio", server)
     connections = RedisClient("redis://127.0.0.1:1/0")
-    return RedisSignals(connections, "n", 0, name="me").listen(), server
+    states = States(lambda: sum(server.pauses))
+    return RedisSignals(connections, "n", 0, name="me", states=states).listen(), server
 
 
 async def test_it_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +68,7 @@ async def test_a_refusal_is_said_once_and_asked_about_less_and_less(
     heard, server = listening(monkeypatch, *[NoPermissionError("no channels")] * 8)
     with capture_logs() as logs:
         assert (await anext(heard)).kind == "connected"
-    assert len(logs) == 1
+    assert [line["log_level"] for line in logs] == ["warning", "info"]
     assert "no channels" in logs[0]["reason"]
     assert server.pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
     await heard.aclose()
