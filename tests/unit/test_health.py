@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from scheduling_srv.app import health as health_module
 from scheduling_srv.app.health import CLOSING, Health, Report, Status
 from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
@@ -162,6 +163,27 @@ async def test_what_fails_is_looked_at_at_once() -> None:
     assert await health.status() == "SERVING"
     health.notice()
     assert await health.status() == "NOT_SERVING"
+
+
+async def test_a_server_that_does_not_answer_is_noticed_between_two_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is frozen breaks no connection: nothing but a question tells."""
+    monkeypatch.setattr(health_module, "PING_SECONDS", 0.001)
+    monkeypatch.setattr(health_module, "CALM_SECONDS", 0.0)
+    monkeypatch.setattr(health_module, "WATCH_SECONDS", 1_000_000)
+    servers = Servers()
+    health = servers.health()
+    with capture_logs() as lines:
+        watching = asyncio.create_task(health.watch())
+        while servers.asked.count("redis") < 5:  # noqa: ASYNC110 - as often as it asks
+            await asyncio.sleep(0)
+        assert servers.asked.count("emitting") == 1
+        servers.redis = "hangs"
+        while len(lines) < 3:  # noqa: ASYNC110 - as long as it takes
+            await asyncio.sleep(0.001)
+        watching.cancel()
+    assert [line["event"] for line in lines] == ["serving", "Redis does not answer", "not serving"]
 
 
 async def test_a_server_says_its_reason_once() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from scheduling_srv.adapters.redis import client as client_module
 from scheduling_srv.adapters.redis import client as module
 from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
 from scheduling_srv.app.lanes import client_call
@@ -59,6 +60,16 @@ async def test_a_timeout_is_one() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await client.execute("PING")
+
+
+async def test_a_ping_that_is_not_answered_says_who_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "PING_S", 0.01)
+    client = RedisClient("redis://127.0.0.1:1/0")
+    client.own.pool = Deaf()  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable, match=r": 127\.0\.0\.1:1 does not answer in time\.$"):
+        await client.ping()
 
 
 class Ended(Deaf):

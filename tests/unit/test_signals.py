@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis import client, signals
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.app.replies import Signal
+from scheduling_srv.states import States
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 
@@ -49,7 +50,8 @@ def listening(monkeypatch: pytest.MonkeyPatch, *ends: Exception) -> tuple[Any, S
     monkeypatch.setattr(client, "Redis", server)
     monkeypatch.setattr(signals, "asyncio", server)
     connections = RedisClient("redis://127.0.0.1:1/0")
-    return RedisSignals(connections, "n", 0, name="me").listen(), server
+    states = States(lambda: sum(server.pauses))
+    return RedisSignals(connections, "n", 0, name="me", states=states).listen(), server
 
 
 async def test_it_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ PROBE_SECONDS = 1.0
 FRESH_SECONDS = 0.5
 """How long a report is handed out again: health may be asked for often, servers must not be."""
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 5
 """How often a replica looks at its own health, so that its log tells of changes."""
-AWAY_SECONDS = 1.0
-"""The same while it is not serving."""
+PING_SECONDS = 1.0
+"""How often it asks in between whether the servers answer, and looks while it is not serving."""
 CALM_SECONDS = 0.2
 """Between two looks that something has called for."""
 
@@ -150,11 +150,25 @@ class Health:
             self._called.clear()
             report = await self.report()
             await asyncio.sleep(CALM_SECONDS)
-            serving = report.status is Status.SERVING
-            await wait(self._called, WATCH_SECONDS if serving else AWAY_SECONDS)
+            await wait(self._called, PING_SECONDS)
+            if report.status is Status.SERVING:
+                await self._while_servers_answer()
+
+    async def _while_servers_answer(self) -> None:
+        """Return after a while, or when there is something to look at."""
+        for _ in range(WATCH_SECONDS - 1):
+            if self._called.is_set():
+                return
+            if any(answer.reason for answer in await self._ask_servers()):
+                self.notice()
+                return
+            await wait(self._called, PING_SECONDS)
+
+    async def _ask_servers(self) -> Sequence[Report]:
+        return await asyncio.gather(*[self._probe(*each) for each in self._servers])
 
     async def _ask(self) -> Report:
-        answers = await asyncio.gather(*[self._probe(*each) for each in self._servers])
+        answers = await self._ask_servers()
         self._log.servers(answers)
         found = _worst(answers)
         # While a server is away nothing is emitted: saying so as well would hide the cause.

@@ -146,6 +146,7 @@ class Listener:
         """Kafka has nothing at the position of a partition."""
         self._stopping = False
         self._reads = State("events are not read", "events are read again")
+        self._finds = State("partitions are not there", "partitions are there again")
         self._seldom = Seldom()
         self._thread: ThreadPoolExecutor
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -346,10 +347,10 @@ class Listener:
         self.next = {place: End(self.intake.applied(place), 0) for place in there}
         self.held.clear()
         missing, self._looked = {*places} - {*there}, time.monotonic()
-        if missing - self.missing:
-            log.warning(
-                "partitions are not there", partitions=sorted(each.name for each in missing)
-            )
+        if missing:
+            self._finds.fails(", ".join(sorted(each.name for each in missing)))
+        else:
+            self._finds.works()
         self.missing = missing
         for place in missing:
             _forget_lag(place)

@@ -42,6 +42,8 @@ OWN_CONNECTIONS = 8
 """Of a replica, for each shard: those of its owner, its listener and its health."""
 PATIENCE_S = 5.0
 """Seconds to wait for a connection while all are in use."""
+PING_S = 0.9
+"""Seconds to wait for the answer to a ping: a question for health ends within one."""
 LEAVE_PAUSE_S = 0.5
 """Seconds between two times that all connections are given up because the server is a replica."""
 PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
@@ -256,8 +258,13 @@ class RedisClient:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def ping(self) -> None:
-        """Raises `StoreUnavailable` when there is no answer, or not of a primary."""
-        await self.on_primary("PING")
+        """Raises `StoreUnavailable` when there is no answer soon, or not of a primary."""
+        try:
+            async with asyncio.timeout(PING_S):
+                await self.on_primary("PING")
+        except TimeoutError:
+            msg = f"Redis does not answer: {self.address} does not answer in time."
+            raise StoreUnavailable(msg) from None
 
     async def close(self) -> None:
         """Close every connection."""

@@ -9,7 +9,7 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import StoreRefused, Unavailable
-from scheduling_srv.states import State
+from scheduling_srv.states import STATES, State, States
 
 RECONNECT_S = 0.2
 """Seconds between attempts to subscribe again; twice as long after each that fails."""
@@ -31,9 +31,18 @@ def parse(text: str) -> Signal:
 class RedisSignals:
     """Implements `Signals`."""
 
-    def __init__(self, client: RedisClient, namespace: str, shard: int, *, name: str) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        namespace: str,
+        shard: int,
+        *,
+        name: str,
+        states: States = STATES,
+    ) -> None:
         """`name` is what others see to be connected while this listens."""
         self.client = client
+        self.states = states
         self.channel = keys.channel(namespace, shard)
         self.presence = keys.presence(namespace, shard, name)
         self.present = keys.presence(namespace, shard, "")
@@ -41,7 +50,8 @@ class RedisSignals:
     async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
         pause = RECONNECT_S
-        state = State("changes in Redis are not heard of", "changes in Redis are heard of again")
+        names = "changes in Redis are not heard of", "changes in Redis are heard of again"
+        state = State(*names, states=self.states)
         while True:
             try:
                 async with self.client.subscription(self.channel, self.presence) as heard:
