@@ -8,7 +8,7 @@ import pytest
 
 from tests.client import contract
 from tests.client.contract import Backoff, Data, Job, payload
-from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, rfc3339
+from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, rfc3339, tomorrow
 
 SOON = "in 100 milliseconds"
 
@@ -265,7 +265,16 @@ def test_jobs_deleted_says_how_a_job_ended(product: Product) -> None:
     assert (told[failed]["outcome"], told[failed]["attempts"]) == ("failed", "2")
     assert told[failed]["error"] == "no disk \u00e9"
     assert "error" not in told[done]
-    assert "outcome" not in told[deleted]
+    assert told[deleted]["outcome"] == "deleted"
+
+
+def test_jobs_deleted_says_that_a_job_was_replaced(product: Product) -> None:
+    job_id, kind = fresh(), fresh("type")
+    product.client.create(contract.job(id=job_id, type=kind, when=tomorrow()))
+    product.client.update(contract.job(id=job_id, type=fresh("type"), when=tomorrow()))
+    assert product.deleted(job_id).headers["outcome"] == "replaced"
+    product.client.delete(job_id)
+    assert product.deleted(job_id, 2).headers["outcome"] == "deleted"
 
 
 def test_a_recurring_job_stays_when_a_run_has_failed(product: Product) -> None:

@@ -142,6 +142,14 @@ def test_a_deleted_job_is_the_golden_message_and_a_tombstone() -> None:
     assert (tombstone.topic, tombstone.key, tombstone.value) == (Topic.JOURNAL, b"abc:12", None)
 
 
+def test_a_deleted_event_says_whether_the_job_was_replaced() -> None:
+    group = struct.pack("<cI", b"G", 2)
+    update = [group, b"Dj", created(b"C")[0]]
+    events = [each for each in made(*update, b"Dj", b"Dk") if each.key == b"jobsDeleted"]
+    outcomes = [(event.route, headers(event)["outcome"]) for event in events]
+    assert outcomes == [(b"j", b"replaced"), (b"j", b"deleted"), (b"k", b"deleted")]
+
+
 def test_a_tombstone_alone() -> None:
     (record,) = made(b"Xabc")
     assert (record.topic, record.key, record.value) == (Topic.JOURNAL, b"abc", None)

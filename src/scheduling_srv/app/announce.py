@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scheduling_srv.app import changes
 from scheduling_srv.app.deployment import Deployment
 from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.domain import record
@@ -113,7 +114,6 @@ class Announcer:
             QUEUE: self._queued,
             CREATE: self._created,
             NEW_NOW: self._new_now,
-            DELETE: self._deleted,
             TOMBSTONE: self._tombstone,
             PUT_OFF: self._kept,
             HAND_ON: self._kept,
@@ -121,9 +121,18 @@ class Announcer:
             HAPPENED: self._event,
         }
         prefix = incarnation.encode() + b"-"
+        replaced, group_end = set[bytes](), 0
         for number, entry in enumerate(entries, start=after + 1):
-            if entry[0] not in SILENT:
-                yield from makers[entry[0]](entry, b"%b%d" % (prefix, number))
+            letter, event_id = entry[0], b"%b%d" % (prefix, number)
+            if letter == GROUP:
+                (size,) = GROUPED.unpack_from(entry)
+                first = number - after
+                replaced, group_end = _put_in(entries[first : first + size]), number + size
+            elif letter == DELETE:
+                outcome = number <= group_end and entry[1:] in replaced
+                yield from self._deleted(entry, event_id, b"replaced" if outcome else b"deleted")
+            elif letter not in SILENT:
+                yield from makers[letter](entry, event_id)
 
     def _queued(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         kind, instance, nominal, attempt, seq, id_size, trace_size, type_size, data_size = (
@@ -167,10 +176,10 @@ class Announcer:
         at = CREATED.size + id_size
         return (_journal_job(event_id, entry[CREATED.size : at], due, entry[at:]),)
 
-    def _deleted(self, entry: bytes, event_id: bytes) -> tuple[Record, Record]:
+    def _deleted(self, entry: bytes, event_id: bytes, outcome: bytes) -> tuple[Record, Record]:
         job_id = entry[1:]
         value = record.JOB_ID + record.sized(job_id)
-        headers = [("event-id", event_id), ("job-id", job_id)]
+        headers = [("event-id", event_id), ("job-id", job_id), ("outcome", outcome)]
         deleted = Record(Topic.RESOURCES, b"jobsDeleted", value, headers, job_id)
         return (deleted, *self._tombstone(entry, event_id))
 
@@ -192,6 +201,23 @@ class Announcer:
         headers.append(("event-id", event_id))
         # A jobsDeleted event with an outcome goes to the partition of its job.
         return (Record(topic, key, value, headers, job or key),)
+
+
+def _put_in(group: Sequence[bytes]) -> set[bytes]:
+    """Ids of the jobs that a group creates, here or in another shard.
+
+    An Update deletes the job and creates it again in the same group (`lua/lib/replacing.lua`).
+    """
+    ids = set[bytes]()
+    for entry in group:
+        if entry[0] in {CREATE, NEW_NOW}:
+            _, id_size = CREATED.unpack_from(entry)
+            ids.add(entry[CREATED.size : CREATED.size + id_size])
+        elif entry[0] == HAND_ON:
+            (key_size,) = KEYED.unpack_from(entry)
+            change = changes.unpack(entry[KEYED.size + key_size :])
+            ids.update(job.id.encode() for job in change.put)
+    return ids
 
 
 def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:

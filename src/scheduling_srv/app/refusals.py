@@ -357,7 +357,8 @@ class Refusals:
         if refusal.topic is Topic.RESOURCES:
             return b"X" + entry[1:]
         value = record.JOB_ID + record.sized(entry[1:])
-        return event_entry(Topic.RESOURCES, b"jobsDeleted", value, [("job-id", entry[1:])])
+        headers = [("job-id", entry[1:]), ("outcome", b"deleted")]
+        return event_entry(Topic.RESOURCES, b"jobsDeleted", value, headers)
 
     # --- Dead letters -------------------------------------------------------------------------
 
