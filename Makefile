@@ -140,6 +140,10 @@ fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that 
 accept-alive: setup kafka ## Show point by point that the service stays alive (ONLY=1,2: these points; 25 minutes)
 	@$(BIN)/python -m accept alive $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: accept-traps
+accept-traps: setup kafka ## Show point by point that the first week holds no silent traps (ONLY=1,2: these points; 25 minutes)
+	@$(BIN)/python -m accept traps $(if $(ONLY),--only "$(ONLY)")
+
 ##@ Change
 
 .PHONY: format
