@@ -8,7 +8,13 @@ import pytest
 
 from scheduling_srv.app import neighbours as module
 from scheduling_srv.app.deployment import Deployment, Identity, Member, Tag
-from scheduling_srv.app.neighbours import QUIET_SECONDS, Alone, Neighbours, Rules
+from scheduling_srv.app.neighbours import (
+    QUIET_SECONDS,
+    STARTING_SECONDS,
+    Alone,
+    Neighbours,
+    Rules,
+)
 from scheduling_srv.domain.errors import LogUnavailable, StartError
 
 NOW = 1_700_000_000_000
@@ -177,6 +183,16 @@ async def test_replicas_and_strangers_elsewhere_are_no_conflict(
         (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
     ],
 )
+async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin: Any) -> None:
+    """Redis was emptied, and a replica that cannot reach it looks like a stranger."""
+    world = begin(member(fingerprint=FULL))
+    world.time = STARTING_SECONDS + 1
+    with pytest.raises(LogUnavailable, match="another Redis"):
+        await world.neighbours.before_rebuild(OURS)
+    world.members_now = ()
+    await world.neighbours.before_rebuild(OURS)
+
+
 async def test_a_living_stranger_is_refused_with_its_host(
     begin: Any, found: Member, words: str
 ) -> None:

@@ -32,6 +32,8 @@ CONFLICT_LOOK_SECONDS = 0.5
 """Between looks at a conflict."""
 LOOK_SECONDS = 3.0
 """Between looks for a service that shares the jobs topic."""
+STARTING_SECONDS = 60.0
+"""After which a process has started. From then on it waits and does not end (decision 7)."""
 QUIET_SECONDS = 60.0
 """The jobs topic is ours again after so long without a living member of the other deployment."""
 
@@ -146,6 +148,7 @@ class Neighbours(Alone):
         self.monotonic = monotonic
         self.strangers: dict[str, float] = {}
         """Other deployments on the jobs topic, and when they were last known to live."""
+        self.began_at = monotonic()
         self.since = clock.now()
         """Records before this instant, in epoch ms, block nothing."""
         self._said = ""
@@ -182,7 +185,10 @@ class Neighbours(Alone):
             self.deployment.be(identity)
 
     async def _until_no_conflict(self, *, to_the_end: bool = False) -> None:
-        """Raises `StartError`. `to_the_end`: a member may be about to join."""
+        """Raises `StartError`, or `LogUnavailable` if the process has started long ago.
+
+        `to_the_end`: a member may be about to join.
+        """
         began, said = self.monotonic(), False
         if began - self._checked_at < FRESH_SECONDS and not to_the_end:
             return
@@ -194,7 +200,9 @@ class Neighbours(Alone):
             found = await self._conflict(self._seen)
             late = self.monotonic() - began >= self.patience
             if found and late:
-                raise StartError(self._refusal(found))
+                has_started = self.monotonic() - self.began_at > STARTING_SECONDS
+                kind = LogUnavailable if has_started else StartError
+                raise kind(self._refusal(found))
             if not found and (late or not to_the_end):
                 self._checked_at = self.monotonic()
                 return
