@@ -175,14 +175,6 @@ async def test_replicas_and_strangers_elsewhere_are_no_conflict(
     assert (world.asked, world.time) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        (member(fingerprint=FULL), "the namespace scheduling and another Redis"),
-        (member(fingerprint=FULL, group="another"), "SCHEDULING_NAMESPACE"),
-        (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
-    ],
-)
 async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin: Any) -> None:
     """Redis was emptied, and a replica that cannot reach it looks like a stranger."""
     world = begin(member(fingerprint=FULL))
@@ -193,6 +185,14 @@ async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin:
     await world.neighbours.before_rebuild(OURS)
 
 
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (member(fingerprint=FULL), "the namespace scheduling and another Redis"),
+        (member(fingerprint=FULL, group="another"), "SCHEDULING_NAMESPACE"),
+        (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
+    ],
+)
 async def test_a_living_stranger_is_refused_with_its_host(
     begin: Any, found: Member, words: str
 ) -> None:
