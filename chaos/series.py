@@ -124,8 +124,14 @@ def line_of(outcome: Outcome, options: Options) -> dict[str, Any]:
 
 
 def _commit() -> str:
+    """The commit, with `-dirty` if anything but the results of campaigns was changed."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", ":/", ":(top,exclude)docs/lab")
+    return _git("describe", "--always") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - found on the path
+        ["git", *arguments],  # noqa: S607 - found on the path
         cwd=LAB,
         capture_output=True,
         text=True,

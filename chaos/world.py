@@ -206,14 +206,17 @@ class World:
         return time.monotonic() - self._lost_at > LOSS_NOTICED_SECONDS
 
     def is_filled(self, shard: int, journal: str) -> bool:
-        """Whether the shard has stored that the journal with this id has all living jobs."""
+        """Whether the shard has stored that the journal with this id has all living jobs.
+
+        A rebuild that was interrupted keeps that note, but the jobs are in the journal alone.
+        """
         meta = f"{self.names.namespace}:{{{shard}}}:meta"
         try:
             with self.client() as client:
-                noted, filling = client.hmget(meta, "journal", "refill")
+                state, noted, filling = client.hmget(meta, "state", "journal", "refill")
         except redis.RedisError:
             return False
-        return str(noted or "").startswith(journal) and not filling
+        return state == "ready" and str(noted or "").startswith(journal) and not filling
 
     def append_only_file(self) -> Path | None:
         """The file that the store appends to now."""
