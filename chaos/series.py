@@ -130,12 +130,9 @@ def _commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments],  # noqa: S607 - found on the path
-        cwd=LAB,
-        capture_output=True,
-        text=True,
-        check=True,
+    command = ["git", *arguments]
+    return subprocess.run(  # noqa: S603 - the arguments are ours
+        command, cwd=LAB, capture_output=True, text=True, check=True
     ).stdout.strip()
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling_srv.app.deployment import Deployment, Identity
 from scheduling_srv.app.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
@@ -201,7 +202,9 @@ class Kafka:
         return "lineage"
 
 
-async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position: Any) -> Position:
+async def rebuild(
+    kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, number: int = 50, **position: Any
+) -> Position:
     world: Any = kafka
     maker = Rebuild(
         world,
@@ -213,7 +216,7 @@ async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position:
         deployment=OURS,
         memory_bytes=memory_bytes,
     )
-    found, lineage = await maker.run("token", Position(50, "old", **position))
+    found, lineage = await maker.run("token", Position(number, "old", **position))
     assert lineage == "lineage"
     return found
 
@@ -310,6 +313,16 @@ async def test_the_journal_says_who_lives() -> None:
     kafka.gone("d")
     await rebuild(kafka, reset=1)
     assert dues(kafka) == {"b": NOW + 3, "c": NOW + 4}
+
+
+@pytest.mark.parametrize(("published", "errors"), [(5, 1), (0, 0)])
+async def test_an_empty_journal_behind_published_entries_is_an_error(
+    published: int, errors: int
+) -> None:
+    """Somebody has deleted it while Redis was empty: both copies of the jobs are gone."""
+    with capture_logs() as lines:
+        await rebuild(Kafka(), number=published)
+    assert len([line for line in lines if line["log_level"] == "error"]) == errors
 
 
 async def test_a_one_time_job_that_was_emitted_only_has_its_run() -> None:

@@ -204,8 +204,10 @@ class Attempt:
 
     async def _load_journal(self) -> None:
         """A later window replaces what an earlier one has loaded: one at a time."""
+        entries = 0
         async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
             async for piece in pieces:
+                entries += len(piece)
                 for entry in piece:
                     if is_of_a_job(entry):
                         self._add_job(entry.key or b"", entry.value)
@@ -216,6 +218,11 @@ class Attempt:
                     await self.slice.yield_if_used()
             await self._load_window(calls)
             await calls.finish()
+        if not entries and self.position.number:
+            log.error(
+                "the journal is empty: jobs may be lost, see the command restore",
+                published=self.position.number,
+            )
 
     def _add_job(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
