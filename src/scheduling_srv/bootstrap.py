@@ -30,6 +30,7 @@ from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.deployment import Deployment, replica_name, tagged
+from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.figures import Figures
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
@@ -354,6 +355,7 @@ class Service:
 
         brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
+        self._keep("deletions", DELETIONS.run)
 
     async def _ask_redis(self) -> None:
         settings = self.settings

@@ -13,38 +13,58 @@ from scheduling_srv.app.destructive import (
 )
 
 
-def told(lines: list[EventDict]) -> list[tuple[str, int, int]]:
+class Told:
+    """A log of deletions whose time the test holds, and its lines."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.log = DeletionLog(lambda: self.now)
+
+    def delete(self, caller: str, ids: int) -> None:
+        with called_by(caller):
+            self.log.note(ids)
+
+
+def rows(lines: list[EventDict]) -> list[tuple[str, int, int]]:
     return [(line["caller"], line["calls"], line["ids"]) for line in lines]
 
 
-def test_deletions_by_id_share_a_line_a_minute_for_each_host() -> None:
-    now = 0.0
-    log = DeletionLog(lambda: now)
+def test_deletions_by_id_share_a_line_a_minute_for_each_source() -> None:
+    told = Told()
     with capture_logs() as lines:
-        for port in range(5_000, 5_003):
-            with called_by(f"ipv4:10.0.0.1:{port}"):
-                log.note(10)
-        with called_by("jobs:0@7"):
-            log.note(1)
-        now = LOG_EVERY_SECONDS
-        with called_by("ipv4:10.0.0.1:6000"):
-            log.note(5)
-    assert told(lines) == [("ipv4:10.0.0.1", 1, 10), ("jobs:0@7", 1, 1), ("ipv4:10.0.0.1", 3, 25)]
+        for number in range(3):
+            told.delete(f"ipv4:10.0.0.1:{5_000 + number}", 10)
+            told.delete(f"jobs:0@{number}", 1)
+        told.now = LOG_EVERY_SECONDS
+        told.delete("ipv4:10.0.0.1:6000", 5)
+    assert rows(lines) == [("ipv4:10.0.0.1", 1, 10), ("jobs:0", 1, 1), ("ipv4:10.0.0.1", 3, 25)]
+
+
+def test_what_no_later_call_tells_is_told_by_a_tick() -> None:
+    told = Told()
+    with capture_logs() as lines:
+        told.delete("jobs:0@1", 1)
+        told.delete("jobs:0@2", 10_000)
+        told.now = LOG_EVERY_SECONDS - 1
+        told.log.tick()
+        told.now = LOG_EVERY_SECONDS
+        told.log.tick()
+        told.log.tick()
+    assert rows(lines) == [("jobs:0", 1, 1), ("jobs:0", 1, 10_000)]
 
 
 def test_many_callers_share_a_line_and_make_room_after_a_minute() -> None:
-    now = 0.0
-    log = DeletionLog(lambda: now)
+    told = Told()
     with capture_logs() as lines:
         for number in range(MAX_CALLERS + 50):
-            with called_by(f"jobs:0@{number}"):
-                log.note(1)
+            told.delete(f"jobs:{number}@1", 1)
     assert len(lines) == MAX_CALLERS + 1
     assert lines[-1]["caller"] == OTHERS
-    now = LOG_EVERY_SECONDS
-    with capture_logs() as lines, called_by("jobs:0@900"):
-        log.note(2)
-    assert told(lines) == [("jobs:0@900", 1, 2)]
+    with capture_logs() as lines:
+        told.now = LOG_EVERY_SECONDS
+        told.log.tick()
+        told.delete("ipv4:10.0.0.1:5000", 2)
+    assert rows(lines) == [(OTHERS, 49, 49), ("ipv4:10.0.0.1", 1, 2)]
 
 
 def test_what_empties_the_schedule_is_a_warning_with_its_caller() -> None:

@@ -1,11 +1,14 @@
 """The port of the embedded broker: chosen, the default, or another one that is told."""
 
 import asyncio
+import gc
 import socket
+import struct
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
+import uvloop
 from confluent_kafka import Producer
 
 from scheduling_srv import embedding
@@ -43,6 +46,43 @@ async def test_a_client_whose_broker_is_gone_sees_its_connection_end() -> None:
         async with asyncio.timeout(5):
             assert await reader.read() == b""
         writer.close()
+
+
+def reset(port: int) -> None:
+    """A client that leaves while bytes are on their way to it."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"x" * 50_000)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_clients_that_reset_their_connections_leave_no_error() -> None:
+    """uvloop answers a write to such a connection with a RuntimeError."""
+    errors, writers = list[object](), list[asyncio.StreamWriter]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(OSError, RuntimeError):
+            while data := await reader.read(65_536):
+                writer.write(20 * data)
+                await writer.drain()
+        writer.close()
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: errors.append(context))
+        port = free_port()
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            target = server.sockets[0].getsockname()[1]
+            async with Forwarder(port, f"127.0.0.1:{target}"):
+                for _ in range(5):
+                    await asyncio.gather(*(asyncio.to_thread(reset, port) for _ in range(60)))
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        gc.collect()
+
+    uvloop.run(serve())
+    assert errors == []
 
 
 async def test_a_taken_port_is_not_shared(taken: int) -> None:

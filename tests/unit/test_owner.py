@@ -324,6 +324,18 @@ async def test_a_full_store_stops_nothing_but_staging(world: World) -> None:
     assert world.count("recover") == 1
 
 
+async def test_a_full_store_is_forgotten_after_another_trouble(world: World) -> None:
+    """Before, the log said each minute that due runs wait, for ever."""
+    world.faults["stage"] = [StoreFull("Redis is full.")]
+    async with running(world.owner):
+        await until(lambda: world.owner._stages.failing)
+        world.outbox = 3
+        world.faults["publish"] = [PublishFailed("Kafka is away.")]
+        world.owner.notice(Signal("work"))
+        await until(lambda: world.count("recover") == 2 and world.owner.emitting)
+        await until(lambda: not world.owner._stages.failing)
+
+
 @pytest.mark.parametrize("where", ["renew", "recover", "stage", "publish"])
 async def test_a_lost_lease_is_let_go(world: World, where: str) -> None:
     """It does nothing more with the old token, and tries for a new one."""

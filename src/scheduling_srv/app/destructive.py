@@ -6,6 +6,7 @@ deleted the jobs, how many there were, and when.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ LOG_EVERY_SECONDS = 60.0
 MAX_CALLERS = 100
 """Callers with lines of their own; deletions by all others share one line."""
 OTHERS = "others"
+TICK_SECONDS = 5.0
+"""Between looks for deletions that no line has told."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,7 @@ def note_restore(topic: str, offset: int) -> None:
 
 
 class DeletionLog:
-    """Logs deletions by id: one line a minute for each caller."""
+    """Logs deletions by id: at most one line a minute for each caller, with everything in it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
@@ -58,25 +61,35 @@ class DeletionLog:
 
     def note(self, ids: int) -> None:
         """A call has named this number of ids. Some may be of jobs that did not exist."""
-        caller, now = _host(_caller.get()), self.monotonic()
-        if caller not in self._callers and len(self._callers) >= MAX_CALLERS:
-            self._forget_old(now)
+        caller = _source(_caller.get())
         if caller not in self._callers and len(self._callers) >= MAX_CALLERS:
             caller = OTHERS
         deletions = self._callers.setdefault(caller, _Deletions())
         deletions.calls += 1
         deletions.ids += ids
+        self._tell(caller, deletions)
+
+    def tick(self) -> None:
+        """Tell what a later call has not, and forget callers that have told everything."""
+        for caller, deletions in [*self._callers.items()]:
+            if deletions.calls:
+                self._tell(caller, deletions)
+            elif self.monotonic() >= deletions.next_line:
+                del self._callers[caller]
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.tick()
+
+    def _tell(self, caller: str, deletions: _Deletions) -> None:
+        now = self.monotonic()
         if now >= deletions.next_line:
             log.info(
                 "jobs were deleted by id", caller=caller, calls=deletions.calls, ids=deletions.ids
             )
             self._callers[caller] = _Deletions(now + LOG_EVERY_SECONDS)
-
-    def _forget_old(self, now: float) -> None:
-        callers = self._callers.items()
-        self._callers = {
-            name: known for name, known in callers if known.calls or now < known.next_line
-        }
 
 
 class _Deletions:
@@ -87,9 +100,12 @@ class _Deletions:
         self.calls = self.ids = 0
 
 
-def _host(caller: str) -> str:
-    """Without the port: every connection of a host has another one."""
-    return caller.rpartition(":")[0] if caller.startswith(("ipv4:", "ipv6:")) else caller
+def _source(caller: str) -> str:
+    """The host without its port, or the partition without the offset: it stays the same."""
+    if caller.startswith(("ipv4:", "ipv6:")):
+        return caller.rpartition(":")[0]
+    return caller.partition("@")[0]
 
 
-note_deleted = DeletionLog().note
+DELETIONS = DeletionLog()
+note_deleted = DELETIONS.note

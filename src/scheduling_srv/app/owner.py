@@ -297,8 +297,10 @@ class Owner:
         return result
 
     def _note_emitting(self, problem: str) -> None:
-        if problem != self.problem:
-            self._stages.fails(problem) if problem else self._stages.works()
+        if not problem:
+            self._stages.works()
+        elif problem != self.problem:
+            self._stages.fails(problem)
         self._set_emitting(emitting=not problem, problem=problem)
 
     def _set_emitting(self, *, emitting: bool, problem: str) -> None:

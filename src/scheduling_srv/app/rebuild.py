@@ -218,7 +218,7 @@ class Attempt:
                     await self.slice.yield_if_used()
             await self._load_window(calls)
             await calls.finish()
-        if not entries and self.position.number:
+        if not entries and self.position.seq:  # there was a job
             log.error(
                 "the journal is empty: jobs may be lost, see the command restore",
                 published=self.position.number,

@@ -229,9 +229,9 @@ def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         ids, everything = convert.decode_delete(raw, limits.items)
         with deadline.within(context.time_remaining()), called_by(context.peer()):
+            if ids and not everything:
+                note_deleted(len(ids))  # first: it may be done although the answer is an error
             await (jobs.delete_all() if everything else jobs.delete(ids))
-            if not everything:
-                note_deleted(len(ids))
         return _EMPTY
 
     return call

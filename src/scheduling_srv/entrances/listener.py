@@ -170,6 +170,7 @@ class Listener:
                 await self._round()
             await self._show_last()
         finally:
+            self._consumer = None  # a scrape of metrics must not ask it while it closes
             await self._in_thread(consumer.close)
             self._thread.shutdown(wait=False)
 
@@ -403,7 +404,10 @@ class Listener:
         await reached(points.LISTEN_COMMITTED)
 
     def note_lag(self) -> None:
-        """Show how far each partition is behind, as far as its end is known. For any thread."""
+        """Show how far each partition is behind, as far as its end is known.
+
+        Call it on the loop of `run`, which closes the consumer.
+        """
         if self._consumer is None:
             return
         for place, end in [*self.next.items()]:

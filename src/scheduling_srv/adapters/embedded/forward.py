@@ -70,8 +70,9 @@ class Forwarder:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_copy(reader, requests))
                 group.create_task(_copy(answers, writer))
-        except* OSError as broken:
+        except* (OSError, RuntimeError) as broken:
             # A client or the broker may go at any time. Then the other one sees its connection end.
+            # uvloop raises RuntimeError for a write to a connection that was reset.
             log.debug("a forwarded connection broke", reason=str(broken.exceptions[0]))
         finally:
             for each in writers:
