@@ -2,19 +2,26 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from scheduling_srv.client import Occurrences, Outcome, occurrence_id
 from scheduling_srv.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
 
 TOPIC = "io.restorecommerce.jobs"
-KAFKA = {
-    "bootstrap.servers": os.environ.get("SCHEDULING_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
-}
+SERVERS = os.environ.get("SCHEDULING_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+
+
+def complain(error: KafkaError) -> None:
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        print(f"No Kafka at {SERVERS}. Set SCHEDULING_KAFKA_BOOTSTRAP_SERVERS.", file=sys.stderr)
+
+
+KAFKA: dict[str, Any] = {"bootstrap.servers": SERVERS, "error_cb": complain, "log_level": 0}
 CONSUMER = {
     "group.id": "reports",  # workers of the same job types share a group
     "auto.offset.reset": "earliest",  # the first start also gets the runs before it

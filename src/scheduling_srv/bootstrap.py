@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +87,11 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
                 start_embedded,
             )
 
-            settings = await start_embedded(stack, settings, data_dir)
-        return await Service(settings, stack, stopping, embedded=embedded).run()
+            settings, ended = await start_embedded(stack, settings, data_dir)
+            service = Service(settings, stack, stopping, embedded=True)
+            service.guard("embedded servers", ended)
+            return await service.run()
+        return await Service(settings, stack, stopping).run()
 
 
 def topic_names(settings: Settings) -> dict[Topic, str]:
@@ -270,6 +273,8 @@ class Service:
     def _conditions(self) -> Conditions:
         """Also another service that is in the way."""
         found, neighbours = self.watch.conditions(), self.neighbours
+        if self.settings.create_topics and not self.servers_there.is_set():
+            found = found._replace(reasons=())  # the start is about to create the topics
         reasons = filter(None, (neighbours.waits_for, neighbours.blocked))
         return found._replace(reasons=(*reasons, *found.reasons))
 
@@ -387,6 +392,10 @@ class Service:
             else:
                 state.works()
                 return
+
+    def guard(self, name: str, ended: Coroutine[None, None, None]) -> None:
+        """End this process when `ended` raises."""
+        self._spawn(name, ended)
 
     def _keep(self, name: str, part: Part, stop: Callable[[], None] | None = None) -> None:
         """A part that nothing ends but a stop: the process has served, and goes on."""

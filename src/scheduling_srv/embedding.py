@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,10 +26,11 @@ KAFKA_OPTIONS = {
 
 async def start_embedded(
     stack: AsyncExitStack, settings: Settings, data_dir: Path | None
-) -> Settings:
-    """Start both, to be stopped with `stack`; returns settings that lead to them.
+) -> tuple[Settings, Coroutine[None, None, None]]:
+    """Start both, to be stopped with `stack`.
 
-    Raises `StartError`.
+    Returns settings that lead to them, and a coroutine that raises `StartError` when one of them
+    ends by itself. Raises `StartError`.
     """
     directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
     valkey = await stack.enter_async_context(EmbeddedValkey(directory / "valkey"))
@@ -49,7 +51,12 @@ async def start_embedded(
             "kafka_bootstrap_servers": broker.bootstrap,
             "kafka_options": {**KAFKA_OPTIONS, **settings.kafka_options},
         }
-    )
+    ), _until_ended(valkey)
+
+
+async def _until_ended(valkey: EmbeddedValkey) -> None:
+    code = await valkey.exited()
+    raise StartError(f"The embedded Valkey has ended with exit code {code}. See {valkey.log}.")
 
 
 async def _open_port(stack: AsyncExitStack, wanted: int | None, broker: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from scheduling_srv.app import health as health_module
 from scheduling_srv.app.health import CLOSING, Health, Report, Status
 from scheduling_srv.app.progress import Findings
+from scheduling_srv.app.watch import Conditions
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.states import States
 
@@ -40,8 +41,11 @@ class Servers:
         well = await self.probe("emitting")
         return Findings() if well else Findings(["No replica is emitting due jobs."])
 
+    conditions: Conditions = field(default_factory=Conditions)
+
     def health(self) -> Health:
         return Health(
+            conditions=lambda: self.conditions,
             redis=lambda: self.probe("redis"),
             kafka=lambda: self.probe("kafka"),
             observe=self.observe,
@@ -112,6 +116,17 @@ async def test_a_backlog_that_drains_is_serving_and_degraded() -> None:
     degraded = Findings((), ["The oldest due run has waited for 7 s."])
     report = await Servers(emitting=degraded).health().report()
     assert report == Report(Status.SERVING, "", ("The oldest due run has waited for 7 s.",))
+
+
+async def test_the_details_name_a_server_that_is_away_before_its_consequences() -> None:
+    """`/readyz?verbose` told of missing topics while Redis was away."""
+    missing = "The topic jobs does not exist."
+    servers = Servers(redis=StoreUnavailable("Redis is away."), conditions=Conditions([missing]))
+    found = await servers.health().details()
+    assert found.reasons == ("Redis does not answer. Redis is away.", missing)
+    servers = Servers(conditions=Conditions([missing]))
+    assert (await servers.health().details()).reasons == [missing]
+    assert (await Servers().health().details()).reasons == ()
 
 
 async def test_each_change_is_logged_once() -> None:

@@ -119,7 +119,7 @@ async def test_a_missing_topic_is_created_after_a_delay() -> None:
         await watch.run_once()
         assert servers.created == []
         assert watch.conditions().reasons == [
-            "The topic the-jobs does not exist. This service creates it again if no operator does."
+            "The topic the-jobs does not exist. This service creates it if no operator does."
         ]
     servers.time = 15
     await watch.run_once()

@@ -173,7 +173,7 @@ def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Finding]:
 def absence(name: str, *, creates: bool) -> str:
     """The sentence about a topic that does not exist."""
     then = (
-        "This service creates it again if no operator does."
+        "This service creates it if no operator does."
         if creates
         else "SCHEDULING_CREATE_TOPICS is false: an operator has to create it."
     )

@@ -140,7 +140,10 @@ class Health:
         """The report and all that is known besides."""
         status, reason, degraded = await self.report()
         known = self._conditions()
-        reasons = () if status is Status.SERVING else known.reasons or (reason,)
+        reasons: Sequence[str] = ()
+        if status is not Status.SERVING:
+            is_known = reason == " ".join(known.reasons)
+            reasons = known.reasons if is_known else (reason, *known.reasons)
         degraded = (*degraded, *known.degraded)
         return Details(status is Status.SERVING, status, reasons, degraded, *known[2:])
 
