@@ -9,10 +9,11 @@ from prometheus_client import REGISTRY
 
 from scheduling_srv.app import time_slice
 from scheduling_srv.app.catch_up import CatchUp
-from scheduling_srv.app.planner import CronText, Planner, latest_missed, next_after
+from scheduling_srv.app.planner import Planner
 from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.stager import FULL_PAUSE, INPUTS_LOOK_MS, SAFETY_LOOK, Stager, StageResult
+from scheduling_srv.domain.trigger import CronText, Matches
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
@@ -225,11 +226,14 @@ async def test_others_get_their_turn_while_jobs_are_planned(
 
 def test_a_job_that_has_no_further_time_is_over() -> None:
     """Behind the last year that can be searched."""
-    assert next_after(CronText("0 0 1 1 *", "UTC"), 250_000_000_000_001) is None
+    assert Matches(CronText("0 0 1 1 *", "UTC")).next_after(250_000_000_000_001) is None
 
 
 def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one() -> None:
-    assert latest_missed(CronText("0 0 1 1 *", "UTC"), FULL_HOUR, FULL_HOUR + HOUR) == FULL_HOUR
+    assert (
+        Matches(CronText("0 0 1 1 *", "UTC")).latest_before(FULL_HOUR + HOUR, FULL_HOUR)
+        == FULL_HOUR
+    )
 
 
 async def test_it_stages_more_at_once_while_more_is_due() -> None:

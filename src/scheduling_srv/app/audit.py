@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_JOB
 from scheduling_srv.app.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
@@ -24,6 +23,7 @@ from scheduling_srv.domain import record
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
 from scheduling_srv.domain.validation import find_trigger
 
 TOLERATED = frozenset({"late", "waiting", "repeated"})
@@ -104,8 +104,8 @@ class Schedule:
     job_id: str
     kind: int
     first: int
-    interval: int
-    cron: planner.CronText | None
+    recurrence: Recurrence | None
+    """None: it runs once."""
     retries: Retries
     type: bytes = b""
     parallel: int = 0
@@ -114,20 +114,15 @@ class Schedule:
     def occurrences(self, since: int, until: int) -> Iterator[int]:
         """The instants in [since, until] at which the job was due."""
         last = min(until, self.end)
-        at: int | None = self.first
-        if self.kind == TriggerKind.INTERVAL and self.first < since:
-            at = self.first + -(-(since - self.first) // self.interval) * self.interval
-        elif self.cron and self.first < since:
-            at = planner.next_after(self.cron, since - 1)
+        at = self._next_after(since - 1)
         while at is not None and at <= last:
-            if at >= since:
-                yield at
-            at = self._after(at)
+            yield at
+            at = self._next_after(at)
 
-    def _after(self, instant: int) -> int | None:
-        if self.kind == TriggerKind.INTERVAL:
-            return instant + self.interval
-        return planner.next_after(self.cron, instant) if self.cron else None
+    def _next_after(self, instant: int) -> int | None:
+        if instant < self.first:
+            return self.first
+        return self.recurrence.next_after(instant) if self.recurrence else None
 
 
 class Later:
@@ -223,14 +218,12 @@ class Audit:
         self._add(request, trigger if due is None else trigger._replace(due=due))
 
     def _add(self, request: JobRequest, trigger: Trigger) -> None:
-        text = planner.CronText(request.interval, request.timezone)
         self.schedules[request.id].append(
             Schedule(
                 request.id,
                 trigger.kind,
                 trigger.due,
-                trigger.interval,
-                text if trigger.kind == TriggerKind.CRON else None,
+                recurrence(trigger, CronText(request.interval, request.timezone)),
                 Retries(request.attempts, BackoffType(request.backoff_type), request.backoff_delay),
                 request.type.encode(),
                 request.parallel,

@@ -16,6 +16,7 @@ from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
+from scheduling_srv.domain.trigger import Every
 from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
 from scheduling_srv.domain.when import is_relative
 
@@ -234,8 +235,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
         trigger = find_trigger(request, now, LENIENT)
         due = max(first, trigger.due)
     elif trigger.kind == TriggerKind.INTERVAL:
-        missed = max(0, (now - first) // trigger.interval + 1)
-        due = first + missed * trigger.interval
+        due = Every(first, trigger.interval).next_after(now)
     elif first <= now:
         return None
     else:

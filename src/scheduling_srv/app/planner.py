@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias
-from zoneinfo import ZoneInfo
+from typing import TypeAlias
 
 import structlog
 
@@ -14,9 +12,8 @@ from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.time_slice import TimeSlice
-from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import RequestError
-from scheduling_srv.domain.zone import zone
+from scheduling_srv.domain.trigger import CronText, Matches
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
@@ -27,36 +24,8 @@ ID_AT = 7
 """Where the job's id begins in a member of `plan`; see `lua/lib/member.lua`."""
 
 
-class CronText(NamedTuple):
-    """A cron job's expression and time zone."""
-
-    expression: str
-    timezone: str
-
-
 ReadCron: TypeAlias = Callable[[bytes], CronText]
 """Finds the expression and the time zone in a record; it needs protobuf, so it is injected."""
-
-
-@lru_cache(maxsize=10_000)
-def _parsed(text: CronText) -> tuple[Cron, ZoneInfo]:
-    return Cron.parse(text.expression), zone(text.timezone)
-
-
-def next_after(text: CronText, instant: int) -> int | None:
-    """The first occurrence after `instant`, or None behind the end of the calendar."""
-    cron, place = _parsed(text)
-    try:
-        return cron.next_after(instant, place)
-    except ValueError:
-        return None
-
-
-def latest_missed(text: CronText, since: int, cutoff: int) -> int:
-    """The latest occurrence before `cutoff`; `since` is one."""
-    cron, place = _parsed(text)
-    latest = cron.latest_before(cutoff, since, place)
-    return since if latest is None else latest
 
 
 class Planner:
@@ -103,9 +72,9 @@ class Planner:
             return Planned(job.member, None, settled=job.missed, aside=True)
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:
-        text = self.read_cron(job.record)
+        matches = Matches(self.read_cron(job.record))
         if not job.missed:
-            return Planned(job.member, next_after(text, job.after), settled=False)
+            return Planned(job.member, matches.next_after(job.after), settled=False)
         if self.rules.missed_runs == "skip":
-            return Planned(job.member, next_after(text, cutoff - 1), settled=False)
-        return Planned(job.member, latest_missed(text, job.after, cutoff), settled=True)
+            return Planned(job.member, matches.next_after(cutoff - 1), settled=False)
+        return Planned(job.member, matches.latest_before(cutoff, job.after), settled=True)

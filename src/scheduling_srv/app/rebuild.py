@@ -14,7 +14,6 @@ from typing import TypeAlias
 import structlog
 
 from scheduling_srv import garbage, points
-from scheduling_srv.app import planner
 from scheduling_srv.app.announce import JOURNAL_DUE
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.changes import unpack
@@ -22,6 +21,7 @@ from scheduling_srv.app.deployment import HEADER, Deployment
 from scheduling_srv.app.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.pieces import pieces
+from scheduling_srv.app.planner import ReadCron
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
@@ -36,6 +36,7 @@ from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.trigger import Every, Matches
 from scheduling_srv.failpoints import reached
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class Rebuild:
         shard: ShardStore,
         history: History,
         *,
-        read_cron: planner.ReadCron,
+        read_cron: ReadCron,
         answer_of: AnswerOf,
         jobs_topic: str,
         clock: Clock,
@@ -271,10 +272,9 @@ class Attempt:
         if due > latest:
             return due
         if kind == TriggerKind.INTERVAL:
-            interval = record.header(stored).interval
-            return due + ((latest - due) // interval + 1) * interval
+            return Every(due, record.header(stored).interval).next_after(latest)
         try:
-            return planner.next_after(self.rebuild.read_cron(stored), latest)
+            return Matches(self.rebuild.read_cron(stored)).next_after(latest)
         except RequestError as fault:
             log.warning("cannot be planned", job=job_id, reason=str(fault))
             return None

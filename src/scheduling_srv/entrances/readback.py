@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from scheduling_srv.app.planner import CronText
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.trigger import CronText
 from scheduling_srv.entrances import convert
 from scheduling_srv.wire import job_pb2 as jobs
 
