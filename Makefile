@@ -165,9 +165,10 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 endef
 
 .PHONY: docs
-docs: setup ## Write settings and examples into the README, and the pages of failpoints and metrics
+docs: setup ## Write the generated parts of pages: settings, examples, figures, failpoints, metrics
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.snippets
+	@$(BIN)/python -m tools.readme_figures
 	@$(BIN)/python -m tools.failpoints_page
 	@$(BIN)/python -m tools.metrics_page
 

@@ -10,7 +10,6 @@ from bench.targets import ROWS, Row
 from bench.workloads import BARE, BULLMQ, PRODUCT
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = ("service", "worker", "valkey", "kafka", "client", "reader")
 
@@ -148,9 +147,8 @@ def replaced(page: str, name: str, content: str, command: str = "make bench") ->
 
 
 def write_pages(results: Results) -> None:
-    """The README and docs/performance.md."""
+    """docs/performance.md; `make docs` copies some of its figures into the README."""
     table = facts(results) + "\n" + markdown(HEAD, rows(results))
-    README.write_text(replaced(README.read_text(), "figures", table))
     page = PAGE.read_text()
     page = replaced(page, "figures", table)
     page = replaced(page, "cpu", cpu_table(results))

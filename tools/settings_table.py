@@ -1,4 +1,4 @@
-"""Writes the table of settings into README.md, from what the command says: `make docs`."""
+"""Writes the tables of settings into docs/settings.md, from the command's output: `make docs`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,23 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: make docs -->\n", "<!-- end of settings -->\n"
+PREFIX = "SCHEDULING_"
+TOPICS = {
+    "Listeners": "GRPC_ADDRESS INSECURE ADMIN_ADDRESS CALL_MEMORY MAX_ITEMS MAX_JOB_BYTES SERVICES",
+    "Redis": "REDIS_URL REDIS_PASSWORD OUTBOX_LIMIT OUTBOX_BYTES",
+    "Kafka": "KAFKA_BOOTSTRAP_SERVERS KAFKA_OPTIONS KAFKA_GROUP_ID KAFKA_CLIENT_ID START_OFFSET"
+    " OFFSET_INTERVAL EMBEDDED_KAFKA_PORT",
+    "Topics": "TOPIC_JOBS TOPIC_RESOURCES TOPIC_COMMANDS TOPIC_DEAD_LETTER CREATE_TOPICS"
+    " SHARED_TOPIC",
+    "Replicas and shards": "NAMESPACE SHARDS LEASE",
+    "Guarantees": "DELIVERY ACKNOWLEDGE REQUIRE_GUARANTEES",
+    "Runs": "COMPLETION_TIMEOUT MAX_BACKOFF WAITING_RETRIES MIN_INTERVAL RECURRING_SPELLING",
+    "After an outage": "CATCH_UP_WINDOW MISSED_RUNS INPUT_TIMEOUT",
+    "Logs and metrics": "LOG_LEVEL LOG_FORMAT METRICS_TYPES",
+}
+"""Heading -> settings without their prefix, in the order of the page."""
 
 
 def table(settings: Iterable[Mapping[str, str]]) -> str:
@@ -21,14 +36,27 @@ def table(settings: Iterable[Mapping[str, str]]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README with the table as it has to be."""
+def by_topic(settings: Iterable[Mapping[str, str]]) -> str:
+    """A table for each topic. Raises `ValueError` for a setting without a topic, or without use."""
+    rows = {row["environment"]: row for row in settings}
+    names = [PREFIX + name for topic in TOPICS.values() for name in topic.split()]
+    if sorted(names) != sorted(rows):
+        differing = sorted(set(names) ^ set(rows))
+        raise ValueError(f"TOPICS in tools/settings_table.py and the settings differ: {differing}")
+    return "\n".join(
+        f"## {heading}\n\n{table(rows[PREFIX + name] for name in topic.split())}"
+        for heading, topic in TOPICS.items()
+    )
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables as they have to be."""
     command = [sys.executable, "-m", "scheduling_srv", "settings", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    before, _, rest = readme.partition(BEGIN)
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(json.loads(said))}\n{END}{after}"
+    return f"{before}{BEGIN}\n{by_topic(json.loads(said))}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    PAGE.write_text(with_tables(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""Writes the programs of `examples` into README.md: `make docs`."""
+"""Writes the programs of `examples` into docs/quickstart.md: `make docs`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "quickstart.md"
 _EXAMPLE = re.compile(
     r"<!-- (examples/\S+\.py) -->\n```python\n.*?^```\n", re.DOTALL | re.MULTILINE
 )
@@ -23,4 +23,4 @@ def with_examples(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_examples(README.read_text()))
+    PAGE.write_text(with_examples(PAGE.read_text()))

@@ -48,3 +48,22 @@ def test_a_picture_keeps_text_and_styles() -> None:
     drawn = svg(["a \x1b[31;1mb<\x1b[0m c", ""], "make run")
     ET.fromstring(drawn)  # noqa: S314 - it is ours
     assert 'a <tspan fill="#f2777a" font-weight="bold">b&lt;</tspan> c' in drawn
+
+
+NOT_WRAPPED = {"architecture.md", "scale.md", "CHANGELOG.md"}
+WRAPPED = [
+    page
+    for page in pages()
+    if page.parent.name not in {"decisions", "lab"} and page.name not in NOT_WRAPPED
+]
+GENERATED = re.compile(r"<!-- [a-z]+: make .*?<!-- end of \w+ -->", re.DOTALL)
+CODE = re.compile(r"`[^`]*`")
+WIDTH = 100
+
+
+@pytest.mark.parametrize("page", WRAPPED, ids=named)
+def test_lines_are_short(page: Path) -> None:
+    """But rows of tables, and code that cannot be broken."""
+    lines = GENERATED.sub("", page.read_text()).splitlines()
+    prose = [line for line in lines if not line.startswith("|")]
+    assert [line for line in prose if len(CODE.sub("", line)) > WIDTH] == []

@@ -1,4 +1,4 @@
-"""Everything that the README tells its reader to type is typed here."""
+"""Everything that the README and the quickstart tell their reader to type is typed here."""
 
 import os
 import re
@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from examples.demo.service import Service
-from tests.docs.snippets import README, ROOT, Snippet, snippets
+from tests.docs.snippets import QUICKSTART, README, ROOT, Snippet, snippets
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
-from tools.settings_table import with_table
+from tools import readme_figures, settings_table
 from tools.snippets import with_examples
 
 GRPC, ADMIN, CHECKOUT = "127.0.0.1:50054", "127.0.0.1:8080", "/path/to/checkout"
-ALL = snippets(README)
+ALL = snippets(README) + snippets(QUICKSTART)
 SHELL = [each for each in ALL if each.language == "sh"]
 MAKE = [each for each in SHELL if each.text.startswith("make ")]
 SERVING = [each for each in SHELL if "scheduling-srv serve" in each.text]
@@ -234,11 +234,30 @@ def test_a_client_without_a_service_says_so(tmp_path: Path) -> None:
 
 
 def test_the_programs_are_those_of_examples() -> None:
-    text = README.read_text()
+    text = QUICKSTART.read_text()
     assert with_examples(text) == text, "run: make docs"
     assert {WORKER, CLIENT} == {(ROOT / "examples" / f"{name}.py").read_text() for name in PROGRAMS}
 
 
-def test_the_table_of_settings_is_what_the_command_says() -> None:
+def test_the_tables_of_settings_are_what_the_command_says() -> None:
+    text = settings_table.PAGE.read_text()
+    assert settings_table.with_tables(text) == text, "run: make docs"
+
+
+def test_every_setting_has_one_topic() -> None:
+    row = {"environment": "SCHEDULING_NEW", "default": "", "meaning": ""}
+    with pytest.raises(ValueError, match="SCHEDULING_NEW"):
+        settings_table.by_topic([row])
+
+
+def test_the_figures_are_those_of_the_page_of_performance() -> None:
     text = README.read_text()
-    assert with_table(text) == text, "run: make docs"
+    assert readme_figures.with_figures(text, readme_figures.PAGE.read_text()) == text, (
+        "run: make docs"
+    )
+
+
+def test_the_readme_is_short_and_its_first_job_too() -> None:
+    assert len(README.read_text().splitlines()) <= 180
+    (job,) = (each for each in ENDING if "buf curl" in each.text)
+    assert len(job.text.splitlines()) <= 12
