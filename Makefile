@@ -105,10 +105,6 @@ bench: setup kafka ## Every workload beside a bare loop and BullMQ; writes the t
 	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
 		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
 
-.PHONY: bench-scale
-bench-scale: setup ## What one shard holds and what ten need, simulated from what "make bench" has measured; writes the page
-	@$(BIN)/python -m bench.scale --pages $(BENCH_ARGS)
-
 .PHONY: bench-compare
 bench-compare: setup kafka ## This checkout beside BASE=commit in interleaved pairs; exits 1 when a figure is worse (ONLY=, PAIRS=, SIZE=, BENCH_ARGS=--note)
 	@test -n "$(BASE)" || { echo 'make bench-compare BASE=commit' >&2; exit 2; }
