@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.harness.fixtures import (
     add_logs,
@@ -35,7 +35,11 @@ __all__ = [
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The gate tries the same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("gate", derandomize=True, deadline=None, print_blob=True)
+# How long it takes to make examples says something of the machine, not of the code.
+patient = [HealthCheck.too_slow]
+settings.register_profile(
+    "gate", derandomize=True, deadline=None, print_blob=True, suppress_health_check=patient
+)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
