@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.entrances import http_bounds
 from scheduling_srv.entrances.admin import AdminServer
 
 
@@ -108,3 +110,78 @@ async def test_the_stop_does_not_wait_for_those_who_only_stay_connected() -> Non
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.wait_for(server.stop(), 3)
     writer.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_bounds, "REQUEST_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Le"])
+async def test_a_connection_without_a_whole_request_is_closed(begun: bytes) -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_client_that_sends_byte_by_byte_gets_no_more_time() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closed = asyncio.create_task(reader.read())
+        while not closed.done():
+            writer.write(b"G")
+            await asyncio.wait([closed], timeout=0.05)
+        assert isinstance(closed.exception(), ConnectionResetError) or closed.result() == b""
+        writer.close()
+
+
+async def test_a_connection_whose_answer_takes_too_long_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_bounds, "ANSWER_SECONDS", 0.3)
+    release = asyncio.Event()
+
+    async def stuck() -> None:
+        await release.wait()
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    async with port_of(AdminServer("127.0.0.1:0", health, stuck)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        release.set()
+        writer.close()
+
+
+async def test_an_answer_ends_its_connection() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        answer = await asyncio.wait_for(reader.read(), 3)
+        assert answer.count(b"HTTP/1.1 200") == 1
+        assert b"connection: close" in answer.lower()
+        writer.close()
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_half_open_connections_neither_pile_up_nor_keep_others_out() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        await get(port, "/livez")  # the pages are there
+        before = descriptors()
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        for _, writer in pairs:
+            writer.write(b"GET / HT")
+        assert await get(port, "/livez") == (200, "ok\n")
+        held = descriptors() - before - len(pairs)
+        assert held <= http_bounds.MAX_CONNECTIONS + 5
+        for _, writer in pairs:
+            writer.close()

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from scheduling_srv import metrics
 from scheduling_srv.app.health import Health, Status
 from scheduling_srv.app.waiting import wait
+from scheduling_srv.entrances.http_bounds import ONE_REQUEST, BoundedProtocol
 
 STOP_SECONDS = 1
 """How long requests under way may take when the process ends."""
@@ -70,6 +71,8 @@ async def serve(
         access_log=False,
         lifespan="off",
         server_header=False,
+        http=BoundedProtocol,
+        headers=ONE_REQUEST,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     await _Server(config, ended).serve(sockets=[place])
