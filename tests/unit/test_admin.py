@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings
@@ -42,8 +43,12 @@ async def port_of(server: AdminServer) -> AsyncIterator[int]:
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
+    return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def ask(port: int, request: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(request.encode())
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -185,3 +190,62 @@ async def test_half_open_connections_neither_pile_up_nor_keep_others_out() -> No
         assert held <= http_bounds.MAX_CONNECTIONS + 5
         for _, writer in pairs:
             writer.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the refusals, which the test sets."""
+    now = [0.0]
+    monkeypatch.setattr(http_bounds, "REFUSALS", http_bounds.Refusals(lambda: now[0]))
+    return now
+
+
+async def test_bad_requests_share_one_line_a_minute(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            for _ in range(20):
+                assert (await ask(port, "no HTTP\r\n\r\n"))[0] == 400
+            assert [line["count"] for line in lines] == [1]
+            clock[0] = 60
+            http_bounds.REFUSALS.tick()
+    assert [line["count"] for line in lines] == [1, 19]
+    assert lines[1]["event"] == "connections to the admin port were refused"
+    assert lines[1]["last_reason"] == "Invalid HTTP request received."
+    assert lines[1]["last_client"].startswith("127.0.0.1:")
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("clock", "impatient")
+async def test_a_request_that_does_not_arrive_is_logged() -> None:
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+    assert [line["last_reason"] for line in lines] == ["No whole request within 0.3 s."]
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_request_for_a_websocket_is_answered_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            request = f"GET /livez HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n"
+            assert await ask(port, request) == (200, "ok\n")
+    assert not lines
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_page_that_breaks_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks() -> None:
+        raise LookupError("a fault of ours")
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    async with port_of(AdminServer("127.0.0.1:0", health, breaks)) as port:
+        assert (await get(port, "/metrics"))[0] == 500
+    assert "Exception in ASGI application" in caplog.text
