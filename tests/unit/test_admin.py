@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.entrances import http_bounds
+from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer
 
 
@@ -187,7 +187,7 @@ async def test_half_open_connections_neither_pile_up_nor_keep_others_out() -> No
             writer.write(b"GET / HT")
         assert await get(port, "/livez") == (200, "ok\n")
         held = descriptors() - before - len(pairs)
-        assert held <= http_bounds.MAX_CONNECTIONS + 5
+        assert held <= admin.MAX_CONNECTIONS + 5
         for _, writer in pairs:
             writer.close()
 

@@ -17,8 +17,8 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MAX_CONNECTIONS = 64
-"""At a further one, the oldest one without a whole request is closed."""
+from scheduling_srv.entrances.admin import MAX_CONNECTIONS
+
 REQUEST_SECONDS = 5.0
 """From the connection to the end of its request."""
 ANSWER_SECONDS = 30.0
