@@ -359,6 +359,7 @@ class Service:
         brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
         self._keep("descriptors", file_descriptors.watch)
+        self._keep("connections", self.grpc.connections.watch)
         self._keep("deletions", DELETIONS.run)
 
     async def _ask_redis(self) -> None:
