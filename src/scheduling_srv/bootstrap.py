@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from scheduling_srv import failpoints, garbage, heap, logs, metrics
+from scheduling_srv import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
@@ -43,7 +43,9 @@ from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import check_loopback, with_port
+from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
@@ -74,6 +76,7 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
     logs.configure(settings.log_level, settings.log_format)
     garbage.tune()
     heap.tune()
+    file_descriptors.raise_limit(file_descriptors.needed(settings.shards, MAX_GRPC + MAX_HTTP))
     return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
 
 
@@ -360,6 +363,8 @@ class Service:
 
         brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
+        self._keep("descriptors", file_descriptors.watch)
+        self._keep("connections", self.grpc.connections.watch)
         self._keep("deletions", DELETIONS.run)
 
     async def _ask_redis(self) -> None:

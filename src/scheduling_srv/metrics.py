@@ -167,6 +167,10 @@ CALL_SECONDS = Histogram(
     ["method"],
     buckets=_FAST,
 )
+GRPC_CONNECTIONS = Gauge(
+    "scheduling_grpc_connections",
+    "Open gRPC connections. At 2,000 the service refuses further clients.",
+)
 BUILD = Gauge(
     "scheduling_build_info",
     "1; the labels say which version runs, and on which Python.",

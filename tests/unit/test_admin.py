@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer
 
 
@@ -40,8 +43,12 @@ async def port_of(server: AdminServer) -> AsyncIterator[int]:
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
+    return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def ask(port: int, request: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(request.encode())
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -108,3 +115,137 @@ async def test_the_stop_does_not_wait_for_those_who_only_stay_connected() -> Non
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.wait_for(server.stop(), 3)
     writer.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_bounds, "REQUEST_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Le"])
+async def test_a_connection_without_a_whole_request_is_closed(begun: bytes) -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_client_that_sends_byte_by_byte_gets_no_more_time() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closed = asyncio.create_task(reader.read())
+        while not closed.done():
+            writer.write(b"G")
+            await asyncio.wait([closed], timeout=0.05)
+        assert isinstance(closed.exception(), ConnectionResetError) or closed.result() == b""
+        writer.close()
+
+
+async def test_a_connection_whose_answer_takes_too_long_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_bounds, "ANSWER_SECONDS", 0.3)
+    release = asyncio.Event()
+
+    async def stuck() -> None:
+        await release.wait()
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    async with port_of(AdminServer("127.0.0.1:0", health, stuck)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        release.set()
+        writer.close()
+
+
+async def test_an_answer_ends_its_connection() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        answer = await asyncio.wait_for(reader.read(), 3)
+        assert answer.count(b"HTTP/1.1 200") == 1
+        assert b"connection: close" in answer.lower()
+        writer.close()
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_half_open_connections_neither_pile_up_nor_keep_others_out() -> None:
+    async with port_of(server_of(serving=True)) as port:
+        await get(port, "/livez")  # the pages are there
+        before = descriptors()
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        for _, writer in pairs:
+            writer.write(b"GET / HT")
+        assert await get(port, "/livez") == (200, "ok\n")
+        held = descriptors() - before - len(pairs)
+        assert held <= admin.MAX_CONNECTIONS + 5
+        for _, writer in pairs:
+            writer.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the refusals, which the test sets."""
+    now = [0.0]
+    monkeypatch.setattr(http_bounds, "REFUSALS", http_bounds.Refusals(lambda: now[0]))
+    return now
+
+
+async def test_bad_requests_share_one_line_a_minute(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            for _ in range(20):
+                assert (await ask(port, "no HTTP\r\n\r\n"))[0] == 400
+            assert [line["count"] for line in lines] == [1]
+            clock[0] = 60
+            http_bounds.REFUSALS.tick()
+    assert [line["count"] for line in lines] == [1, 19]
+    assert lines[1]["event"] == "connections to the admin port were refused"
+    assert lines[1]["last_reason"] == "Invalid HTTP request received."
+    assert lines[1]["last_client"].startswith("127.0.0.1:")
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("clock", "impatient")
+async def test_a_request_that_does_not_arrive_is_logged() -> None:
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+    assert [line["last_reason"] for line in lines] == ["No whole request within 0.3 s."]
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_request_for_a_websocket_is_answered_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    with capture_logs() as lines:
+        async with port_of(server_of(serving=True)) as port:
+            request = f"GET /livez HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n"
+            assert await ask(port, request) == (200, "ok\n")
+    assert not lines
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_page_that_breaks_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks() -> None:
+        raise LookupError("a fault of ours")
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    async with port_of(AdminServer("127.0.0.1:0", health, breaks)) as port:
+        assert (await get(port, "/metrics"))[0] == 500
+    assert "Exception in ASGI application" in caplog.text

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from scheduling_srv import metrics
 from scheduling_srv.app.health import Health, Status
 from scheduling_srv.app.waiting import wait
+from scheduling_srv.entrances.http_bounds import ONE_REQUEST, REFUSALS, BoundedProtocol
 
 STOP_SECONDS = 1
 """How long requests under way may take when the process ends."""
@@ -54,6 +55,7 @@ class _Server(uvicorn.Server):
         """Uvicorn's own one looks ten times a second whether it is to end."""
         while not self.ended.is_set():
             await self.on_tick(0)
+            REFUSALS.tick()
             await wait(self.ended, TICK)
 
 
@@ -70,6 +72,9 @@ async def serve(
         access_log=False,
         lifespan="off",
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
+        headers=ONE_REQUEST,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     await _Server(config, ended).serve(sockets=[place])

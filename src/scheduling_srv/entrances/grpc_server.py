@@ -28,6 +28,7 @@ from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.fields import Selection
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
+from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
@@ -51,6 +52,8 @@ CLIENT_PING_MS = 5_000
 """How often a client may ping at most."""
 MAX_CONNECTIONS = 2_000
 """gRPC closes a further one at once."""
+HANDSHAKE_MS = 5_000
+"""How long a connection may take until it speaks HTTP/2. A silent one counts as well."""
 SERVER_PING_MS, PING_TIMEOUT_MS = 60_000, 20_000
 
 _OPTIONS = [
@@ -59,6 +62,8 @@ _OPTIONS = [
     # `decompression` does that, within the memory budget.
     ("grpc.per_message_decompression", 0),
     ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+    ("grpc.enable_channelz", 1),  # it counts them
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     # A call that waits for its slot holds at most 64 kB. With the probe on, fast clients could send
     # megabytes ahead. gRPC opens the window for the whole message once the service reads it.
     ("grpc.http2.bdp_probe", 0),
@@ -137,6 +142,7 @@ class GrpcServer:
         names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
+        self.connections = GrpcConnections(MAX_CONNECTIONS)
         budget, slots = MemoryBudget(call_memory), ReceiveSlots()
         limits = Limits(max_items, max_job_bytes)
         methods = {

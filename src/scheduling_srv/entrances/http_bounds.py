@@ -1,0 +1,128 @@
+"""Bounds for the connections of the admin port (docs/operations.md).
+
+Each connection holds a file descriptor, and Redis, Kafka and gRPC need descriptors of the same
+process. Uvicorn closes a connection that is idle after an answer, but waits for the first request
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import structlog
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from scheduling_srv.entrances.admin import MAX_CONNECTIONS
+
+REQUEST_SECONDS = 5.0
+"""From the connection to the end of its request."""
+ANSWER_SECONDS = 30.0
+"""From the end of the request until the client has the whole answer."""
+ONE_REQUEST = [("Connection", "close")]
+"""The headers of all answers: a connection is for one request."""
+
+WHOLE = (h11.DONE, h11.MUST_CLOSE)
+"""States of a client that has sent its whole request."""
+LOG_EVERY_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Refusals:
+    """Logs refused connections: one line a minute with their count and the last one."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self._count = 0
+        self._last: tuple[str, str] = ("", "")
+        self._next_line = float("-inf")
+
+    def note(self, client: tuple[str, int] | None, reason: str) -> None:
+        """A connection of this client was refused."""
+        self._count += 1
+        self._last = ("unknown" if client is None else f"{client[0]}:{client[1]}", reason)
+        self.tick()
+
+    def tick(self) -> None:
+        """Tell what no line has told, if a line is due."""
+        now = self.monotonic()
+        if not self._count or now < self._next_line:
+            return
+        client, reason = self._last
+        log.warning(
+            "connections to the admin port were refused",
+            count=self._count,
+            last_client=client,
+            last_reason=reason,
+        )
+        self._count, self._next_line = 0, now + LOG_EVERY_SECONDS
+
+
+REFUSALS = Refusals()
+
+
+class _Logger(logging.Logger):
+    """Uvicorn's logger, for one connection. A client causes as many warnings as it likes."""
+
+    def __init__(self, connection: BoundedProtocol) -> None:
+        super().__init__("uvicorn.error")
+        self.parent = logging.getLogger(self.name)
+        self._connection = connection
+
+    def warning(self, msg: object, *args: object, **_kwargs: object) -> None:
+        """Count it."""
+        REFUSALS.note(self._connection.client, str(msg) % args)
+
+
+class BoundedProtocol(H11Protocol):
+    """One request on one connection, within a time limit."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.logger = _Logger(self)
+        self.has_asked = False
+        self.made_at = self.loop.time()
+        self._limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for this connection, and wait for its request."""
+        super().connection_made(transport)
+        self._limit = self.loop.call_later(
+            REQUEST_SECONDS, self._refuse, f"No whole request within {REQUEST_SECONDS:g} s."
+        )
+        if len(self.connections) > MAX_CONNECTIONS:
+            others = (each for each in self.connections if isinstance(each, BoundedProtocol))
+            oldest = min(others, key=lambda each: (each.has_asked, each.made_at))
+            self.connections.discard(oldest)  # the loop tells of the end only after other accepts
+            oldest._refuse(f"More than {MAX_CONNECTIONS} connections.")  # noqa: SLF001
+
+    def data_received(self, data: bytes) -> None:
+        """Note the end of the request."""
+        super().data_received(data)
+        if not self.has_asked and self.conn.their_state in WHOLE:
+            self.has_asked = True
+            self._end_limit()
+            self._limit = self.loop.call_later(
+                ANSWER_SECONDS, self._refuse, f"Answer not taken within {ANSWER_SECONDS:g} s."
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of the connection."""
+        self._end_limit()
+        super().connection_lost(exc)
+
+    def _refuse(self, reason: str) -> None:
+        REFUSALS.note(self.client, reason)
+        self.transport.abort()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing is wrong: the request is answered without the upgrade, as HTTP allows."""
+
+    def _end_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()

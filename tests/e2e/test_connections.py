@@ -1,0 +1,88 @@
+"""Connections that ask for nothing: the service goes on, and says so."""
+
+import resource
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.client import contract
+from tests.client.grpc_client import Client
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import fresh
+from tests.harness.waiting import eventually
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """What is started meanwhile may open 1,024 files, unless it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def allow_many_here() -> None:
+    """The client of the test needs as many as the service."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_half_open_connections_do_not_stop_the_service(deploy: Deploy) -> None:
+    product = deploy()
+    process, port = product.service.process, product.service.admin_port
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] > 2_500
+    allow_many_here()
+    with ExitStack() as stack:
+        for _ in range(1_300):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            half.send(b"GET / HT")
+        assert product.client.health() == "SERVING"
+        kind = fresh("type")
+        product.client.create(contract.job(type=kind, now=True))
+        product.done(product.run(kind))
+    assert "connections to the admin port were refused" in process.log.read_text()
+
+
+def test_the_log_says_that_no_descriptor_is_left(deploy: Deploy) -> None:
+    product = deploy()
+    process = product.service.process
+    limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+
+    def log() -> str:
+        return process.log.read_text()
+
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    eventually(lambda: "no file descriptor is left" in log(), timeout=10, what="a line")
+    assert "Too many open files" in log()
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+    eventually(lambda: "file descriptors are left" in log(), timeout=10, what="the other line")
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_silent_grpc_connections_keep_others_out_for_seconds_only(deploy: Deploy) -> None:
+    product = deploy()
+    allow_many_here()
+
+    def log() -> str:
+        return product.service.log.read_text()
+
+    def connections() -> float:
+        with urllib.request.urlopen(product.service.admin_url + "/metrics", timeout=5) as answer:  # noqa: S310
+            lines = answer.read().decode().splitlines()
+        return float(
+            next(each for each in lines if each.startswith("scheduling_grpc_conn")).split()[1]
+        )
+
+    with ExitStack() as stack:
+        for _ in range(2_100):
+            address = ("127.0.0.1", product.service.grpc_port)
+            stack.enter_context(socket.create_connection(address))
+        eventually(lambda: "gRPC refuses further clients" in log(), timeout=5, what="a line")
+        eventually(lambda: "gRPC takes clients again" in log(), timeout=30, what="another line")
+        with Client(product.service.address) as client:
+            assert client.health() == "SERVING"
+        assert connections() < 100
