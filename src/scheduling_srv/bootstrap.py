@@ -31,6 +31,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.deployment import Deployment, replica_name, tagged
 from scheduling_srv.app.destructive import DELETIONS
+from scheduling_srv.app.ended import ENDED
 from scheduling_srv.app.figures import Figures
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
@@ -53,6 +54,7 @@ from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 from scheduling_srv.shard import Shard, Site
 from scheduling_srv.states import STATES, Kind, State
+from scheduling_srv.throttle import tick_all
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,8 @@ CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
+THROTTLES = (ENDED.throttle,)
+"""Lines of the log that stand for many."""
 WATCH_AFTER = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
@@ -356,6 +360,7 @@ class Service:
         brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
         self._keep("deletions", DELETIONS.run)
+        self._keep("untold", lambda: tick_all(THROTTLES))
 
     async def _ask_redis(self) -> None:
         settings = self.settings
