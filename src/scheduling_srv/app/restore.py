@@ -120,7 +120,10 @@ class Restorer:
         # The lock is free now: `_end` waits for the restores of other shards.
         for restore in equal:
             await self._end(token, restore, answer)
-        log.info("restored", **answer, first=request.offset, commands=len(equal))
+        tell, event = (log.info, "restored")
+        if "error" in answer:
+            tell, event = (log.warning, "restore failed")
+        tell(event, **answer, first=request.offset, commands=len(equal))
         return len(equal)
 
     async def _end(self, token: str, restore: PendingRestore, answer: Answer) -> None:
