@@ -47,6 +47,7 @@ from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.front import build_front
 from scheduling_srv.kafka_clients import brokers_of
@@ -66,7 +67,7 @@ CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
-THROTTLES = (ENDED.throttle,)
+THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
 """Lines of the log that stand for many."""
 WATCH_AFTER = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
