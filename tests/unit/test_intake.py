@@ -49,6 +49,7 @@ class World:
         self.fault: Exception | None = None
         self.calls: list[Source] = []
         self.answers_at_once = 1000
+        self.unknown = set[int]()
         world: Any = self
         self.intake = Intake(
             jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
@@ -109,7 +110,7 @@ class World:
         self.advance(source)
         done = answers[:looked_at]
         self.done.append(("complete", *[(each.instance, each.failed) for each in done]))
-        return Answered(looked_at, looked_at)
+        return Answered(looked_at, sum(each.instance not in self.unknown for each in done))
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -181,6 +182,17 @@ async def test_answers_of_a_batch_are_one_call(world: World) -> None:
     await world.apply(answer(0, 7), answer(1, 8, failed=True), answer(2, 7))
     assert world.done == [("complete", (7, False), (8, True), (7, False))]
     assert world.position == 3
+
+
+async def test_answers_without_a_run_are_counted(world: World) -> None:
+    """A worker that answers a wrong instance left no trace."""
+
+    def ignored() -> float:
+        return REGISTRY.get_sample_value("scheduling_answers_ignored_total") or 0.0
+
+    before, world.unknown, world.answers_at_once = ignored(), {8, 9}, 2
+    await world.apply(answer(0, 7), answer(1, 8, failed=True), answer(2, 9), answer(3, 7))
+    assert ignored() - before == 2
 
 
 async def test_jobs_of_a_batch_are_one_call_of_several_groups(world: World) -> None:

@@ -372,6 +372,7 @@ class Intake:
             done = answered.looked_at
             self._moved(self._source(records[:done]))
             _count_answers(answers[:done])
+            metrics.ANSWERS_IGNORED.inc(done - answered.known)
             note_given_up(answered.given_up)
             note_ended(answered.ended, "failed")
             answers, records = answers[done:], records[done:]
