@@ -86,16 +86,16 @@ class Restorer:
 
     async def run(self, token: str) -> None:
         """Carry out restores until cancelled."""
-        state = State("a restore waits", "restores go on")
-        while True:
-            self._called.clear()
-            try:
-                await self.run_once(token)
-            except Unavailable as fault:
-                state.fails(str(fault))
-            else:
-                state.works()
-            await wait(self._called, POLL_SECONDS)
+        with State("a restore waits", "restores go on").watched() as state:
+            while True:
+                self._called.clear()
+                try:
+                    await self.run_once(token)
+                except Unavailable as fault:
+                    state.fails(str(fault))
+                else:
+                    state.works()
+                await wait(self._called, POLL_SECONDS)
 
     async def run_once(self, token: str) -> int:
         """Carry out all pending restores; returns their number.
