@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import yaml
 
 _FILE = "_FILE"
+MEANT = (":null", ":merge")
+"""Ends of the tags that plain words of YAML may get."""
 _NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
 
 # A Kubernetes Service called "scheduling" or "scheduling-srv" puts these into every container.
@@ -112,6 +114,7 @@ def _file_values(path: Path | None) -> dict[str, object]:
     values = _parsed(path)
     if not isinstance(values, dict):
         raise StartError(f"{path} does not hold settings such as 'lease: 3s'.")
+    values = {name: value for name, value in values.items() if value not in (None, "")}
     for name, value in values.items():
         if name not in _NAMES:
             found = _nested(str(name), value) or _nearest(str(name), _NAMES)
@@ -135,11 +138,28 @@ def _parsed(path: Path) -> object:
     try:
         if path.suffix == ".toml":
             return tomllib.loads(text)
-        _check_keys(path, yaml.compose(text, yaml.SafeLoader))
-        return yaml.safe_load(text) or {}
+        loader = _texts_only()
+        _check_keys(path, yaml.compose(text, loader))
+        return yaml.load(text, loader) or {}  # noqa: S506 - it is a SafeLoader
     except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
         kind = "TOML" if path.suffix == ".toml" else "YAML"
         raise StartError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error
+
+
+def _texts_only() -> type[yaml.SafeLoader]:
+    """YAML whose plain words are texts, as in the environment: `off` is no boolean.
+
+    `null` and merge keys keep their meaning.
+    """
+    import yaml  # noqa: PLC0415 - as above
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012 - so PyYAML calls it
+            first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(MEANT)]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
 
 
 def _check_keys(path: Path, document: yaml.Node | None) -> None:

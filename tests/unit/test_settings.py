@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduling_srv.configuration import describe, load
+from scheduling_srv.configuration import Setting, describe, load
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings import Settings
 
@@ -234,6 +234,47 @@ def test_an_empty_file_says_nothing(tmp_path: Path, name: str) -> None:
     assert load(config(tmp_path, name, "")) == load()
 
 
+DOCUMENTED = {
+    "admin_address": ["off"],
+    "insecure": ["true", "yes", "on", "1"],
+    "create_topics": ["false", "no", "off", "0"],
+    "namespace": ["on", "1", "1.0", "2026-01-15", "0x10"],
+    "redis_password": ["007", "true", "1e3"],
+    "topic_jobs": ["no"],
+    "start_offset": ["earliest"],
+    "recurring_spelling": ["RECCUR"],
+    "missed_runs": ["skip"],
+    "acknowledge": ["stored"],
+    "delivery": ["at_least_once"],
+    "log_level": ["debug"],
+    "log_format": ["console", "json"],
+    "kafka_options": ['{"security.protocol": "SSL"}'],
+    "embedded_kafka_port": ["0"],
+    "services": ["off", "one, two"],
+    "metrics_types": ["yes"],
+}
+"""Values that the table of settings names, and texts that YAML takes for something else."""
+
+
+@pytest.mark.parametrize("setting", [*describe()], ids=lambda row: row.environment)
+def test_a_value_means_the_same_in_yaml_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: Setting
+) -> None:
+    """`admin_address: off` ended the start: YAML made it False."""
+    name = setting.environment.removeprefix("SCHEDULING_").lower()
+    default = setting.default.replace("{namespace}", "scheduling")
+    for value in [default, *DOCUMENTED.get(name, ())]:
+        found = load(config(tmp_path, "a.yaml", f"{name}: {value}\n"))
+        with monkeypatch.context() as environment:
+            environment.setenv(setting.environment, value)
+            assert getattr(load(), name) == getattr(found, name), value
+
+
+def test_what_yaml_leaves_open_is_not_set(tmp_path: Path) -> None:
+    text = "lease:\nredis_password: null\nnamespace: ''\n"
+    assert load(config(tmp_path, "a.yaml", text)) == load()
+
+
 @pytest.mark.parametrize(
     "name", ["acks", "message.max.bytes", "group.protocol", "group.instance.id", "error_cb"]
 )
@@ -305,7 +346,7 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
         ("a.yaml", "a: [", "{} is not YAML: "),
         ("a.yaml", "- lease", "{} does not hold settings such as 'lease: 3s'."),
         ("a.yaml", "kafka_options: x", "kafka_options in {}: the value is not a JSON object"),
-        ("a.yaml", "services: [1]", "services in {}: '[1]' is not a list of names."),
+        ("a.toml", "services = [1]", "services in {}: '[1]' is not a list of names."),
     ],
 )
 def test_files_that_are_wrong(tmp_path: Path, name: str, text: str, sentence: str) -> None:
