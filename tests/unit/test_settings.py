@@ -27,7 +27,7 @@ def fault(path: Path | None = None) -> str:
     with pytest.raises(StartError) as wrong:
         load(path)
     sentence = str(wrong.value)
-    assert sentence.endswith(".")
+    assert sentence.endswith((".", "?"))
     assert "\n" not in sentence
     return sentence
 
@@ -130,8 +130,10 @@ TWICE = "'{}' stands twice in {{}}, in the line{}: keep one of them."
         ("LEASE", "soon", "'soon' is not a duration such as '500ms', '3s' or '1h 30m'"),
         ("LEASE", "1ms", "'1ms' is not between 100ms and 5m"),
         ("START_OFFSET", "newest", "'newest' is not 'latest' or 'earliest'"),
-        ("MAX_ITEMS", "many", "'many' should be a valid integer, unable to parse string as an"),
-        ("MAX_ITEMS", "0", "'0' should be greater than or equal to 1"),
+        ("MAX_ITEMS", "many", "'many' is not a whole number."),
+        ("MAX_ITEMS", "1.5", "'1.5' is not a whole number."),
+        ("MAX_ITEMS", "0", "'0' is not between 1 and 1000000."),
+        ("INSECURE", "maybe", "'maybe' is not 'true' or 'false'."),
         ("GRPC_ADDRESS", "50054", "'50054' is not an address such as '127.0.0.1:50054'"),
         ("GRPC_ADDRESS", "::1:5", "'::1:5' is not an address"),
         ("GRPC_ADDRESS", "a:65536", "'a:65536' is not an address"),
@@ -149,7 +151,7 @@ TWICE = "'{}' stands twice in {{}}, in the line{}: keep one of them."
         ("NAMESPACE", "a{b}", "'a{b}' is not a name of at most 200 letters"),
         ("TOPIC_JOBS", "..", "'..' is not a name"),
         ("SERVICES", "a,,b", "'a,,b' is not a list of names"),
-        ("SHARDS", "65", "'65' should be less than or equal to 64"),
+        ("SHARDS", "65", "'65' is not between 1 and 64."),
         ("DELIVERY", "maybe", "'maybe' is not 'exactly_once' or 'at_least_once'"),
     ],
 )
@@ -158,6 +160,27 @@ def test_values_that_are_refused(
 ) -> None:
     monkeypatch.setenv(f"SCHEDULING_{variable}", value)
     assert fault().startswith(f"SCHEDULING_{variable}: {sentence}")
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time, each cost a start."""
+    path = config(tmp_path, "a.toml", "leas = 1\nshards = 0\nmax_items = 'x'\nmax_job_bytes = 1000")
+    monkeypatch.setenv("SCHEDULING_LEASE", "soon")
+    monkeypatch.setenv("SCHEDULING_SHARD", "2")
+    assert fault(path) == (
+        "SCHEDULING_SHARD is not a setting: did you mean SCHEDULING_SHARDS?"
+        f" leas in {path} is not a setting: did you mean lease?"
+        f" shards in {path}: '0' is not between 1 and 64."
+        " SCHEDULING_LEASE: 'soon' is not a duration such as '500ms', '3s' or '1h 30m'."
+        f" max_items in {path}: 'x' is not a whole number."
+    )
+
+
+@pytest.mark.parametrize("value", ["true", "5", "1.5", "[]", "[1]", "2026-01-15", "'x y'", "{a=1}"])
+def test_each_refusal_is_in_our_words(tmp_path: Path, value: str) -> None:
+    names = [row.environment.removeprefix("SCHEDULING_").lower() for row in describe()]
+    text = "".join(f"{name} = {value}\n" for name in names)
+    assert "is not accepted" not in fault(config(tmp_path, "a.toml", text))
 
 
 def test_two_topics_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +196,8 @@ def test_two_topics_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("SCHEDULING_LEAS", "is not a setting: did you mean SCHEDULING_LEASE."),
-        ("SCHEDULING_NAMSPACE", "is not a setting: did you mean SCHEDULING_NAMESPACE."),
+        ("SCHEDULING_LEAS", "is not a setting: did you mean SCHEDULING_LEASE?"),
+        ("SCHEDULING_NAMSPACE", "is not a setting: did you mean SCHEDULING_NAMESPACE?"),
         ("SCHEDULING_FOO", "is not a setting; 'scheduling-srv settings' lists them all."),
     ],
 )
@@ -305,9 +328,9 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease."),
+        ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease?"),
         ("a.yaml", "5: 6", "5 in {} is not a setting; 'scheduling-srv settings' lists them all."),
-        ("a.yaml", "LEASE: 5s", "LEASE in {} is not a setting: did you mean lease."),
+        ("a.yaml", "LEASE: 5s", "LEASE in {} is not a setting: did you mean lease?"),
         (
             "a.yaml",
             "SCHEDULING_LEASE: 5s",
@@ -316,10 +339,10 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
         (
             "a.yaml",
             "grpcAdress: x",
-            "grpcAdress in {} is not a setting: did you mean grpc_address.",
+            "grpcAdress in {} is not a setting: did you mean grpc_address?",
         ),
-        ("a.toml", "max-items = 1", "max-items in {} is not a setting: did you mean max_items."),
-        ("a.yaml", "lease: 1s\nLease: 2s", "Lease in {} is not a setting: did you mean lease."),
+        ("a.toml", "max-items = 1", "max-items in {} is not a setting: did you mean max_items?"),
+        ("a.yaml", "lease: 1s\nLease: 2s", "Lease in {} is not a setting: did you mean lease?"),
         (
             "a.yaml",
             "grpc: {address: x}",
@@ -340,7 +363,20 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
         ("a.yaml", "kafka_options:\n  a: b\n  c: d\n  'a': c", TWICE.format("a", "s 2 and 4")),
         ("a.yaml", "services:\n- {a: 1, a: 1}", "'a' stands twice in {}, in line 2: keep one of "),
         ("a.yaml", "&a [*a]", "{} does not hold settings such as 'lease: 3s'."),
-        ("a.toml", "lease = '1s'\nlease = '2s'", "{} is not TOML: "),
+        ("a.toml", "lease = '1s'\n\nlease = '2s'", TWICE.format("lease", "s 1 and 3")),
+        ("a.toml", "lease = '1s'\nlease = '2s'\nshards = 1", TWICE.format("lease", "s 1 and 2")),
+        ("a.toml", "[kafka_options]\na = 1\n'a' = 2\n", TWICE.format("a", "s 2 and 3")),
+        (
+            "a.toml",
+            "[kafka_options]\na = 1\n[kafka_options]\nb = 1",
+            TWICE.format("kafka_options", "s 1 and 3"),
+        ),
+        ("a.toml", "namespace = 5", "namespace in {}: '5' is not a text: put it between quot"),
+        ("a.toml", "insecure = 'x'", "insecure in {}: 'x' is not 'true' or 'false'."),
+        ("a.toml", "insecure = [1]", "insecure in {}: '[1]' is not 'true' or 'false'."),
+        ("a.toml", "shards = 1.5", "shards in {}: '1.5' is not a whole number."),
+        ("a.toml", "shards = []", "shards in {}: '[]' is not a whole number."),
+        ("a.toml", "start_offset = 1", "start_offset in {}: '1' is not 'latest' or 'earliest'."),
         ("a.toml", "lease = 5", "lease in {}: '5' is not a duration such as '500ms', '3s' or "),
         ("a.toml", "lease = ", "{} is not TOML: "),
         ("a.yaml", "a: [", "{} is not YAML: "),
