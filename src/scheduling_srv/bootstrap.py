@@ -86,6 +86,8 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    for sentence in settings.ignored(embedded=embedded):
+        log.warning("a setting is ignored", reason=sentence)
     async with AsyncExitStack() as stack:
         if embedded:
             from scheduling_srv.embedding import (  # noqa: PLC0415 - it needs an extra

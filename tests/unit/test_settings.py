@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from scheduling_srv import bootstrap
 from scheduling_srv.configuration import Setting, describe, load
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings import Settings
@@ -470,6 +472,41 @@ def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.Monk
     url = "rediss://u:p@h:1?db=3&socket_timeout=2.5&client_name=me&ssl_ca_certs=ca.pem"
     monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
     assert load().redis_url == url
+
+
+def test_settings_that_nothing_uses_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service with --embedded and a Redis was taken for one that uses that Redis."""
+    assert not [*load().ignored(embedded=True), *load().ignored(embedded=False)]
+    monkeypatch.setenv("SCHEDULING_REDIS_URL", "redis://h:1/0")
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD_FILE", str(config(tmp_path, "p", "s3cret")))
+    monkeypatch.setenv("SCHEDULING_EMBEDDED_KAFKA_PORT", "0")
+    loaded = load(config(tmp_path, "a.yaml", "kafka_bootstrap_servers: h:2"))
+    assert [*loaded.ignored(embedded=False)] == [
+        "SCHEDULING_EMBEDDED_KAFKA_PORT is ignored: without --embedded there is no broker."
+    ]
+    assert [*loaded.ignored(embedded=True)] == [
+        f"SCHEDULING_{name} is ignored: --embedded brings servers of its own."
+        for name in ("REDIS_URL", "REDIS_PASSWORD", "KAFKA_BOOTSTRAP_SERVERS")
+    ]
+
+
+async def test_a_start_logs_settings_that_nothing_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        async def run(self) -> int:
+            return 0
+
+    monkeypatch.setenv("SCHEDULING_EMBEDDED_KAFKA_PORT", "0")
+    monkeypatch.setattr(bootstrap, "Service", Ended)
+    with capture_logs() as lines:
+        await bootstrap._serve(load(), embedded=False, data_dir=None)
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("a setting is ignored", "warning")
+    ]
 
 
 def test_group_and_client_follow_the_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
