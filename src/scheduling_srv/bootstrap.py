@@ -42,6 +42,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import Conditions, EmbeddedWatch, ServerWatch
+from scheduling_srv.configuration import origin
 from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import AdminServer
@@ -183,6 +184,9 @@ class Service:
         self.redis = RedisClient(
             settings.redis_url,
             password=_reveal(settings.redis_password),
+            supplied_by=origin(
+                "redis_password" if settings.redis_password else "redis_url", settings
+            ),
             shards=settings.shards,
         )
         self.admin_client = KafkaTopics(

@@ -291,6 +291,15 @@ def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> s
     return f"{name} in {config}"
 
 
+def origin(name: str, settings: Settings) -> str:
+    """What an operator has to correct: the variable, or the key of the configuration file."""
+    for variable in (_NAMES[name], _NAMES[name] + _FILE):
+        if variable in _environment():
+            return variable
+    is_in_file = name in settings.model_fields_set
+    return f"{name} in the configuration file" if is_in_file else _NAMES[name]
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that is wrong.
 

@@ -1,13 +1,15 @@
 """Settings: the environment before files, and one sentence for whatever is wrong with them."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv import bootstrap
-from scheduling_srv.configuration import Setting, describe, load
+from scheduling_srv.configuration import Setting, describe, load, origin
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings import Settings
 
@@ -472,6 +474,26 @@ def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.Monk
     url = "rediss://u:p@h:1?db=3&socket_timeout=2.5&client_name=me&ssl_ca_certs=ca.pem"
     monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
     assert load().redis_url == url
+
+
+def test_where_a_password_came_from_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert origin("redis_url", load()) == "SCHEDULING_REDIS_URL"
+    loaded = load(config(tmp_path, "a.yaml", "redis_password: x"))
+    assert origin("redis_password", loaded) == "redis_password in the configuration file"
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD_FILE", str(config(tmp_path, "p", "s3cret")))
+    assert origin("redis_password", load()) == "SCHEDULING_REDIS_PASSWORD_FILE"
+    monkeypatch.delenv("SCHEDULING_REDIS_PASSWORD_FILE")
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD", "s3cret")
+    assert origin("redis_password", load()) == "SCHEDULING_REDIS_PASSWORD"
+
+
+async def test_a_service_names_the_setting_of_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD", "s3cret")
+    async with AsyncExitStack() as stack:
+        service = bootstrap.Service(load(), stack, asyncio.Event())
+        assert service.redis.supplied_by == "SCHEDULING_REDIS_PASSWORD"
 
 
 def test_settings_that_nothing_uses_are_told(
