@@ -394,6 +394,7 @@ async def test_ignored_triggers_of_accepted_jobs_are_counted(world: World) -> No
     assert (counted("when") - before[0], counted("now") - before[1]) == (1, 1)
     (line,) = (each for each in logs if "triggers" in each["event"])
     assert (line["used"], line["ignored"]) == ("interval", ["when", "now"])
+    assert line["caller"] == "jobs:0@0"
 
 
 async def test_commands_are_run_with_their_position(world: World) -> None:

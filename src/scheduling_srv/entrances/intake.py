@@ -305,7 +305,7 @@ class Intake:
         stamp = self._stamp(place, record.timestamp, self.clock.now())
         stamp = max(stamp, self._gathered.stamps.get(place, 0))
         group = await self.jobs.prepare(mode, requests, Origin(record.offset, place.name, stamp))
-        self._ignored.note(requests)
+        self._ignored.note(requests, lambda: record.name)
         gathered = self._gathered
         jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
         full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
