@@ -279,7 +279,7 @@ def _problem(error: ErrorDetails) -> str:
 def _bounds(name: str) -> tuple[object, object]:
     """The least and the most that a number may be."""
     metadata = Settings.model_fields[name].metadata
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         next(getattr(each, end) for each in metadata if hasattr(each, end)) for end in ("ge", "le")
     )
 
