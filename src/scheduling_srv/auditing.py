@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime
 
+from confluent_kafka import KafkaException
+
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.app.audit import Audit, AuditCodec, Report, Window
@@ -16,10 +18,14 @@ from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.durations import parse_duration
 from scheduling_srv.entrances import readback
+from scheduling_srv.kafka_clients import ask, make_admin, unavailable
+from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 
 FOUND = 1
 """Exit code when a run is missing, doubled or early."""
+KAFKA_SECONDS = 10.0
+"""How long Kafka has to answer."""
 MOST_LINES = 1_000
 """Findings that are printed; all are counted."""
 
@@ -41,15 +47,25 @@ def audit(settings: Settings, *, since: str, until: str, late: str, as_json: boo
     if window.until > now:
         raise StartError("--until lies in the future: what is due then cannot be there yet.")
     codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
+    config = kafka_config(settings)
     history = KafkaHistory(
-        kafka_config(settings), settings.namespace, 0, topic_names(settings), timeout=10.0
+        config, settings.namespace, 0, topic_names(settings), timeout=KAFKA_SECONDS
     )
     try:
+        _ask_kafka(config, settings.topic_jobs)
         report = asyncio.run(Audit(history, codec, window).run())
     except Unavailable as fault:
         raise StartError(str(fault)) from fault
     _print_json(report, window) if as_json else _print(report, window)
     return 0 if report.clean else FOUND
+
+
+def _ask_kafka(config: KafkaOptions, topic: str) -> None:
+    """Raises `LogUnavailable` with the reason, which a consumer alone is not told."""
+    try:
+        ask(make_admin(config), config, topic, KAFKA_SECONDS)
+    except KafkaException as fault:
+        raise unavailable(fault, config) from fault
 
 
 def _instant(text: str, now: int) -> int:

@@ -31,6 +31,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.deployment import Deployment, replica_name, tagged
 from scheduling_srv.app.destructive import DELETIONS
+from scheduling_srv.app.ended import ENDED
 from scheduling_srv.app.figures import Figures
 from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
@@ -41,6 +42,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.app.watch import Conditions, EmbeddedWatch, ServerWatch
+from scheduling_srv.configuration import origin
 from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
@@ -48,6 +50,7 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.front import build_front
 from scheduling_srv.kafka_clients import brokers_of
@@ -55,6 +58,7 @@ from scheduling_srv.setting_types import KafkaOptions
 from scheduling_srv.settings import Settings
 from scheduling_srv.shard import Shard, Site
 from scheduling_srv.states import STATES, Kind, State
+from scheduling_srv.throttle import tick_all
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +70,8 @@ CUT_OFF = 9.0
 """Seconds after which the process ends whatever still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
+THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
+"""Lines of the log that stand for many."""
 WATCH_AFTER = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
@@ -84,6 +90,8 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    for sentence in settings.ignored(embedded=embedded):
+        log.warning("a setting is ignored", reason=sentence)
     async with AsyncExitStack() as stack:
         if embedded:
             from scheduling_srv.embedding import (  # noqa: PLC0415 - it needs an extra
@@ -182,6 +190,9 @@ class Service:
         self.redis = RedisClient(
             settings.redis_url,
             password=_reveal(settings.redis_password),
+            supplied_by=origin(
+                "redis_password" if settings.redis_password else "redis_url", settings
+            ),
             shards=settings.shards,
         )
         self.admin_client = KafkaTopics(
@@ -366,6 +377,7 @@ class Service:
         self._keep("descriptors", file_descriptors.watch)
         self._keep("connections", self.grpc.connections.watch)
         self._keep("deletions", DELETIONS.run)
+        self._keep("untold", lambda: tick_all(THROTTLES))
 
     async def _ask_redis(self) -> None:
         settings = self.settings

@@ -28,7 +28,21 @@ if TYPE_CHECKING:
     import yaml
 
 _FILE = "_FILE"
+MEANT = (":null", ":merge")
+"""Ends of the tags that plain words of YAML may get."""
 _NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
+
+_WORDS = {
+    "int": "is not a whole number",
+    "bool": "is not 'true' or 'false'",
+    "string": "is not a text: put it between quotation marks",
+}
+"""Problems by the beginning of pydantic's names for them."""
+
+# How tomllib says that a key, or a table, stands twice.
+_TWICE = re.compile(
+    r"Cannot (?:overwrite a value|declare \(.*\) twice) \(at (?:line (?P<line>\d+)|end)"
+)
 
 # A Kubernetes Service called "scheduling" or "scheduling-srv" puts these into every container.
 _SERVICE_LINK = re.compile(
@@ -48,12 +62,19 @@ class Setting(NamedTuple):
 def load(config: Path | None = None) -> Settings:
     """The settings of this process. Raises `StartError`."""
     environment = _environment()
-    _check_names(environment)
-    values: dict[str, Any] = {**_file_values(config), **_secrets(environment)}
+    in_file = _file_values(config)
+    faults = [*_wrong_variables(environment), *_wrong_names(in_file, config)]
+    values: dict[str, Any] = {name: in_file[name] for name in in_file if name in _NAMES}
+    values |= _secrets(environment)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
-        raise StartError(_sentence(error.errors()[0], environment, config)) from None
+        # Several errors about one setting are about the forms that its value may have.
+        first = {each["loc"][:1]: each for each in reversed(error.errors()) if _is_told(each)}
+        faults += [_sentence(each, environment, config) for each in reversed(first.values())]
+    if faults:
+        raise StartError(" ".join(faults))
+    return settings
 
 
 def _environment() -> dict[str, str]:
@@ -86,12 +107,13 @@ def _default(field: FieldInfo) -> str:
     return "" if default is None else str(default)
 
 
-def _check_names(environment: Mapping[str, str]) -> None:
+def _wrong_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like a setting and is none."""
     known = [*_NAMES.values(), *(name + _FILE for name in _NAMES.values()), failpoints.VARIABLE]
     for name in environment:
         is_ours = name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name)
         if is_ours and name not in known:
-            raise StartError(f"{name} is not a setting{_nearest(name, known)}.")
+            yield f"{name} is not a setting{_nearest(name, known)}"
 
 
 def _secrets(environment: Mapping[str, str]) -> dict[str, object]:
@@ -107,24 +129,29 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _file_values(path: Path | None) -> dict[str, object]:
+    """What the file sets, whatever it is called. Raises `StartError`."""
     if path is None:
         return {}
     values = _parsed(path)
     if not isinstance(values, dict):
         raise StartError(f"{path} does not hold settings such as 'lease: 3s'.")
+    return {str(name): value for name, value in values.items() if value not in (None, "")}
+
+
+def _wrong_names(values: Mapping[str, object], path: Path | None) -> Iterator[str]:
+    """A sentence for each key of the file that is no setting."""
     for name, value in values.items():
         if name not in _NAMES:
-            found = _nested(str(name), value) or _nearest(str(name), _NAMES)
-            raise StartError(f"{name} in {path} is not a setting{found}.")
-    return values
+            found = _nested(name, value) or _nearest(name, _NAMES)
+            yield f"{name} in {path} is not a setting{found}"
 
 
 def _nested(name: str, value: object) -> str:
-    """The setting that a nested key means, as the end of a sentence."""
+    """The setting that a nested key means, as the end of a sentence; or nothing."""
     for key in value if isinstance(value, dict) else ():
         for meant in (_plain(f"{name}_{key}"), _plain(str(key))):
             if meant in _NAMES:
-                return f": settings are not nested, so write {meant} at the top level"
+                return f": settings are not nested, so write {meant} at the top level."
     return ""
 
 
@@ -134,12 +161,57 @@ def _parsed(path: Path) -> object:
 
     try:
         if path.suffix == ".toml":
-            return tomllib.loads(text)
-        _check_keys(path, yaml.compose(text, yaml.SafeLoader))
-        return yaml.safe_load(text) or {}
+            return _toml(path, text)
+        loader = _texts_only()
+        _check_keys(path, yaml.compose(text, loader))
+        return yaml.load(text, loader) or {}  # noqa: S506 - it is a SafeLoader
     except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
         kind = "TOML" if path.suffix == ".toml" else "YAML"
         raise StartError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error
+
+
+def _toml(path: Path, text: str) -> object:
+    """Raises `StartError` for a key that stands twice, and `TOMLDecodeError`."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _TWICE.search(str(error))
+        if not found:
+            raise
+        lines = text.rstrip().splitlines()
+        last = int(found["line"]) if found["line"] else len(lines)
+        key = _toml_key(lines[last - 1])
+        first = next((n for n in range(last - 1, 0, -1) if _toml_key(lines[n - 1]) == key), None)
+        if not key or first is None:
+            raise
+        raise _twice(key, path, first, last) from None
+
+
+def _toml_key(line: str) -> str:
+    """The key, or the name of the table, that a line begins with."""
+    key = line.partition("=")[0] if "=" in line else line.partition("#")[0].strip(" []")
+    return key.strip(" \t\"'")
+
+
+def _twice(key: str, path: Path, first: int, last: int) -> StartError:
+    places = f"in line {first}" if first == last else f"in the lines {first} and {last}"
+    return StartError(f"{shown(key)} stands twice in {path}, {places}: keep one of them.")
+
+
+def _texts_only() -> type[yaml.SafeLoader]:
+    """YAML whose plain words are texts, as in the environment: `off` is no boolean.
+
+    `null` and merge keys keep their meaning.
+    """
+    import yaml  # noqa: PLC0415 - as above
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012 - so PyYAML calls it
+            first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(MEANT)]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
 
 
 def _check_keys(path: Path, document: yaml.Node | None) -> None:
@@ -160,13 +232,7 @@ def _check_keys(path: Path, document: yaml.Node | None) -> None:
                 line = key.start_mark.line + 1
                 name = (key.tag, str(key.value))
                 if name in lines:
-                    places = f"in the lines {lines[name]} and {line}"
-                    if lines[name] == line:
-                        places = f"in line {line}"
-                    raise StartError(
-                        f"{shown(str(key.value))} stands twice in {path}, {places}: keep one of"
-                        " them."
-                    )
+                    raise _twice(str(key.value), path, lines[name], line)
                 lines[name] = line
 
 
@@ -184,18 +250,38 @@ def _sentence(error: ErrorDetails, environment: Mapping[str, str], config: Path 
     if not error["loc"]:
         return f"Wrong settings: {problem}."
     name = str(error["loc"][0])
-    value = "the value" if name in Settings.SECRETS else shown(str(error["input"]))
+    value = "the value" if name in Settings.SECRETS else shown(_as_written(error["input"]))
     return f"{_origin(name, environment, config)}: {value} {problem}."
 
 
+def _is_told(error: ErrorDetails) -> bool:
+    """Whether it is a fault by itself, and not a default that another one has prevented."""
+    return error["type"] != "default_factory_not_called"
+
+
+def _as_written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _problem(error: ErrorDetails) -> str:
-    """What follows the value in the sentence."""
-    context = error.get("ctx", {})
-    if error["type"] == "value_error":
+    """What follows the value in the sentence, in our own words."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
         return str(context["error"])
-    if error["type"] == "literal_error":
+    if kind == "literal_error":
         return f"is not {context['expected']}"
-    return error["msg"].removeprefix("Input ")
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        least, most = _bounds(str(error["loc"][0]))
+        return f"is not between {least} and {most}"
+    return _WORDS.get(kind.partition("_")[0], f"is not accepted: {error['msg']}")
+
+
+def _bounds(name: str) -> tuple[object, object]:
+    """The least and the most that a number may be."""
+    metadata = Settings.model_fields[name].metadata
+    return tuple(
+        next(getattr(each, end) for each in metadata if hasattr(each, end)) for end in ("ge", "le")
+    )
 
 
 def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> str:
@@ -205,12 +291,24 @@ def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> s
     return f"{name} in {config}"
 
 
+def origin(name: str, settings: Settings) -> str:
+    """What an operator has to correct: the variable, or the key of the configuration file."""
+    for variable in (_NAMES[name], _NAMES[name] + _FILE):
+        if variable in _environment():
+            return variable
+    is_in_file = name in settings.model_fields_set
+    return f"{name} in the configuration file" if is_in_file else _NAMES[name]
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """Only the words of a name count: its prefix would make it look like every other."""
+    """The end of a sentence about a name that is wrong.
+
+    Only the words of a name count: its prefix would make it look like every other.
+    """
     shorter = {_plain(each): each for each in known}
     close = get_close_matches(_plain(name), shorter, n=1, cutoff=0.7)
     found = [shorter[each] for each in close]
-    return f": did you mean {found[0]}" if found else "; 'scheduling-srv settings' lists them all"
+    return f": did you mean {found[0]}?" if found else "; 'scheduling-srv settings' lists them all."
 
 
 def _plain(name: str) -> str:

@@ -91,7 +91,10 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"SASL authentication error", "refuses the user or the password (SASL)"),
         (r"timed out|timeout", "does not answer in time"),
         (r"no route to host|network is unreachable|host is down", "cannot be reached: no route"),
-        (r"invalid (?:response|message|frame) size", "answers no Kafka: is it a TLS port?"),
+        (
+            r"invalid (?:response|message|frame) size",
+            "does not speak Kafka: it may be a TLS port or another server",
+        ),
         (r"SSL_HANDSHAKE.*disconnected|disconnected.*SSL_HANDSHAKE", NO_TLS),
         (r"(?:disconnected|closed|reset|failed).*in state (?:APIVERSION|AUTH|SASL)", CLOSES),
         # A SASL port tells a client without SASL what it is, and closes at the next question.

@@ -47,6 +47,11 @@ ANSWERS = Counter(
     "Answers of consumers that this replica read: done or failed.",
     ["outcome"],
 )
+ANSWERS_IGNORED = Counter(
+    "scheduling_answers_ignored",
+    "Answers that changed nothing: their run was answered or expired already, or another service"
+    " emitted it.",
+)
 RUNS_ENDED = Counter(
     "scheduling_runs_ended",
     "Runs that have ended for good, by type and outcome: done, failed or timed-out after the last"

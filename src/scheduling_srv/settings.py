@@ -7,6 +7,7 @@ looks like in `setting_types.py`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -27,6 +28,8 @@ from scheduling_srv.setting_types import (
 )
 
 PREFIX = "SCHEDULING_"
+OF_SERVERS = ("redis_url", "redis_password", "kafka_bootstrap_servers")
+"""Settings that lead to servers: with --embedded these are others."""
 
 
 def _of_namespace(given: dict[str, Any]) -> str:
@@ -256,6 +259,14 @@ class Settings(BaseSettings):
         if twice:
             raise ValueError(f"the topic {twice[0]} is used for two things: each needs its own")
         return self
+
+    def ignored(self, *, embedded: bool) -> Iterator[str]:
+        """A sentence for each setting that was given and that this way to start does not use."""
+        if not embedded and "embedded_kafka_port" in self.model_fields_set:
+            yield f"{PREFIX}EMBEDDED_KAFKA_PORT is ignored: without --embedded there is no broker."
+        for name in OF_SERVERS if embedded else ():
+            if name in self.model_fields_set:
+                yield f"{PREFIX}{name.upper()} is ignored: --embedded brings servers of its own."
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from weakref import WeakSet
 
@@ -91,6 +92,8 @@ class State:
         self.since = float("inf")
         """When it began to fail."""
         self.reason = ""
+        self._failed_at = float("-inf")
+        """When it has failed last."""
         self._states = states
         self._told: list[str] = []
         """Reasons that the log has heard since it began to fail."""
@@ -105,8 +108,9 @@ class State:
     def fails(self, reason: str) -> None:
         """It has failed, perhaps again."""
         begins, self.reason = not self.failing, reason
+        self._failed_at = self._states.monotonic()
         if begins:
-            self.since = self._states.monotonic()
+            self.since = self._failed_at
             if self.kind is Kind.CAUSE:
                 self._states.causes.add(self)
         self.tick()
@@ -122,6 +126,21 @@ class State:
         if self._told:
             log.info(self.says[1], **self.about, after_seconds=seconds)
         self.forget()
+
+    def ends(self, why: str) -> None:
+        """Nothing will tell whether it works: the log hears no more of it, and why."""
+        if self._told:
+            event = f"{self.says[0]}, no longer watched"
+            log.info(event, **self.about, reason=why)
+        self.forget()
+
+    @contextmanager
+    def watched(self) -> Iterator[State]:
+        """For a loop that is cancelled: what it has told does not stay open."""
+        try:
+            yield self
+        finally:
+            self.ends("This replica has ended the work that met it.")
 
     def forget(self) -> None:
         """It does not fail any more, and nothing is said of that."""
@@ -146,8 +165,8 @@ class State:
         """The instant from which on something may be said."""
         if self.kind is Kind.CAUSE or (self.kind is Kind.CHANGE and not self._told):
             return self.since
-        if self._states.causes:
-            return float("inf")
+        if self._states.causes or self._failed_at < self._states.well_since:
+            return float("inf")  # a reason of before may not hold any more
         if self.kind is Kind.LOOP:
             return max(self.since, self._states.well_since) + GRACE_S
         return max(self.since, self._states.well_since + GRACE_S)

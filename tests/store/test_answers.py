@@ -179,11 +179,13 @@ async def test_runs_that_ended_for_good_are_counted(shard: Shard) -> None:
     await shard.create(once("a"), once("b", attempts=2), once("c"), every("d", HOUR, NOW))
     runs = {run.id: run for run in await shard.drain(NOW)}
     source = Source(PARTITION, 0, 1, shard.lineage)
-    answers = [Answer(runs["a"].instance, False), *(Answer(runs[n].instance, True) for n in "bcd")]
+    answers = [Answer(runs["a"].instance, False)]
+    answers += [Answer(runs[n].instance, True, error=f"{n} " + "x" * 990) for n in "bcd"]
     answered = await shard.jobs.complete(answers, NOW, source)
     ended = answered.ended  # b is tried again
     assert ended[:3] == Ended(done=1, failed=2, job=b"d")[:3]
     assert [*ended.by_type()] == [(b"t", 1, 2)]
+    assert ended[4:] == (b"t", 1, b"d " + b"x" * 798)
 
 
 @pytest.mark.parametrize("how", ["delete", "update", "clear"])

@@ -158,7 +158,7 @@ async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> Non
         "restore_end": shard.restores.end(old, "1", b"E"),
     }
     for name, call in calls.items():
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLost, match=r"^Another replica owns the shard by now\.$"):
             await call
             pytest.fail(name)
     assert await shard.raw("HGETALL", "meta") == before
@@ -170,9 +170,10 @@ async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> Non
 async def test_a_lease_that_ended_is_lost(shard: Shard) -> None:
     """Also when nobody has taken it since."""
     await shard.raw("DEL", "lease")
-    with pytest.raises(LeaseLost):
+    gone = "The lease is gone from Redis, and no replica has it"
+    with pytest.raises(LeaseLost, match=gone):
         await shard.schedule.stage(shard.token, NOW, 10)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLost, match=gone):
         await shard.schedule.renew(shard.token, emitting=True)
 
 

@@ -150,6 +150,22 @@ async def test_who_may_not_come_in_is_told(
     await client.close()
 
 
+async def test_a_refused_password_names_the_setting_that_has_it(
+    servers: ValkeyPair, limited: RedisClient
+) -> None:
+    """It blamed the URL, whatever the password came from."""
+    del limited  # its user exists
+    address = f"127.0.0.1:{servers.primary.port}"
+    client = RedisClient(
+        f"redis://limited@{address}/0",
+        password="wrong",
+        supplied_by="SCHEDULING_REDIS_PASSWORD_FILE",
+    )
+    told = str(await refused(client, "plain", "PING"))
+    await client.close()
+    assert told.endswith(f" {address} refuses the password: check SCHEDULING_REDIS_PASSWORD_FILE.")
+
+
 async def test_a_password_that_is_missing_is_told(
     servers: ValkeyPair, primary: RedisClient
 ) -> None:

@@ -150,6 +150,23 @@ async def test_each_change_is_logged_once() -> None:
     assert lines[2]["reason"] == "Kafka does not answer."
 
 
+async def test_a_backlog_that_ends_in_a_trouble_is_not_left_open() -> None:
+    servers = Servers(emitting=Findings((), ["Late."]))
+    health = servers.health()
+    with capture_logs() as lines:
+        for servers.time in (1.0, 7.0):
+            await health.report()
+        servers.emitting = Findings(["Too late."])
+        servers.time = 8.0
+        await health.report()
+        servers.emitting = True
+        servers.time = 9.0
+        await health.report()
+    assert [line["event"] for line in lines] == [
+        *("serving", "degraded", "degraded, no longer watched", "not serving", "serving again")
+    ]
+
+
 async def test_a_start_has_a_few_seconds_before_it_is_a_trouble() -> None:
     """Before, every first start had warnings."""
     servers = Servers(emitting=False)

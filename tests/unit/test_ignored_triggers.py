@@ -23,6 +23,10 @@ class Hours:
         return self.now * LOG_EVERY_SECONDS
 
 
+def peer() -> str:
+    return "ipv4:10.0.0.1:5000"
+
+
 def asked(**triggers: Any) -> JobRequest:
     return JobRequest("a", "t", "UTC", "", b"", b"", **triggers)
 
@@ -45,7 +49,7 @@ def test_each_combination_says_what_counts() -> None:
         asked(),
     ]
     with capture_logs() as logs:
-        warning = ignored.note(jobs)
+        warning = ignored.note(jobs, peer)
     assert warning == (
         "items[1]: when is ignored, as interval is set."
         " items[2]: now is ignored, as interval is set."
@@ -63,7 +67,7 @@ def test_each_combination_says_what_counts() -> None:
 
 def test_one_trigger_is_no_news() -> None:
     with capture_logs() as logs:
-        assert IgnoredTriggers("grpc").note([asked(now=True), asked(interval="1h")]) == ""
+        assert IgnoredTriggers("grpc").note([asked(now=True), asked(interval="1h")], peer) == ""
     assert logs == []
 
 
@@ -73,7 +77,7 @@ def test_a_combination_is_logged_once_an_hour_and_always_told() -> None:
     with capture_logs() as logs:
         for now in (0.0, 0.5, 0.99, 1.0):
             hours.now = now
-            assert ignored.note([both] * 1000)
+            assert ignored.note([both] * 1000, peer)
     assert len(logs) == 2
 
 
@@ -82,8 +86,23 @@ def test_a_warning_is_short_and_plain_ascii() -> None:
     jobs = [asked(interval="1h", now=True) for _ in range(10_000)]
     for job in jobs:
         job.id = "\u00e9" * 100
-    warning = IgnoredTriggers("grpc").note(jobs)
+    warning = IgnoredTriggers("grpc").note(jobs, peer)
     assert warning.isascii()
     assert warning.count("items[") == MOST_NAMED
     assert warning.endswith("The same holds for 9995 more.")
     assert len(warning) < 500
+
+
+def test_the_log_names_the_caller_the_type_and_the_job() -> None:
+    """An operator could not tell whose jobs they were; an id was quoted twice."""
+    both = asked(interval="1h", now=True)
+    named, unnamed = IgnoredTriggers("grpc"), IgnoredTriggers("grpc")
+    with capture_logs() as logs:
+        named.note([both], peer)
+        both.id = ""
+        unnamed.note([both], peer)
+    about = [{name: line.get(name) for name in ("caller", "type", "job")} for line in logs]
+    assert about == [
+        {"caller": peer(), "type": "t", "job": "a"},
+        {"caller": peer(), "type": "t", "job": None},
+    ]

@@ -23,11 +23,13 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
+from scheduling_srv.bootstrap import THROTTLES
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
-from scheduling_srv.entrances.intake import Consumed, End, Intake
+from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
+from scheduling_srv.throttle import MINUTE_S, Throttle
 from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
 from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
@@ -47,6 +49,7 @@ class World:
         self.fault: Exception | None = None
         self.calls: list[Source] = []
         self.answers_at_once = 1000
+        self.unknown = set[int]()
         world: Any = self
         self.intake = Intake(
             jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
@@ -107,7 +110,7 @@ class World:
         self.advance(source)
         done = answers[:looked_at]
         self.done.append(("complete", *[(each.instance, each.failed) for each in done]))
-        return Answered(looked_at, looked_at)
+        return Answered(looked_at, sum(each.instance not in self.unknown for each in done))
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -181,6 +184,17 @@ async def test_answers_of_a_batch_are_one_call(world: World) -> None:
     assert world.position == 3
 
 
+async def test_answers_without_a_run_are_counted(world: World) -> None:
+    """A worker that answers a wrong instance left no trace."""
+
+    def ignored() -> float:
+        return REGISTRY.get_sample_value("scheduling_answers_ignored_total") or 0.0
+
+    before, world.unknown, world.answers_at_once = ignored(), {8, 9}, 2
+    await world.apply(answer(0, 7), answer(1, 8, failed=True), answer(2, 9), answer(3, 7))
+    assert ignored() - before == 2
+
+
 async def test_jobs_of_a_batch_are_one_call_of_several_groups(world: World) -> None:
     await world.apply(jobs(0, job("a"), job("b")), jobs(3, job("a"), key=b"modifyJobs"))
     assert world.done == [("create", "a", "b"), ("update", "a")]
@@ -199,6 +213,38 @@ async def test_dead_letters_of_a_batch_are_one_call(world: World) -> None:
     assert [source.next for source in world.calls] == [1, 4, 5, 6, 7]
     offsets = [each[3]["offset"] for each in world.buried]
     assert offsets == [b"1", b"2", b"3", b"6"]
+
+
+async def test_refused_records_share_a_line_a_minute_for_each_topic_and_status(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3,000 wrong records were 3,000 lines, although the dead letters hold them."""
+    now = 0.0
+    throttle = Throttle(REFUSED.event, counted=REFUSED.counted, monotonic=lambda: now)
+    monkeypatch.setattr(intake, "REFUSED", throttle)
+    with capture_logs() as lines:
+        await world.apply(*(record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(50)))
+        now = MINUTE_S
+        throttle.tick()
+        throttle.tick()
+    told = [(line["last_offset"], line["refused_since_last_line"]) for line in lines]
+    assert told == [(0, 1), (49, 49)]
+    assert {(line["topic"], line["status"]) for line in lines} == {("jobs", "INVALID_ARGUMENT")}
+    assert REFUSED in THROTTLES  # a replica ticks it
+
+
+async def test_the_log_has_each_dead_letter_that_has_no_topic(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_taken() -> bool:
+        return False
+
+    monkeypatch.setattr(world.intake.letters, "are_taken", none_taken)
+    with capture_logs() as lines:
+        await world.apply(*(record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(3)))
+    dropped = [line for line in lines if line["event"].startswith("a dead letter is not written")]
+    assert [line["offset"] for line in dropped] == ["0", "1", "2"]
+    assert {line["status"] for line in dropped} == {"INVALID_ARGUMENT"}
 
 
 async def test_dead_letters_of_one_call_are_bounded(
@@ -348,6 +394,7 @@ async def test_ignored_triggers_of_accepted_jobs_are_counted(world: World) -> No
     assert (counted("when") - before[0], counted("now") - before[1]) == (1, 1)
     (line,) = (each for each in logs if "triggers" in each["event"])
     assert (line["used"], line["ignored"]) == ("interval", ["when", "now"])
+    assert line["caller"] == "jobs:0@0"
 
 
 async def test_commands_are_run_with_their_position(world: World) -> None:

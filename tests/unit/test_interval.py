@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.interval import ACCEPTED, parse_interval
 
@@ -220,3 +221,20 @@ def test_milliseconds_survive_any_unit(milliseconds: int) -> None:
         parse_interval(f"{milliseconds // 1000}.{milliseconds % 1000:03} seconds") == milliseconds
     )
     assert parse_interval(f"PT{milliseconds // 1000}.{milliseconds % 1000:03}S") == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("L-3", "day-of-month field of a cron expression such as '0 0 L-3 * *'"),
+        ("lw", "day-of-month field of a cron expression such as '0 0 LW * *'"),
+        ("5#2", "day-of-week field of a cron expression such as '0 0 * * 5#2'"),
+    ],
+)
+def test_one_field_of_cron_is_told_its_place(text: str, hint: str) -> None:
+    with pytest.raises(Unparsable) as caught:
+        parse_interval(text)
+    assert str(caught.value).startswith(
+        f"Interval '{text}' is not understood: it is only the {hint}"
+    )
+    Cron.parse(hint.split("'")[1])

@@ -68,6 +68,10 @@ REFUSED = f"h:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection 
             "GroupCoordinator: h:9092: Connection setup timed out in state CONNECT",
             "h:9092 does not answer in time",
         ),
+        (
+            "h:6379/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000)",
+            "h:6379 does not speak Kafka: it may be a TLS port or another server",
+        ),
         (f"h:9092/1: The moon is full {AFTER}", "h:9092 fails: The moon is full"),
     ],
 )
@@ -75,6 +79,7 @@ def test_librdkafka_in_words(text: str, sentence: str) -> None:
     brokers = Brokers("h:9092")
     brokers.note(text)
     assert brokers.sentence() == sentence
+    assert not sentence.endswith((".", "?"))  # a full stop follows
 
 
 def test_without_a_callback_the_settings_name_the_address() -> None:

@@ -308,6 +308,25 @@ async def test_it_says_why_it_does_not_emit(world: World) -> None:
         assert world.owner.problem == "Kafka does not answer."
 
 
+@pytest.mark.parametrize("lease_ends", [False, True])
+async def test_it_does_not_say_that_redis_is_away_when_it_answers_again(
+    world: World, *, lease_ends: bool
+) -> None:
+    """A recovery may take long. Until its end health blamed a server that answered."""
+    away = "Redis does not answer: no server listens there."
+    world.faults["acquire" if lease_ends else "stage"] = [StoreUnavailable(away)]
+    said = list[str]()
+
+    async def look(token: str, *, careful: bool = False) -> tuple[Position, str]:
+        said.append(world.owner.problem)
+        return Position(5, "i"), "lineage"
+
+    world.owner.recovery.run_once = look  # type: ignore[method-assign]
+    async with running(world.owner):
+        await until(lambda: world.owner.emitting and not any(world.faults.values()))
+    assert said[-1] == ("" if lease_ends else owner_module.RECOVERING)
+
+
 async def test_a_full_store_stops_nothing_but_staging(world: World) -> None:
     """What is on its way to Kafka makes room; and it says that nothing is emitted."""
     world.faults["stage"] = [StoreFull("Redis is full.")]

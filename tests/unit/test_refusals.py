@@ -24,10 +24,10 @@ ANSWERS: Mapping[str, Meaning] = {
     "MISCONF Redis is configured to save RDB snapshots.": Meaning.BUSY,
     "NOREPLICAS Not enough good replicas to write.": Meaning.BUSY,
     "OOM command not allowed when used memory > 'maxmemory'.": Meaning.FULL,
-    "NOAUTH Authentication required.": Meaning.RIGHTS,
-    "WRONGPASS invalid username-password pair or user is disabled.": Meaning.RIGHTS,
+    "NOAUTH Authentication required.": Meaning.CREDENTIALS,
+    "WRONGPASS invalid username-password pair or user is disabled.": Meaning.CREDENTIALS,
     "NOPERM User u has no permissions to run the 'hset' command": Meaning.RIGHTS,
-    "ERR invalid password": Meaning.RIGHTS,
+    "ERR invalid password": Meaning.CREDENTIALS,
     "DENIED Redis is running in protected mode.": Meaning.RIGHTS,
     "MOVED 13907 127.0.0.1:6379": Meaning.CLUSTER,
     "ASK 13907 127.0.0.1:6379": Meaning.CLUSTER,
@@ -48,7 +48,13 @@ ANSWERS: Mapping[str, Meaning] = {
     "TOMORROW An error of a later version.": Meaning.OTHER,
 }
 """As a server sends them; `tests/store/test_refusals.py` has real ones send theirs."""
-NEVER_IN_SCRIPTS = {Meaning.CLUSTER, Meaning.RIGHTS, Meaning.ABSENT, Meaning.SETTING}
+NEVER_IN_SCRIPTS = {
+    Meaning.CLUSTER,
+    Meaning.RIGHTS,
+    Meaning.CREDENTIALS,
+    Meaning.ABSENT,
+    Meaning.SETTING,
+}
 """Or, of rights, not with that beginning: `ERR ACL failure in script`."""
 
 

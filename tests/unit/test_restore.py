@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling_srv.app import restore_pass
 from scheduling_srv.app.announce import event_entry
@@ -222,8 +223,12 @@ async def test_an_offset_beyond_the_end_is_an_error(world: World, events: int) -
     """Before, the answer had an offset that the topic does not have."""
     for number in range(events):
         world.created(str(number), interval="1 day")
-    assert await world.restore(offset=5) == {}
+    with capture_logs() as lines:
+        assert await world.restore(offset=5) == {}
     sentence = f"The topic topic ends at offset {events}: nothing to restore from 5."
+    (line,) = (line for line in lines if line["event"].startswith("restore"))
+    assert (line["event"], line["log_level"]) == ("restore failed", "warning")
+    assert line["error"] == sentence
     assert world.said == [response_of({"error": sentence})]
 
 

@@ -1,11 +1,15 @@
 """Settings: the environment before files, and one sentence for whatever is wrong with them."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from scheduling_srv.configuration import describe, load
+from scheduling_srv import bootstrap
+from scheduling_srv.configuration import Setting, describe, load, origin
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings import Settings
 
@@ -27,7 +31,7 @@ def fault(path: Path | None = None) -> str:
     with pytest.raises(StartError) as wrong:
         load(path)
     sentence = str(wrong.value)
-    assert sentence.endswith(".")
+    assert sentence.endswith((".", "?"))
     assert "\n" not in sentence
     return sentence
 
@@ -130,8 +134,10 @@ TWICE = "'{}' stands twice in {{}}, in the line{}: keep one of them."
         ("LEASE", "soon", "'soon' is not a duration such as '500ms', '3s' or '1h 30m'"),
         ("LEASE", "1ms", "'1ms' is not between 100ms and 5m"),
         ("START_OFFSET", "newest", "'newest' is not 'latest' or 'earliest'"),
-        ("MAX_ITEMS", "many", "'many' should be a valid integer, unable to parse string as an"),
-        ("MAX_ITEMS", "0", "'0' should be greater than or equal to 1"),
+        ("MAX_ITEMS", "many", "'many' is not a whole number."),
+        ("MAX_ITEMS", "1.5", "'1.5' is not a whole number."),
+        ("MAX_ITEMS", "0", "'0' is not between 1 and 1000000."),
+        ("INSECURE", "maybe", "'maybe' is not 'true' or 'false'."),
         ("GRPC_ADDRESS", "50054", "'50054' is not an address such as '127.0.0.1:50054'"),
         ("GRPC_ADDRESS", "::1:5", "'::1:5' is not an address"),
         ("GRPC_ADDRESS", "a:65536", "'a:65536' is not an address"),
@@ -149,7 +155,7 @@ TWICE = "'{}' stands twice in {{}}, in the line{}: keep one of them."
         ("NAMESPACE", "a{b}", "'a{b}' is not a name of at most 200 letters"),
         ("TOPIC_JOBS", "..", "'..' is not a name"),
         ("SERVICES", "a,,b", "'a,,b' is not a list of names"),
-        ("SHARDS", "65", "'65' should be less than or equal to 64"),
+        ("SHARDS", "65", "'65' is not between 1 and 64."),
         ("DELIVERY", "maybe", "'maybe' is not 'exactly_once' or 'at_least_once'"),
     ],
 )
@@ -158,6 +164,27 @@ def test_values_that_are_refused(
 ) -> None:
     monkeypatch.setenv(f"SCHEDULING_{variable}", value)
     assert fault().startswith(f"SCHEDULING_{variable}: {sentence}")
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time, each cost a start."""
+    path = config(tmp_path, "a.toml", "leas = 1\nshards = 0\nmax_items = 'x'\nmax_job_bytes = 1000")
+    monkeypatch.setenv("SCHEDULING_LEASE", "soon")
+    monkeypatch.setenv("SCHEDULING_SHARD", "2")
+    assert fault(path) == (
+        "SCHEDULING_SHARD is not a setting: did you mean SCHEDULING_SHARDS?"
+        f" leas in {path} is not a setting: did you mean lease?"
+        f" shards in {path}: '0' is not between 1 and 64."
+        " SCHEDULING_LEASE: 'soon' is not a duration such as '500ms', '3s' or '1h 30m'."
+        f" max_items in {path}: 'x' is not a whole number."
+    )
+
+
+@pytest.mark.parametrize("value", ["true", "5", "1.5", "[]", "[1]", "2026-01-15", "'x y'", "{a=1}"])
+def test_each_refusal_is_in_our_words(tmp_path: Path, value: str) -> None:
+    names = [row.environment.removeprefix("SCHEDULING_").lower() for row in describe()]
+    text = "".join(f"{name} = {value}\n" for name in names)
+    assert "is not accepted" not in fault(config(tmp_path, "a.toml", text))
 
 
 def test_two_topics_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +200,8 @@ def test_two_topics_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("SCHEDULING_LEAS", "is not a setting: did you mean SCHEDULING_LEASE."),
-        ("SCHEDULING_NAMSPACE", "is not a setting: did you mean SCHEDULING_NAMESPACE."),
+        ("SCHEDULING_LEAS", "is not a setting: did you mean SCHEDULING_LEASE?"),
+        ("SCHEDULING_NAMSPACE", "is not a setting: did you mean SCHEDULING_NAMESPACE?"),
         ("SCHEDULING_FOO", "is not a setting; 'scheduling-srv settings' lists them all."),
     ],
 )
@@ -234,6 +261,47 @@ def test_an_empty_file_says_nothing(tmp_path: Path, name: str) -> None:
     assert load(config(tmp_path, name, "")) == load()
 
 
+DOCUMENTED = {
+    "admin_address": ["off"],
+    "insecure": ["true", "yes", "on", "1"],
+    "create_topics": ["false", "no", "off", "0"],
+    "namespace": ["on", "1", "1.0", "2026-01-15", "0x10"],
+    "redis_password": ["007", "true", "1e3"],
+    "topic_jobs": ["no"],
+    "start_offset": ["earliest"],
+    "recurring_spelling": ["RECCUR"],
+    "missed_runs": ["skip"],
+    "acknowledge": ["stored"],
+    "delivery": ["at_least_once"],
+    "log_level": ["debug"],
+    "log_format": ["console", "json"],
+    "kafka_options": ['{"security.protocol": "SSL"}'],
+    "embedded_kafka_port": ["0"],
+    "services": ["off", "one, two"],
+    "metrics_types": ["yes"],
+}
+"""Values that the table of settings names, and texts that YAML takes for something else."""
+
+
+@pytest.mark.parametrize("setting", [*describe()], ids=lambda row: row.environment)
+def test_a_value_means_the_same_in_yaml_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: Setting
+) -> None:
+    """`admin_address: off` ended the start: YAML made it False."""
+    name = setting.environment.removeprefix("SCHEDULING_").lower()
+    default = setting.default.replace("{namespace}", "scheduling")
+    for value in [default, *DOCUMENTED.get(name, ())]:
+        found = load(config(tmp_path, "a.yaml", f"{name}: {value}\n"))
+        with monkeypatch.context() as environment:
+            environment.setenv(setting.environment, value)
+            assert getattr(load(), name) == getattr(found, name), value
+
+
+def test_what_yaml_leaves_open_is_not_set(tmp_path: Path) -> None:
+    text = "lease:\nredis_password: null\nnamespace: ''\n"
+    assert load(config(tmp_path, "a.yaml", text)) == load()
+
+
 @pytest.mark.parametrize(
     "name", ["acks", "message.max.bytes", "group.protocol", "group.instance.id", "error_cb"]
 )
@@ -264,9 +332,9 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease."),
+        ("a.toml", "leas = '5s'", "leas in {} is not a setting: did you mean lease?"),
         ("a.yaml", "5: 6", "5 in {} is not a setting; 'scheduling-srv settings' lists them all."),
-        ("a.yaml", "LEASE: 5s", "LEASE in {} is not a setting: did you mean lease."),
+        ("a.yaml", "LEASE: 5s", "LEASE in {} is not a setting: did you mean lease?"),
         (
             "a.yaml",
             "SCHEDULING_LEASE: 5s",
@@ -275,10 +343,10 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
         (
             "a.yaml",
             "grpcAdress: x",
-            "grpcAdress in {} is not a setting: did you mean grpc_address.",
+            "grpcAdress in {} is not a setting: did you mean grpc_address?",
         ),
-        ("a.toml", "max-items = 1", "max-items in {} is not a setting: did you mean max_items."),
-        ("a.yaml", "lease: 1s\nLease: 2s", "Lease in {} is not a setting: did you mean lease."),
+        ("a.toml", "max-items = 1", "max-items in {} is not a setting: did you mean max_items?"),
+        ("a.yaml", "lease: 1s\nLease: 2s", "Lease in {} is not a setting: did you mean lease?"),
         (
             "a.yaml",
             "grpc: {address: x}",
@@ -299,13 +367,26 @@ def test_a_strategy_that_makes_the_consumer_deaf_is_refused(
         ("a.yaml", "kafka_options:\n  a: b\n  c: d\n  'a': c", TWICE.format("a", "s 2 and 4")),
         ("a.yaml", "services:\n- {a: 1, a: 1}", "'a' stands twice in {}, in line 2: keep one of "),
         ("a.yaml", "&a [*a]", "{} does not hold settings such as 'lease: 3s'."),
-        ("a.toml", "lease = '1s'\nlease = '2s'", "{} is not TOML: "),
+        ("a.toml", "lease = '1s'\n\nlease = '2s'", TWICE.format("lease", "s 1 and 3")),
+        ("a.toml", "lease = '1s'\nlease = '2s'\nshards = 1", TWICE.format("lease", "s 1 and 2")),
+        ("a.toml", "[kafka_options]\na = 1\n'a' = 2\n", TWICE.format("a", "s 2 and 3")),
+        (
+            "a.toml",
+            "[kafka_options]\na = 1\n[kafka_options]\nb = 1",
+            TWICE.format("kafka_options", "s 1 and 3"),
+        ),
+        ("a.toml", "namespace = 5", "namespace in {}: '5' is not a text: put it between quot"),
+        ("a.toml", "insecure = 'x'", "insecure in {}: 'x' is not 'true' or 'false'."),
+        ("a.toml", "insecure = [1]", "insecure in {}: '[1]' is not 'true' or 'false'."),
+        ("a.toml", "shards = 1.5", "shards in {}: '1.5' is not a whole number."),
+        ("a.toml", "shards = []", "shards in {}: '[]' is not a whole number."),
+        ("a.toml", "start_offset = 1", "start_offset in {}: '1' is not 'latest' or 'earliest'."),
         ("a.toml", "lease = 5", "lease in {}: '5' is not a duration such as '500ms', '3s' or "),
         ("a.toml", "lease = ", "{} is not TOML: "),
         ("a.yaml", "a: [", "{} is not YAML: "),
         ("a.yaml", "- lease", "{} does not hold settings such as 'lease: 3s'."),
         ("a.yaml", "kafka_options: x", "kafka_options in {}: the value is not a JSON object"),
-        ("a.yaml", "services: [1]", "services in {}: '[1]' is not a list of names."),
+        ("a.toml", "services = [1]", "services in {}: '[1]' is not a list of names."),
     ],
 )
 def test_files_that_are_wrong(tmp_path: Path, name: str, text: str, sentence: str) -> None:
@@ -393,6 +474,61 @@ def test_sensible_parameters_of_the_redis_url_are_taken(monkeypatch: pytest.Monk
     url = "rediss://u:p@h:1?db=3&socket_timeout=2.5&client_name=me&ssl_ca_certs=ca.pem"
     monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
     assert load().redis_url == url
+
+
+def test_where_a_password_came_from_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert origin("redis_url", load()) == "SCHEDULING_REDIS_URL"
+    loaded = load(config(tmp_path, "a.yaml", "redis_password: x"))
+    assert origin("redis_password", loaded) == "redis_password in the configuration file"
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD_FILE", str(config(tmp_path, "p", "s3cret")))
+    assert origin("redis_password", load()) == "SCHEDULING_REDIS_PASSWORD_FILE"
+    monkeypatch.delenv("SCHEDULING_REDIS_PASSWORD_FILE")
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD", "s3cret")
+    assert origin("redis_password", load()) == "SCHEDULING_REDIS_PASSWORD"
+
+
+async def test_a_service_names_the_setting_of_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD", "s3cret")
+    async with AsyncExitStack() as stack:
+        service = bootstrap.Service(load(), stack, asyncio.Event())
+        assert service.redis.supplied_by == "SCHEDULING_REDIS_PASSWORD"
+
+
+def test_settings_that_nothing_uses_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service with --embedded and a Redis was taken for one that uses that Redis."""
+    assert not [*load().ignored(embedded=True), *load().ignored(embedded=False)]
+    monkeypatch.setenv("SCHEDULING_REDIS_URL", "redis://h:1/0")
+    monkeypatch.setenv("SCHEDULING_REDIS_PASSWORD_FILE", str(config(tmp_path, "p", "s3cret")))
+    monkeypatch.setenv("SCHEDULING_EMBEDDED_KAFKA_PORT", "0")
+    loaded = load(config(tmp_path, "a.yaml", "kafka_bootstrap_servers: h:2"))
+    assert [*loaded.ignored(embedded=False)] == [
+        "SCHEDULING_EMBEDDED_KAFKA_PORT is ignored: without --embedded there is no broker."
+    ]
+    assert [*loaded.ignored(embedded=True)] == [
+        f"SCHEDULING_{name} is ignored: --embedded brings servers of its own."
+        for name in ("REDIS_URL", "REDIS_PASSWORD", "KAFKA_BOOTSTRAP_SERVERS")
+    ]
+
+
+async def test_a_start_logs_settings_that_nothing_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        async def run(self) -> int:
+            return 0
+
+    monkeypatch.setenv("SCHEDULING_EMBEDDED_KAFKA_PORT", "0")
+    monkeypatch.setattr(bootstrap, "Service", Ended)
+    with capture_logs() as lines:
+        await bootstrap._serve(load(), embedded=False, data_dir=None)
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("a setting is ignored", "warning")
+    ]
 
 
 def test_group_and_client_follow_the_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

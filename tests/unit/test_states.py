@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.states import Kind, State, States
@@ -109,6 +110,37 @@ def test_an_effect_is_told_at_once_unless_a_server_explains_it() -> None:
         ("server works", None),
         ("effect fails", "still there"),
     ]
+
+
+@pytest.mark.parametrize("kind", [Kind.LOOP, Kind.EFFECT])
+def test_a_reason_of_before_is_not_told_after_the_server_is_back(kind: Kind) -> None:
+    """Its loop looks seldom: when it looks again, it may work."""
+    world = World()
+    server, loop = world.state("server", Kind.CAUSE), world.state("loop", kind)
+    with capture_logs() as lines:
+        server.fails("refused")
+        loop.fails("away")
+        world.pass_to(10)
+        server.works()
+        world.pass_to(30)
+        assert told(lines) == ["server fails", "server works"]
+        loop.fails("another reason")
+        world.pass_to(36)
+        loop.works()
+    assert told(lines)[2:] == ["loop fails", "loop works"]
+    assert lines[2]["reason"] == "another reason"
+
+
+def test_a_loop_that_is_cancelled_leaves_no_trouble_open() -> None:
+    world = World()
+    with capture_logs() as lines:
+        with world.state("loop").watched() as loop:
+            loop.fails("away")
+            world.pass_to(10)
+        with world.state("other").watched() as other:
+            other.fails("not for long")
+        world.pass_to(100)
+    assert told(lines) == ["loop fails", "loop fails, no longer watched"]
 
 
 def test_listeners_hear_of_beginnings() -> None:

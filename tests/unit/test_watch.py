@@ -27,7 +27,7 @@ class Servers:
             topic: TopicFacts(id=topic, replicas=1, max_message_bytes=1_000_000) for topic in Topic
         }
         self.redis = RedisFacts(1, "noeviction", appendonly=True)
-        self.away = False
+        self.away = self.refuses = False
         self.time = 0.0
         self.looks = self.glances = 0
         self.created: list[Topic] = []
@@ -55,6 +55,8 @@ class Servers:
 
     async def create(self, topics: Iterable[Topic]) -> None:
         self._ask()
+        if self.refuses:
+            raise LogUnavailable("It is forbidden.")
         for topic in topics:
             self.created.append(topic)
             self.topics[topic] = TopicFacts(id="new", replicas=1)
@@ -139,6 +141,20 @@ async def test_an_operator_may_create_it_before() -> None:
     for servers.time in (10, 20):
         await watch.run_once()
     assert servers.created == []
+
+
+async def test_a_creation_that_an_operator_has_made_is_no_trouble_any_more() -> None:
+    servers = Servers()
+    watch = servers.watch()
+    await watch.run_once()
+    servers.topics[Topic.JOBS], servers.refuses = None, True
+    for servers.time in (5, 15):
+        await watch.run_once()
+    assert watch._creates.failing
+    servers.topics[Topic.JOBS] = TopicFacts(id="his", replicas=1)
+    servers.time = 20
+    await watch.run_once()
+    assert not watch._creates.failing
 
 
 async def test_topics_are_never_created_if_that_is_forbidden() -> None:

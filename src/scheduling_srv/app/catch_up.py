@@ -57,13 +57,14 @@ class CatchUp:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _until_read(self) -> None:
-        state = State("waiting events are not read yet", "waiting events are read")
-        while True:
-            try:
-                self.read_at = await self.inputs.read()
-            except (StaleSource, Unavailable) as fault:
-                state.fails(str(fault))
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                state.works()
-                return
+        names = "waiting events are not read yet", "waiting events are read"
+        with State(*names).watched() as state:
+            while True:
+                try:
+                    self.read_at = await self.inputs.read()
+                except (StaleSource, Unavailable) as fault:
+                    state.fails(str(fault))
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    state.works()
+                    return

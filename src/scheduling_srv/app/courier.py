@@ -58,15 +58,15 @@ class Courier:
     async def run(self, shard: int) -> None:
         """Deliver what the shard has sent, until cancelled: its owner's task."""
         names = "changes for other shards wait", "changes for other shards go on"
-        state = State(*names, shard=shard)
-        while True:
-            await asyncio.sleep(LOOK)
-            try:
-                await self.settle(shard)
-            except Unavailable as fault:
-                state.fails(str(fault))
-            else:
-                state.works()
+        with State(*names, shard=shard).watched() as state:
+            while True:
+                await asyncio.sleep(LOOK)
+                try:
+                    await self.settle(shard)
+                except Unavailable as fault:
+                    state.fails(str(fault))
+                else:
+                    state.works()
 
     async def settle(self, shard: int) -> bool:
         """Deliver all that the shard has sent by now.

@@ -5,24 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
-
 from scheduling_srv import metrics
 from scheduling_srv.app.replies import Ended
-
-log = structlog.get_logger(__name__)
+from scheduling_srv.throttle import Throttle
 
 PAUSE_SECONDS = 1.0
 """Between two log lines: a worker that fails all the time would fill the log."""
+LONGEST_ERROR = 200
+"""Characters of a worker's error that a line repeats."""
 
 
 class EndedLog:
     """One log line stands for all failures since the one before."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.monotonic = monotonic
-        self._next = float("-inf")
-        self._failed = 0
+        self.throttle = Throttle(
+            "a run has failed for good",
+            counted="failed_since_last_line",
+            seconds=PAUSE_SECONDS,
+            monotonic=monotonic,
+        )
 
     def note(self, ended: Ended, failure: str) -> None:
         """What one call to the store has ended; `failure` is the outcome of those that failed."""
@@ -31,15 +33,16 @@ class EndedLog:
             metrics.ENDED[failure].of(type_).inc(failed)
         if not ended.failed:
             return
-        self._failed += ended.failed
-        if self.monotonic() >= self._next:
-            log.warning(
-                "a run has failed for good",
-                outcome=failure,
-                job=ended.job.decode(errors="replace"),
-                runs=self._failed,
-            )
-            self._next, self._failed = self.monotonic() + PAUSE_SECONDS, 0
+        error = ended.error.decode(errors="replace")[:LONGEST_ERROR]
+        self.throttle.note(
+            count=ended.failed,
+            outcome=failure,
+            job=ended.job.decode(errors="replace"),
+            type=ended.type.decode(errors="replace"),
+            attempts=ended.attempts,
+            **({"error": error} if error else {}),
+        )
 
 
-note_ended = EndedLog().note
+ENDED = EndedLog()
+note_ended = ENDED.note

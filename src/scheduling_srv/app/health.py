@@ -249,7 +249,7 @@ class _Log:
     def note(self, report: Report) -> None:
         """What all of it means."""
         if report.status is not Status.SERVING:
-            self._degraded.forget()
+            self._degraded.ends("The service is not serving.")
             (self._serving if self._served else self._starting).fails(report.reason)
             return
         if not self._served:

@@ -83,15 +83,16 @@ class Lists:
 
     async def run(self, _token: str) -> None:
         """The owner's task: finish what a caller has left, until cancelled."""
-        never, state = asyncio.Event(), State("long lists wait", "long lists go on")
-        while True:
-            try:
-                await self.settle()
-            except Unavailable as fault:
-                state.fails(str(fault))
-            else:
-                state.works()
-            await wait(never, LOOK)
+        never = asyncio.Event()
+        with State("long lists wait", "long lists go on").watched() as state:
+            while True:
+                try:
+                    await self.settle()
+                except Unavailable as fault:
+                    state.fails(str(fault))
+                else:
+                    state.works()
+                await wait(never, LOOK)
 
     async def write(
         self, mode: str, jobs: Sequence[NewJob], source: Source | None = None, *, named: bool = True

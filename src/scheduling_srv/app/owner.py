@@ -31,6 +31,7 @@ from scheduling_srv.domain.errors import (
     RecordRefused,
     SchedulingError,
     StoreFull,
+    StoreUnavailable,
     Unavailable,
 )
 from scheduling_srv.failpoints import reached
@@ -49,6 +50,8 @@ LONGEST_SLEEP = 2.0
 """Seconds after which the stager looks at the clock again: an operator may have set it."""
 CANCEL_AGAIN = 5.0
 """Seconds after which a part that was told to end is told so again: nothing may hang for ever."""
+RECOVERING = "The owner of the shard recovers it from Redis and Kafka."
+"""Why nothing is emitted once Redis answers again."""
 
 NEVER = 1 << 62
 """An instant that does not come."""
@@ -96,6 +99,8 @@ class Owner:
         self.emitting = False
         self.problem = "The schedule has not been recovered yet."
         self._emits = State("not emitting", "emitting again", kind=Kind.EFFECT, shard=shard)
+        self._store_was_away = False
+        """The reason why nothing is emitted is that Redis did not answer."""
         self._stages = State("due runs wait", "due runs go on", kind=Kind.CHANGE, shard=shard)
         self._sleep_until = NEVER
         self._alarm = Alarm(f"alarm-{shard}")
@@ -154,7 +159,7 @@ class Owner:
 
     async def _own(self, token: str) -> None:
         log.info("lease taken", token=token)
-        self.owning = True
+        self.owning, self.problem = True, ""  # Redis answers: a reason of before may not hold
         if not self._stopping.is_set():
             self._leaving.clear()
         keeper = asyncio.create_task(self._keep(token))
@@ -171,7 +176,7 @@ class Owner:
         finally:
             self._set_emitting(emitting=False, problem=self.problem)
             for state in (self._emits, self._stages):
-                state.forget()  # from now on it is another owner's concern
+                state.ends("This replica does not own the shard any more.")
             await self._release(token)
             self.owning = False
 
@@ -209,6 +214,7 @@ class Owner:
             except (Diverged, PublishFailed, Unavailable) as fault:
                 self._set_emitting(emitting=False, problem=str(fault))
                 self._emits.fails(str(fault))
+                self._store_was_away = type(fault) is StoreUnavailable
                 refusal = fault if isinstance(fault, RecordRefused) else None
                 if not (refusal and recovered):
                     await self._pause(RETRY_PAUSE)
@@ -218,6 +224,10 @@ class Owner:
         began = self.clock.now()
         # Opening the producers fences the current owner of the shard: only the owner may do so.
         await self.lease.renew(token, emitting=False)
+        if self._store_was_away:  # it answers: another reason holds now
+            self._store_was_away = False
+            self._set_emitting(emitting=False, problem=RECOVERING)
+            self._emits.fails(RECOVERING)
         position, lineage = await self.recovery.run_once(token, careful=refusal is not None)
         if refusal:
             position = await self._settle(token, position, lineage, refusal)

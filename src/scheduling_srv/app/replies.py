@@ -148,6 +148,12 @@ class Ended(NamedTuple):
     """The id of the job of one that failed."""
     types: Sequence[Any] = ()
     """Type, how many were done and how many failed, and so on for each type."""
+    type: bytes = b""
+    """Of that job."""
+    attempts: int = 0
+    """Of that run."""
+    error: bytes = b""
+    """The start of what the worker said of it, perhaps cut within a character."""
 
     def by_type(self) -> Iterator[tuple[bytes, int, int]]:
         """The figures of each type."""

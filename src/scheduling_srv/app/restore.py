@@ -86,16 +86,16 @@ class Restorer:
 
     async def run(self, token: str) -> None:
         """Carry out restores until cancelled."""
-        state = State("a restore waits", "restores go on")
-        while True:
-            self._called.clear()
-            try:
-                await self.run_once(token)
-            except Unavailable as fault:
-                state.fails(str(fault))
-            else:
-                state.works()
-            await wait(self._called, POLL_SECONDS)
+        with State("a restore waits", "restores go on").watched() as state:
+            while True:
+                self._called.clear()
+                try:
+                    await self.run_once(token)
+                except Unavailable as fault:
+                    state.fails(str(fault))
+                else:
+                    state.works()
+                await wait(self._called, POLL_SECONDS)
 
     async def run_once(self, token: str) -> int:
         """Carry out all pending restores; returns their number.
@@ -120,7 +120,10 @@ class Restorer:
         # The lock is free now: `_end` waits for the restores of other shards.
         for restore in equal:
             await self._end(token, restore, answer)
-        log.info("restored", **answer, first=request.offset, commands=len(equal))
+        tell, event = (log.info, "restored")
+        if "error" in answer:
+            tell, event = (log.warning, "restore failed")
+        tell(event, **answer, first=request.offset, commands=len(equal))
         return len(equal)
 
     async def _end(self, token: str, restore: PendingRestore, answer: Answer) -> None:

@@ -33,13 +33,11 @@ class Sweeper:
 
     async def run(self, _token: str) -> None:
         """Sweep whenever it is called for, until cancelled."""
-        try:
+        with self._sweeps.watched():
             while True:
                 self._called.clear()
                 await self.run_once()
                 await wait(self._called, LOOK)
-        finally:
-            self._sweeps.forget()
 
     async def run_once(self) -> None:
         """Sweep what there is."""

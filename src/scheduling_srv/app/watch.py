@@ -230,6 +230,8 @@ class ServerWatch:
 
     async def _create_missing(self, seconds: float) -> None:
         """Create what has been missing for so long."""
+        if not self._absences.since:
+            self._creates.works()  # perhaps an operator has created them
         overdue = self._absences.longer_than(seconds, self.monotonic())
         if not self.wanted.creates_topics or not overdue:
             return

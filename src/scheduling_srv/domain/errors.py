@@ -165,7 +165,7 @@ class Diverged(SchedulingError):
 
 
 class LeaseLost(SchedulingError):
-    """Another replica owns the shard by now."""
+    """This replica does not own the shard any more."""
 
 
 class StaleSource(SchedulingError):

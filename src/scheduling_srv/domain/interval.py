@@ -56,6 +56,9 @@ _PART = re.compile(rf"(?:{_DIGITS} ?|(?P<words>{_WORDS}) )(?P<unit>[a-z]+)")
 _BETWEEN = re.compile(r" ?, ?and | and | ?, ?| ?")
 _UNIT = re.compile(r"(?:every )?(?P<unit>millisecond|second|minute|hour|day|week|month|year)")
 
+_CRON_FIELD = re.compile(r"l(?:w|-[0-9]{1,2}w?)?|(?P<weekday>[0-7]l|[0-7]#[1-5])")
+"""One field that is no interval: `15w` is 15 weeks."""
+
 _DECIMAL = r"[0-9]+(?:[.,][0-9]+)?"
 _ISO = re.compile(
     rf"p(?=.)(?:({_DECIMAL})y)?(?:({_DECIMAL})m)?(?:({_DECIMAL})w)?(?:({_DECIMAL})d)?"
@@ -74,7 +77,9 @@ def parse_interval(text: str) -> int:
     plain = lowered(single_spaced(text, LONGEST_TEXT, "Interval"))
     total = None if plain is None else duration(plain)
     if total is None:
-        raise Unparsable(f"Interval {shown(text)} is not understood: {ACCEPTED}.")
+        raise Unparsable(
+            f"Interval {shown(text)} is not understood: {_cron_field(plain)}{ACCEPTED}."
+        )
     if total <= 0:
         raise Unparsable(f"Interval {shown(text)} is not longer than zero: {ACCEPTED}.")
     if total.denominator != 1:
@@ -82,6 +87,18 @@ def parse_interval(text: str) -> int:
     if total > LONGEST_MS:
         raise Unparsable(f"Interval {shown(text)} is longer than 100 years.")
     return int(total)
+
+
+def _cron_field(plain: str | None) -> str:
+    """The start of the reason for a text that is one field of a cron expression."""
+    found = _CRON_FIELD.fullmatch(plain or "")
+    if not found:
+        return ""
+    field = found[0].upper()
+    name, cron = "day-of-month", f"0 0 {field} * *"
+    if found["weekday"]:
+        name, cron = "day-of-week", f"0 0 * * {field}"
+    return f"it is only the {name} field of a cron expression such as '{cron}'; "
 
 
 def duration(plain: str) -> Fraction | None:

@@ -57,6 +57,10 @@ _FORMS = [
     re.compile(rf"{_WEEKDAY}(?P<month>[0-9]{{1,2}})/(?P<day>[0-9]{{1,2}})/{_YEAR}{_TIME}"),
 ]
 
+# Only a day that cannot be a month shows the order; `1.2.2030` means two dates.
+_DOTTED = re.compile(
+    rf"(?P<month>1[3-9]|[23][0-9])\.(?P<day>[0-9]{{1,2}})\.{_YEAR}(?:,? {CLOCK}{_ZONE})?"
+)
 
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?"
@@ -163,6 +167,8 @@ def _parse(plain: str, now_ms: int, zone: ZoneInfo, *, comment: bool) -> int | N
     """Errors: ValueError with a reason, where the form is understood and what it says cannot be."""
     match = next(filter(None, (form.fullmatch(plain) for form in _FORMS)), None)
     if not match:
+        if dotted := _DOTTED.fullmatch(plain):
+            raise ValueError(_no_such_date({**dotted.groupdict(), "weekday": None}))
         return None if comment else parse_relative(plain, now_ms, zone)
     found = match.groupdict()
     time = clock_ms(match) if found["hour"] else 0

@@ -2,6 +2,7 @@
 
 * ``in 90 seconds``, ``4 seconds from now``, ``5 seconds``, ``+5 minutes``, ``an hour later``,
   ``now``: elapsed time, whatever the clocks do; a month is 30 days and a year 365, as in intervals.
+* ``yesterday``, ``5 minutes ago``: instants that have passed, for an error that says so.
 * ``tomorrow``, ``friday``, ``next friday`` without a time: that day, at the time of now.
 * ``tomorrow at 5pm``, ``today at 17:30``, ``monday at 9am``, ``next friday at noon``: the ``at``
   may be left out, and ``on`` may stand before a weekday. Midnight begins the day that is named.
@@ -27,6 +28,7 @@ from scheduling_srv.domain.localtime import DAY, instant_ms, offset_at
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 
 _WEEK = 7
+_DAYS_AHEAD = {"tomorrow": 1, "yesterday": -1}
 _EPOCH_WEEKDAY = 3  # a Thursday, Monday being 0
 _DAY_MS = DAY * 1000
 
@@ -34,10 +36,12 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _YEARS_UNTIL_ANY_DATE = 8
 """Every date comes again within these years: 1896 and 1904 are leap years, 1900 is none."""
 
-_AHEAD = re.compile(r"(?:in |\+ ?)(?P<after>.+)|(?P<amount>.+?)(?: from now| later)?")
+_AHEAD = re.compile(
+    r"(?:in |\+ ?)(?P<after>.+)|(?P<before>.+) ago|(?P<amount>.+?)(?: from now| later)?"
+)
 _AT = r"(?: (?:at )?(?P<time>.+))?"
 _NAMED_DAY = re.compile(
-    rf"(?P<day>today|tomorrow|(?:(?P<next>next )|on )?(?P<weekday>[a-z]+)){_AT}"
+    rf"(?P<day>today|tomorrow|yesterday|(?:(?P<next>next )|on )?(?P<weekday>[a-z]+)){_AT}"
 )
 _NEXT_WEEK = re.compile(rf"next week(?: (?:on )?(?P<weekday>(?!at )[a-z]+))?{_AT}")
 _NUMBER = r"(?P<number>[0-9]{1,2})(?:st|nd|rd|th)?"
@@ -110,8 +114,8 @@ def _on_day(match: re.Match[str], today: int, time: int, now_ms: int, zone: Zone
     if match["day"] == "today":
         # Without a time it says nothing that "now" does not say better.
         return instant_ms(today * _DAY_MS + time, zone) if match["time"] else None
-    if match["day"] == "tomorrow":
-        return instant_ms((today + 1) * _DAY_MS + time, zone)
+    if match["day"] in _DAYS_AHEAD:
+        return instant_ms((today + _DAYS_AHEAD[match["day"]]) * _DAY_MS + time, zone)
     weekday = WEEKDAYS.get(match["weekday"])
     if weekday is None:
         return None
@@ -128,7 +132,7 @@ def _next(day: int, time: int, every: int, now_ms: int, zone: ZoneInfo) -> int:
 
 
 def _ahead(match: re.Match[str], now_ms: int) -> int | None:
-    milliseconds = in_words(match["after"] or match["amount"])
+    milliseconds = in_words(match["after"] or match["before"] or match["amount"])
     if milliseconds is None or milliseconds > LONGEST_MS:
         return None
-    return now_ms + math.ceil(milliseconds)
+    return now_ms + math.ceil(-milliseconds if match["before"] else milliseconds)

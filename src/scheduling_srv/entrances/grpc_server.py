@@ -211,7 +211,7 @@ def _write(write: Write, limits: Limits, ignored: IgnoredTriggers) -> Bounded:
         memory.reserve(JOB_BYTES * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
-        if warning := ignored.note(requests):
+        if warning := ignored.note(requests, context.peer):
             context.set_trailing_metadata(((WARNING, warning),))
         items = await convert.write_items(stored, None)
         return await convert.join((items, convert.encode_total(len(stored))))

@@ -10,9 +10,10 @@ import structlog
 
 from scheduling_srv import metrics
 from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.domain.texts import shown
 
 LOG_EVERY_SECONDS = 3_600.0
+LONGEST_NAME = 60
+"""Characters of an id or a type that a line repeats."""
 MOST_NAMED = 5
 """Items that a warning names."""
 
@@ -32,22 +33,27 @@ class IgnoredTriggers:
         self._logged: dict[tuple[str, tuple[str, ...]], float] = {}
         """Four combinations at most."""
 
-    def note(self, requests: Sequence[JobRequest]) -> str:
-        """Note the jobs of an accepted list; returns a warning for the caller, or nothing."""
+    def note(self, requests: Sequence[JobRequest], caller: Callable[[], str]) -> str:
+        """Note the jobs of an accepted list; returns a warning for the caller, or nothing.
+
+        `caller` names it for the log: a gRPC peer, or the place of a record.
+        """
         found = [
             index
             for index, job in enumerate(requests)
             if (job.when and job.interval) or (job.now and (job.when or job.interval))
         ]
-        return self._note(requests, found) if found else ""
+        return self._note(requests, found, caller) if found else ""
 
-    def _note(self, requests: Sequence[JobRequest], found: Sequence[int]) -> str:
+    def _note(
+        self, requests: Sequence[JobRequest], found: Sequence[int], caller: Callable[[], str]
+    ) -> str:
         warnings = list[str]()
         for index in found:
             used, *ignored = _given(requests[index])
             for field in ignored:
                 metrics.IGNORED_TRIGGERS.labels(transport=self.transport, field=field).inc()
-            self._log(requests[index], used, tuple(ignored))
+            self._log(requests[index], used, tuple(ignored), caller)
             if len(warnings) < MOST_NAMED:
                 words = " and ".join(ignored)
                 verb = "is" if len(ignored) == 1 else "are"
@@ -56,7 +62,9 @@ class IgnoredTriggers:
             warnings.append(f"The same holds for {len(found) - len(warnings)} more.")
         return " ".join(warnings)
 
-    def _log(self, job: JobRequest, used: str, ignored: tuple[str, ...]) -> None:
+    def _log(
+        self, job: JobRequest, used: str, ignored: tuple[str, ...], caller: Callable[[], str]
+    ) -> None:
         now, kind = self.monotonic(), (used, ignored)
         if now - self._logged.get(kind, float("-inf")) < LOG_EVERY_SECONDS:
             return
@@ -66,8 +74,9 @@ class IgnoredTriggers:
             used=used,
             ignored=list(ignored),
             transport=self.transport,
-            job=shown(job.id),
-            type=shown(job.type),
+            caller=caller(),
+            type=job.type[:LONGEST_NAME],
+            **({"job": job.id[:LONGEST_NAME]} if job.id else {}),  # else the service makes an id
         )
 
 

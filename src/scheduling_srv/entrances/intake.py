@@ -11,7 +11,7 @@ import structlog
 
 from scheduling_srv import metrics, points
 from scheduling_srv.app.accepted import count_accepted
-from scheduling_srv.app.announce import event_entry
+from scheduling_srv.app.announce import event_entry, read_event
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands import COMMAND_EVENTS
 from scheduling_srv.app.destructive import called_by, note_deleted
@@ -50,6 +50,7 @@ from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.trace import trace_from_headers
 from scheduling_srv.failpoints import reached
+from scheduling_srv.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,8 @@ MOST_PARTITIONS = 500
 """Partitions of one store call that moves nothing but positions."""
 SKEW = 10_000
 """Milliseconds by which the clocks of producers may be ahead of ours."""
+REFUSED = Throttle("record refused", counted="refused_since_last_line")
+"""One line a minute for each topic and status: the dead letters hold all of them."""
 LARGEST_DEAD_LETTER = 500_000
 """Bytes of a value that a dead letter keeps, where its topic takes so much."""
 LETTER_ROOM = 400
@@ -302,7 +305,7 @@ class Intake:
         stamp = self._stamp(place, record.timestamp, self.clock.now())
         stamp = max(stamp, self._gathered.stamps.get(place, 0))
         group = await self.jobs.prepare(mode, requests, Origin(record.offset, place.name, stamp))
-        self._ignored.note(requests)
+        self._ignored.note(requests, lambda: record.name)
         gathered = self._gathered
         jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
         full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
@@ -369,6 +372,7 @@ class Intake:
             done = answered.looked_at
             self._moved(self._source(records[:done]))
             _count_answers(answers[:done])
+            metrics.ANSWERS_IGNORED.inc(done - answered.known)
             note_given_up(answered.given_up)
             note_ended(answered.ended, "failed")
             answers, records = answers[done:], records[done:]
@@ -429,7 +433,8 @@ class Intake:
         source = self._source(records)
         if not await self.letters.are_taken():
             # A record for a topic that does not exist would hold up the runs that follow it.
-            log.error("dead letters not written: their topic does not exist", letters=len(letters))
+            for letter in letters:
+                _log_dropped(letter)
             metrics.DEAD_LETTERS_DROPPED.inc(len(letters))
             letters = ()
         await reached(points.BURY_CALL)
@@ -453,11 +458,12 @@ def _letter(record: Consumed, fault: RequestError | str, largest: int | None) ->
     Its value is cut if the whole would have more than `largest` bytes.
     """
     status = _status(fault)
-    log.warning(
-        "record refused",
+    REFUSED.note(
+        record.topic,
+        status,
         topic=record.topic,
         partition=record.partition,
-        offset=record.offset,
+        last_offset=record.offset,
         status=status,
         reason=str(fault),
     )
@@ -470,6 +476,13 @@ def _letter(record: Consumed, fault: RequestError | str, largest: int | None) ->
     if len(value) > most:
         headers.append(("truncated-from", str(len(value)).encode()))
     return event_entry(Topic.DEAD_LETTER, key, value[:most], headers)
+
+
+def _log_dropped(letter: bytes) -> None:
+    """The log is the only place that has the reason."""
+    *_, headers = read_event(letter)
+    about = {name: text.decode(errors="replace") for name, text in headers}
+    log.error("a dead letter is not written: its topic does not exist", **about)
 
 
 def _status(fault: RequestError | str) -> str:

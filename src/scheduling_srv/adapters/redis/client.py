@@ -111,11 +111,16 @@ class RedisClient:
         url: str,
         *,
         password: str | None = None,
+        supplied_by: str = "SCHEDULING_REDIS_URL",
         timeout: float = 5.0,
         shards: int = 1,
     ) -> None:
-        """`timeout` in seconds is for connecting and for each answer. Raises `StartError`."""
+        """`timeout` in seconds is for connecting and for each answer. Raises `StartError`.
+
+        `supplied_by` is the setting that an operator has to correct if Redis refuses it.
+        """
         self.timeout = timeout
+        self.supplied_by = supplied_by
         self._options: dict[str, Any] = {"password": password} if password else {}
         calls, own = CALL_CONNECTIONS * shards, OWN_CONNECTIONS * shards
         crowd = f"Too many calls at once: all {calls} connections to Redis for them are in use."
@@ -207,7 +212,13 @@ class RedisClient:
                 raise fault
             msg = f"Redis does not answer: {self.address} has closed the connection."
             raise StoreUnavailable(msg) from fault
-        error = translated(fault, connecting=connecting, address=self.address, tls=self.tls)
+        error = translated(
+            fault,
+            connecting=connecting,
+            address=self.address,
+            tls=self.tls,
+            supplied_by=self.supplied_by,
+        )
         if isinstance(error, StoreFault):
             self._log_fault(fault)
         try:

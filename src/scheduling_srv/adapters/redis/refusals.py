@@ -35,6 +35,8 @@ class Meaning(Enum):
     """It has reached its `maxmemory`."""
     RIGHTS = "rights"
     """It does not let this user in, or not do this."""
+    CREDENTIALS = "credentials"
+    """It does not take this user's name and password, or asks for them."""
     CLUSTER = "cluster"
     """It is in cluster mode."""
     SETTING = "setting"
@@ -53,8 +55,8 @@ BY_CLASS: Mapping[type[Exception], Meaning] = {
     exceptions.MasterDownError: Meaning.REPLICA,
     exceptions.BusyLoadingError: Meaning.BUSY,
     exceptions.OutOfMemoryError: Meaning.FULL,
-    exceptions.AuthenticationError: Meaning.RIGHTS,
-    exceptions.AuthenticationWrongNumberOfArgsError: Meaning.RIGHTS,
+    exceptions.AuthenticationError: Meaning.CREDENTIALS,
+    exceptions.AuthenticationWrongNumberOfArgsError: Meaning.CREDENTIALS,
     exceptions.AuthorizationError: Meaning.RIGHTS,
     exceptions.ExternalAuthProviderError: Meaning.BUSY,
     exceptions.NoPermissionError: Meaning.RIGHTS,
@@ -111,6 +113,10 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
         StoreRefused,
         "Redis refuses this user: {} Check SCHEDULING_REDIS_URL and the rights of its user.",
     ),
+    Meaning.CREDENTIALS: (
+        StoreRefused,
+        "Redis refuses this user: {said} {address} refuses the password: check {supplied_by}.",
+    ),
     Meaning.CLUSTER: (
         StoreRefused,
         "Redis is in cluster mode: SCHEDULING_REDIS_URL has to name a server that is not.",
@@ -121,7 +127,7 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
     ),
     Meaning.OURS: (StoreFault, "Redis has answered an error that this version does not know: {}"),
 }
-"""What each becomes. `{}` is what the server said, as a sentence."""
+"""What each becomes. `{}` or `{said}` is what the server said, as a sentence."""
 
 
 def meaning_of(fault: BaseException) -> Meaning:
@@ -136,9 +142,16 @@ def meaning_of(fault: BaseException) -> Meaning:
 
 
 def translated(
-    fault: BaseException, *, connecting: bool = False, address: str = "", tls: bool = False
+    fault: BaseException,
+    *,
+    connecting: bool = False,
+    address: str = "",
+    tls: bool = False,
+    supplied_by: str = "SCHEDULING_REDIS_URL",
 ) -> StoreUnavailable:
     """Our error for it. `address` is that of the server, as the URL names it.
+
+    `supplied_by` names the setting that has the password.
 
     While `connecting` an error of no known kind means a wrong setting: it answers the choice of a
     database or of a name. `tls` says whether the connection was made with it, if that is known.
@@ -152,7 +165,7 @@ def translated(
     said = _said(fault)
     if meaning is Meaning.ABSENT and address:
         said = reasons.in_words(said, address, tls=tls, connecting=connecting)
-    return kind(sentence.format(said))
+    return kind(sentence.format(said, said=said, address=address or "It", supplied_by=supplied_by))
 
 
 def _said(fault: BaseException) -> str:

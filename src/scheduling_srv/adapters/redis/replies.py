@@ -50,6 +50,9 @@ def owned(reply: Any) -> Any:  # noqa: ANN401 - each script has its own answer
     if state == b"lost":
         msg = "Another replica owns the shard by now."
         raise LeaseLost(msg)
+    if state == b"gone":
+        msg = "The lease is gone from Redis, and no replica has it: it expired, or it was deleted."
+        raise LeaseLost(msg)
     if state == b"diverged":
         msg = "What is published does not lie within the outbox."
         raise Diverged(msg)

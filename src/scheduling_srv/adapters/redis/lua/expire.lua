@@ -2,9 +2,9 @@
 -- Counts runs without an answer as failed (docs/contract.md).
 -- ARGV: token, now, completion timeout ms, cap of the backoff in ms, most waiting retries of a job, most
 --       runs; they end with the one that uses up the budget
--- Returns: 'ok' | 'lost', number of runs looked at, of those that have expired, then see `tally`
+-- Returns: 'ok' | lost(), number of runs looked at, of those that have expired, then see `tally`
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local now, timeout, first = tonumber(ARGV[2]), tonumber(ARGV[3]), nil
 local late_from, late_place, late_at = meta('late_from'), meta('late_place'), meta('late_at')

@@ -2,10 +2,10 @@
 -- Runs of some jobs that are in the outbox.
 -- ARGV: token, number of the first entry to look at, bytes after which it looks no further, then for each
 --       job: id, creation number
--- Returns: 'ok' | 'lost', number of the entry to go on with or '', then for each run: number of its entry, id,
+-- Returns: 'ok' | lost(), number of the entry to go on with or '', then for each run: number of its entry, id,
 --          creation number, instance, nominal ms, attempt
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local AT_ONCE = 20 -- entries that are read in one call
 local next, bytes, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), {}

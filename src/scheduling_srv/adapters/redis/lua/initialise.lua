@@ -2,9 +2,9 @@
 -- Makes the shard ready, counting on from a position.
 -- ARGV: token, incarnation, incarnation that it was rebuilt from or '', last published entry, seq, instance, reset, cleared, when that was,
 --       positions as JSON, now
--- Returns: lineage | 'lost'
+-- Returns: lineage | lost()
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 redis.call('HSET', K.meta, 'incarnation', ARGV[2], 'origin', ARGV[3], 'tail', ARGV[4], 'trimmed', ARGV[4],
     'taken', ARGV[4], 'seq', ARGV[5], 'instance', ARGV[6], 'reset', ARGV[7], 'cleared', ARGV[8], 'watermark', ARGV[9])

@@ -1,12 +1,12 @@
 --!include base job member order
 -- Rebuild: jobs with their old creation numbers, in place of those that an earlier call has loaded.
 -- ARGV: token, then for each job: id, due ms or '' (it only has runs), record or '' (it is gone); no id stands twice
--- Returns: how many are done, and by how many there are more jobs | 'lost'. Not all are done when
+-- Returns: how many are done, and by how many there are more jobs | lost(). Not all are done when
 --          OLD_BYTES of the jobs of before were read.
 local AT_ONCE = 50
 local OLD_BYTES = 4000000
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 
 local function forget(id, record)

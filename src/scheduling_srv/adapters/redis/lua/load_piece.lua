@@ -1,9 +1,9 @@
 --!include base job outbox lists
 -- Rebuild: a piece of a long list that may not have been applied, or its decision. They come in any order.
 -- ARGV: token of the lease, token of the list, number of the piece (0: the decision), its value
--- Returns: 'ok' | 'lost'
+-- Returns: 'ok' | lost()
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 local token, piece, value = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key = K.list .. token

@@ -2,11 +2,11 @@
 -- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if it does.
 -- ARGV: token, then for each run: job id, seq, nominal ms, attempt, type, instance, start ms,
 --       due ms or '' (unanswered); retries of one job stand together
--- Returns: how many are done, and how many of them are loaded | 'lost'. Not all are done when
+-- Returns: how many are done, and how many of them are loaded | lost(). Not all are done when
 --          JOB_BYTES of jobs were read.
 local JOB_BYTES = 4000000
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 
 local done, loaded, job_bytes, known_id, known = 0, 0, 0, nil, nil

@@ -2,9 +2,9 @@
 -- Puts cron jobs back into `due`, for the times that Python has computed, or sets them aside.
 -- ARGV: token, then for each job: member of `plan`, next due ms, '' (never again) or 'aside' (no time can
 --       be computed), kind of member
--- Returns: 'ok' | 'lost', number of jobs that are set aside
+-- Returns: 'ok' | lost(), number of jobs that are set aside
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 for i = 2, #ARGV, 3 do
     local text, due, kind = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])

@@ -1,9 +1,9 @@
 --!include base
 -- Puts cron jobs that are set aside back among those to be planned: a newer version may understand them.
 -- ARGV: token
--- Returns: 'ok' | 'lost', how many are still set aside
+-- Returns: 'ok' | lost(), how many are still set aside
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local found = redis.call('ZPOPMIN', K.aside, BATCH)
 local places = {}

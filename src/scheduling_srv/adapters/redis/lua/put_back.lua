@@ -3,9 +3,9 @@
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
 --       number of ids to remove, those ids, then for each job: id, due ms, record; no id stands twice
--- Returns: 'ok' | 'lost' | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
+-- Returns: 'ok' | lost() | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 if tonumber(ARGV[2]) <= meta('restores_void') then
     return 'void'

@@ -4,10 +4,10 @@
 -- Redis: with another lineage the walk begins anew. What the walk does not show came after it had begun.
 -- ARGV: token, the log (`id start end`), now, places to look at, most entries in the outbox, most bytes of a
 --       record or 0 (any), room that a record needs beside its job
--- Returns: 'ok' | 'lost' | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) | 'published',
+-- Returns: 'ok' | lost() | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) | 'published',
 --          bytes that were read, entries, jobs that are too large
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 if not is_ready() then
     return {'not ready'}

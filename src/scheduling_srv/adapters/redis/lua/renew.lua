@@ -1,9 +1,9 @@
 --!include base presence
 -- Extends the lease, says whether due jobs are being emitted, or (lease 0) gives the lease back.
 -- ARGV: token, lease ms, '1' if the owner's loops work
--- Returns: 'ok' | 'lost'
+-- Returns: 'ok' | lost()
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 if ARGV[2] == '0' then
     redis.call('DEL', K.lease, K.emitting)

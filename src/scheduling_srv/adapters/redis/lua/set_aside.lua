@@ -7,9 +7,9 @@
 --       what the jobs were before: letter and bytes of a section (`note_replaced`)
 --       runs that end: id, creation number, instance, nominal ms, attempt, entry if its one-time job goes
 --       entries to be appended
--- Returns: 'ok' | 'lost' | 'diverged'
+-- Returns: 'ok' | lost() | 'diverged'
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local KEPT, LASTS = 100, 60000 -- news, and ms: for who has missed the signal
 local now, trimmed, at = tonumber(ARGV[3]), meta('trimmed'), 5

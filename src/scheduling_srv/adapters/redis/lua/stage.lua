@@ -2,10 +2,10 @@
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
 -- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', bounds of the outbox (see `is_full`),
 --       and to hand out entries what `take.lua` is given
--- Returns: 'ok' | 'lost' | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms or '',
+-- Returns: 'ok' | lost() | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms or '',
 --          oldest start ms or '', and what `take.lua` hands out
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local FREED = 100 -- types whose held runs one call looks at
 local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,9 +1,9 @@
 --!include base job member
 -- The cron jobs whose next time has to be computed.
 -- ARGV: token, most jobs; their records end with the one that uses up the budget
--- Returns: 'ok' | 'lost', cutoff, then for each job: member, time before it, record
+-- Returns: 'ok' | lost(), cutoff, then for each job: member, time before it, record
 if not owns(ARGV[1]) then
-    return {'lost'}
+    return {lost()}
 end
 local result = {'ok', number(meta('cutoff'))}
 local plan = redis.call('ZRANGE', K.plan, 0, ARGV[2] - 1, 'WITHSCORES')

@@ -2,9 +2,9 @@
 -- Keeps everybody out while the shard is rebuilt. What is not of its content survives: the epoch, who is
 -- present, and the numbers of restores.
 -- ARGV: token
--- Returns: 'ok' | 'lost'
+-- Returns: 'ok' | lost()
 if not owns(ARGV[1]) then
-    return 'lost'
+    return lost()
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'late_from', 'late_place',

@@ -8,7 +8,9 @@ end
 
 local bytes_read = 0 -- of the jobs that answers were for
 local given_up, given_up_id = 0, '' -- failed runs that are not retried because too many wait, and a job
-local done, failed, failed_id = 0, 0, '' -- runs that ended, for good, and a job of those that failed
+local done, failed = 0, 0 -- runs that ended, for good
+local failed_id, failed_type, failed_attempt, failed_problem = '', '', 0, '' -- of the last that failed
+local PROBLEM = 800 -- bytes of what a worker said that the tally repeats
 local ended_types = {} -- their type -> how many were done and how many failed
 local DONE, FAILED, TIMED_OUT = 'done', 'failed', 'timed-out' -- outcomes, as the contract names them
 
@@ -46,7 +48,8 @@ local function tally()
         push(types, type, ended.done)
         push(types, ended.failed)
     end
-    return given_up, given_up_id, done, failed, failed_id, types
+    local problem = string.sub(failed_problem, 1, PROBLEM)
+    return given_up, given_up_id, done, failed, failed_id, types, failed_type, failed_attempt, problem
 end
 
 -- Ends a run; returns whether there was one, and when something may be due because of it. `most`: how many
@@ -75,7 +78,8 @@ local function end_run(instance, outcome, now, cap, most, problem)
     local ended = ended_types[type] or { done = 0, failed = 0 }
     ended_types[type] = ended
     if has_failed then
-        failed, failed_id, ended.failed = failed + 1, id, ended.failed + 1
+        failed, ended.failed = failed + 1, ended.failed + 1
+        failed_id, failed_type, failed_attempt, failed_problem = id, type, attempt, problem
     else
         done, ended.done = done + 1, ended.done + 1
     end

@@ -17,8 +17,16 @@ local function is_ready()
     return redis.call('HGET', K.meta, 'state') == 'ready'
 end
 
+local holder -- the token of the owner, after `owns`; false: there is none
+
 local function owns(token)
-    return redis.call('GET', K.lease) == token
+    holder = redis.call('GET', K.lease)
+    return holder == token
+end
+
+-- What a caller that is not the owner is told.
+local function lost()
+    return holder and 'lost' or 'gone'
 end
 
 -- The life of what this Redis holds: of the store's content and of the server, which may have lost its last
