@@ -20,7 +20,7 @@ from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh
 from tests.harness.fixtures import StartService
-from tests.harness.given import Kafka, Store
+from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
@@ -204,6 +204,20 @@ def test_another_redis_beside_a_living_service_is_refused(
     product = deploy()
     kind = recurring(product)
     second = service(start=False, valkey=other_valkey)
+    second.launch()
+    assert_refused(second, "another Redis", product.names.group_id, "SCHEDULING_NAMESPACE")
+    assert_goes_on(product, kind)
+    assert_undisturbed(product, product.service)
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_another_database_of_the_same_server_is_another_redis(
+    deploy: Deploy, service: StartService, own: ValkeyServer
+) -> None:
+    product = deploy(valkey=own)
+    kind = recurring(product)
+    second = service(start=False, valkey=GivenStore(own.url.rpartition("/")[0] + "/1"))
     second.launch()
     assert_refused(second, "another Redis", product.names.group_id, "SCHEDULING_NAMESPACE")
     assert_goes_on(product, kind)
