@@ -25,10 +25,15 @@ def answer(value: Any) -> "Future[Any]":
     return future
 
 
-def described(*clients: str, topics: Sequence[str] = ("jobs",)) -> SimpleNamespace:
+def described(
+    *clients: str,
+    topics: Sequence[str] = ("jobs",),
+    state: ConsumerGroupState = ConsumerGroupState.STABLE,
+) -> SimpleNamespace:
     places = [SimpleNamespace(topic=topic) for topic in topics]
     assignment = SimpleNamespace(topic_partitions=places) if topics else None
     return SimpleNamespace(
+        state=state,
         members=[
             SimpleNamespace(client_id=client, host="/10.0.0.9", assignment=assignment)
             for client in clients
@@ -76,6 +81,15 @@ async def test_members_of_all_groups_are_found() -> None:
         Member(TAG, "ours", "10.0.0.9", frozenset({"jobs"})),
         Member(TAG, "theirs", "10.0.0.9", frozenset()),
     ]
+
+
+@pytest.mark.parametrize("state", sorted(ConsumerGroupState, key=str))
+async def test_a_group_is_stable_only_if_kafka_says_so(state: ConsumerGroupState) -> None:
+    """Brokers describe a group that is not stable without its partitions."""
+    client = tagged("scheduling-srv", TAG)
+    members = await found(Admin({"ours": described(client, topics=(), state=state)}))
+    assert members
+    assert members[0].stable is (state is ConsumerGroupState.STABLE)
 
 
 async def test_groups_are_asked_for_in_pieces_and_only_if_they_have_members() -> None:

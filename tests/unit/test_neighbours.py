@@ -349,6 +349,20 @@ async def test_a_start_does_not_wait_for_others(begin: Any, found: Member) -> No
     assert world.time == 0
 
 
+async def test_a_rebalance_of_another_service_does_not_free_the_topic(begin: Any) -> None:
+    """Kafka describes its members without their partitions meanwhile."""
+    world = begin()
+    moving = STRANGER._replace(topics=frozenset(), stable=False)
+    world.looks = [[moving], [moving], [STRANGER]]
+    world.members_now = ()
+    said: list[str] = []
+    world.neighbours._tell = said.append
+    await world.neighbours.until_alone()
+    assert world.asked >= 4
+    assert "consumer group theirs is not stable" in said[0]
+    assert "uses the topic jobs" in said[2]
+
+
 async def test_a_topic_may_be_shared(begin: Any) -> None:
     world = begin(STRANGER, rules=RULES._replace(shared=True))
     await world.neighbours.until_alone()

@@ -47,6 +47,8 @@ class Member(NamedTuple):
     host: str
     topics: frozenset[str]
     """Whose partitions it has."""
+    stable: bool = True
+    """Whether its group is stable. If not, Kafka may leave out the partitions."""
 
     @property
     def place(self) -> str:

@@ -32,6 +32,8 @@ CONFLICT_LOOK_SECONDS = 0.5
 """Between looks at a conflict."""
 LOOK_SECONDS = 3.0
 """Between looks for a service that shares the jobs topic."""
+UNSTABLE_LOOK_SECONDS = 0.5
+"""The same while a group that may read it is not stable."""
 STARTING_SECONDS = 60.0
 """After which a process has started. From then on it waits and does not end (decision 7)."""
 QUIET_SECONDS = 60.0
@@ -247,9 +249,11 @@ class Neighbours(Alone):
         if self.rules.shared:
             return
         await self.check()
-        while theirs := await self._readers():
-            self._tell(self._sharing(theirs))
-            await asyncio.sleep(LOOK_SECONDS)
+        while found := await self._readers():
+            theirs = [member for member in found if self.rules.topic in member.topics]
+            self._tell(self._sharing(theirs) if theirs else _unstable(found[0]))
+            await asyncio.sleep(LOOK_SECONDS if theirs else UNSTABLE_LOOK_SECONDS)
+            self._checked_at = float("-inf")
             await self.check()
         if self.waits_for:
             self.waits_for = ""
@@ -262,10 +266,11 @@ class Neighbours(Alone):
             log.warning("waiting for another service to leave", reason=reason)
 
     async def _readers(self) -> Sequence[Member]:
+        """Members of other deployments that read the jobs topic, or may."""
         return [
             member
             for member in self._seen
-            if self.rules.topic in member.topics
+            if (self.rules.topic in member.topics or not member.stable)
             and member.tag.deployment not in self.deployment.ids
             and not await self._is_ours(member)
         ]
@@ -345,3 +350,10 @@ class Neighbours(Alone):
         if name not in self._siblings and await self.redis.is_here(name):
             self._siblings.add(name)
         return name in self._siblings
+
+
+def _unstable(member: Member) -> str:
+    return (
+        f"The consumer group {member.group} is not stable: Kafka does not say yet whether the"
+        f" service on {member.place} uses our jobs topic."
+    )

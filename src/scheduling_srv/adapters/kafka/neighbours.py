@@ -81,7 +81,7 @@ class KafkaNeighbours:
                 else:
                     self._say(f"A consumer group cannot be described: {error.str()}")
             else:
-                found = [*(found or ()), *_services(name, described.members)]
+                found = [*(found or ()), *_services(name, described)]
         return found
 
     def _say(self, reason: str) -> None:
@@ -91,9 +91,10 @@ class KafkaNeighbours:
             log.info("other services on this Kafka are not known", reason=reason)
 
 
-def _services(group: str, members: Sequence[Any]) -> Iterator[Member]:
-    for member in members:
+def _services(group: str, described: Any) -> Iterator[Member]:  # noqa: ANN401 - it has no stubs
+    stable = described.state is ConsumerGroupState.STABLE
+    for member in described.members:
         if tag := tag_of(member.client_id or ""):
             assigned = member.assignment.topic_partitions if member.assignment else ()
             topics = frozenset(partition.topic for partition in assigned or ())
-            yield Member(tag, group, (member.host or "").lstrip("/"), topics)
+            yield Member(tag, group, (member.host or "").lstrip("/"), topics, stable)
