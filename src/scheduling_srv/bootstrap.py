@@ -214,6 +214,7 @@ class Service:
             settings.namespace,
             settings.kafka_group_id,
             settings.topic_jobs,
+            settings.topic_commands,
             session_seconds=int(session) / 1000,
             shared=settings.shared_topic,
         )

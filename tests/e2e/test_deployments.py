@@ -338,14 +338,30 @@ def test_a_consumer_group_of_another_deployment_is_refused(
     """Each would take the partitions of the other."""
     product = deploy(shared_topic=shared)
     kind = recurring(product)
-    names = replace(Names.unique(), group_id=product.names.group_id)
+    names = on_topics_of(product.names, group_id=product.names.group_id)
     second = service(start=False, valkey=other_valkey, names=names, shared_topic=shared)
     second.launch()
-    assert_refused(second, product.names.group_id, "SCHEDULING_KAFKA_GROUP_ID")
+    assert_refused(second, product.names.group_id, product.names.jobs, "SCHEDULING_KAFKA_GROUP_ID")
     assert_goes_on(product, kind)
     assert_undisturbed(product, product.service)
     product.client.delete(kind)
     product.finish(kind)
+
+
+def test_a_group_may_be_shared_by_services_with_topics_of_their_own(
+    deploy: Deploy, service: StartService, other_valkey: ValkeyServer
+) -> None:
+    product = deploy()
+    kind = recurring(product)
+    names = replace(Names.unique(), group_id=product.names.group_id)
+    second = service(valkey=other_valkey, names=names)
+    assert_goes_on(product, kind)
+    product.done(product.run(event(product)))
+    assert product.service.is_serving()
+    assert second.is_serving()
+    product.client.delete(kind)
+    product.finish(kind)
+    product.settle()
 
 
 def test_services_with_topics_of_their_own_do_not_meet(

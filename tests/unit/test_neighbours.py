@@ -18,7 +18,7 @@ from scheduling_srv.app.neighbours import (
 from scheduling_srv.domain.errors import LogUnavailable, StartError
 
 NOW = 1_700_000_000_000
-RULES = Rules("scheduling", "group", "jobs", session_seconds=6.0)
+RULES = Rules("scheduling", "group", "jobs", "commands", session_seconds=6.0)
 OURS, OTHER = "0" * 12, "1" * 12
 EMPTY, FULL = "e" * 12, "f" * 12
 """Fingerprints: of our Redis, and of another one."""
@@ -165,6 +165,7 @@ async def test_a_redis_that_was_emptied_gets_the_id_back_and_a_new_fingerprint(b
         [member()],
         [member(name="me", fingerprint=FULL)],
         [member(OTHER, group="another", topics=["jobs"])],
+        [member(OTHER, topics=["theirs"]), member(OTHER)],
     ],
 )
 async def test_replicas_and_strangers_elsewhere_are_no_conflict(
@@ -190,7 +191,9 @@ async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin:
     [
         (member(fingerprint=FULL), "the namespace scheduling and another Redis"),
         (member(fingerprint=FULL, group="another"), "SCHEDULING_NAMESPACE"),
-        (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
+        (member(OTHER, topics=["jobs"]), "reads jobs as well: each would"),
+        (member(OTHER, topics=["commands", "x"]), "SCHEDULING_KAFKA_GROUP_ID"),
+        (member(OTHER)._replace(stable=False), "as Kafka does not say"),
     ],
 )
 async def test_a_living_stranger_is_refused_with_its_host(
@@ -218,7 +221,7 @@ async def test_a_dead_member_is_waited_for_until_it_leaves(begin: Any) -> None:
     assert world.time == 1.5
 
 
-@pytest.mark.parametrize("found", [member(fingerprint=FULL), member(OTHER)])
+@pytest.mark.parametrize("found", [member(fingerprint=FULL), member(OTHER, topics=["jobs"])])
 async def test_a_member_that_is_connected_to_our_redis_is_ours(begin: Any, found: Member) -> None:
     world = begin(found)
     world.here.add("sibling")
@@ -296,7 +299,7 @@ async def test_a_position_without_a_deployment_is_ours(begin: Any) -> None:
 
 async def test_two_that_began_at_once_do_not_both_go_on(begin: Any) -> None:
     """The other one has published, and is about to join its group."""
-    world = begin(member(OTHER, FULL))
+    world = begin(member(OTHER, FULL, topics=["jobs"]))
     world.looks = [[]] * 5
     with pytest.raises(StartError):
         await world.neighbours.before_rebuild(OTHER)
@@ -371,7 +374,7 @@ async def test_a_topic_may_be_shared(begin: Any) -> None:
 
 
 async def test_in_one_group_nothing_may_be_shared(begin: Any) -> None:
-    world = begin(member(OTHER), rules=RULES._replace(shared=True))
+    world = begin(member(OTHER, topics=["jobs"]), rules=RULES._replace(shared=True))
     with pytest.raises(StartError):
         await world.neighbours.check()
 

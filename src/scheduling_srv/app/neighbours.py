@@ -70,6 +70,8 @@ class Rules(NamedTuple):
     group: str
     topic: str
     """Of jobs."""
+    commands: str
+    """The topic of commands."""
     session_seconds: float
     """After so long Kafka drops a dead member of the group."""
     shared: bool = False
@@ -218,9 +220,11 @@ class Neighbours(Alone):
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
 
     async def _conflict(self, members: Sequence[Member]) -> Member | None:
+        ours = {self.rules.topic, self.rules.commands}
         for member in members:
             stranger = member.tag.deployment not in self.deployment.ids
-            in_our_group = stranger and member.group == self.rules.group
+            overlaps = not ours.isdisjoint(member.topics) or not member.stable
+            in_our_group = stranger and overlaps and member.group == self.rules.group
             if (in_our_group or self.deployment.has_another_redis(member)) and not (
                 await self._is_ours(member)
             ):
@@ -235,9 +239,11 @@ class Neighbours(Alone):
                 " fence the other and emit its jobs. Set another SCHEDULING_NAMESPACE for one of"
                 " them, or the same SCHEDULING_REDIS_URL for both."
             )
+        both = " and ".join(sorted({rules.topic, rules.commands} & member.topics))
+        shares = f"reads {both} as well" if both else "may read our topics, as Kafka does not say"
         return (
-            f"A service {who} is another deployment ({member.tag.deployment}): each would take the"
-            " partitions of the other. Set another SCHEDULING_NAMESPACE or"
+            f"A service {who} is another deployment ({member.tag.deployment}) and {shares}: each"
+            " would take the partitions of the other. Set another SCHEDULING_NAMESPACE or"
             " SCHEDULING_KAFKA_GROUP_ID for one of them, or the same SCHEDULING_REDIS_URL and"
             " SCHEDULING_NAMESPACE for both."
         )
