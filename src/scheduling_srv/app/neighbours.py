@@ -26,6 +26,8 @@ LEAST_PATIENCE_SECONDS = 10.0
 """How long a conflicting member may take to leave, or to connect to our Redis."""
 SESSION_ROOM_SECONDS = 4.0
 """The same beyond the session time-out, after which Kafka drops a dead member."""
+OLD_SESSION_SECONDS = 45.0
+"""The longest session time-out that a dead replica of ours is likely to have had."""
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
@@ -169,6 +171,17 @@ class Neighbours(Alone):
         """Seconds after which a conflict is no dead member any more."""
         return max(LEAST_PATIENCE_SECONDS, self.rules.session_seconds + SESSION_ROOM_SECONDS)
 
+    def _patience_for(self, member: Member) -> float:
+        """A dead replica of ours has the time-out of its own configuration, perhaps a longer one.
+
+        It leaves in a rebalance: until that has ended it is no living one.
+        """
+        if member.tag.deployment not in self.deployment.ids:
+            return self.patience
+        if not member.stable:
+            return float("inf")
+        return max(self.patience, OLD_SESSION_SECONDS + SESSION_ROOM_SECONDS)
+
     # --- Before anything fences -----------------------------------------------------------------
 
     async def check(self) -> None:
@@ -196,15 +209,17 @@ class Neighbours(Alone):
         began, said = self.monotonic(), False
         if began - self._checked_at < FRESH_SECONDS and not to_the_end:
             return
+        has_started = began - self.began_at > STARTING_SECONDS
         while True:
             members = await self.groups.members(self.rules.group)
             if members is None and said:
                 raise LogUnavailable("Kafka does not say which services are alive.")
             self._seen = members or ()
             found = await self._conflict(self._seen)
-            late = self.monotonic() - began >= self.patience
+            # One that has started tells its reason, and is called again.
+            patience = self._patience_for(found) if found and not has_started else self.patience
+            late = self.monotonic() - began >= patience
             if found and late:
-                has_started = self.monotonic() - self.began_at > STARTING_SECONDS
                 kind = LogUnavailable if has_started else StartError
                 raise kind(self._refusal(found))
             if not found and (late or not to_the_end):
@@ -215,7 +230,7 @@ class Neighbours(Alone):
                 log.warning(
                     "waiting for a service that is dead, or is not a replica of this one",
                     member=found.place if found else "",
-                    seconds=self.patience,
+                    seconds=patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
 
