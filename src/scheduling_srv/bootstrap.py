@@ -10,6 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -339,9 +340,8 @@ class Service:
         if self.embedded:
             ask_kafka = _no_other
         await self._until_there("Kafka", lambda: neighbours.introduce(ask_kafka))
-        await self._until_there("Kafka", neighbours.check)
         if isinstance(neighbours, Neighbours):
-            await self._until_there("Kafka", neighbours.until_alone)
+            await neighbours.until_alone(partial(self._until_there, "Kafka"))
             self._keep("neighbours", neighbours.run)
 
     def _watch_states(self) -> None:

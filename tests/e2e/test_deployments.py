@@ -295,9 +295,10 @@ def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
     """Before, the second one took the partitions of the first, and answers were lost."""
     product = deploy()
     kind = recurring(product)
-    second = service(start=False, valkey=other_valkey, names=on_topics_of(product.names))
+    names = on_topics_of(product.names)
+    second = service(start=False, command=QUICK_TO_FORGET, valkey=other_valkey, names=names)
     second.launch()
-    says(second, "waiting for another service to leave")
+    says(second, WAITS_FOR_TOPIC)
     found = readyz(second)
     for word in ("127.0.0.1", product.names.group_id, "SCHEDULING_SHARED_TOPIC"):
         assert word in found
@@ -312,6 +313,9 @@ def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
     product.client.delete(kind)
     product.finish(kind)
     product.settle()
+    product.service.stop()
+    product.service.start()
+    assert not second.is_serving()
     product.service.stop()
     second.wait_until_serving(REFUSED_WITHIN)
     assert "the jobs topic is free" in log_of(second)

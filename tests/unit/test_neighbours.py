@@ -1,7 +1,7 @@
 """Which other services are replicas of this one, which are in its way, and when they are gone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from scheduling_srv.app.neighbours import (
     Neighbours,
     Rules,
 )
-from scheduling_srv.domain.errors import LogUnavailable, StartError
+from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
 
 NOW = 1_700_000_000_000
 RULES = Rules("scheduling", "group", "jobs", "commands", session_seconds=6.0)
@@ -99,6 +99,14 @@ def begin(sleeping: list[World]) -> Any:
         return world
 
     return make
+
+
+async def patiently(question: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await question()
+        except Unavailable:
+            await module.asyncio.sleep(0.5)
 
 
 async def nothing_known() -> str:
@@ -282,7 +290,7 @@ async def test_a_broker_that_falls_silent_does_not_end_a_conflict(begin: Any) ->
 async def test_a_start_asks_kafka_once(begin: Any) -> None:
     world = begin(member(topics=["jobs"]))
     await world.neighbours.check()
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.asked == 1
 
 
@@ -343,7 +351,8 @@ async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> N
         return False
 
     world.is_here = is_here
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= QUIET_SECONDS
     assert "10.0.0.9 (sibling), consumer group theirs" in said[-1]
     assert OTHER in said[-1]
     assert "SCHEDULING_SHARED_TOPIC=true" in said[-1]
@@ -361,8 +370,54 @@ async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> N
 )
 async def test_a_start_does_not_wait_for_others(begin: Any, found: Member) -> None:
     world = begin(found)
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.time == 0
+
+
+async def test_a_service_that_restarts_finds_its_topic_free(begin: Any) -> None:
+    """Before, the one that waited took the topic in the moment without readers."""
+    world = begin()
+    starting = STRANGER._replace(topics=frozenset())
+    gone = int((QUIET_SECONDS - 10) / 3)
+    world.looks = [[STRANGER], *[[]] * gone, [starting], *[[]] * gone]
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= 2 * gone * 3 + 10
+    assert not world.neighbours.strangers
+
+
+async def test_no_server_is_blamed_for_the_wait(begin: Any) -> None:
+    """A fault of a moment is over when the wait begins."""
+    world = begin()
+    world.looks = [[STRANGER]] * 3
+    answers, asking = iter([False]), [0]
+
+    async def is_here(_name: str) -> bool:
+        if not next(answers, True):
+            raise LogUnavailable("away")
+        return False
+
+    async def ask(question: Callable[[], Awaitable[None]]) -> None:
+        began = world.asked
+        asking.append(1)
+        await patiently(question)
+        asking.append(0)
+        assert world.asked - began <= 2
+
+    told = []
+    world.is_here = is_here
+    world.neighbours._tell = lambda _reason: told.append(asking[-1])
+    await world.neighbours.until_alone(ask)
+    assert set(told) == {0}
+
+
+async def test_a_late_start_waits_for_a_conflict_and_tells_it(begin: Any) -> None:
+    world = begin()
+    world.time = STARTING_SECONDS + 1
+    world.looks = [[member(fingerprint=FULL)]] * 30
+    said = []
+    world.neighbours._tell = said.append
+    await world.neighbours.until_alone(patiently)
+    assert "another Redis" in said[0]
 
 
 async def test_a_rebalance_of_another_service_does_not_free_the_topic(begin: Any) -> None:
@@ -373,7 +428,7 @@ async def test_a_rebalance_of_another_service_does_not_free_the_topic(begin: Any
     world.members_now = ()
     said: list[str] = []
     world.neighbours._tell = said.append
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.asked >= 4
     assert "consumer group theirs is not stable" in said[0]
     assert "uses the topic jobs" in said[2]
@@ -381,7 +436,7 @@ async def test_a_rebalance_of_another_service_does_not_free_the_topic(begin: Any
 
 async def test_a_topic_may_be_shared(begin: Any) -> None:
     world = begin(STRANGER, rules=RULES._replace(shared=True))
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.time == 0
     assert not world.neighbours.watches
 

@@ -42,6 +42,15 @@ QUIET_SECONDS = 60.0
 """The jobs topic is ours again after so long without a living member of the other deployment."""
 
 
+WAITS_FOR_CONFLICT = "waiting for a service that is dead, or is not a replica of this one"
+WAITS_FOR_TOPIC = "waiting for another service to leave"
+TOPIC_IS_SHARED = "another service uses the jobs topic"
+"""What the log says."""
+
+Ask = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Puts a question until the servers answer it."""
+
+
 class Groups(Protocol):
     """The consumer groups on Kafka."""
 
@@ -157,12 +166,13 @@ class Neighbours(Alone):
         self.began_at = monotonic()
         self.since = clock.now()
         """Records before this instant, in epoch ms, block nothing."""
-        self._said = ""
+        self._said = self._reason = ""
         self._siblings = {deployment.name}
         """Names of replicas that are ours. Each start of one has another name."""
         self._checked_at = float("-inf")
         self._seen: Sequence[Member] = ()
-        """By the last look."""
+        self._found: Member | None = None
+        """All of them, and one that conflicts, by the last look."""
         self._called = asyncio.Event()
         self._checking = asyncio.Lock()
 
@@ -184,10 +194,10 @@ class Neighbours(Alone):
 
     # --- Before anything fences -----------------------------------------------------------------
 
-    async def check(self) -> None:
-        """See `Alone`."""
+    async def check(self, ask: Ask | None = None) -> None:
+        """See `Alone`. With `ask` it raises nothing but `StartError`."""
         async with self._checking:
-            await self._until_no_conflict()
+            await self._until_no_conflict(ask)
 
     async def before_rebuild(self, written_by: str) -> None:
         """See `Alone`. The id of the position wins: its history is the one that is rebuilt."""
@@ -201,7 +211,9 @@ class Neighbours(Alone):
             await self.redis.replace(identity)
             self.deployment.be(identity)
 
-    async def _until_no_conflict(self, *, to_the_end: bool = False) -> None:
+    async def _until_no_conflict(
+        self, ask: Ask | None = None, *, to_the_end: bool = False
+    ) -> None:
         """Raises `StartError`, or `LogUnavailable` if the process has started long ago.
 
         `to_the_end`: a member may be about to join.
@@ -211,28 +223,36 @@ class Neighbours(Alone):
             return
         has_started = began - self.began_at > STARTING_SECONDS
         while True:
-            members = await self.groups.members(self.rules.group)
-            if members is None and said:
-                raise LogUnavailable("Kafka does not say which services are alive.")
-            self._seen = members or ()
-            found = await self._conflict(self._seen)
+            await (ask(self._look) if ask else self._look())
+            found = self._found
             # One that has started tells its reason, and is called again.
             patience = self._patience_for(found) if found and not has_started else self.patience
             late = self.monotonic() - began >= patience
             if found and late:
-                kind = LogUnavailable if has_started else StartError
-                raise kind(self._refusal(found))
+                if not has_started:
+                    raise StartError(self._refusal(found))
+                if not ask:
+                    raise LogUnavailable(self._refusal(found))
+                self._tell(self._refusal(found))
             if not found and (late or not to_the_end):
                 self._checked_at = self.monotonic()
                 return
             if not said:
                 said = True
                 log.warning(
-                    "waiting for a service that is dead, or is not a replica of this one",
+                    WAITS_FOR_CONFLICT,
                     member=found.place if found else "",
                     seconds=patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """Raises `Unavailable`: then there is no answer."""
+        members = await self.groups.members(self.rules.group)
+        if members is None and self._found:
+            raise LogUnavailable("Kafka does not say any more which services are alive.")
+        self._seen = members or ()
+        self._found = await self._conflict(self._seen)
 
     async def _conflict(self, members: Sequence[Member]) -> Member | None:
         ours = {self.rules.topic, self.rules.commands}
@@ -265,17 +285,21 @@ class Neighbours(Alone):
 
     # --- The jobs topic -------------------------------------------------------------------------
 
-    async def until_alone(self) -> None:
-        """Return when no other deployment reads the jobs topic. Raises `StartError`."""
-        if self.rules.shared:
-            return
-        await self.check()
-        while found := await self._readers():
-            theirs = [member for member in found if self.rules.topic in member.topics]
-            self._tell(self._sharing(theirs) if theirs else _unstable(found[0]))
-            await asyncio.sleep(LOOK_SECONDS if theirs else UNSTABLE_LOOK_SECONDS)
+    async def until_alone(self, ask: Ask) -> None:
+        """Return when no other deployment uses the jobs topic. Raises `StartError`.
+
+        One that has gone may be about to start again: its topic stays its own for a while. `ask`
+        ends between the looks, so that no server is blamed for the wait.
+        """
+        await self.check(ask)
+        while not self.rules.shared:
+            await ask(self._note_readers)
+            if not self._reason:
+                break
+            self._tell(self._reason)
+            await asyncio.sleep(LOOK_SECONDS if self.strangers else UNSTABLE_LOOK_SECONDS)
             self._checked_at = float("-inf")
-            await self.check()
+            await self.check(ask)
         if self.waits_for:
             self.waits_for = ""
             self.since = self.clock.now()
@@ -284,17 +308,38 @@ class Neighbours(Alone):
     def _tell(self, reason: str) -> None:
         if reason != self.waits_for:
             self.waits_for = reason
-            log.warning("waiting for another service to leave", reason=reason)
+            log.warning(WAITS_FOR_TOPIC, reason=reason)
 
-    async def _readers(self) -> Sequence[Member]:
-        """Members of other deployments that read the jobs topic, or may."""
-        return [
+    async def _note_readers(self) -> None:
+        """Find out whom to wait for, by the last look. Raises `Unavailable`."""
+        now = self.monotonic()
+        others = [
             member
             for member in self._seen
-            if (self.rules.topic in member.topics or not member.stable)
-            and member.tag.deployment not in self.deployment.ids
-            and not await self._is_ours(member)
+            if member.tag.deployment not in self.deployment.ids and not await self._is_ours(member)
         ]
+        readers = [member for member in others if self.rules.topic in member.topics]
+        known = self.strangers.keys() | {member.tag.deployment for member in readers}
+        living = {member.tag.deployment for member in others}
+        self.strangers |= dict.fromkeys(known & living, now)
+        self.strangers = {
+            deployment: seen
+            for deployment, seen in self.strangers.items()
+            if now - seen < QUIET_SECONDS
+        }
+        unstable = [member for member in others if not member.stable]
+        if readers:
+            self._reason = self._sharing(readers)
+        elif self.strangers:
+            self._reason = self._may_return(min(self.strangers))
+        else:
+            self._reason = _unstable(unstable[0]) if unstable else ""
+
+    def _may_return(self, deployment: str) -> str:
+        return (
+            f"The service with the deployment {deployment} used the topic {self.rules.topic} and"
+            f" may start again. This one starts after {QUIET_SECONDS:.0f} s without it."
+        )
 
     def _sharing(self, members: Sequence[Member], deployment: str = "") -> str:
         if members:
@@ -363,7 +408,7 @@ class Neighbours(Alone):
             self.blocked = reason
         if not self._said:
             self._said = reason
-            log.warning("another service uses the jobs topic", reason=reason)
+            log.warning(TOPIC_IS_SHARED, reason=reason)
 
     async def _is_ours(self, member: Member) -> bool:
         """A replica that was seen in our Redis stays one of ours: it may have died since."""
