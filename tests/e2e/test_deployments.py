@@ -8,7 +8,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployment import Tag, tag_of
+from scheduling_srv.app.neighbours import TOPIC_IS_SHARED, WAITS_FOR_CONFLICT, WAITS_FOR_TOPIC
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh
@@ -34,11 +35,15 @@ PATIENT = 80.0
 SOON = """
 from scheduling_srv.app import neighbours
 from scheduling_srv.cli import main
-neighbours.QUIET_SECONDS, neighbours.LOOK_SECONDS = 3.0, 0.5
+neighbours.QUIET_SECONDS, neighbours.LOOK_SECONDS = {}, 0.5
 raise SystemExit(main())
 """
-QUICK_TO_FORGET = (sys.executable, "-c", SOON, "serve")
-"""The service, but a stranger is gone after three seconds, not sixty."""
+
+
+def forgets_after(seconds: float) -> Sequence[str]:
+    """The command of a service for which a stranger is gone after so long, not after a minute."""
+    return sys.executable, "-c", SOON.format(seconds), "serve"
+
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -108,6 +113,11 @@ def assert_undisturbed(product: Product, replica: Service) -> None:
     assert len(deployments) == 1
 
 
+def assert_met_nobody(replica: Service) -> None:
+    for line in (WAITS_FOR_CONFLICT, WAITS_FOR_TOPIC, TOPIC_IS_SHARED):
+        assert line not in log_of(replica)
+
+
 def assert_refused(replica: Service, *words: str, within: float = REFUSED_WITHIN) -> None:
     assert replica.exit_code(within) == 2
     text = log_of(replica)
@@ -138,7 +148,7 @@ def test_replicas_are_one_deployment(deploy: Deploy, kafka: Kafka, names: Names)
     assert first.name != second.name
     assert product.run(kind).record.headers["deployment"] == first.deployment
     for replica in product.replicas:
-        assert "another service" not in log_of(replica)
+        assert_met_nobody(replica)
     product.client.delete(kind)
     product.finish(kind)
 
@@ -152,7 +162,7 @@ def test_a_restart_is_the_same_deployment_and_waits_for_nobody(
     product.service.kill()
     product.service.start()
     assert_goes_on(product, kind)
-    assert "another service" not in log_of(product.service)
+    assert_met_nobody(product.service)
     assert len({run.record.headers["deployment"] for run in product.runs_so_far(kind)}) == 1
     product.client.delete(kind)
     product.finish(kind)
@@ -209,6 +219,7 @@ def test_another_redis_beside_a_living_service_is_refused(
     second.launch()
     words = "another Redis", product.names.group_id, "SCHEDULING_NAMESPACE"
     assert_refused(second, *words, within=PATIENT)
+    assert WAITS_FOR_CONFLICT in log_of(second)
     assert_goes_on(product, kind)
     assert_undisturbed(product, product.service)
     product.client.delete(kind)
@@ -296,7 +307,7 @@ def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
     product = deploy()
     kind = recurring(product)
     names = on_topics_of(product.names)
-    second = service(start=False, command=QUICK_TO_FORGET, valkey=other_valkey, names=names)
+    second = service(start=False, command=forgets_after(20.0), valkey=other_valkey, names=names)
     second.launch()
     says(second, WAITS_FOR_TOPIC)
     found = readyz(second)
@@ -377,7 +388,8 @@ def test_services_with_topics_of_their_own_do_not_meet(
 ) -> None:
     product = deploy()
     second = service(valkey=other_valkey, names=Names.unique())
-    assert "another service" not in log_of(second) + log_of(product.service)
+    assert_met_nobody(second)
+    assert_met_nobody(product.service)
 
 
 # --- while it runs ---
@@ -388,14 +400,14 @@ def test_a_run_of_another_deployment_stops_all_consuming(
     service: StartService, kafka: Kafka, valkey: Store, names: Names, delivery: str
 ) -> None:
     """Both would create each job, and believe each other's answers."""
-    replica = service(command=QUICK_TO_FORGET, delivery=delivery)
+    replica = service(command=forgets_after(3.0), delivery=delivery)
     with Product(kafka.bootstrap, names, replica) as product:
         kind = recurring(product)
         headers = {"deployment": "0123456789ab"}
         run = contract.ScheduledJob(id=1, type="x")
         foreign = product.send("queuedJob", run, headers=headers)
         replica.wait_until_not_serving()
-        says(replica, "another service uses the jobs topic")
+        says(replica, TOPIC_IS_SHARED)
         assert "0123456789ab" in readyz(replica)
         waiting = event(product)
         assert_goes_on(product, kind)
