@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.progress import Findings, Observer
-from scheduling_srv.app.records import Topic
+from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -220,7 +220,17 @@ class Service:
             shared=settings.shared_topic,
         )
         groups = KafkaNeighbours(self.admin_client.client)
-        return Neighbours(self.deployment, home, groups, rules, SystemClock())
+        return Neighbours(
+            self.deployment,
+            home,
+            groups,
+            rules,
+            SystemClock(),
+            runs_since=self._runs_since,
+        )
+
+    def _runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        return self.shards[0].history.jobs_since(instant)
 
     def _build_watch(self) -> ServerWatch:
         settings = self.settings

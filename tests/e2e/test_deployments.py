@@ -8,7 +8,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -40,7 +40,7 @@ raise SystemExit(main())
 """
 
 
-def forgets_after(seconds: float) -> Sequence[str]:
+def forgets_after(seconds: float) -> tuple[str, ...]:
     """The command of a service for which a stranger is gone after so long, not after a minute."""
     return sys.executable, "-c", SOON.format(seconds), "serve"
 

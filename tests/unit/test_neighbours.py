@@ -1,7 +1,7 @@
 """Which other services are replicas of this one, which are in its way, and when they are gone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from scheduling_srv.app.neighbours import (
     Neighbours,
     Rules,
 )
+from scheduling_srv.app.records import LogRecord
 from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
 
 NOW = 1_700_000_000_000
@@ -45,14 +46,34 @@ class World:
         self.stored: Identity | None = None
         self.time = 0.0
         self.asked = 0
+        self.runs: list[tuple[str, int]] = []
+        """Deployments, and when their runs were emitted, in epoch ms."""
+        self.tails = 0
         self.neighbours = Neighbours(
-            Deployment("me"), self, self, rules, self, monotonic=lambda: self.time
+            Deployment("me"),
+            self,
+            self,
+            rules,
+            self,
+            runs_since=self.runs_since,
+            monotonic=lambda: self.time,
         )
 
     async def members(self, group: str) -> Sequence[Member] | None:
         assert group == RULES.group
         self.asked += 1
-        return self.looks.pop(0) if self.looks else self.members_now
+        found = self.looks.pop(0) if self.looks else self.members_now
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        self.tails += 1
+        yield [
+            LogRecord(0, number, stamp, b"queuedJob", b"", {"deployment": name.encode()})
+            for number, (name, stamp) in enumerate(self.runs)
+            if stamp >= instant
+        ]
 
     def now(self) -> int:
         return NOW + int(self.time * 1000)
@@ -106,7 +127,8 @@ async def patiently(question: Callable[[], Awaitable[None]]) -> None:
         try:
             return await question()
         except Unavailable:
-            await module.asyncio.sleep(0.5)
+            looping: Any = module
+            await looping.asyncio.sleep(0.5)
 
 
 async def nothing_known() -> str:
@@ -414,7 +436,7 @@ async def test_a_late_start_waits_for_a_conflict_and_tells_it(begin: Any) -> Non
     world = begin()
     world.time = STARTING_SECONDS + 1
     world.looks = [[member(fingerprint=FULL)]] * 30
-    said = []
+    said: list[str] = []
     world.neighbours._tell = said.append
     await world.neighbours.until_alone(patiently)
     assert "another Redis" in said[0]
@@ -474,6 +496,61 @@ async def test_a_foreign_run_blocks_until_its_service_is_gone_for_long(begin: An
     # The record that has blocked it is read again.
     assert not neighbours.is_foreign(OTHER.encode(), world.now() - 1)
     assert neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_a_look_without_an_answer_does_not_free_the_topic(begin: Any) -> None:
+    world = begin()
+    neighbours = world.neighbours
+    neighbours.saw(OTHER.encode())
+    world.time = QUIET_SECONDS + 1
+    world.looks = [LogUnavailable("away")]
+    with pytest.raises(LogUnavailable):
+        await neighbours.run_once()
+    world.time += QUIET_SECONDS - 1
+    await neighbours.run_once()
+    assert neighbours.blocked
+    world.time += 1
+    await neighbours.run_once()
+    assert not neighbours.blocked
+
+
+async def test_without_rights_a_stranger_is_gone_when_it_emits_no_more(begin: Any) -> None:
+    """Before, the block was lifted each minute, and what had come meanwhile was applied."""
+    world = begin()
+    neighbours, world.members_now = world.neighbours, None
+    neighbours.saw(OTHER.encode())
+    for second in range(1, 301):
+        world.time = float(second)
+        world.runs.append((OTHER, world.now()))
+        await neighbours.run_once()
+        assert neighbours.blocked
+    assert world.tails == 5, "it is expensive"
+    last = world.now()
+    while neighbours.blocked:
+        world.time += 1
+        await neighbours.run_once()
+    assert world.now() > last + QUIET_SECONDS * 1000
+    assert neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_runs_of_ours_and_old_ones_do_not_keep_the_topic(begin: Any) -> None:
+    world = begin()
+    world.neighbours.saw(OTHER.encode())
+    world.runs = [(OTHER, world.now())]
+    world.time = QUIET_SECONDS + 1
+    world.runs.append((OURS, world.now()))
+    await world.neighbours.run_once()
+    assert not world.neighbours.blocked
+
+
+async def test_a_start_waits_for_an_answer(begin: Any) -> None:
+    world = begin()
+    world.looks = [LogUnavailable("away")]
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.check()
+    world.looks = [[STRANGER], *[LogUnavailable("away")] * 200]
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= 100 + QUIET_SECONDS
 
 
 async def test_a_replica_with_an_id_of_before_does_not_block(begin: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from scheduling_srv.app.deployment import (
+    HEADER,
+    QUEUED,
     Deployment,
     Identity,
     Member,
@@ -17,6 +20,7 @@ from scheduling_srv.app.deployment import (
     random_id,
 )
 from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
 
@@ -55,7 +59,10 @@ class Groups(Protocol):
     """The consumer groups on Kafka."""
 
     async def members(self, group: str) -> Sequence[Member] | None:
-        """Living services in all groups, `group` among them; None: it could not be found out."""
+        """Living services in all groups, `group` among them; None: it may not be asked.
+
+        Raises `LogUnavailable` when Kafka does not answer.
+        """
 
 
 class Home(Protocol):
@@ -152,9 +159,12 @@ class Neighbours(Alone):
         rules: Rules,
         clock: Clock,
         *,
+        runs_since: Callable[[int], AsyncGenerator[Sequence[LogRecord]]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`runs_since` reads the jobs topic from an instant on, as `History.jobs_since`."""
         super().__init__(deployment, home)
+        self.runs_since = runs_since
         self.redis = home
         self.groups = groups
         self.rules = rules
@@ -211,9 +221,7 @@ class Neighbours(Alone):
             await self.redis.replace(identity)
             self.deployment.be(identity)
 
-    async def _until_no_conflict(
-        self, ask: Ask | None = None, *, to_the_end: bool = False
-    ) -> None:
+    async def _until_no_conflict(self, ask: Ask | None = None, *, to_the_end: bool = False) -> None:
         """Raises `StartError`, or `LogUnavailable` if the process has started long ago.
 
         `to_the_end`: a member may be about to join.
@@ -248,11 +256,21 @@ class Neighbours(Alone):
 
     async def _look(self) -> None:
         """Raises `Unavailable`: then there is no answer."""
-        members = await self.groups.members(self.rules.group)
-        if members is None and self._found:
-            raise LogUnavailable("Kafka does not say any more which services are alive.")
-        self._seen = members or ()
-        self._found = await self._conflict(self._seen)
+        with self._unanswered_is_alive():
+            members = await self.groups.members(self.rules.group)
+            if members is None and self._found:
+                raise LogUnavailable("Kafka does not say any more which services are alive.")
+            self._seen = members or ()
+            self._found = await self._conflict(self._seen)
+
+    @contextmanager
+    def _unanswered_is_alive(self) -> Iterator[None]:
+        """A look without an answer is no sign that a stranger has gone."""
+        try:
+            yield
+        except Unavailable:
+            self.strangers = dict.fromkeys(self.strangers, self.monotonic())
+            raise
 
     async def _conflict(self, members: Sequence[Member]) -> Member | None:
         ours = {self.rules.topic, self.rules.commands}
@@ -313,11 +331,13 @@ class Neighbours(Alone):
     async def _note_readers(self) -> None:
         """Find out whom to wait for, by the last look. Raises `Unavailable`."""
         now = self.monotonic()
-        others = [
-            member
-            for member in self._seen
-            if member.tag.deployment not in self.deployment.ids and not await self._is_ours(member)
-        ]
+        with self._unanswered_is_alive():
+            others = [
+                member
+                for member in self._seen
+                if member.tag.deployment not in self.deployment.ids
+                and not await self._is_ours(member)
+            ]
         readers = [member for member in others if self.rules.topic in member.topics]
         known = self.strangers.keys() | {member.tag.deployment for member in readers}
         living = {member.tag.deployment for member in others}
@@ -382,24 +402,51 @@ class Neighbours(Alone):
         """Look whether the strangers live. Raises `Unavailable`."""
         if not self.strangers:
             return
-        if known := await self.redis.read():
-            self.deployment.be(known)  # another replica may have taken over its schedule
-        members, now = await self.groups.members(self.rules.group), self.monotonic()
-        living = [m for m in members or () if m.tag.deployment in self.strangers]
-        for member in living:
-            if await self._is_ours(member):
-                self.deployment.ids.add(member.tag.deployment)
-        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
-        self.strangers = {
-            deployment: seen
-            for deployment, seen in self.strangers.items()
-            if deployment not in self.deployment.ids and now - seen < QUIET_SECONDS
-        }
-        self._conclude([m for m in living if m.tag.deployment in self.strangers])
+        with self._unanswered_is_alive():
+            if known := await self.redis.read():
+                self.deployment.be(known)  # another replica may have taken over its schedule
+            members = await self.groups.members(self.rules.group)
+            living = [m for m in members or () if m.tag.deployment in self.strangers]
+            for member in living:
+                if await self._is_ours(member):
+                    self.deployment.ids.add(member.tag.deployment)
+            asked_at = self.clock.now()
+            await self._forget_those_gone(living, asked_at)
+        self._conclude([m for m in living if m.tag.deployment in self.strangers], asked_at)
 
-    def _conclude(self, living: Sequence[Member]) -> None:
+    async def _forget_those_gone(self, living: Sequence[Member], asked_at: int) -> None:
+        """A stranger has gone if, for long, it was no member and emitted no run."""
+        now = self.monotonic()
+        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
+        for deployment in self.deployment.ids & self.strangers.keys():
+            del self.strangers[deployment]
+        quiet = {d for d, seen in self.strangers.items() if now - seen >= QUIET_SECONDS}
+        if not quiet:
+            return
+        # Where groups may not be described, only this tells. It is read once in that time.
+        if emits := await self._emits_since(asked_at - round(QUIET_SECONDS * 1000)):
+            self.strangers |= dict.fromkeys({emits, *quiet}, now)
+        else:
+            self.strangers = {d: s for d, s in self.strangers.items() if d not in quiet}
+
+    async def _emits_since(self, instant: int) -> str:
+        """A deployment whose run has this time stamp or a later one; empty: there is none."""
+        async with aclosing(self.runs_since(instant)) as pieces:
+            async for piece in pieces:
+                for record in piece:
+                    header = record.headers.get(HEADER)
+                    if (
+                        header is not None
+                        and record.key == QUEUED
+                        and record.timestamp >= instant
+                        and self.deployment.is_foreign(header)
+                    ):
+                        return header.decode(errors="replace")
+        return ""
+
+    def _conclude(self, living: Sequence[Member], asked_at: int) -> None:
         if not self.strangers:
-            self.since = self.clock.now()  # the record that has blocked us is read again
+            self.since = asked_at  # the record that has blocked us is read again
             self.blocked = self._said = ""
             log.info("the jobs topic is ours again: consuming goes on")
             return
