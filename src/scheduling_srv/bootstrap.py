@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -37,7 +38,7 @@ from scheduling_srv.app.guarantees import Wanted
 from scheduling_srv.app.health import Health
 from scheduling_srv.app.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.progress import Findings, Observer
-from scheduling_srv.app.records import Topic
+from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -232,11 +233,22 @@ class Service:
             settings.namespace,
             settings.kafka_group_id,
             settings.topic_jobs,
+            settings.topic_commands,
             session_seconds=int(session) / 1000,
             shared=settings.shared_topic,
         )
         groups = KafkaNeighbours(self.admin_client.client)
-        return Neighbours(self.deployment, home, groups, rules, SystemClock())
+        return Neighbours(
+            self.deployment,
+            home,
+            groups,
+            rules,
+            SystemClock(),
+            runs_since=self._runs_since,
+        )
+
+    def _runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        return self.shards[0].history.jobs_since(instant)
 
     def _build_watch(self) -> ServerWatch:
         settings = self.settings
@@ -358,9 +370,8 @@ class Service:
         if self.embedded:
             ask_kafka = _no_other
         await self._until_there("Kafka", lambda: neighbours.introduce(ask_kafka))
-        await self._until_there("Kafka", neighbours.check)
         if isinstance(neighbours, Neighbours):
-            await self._until_there("Kafka", neighbours.until_alone)
+            await neighbours.until_alone(partial(self._until_there, "Kafka"))
             self._keep("neighbours", neighbours.run)
 
     def _watch_states(self) -> None:

@@ -1,6 +1,7 @@
 """The number of shards and the deployment id are fixed at the first start of a namespace."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -71,6 +72,19 @@ async def test_the_first_replica_names_the_deployment(client: RedisClient, names
     assert await home.read() == one
     await home.replace(two)
     assert await home.note(one) == two
+
+
+async def test_a_replica_in_another_database_of_the_server_is_not_here(
+    client: RedisClient, names: Names, valkey: Store
+) -> None:
+    """Channels ignore the database."""
+    beside = RedisClient(valkey.url.rpartition("/")[0] + "/1")
+    signals = RedisSignals(beside, names.namespace, 0, name="me")
+    async with aclosing(signals.listen()) as heard:
+        assert (await anext(heard)).kind == "connected"
+        assert await RedisHome(beside, names.namespace).is_here("me")
+        assert not await RedisHome(client, names.namespace).is_here("me")
+    await beside.close()
 
 
 async def test_a_replica_is_here_as_long_as_it_is_connected(

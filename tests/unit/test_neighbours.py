@@ -1,7 +1,7 @@
 """Which other services are replicas of this one, which are in its way, and when they are gone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,10 +15,11 @@ from scheduling_srv.app.neighbours import (
     Neighbours,
     Rules,
 )
-from scheduling_srv.domain.errors import LogUnavailable, StartError
+from scheduling_srv.app.records import LogRecord
+from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
 
 NOW = 1_700_000_000_000
-RULES = Rules("scheduling", "group", "jobs", session_seconds=6.0)
+RULES = Rules("scheduling", "group", "jobs", "commands", session_seconds=6.0)
 OURS, OTHER = "0" * 12, "1" * 12
 EMPTY, FULL = "e" * 12, "f" * 12
 """Fingerprints: of our Redis, and of another one."""
@@ -45,14 +46,34 @@ class World:
         self.stored: Identity | None = None
         self.time = 0.0
         self.asked = 0
+        self.runs: list[tuple[str, int]] = []
+        """Deployments, and when their runs were emitted, in epoch ms."""
+        self.tails = 0
         self.neighbours = Neighbours(
-            Deployment("me"), self, self, rules, self, monotonic=lambda: self.time
+            Deployment("me"),
+            self,
+            self,
+            rules,
+            self,
+            runs_since=self.runs_since,
+            monotonic=lambda: self.time,
         )
 
     async def members(self, group: str) -> Sequence[Member] | None:
         assert group == RULES.group
         self.asked += 1
-        return self.looks.pop(0) if self.looks else self.members_now
+        found = self.looks.pop(0) if self.looks else self.members_now
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        self.tails += 1
+        yield [
+            LogRecord(0, number, stamp, b"queuedJob", b"", {"deployment": name.encode()})
+            for number, (name, stamp) in enumerate(self.runs)
+            if stamp >= instant
+        ]
 
     def now(self) -> int:
         return NOW + int(self.time * 1000)
@@ -99,6 +120,15 @@ def begin(sleeping: list[World]) -> Any:
         return world
 
     return make
+
+
+async def patiently(question: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await question()
+        except Unavailable:
+            looping: Any = module
+            await looping.asyncio.sleep(0.5)
 
 
 async def nothing_known() -> str:
@@ -165,6 +195,7 @@ async def test_a_redis_that_was_emptied_gets_the_id_back_and_a_new_fingerprint(b
         [member()],
         [member(name="me", fingerprint=FULL)],
         [member(OTHER, group="another", topics=["jobs"])],
+        [member(OTHER, topics=["theirs"]), member(OTHER)],
     ],
 )
 async def test_replicas_and_strangers_elsewhere_are_no_conflict(
@@ -181,6 +212,7 @@ async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin:
     world.time = STARTING_SECONDS + 1
     with pytest.raises(LogUnavailable, match="another Redis"):
         await world.neighbours.before_rebuild(OURS)
+    assert world.time == STARTING_SECONDS + 11
     world.members_now = ()
     await world.neighbours.before_rebuild(OURS)
 
@@ -190,7 +222,9 @@ async def test_a_process_that_has_started_long_ago_waits_and_does_not_end(begin:
     [
         (member(fingerprint=FULL), "the namespace scheduling and another Redis"),
         (member(fingerprint=FULL, group="another"), "SCHEDULING_NAMESPACE"),
-        (member(OTHER), "SCHEDULING_KAFKA_GROUP_ID"),
+        (member(OTHER, topics=["jobs"]), "reads jobs as well: each would"),
+        (member(OTHER, topics=["commands", "x"]), "SCHEDULING_KAFKA_GROUP_ID"),
+        (member(OTHER)._replace(stable=False), "as Kafka does not say"),
     ],
 )
 async def test_a_living_stranger_is_refused_with_its_host(
@@ -201,14 +235,26 @@ async def test_a_living_stranger_is_refused_with_its_host(
         await world.neighbours.check()
     assert words in str(refused.value)
     assert f"10.0.0.9 (sibling), consumer group {found.group}" in str(refused.value)
-    assert 10 <= world.time < 11
+    ours = found.tag.deployment == OURS
+    assert world.time == (49 if ours else 10)
+
+
+async def test_a_dead_replica_of_ours_leaves_in_a_rebalance(begin: Any) -> None:
+    """Its session time-out may have been longer than ours."""
+    world = begin()
+    dead = member(fingerprint=FULL)
+    world.looks = [*[[dead]] * 95, *[[dead._replace(stable=False)]] * 20]
+    await world.neighbours.check()
+    assert world.time == 57.5
 
 
 async def test_a_long_session_is_waited_for(begin: Any) -> None:
-    world = begin(member(fingerprint=FULL), rules=RULES._replace(session_seconds=30.0))
-    with pytest.raises(StartError):
-        await world.neighbours.check()
-    assert 34 <= world.time < 35
+    long = RULES._replace(session_seconds=60.0)
+    for found in (member(fingerprint=FULL), member(OTHER, topics=["jobs"])):
+        world = begin(found, rules=long)
+        with pytest.raises(StartError):
+            await world.neighbours.check()
+        assert world.time == 64
 
 
 async def test_a_dead_member_is_waited_for_until_it_leaves(begin: Any) -> None:
@@ -218,7 +264,7 @@ async def test_a_dead_member_is_waited_for_until_it_leaves(begin: Any) -> None:
     assert world.time == 1.5
 
 
-@pytest.mark.parametrize("found", [member(fingerprint=FULL), member(OTHER)])
+@pytest.mark.parametrize("found", [member(fingerprint=FULL), member(OTHER, topics=["jobs"])])
 async def test_a_member_that_is_connected_to_our_redis_is_ours(begin: Any, found: Member) -> None:
     world = begin(found)
     world.here.add("sibling")
@@ -266,7 +312,7 @@ async def test_a_broker_that_falls_silent_does_not_end_a_conflict(begin: Any) ->
 async def test_a_start_asks_kafka_once(begin: Any) -> None:
     world = begin(member(topics=["jobs"]))
     await world.neighbours.check()
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.asked == 1
 
 
@@ -296,7 +342,7 @@ async def test_a_position_without_a_deployment_is_ours(begin: Any) -> None:
 
 async def test_two_that_began_at_once_do_not_both_go_on(begin: Any) -> None:
     """The other one has published, and is about to join its group."""
-    world = begin(member(OTHER, FULL))
+    world = begin(member(OTHER, FULL, topics=["jobs"]))
     world.looks = [[]] * 5
     with pytest.raises(StartError):
         await world.neighbours.before_rebuild(OTHER)
@@ -327,7 +373,8 @@ async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> N
         return False
 
     world.is_here = is_here
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= QUIET_SECONDS
     assert "10.0.0.9 (sibling), consumer group theirs" in said[-1]
     assert OTHER in said[-1]
     assert "SCHEDULING_SHARED_TOPIC=true" in said[-1]
@@ -345,19 +392,79 @@ async def test_a_start_waits_for_a_service_that_reads_the_topic(begin: Any) -> N
 )
 async def test_a_start_does_not_wait_for_others(begin: Any, found: Member) -> None:
     world = begin(found)
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.time == 0
+
+
+async def test_a_service_that_restarts_finds_its_topic_free(begin: Any) -> None:
+    """Before, the one that waited took the topic in the moment without readers."""
+    world = begin()
+    starting = STRANGER._replace(topics=frozenset())
+    gone = int((QUIET_SECONDS - 10) / 3)
+    world.looks = [[STRANGER], *[[]] * gone, [starting], *[[]] * gone]
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= 2 * gone * 3 + 10
+    assert not world.neighbours.strangers
+
+
+async def test_no_server_is_blamed_for_the_wait(begin: Any) -> None:
+    """A fault of a moment is over when the wait begins."""
+    world = begin()
+    world.looks = [[STRANGER]] * 3
+    answers, asking = iter([False]), [0]
+
+    async def is_here(_name: str) -> bool:
+        if not next(answers, True):
+            raise LogUnavailable("away")
+        return False
+
+    async def ask(question: Callable[[], Awaitable[None]]) -> None:
+        began = world.asked
+        asking.append(1)
+        await patiently(question)
+        asking.append(0)
+        assert world.asked - began <= 2
+
+    told = []
+    world.is_here = is_here
+    world.neighbours._tell = lambda _reason: told.append(asking[-1])
+    await world.neighbours.until_alone(ask)
+    assert set(told) == {0}
+
+
+async def test_a_late_start_waits_for_a_conflict_and_tells_it(begin: Any) -> None:
+    world = begin()
+    world.time = STARTING_SECONDS + 1
+    world.looks = [[member(fingerprint=FULL)]] * 30
+    said: list[str] = []
+    world.neighbours._tell = said.append
+    await world.neighbours.until_alone(patiently)
+    assert "another Redis" in said[0]
+
+
+async def test_a_rebalance_of_another_service_does_not_free_the_topic(begin: Any) -> None:
+    """Kafka describes its members without their partitions meanwhile."""
+    world = begin()
+    moving = STRANGER._replace(topics=frozenset(), stable=False)
+    world.looks = [[moving], [moving], [STRANGER]]
+    world.members_now = ()
+    said: list[str] = []
+    world.neighbours._tell = said.append
+    await world.neighbours.until_alone(patiently)
+    assert world.asked >= 4
+    assert "consumer group theirs is not stable" in said[0]
+    assert "uses the topic jobs" in said[2]
 
 
 async def test_a_topic_may_be_shared(begin: Any) -> None:
     world = begin(STRANGER, rules=RULES._replace(shared=True))
-    await world.neighbours.until_alone()
+    await world.neighbours.until_alone(patiently)
     assert world.time == 0
     assert not world.neighbours.watches
 
 
 async def test_in_one_group_nothing_may_be_shared(begin: Any) -> None:
-    world = begin(member(OTHER), rules=RULES._replace(shared=True))
+    world = begin(member(OTHER, topics=["jobs"]), rules=RULES._replace(shared=True))
     with pytest.raises(StartError):
         await world.neighbours.check()
 
@@ -389,6 +496,61 @@ async def test_a_foreign_run_blocks_until_its_service_is_gone_for_long(begin: An
     # The record that has blocked it is read again.
     assert not neighbours.is_foreign(OTHER.encode(), world.now() - 1)
     assert neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_a_look_without_an_answer_does_not_free_the_topic(begin: Any) -> None:
+    world = begin()
+    neighbours = world.neighbours
+    neighbours.saw(OTHER.encode())
+    world.time = QUIET_SECONDS + 1
+    world.looks = [LogUnavailable("away")]
+    with pytest.raises(LogUnavailable):
+        await neighbours.run_once()
+    world.time += QUIET_SECONDS - 1
+    await neighbours.run_once()
+    assert neighbours.blocked
+    world.time += 1
+    await neighbours.run_once()
+    assert not neighbours.blocked
+
+
+async def test_without_rights_a_stranger_is_gone_when_it_emits_no_more(begin: Any) -> None:
+    """Before, the block was lifted each minute, and what had come meanwhile was applied."""
+    world = begin()
+    neighbours, world.members_now = world.neighbours, None
+    neighbours.saw(OTHER.encode())
+    for second in range(1, 301):
+        world.time = float(second)
+        world.runs.append((OTHER, world.now()))
+        await neighbours.run_once()
+        assert neighbours.blocked
+    assert world.tails == 5, "it is expensive"
+    last = world.now()
+    while neighbours.blocked:
+        world.time += 1
+        await neighbours.run_once()
+    assert world.now() > last + QUIET_SECONDS * 1000
+    assert neighbours.is_foreign(OTHER.encode(), world.now())
+
+
+async def test_runs_of_ours_and_old_ones_do_not_keep_the_topic(begin: Any) -> None:
+    world = begin()
+    world.neighbours.saw(OTHER.encode())
+    world.runs = [(OTHER, world.now())]
+    world.time = QUIET_SECONDS + 1
+    world.runs.append((OURS, world.now()))
+    await world.neighbours.run_once()
+    assert not world.neighbours.blocked
+
+
+async def test_a_start_waits_for_an_answer(begin: Any) -> None:
+    world = begin()
+    world.looks = [LogUnavailable("away")]
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.check()
+    world.looks = [[STRANGER], *[LogUnavailable("away")] * 200]
+    await world.neighbours.until_alone(patiently)
+    assert world.time >= 100 + QUIET_SECONDS
 
 
 async def test_a_replica_with_an_id_of_before_does_not_block(begin: Any) -> None:

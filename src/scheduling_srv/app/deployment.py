@@ -10,6 +10,8 @@ from scheduling_srv.app.records import Headers
 
 HEADER = "deployment"
 """The header of queuedJob and of the position record."""
+QUEUED = b"queuedJob"
+"""The key of a run."""
 ID_BYTES = 6
 RANGES = 1 << 12
 """Ranges of instance ids in which new deployments begin."""
@@ -47,6 +49,8 @@ class Member(NamedTuple):
     host: str
     topics: frozenset[str]
     """Whose partitions it has."""
+    stable: bool = True
+    """Whether its group is stable. If not, Kafka may leave out the partitions."""
 
     @property
     def place(self) -> str:

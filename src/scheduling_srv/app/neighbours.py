@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from scheduling_srv.app.deployment import (
+    HEADER,
+    QUEUED,
     Deployment,
     Identity,
     Member,
@@ -17,6 +20,7 @@ from scheduling_srv.app.deployment import (
     random_id,
 )
 from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
 
@@ -26,23 +30,39 @@ LEAST_PATIENCE_SECONDS = 10.0
 """How long a conflicting member may take to leave, or to connect to our Redis."""
 SESSION_ROOM_SECONDS = 4.0
 """The same beyond the session time-out, after which Kafka drops a dead member."""
+OLD_SESSION_SECONDS = 45.0
+"""The longest session time-out that a dead replica of ours is likely to have had."""
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
 """Between looks at a conflict."""
 LOOK_SECONDS = 3.0
 """Between looks for a service that shares the jobs topic."""
+UNSTABLE_LOOK_SECONDS = 0.5
+"""The same while a group that may read it is not stable."""
 STARTING_SECONDS = 60.0
 """After which a process has started. From then on it waits and does not end (decision 7)."""
 QUIET_SECONDS = 60.0
 """The jobs topic is ours again after so long without a living member of the other deployment."""
 
 
+WAITS_FOR_CONFLICT = "waiting for a service that is dead, or is not a replica of this one"
+WAITS_FOR_TOPIC = "waiting for another service to leave"
+TOPIC_IS_SHARED = "another service uses the jobs topic"
+"""What the log says."""
+
+Ask = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Puts a question until the servers answer it."""
+
+
 class Groups(Protocol):
     """The consumer groups on Kafka."""
 
     async def members(self, group: str) -> Sequence[Member] | None:
-        """Living services in all groups, `group` among them; None: it could not be found out."""
+        """Living services in all groups, `group` among them; None: it may not be asked.
+
+        Raises `LogUnavailable` when Kafka does not answer.
+        """
 
 
 class Home(Protocol):
@@ -68,6 +88,8 @@ class Rules(NamedTuple):
     group: str
     topic: str
     """Of jobs."""
+    commands: str
+    """The topic of commands."""
     session_seconds: float
     """After so long Kafka drops a dead member of the group."""
     shared: bool = False
@@ -137,9 +159,12 @@ class Neighbours(Alone):
         rules: Rules,
         clock: Clock,
         *,
+        runs_since: Callable[[int], AsyncGenerator[Sequence[LogRecord]]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`runs_since` reads the jobs topic from an instant on, as `History.jobs_since`."""
         super().__init__(deployment, home)
+        self.runs_since = runs_since
         self.redis = home
         self.groups = groups
         self.rules = rules
@@ -151,12 +176,13 @@ class Neighbours(Alone):
         self.began_at = monotonic()
         self.since = clock.now()
         """Records before this instant, in epoch ms, block nothing."""
-        self._said = ""
+        self._said = self._reason = ""
         self._siblings = {deployment.name}
         """Names of replicas that are ours. Each start of one has another name."""
         self._checked_at = float("-inf")
         self._seen: Sequence[Member] = ()
-        """By the last look."""
+        self._found: Member | None = None
+        """All of them, and one that conflicts, by the last look."""
         self._called = asyncio.Event()
         self._checking = asyncio.Lock()
 
@@ -165,12 +191,23 @@ class Neighbours(Alone):
         """Seconds after which a conflict is no dead member any more."""
         return max(LEAST_PATIENCE_SECONDS, self.rules.session_seconds + SESSION_ROOM_SECONDS)
 
+    def _patience_for(self, member: Member) -> float:
+        """A dead replica of ours has the time-out of its own configuration, perhaps a longer one.
+
+        It leaves in a rebalance: until that has ended it is no living one.
+        """
+        if member.tag.deployment not in self.deployment.ids:
+            return self.patience
+        if not member.stable:
+            return float("inf")
+        return max(self.patience, OLD_SESSION_SECONDS + SESSION_ROOM_SECONDS)
+
     # --- Before anything fences -----------------------------------------------------------------
 
-    async def check(self) -> None:
-        """See `Alone`."""
+    async def check(self, ask: Ask | None = None) -> None:
+        """See `Alone`. With `ask` it raises nothing but `StartError`."""
         async with self._checking:
-            await self._until_no_conflict()
+            await self._until_no_conflict(ask)
 
     async def before_rebuild(self, written_by: str) -> None:
         """See `Alone`. The id of the position wins: its history is the one that is rebuilt."""
@@ -184,7 +221,7 @@ class Neighbours(Alone):
             await self.redis.replace(identity)
             self.deployment.be(identity)
 
-    async def _until_no_conflict(self, *, to_the_end: bool = False) -> None:
+    async def _until_no_conflict(self, ask: Ask | None = None, *, to_the_end: bool = False) -> None:
         """Raises `StartError`, or `LogUnavailable` if the process has started long ago.
 
         `to_the_end`: a member may be about to join.
@@ -192,33 +229,55 @@ class Neighbours(Alone):
         began, said = self.monotonic(), False
         if began - self._checked_at < FRESH_SECONDS and not to_the_end:
             return
+        has_started = began - self.began_at > STARTING_SECONDS
         while True:
-            members = await self.groups.members(self.rules.group)
-            if members is None and said:
-                raise LogUnavailable("Kafka does not say which services are alive.")
-            self._seen = members or ()
-            found = await self._conflict(self._seen)
-            late = self.monotonic() - began >= self.patience
+            await (ask(self._look) if ask else self._look())
+            found = self._found
+            # One that has started tells its reason, and is called again.
+            patience = self._patience_for(found) if found and not has_started else self.patience
+            late = self.monotonic() - began >= patience
             if found and late:
-                has_started = self.monotonic() - self.began_at > STARTING_SECONDS
-                kind = LogUnavailable if has_started else StartError
-                raise kind(self._refusal(found))
+                if not has_started:
+                    raise StartError(self._refusal(found))
+                if not ask:
+                    raise LogUnavailable(self._refusal(found))
+                self._tell(self._refusal(found))
             if not found and (late or not to_the_end):
                 self._checked_at = self.monotonic()
                 return
             if not said:
                 said = True
                 log.warning(
-                    "waiting for a service that is dead, or is not a replica of this one",
+                    WAITS_FOR_CONFLICT,
                     member=found.place if found else "",
-                    seconds=self.patience,
+                    seconds=patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
 
+    async def _look(self) -> None:
+        """Raises `Unavailable`: then there is no answer."""
+        with self._unanswered_is_alive():
+            members = await self.groups.members(self.rules.group)
+            if members is None and self._found:
+                raise LogUnavailable("Kafka does not say any more which services are alive.")
+            self._seen = members or ()
+            self._found = await self._conflict(self._seen)
+
+    @contextmanager
+    def _unanswered_is_alive(self) -> Iterator[None]:
+        """A look without an answer is no sign that a stranger has gone."""
+        try:
+            yield
+        except Unavailable:
+            self.strangers = dict.fromkeys(self.strangers, self.monotonic())
+            raise
+
     async def _conflict(self, members: Sequence[Member]) -> Member | None:
+        ours = {self.rules.topic, self.rules.commands}
         for member in members:
             stranger = member.tag.deployment not in self.deployment.ids
-            in_our_group = stranger and member.group == self.rules.group
+            overlaps = not ours.isdisjoint(member.topics) or not member.stable
+            in_our_group = stranger and overlaps and member.group == self.rules.group
             if (in_our_group or self.deployment.has_another_redis(member)) and not (
                 await self._is_ours(member)
             ):
@@ -233,24 +292,32 @@ class Neighbours(Alone):
                 " fence the other and emit its jobs. Set another SCHEDULING_NAMESPACE for one of"
                 " them, or the same SCHEDULING_REDIS_URL for both."
             )
+        both = " and ".join(sorted({rules.topic, rules.commands} & member.topics))
+        shares = f"reads {both} as well" if both else "may read our topics, as Kafka does not say"
         return (
-            f"A service {who} is another deployment ({member.tag.deployment}): each would take the"
-            " partitions of the other. Set another SCHEDULING_NAMESPACE or"
+            f"A service {who} is another deployment ({member.tag.deployment}) and {shares}: each"
+            " would take the partitions of the other. Set another SCHEDULING_NAMESPACE or"
             " SCHEDULING_KAFKA_GROUP_ID for one of them, or the same SCHEDULING_REDIS_URL and"
             " SCHEDULING_NAMESPACE for both."
         )
 
     # --- The jobs topic -------------------------------------------------------------------------
 
-    async def until_alone(self) -> None:
-        """Return when no other deployment reads the jobs topic. Raises `StartError`."""
-        if self.rules.shared:
-            return
-        await self.check()
-        while theirs := await self._readers():
-            self._tell(self._sharing(theirs))
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.check()
+    async def until_alone(self, ask: Ask) -> None:
+        """Return when no other deployment uses the jobs topic. Raises `StartError`.
+
+        One that has gone may be about to start again: its topic stays its own for a while. `ask`
+        ends between the looks, so that no server is blamed for the wait.
+        """
+        await self.check(ask)
+        while not self.rules.shared:
+            await ask(self._note_readers)
+            if not self._reason:
+                break
+            self._tell(self._reason)
+            await asyncio.sleep(LOOK_SECONDS if self.strangers else UNSTABLE_LOOK_SECONDS)
+            self._checked_at = float("-inf")
+            await self.check(ask)
         if self.waits_for:
             self.waits_for = ""
             self.since = self.clock.now()
@@ -259,16 +326,40 @@ class Neighbours(Alone):
     def _tell(self, reason: str) -> None:
         if reason != self.waits_for:
             self.waits_for = reason
-            log.warning("waiting for another service to leave", reason=reason)
+            log.warning(WAITS_FOR_TOPIC, reason=reason)
 
-    async def _readers(self) -> Sequence[Member]:
-        return [
-            member
-            for member in self._seen
-            if self.rules.topic in member.topics
-            and member.tag.deployment not in self.deployment.ids
-            and not await self._is_ours(member)
-        ]
+    async def _note_readers(self) -> None:
+        """Find out whom to wait for, by the last look. Raises `Unavailable`."""
+        now = self.monotonic()
+        with self._unanswered_is_alive():
+            others = [
+                member
+                for member in self._seen
+                if member.tag.deployment not in self.deployment.ids
+                and not await self._is_ours(member)
+            ]
+        readers = [member for member in others if self.rules.topic in member.topics]
+        known = self.strangers.keys() | {member.tag.deployment for member in readers}
+        living = {member.tag.deployment for member in others}
+        self.strangers |= dict.fromkeys(known & living, now)
+        self.strangers = {
+            deployment: seen
+            for deployment, seen in self.strangers.items()
+            if now - seen < QUIET_SECONDS
+        }
+        unstable = [member for member in others if not member.stable]
+        if readers:
+            self._reason = self._sharing(readers)
+        elif self.strangers:
+            self._reason = self._may_return(min(self.strangers))
+        else:
+            self._reason = _unstable(unstable[0]) if unstable else ""
+
+    def _may_return(self, deployment: str) -> str:
+        return (
+            f"The service with the deployment {deployment} used the topic {self.rules.topic} and"
+            f" may start again. This one starts after {QUIET_SECONDS:.0f} s without it."
+        )
 
     def _sharing(self, members: Sequence[Member], deployment: str = "") -> str:
         if members:
@@ -311,24 +402,51 @@ class Neighbours(Alone):
         """Look whether the strangers live. Raises `Unavailable`."""
         if not self.strangers:
             return
-        if known := await self.redis.read():
-            self.deployment.be(known)  # another replica may have taken over its schedule
-        members, now = await self.groups.members(self.rules.group), self.monotonic()
-        living = [m for m in members or () if m.tag.deployment in self.strangers]
-        for member in living:
-            if await self._is_ours(member):
-                self.deployment.ids.add(member.tag.deployment)
-        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
-        self.strangers = {
-            deployment: seen
-            for deployment, seen in self.strangers.items()
-            if deployment not in self.deployment.ids and now - seen < QUIET_SECONDS
-        }
-        self._conclude([m for m in living if m.tag.deployment in self.strangers])
+        with self._unanswered_is_alive():
+            if known := await self.redis.read():
+                self.deployment.be(known)  # another replica may have taken over its schedule
+            members = await self.groups.members(self.rules.group)
+            living = [m for m in members or () if m.tag.deployment in self.strangers]
+            for member in living:
+                if await self._is_ours(member):
+                    self.deployment.ids.add(member.tag.deployment)
+            asked_at = self.clock.now()
+            await self._forget_those_gone(living, asked_at)
+        self._conclude([m for m in living if m.tag.deployment in self.strangers], asked_at)
 
-    def _conclude(self, living: Sequence[Member]) -> None:
+    async def _forget_those_gone(self, living: Sequence[Member], asked_at: int) -> None:
+        """A stranger has gone if, for long, it was no member and emitted no run."""
+        now = self.monotonic()
+        self.strangers |= dict.fromkeys((member.tag.deployment for member in living), now)
+        for deployment in self.deployment.ids & self.strangers.keys():
+            del self.strangers[deployment]
+        quiet = {d for d, seen in self.strangers.items() if now - seen >= QUIET_SECONDS}
+        if not quiet:
+            return
+        # Where groups may not be described, only this tells. It is read once in that time.
+        if emits := await self._emits_since(asked_at - round(QUIET_SECONDS * 1000)):
+            self.strangers |= dict.fromkeys({emits, *quiet}, now)
+        else:
+            self.strangers = {d: s for d, s in self.strangers.items() if d not in quiet}
+
+    async def _emits_since(self, instant: int) -> str:
+        """A deployment whose run has this time stamp or a later one; empty: there is none."""
+        async with aclosing(self.runs_since(instant)) as pieces:
+            async for piece in pieces:
+                for record in piece:
+                    header = record.headers.get(HEADER)
+                    if (
+                        header is not None
+                        and record.key == QUEUED
+                        and record.timestamp >= instant
+                        and self.deployment.is_foreign(header)
+                    ):
+                        return header.decode(errors="replace")
+        return ""
+
+    def _conclude(self, living: Sequence[Member], asked_at: int) -> None:
         if not self.strangers:
-            self.since = self.clock.now()  # the record that has blocked us is read again
+            self.since = asked_at  # the record that has blocked us is read again
             self.blocked = self._said = ""
             log.info("the jobs topic is ours again: consuming goes on")
             return
@@ -337,7 +455,7 @@ class Neighbours(Alone):
             self.blocked = reason
         if not self._said:
             self._said = reason
-            log.warning("another service uses the jobs topic", reason=reason)
+            log.warning(TOPIC_IS_SHARED, reason=reason)
 
     async def _is_ours(self, member: Member) -> bool:
         """A replica that was seen in our Redis stays one of ours: it may have died since."""
@@ -345,3 +463,10 @@ class Neighbours(Alone):
         if name not in self._siblings and await self.redis.is_here(name):
             self._siblings.add(name)
         return name in self._siblings
+
+
+def _unstable(member: Member) -> str:
+    return (
+        f"The consumer group {member.group} is not stable: Kafka does not say yet whether the"
+        f" service on {member.place} uses our jobs topic."
+    )

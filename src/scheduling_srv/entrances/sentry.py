@@ -12,11 +12,10 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
-from scheduling_srv.app.deployment import HEADER
+from scheduling_srv.app.deployment import HEADER, QUEUED
 from scheduling_srv.domain.errors import SharedTopic
 from scheduling_srv.headers import headers_of
 
-QUEUED = b"queuedJob"
 LOOKS_PER_SECOND = 250
 LEAST_LOOKS = 2
 """Records of a batch that are looked into in any case."""

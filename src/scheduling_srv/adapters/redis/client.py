@@ -130,6 +130,7 @@ class RedisClient:
         self.own = Lane(self._pool(url, own + shards), own, lambda: StoreUnavailable(slow))
         about = self.calls.pool.connection_kwargs
         self.address = about.get("path") or f"{about.get('host')}:{about.get('port')}"
+        self.database = int(about.get("db") or 0)
         self.tls = issubclass(self.calls.pool.connection_class, SSLConnection)
         self._subscriptions: set[Subscription] = set()
         self._left = float("-inf")

@@ -76,6 +76,11 @@ def presence(namespace: str, shard: int, owner: str) -> str:
     return prefix(namespace, shard) + "here:" + owner
 
 
+def alive(namespace: str, database: int, name: str) -> str:
+    """The channel that shows which database a replica uses: channels belong to the whole server."""
+    return f"{namespace}:{database}:alive:{name}"
+
+
 def shards(namespace: str) -> str:
     """The number of shards, fixed at the first start."""
     return f"{namespace}:shards"

@@ -74,11 +74,12 @@ class RedisHome:
         await self.client.execute("EVAL", STORE, 1, self.key, " ".join(identity))
 
     async def is_here(self, name: str) -> bool:
-        """Whether the replica is connected to this Redis. Raises `Unavailable`.
+        """Whether the replica is connected to this database of Redis. Raises `Unavailable`.
 
         It needs no right that the service does without otherwise, and no key.
         """
-        channels = (keys.presence(self.namespace, 0, each) for each in (name, random_id()))
+        database = self.client.database
+        channels = (keys.alive(self.namespace, database, each) for each in (name, random_id()))
         return int(await self.client.execute("EVAL", LISTENERS, 0, *channels)) > 0
 
 

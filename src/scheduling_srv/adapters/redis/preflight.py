@@ -127,7 +127,9 @@ async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
     for command in lacking:
         name = command.decode()
         log.warning("Redis forbids what is useful", command=name, loss=LOSSES[name])
-    async with client.subscription(names[WAKE], keys.presence(namespace, 0, "check")):
+    presence = keys.presence(namespace, 0, "check")
+    alive = keys.alive(namespace, client.database, "check")
+    async with client.subscription(names[WAKE], presence, alive):
         pass
 
 

@@ -45,6 +45,7 @@ class RedisSignals:
         self.states = states
         self.channel = keys.channel(namespace, shard)
         self.presence = keys.presence(namespace, shard, name)
+        self.alive = keys.alive(namespace, client.database, name)
         self.present = keys.presence(namespace, shard, "")
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
@@ -54,7 +55,8 @@ class RedisSignals:
         state = State(*names, states=self.states)
         while True:
             try:
-                async with self.client.subscription(self.channel, self.presence) as heard:
+                channels = self.channel, self.presence, self.alive
+                async with self.client.subscription(*channels) as heard:
                     pause = RECONNECT_S
                     state.works()
                     yield Signal("connected")
