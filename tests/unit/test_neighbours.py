@@ -360,6 +360,20 @@ async def test_the_schedule_of_a_dead_deployment_is_taken_over(begin: Any) -> No
 # --- the jobs topic ---
 
 
+@pytest.mark.parametrize("topics", [["jobs"], ["commands"], ["jobs", "commands"]])
+async def test_a_shared_topic_of_commands_is_waited_for_as_well(
+    begin: Any, topics: list[str]
+) -> None:
+    """A reset on it emptied both services."""
+    world = begin(member(OTHER, FULL, group="theirs", topics=topics))
+    await world.neighbours.check()
+    await world.neighbours._note_readers()
+    assert " and ".join(sorted(topics)) in world.neighbours._reason
+    assert (
+        "SCHEDULING_TOPIC_JOBS, _RESOURCES, _COMMANDS and _DEAD_LETTER" in world.neighbours._reason
+    )
+
+
 STRANGER = member(OTHER, FULL, group="theirs", topics=["jobs"])
 
 

@@ -95,6 +95,11 @@ class Rules(NamedTuple):
     shared: bool = False
     """SCHEDULING_SHARED_TOPIC"""
 
+    @property
+    def consumed(self) -> frozenset[str]:
+        """Topics whose events this service applies."""
+        return frozenset((self.topic, self.commands))
+
 
 class Alone:
     """A service that no other one can disturb: its Kafka and its Redis are embedded."""
@@ -273,7 +278,7 @@ class Neighbours(Alone):
             raise
 
     async def _conflict(self, members: Sequence[Member]) -> Member | None:
-        ours = {self.rules.topic, self.rules.commands}
+        ours = self.rules.consumed
         for member in members:
             stranger = member.tag.deployment not in self.deployment.ids
             overlaps = not ours.isdisjoint(member.topics) or not member.stable
@@ -338,7 +343,7 @@ class Neighbours(Alone):
                 if member.tag.deployment not in self.deployment.ids
                 and not await self._is_ours(member)
             ]
-        readers = [member for member in others if self.rules.topic in member.topics]
+        readers = [each for each in others if not self.rules.consumed.isdisjoint(each.topics)]
         known = self.strangers.keys() | {member.tag.deployment for member in readers}
         living = {member.tag.deployment for member in others}
         self.strangers |= dict.fromkeys(known & living, now)
@@ -362,8 +367,10 @@ class Neighbours(Alone):
         )
 
     def _sharing(self, members: Sequence[Member], deployment: str = "") -> str:
+        topic = self.rules.topic
         if members:
             member = members[0]
+            topic = " and ".join(sorted(self.rules.consumed & member.topics)) or topic
             who = (
                 f"on {member.place}, consumer group {member.group}, deployment"
                 f" {member.tag.deployment},"
@@ -371,9 +378,9 @@ class Neighbours(Alone):
         else:
             who = f"with the deployment {deployment}"
         return (
-            f"Another service {who} uses the topic {self.rules.topic}: each job would be created"
-            " twice. Nothing is consumed. Set other SCHEDULING_TOPIC_* for one of them, or"
-            " SCHEDULING_SHARED_TOPIC=true for both."
+            f"Another service {who} uses the topic {topic}: each event would be applied twice."
+            " Nothing is consumed. Set another SCHEDULING_TOPIC_JOBS, _RESOURCES, _COMMANDS and"
+            " _DEAD_LETTER for one of them, or SCHEDULING_SHARED_TOPIC=true for both."
         )
 
     def is_foreign(self, header: bytes | None, stamp: int) -> bool:
