@@ -226,6 +226,7 @@ def test_another_redis_beside_a_living_service_is_refused(
     product.finish(kind)
 
 
+@pytest.mark.slow
 def test_another_database_of_the_same_server_is_another_redis(
     deploy: Deploy, service: StartService, own: ValkeyServer
 ) -> None:
