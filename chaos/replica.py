@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from scheduling_srv import cli
 from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.cli import main as cli
 
 
 def move_clock(skew: int) -> None:

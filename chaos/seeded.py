@@ -17,8 +17,9 @@ from scheduling_srv.adapters.kafka import history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app import announce, progress
-from scheduling_srv.app.publisher import OutboxPublisher
+from scheduling_srv.app import announce
+from scheduling_srv.app.health import progress
+from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from scheduling_srv import failpoints
-from scheduling_srv.points import POINTS, Point
+from scheduling_srv.runtime import failpoints
+from scheduling_srv.runtime.points import POINTS, Point
 
 PAGE = Path(__file__).parents[1] / "docs" / "failpoints.md"
 
 BEGIN = """\
 # Failpoints
 
-<!-- Written by `make docs` from src/scheduling_srv/points.py: change that. -->
+<!-- Written by `make docs` from src/scheduling_srv/runtime/points.py: change that. -->
 
 Places at which a test makes the process die, fail or hang, what is left behind then, and why
 that is safe.

@@ -2,7 +2,7 @@
 
 import sys
 
-from scheduling_srv.cli import main
+from scheduling_srv.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

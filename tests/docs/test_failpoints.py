@@ -1,7 +1,7 @@
 """The page of failpoints is the list of failpoints, and the list is what the code has."""
 
-from scheduling_srv import points
-from scheduling_srv.points import POINTS, Point
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.points import POINTS, Point
 from tests.docs.snippets import ROOT
 from tools.failpoints_page import PAGE, page
 

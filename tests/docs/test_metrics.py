@@ -2,7 +2,7 @@
 
 import re
 
-from scheduling_srv import metrics
+from scheduling_srv.runtime import metrics
 from tools.metrics_page import PAGE, of_redis, of_replica, page, registered
 
 SUFFIXES = ("", "_total", "_bucket", "_count", "_sum", "_created")

@@ -2,10 +2,10 @@
 
 import re
 
-from scheduling_srv import failpoints
 from scheduling_srv.adapters.redis.preflight import COMMANDS
-from scheduling_srv.app.guarantees import Risk
-from scheduling_srv.configuration import describe
+from scheduling_srv.app.health.guarantees import Risk
+from scheduling_srv.runtime import failpoints
+from scheduling_srv.settings.load import describe
 from tests.docs.snippets import ROOT, pages
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()

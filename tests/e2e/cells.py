@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from scheduling_srv.points import POINTS
+from scheduling_srv.runtime.points import POINTS
 from tests.client.grpc_client import Client
 from tests.e2e.lane import Lane, until
 from tests.harness.service import Service

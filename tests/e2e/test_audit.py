@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from scheduling_srv import cli
+from scheduling_srv.cli import main as cli
 from tests.client import contract
 from tests.client.contract import Backoff
 from tests.client.topics import Record, TopicReader, make_topic

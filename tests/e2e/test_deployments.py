@@ -15,8 +15,12 @@ from datetime import datetime
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.app.deployment import Tag, tag_of
-from scheduling_srv.app.neighbours import TOPIC_IS_SHARED, WAITS_FOR_CONFLICT, WAITS_FOR_TOPIC
+from scheduling_srv.app.deployments.deployment import Tag, tag_of
+from scheduling_srv.app.deployments.neighbours import (
+    TOPIC_IS_SHARED,
+    WAITS_FOR_CONFLICT,
+    WAITS_FOR_TOPIC,
+)
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, fresh

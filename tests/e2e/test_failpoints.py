@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from chaos.nursery import Nursery
-from scheduling_srv.points import POINTS
+from scheduling_srv.runtime.points import POINTS
 from tests.e2e.cells import (
     ACTIONS,
     AT_LEAST_ONCE,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import Position

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import planner
+from scheduling_srv.app.owner import planner
 from scheduling_srv.app.ports import Answer, Source
 from scheduling_srv.app.replies import RebuiltRun, Staged
 from scheduling_srv.domain.errors import Overloaded

@@ -7,15 +7,16 @@ from contextlib import suppress
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app import claims, deadline, shards
-from scheduling_srv.app import courier as module
+from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.changes import Change
-from scheduling_srv.app.claims import Claims
-from scheduling_srv.app.courier import Courier, Station
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.app.sharded_restore import ShardedReset
-from scheduling_srv.app.shards import Part, Shards
+from scheduling_srv.app.sharding import claims, shards
+from scheduling_srv.app.sharding import courier as module
+from scheduling_srv.app.sharding.changes import Change
+from scheduling_srv.app.sharding.claims import Claims
+from scheduling_srv.app.sharding.courier import Courier, Station
+from scheduling_srv.app.sharding.sharded_restore import ShardedReset
+from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
 from tests.harness.names import Names
 from tests.store.shard import HOUR, NOW, Shard, once

@@ -12,7 +12,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.ports import Receipt, Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.replies import Piece
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob

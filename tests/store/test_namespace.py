@@ -10,7 +10,7 @@ import redis
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.signals import RedisSignals
-from scheduling_srv.app.deployment import Identity
+from scheduling_srv.app.deployments.deployment import Identity
 from scheduling_srv.domain.errors import StartError
 from tests.harness.given import Store
 from tests.harness.names import Names

@@ -10,9 +10,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app import rebuild
 from scheduling_srv.app.ports import Answer, Source, WriteMode
-from scheduling_srv.app.rebuild import Rebuild
+from scheduling_srv.app.recovery import rebuild
+from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.record import header
 from scheduling_srv.entrances.readback import answer_instance, read_cron

@@ -11,12 +11,16 @@ from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
-from scheduling_srv.app.changes import Change
-from scheduling_srv.app.journal import is_of_a_job
 from scheduling_srv.app.records import LogRecord, Topic
-from scheduling_srv.app.refill import OUTBOX_MOST, Extent, Piece
+from scheduling_srv.app.recovery.journal import is_of_a_job
+from scheduling_srv.app.recovery.refill import (
+    OUTBOX_MOST,
+    Extent,
+    Piece,
+)
+from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import Piece as Step
-from scheduling_srv.app.settlement import JournalRetry
+from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.domain.errors import LeaseLost
 from tests.harness.names import Names
 from tests.store.shard import (

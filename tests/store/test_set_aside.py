@@ -8,10 +8,10 @@ import pytest
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
-from scheduling_srv.app.refill import Extent
-from scheduling_srv.app.refusals import SCREEN_MS, Refusals
+from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
 from tests.store.shard import (
     HOUR,

@@ -10,11 +10,11 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.changes import Change, unpack
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.sharding.changes import Change, unpack
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob, TriggerKind
 from scheduling_srv.domain.record import Note

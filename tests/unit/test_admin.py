@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.health import Health
-from scheduling_srv.app.progress import Findings
+from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer

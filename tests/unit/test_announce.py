@@ -13,7 +13,7 @@ from scheduling_srv.app.announce import (
     nominal_time,
     occurrence_id,
 )
-from scheduling_srv.app.deployment import Deployment, Identity
+from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.record import job_message

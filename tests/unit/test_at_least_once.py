@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import at_least_once
 from scheduling_srv.app.announce import QUEUED, Announcer
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.at_least_once import RUN_PAUSE, AtLeastOnce
+from scheduling_srv.app.owner import at_least_once
+from scheduling_srv.app.owner.at_least_once import RUN_PAUSE, AtLeastOnce
+from scheduling_srv.app.owner.publisher import MARKER_PAUSE
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.app.publisher import MARKER_PAUSE
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scheduling_srv.auditing import audit
+from scheduling_srv.cli.audit import audit
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.settings import Settings
+from scheduling_srv.settings.model import Settings
 
 
 def test_it_says_why_kafka_does_not_answer() -> None:

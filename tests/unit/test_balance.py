@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.balance import Balance
+from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.replies import Holder
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.catch_up import CatchUp
+from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
 
 NOW = 1_700_000_000_000

@@ -6,7 +6,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.changes import Change, pack, plan_delete, plan_write, shard_of, unpack
+from scheduling_srv.app.sharding.changes import (
+    Change,
+    pack,
+    plan_delete,
+    plan_write,
+    shard_of,
+    unpack,
+)
 from scheduling_srv.domain.job import NewJob
 from tests.store.shard import NOW, once
 

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from scheduling_srv import __version__
-from scheduling_srv.cli import main
-from scheduling_srv.configuration import describe
+from scheduling_srv.cli.main import main
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.settings import Settings
+from scheduling_srv.settings.load import describe
+from scheduling_srv.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +35,8 @@ class Bootstrap(SimpleNamespace):
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch) -> Bootstrap:
     stand_in = Bootstrap()
-    monkeypatch.setitem(sys.modules, "scheduling_srv.bootstrap", stand_in)
-    monkeypatch.setattr("scheduling_srv.bootstrap", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "scheduling_srv.service.service", stand_in)
+    monkeypatch.setattr("scheduling_srv.service.service", stand_in, raising=False)
     return stand_in
 
 
@@ -146,7 +146,7 @@ def test_help(capsys: pytest.CaptureFixture[str], line: str) -> None:
 
 def test_help_needs_no_server_library() -> None:
     program = (
-        "import sys; from scheduling_srv.cli import main; code = main(['--help']);"
+        "import sys; from scheduling_srv.cli.main import main; code = main(['--help']);"
         "heavy = {'grpc', 'confluent_kafka', 'redis', 'pydantic', 'google'} & set(sys.modules);"
         "sys.exit(code or ' '.join(heavy) or None)"
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from scheduling_srv.app.announce import event_entry
-from scheduling_srv.app.command_payloads import RestoreRequest
-from scheduling_srv.app.commands import Commands
+from scheduling_srv.app.commands.commands import Commands
+from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Topic

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scheduling_srv.app.deployment import (
+from scheduling_srv.app.deployments.deployment import (
     RANGE_SIZE,
     Deployment,
     Identity,

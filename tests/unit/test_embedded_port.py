@@ -11,10 +11,10 @@ import pytest
 import uvloop
 from confluent_kafka import Producer
 
-from scheduling_srv import embedding
 from scheduling_srv.adapters.embedded import EmbeddedBroker
 from scheduling_srv.adapters.embedded.forward import Forwarder, PortTaken
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.service import embedded as embedding
 from tests.harness.ports import free_port
 
 

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.app.ended import ENDED, LONGEST_ERROR, PAUSE_SECONDS, EndedLog
 from scheduling_srv.app.replies import Ended
-from scheduling_srv.bootstrap import THROTTLES
+from scheduling_srv.service.service import THROTTLES
 
 
 def counted(outcome: str) -> float:

@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from scheduling_srv import failpoints, points
 from scheduling_srv.domain.errors import StartError, StoreUnavailable
-from scheduling_srv.failpoints import Action, Unexpected, parse, passed, reached
+from scheduling_srv.runtime import failpoints, points
+from scheduling_srv.runtime.failpoints import (
+    Action,
+    Unexpected,
+    parse,
+    passed,
+    reached,
+)
 
 COST = 3e-6
 """Seconds; it takes 0.1 us, and machines are busy."""
@@ -126,7 +132,7 @@ async def test_a_file_may_change(tmp_path: Path) -> None:
 def child(text: str) -> subprocess.Popen[bytes]:
     program = (
         "import os, time\n"
-        "from scheduling_srv import failpoints, points\n"
+        "from scheduling_srv.runtime import failpoints, points\n"
         "failpoints.enable(os.environ)\n"
         "failpoints.passed(points.PUBLISH_BEGUN)\n"
         "time.sleep(0.2)\n"

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from scheduling_srv.app import figures
-from scheduling_srv.app.figures import Figures
+from scheduling_srv.app.health import figures
+from scheduling_srv.app.health.figures import Figures
 from scheduling_srv.app.replies import Counts
 from scheduling_srv.domain.errors import StoreUnavailable
-from scheduling_srv.metrics import StoreMetrics
+from scheduling_srv.runtime.metrics import StoreMetrics
 
 
 class Shard:

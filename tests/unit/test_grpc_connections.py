@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.entrances import grpc_server
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
-from scheduling_srv.states import States
+from scheduling_srv.runtime.states import States
 
 MOST = 3
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

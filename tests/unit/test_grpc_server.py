@@ -24,10 +24,10 @@ from grpc_status import rpc_status
 from prometheus_client import REGISTRY
 
 from scheduling_srv.app import deadline
-from scheduling_srv.app.health import Health
+from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.app.jobs import ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
-from scheduling_srv.app.progress import Findings
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,

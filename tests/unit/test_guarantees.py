@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.guarantees import (
+from scheduling_srv.app.health.guarantees import (
     BrokerFacts,
     KafkaFacts,
     RedisFacts,

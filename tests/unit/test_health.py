@@ -7,12 +7,17 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from scheduling_srv.app import health as health_module
-from scheduling_srv.app.health import CLOSING, Health, Report, Status
-from scheduling_srv.app.progress import Findings
-from scheduling_srv.app.watch import Conditions
+from scheduling_srv.app.health import health as health_module
+from scheduling_srv.app.health.health import (
+    CLOSING,
+    Health,
+    Report,
+    Status,
+)
+from scheduling_srv.app.health.progress import Findings
+from scheduling_srv.app.health.watch import Conditions
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
-from scheduling_srv.states import States
+from scheduling_srv.runtime.states import States
 
 
 @dataclass

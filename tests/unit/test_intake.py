@@ -23,13 +23,13 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
-from scheduling_srv.bootstrap import THROTTLES
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
-from scheduling_srv.throttle import MINUTE_S, Throttle
+from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
+from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
 from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest

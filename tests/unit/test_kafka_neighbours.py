@@ -10,7 +10,11 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.kafka.neighbours import GAP_SECONDS, PIECE, KafkaNeighbours
-from scheduling_srv.app.deployment import Member, Tag, tagged
+from scheduling_srv.app.deployments.deployment import (
+    Member,
+    Tag,
+    tagged,
+)
 from scheduling_srv.domain.errors import LogUnavailable
 
 TAG = Tag("0" * 12, "f" * 12, "host-1-abcdef")

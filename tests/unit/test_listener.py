@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.neighbours import Alone
+from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from scheduling_srv import logs
+from scheduling_srv.runtime import logs
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import courier as courier_module
-from scheduling_srv.app.catch_up import CatchUp
-from scheduling_srv.app.courier import Courier
+from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.lists import Lists
-from scheduling_srv.app.restore import Restorer
-from scheduling_srv.app.sweeper import Sweeper
+from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.sweeper import Sweeper
+from scheduling_srv.app.sharding import courier as courier_module
+from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import StoreUnavailable
-from scheduling_srv.states import STATES, State
+from scheduling_srv.runtime.states import STATES, State
 
 
 class Away:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import REGISTRY
 
-from scheduling_srv import metrics
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announce import type_of
-from scheduling_srv.app.publisher import measure
+from scheduling_srv.app.owner.publisher import measure
 from scheduling_srv.domain.record import varint
+from scheduling_srv.runtime import metrics
 from tests.store.shard import NOW, once
 
 QUEUED = struct.Struct("<cBIQIQHHHI")

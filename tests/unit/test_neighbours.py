@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import neighbours as module
-from scheduling_srv.app.deployment import Deployment, Identity, Member, Tag
-from scheduling_srv.app.neighbours import (
+from scheduling_srv.app.deployments import neighbours as module
+from scheduling_srv.app.deployments.deployment import (
+    Deployment,
+    Identity,
+    Member,
+    Tag,
+)
+from scheduling_srv.app.deployments.neighbours import (
     QUIET_SECONDS,
     STARTING_SECONDS,
     Alone,

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import owner as owner_module
-from scheduling_srv.app.catch_up import CatchUp
-from scheduling_srv.app.owner import Owner
+from scheduling_srv.app.owner import owner as owner_module
+from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.owner import Owner
+from scheduling_srv.app.owner.refusals import Settled
+from scheduling_srv.app.owner.stager import StageCall, StageResult
 from scheduling_srv.app.records import Position
-from scheduling_srv.app.refusals import Settled
 from scheduling_srv.app.replies import Backlog, Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import StageCall, StageResult
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,

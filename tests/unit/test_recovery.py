@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.deployment import Deployment, Identity
+from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.rebuild import SKEW
 from scheduling_srv.app.records import LogRecord, Position, with_inputs
-from scheduling_srv.app.recovery import Recovery
+from scheduling_srv.app.recovery.rebuild import SKEW
+from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import StartError, Undecided
 

@@ -10,7 +10,7 @@ import pytest
 from scheduling_srv.adapters.redis import client as client_module
 from scheduling_srv.adapters.redis import client as module
 from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
-from scheduling_srv.app.lanes import client_call
+from scheduling_srv.app.owner.lanes import client_call
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreUnavailable
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

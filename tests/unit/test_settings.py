@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv import bootstrap
-from scheduling_srv.configuration import Setting, describe, load, origin
 from scheduling_srv.domain.errors import StartError
-from scheduling_srv.settings import Settings
+from scheduling_srv.service import service as bootstrap
+from scheduling_srv.settings.load import (
+    Setting,
+    describe,
+    load,
+    origin,
+)
+from scheduling_srv.settings.model import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Page, StoredJob
-from scheduling_srv.app.shards import Part, Shards
+from scheduling_srv.app.sharding.shards import Part, Shards
 from tests.store.shard import once
 
 

@@ -7,12 +7,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 from structlog.testing import capture_logs
 
-from scheduling_srv import states
 from scheduling_srv.adapters.redis import client, signals
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.app.replies import Signal
-from scheduling_srv.states import States
+from scheduling_srv.runtime import states
+from scheduling_srv.runtime.states import States
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 

@@ -8,11 +8,17 @@ import pytest
 from prometheus_client import REGISTRY
 
 from scheduling_srv.app import time_slice
-from scheduling_srv.app.catch_up import CatchUp
-from scheduling_srv.app.planner import Planner
+from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.planner import Planner
+from scheduling_srv.app.owner.stager import (
+    FULL_PAUSE,
+    INPUTS_LOOK_MS,
+    SAFETY_LOOK,
+    Stager,
+    StageResult,
+)
 from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.stager import FULL_PAUSE, INPUTS_LOOK_MS, SAFETY_LOOK, Stager, StageResult
 from scheduling_srv.domain.trigger import CronText, Matches
 
 NOW = 1_700_000_000_000

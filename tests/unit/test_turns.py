@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app import turns
+from scheduling_srv.app.owner import turns
+from scheduling_srv.app.owner.turns import (
+    AHEAD,
+    FEW,
+    Turns,
+)
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
-from scheduling_srv.app.turns import AHEAD, FEW, Turns
 
 SOON = 30.0
 """Seconds: far less than the patience of these tests, and enough for a busy machine."""

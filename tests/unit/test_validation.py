@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.events import LENIENT
+from scheduling_srv.app.commands.events import LENIENT
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.record import Note, header, rest_of

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.guarantees import (
+from scheduling_srv.app.health.guarantees import (
     BrokerFacts,
     KafkaFacts,
     RedisFacts,
@@ -14,8 +14,8 @@ from scheduling_srv.app.guarantees import (
     TopicFacts,
     Wanted,
 )
+from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.records import Topic
-from scheduling_srv.app.watch import ServerWatch
 from scheduling_srv.domain.errors import LogUnavailable
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from scheduling_srv import metrics
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.record import type_of
+from scheduling_srv.runtime import metrics
 
 
 def count_accepted(*lists: Sequence[NewJob]) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from scheduling_srv.app import changes
-from scheduling_srv.app.deployment import Deployment
+from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.records import Headers, Position, Record, Topic
+from scheduling_srv.app.sharding import changes
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.when import rfc3339

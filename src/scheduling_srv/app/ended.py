@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from scheduling_srv import metrics
 from scheduling_srv.app.replies import Ended
-from scheduling_srv.throttle import Throttle
+from scheduling_srv.runtime import metrics
+from scheduling_srv.runtime.throttle import Throttle
 
 PAUSE_SECONDS = 1.0
 """Between two log lines: a worker that fails all the time would fill the log."""

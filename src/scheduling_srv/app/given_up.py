@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from scheduling_srv import metrics
 from scheduling_srv.app.replies import GivenUp
+from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from scheduling_srv import points
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
-from scheduling_srv.failpoints import reached
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
 
 FEW = 200
 """Jobs below which a store call may wait for more."""

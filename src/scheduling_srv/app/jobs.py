@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-from scheduling_srv import points
 from scheduling_srv.app import deadline
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announcements import Announcements
@@ -49,7 +48,8 @@ from scheduling_srv.domain.record import Note
 from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
 from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
-from scheduling_srv.failpoints import reached
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
 
 REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
 """What the jobs of a list may replace; see `check_job`."""

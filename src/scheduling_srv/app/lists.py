@@ -15,7 +15,6 @@ from contextlib import suppress
 
 import structlog
 
-from scheduling_srv import points
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import PIECE_BYTES, PIECE_JOBS
@@ -31,8 +30,9 @@ from scheduling_srv.domain.errors import (
     Unavailable,
 )
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.failpoints import reached
-from scheduling_srv.states import State
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)
 

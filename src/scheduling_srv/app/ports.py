@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app.changes import Change
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
@@ -39,6 +38,7 @@ from scheduling_srv.app.replies import (
     Taken,
     Unplanned,
 )
+from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.domain.job import NewJob
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import structlog
 
-from scheduling_srv.app.health import Health
+from scheduling_srv.app.health.health import Health
 from scheduling_srv.entrances.addresses import listen
 
 log = structlog.get_logger(__name__)

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from scheduling_srv import metrics
-from scheduling_srv.app.health import Health, Status
+from scheduling_srv.app.health.health import Health, Status
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.entrances.http_bounds import ONE_REQUEST, REFUSALS, BoundedProtocol
+from scheduling_srv.runtime import metrics
 
 STOP_SECONDS = 1
 """How long requests under way may take when the process ends."""

@@ -8,8 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from scheduling_srv import metrics
-from scheduling_srv.states import STATES, Kind, State, States
+from scheduling_srv.runtime import metrics
+from scheduling_srv.runtime.states import (
+    STATES,
+    Kind,
+    State,
+    States,
+)
 
 TICK_SECONDS = 1.0
 

@@ -16,8 +16,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from scheduling_srv import metrics
-from scheduling_srv.app import lanes
+from scheduling_srv.app.owner import lanes
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -31,6 +30,7 @@ from scheduling_srv.domain.errors import (
     Unavailable,
     Violation,
 )
+from scheduling_srv.runtime import metrics
 
 CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),

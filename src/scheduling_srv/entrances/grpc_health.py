@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-from scheduling_srv.app.health import Health
+from scheduling_srv.app.health.health import Health
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 WATCH_SECONDS = 0.5

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.destructive import called_by, note_deleted
-from scheduling_srv.app.health import Health
+from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadQuery, ReadResult
 from scheduling_srv.app.ports import StoredJob
 from scheduling_srv.domain.errors import TooLarge

@@ -8,8 +8,8 @@ from typing import Literal
 
 import structlog
 
-from scheduling_srv import metrics
 from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.runtime import metrics
 
 LOG_EVERY_SECONDS = 3_600.0
 LONGEST_NAME = 60

@@ -20,12 +20,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs, Place
 from scheduling_srv.app.starts import Starts
-from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import SchedulingError, StaleSource
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
 from scheduling_srv.entrances.sentry import Sentry, Strangers
-from scheduling_srv.kafka_clients import make_consumer, unavailable
+from scheduling_srv.kafka.clients import make_consumer, unavailable
+from scheduling_srv.kafka.connecting import connect
 
 log = structlog.get_logger(__name__)
 

@@ -9,11 +9,10 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from scheduling_srv import metrics, points
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announce import event_entry, read_event
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
-from scheduling_srv.app.commands import COMMAND_EVENTS
+from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
@@ -49,8 +48,9 @@ from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.trace import trace_from_headers
-from scheduling_srv.failpoints import reached
-from scheduling_srv.throttle import Throttle
+from scheduling_srv.runtime import metrics, points
+from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 

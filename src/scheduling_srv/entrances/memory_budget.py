@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
 from scheduling_srv.entrances.receive_slots import ReceiveSlots, present
-from scheduling_srv.heap import Trimmer
+from scheduling_srv.runtime.heap import Trimmer
 
 CALL_BYTES = 65_536
 """Reserved for each call: the HTTP/2 window of its stream, which a waiting call may fill."""

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from scheduling_srv.app.budget import is_long
-from scheduling_srv.app.changes import shard_of
-from scheduling_srv.app.command_payloads import parse_payload
-from scheduling_srv.app.commands import COMMAND_EVENTS, Commands
+from scheduling_srv.app.commands.commands import COMMAND_EVENTS, Commands
+from scheduling_srv.app.commands.payloads import parse_payload
 from scheduling_srv.app.jobs import check_deletion
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, Source, WriteGroup, Written
 from scheduling_srv.app.positions import Place
-from scheduling_srv.app.sharded_jobs import ShardedJobs
-from scheduling_srv.app.shards import Shards
+from scheduling_srv.app.sharding.changes import shard_of
+from scheduling_srv.app.sharding.sharded_jobs import ShardedJobs
+from scheduling_srv.app.sharding.shards import Shards
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.entrances import convert

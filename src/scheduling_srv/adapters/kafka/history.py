@@ -20,11 +20,11 @@ from confluent_kafka import (
 from scheduling_srv.adapters.kafka.producer import POSITION_KEY, parse_position
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import Extent, LogRecord, Position, Topic
-from scheduling_srv.connecting import connect
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
-from scheduling_srv.headers import headers_of
-from scheduling_srv.kafka_clients import make_consumer, unavailable
-from scheduling_srv.kafka_errors import JUST_MADE
+from scheduling_srv.kafka.clients import make_consumer, unavailable
+from scheduling_srv.kafka.connecting import connect
+from scheduling_srv.kafka.errors import JUST_MADE
+from scheduling_srv.kafka.headers import headers_of
 
 PIECE = 2000
 """Records read at once, at most."""

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin._acl import AclOperation
 
 from scheduling_srv.app.records import Topic
-from scheduling_srv.kafka_clients import make_admin
+from scheduling_srv.kafka.clients import make_admin
 
 WRITES = frozenset({AclOperation.WRITE, AclOperation.ALL})
 

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from scheduling_srv.adapters.redis.refusals import Meaning, meaning_of, translated
-from scheduling_srv.app import lanes
+from scheduling_srv.app.owner import lanes
 from scheduling_srv.domain.errors import (
     Overloaded,
     StartError,
@@ -27,7 +27,7 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from scheduling_srv.states import Seldom
+from scheduling_srv.runtime.states import Seldom
 
 Value: TypeAlias = str | bytes | int | float
 

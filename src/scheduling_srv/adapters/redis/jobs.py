@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scheduling_srv import points
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
@@ -29,7 +28,8 @@ from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.failpoints import reached
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
 
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""

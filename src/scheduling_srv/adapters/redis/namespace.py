@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.deployment import Identity, random_id
+from scheduling_srv.app.deployments.deployment import Identity, random_id
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.domain.texts import counted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.guarantees import RedisFacts
+from scheduling_srv.app.health.guarantees import RedisFacts
 from scheduling_srv.domain.errors import StoreRefused
 
 SECTIONS = ("memory", "persistence", "replication")

@@ -1,0 +1,1 @@
+"""Deployments: which services are replicas of this one."""

@@ -1,0 +1,1 @@
+"""Health: what is observed, and how the servers are set up."""

@@ -1,0 +1,1 @@
+"""The owner of a shard: it stages and publishes runs."""

@@ -1,0 +1,80 @@
+"""Computes the next times of cron jobs, which need time zones and therefore Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from scheduling_srv.app.ports import Schedule
+from scheduling_srv.app.replies import Planned, Unplanned
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.time_slice import TimeSlice
+from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.domain.trigger import CronText, Matches
+from scheduling_srv.runtime import metrics, points
+from scheduling_srv.runtime.failpoints import reached
+
+log = structlog.get_logger(__name__)
+
+PLAN_LIMIT = 500
+"""Jobs of one round."""
+ID_AT = 7
+"""Where the job's id begins in a member of `plan`; see `lua/lib/member.lua`."""
+
+
+ReadCron: TypeAlias = Callable[[bytes], CronText]
+"""Finds the expression and the time zone in a record; it needs protobuf, so it is injected."""
+
+
+class Planner:
+    """Plans the cron jobs that have just run, and settles those whose runs were missed.
+
+    A job that cannot be planned, because only an older version understood it, is set aside: it must
+    not keep others from being planned. Each start of the service tries again.
+    """
+
+    def __init__(self, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
+        self.schedule = schedule
+        self.read_cron = read_cron
+        self.rules = rules
+        self.begun = False
+        """Whether the jobs that were set aside have been tried again."""
+        self._aside = metrics.Part(metrics.UNPLANNABLE)
+
+    async def run_once(self, token: str) -> int:
+        """Plan at most `PLAN_LIMIT` jobs or set them aside; returns how many those were."""
+        if not self.begun:
+            while await self.schedule.plan_again(token):
+                pass
+            self.begun = True
+        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
+        await reached(points.PLAN_READ)
+        planned = await self._plan_all(unplanned, cutoff)
+        self._aside.set(await self.schedule.plan(token, planned))
+        await reached(points.PLAN_DONE)
+        return len(planned)
+
+    async def _plan_all(self, jobs: Sequence[Unplanned], cutoff: int) -> Sequence[Planned]:
+        planned, time_slice = [], TimeSlice()
+        for job in jobs:
+            planned.append(self._plan_safely(job, cutoff))
+            await time_slice.yield_if_used()
+        return planned
+
+    def _plan_safely(self, job: Unplanned, cutoff: int) -> Planned:
+        try:
+            return self._plan(job, cutoff)
+        except RequestError as fault:
+            job_id = job.member[ID_AT:].decode(errors="replace")
+            log.warning("job set aside: it cannot be planned", job=job_id, reason=str(fault))
+            return Planned(job.member, None, settled=job.missed, aside=True)
+
+    def _plan(self, job: Unplanned, cutoff: int) -> Planned:
+        matches = Matches(self.read_cron(job.record))
+        if not job.missed:
+            return Planned(job.member, matches.next_after(job.after), settled=False)
+        if self.rules.missed_runs == "skip":
+            return Planned(job.member, matches.next_after(cutoff - 1), settled=False)
+        return Planned(job.member, matches.latest_before(cutoff, job.after), settled=True)

@@ -1,0 +1,1 @@
+"""Recovery of a shard by its next owner."""

@@ -1,0 +1,314 @@
+"""Puts a shard back together from Kafka when Redis has lost it (docs/decisions/0001).
+
+Memory is bounded (docs/decisions/0015): the journal goes into Redis window by window, in its order.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeAlias
+
+import structlog
+
+from scheduling_srv.app.announce import JOURNAL_DUE
+from scheduling_srv.app.calls import Calls
+from scheduling_srv.app.deployments.deployment import HEADER, Deployment
+from scheduling_srv.app.log_ports import History
+from scheduling_srv.app.owner.planner import ReadCron
+from scheduling_srv.app.pieces import pieces
+from scheduling_srv.app.ports import Clock, ShardStore
+from scheduling_srv.app.records import LogRecord, Position
+from scheduling_srv.app.recovery.journal import (
+    Rest,
+    Window,
+    is_of_a_job,
+)
+from scheduling_srv.app.recovery.settlement import (
+    INSTANCES,
+    Emission,
+    OpenRun,
+    Settlement,
+    later_instance,
+)
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.app.sharding.changes import unpack
+from scheduling_srv.app.time_slice import TimeSlice
+from scheduling_srv.domain import record
+from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.trigger import Every, Matches
+from scheduling_srv.runtime import garbage, points
+from scheduling_srv.runtime.failpoints import reached
+
+log = structlog.get_logger(__name__)
+
+SKEW = 10_000
+"""Milliseconds by which the clocks of hosts and brokers may differ."""
+PIECE = 500
+"""Jobs or runs of one call."""
+PIECE_BYTES = 1_000_000
+"""Bytes of one call, unless a single job has more."""
+AT_ONCE = 3
+"""Such calls under way."""
+MEMORY_BYTES = 32_000_000
+"""What all shards of a replica may hold of their journals: half of it jobs, half of it the rest."""
+LEAST_MEMORY_BYTES = 2_000_000
+"""What one shard may hold, however many there are."""
+SEQ_JUMP = 1 << 20
+"""Creation numbers skipped: those given out behind the last marker are not known."""
+INSTANCE_JUMP = 1 << 16
+"""Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
+
+AnswerOf: TypeAlias = Callable[[bytes], int | None]
+"""The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
+
+Recovered: TypeAlias = tuple[Position, str]
+"""The position to go on from, and the lineage of the store that it was found for."""
+
+
+def _is_anybodys(_instance: int) -> bool:
+    return True
+
+
+def new_incarnation() -> str:
+    """A name for the life of the store's content."""
+    return uuid.uuid4().hex[:12]
+
+
+def memory_of_shard(shards: int) -> int:
+    """Bytes that one of `shards` may hold of its journal."""
+    return max(LEAST_MEMORY_BYTES, MEMORY_BYTES // shards)
+
+
+class Rebuild:
+    """Reads the end of the jobs topic and the journal, and loads what follows from them."""
+
+    def __init__(
+        self,
+        shard: ShardStore,
+        history: History,
+        *,
+        read_cron: ReadCron,
+        answer_of: AnswerOf,
+        jobs_topic: str,
+        clock: Clock,
+        is_ours: Callable[[int], bool] = _is_anybodys,
+        deployment: Deployment | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        """`is_ours` says whether a run with this instance id is of this shard.
+
+        Runs of another `deployment` are none of ours. `memory_bytes` is what it may hold of the
+        journal.
+        """
+        self.is_ours = is_ours
+        self.deployment = deployment
+        self.clock = clock
+        self.shard = shard
+        self.history = history
+        self.read_cron = read_cron
+        self.answer_of = answer_of
+        self.jobs_topic = jobs_topic
+        self.memory_bytes = memory_bytes
+
+    async def run(self, token: str, position: Position) -> Recovered:
+        """Rebuild the shard as of `position`; returns where to go on from."""
+        with garbage.none_expected():
+            return await Attempt(self, token, position).run()
+
+
+class Attempt:
+    """One rebuild of a shard. What it has read goes with it if it fails."""
+
+    def __init__(self, rebuild: Rebuild, token: str, position: Position) -> None:
+        self.rebuild = rebuild
+        self.shard = rebuild.shard
+        self.token = token
+        self.position = position
+        self.settlement = Settlement()
+        self.window = Window(rebuild.memory_bytes // 2)
+        self.rest = Rest(rebuild.memory_bytes // 2)
+        self.last_seq = 0
+        self.jobs = self.runs = 0
+        """How many were loaded."""
+        self.slice = TimeSlice()
+
+    async def run(self) -> Recovered:
+        """See `Rebuild.run`."""
+        log.warning("rebuilding the schedule from Kafka", position=self.position.number)
+        await self.shard.begin_rebuild(self.token)
+        await reached(points.REBUILD_BEGUN)
+        await self._settle()
+        await reached(points.REBUILD_SETTLED)
+        await self._load_journal()
+        await reached(points.REBUILD_JOURNAL)
+        await self._load_rest()
+        await self._load_runs(self.settlement.unanswered())
+        return await self._initialise()
+
+    async def _initialise(self) -> Recovered:
+        position = self.position
+        last = self.settlement.last_instance
+        if last is None or position.instance:
+            last = later_instance(position.instance, last)
+        instance = last + INSTANCE_JUMP
+        go_on = replace(
+            position,
+            incarnation=new_incarnation(),
+            seq=max(position.seq, self.last_seq),
+            instance=instance % INSTANCES,
+        )
+        lineage = await self.shard.initialise(
+            self.token,
+            go_on,
+            self.rebuild.clock.now(),
+            origin=position.incarnation,
+            jump=SEQ_JUMP,
+        )
+        await reached(points.REBUILD_INITIALISED)
+        log.warning("the schedule is rebuilt", jobs=self.jobs, runs=self.runs)
+        return go_on, lineage
+
+    # --- The jobs topic -------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        since = max(0, self.position.replay_from - SKEW)
+        async with aclosing(self.rebuild.history.jobs_since(since)) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    self._settle_one(entry)
+                    await self.slice.yield_if_used()
+                await self.settlement.tidy(self.slice)
+
+    def _settle_one(self, entry: LogRecord) -> None:
+        if entry.key == b"queuedJob" and "occurrence-id" in entry.headers:
+            if self._is_foreign(entry):
+                return
+            try:
+                emission = Emission.parse(entry)
+            except ValueError:
+                log.warning("queuedJob of somebody else", offset=entry.offset)
+            else:
+                if self.rebuild.is_ours(emission.instance):
+                    self.settlement.emitted(emission)
+        elif entry.key in (b"jobDone", b"jobFailed"):
+            place = f"{self.rebuild.jobs_topic}:{entry.partition}"
+            applied = entry.offset < self.position.inputs.get(place, 0)
+            instance = self.rebuild.answer_of(entry.value or b"") if applied else None
+            if instance is not None:
+                self.settlement.answered(instance)
+
+    def _is_foreign(self, entry: LogRecord) -> bool:
+        ours = self.rebuild.deployment
+        return ours is not None and ours.is_foreign(entry.headers.get(HEADER))
+
+    # --- The journal ----------------------------------------------------------------------------
+
+    async def _load_journal(self) -> None:
+        """A later window replaces what an earlier one has loaded: one at a time."""
+        entries = 0
+        async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
+            async for piece in pieces:
+                entries += len(piece)
+                for entry in piece:
+                    if is_of_a_job(entry):
+                        self._add_job(entry.key or b"", entry.value)
+                        if self.window.is_full:
+                            await self._load_window(calls)
+                    else:
+                        self.rest.add(entry)
+                    await self.slice.yield_if_used()
+            await self._load_window(calls)
+            await calls.finish()
+        if not entries and self.position.seq:  # there was a job
+            log.error(
+                "the journal is empty: jobs may be lost, see the command restore",
+                published=self.position.number,
+            )
+
+    def _add_job(self, key: bytes, value: bytes | None) -> None:
+        if value is not None:
+            seq = record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + record.KIND_AT])
+            self.last_seq = max(self.last_seq, seq)
+            if seq <= self.position.reset:
+                value = None  # a reset has made it void
+        self.window.add(key, value)
+
+    async def _load_window(self, calls: Calls) -> None:
+        await calls.finish()
+        piece, size = list[RebuiltJob](), 0
+        for key, value in self.window.jobs.items():
+            if piece and (len(piece) == PIECE or size + len(value) > PIECE_BYTES):
+                await calls.begin(self._load_jobs(piece))
+                piece, size = [], 0
+            piece.append(self._rebuilt(key.decode(), value))
+            size += len(value)
+            await self.slice.yield_if_used()
+        if piece:
+            await calls.begin(self._load_jobs(piece))
+        self.window.clear()
+
+    async def _load_jobs(self, jobs: Sequence[RebuiltJob]) -> None:
+        more = await self.shard.load_jobs(self.token, jobs)
+        self.jobs += more
+        await reached(points.REBUILD_JOBS)
+
+    def _rebuilt(self, job_id: str, value: bytes) -> RebuiltJob:
+        if not value:
+            return RebuiltJob(job_id, b"", None)
+        (due,) = JOURNAL_DUE.unpack_from(value)
+        stored = value[JOURNAL_DUE.size :]
+        return RebuiltJob(job_id, stored, self._next_due(job_id, due, stored))
+
+    def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
+        kind, replay_from = record.kind(stored), self.position.replay_from
+        latest = self.settlement.latest_nominal(job_id, record.seq(stored))
+        if kind <= TriggerKind.ONCE:
+            return due if latest is None else None
+        if latest is None and due >= replay_from - SKEW:
+            return due  # an emission would have been seen
+        # Occurrences before `replay_from` are settled, all later emissions were looked at. What was
+        # seen last may be older than both: the retry of an occurrence of long ago.
+        latest = max(latest or 0, replay_from - 1)
+        if due > latest:
+            return due
+        if kind == TriggerKind.INTERVAL:
+            return Every(due, record.header(stored).interval).next_after(latest)
+        try:
+            return Matches(self.rebuild.read_cron(stored)).next_after(latest)
+        except RequestError as fault:
+            log.warning("cannot be planned", job=job_id, reason=str(fault))
+            return None
+
+    # --- Retries, parcels and unanswered runs ---------------------------------------------------
+
+    async def _load_rest(self) -> None:
+        """Retries, parcels and pieces of lists; what had no room is read again, share by share."""
+        for share in range(self.rest.shares):
+            if share:
+                await self._read_share(share)
+            await self._load_runs(self.settlement.waiting(self.rest.retries()))
+            for parcel in self.rest.parcels():
+                ids = list(unpack(parcel.value).ids())
+                await self.shard.load_parcel(self.token, parcel, ids)
+            for piece in self.rest.pieces():
+                await self.shard.load_piece(self.token, piece)
+
+    async def _read_share(self, share: int) -> None:
+        self.rest = Rest(self.rest.most_bytes, self.rest.shares, share)
+        async with aclosing(self.rebuild.history.journal()) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    if not is_of_a_job(entry):
+                        self.rest.add(entry)
+                    await self.slice.yield_if_used()
+
+    async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
+        wanted = (run for run in runs if run.seq > self.position.reset)
+        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE):
+            loaded = await self.shard.load_runs(self.token, piece)
+            self.runs += loaded
+            await reached(points.REBUILD_RUNS)

@@ -1,0 +1,152 @@
+"""What a new owner does before it stages or publishes anything (docs/decisions/0001)."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+
+import structlog
+
+from scheduling_srv.app.deployments.neighbours import Alone
+from scheduling_srv.app.log_ports import History, Publisher
+from scheduling_srv.app.ports import Clock, JobStore, ShardStore
+from scheduling_srv.app.records import Position, with_inputs
+from scheduling_srv.app.recovery.rebuild import (
+    SKEW,
+    Rebuild,
+    Recovered,
+    new_incarnation,
+)
+from scheduling_srv.app.replies import ShardState
+from scheduling_srv.domain.errors import Undecided
+from scheduling_srv.runtime import metrics, points
+from scheduling_srv.runtime.failpoints import reached
+
+log = structlog.get_logger(__name__)
+
+
+class Recovery:
+    """Fences the old owner and finds out where the outbox stands."""
+
+    def __init__(
+        self,
+        shard: ShardStore,
+        publisher: Publisher,
+        history: History,
+        rebuild: Rebuild,
+        *,
+        store: JobStore,
+        clock: Clock,
+        neighbours: Alone | None = None,
+    ) -> None:
+        self.neighbours = neighbours or Alone()
+        self.store = store
+        self.shard = shard
+        self.publisher = publisher
+        self.history = history
+        self.rebuild = rebuild
+        self.clock = clock
+
+    async def run_once(self, token: str, *, careful: bool = False) -> Recovered:
+        """The position to go on from, and the lineage of the store that it was found for.
+
+        `careful`: the publisher is opened to find what Kafka refuses.
+
+        Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`; `StartError`
+        when a service that is not a replica of this one would be disturbed.
+        """
+        if not (await self.shard.state()).ready:
+            await self.neighbours.check()
+        try:
+            recovered = await self._recover(token, careful=careful)
+        except Undecided as fault:
+            # Everybody is fenced. A broker that was killed may come back without a last marker.
+            log.warning("a transaction has lost its end", reason=str(fault))
+            await self.publisher.settle()
+            recovered = await self._recover(token, careful=careful)
+        await reached(points.RECOVER_SETTLED)
+        await self.shard.note_backlog(token, recovered[0].number)
+        await self.shard.note_shards()
+        await self.neighbours.note()
+        await self.store.sweep()  # a crash may have interrupted a delete of everything
+        position, lineage = recovered
+        return replace(position, deployment=self.neighbours.deployment.id), lineage
+
+    async def _recover(self, token: str, *, careful: bool) -> Recovered:
+        await self.publisher.open(careful=careful)  # from here on nobody else can commit
+        await reached(points.RECOVER_FENCED)
+        position = await self.history.last_position()
+        await reached(points.RECOVER_POSITION)
+        state = await self.shard.state()
+        if state.ready:
+            metrics.RECOVERIES.labels(how="redis").inc()
+            return await self._settle(token, state, position)
+        if position is None and not await self._has_history():
+            return await self._first_start(token)
+        metrics.RECOVERIES.labels(how="rebuilt").inc()
+        return await self._rebuild(token, position or await self._unknown_position())
+
+    async def _settle(self, token: str, state: ShardState, position: Position | None) -> Recovered:
+        if position is None:
+            if state.trimmed:
+                log.warning("no position on Kafka: its topics are new", going_on=state.trimmed)
+            await self.shard.mark_inputs(token, self.clock.now())
+            return Position(state.trimmed, state.incarnation), state.lineage
+        if position.number > state.taken:
+            log.error("Redis has lost writes", published=position.number, noted=state.taken)
+            return await self._rebuild(token, position)
+        if await self._is_behind_its_runs(position, state):
+            log.error("Redis has lost writes", published=position.number, noted=state.taken)
+            return await self._rebuild(token, position)
+        if position.incarnation not in {state.incarnation, state.origin}:
+            log.error("this Redis is of another life", published=position.incarnation)
+            return await self._rebuild(token, position)
+        if position.number < state.trimmed:
+            log.warning(
+                "Kafka has lost a position", published=position.number, trimmed=state.trimmed
+            )
+        number = max(position.number, state.trimmed)
+        return replace(position, number=number, incarnation=state.incarnation), state.lineage
+
+    async def _rebuild(self, token: str, position: Position) -> Recovered:
+        await self.neighbours.before_rebuild(position.deployment)
+        return await self.rebuild.run(token, position)
+
+    async def _is_behind_its_runs(self, position: Position, state: ShardState) -> bool:
+        """Whether a run is on Kafka that this Redis has not handed out (docs/decisions/0005).
+
+        Only runs that were sent at once can be there without their position, and Redis can only
+        have forgotten them if it is not the one any more that they came from.
+        """
+        known = position.lineage == state.lineage and not state.lineage.endswith(":")
+        if not position.lineage or known:
+            return False
+        incarnation = state.incarnation.encode()
+        async with aclosing(self.history.jobs_since(max(0, position.at - SKEW))) as pieces:
+            async for piece in pieces:
+                for entry in piece:
+                    name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
+                    if name == incarnation and number.isdigit() and int(number) > state.taken:
+                        return True
+        return False
+
+    async def _unknown_position(self) -> Position:
+        """There is a journal, but no position: all of it is looked at."""
+        return with_inputs(Position(0, ""), await self.history.input_starts())
+
+    async def _has_history(self) -> bool:
+        async with aclosing(self.history.journal()) as pieces:
+            async for piece in pieces:
+                if piece:
+                    return True
+        return False
+
+    async def _first_start(self, token: str) -> Recovered:
+        now = self.clock.now()
+        first = self.neighbours.first_instance
+        position = Position(0, new_incarnation(), at=now, instance=first)
+        position = with_inputs(position, await self.history.input_starts())
+        lineage = await self.shard.initialise(token, position, now)
+        await reached(points.RECOVER_INITIALISED)
+        log.info("a new schedule begins", incarnation=position.incarnation)
+        return position, lineage

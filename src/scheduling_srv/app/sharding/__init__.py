@@ -1,0 +1,1 @@
+"""Changes that concern several shards."""

@@ -1,0 +1,149 @@
+"""Delivers the parts of decided changes to the shards that have to do them (docs/decisions/0004).
+
+A parcel is delivered once it is on Kafka, and forgotten once what it did is there as well. So
+neither a crash nor the loss of a shard's Redis loses or doubles it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby, repeat
+
+import structlog
+
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source, Transfers
+from scheduling_srv.app.replies import Parcel
+from scheduling_srv.app.sharding.changes import Change, unpack
+from scheduling_srv.domain.errors import (
+    Contended,
+    OutcomeUnknown,
+    StaleSource,
+    StoreNotReady,
+    Unavailable,
+)
+from scheduling_srv.runtime.states import State
+
+log = structlog.get_logger(__name__)
+
+LOOK = 1.0
+"""Seconds after which an owner looks for parcels whose sender has died."""
+PAUSE = 0.02
+"""Seconds between looks while Kafka does not know a parcel yet."""
+PATIENCE = 10.0
+"""Seconds to wait until Kafka knows what a parcel did, before looking again."""
+LOOK_AGAIN = (StaleSource, StoreNotReady, OutcomeUnknown, Contended, TimeoutError)
+"""Somebody else delivers as well, or decides about a job, or the target is rebuilt."""
+
+
+@dataclass(slots=True)
+class Station:
+    """A shard, as the courier sees it."""
+
+    transfers: Transfers
+    inputs: InputStore
+    announcements: Announcements
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Courier:
+    """Any replica may deliver; a parcel that two deliver arrives once."""
+
+    def __init__(self, stations: Sequence[Station], clock: Clock) -> None:
+        self.stations = stations
+        self.clock = clock
+
+    async def run(self, shard: int) -> None:
+        """Deliver what the shard has sent, until cancelled: its owner's task."""
+        names = "changes for other shards wait", "changes for other shards go on"
+        with State(*names, shard=shard).watched() as state:
+            while True:
+                await asyncio.sleep(LOOK)
+                try:
+                    await self.settle(shard)
+                except Unavailable as fault:
+                    state.fails(str(fault))
+                else:
+                    state.works()
+
+    async def settle(self, shard: int) -> bool:
+        """Deliver all that the shard has sent by now.
+
+        Waits for as long as it takes; says whether there was anything. Raises `Unavailable`: then
+        it will be delivered later.
+        """
+        pauses = chain((0.001, 0.002, 0.005), repeat(PAUSE))
+        async with self.stations[shard].lock:
+            parcels = await self.stations[shard].transfers.parcels()
+            first = awaited = {parcel.name for parcel in parcels}
+            while awaited:
+                if not await self._round(shard, parcels):
+                    await asyncio.sleep(next(pauses))
+                parcels = await self.stations[shard].transfers.parcels()
+                awaited = awaited & {parcel.name for parcel in parcels}
+        return bool(first)
+
+    async def settle_change(self, change: Change) -> None:
+        """The same for what follows from one change, and no more: others go on all the time."""
+        changes: Sequence[Change] = [change]
+        while changes := [each for each in changes if each.then]:
+            for shard in sorted({each.shard for each in changes}):
+                await self.settle(shard)
+            changes = [later for each in changes for later in each.then]
+
+    async def settle_all(self) -> bool:
+        """The same for all shards."""
+        shards = range(len(self.stations))
+        found = any([await self.settle(shard) for shard in shards])
+        if found:  # one that was looked at before may have sent something on
+            for shard in shards:
+                await self.settle(shard)
+        return found
+
+    async def _round(self, shard: int, parcels: Sequence[Parcel]) -> bool:
+        """Deliver what may be delivered, to each target by itself; says whether any was."""
+        ready = [(parcel, unpack(parcel.value)) for parcel in parcels if parcel.announced]
+        ready.sort(key=lambda each: each[1].shard)
+        outcomes = await asyncio.gather(
+            *(
+                self._deliver(shard, target, list(group))
+                for target, group in groupby(ready, lambda each: each[1].shard)
+            ),
+            return_exceptions=True,
+        )
+        faults = [outcome for outcome in outcomes if outcome]
+        for fault in faults:
+            if not isinstance(fault, LOOK_AGAIN):
+                raise fault
+        return len(faults) < len(outcomes)
+
+    async def _deliver(
+        self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
+    ) -> None:
+        receipt = await self._apply(shard, target, changes)
+        async with asyncio.timeout(PATIENCE):  # the receipt may be of a store that is no more
+            await self.stations[target].announcements.wait(receipt)
+        for parcel, change in changes:
+            await self.stations[shard].transfers.delivered(parcel.name, list(change.ids()))
+
+    async def _apply(
+        self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
+    ) -> Receipt:
+        """Returns the place in the target's outbox behind all of them."""
+        station, name = self.stations[target], f"@{shard}"
+        lineage, positions = await station.inputs.positions()
+        known, receipt = positions.get(name), None
+        stored = known.next if known else 0
+        for parcel, change in changes:
+            behind = int(parcel.name) + 1
+            if behind <= stored:
+                receipt = None  # somebody has: where that ended is not known here
+                continue
+            source = Source(name, stored, behind, lineage)
+            receipt = await station.transfers.commit(change, self.clock.now(), source=source)
+            if receipt is None:
+                raise Contended("Somebody decides about a job that is on its way.")
+            stored = behind
+        return receipt or await station.inputs.append([], self.clock.now())

@@ -1,0 +1,1 @@
+"""Compares the schedule in Redis with Kafka."""

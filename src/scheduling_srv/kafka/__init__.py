@@ -1,0 +1,1 @@
+"""Kafka clients and their errors, for entrances and adapters."""

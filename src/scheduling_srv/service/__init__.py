@@ -1,0 +1,1 @@
+"""One replica: its parts put together, started and stopped."""

@@ -1,0 +1,261 @@
+"""One shard, put together: its store, its way to Kafka, and the loops of its owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.kafka.topics import KafkaTopics
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.lists import RedisLists
+from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.app.announce import Announcer
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import PIECE_BYTES
+from scheduling_srv.app.commands.events import Codec
+from scheduling_srv.app.commands.restore import Restorer
+from scheduling_srv.app.commands.restore_pass import Coordinator
+from scheduling_srv.app.deployments.neighbours import Alone
+from scheduling_srv.app.follow import Follower
+from scheduling_srv.app.health.guarantees import largest
+from scheduling_srv.app.health.watch import ServerWatch
+from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
+from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.owner import Extra, Owner
+from scheduling_srv.app.owner.planner import Planner
+from scheduling_srv.app.owner.refusals import Refusals
+from scheduling_srv.app.owner.stager import Stager
+from scheduling_srv.app.owner.sweeper import Sweeper
+from scheduling_srv.app.ports import ExactClock, Inputs
+from scheduling_srv.app.records import Topic
+from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
+from scheduling_srv.app.recovery.recovery import Recovery
+from scheduling_srv.app.recovery.refill import Refill
+from scheduling_srv.app.replies import Signal
+from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.supervision import isolated
+from scheduling_srv.domain.errors import NotAnnounced
+from scheduling_srv.entrances import convert, readback
+from scheduling_srv.service import delivery
+from scheduling_srv.settings.model import Settings
+from scheduling_srv.settings.types import KafkaOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts that all shards of a replica share."""
+
+    settings: Settings
+    name: str
+    """Of the replica."""
+    redis: RedisClient
+    kafka: KafkaOptions
+    topics: Mapping[Topic, str]
+    clock: ExactClock
+    rules: ShardRules
+    admin: KafkaTopics
+    watch: ServerWatch
+    neighbours: Alone
+    """Which deployment this is, and which others there are."""
+    restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One shard of a replica restores at a time (docs/decisions/0018)."""
+
+
+class Shard:
+    """All parts of one shard in this replica."""
+
+    owner: Owner
+    restorer: Restorer
+    follower: Follower
+
+    def __init__(self, site: Site, number: int) -> None:
+        self.site = site
+        self.number = number
+        settings, redis, namespace = site.settings, site.redis, site.settings.namespace
+        shards = settings.shards
+        self.store = RedisJobStore(
+            redis,
+            namespace,
+            number,
+            client_id=settings.kafka_client_id,
+            max_backoff=settings.max_backoff,
+            outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
+            waiting_retries=settings.waiting_retries,
+            shards=shards,
+        )
+        self.restores = RedisRestores(redis, namespace, number, shards)
+        self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
+        self.transfers = RedisTransfers(
+            redis,
+            namespace,
+            number,
+            shards,
+            outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
+        )
+        self.signals = RedisSignals(redis, namespace, number, name=site.name)
+        self.producers = delivery.make_producers(
+            settings, site.kafka, number, site.topics, lambda: site.watch.limits.batch
+        )
+        self.history = KafkaHistory(
+            site.kafka,
+            namespace,
+            number,
+            site.topics,
+            start=settings.start_offset,
+            shards=shards,
+        )
+        self.announcements = Announcements()
+        self.lists = Lists(
+            RedisLists(
+                redis,
+                namespace,
+                number,
+                shards,
+                outbox_limit=settings.outbox_limit,
+                outbox_bytes=settings.outbox_bytes,
+            ),
+            self.store,
+            self.announcements,
+            site.clock,
+            piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
+        )
+        self.sweeper = Sweeper(self.store)
+        self.refill = Refill(
+            RedisRefill(redis, namespace, number, shards),
+            site.admin,
+            number,
+            site.clock,
+            site.watch,
+            most_bytes=lambda: largest(site.watch.kafka, Topic.JOURNAL),
+        )
+        site.watch.on_identity.append(self.refill.notice)
+
+    def build_restorer(self, coordinator: Coordinator | None = None) -> None:
+        """Build the restorer. With several shards it needs a `coordinator`."""
+        self.restorer = Restorer(
+            store=self.store,
+            restores=self.restores,
+            history=self.history,
+            clock=self.site.clock,
+            codec=Codec(
+                readback.read_ids,
+                readback.read_jobs,
+                readback.read_deleted,
+                self._encode_response,
+            ),
+            coordinator=coordinator,
+            published=self._published,
+            heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
+            lock=self.site.restore_lock,
+        )
+
+    def build_loops(
+        self,
+        inputs: Inputs,
+        *,
+        extras: tuple[Extra, ...] = (),
+        held_back: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Build the loops of the owner. `extras` run beside those of every shard."""
+        beside = (
+            isolated("restorer", self.restorer.run),
+            isolated("sweeper", self.sweeper.run),
+            isolated("refill", self.refill.run),
+            isolated("lists", self.lists.run),
+            *(isolated("courier", extra) for extra in extras),
+        )
+        self.owner = self._build_owner(inputs, beside, held_back)
+        self.follower = Follower(
+            self.signals,
+            self.schedule,
+            self.announcements,
+            (self.owner.notice, self._notice),
+        )
+
+    def _build_owner(
+        self, inputs: Inputs, extras: tuple[Extra, ...], held_back: Callable[[], float]
+    ) -> Owner:
+        clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
+        catch_up = CatchUp(inputs, limit=rules.catch_up_limit)
+        planner = Planner(schedule, readback.read_cron, rules)
+        recovery = Recovery(
+            schedule,
+            self.producers,
+            self.history,
+            self._build_rebuild(),
+            store=self.store,
+            clock=clock,
+            neighbours=self.site.neighbours,
+        )
+        announcer = Announcer(
+            self.site.settings.recurring_spelling, self.site.neighbours.deployment
+        )
+        publisher, beside = delivery.make_emptier(
+            self.producers, schedule, self.announcements, clock, rules, announcer
+        )
+        refusals = Refusals(
+            schedule,
+            self.producers,
+            announcer,
+            self.announcements,
+            clock,
+            topics=self.site.topics,
+        )
+        return Owner(
+            name=self.site.name,
+            shard=self.number,
+            lease=schedule,
+            recovery=recovery,
+            stager=Stager(schedule, planner, clock, rules, catch_up),
+            publisher=publisher,
+            clock=clock,
+            rules=rules,
+            refusals=refusals,
+            catch_up=catch_up,
+            extras=(*extras, *beside),
+            prepare=(self.producers.prepare, self.history.prepare, inputs.prepare),
+            held_back=held_back,
+        )
+
+    def _build_rebuild(self) -> Rebuild:
+        shards, number = self.site.settings.shards, self.number
+        return Rebuild(
+            self.schedule,
+            self.history,
+            read_cron=readback.read_cron,
+            answer_of=readback.answer_instance,
+            jobs_topic=self.site.settings.topic_jobs,
+            clock=self.site.clock,
+            is_ours=lambda instance: instance % shards == number,
+            deployment=self.site.neighbours.deployment,
+            memory_bytes=memory_of_shard(shards),
+        )
+
+    async def _published(self) -> None:
+        """Returns when all that is stored by now is on Kafka. Raises `Unavailable`."""
+        receipt = await self.store.append([], self.site.clock.now())
+        try:
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT):
+                await self.announcements.wait(receipt)
+        except TimeoutError as fault:
+            raise NotAnnounced("Kafka does not answer.") from fault
+
+    def _encode_response(self, payload: bytes) -> bytes:
+        return convert.encode_command_response(self.site.settings.services, payload)
+
+    def _notice(self, heard: Signal) -> None:
+        if heard.kind in {"restore", "connected"}:
+            self.restorer.notice()
+        if heard.kind in {"sweep", "connected"}:
+            self.sweeper.notice()
+        if heard.kind == "connected":
+            self.site.watch.notice()

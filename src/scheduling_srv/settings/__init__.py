@@ -1,0 +1,1 @@
+"""Settings: their model, their types, and how they are loaded."""
