@@ -19,7 +19,7 @@ from scheduling_srv.runtime.states import (
 
 LOW_HARD_LIMIT = """
 import resource
-from scheduling_srv import file_descriptors
+from scheduling_srv.runtime import file_descriptors
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
 file_descriptors.raise_limit(5_000)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))

@@ -1,37 +1,44 @@
-"""Asks Kafka which services like this one live (docs/decisions/0019)."""
+"""Asks Kafka which services like this one live (docs/decisions/0019).
+
+It asks with the old call `list_groups`. The newer `describe_consumer_groups` aborts the process if a
+broker answers after the time-out: github.com/confluentinc/librdkafka/issues/4605.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployments.deployment import Member, tag_of
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.kafka.errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
 
-REQUEST_SECONDS = 3.0
-"""To wait for each answer."""
 LOOK_SECONDS = 6.0
-"""Of one look, however many groups there are: groups beyond that stay unknown."""
-PIECE = 50
-"""Groups of one request."""
+"""Of one look at all groups."""
 GAP_SECONDS = 30.0
 """A broker that does not answer for so long is gone: Kafka has given its groups to others."""
-WITHOUT_MEMBERS = frozenset({ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
+STABLE = "Stable"
+"""The state of a group whose members know their partitions."""
+PASSING = frozenset({KafkaError._PARTIAL, KafkaError._TIMED_OUT})  # noqa: SLF001 - its public names
+
+_VERSION_AND_TOPICS = struct.Struct(">hi")
+_SIZE = struct.Struct(">h")
+_COUNT = struct.Struct(">i")
+_PARTITION_BYTES = 4
 
 
 class KafkaNeighbours:
-    """Implements `Groups`. What the service may not ask is gone without."""
+    """Implements `Groups`. Groups that the service may not describe are missing in the answer."""
 
     def __init__(
         self,
@@ -42,84 +49,41 @@ class KafkaNeighbours:
         self.monotonic = monotonic
         self._said: set[str] = set()
         self._gap_since = float("inf")
-        """When an answer about other groups began to be missing."""
+        """When answers began to be missing."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="neighbours")
 
-    async def members(self, group: str) -> Sequence[Member] | None:
-        """See `Groups`. `group` is asked for first, also where groups may not be listed.
+    async def members(self) -> Sequence[Member] | None:
+        """See `Groups`. Raises `LogUnavailable` when a broker does not answer."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._members)
 
-        Raises `LogUnavailable` when Kafka does not answer.
-        """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._members(group)
-        )
-
-    def _members(self, group: str) -> Sequence[Member] | None:
-        until = self.monotonic() + LOOK_SECONDS
-        gaps: list[str] = []
-        found = self._describe([group], gaps)
-        if gaps:
-            raise LogUnavailable(gaps[0])
-        others = [name for name in self._living(gaps) if name != group]
-        for piece in pieces(others, PIECE):
-            if self.monotonic() > until:
-                self._say("There are too many consumer groups to look at all of them.")
-                break
-            found = (found or []) + (self._describe(piece, gaps) or [])
-        self._judge(gaps)
-        return found
-
-    def _judge(self, gaps: Sequence[str]) -> None:
-        """Raises `LogUnavailable` unless answers have been missing for long."""
-        if not gaps:
-            self._gap_since = float("inf")
-            return
-        now = self.monotonic()
-        self._gap_since = min(self._gap_since, now)
-        if now - self._gap_since < GAP_SECONDS:
-            raise LogUnavailable(gaps[0])
-        self._say(gaps[0])
-
-    def _living(self, gaps: list[str]) -> Sequence[str]:
-        """Names of groups with members; brokers before 2.6 do not say which these are.
-
-        Appends to `gaps` why a broker did not answer.
-        """
+    def _members(self) -> Sequence[Member] | None:
         try:
-            listed = self.client().list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
+            groups = self.client().list_groups(timeout=LOOK_SECONDS)
         except KafkaException as fault:
-            self._note(fault, "The consumer groups cannot be listed", gaps)
-            return []
-        for missing in listed.errors or ():
-            self._note(missing, "Some consumer groups cannot be listed", gaps)
-        return [each.group_id for each in listed.valid if each.state not in WITHOUT_MEMBERS]
+            self._judge(fault.args[0])
+            return None
+        self._gap_since = float("inf")
+        return [member for group in groups for member in self._services(group)]
 
-    def _describe(self, groups: Sequence[str], gaps: list[str]) -> list[Member] | None:
-        """None: no group of them may be described. Appends to `gaps` as above."""
-        answers = self.client().describe_consumer_groups(
-            list(groups), request_timeout=REQUEST_SECONDS
-        )
-        found: list[Member] | None = None
-        for name, answer in answers.items():
-            try:
-                described = answer.result()
-            except KafkaException as fault:
-                if fault.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:  # brokers from 4.0 on
-                    found = found or []
-                else:
-                    self._note(fault, "A consumer group cannot be described", gaps)
-            else:
-                found = [*(found or ()), *_services(name, described)]
-        return found
+    def _judge(self, error: KafkaError) -> None:
+        """Raises `LogUnavailable` unless answers have been missing for long."""
+        reason = f"The consumer groups cannot be listed: {error.str()}"
+        if error.code() in PASSING or meaning_of(error) is Meaning.PASSING:
+            now = self.monotonic()
+            self._gap_since = min(self._gap_since, now)
+            if now - self._gap_since < GAP_SECONDS:
+                raise LogUnavailable(reason)
+        self._say(reason)
 
-    def _note(self, fault: KafkaException, trouble: str, gaps: list[str]) -> None:
-        """Tell a question that is not allowed from one that was not answered."""
-        error = fault.args[0]
-        reason = f"{trouble}: {error.str()}"
-        if meaning_of(error) is Meaning.PASSING:
-            gaps.append(reason)
-        else:
-            self._say(reason)
+    def _services(self, group: Any) -> Iterator[Member]:  # noqa: ANN401 - it has no stubs
+        if group.error is not None:
+            self._say(f"A consumer group cannot be described: {group.error.str()}")
+            return
+        for member in group.members:
+            if tag := tag_of(member.client_id or ""):
+                host = (member.client_host or "").lstrip("/")
+                topics = assigned_topics(member.assignment or b"")
+                yield Member(tag, group.id, host, topics, group.state == STABLE)
 
     def _say(self, reason: str) -> None:
         """Once: it is asked again and again."""
@@ -128,10 +92,25 @@ class KafkaNeighbours:
             log.info("other services on this Kafka are not known", reason=reason)
 
 
-def _services(group: str, described: Any) -> Iterator[Member]:  # noqa: ANN401 - it has no stubs
-    stable = described.state is ConsumerGroupState.STABLE
-    for member in described.members:
-        if tag := tag_of(member.client_id or ""):
-            assigned = member.assignment.topic_partitions if member.assignment else ()
-            topics = frozenset(partition.topic for partition in assigned or ())
-            yield Member(tag, group, (member.host or "").lstrip("/"), topics, stable)
+def assigned_topics(raw: bytes) -> frozenset[str]:
+    """The topics of a member's assignment, as Kafka's consumer protocol writes it.
+
+    It is a version, and for each topic its name and its partitions. Anything else has no topics.
+    """
+    try:
+        return frozenset(_topics(raw))
+    except (struct.error, UnicodeDecodeError):
+        return frozenset()
+
+
+def _topics(raw: bytes) -> Iterator[str]:
+    _, count = _VERSION_AND_TOPICS.unpack_from(raw)
+    at = _VERSION_AND_TOPICS.size
+    for _ in range(count):
+        (size,) = _SIZE.unpack_from(raw, at)
+        at += _SIZE.size
+        yield raw[at : at + size].decode()
+        (partitions,) = _COUNT.unpack_from(raw, at + size)
+        if size < 0 or partitions < 0:
+            raise struct.error("a negative size")
+        at += size + _COUNT.size + _PARTITION_BYTES * partitions

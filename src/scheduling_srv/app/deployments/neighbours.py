@@ -58,8 +58,8 @@ Ask = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 class Groups(Protocol):
     """The consumer groups on Kafka."""
 
-    async def members(self, group: str) -> Sequence[Member] | None:
-        """Living services in all groups, `group` among them; None: it may not be asked.
+    async def members(self) -> Sequence[Member] | None:
+        """Living services in all groups; None: it may not be asked.
 
         Raises `LogUnavailable` when Kafka does not answer.
         """
@@ -262,7 +262,7 @@ class Neighbours(Alone):
     async def _look(self) -> None:
         """Raises `Unavailable`: then there is no answer."""
         with self._unanswered_is_alive():
-            members = await self.groups.members(self.rules.group)
+            members = await self.groups.members()
             if members is None and self._found:
                 raise LogUnavailable("Kafka does not say any more which services are alive.")
             self._seen = members or ()
@@ -412,7 +412,7 @@ class Neighbours(Alone):
         with self._unanswered_is_alive():
             if known := await self.redis.read():
                 self.deployment.be(known)  # another replica may have taken over its schedule
-            members = await self.groups.members(self.rules.group)
+            members = await self.groups.members()
             living = [m for m in members or () if m.tag.deployment in self.strangers]
             for member in living:
                 if await self._is_ours(member):
