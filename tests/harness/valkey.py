@@ -32,6 +32,8 @@ class ValkeyServer:
         self.port = free_port()
         self.process = Process("valkey", directory / "valkey.log")
         self._options = options
+        if "--cluster-enabled" in options:  # else its second port may be taken
+            self._options += ("--cluster-port", str(free_port()))
 
     @property
     def url(self) -> str:
