@@ -37,8 +37,8 @@ REFUSED_WITHIN = 40.0
 PATIENT = 80.0
 """The same where the other one may be a dead replica of an older configuration: 49 s."""
 SOON = """
-from scheduling_srv.app import neighbours
-from scheduling_srv.cli import main
+from scheduling_srv.app.deployments import neighbours
+from scheduling_srv.cli.main import main
 neighbours.QUIET_SECONDS, neighbours.LOOK_SECONDS = {}, 0.5
 raise SystemExit(main())
 """
