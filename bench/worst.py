@@ -332,6 +332,18 @@ async def sweep_now_large(shard: Shard) -> Act:
     return act
 
 
+@case("put_back.lua")
+async def restore_large(shard: Shard) -> Act:
+    """Restore: small events of 300 jobs that have 850 kB by now."""
+    await create(shard, [large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(300)])
+    events = [large(f"j{n}", TriggerKind.ONCE, size=1, due=NOW + DAY) for n in range(300)]
+
+    async def act() -> None:
+        await shard.put_back(events, [], 1 << 40)
+
+    return act
+
+
 @case("unplanned.lua, plan.lua")
 async def plan_large(shard: Shard) -> Act:
     """300 cron jobs of 850 kB ran at once."""

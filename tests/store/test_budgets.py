@@ -232,6 +232,31 @@ async def test_large_jobs_are_swept_in_pieces(shard: Shard) -> None:
     assert await shard.ids() == []
 
 
+async def test_a_restore_over_large_living_jobs_reads_them_in_pieces(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small events may name jobs that have become large: one call read all of them."""
+    await create_large(shard, 15, due=NOW + DAY)
+    await shard.entries()
+    calls = list[int]()
+    run_list = shard.restores.scripts.run_list
+
+    async def counted(name: str, args: Any) -> Any:
+        reply = await run_list(name, args)
+        calls.append(sum(reply[1:]))
+        return reply
+
+    monkeypatch.setattr(shard.restores.scripts, "run_list", counted)
+    small = [once(f"j{number:03}", NOW + DAY) for number in range(5, 15)]
+    removed = [f"j{number:03}" for number in range(5)]
+    last = 1 << 40
+    assert await shard.put_back([*small, once("new", NOW + DAY)], removed, last)
+    assert sum(calls) == 16
+    assert max(calls) <= 5
+    assert await shard.ids() == [*(job.id for job in small), "new"]
+    assert kinds_of(await shard.entries()) == "X" * 5 + "N" * 11
+
+
 # --- Retries ------------------------------------------------------------------------------------
 
 

@@ -294,15 +294,21 @@ class RedisRestores:
     async def put_back(
         self, token: str, number: str, jobs: Sequence[NewJob], removed: Sequence[str], span: Span
     ) -> bool:
-        """`put_back.lua`."""
-        args: list[Value] = [token, number, *span, len(removed), *removed]
-        for job in jobs:
-            args += (job.id, job.due, job.record)
-        answer: bytes = owned(await self.scripts.run_list("put_back", args))
-        if answer == b"unclaimed":
-            msg = "Another call changes a job that is restored: the restore begins again."
-            raise Contended(msg)
-        return answer == b"ok"
+        """`put_back.lua`, again and again until it has come to the end."""
+        while True:
+            args: list[Value] = [token, number, *span, len(removed), *removed]
+            for job in jobs:
+                args += (job.id, job.due, job.record)
+            answer = owned(await self.scripts.run_list("put_back", args))
+            if answer == b"unclaimed":
+                msg = "Another call changes a job that is restored: the restore begins again."
+                raise Contended(msg)
+            if answer == b"void":
+                return False
+            _, ids_done, jobs_done = answer
+            removed, jobs = removed[ids_done:], jobs[jobs_done:]
+            if not removed and not jobs:
+                return True
 
     async def end(self, token: str, number: str, entry: bytes) -> None:
         """`restore_end.lua`."""

@@ -3,7 +3,8 @@
 -- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
 -- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
 --       number of ids to remove, those ids, then for each job: id, due ms, record; no id stands twice
--- Returns: 'ok' | lost() | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
+-- Returns: {'ok', ids, jobs}: how many of each it has come to, as what lives may be too much to read in one
+--          call | lost() | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
 if not owns(ARGV[1]) then
     return lost()
 end
@@ -19,11 +20,27 @@ end
 if find_moving(jobs_at, (#ARGV - jobs_at + 1) / 3, 3) or find_moving(7, jobs_at - 7, 1) then
     return 'unclaimed'
 end
+local living, removed_end, jobs_end = 0, jobs_at - 1, #ARGV
+local function is_too_much(id)
+    local before = living
+    living = living + redis.call('HSTRLEN', K.jobs, id)
+    return before > 0 and living > REPLACED_BYTES
+end
 for i = 7, jobs_at - 1 do
+    if is_too_much(ARGV[i]) then
+        removed_end, jobs_end = i - 1, jobs_at - 1
+        break
+    end
     local job = find(ARGV[i])
     if job and job.kind ~= NOW and job.seq <= last then
         remove_job(ARGV[i], job)
         emit_deleted(ARGV[i], false)
+    end
+end
+for i = jobs_at, jobs_end, 3 do
+    if is_too_much(ARGV[i]) then
+        jobs_end = i - 1
+        break
     end
 end
 
@@ -43,7 +60,8 @@ local function put_before(at)
         first, size = math.min(first or due, due), 0
     end
 end
-look_up(jobs_at, (#ARGV - jobs_at + 1) / 3, function(place, old)
+local jobs = (jobs_end - jobs_at + 1) / 3
+look_up(jobs_at, jobs, function(place, old)
     local at = jobs_at + 3 * (place - 1)
     if not is_wanted(old, ARGV[at], ARGV[at + 1], ARGV[at + 2]) then
         put_before(at)
@@ -54,6 +72,6 @@ look_up(jobs_at, (#ARGV - jobs_at + 1) / 3, function(place, old)
     end
     size = size + 1
 end)
-put_before(#ARGV + 1)
+put_before(jobs_end + 1)
 flush(first)
-return 'ok'
+return {'ok', removed_end - 6, jobs}
