@@ -297,7 +297,7 @@ def test_restore_puts_jobs_back_with_their_ids(command: Transport) -> None:
 def test_a_restored_job_runs_at_its_time(command: Transport) -> None:
     product, kind = command.product, fresh("type")
     history = History(product)
-    due, when = in_ms(3000)
+    due, when = in_ms(8_000)
     product.client.create(contract.job(type=kind, when=when))
     product.client.command("reset")
     history.restore(command)

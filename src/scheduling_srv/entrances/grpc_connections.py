@@ -42,6 +42,8 @@ class GrpcConnections:
         )
         self._server = 0
         """Its number in channelz; 0: not asked for yet."""
+        self._last = 0
+        """The newest server that channelz has told of."""
 
     def count(self) -> int:
         """Open connections, with those that have not sent anything yet; 0 after the stop."""
@@ -49,13 +51,18 @@ class GrpcConnections:
         from grpc_channelz.v1 import channelz, channelz_pb2  # noqa: PLC0415
 
         ask: Any = channelz.ChannelzServicer
-        if not self._server:
-            servers = ask.GetServers(channelz_pb2.GetServersRequest(), _Context()).server
-            self._server = max((each.ref.server_id for each in servers), default=0)
-        request = channelz_pb2.GetServerSocketsRequest(
+        while not self._server:
+            # Channelz answers in pages, the oldest server first.
+            request = channelz_pb2.GetServersRequest(start_server_id=self._last + 1)
+            page = ask.GetServers(request, _Context())
+            self._last = max((each.ref.server_id for each in page.server), default=self._last)
+            if page.end or not page.server:
+                self._server = self._last
+                break
+        sockets = channelz_pb2.GetServerSocketsRequest(
             server_id=self._server, max_results=self._most
         )
-        answer = ask.GetServerSockets(request, _Context())
+        answer = ask.GetServerSockets(sockets, _Context())
         return len(answer.socket_ref) if answer else 0
 
     def note(self, count: int) -> None:
