@@ -30,7 +30,7 @@ class _Context:
 
 
 class GrpcConnections:
-    """The connections of the server that this process has made last. It allows `most`."""
+    """The connections of the servers of this process. A server allows `most`."""
 
     def __init__(self, most: int, states: States = STATES) -> None:
         self._most = most
@@ -40,10 +40,6 @@ class GrpcConnections:
             kind=Kind.CHANGE,
             states=states,
         )
-        self._server = 0
-        """Its number in channelz; 0: not asked for yet."""
-        self._last = 0
-        """The newest server that channelz has told of."""
 
     def count(self) -> int:
         """Open connections, with those that have not sent anything yet; 0 after the stop."""
@@ -51,19 +47,19 @@ class GrpcConnections:
         from grpc_channelz.v1 import channelz, channelz_pb2  # noqa: PLC0415
 
         ask: Any = channelz.ChannelzServicer
-        while not self._server:
-            # Channelz answers in pages, the oldest server first.
-            request = channelz_pb2.GetServersRequest(start_server_id=self._last + 1)
+        count, last = 0, 0
+        while True:  # channelz tells of a hundred servers at a time; a process of ours has one
+            request = channelz_pb2.GetServersRequest(start_server_id=last + 1)
             page = ask.GetServers(request, _Context())
-            self._last = max((each.ref.server_id for each in page.server), default=self._last)
+            for server in page.server:
+                last = max(last, server.ref.server_id)
+                sockets = channelz_pb2.GetServerSocketsRequest(
+                    server_id=server.ref.server_id, max_results=self._most
+                )
+                answer = ask.GetServerSockets(sockets, _Context())
+                count += len(answer.socket_ref) if answer else 0
             if page.end or not page.server:
-                self._server = self._last
-                break
-        sockets = channelz_pb2.GetServerSocketsRequest(
-            server_id=self._server, max_results=self._most
-        )
-        answer = ask.GetServerSockets(sockets, _Context())
-        return len(answer.socket_ref) if answer else 0
+                return count
 
     def note(self, count: int) -> None:
         """Show the number, and log a change from or to the limit."""
