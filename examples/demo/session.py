@@ -64,9 +64,7 @@ class Session:
         jobs = one_time_jobs()
         if all(job.id != HEARTBEAT for job in self.kept):
             jobs.append(heartbeat())
-        created = self.scheduler.create(*jobs)
-        self.events.know(created)
-        return created
+        return self.scheduler.create(*jobs)
 
     def poll(self) -> list[Event]:
         """What has happened since the last look. Raises `DemoError` if a part has ended."""

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.client import contract
-from tests.client.contract import Data, Job, JobList
+from tests.client.contract import Data, Job, JobFilter, JobList
 from tests.client.grpc_client import Refusal
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import PATIENCE, Product, Run, fresh, in_ms, now_ms, tomorrow
@@ -51,11 +51,18 @@ def busy(product: Product, kind: str) -> Run:
     return product.run(kind)
 
 
+def _is_there(product: Product, job: Job) -> bool:
+    found = product.client.read(filter=JobFilter(jobs_ids=[job.id])).items
+    return [(each.type, each.data.creator) for each in found] == [(job.type, job.data.creator)]
+
+
 def write(product: Product, how: str, *jobs: Job) -> None:
     """By a call, or by an event that has been applied when this returns."""
     if how == "modifyJobs":
         product.send(how, JobList(items=jobs))
         product.settle()
+        # With several shards a job moves on after its record was applied.
+        eventually(lambda: all(_is_there(product, job) for job in jobs), timeout=20, what="it")
     else:
         getattr(product.client, how)(*jobs)
 
