@@ -19,7 +19,7 @@ TARGET = ROOT / "docs" / "demo.svg"
 SECONDS = "7.6"
 """How long the demonstration runs: all that happens once has happened."""
 
-WIDTH, LINE, TOP, LEFT, SIZE = 94, 19, 46, 18, 14
+LINE, TOP, LEFT, SIZE = 19, 46, 18, 14
 CHARACTER = 8.43
 """How wide a character is at this size, in the fonts that are asked for."""
 FONTS = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -56,7 +56,8 @@ def _attributes(codes: Sequence[str]) -> str:
 
 def svg(lines: Sequence[str], command: str) -> str:
     """The lines in a window with the command as its title."""
-    width, height = round(2 * LEFT + WIDTH * CHARACTER), TOP + LINE * len(lines) + LEFT
+    columns = max(len(_STYLED.sub("", line)) for line in lines)
+    width, height = round(2 * LEFT + columns * CHARACTER), TOP + LINE * len(lines) + LEFT
     body = "\n".join(_text(line, TOP + LINE * (number + 1)) for number, line in enumerate(lines))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'

@@ -25,7 +25,7 @@ _STYLES = {
     "deleted": "35",
 }
 _DIM, _BOLD = "2", "1"
-_HEADING = f"{'time':<12}  {'job':<9}  {'event':<7}  {'run':>4}  {'late':>9}"
+_HEADING = f"{'time':<12}  {'job':<9}  {'event':<7}  {'run':>11}  {'late':>9}"
 
 
 class Screen:
@@ -77,7 +77,7 @@ class Screen:
         moment = datetime.fromtimestamp(at / 1000)  # noqa: DTZ006 - the time of who looks on
         time = f"{moment:%H:%M:%S}.{at % 1000:03d}"
         event = self._styled(f"{what:<7}", _STYLES[what])
-        line = f"{self._styled(time, _DIM)}  {job:<9}  {event}  {run:>4}  {late:>9}  {note}"
+        line = f"{self._styled(time, _DIM)}  {job:<9}  {event}  {run:>11}  {late:>9}  {note}"
         self.say(line.rstrip())
 
     def _styled(self, text: str, style: str) -> str:

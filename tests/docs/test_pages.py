@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.docs.snippets import ROOT, anchors, links, pages
-from tools.picture import svg
+from tools.picture import CHARACTER, LEFT, svg
 
 OUTSIDE = re.compile(r"https?://")
 
@@ -48,6 +48,11 @@ def test_a_picture_keeps_text_and_styles() -> None:
     drawn = svg(["a \x1b[31;1mb<\x1b[0m c", ""], "make run")
     ET.fromstring(drawn)  # noqa: S314 - it is ours
     assert 'a <tspan fill="#f2777a" font-weight="bold">b&lt;</tspan> c' in drawn
+
+
+def test_a_picture_is_as_wide_as_its_longest_line() -> None:
+    root = ET.fromstring(svg(["short", "\x1b[31m" + "x" * 200 + "\x1b[0m"], "make run"))  # noqa: S314 - it is ours
+    assert float(root.attrib["width"]) >= LEFT + 200 * CHARACTER
 
 
 NOT_WRAPPED = {"architecture.md", "scale.md", "CHANGELOG.md"}
