@@ -85,7 +85,7 @@ POINTS = (
     ),
     Point(
         "10",
-        "Texts mean one thing, or the refusal says what is accepted.",
+        "A text has one meaning, or its refusal names the accepted form.",
         [
             "tests/docs/test_contract.py",
             "tests/unit/test_cron.py",

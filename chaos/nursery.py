@@ -116,7 +116,7 @@ class ForkedProcess(Process):
 
 def main() -> None:
     """Answer lines until they end."""
-    import scheduling_srv.service.service  # noqa: F401, PLC0415 - this is what it is for
+    import scheduling_srv.service.service  # noqa: F401, PLC0415 - each fork then starts with it loaded
     from chaos import replica  # noqa: PLC0415
 
     codes: dict[int, int] = {}

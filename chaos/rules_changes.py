@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaos.history import (
-    CREATE,
-    KAFKA,
-    OK,
-    READ,
-    REFUSED,
-    UPDATE,
-    UPSERT,
-    WHEN,
-    WRITES,
-    Ask,
-    Call,
-)
+from chaos.history import CREATE, KAFKA, OK, READ, REFUSED, UPDATE, UPSERT, WHEN, WRITES, Ask, Call
 from chaos.model import FOREVER, Model, Version, Violation
 
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")

@@ -6,17 +6,7 @@ import time
 from functools import partial
 
 from bench.actors import Reply
-from bench.arming import (
-    MARGIN,
-    TRIES,
-    Arm,
-    Armed,
-    bare,
-    bullmq,
-    in_place,
-    placing,
-    product,
-)
+from bench.arming import MARGIN, TRIES, Arm, Armed, bare, bullmq, in_place, placing, product
 from bench.site import Broken, Sample, Site, honest
 from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
 from bench.workloads.submitting import FAR

@@ -12,17 +12,7 @@ from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreFull
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
-from tests.store.shard import (
-    HOUR,
-    NOW,
-    PARTITION,
-    Shard,
-    at_once,
-    every,
-    ids_of,
-    kinds_of,
-    once,
-)
+from tests.store.shard import HOUR, NOW, PARTITION, Shard, at_once, every, ids_of, kinds_of, once
 
 
 @pytest.fixture

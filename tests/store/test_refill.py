@@ -13,11 +13,7 @@ from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.recovery.journal import is_of_a_job
-from scheduling_srv.app.recovery.refill import (
-    OUTBOX_MOST,
-    Extent,
-    Piece,
-)
+from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece
 from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import Piece as Step
 from scheduling_srv.app.sharding.changes import Change

@@ -4,18 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.domain.errors import StaleSource
-from tests.store.shard import (
-    DAY,
-    HOUR,
-    NOW,
-    Shard,
-    at_once,
-    cron,
-    every,
-    ids_of,
-    kinds_of,
-    once,
-)
+from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, cron, every, ids_of, kinds_of, once
 
 
 async def filled(shard: Shard) -> None:

@@ -13,18 +13,7 @@ from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
-from tests.store.shard import (
-    HOUR,
-    MINUTE,
-    NOW,
-    SECOND,
-    Shard,
-    at_once,
-    briefly,
-    cron,
-    every,
-    once,
-)
+from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, briefly, cron, every, once
 
 NAMES = {topic: f"the-{topic}" for topic in Topic}
 Refuses = Callable[[Record], bool]

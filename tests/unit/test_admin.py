@@ -13,6 +13,7 @@ from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.runtime.throttle import Throttle
 
 
 async def yes() -> bool:
@@ -196,7 +197,9 @@ async def test_half_open_connections_neither_pile_up_nor_keep_others_out() -> No
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the refusals, which the test sets."""
     now = [0.0]
-    monkeypatch.setattr(http_bounds, "REFUSALS", http_bounds.Refusals(lambda: now[0]))
+    event = http_bounds.REFUSALS.event
+    refusals = Throttle(event, counted="count", monotonic=lambda: now[0])
+    monkeypatch.setattr(http_bounds, "REFUSALS", refusals)
     return now
 
 

@@ -6,13 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.announce import (
-    Announcer,
-    advance,
-    event_entry,
-    nominal_time,
-    occurrence_id,
-)
+from scheduling_srv.app.announce import Announcer, advance, event_entry, nominal_time, occurrence_id
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind

@@ -8,12 +8,7 @@ import pytest
 
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import Extent, LogRecord, Position
-from scheduling_srv.audit.compare import (
-    Audit,
-    AuditCodec,
-    Report,
-    Window,
-)
+from scheduling_srv.audit.compare import Audit, AuditCodec, Report, Window
 from scheduling_srv.domain import record
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339

@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.commands.payloads import (
-    Json,
-    RestoreRequest,
-    parse_payload,
-    parse_restore,
-)
+from scheduling_srv.app.commands.payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.domain.errors import InvalidRequest
 
 TOPIC = "io.restorecommerce.jobs.resource"

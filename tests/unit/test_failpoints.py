@@ -13,13 +13,7 @@ import pytest
 
 from scheduling_srv.domain.errors import StartError, StoreUnavailable
 from scheduling_srv.runtime import failpoints, points
-from scheduling_srv.runtime.failpoints import (
-    Action,
-    Unexpected,
-    parse,
-    passed,
-    reached,
-)
+from scheduling_srv.runtime.failpoints import Action, Unexpected, parse, passed, reached
 
 COST = 3e-6
 """Seconds; it takes 0.1 us, and machines are busy."""

@@ -11,11 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.runtime import file_descriptors
-from scheduling_srv.runtime.states import (
-    Kind,
-    State,
-    States,
-)
+from scheduling_srv.runtime.states import Kind, State, States
 
 LOW_HARD_LIMIT = """
 import resource

@@ -8,12 +8,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from scheduling_srv.app.health import health as health_module
-from scheduling_srv.app.health.health import (
-    CLOSING,
-    Health,
-    Report,
-    Status,
-)
+from scheduling_srv.app.health.health import CLOSING, Health, Report, Status
 from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.app.health.watch import Conditions
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable

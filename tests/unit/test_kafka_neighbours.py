@@ -9,11 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
-from scheduling_srv.adapters.kafka.neighbours import (
-    GAP_SECONDS,
-    KafkaNeighbours,
-    assigned_topics,
-)
+from scheduling_srv.adapters.kafka.neighbours import GAP_SECONDS, KafkaNeighbours, assigned_topics
 from scheduling_srv.app.deployments.deployment import Member, Tag, tagged
 from scheduling_srv.domain.errors import LogUnavailable
 

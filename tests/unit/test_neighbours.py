@@ -7,12 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.deployments import neighbours as module
-from scheduling_srv.app.deployments.deployment import (
-    Deployment,
-    Identity,
-    Member,
-    Tag,
-)
+from scheduling_srv.app.deployments.deployment import Deployment, Identity, Member, Tag
 from scheduling_srv.app.deployments.neighbours import (
     QUIET_SECONDS,
     STARTING_SECONDS,

@@ -2,11 +2,7 @@
 
 import json
 
-from scheduling_srv.adapters.kafka.producer import (
-    dump_position,
-    parse_position,
-    position_headers,
-)
+from scheduling_srv.adapters.kafka.producer import dump_position, parse_position, position_headers
 from scheduling_srv.app.records import Position
 
 FIRST = b"""{"number": 7, "incarnation": "inc", "at": 1, "replay_from": 2, "seq": 3, "instance": 4,

@@ -2,11 +2,7 @@
 
 import pytest
 
-from scheduling_srv.app.health.progress import (
-    Findings,
-    Observer,
-    judge,
-)
+from scheduling_srv.app.health.progress import Findings, Observer, judge
 from scheduling_srv.app.replies import Progress
 from tests.store.shard import NOW
 

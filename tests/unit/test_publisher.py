@@ -9,11 +9,7 @@ import pytest
 
 from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.owner.publisher import (
-    MARKER_LIMIT,
-    MARKER_PAUSE,
-    OutboxPublisher,
-)
+from scheduling_srv.app.owner.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed

@@ -10,19 +10,8 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.records import LogRecord, Position
-from scheduling_srv.app.recovery.rebuild import (
-    INSTANCE_JUMP,
-    MEMORY_BYTES,
-    SEQ_JUMP,
-    SKEW,
-    Rebuild,
-)
-from scheduling_srv.app.recovery.settlement import (
-    Emission,
-    JournalRetry,
-    RunKey,
-    Settlement,
-)
+from scheduling_srv.app.recovery.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
+from scheduling_srv.app.recovery.settlement import Emission, JournalRetry, RunKey, Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.errors import StoreUnavailable

@@ -14,11 +14,7 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import restore_pass
-from scheduling_srv.app.commands.events import (
-    OFFSET_BITS,
-    Codec,
-    WantedEvents,
-)
+from scheduling_srv.app.commands.events import OFFSET_BITS, Codec, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.pieces import pieces

@@ -10,12 +10,7 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.service import service as bootstrap
-from scheduling_srv.settings.load import (
-    Setting,
-    describe,
-    load,
-    origin,
-)
+from scheduling_srv.settings.load import Setting, describe, load, origin
 from scheduling_srv.settings.model import Settings
 
 

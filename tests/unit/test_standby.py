@@ -4,11 +4,7 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.app.owner.standby import (
-    GONE_FOR,
-    LOOK,
-    StandBy,
-)
+from scheduling_srv.app.owner.standby import GONE_FOR, LOOK, StandBy
 from scheduling_srv.app.replies import Holder
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import LogUnavailable, PublishFailed

@@ -5,11 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.runtime.states import (
-    Kind,
-    State,
-    States,
-)
+from scheduling_srv.runtime.states import Kind, State, States
 
 
 class World:

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.owner import turns
-from scheduling_srv.app.owner.turns import (
-    AHEAD,
-    FEW,
-    Turns,
-)
+from scheduling_srv.app.owner.turns import AHEAD, FEW, Turns
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 
 SOON = 30.0

@@ -15,12 +15,12 @@ def serve(
     """Run one replica until it is told to stop; returns the exit code. Raises `StartError`."""
     if data_dir is not None and not embedded:
         raise StartError("--data-dir is where --embedded keeps its data: give both or neither.")
-    with garbage.none_expected():  # 50 ms; `bootstrap` has it looked for again
+    with garbage.none_expected():  # 50 ms; the service has it looked for again
         from scheduling_srv.settings.load import load  # noqa: PLC0415
 
         loaded = load(config)
         # gRPC's own lines would stand beside the one sentence that says what is wrong.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from scheduling_srv.service import service as bootstrap  # noqa: PLC0415
+        from scheduling_srv.service import service  # noqa: PLC0415
 
-        return bootstrap.serve(loaded, embedded=embedded, data_dir=data_dir)
+        return service.serve(loaded, embedded=embedded, data_dir=data_dir)

@@ -20,13 +20,7 @@ from scheduling_srv.domain import cron_fields as fields
 from scheduling_srv.domain.cron_days import Calendar, DayRule, highest, lengths, lowest
 from scheduling_srv.domain.cron_words import LONGEST_WORDS, in_words
 from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.localtime import (
-    DAY,
-    furthest_shown,
-    last_change,
-    offset_at,
-    reading,
-)
+from scheduling_srv.domain.localtime import DAY, furthest_shown, last_change, offset_at, reading
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
 
 LONGEST_TEXT = 1000

@@ -1,4 +1,4 @@
-"""Decides what comes next: the occurrences of recurring jobs (docs/contract.md, Times).
+"""Computes the occurrences of recurring jobs (docs/contract.md, Times).
 
 Planning, restore, rebuild and audit ask here. Two lines in Lua do the same for intervals
 (`lua/lib/staging.lua`, `lua/lib/outage.lua`): tests/store/test_trigger.py compares them with it.

@@ -10,12 +10,7 @@ from zoneinfo import ZoneInfo
 from scheduling_srv.domain import record
 from scheduling_srv.domain.cron import Cron, looks_like_cron
 from scheduling_srv.domain.cron_gaps import smallest_gap_ms
-from scheduling_srv.domain.errors import (
-    FailedPrecondition,
-    InvalidRequest,
-    TooLarge,
-    Violation,
-)
+from scheduling_srv.domain.errors import FailedPrecondition, InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.interval import parse_interval
 from scheduling_srv.domain.job import (
     RANKS,

@@ -9,12 +9,7 @@ import asyncio
 from typing import Any
 
 from scheduling_srv.runtime import metrics
-from scheduling_srv.runtime.states import (
-    STATES,
-    Kind,
-    State,
-    States,
-)
+from scheduling_srv.runtime.states import STATES, Kind, State, States
 
 TICK_SECONDS = 1.0
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 import h11
-import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS
+from scheduling_srv.runtime.throttle import Throttle
 
 REQUEST_SECONDS = 5.0
 """From the connection to the end of its request."""
@@ -28,42 +26,14 @@ ONE_REQUEST = [("Connection", "close")]
 
 WHOLE = (h11.DONE, h11.MUST_CLOSE)
 """States of a client that has sent its whole request."""
-LOG_EVERY_SECONDS = 60.0
 
-log = structlog.get_logger(__name__)
-
-
-class Refusals:
-    """Logs refused connections: one line a minute with their count and the last one."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.monotonic = monotonic
-        self._count = 0
-        self._last: tuple[str, str] = ("", "")
-        self._next_line = float("-inf")
-
-    def note(self, client: tuple[str, int] | None, reason: str) -> None:
-        """A connection of this client was refused."""
-        self._count += 1
-        self._last = ("unknown" if client is None else f"{client[0]}:{client[1]}", reason)
-        self.tick()
-
-    def tick(self) -> None:
-        """Tell what no line has told, if a line is due."""
-        now = self.monotonic()
-        if not self._count or now < self._next_line:
-            return
-        client, reason = self._last
-        log.warning(
-            "connections to the admin port were refused",
-            count=self._count,
-            last_client=client,
-            last_reason=reason,
-        )
-        self._count, self._next_line = 0, now + LOG_EVERY_SECONDS
+REFUSALS = Throttle("connections to the admin port were refused", counted="count")
 
 
-REFUSALS = Refusals()
+def _note(client: tuple[str, int] | None, reason: str) -> None:
+    """A connection of this client was refused."""
+    last_client = "unknown" if client is None else f"{client[0]}:{client[1]}"
+    REFUSALS.note(last_client=last_client, last_reason=reason)
 
 
 class _Logger(logging.Logger):
@@ -76,7 +46,7 @@ class _Logger(logging.Logger):
 
     def warning(self, msg: object, *args: object, **_kwargs: object) -> None:
         """Count it."""
-        REFUSALS.note(self._connection.client, str(msg) % args)
+        _note(self._connection.client, str(msg) % args)
 
 
 class BoundedProtocol(H11Protocol):
@@ -117,7 +87,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _refuse(self, reason: str) -> None:
-        REFUSALS.note(self.client, reason)
+        _note(self.client, reason)
         self.transport.abort()
 
     def _unsupported_upgrade_warning(self) -> None:

@@ -29,27 +29,15 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
-from scheduling_srv.app.deployments.deployment import (
-    Deployment,
-    replica_name,
-    tagged,
-)
-from scheduling_srv.app.deployments.neighbours import (
-    Alone,
-    Neighbours,
-    Rules,
-)
+from scheduling_srv.app.deployments.deployment import Deployment, replica_name, tagged
+from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.ended import ENDED
 from scheduling_srv.app.health.figures import Figures
 from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
-from scheduling_srv.app.health.watch import (
-    Conditions,
-    EmbeddedWatch,
-    ServerWatch,
-)
+from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
@@ -64,19 +52,8 @@ from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.kafka.clients import brokers_of
-from scheduling_srv.runtime import (
-    failpoints,
-    file_descriptors,
-    garbage,
-    heap,
-    logs,
-    metrics,
-)
-from scheduling_srv.runtime.states import (
-    STATES,
-    Kind,
-    State,
-)
+from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
+from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service.front import build_front
 from scheduling_srv.service.shard import Shard, Site
@@ -118,9 +95,7 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
         log.warning("a setting is ignored", reason=sentence)
     async with AsyncExitStack() as stack:
         if embedded:
-            from scheduling_srv.service.embedded import (  # noqa: PLC0415 - it needs an extra
-                start_embedded,
-            )
+            from scheduling_srv.service.embedded import start_embedded  # noqa: PLC0415 - it needs an extra
 
             settings, ended = await start_embedded(stack, settings, data_dir)
             service = Service(settings, stack, stopping, embedded=True)

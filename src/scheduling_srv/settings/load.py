@@ -285,19 +285,21 @@ def _bounds(name: str) -> tuple[object, object]:
 
 
 def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> str:
-    for variable in (_NAMES[name], _NAMES[name] + _FILE):
-        if variable in environment:
-            return variable
-    return f"{name} in {config}"
+    return _variable(name, environment) or f"{name} in {config}"
 
 
 def origin(name: str, settings: Settings) -> str:
     """What an operator has to correct: the variable, or the key of the configuration file."""
-    for variable in (_NAMES[name], _NAMES[name] + _FILE):
-        if variable in _environment():
-            return variable
+    if variable := _variable(name, _environment()):
+        return variable
     is_in_file = name in settings.model_fields_set
     return f"{name} in the configuration file" if is_in_file else _NAMES[name]
+
+
+def _variable(name: str, environment: Mapping[str, str]) -> str:
+    """The variable that sets it; empty: none does."""
+    given = (each for each in (_NAMES[name], _NAMES[name] + _FILE) if each in environment)
+    return next(given, "")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,6 @@ CHUNK_BYTES = 65_536
 MAX_CONNECTIONS = 200
 """Further connections are closed at once."""
 
-
 log = structlog.get_logger(__name__)
 
 

@@ -9,13 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Literal, Self, TypeVar
 
-from confluent_kafka import (
-    OFFSET_END,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from scheduling_srv.adapters.kafka.producer import POSITION_KEY, parse_position
 from scheduling_srv.app.positions import InputPosition

@@ -29,13 +29,7 @@ from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.kafka.clients import make_producer, said
 from scheduling_srv.kafka.connecting import connect
-from scheduling_srv.kafka.errors import (
-    TOO_LARGE,
-    Meaning,
-    error_of,
-    meaning_of,
-    publish_failed,
-)
+from scheduling_srv.kafka.errors import TOO_LARGE, Meaning, error_of, meaning_of, publish_failed
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed
 

@@ -9,12 +9,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.records import Topic
-from scheduling_srv.app.recovery.refill import (
-    OUTBOX_MOST,
-    Extent,
-    Piece,
-    Seen,
-)
+from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece, Seen
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.validation import RECORD_ROOM
 

@@ -14,12 +14,7 @@ from enum import Enum
 from redis import exceptions
 
 from scheduling_srv.adapters.redis import reasons
-from scheduling_srv.domain.errors import (
-    StoreFault,
-    StoreFull,
-    StoreRefused,
-    StoreUnavailable,
-)
+from scheduling_srv.domain.errors import StoreFault, StoreFull, StoreRefused, StoreUnavailable
 
 
 class Meaning(Enum):

@@ -9,11 +9,7 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import StoreRefused, Unavailable
-from scheduling_srv.runtime.states import (
-    STATES,
-    State,
-    States,
-)
+from scheduling_srv.runtime.states import STATES, State, States
 
 RECONNECT_S = 0.2
 """Seconds between attempts to subscribe again; twice as long after each that fails."""

@@ -11,11 +11,7 @@ from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
-from scheduling_srv.app.sharding.changes import (
-    Change,
-    moves,
-    pack,
-)
+from scheduling_srv.app.sharding.changes import Change, moves, pack
 from scheduling_srv.domain.job import NewJob
 
 PIECE = 100

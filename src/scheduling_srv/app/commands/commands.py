@@ -16,12 +16,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv.app.announce import event_entry
-from scheduling_srv.app.commands.payloads import (
-    Json,
-    RestoreRequest,
-    parse_payload,
-    parse_restore,
-)
+from scheduling_srv.app.commands.payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.destructive import note_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic

@@ -13,13 +13,7 @@ from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.commands import is_heard
 from scheduling_srv.app.commands.events import Codec, EventReader
 from scheduling_srv.app.commands.payloads import RestoreRequest
-from scheduling_srv.app.commands.restore_pass import (
-    Answer,
-    Coordinator,
-    Pass,
-    Ports,
-    Published,
-)
+from scheduling_srv.app.commands.restore_pass import Answer, Coordinator, Pass, Ports, Published
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
 from scheduling_srv.app.records import Topic

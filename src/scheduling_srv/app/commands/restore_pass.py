@@ -14,12 +14,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from scheduling_srv.app.calls import Calls
-from scheduling_srv.app.commands.events import (
-    CREATED,
-    EventReader,
-    LastEvents,
-    WantedEvents,
-)
+from scheduling_srv.app.commands.events import CREATED, EventReader, LastEvents, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.pieces import pieces

@@ -169,8 +169,8 @@ class Neighbours(Alone):
     ) -> None:
         """`runs_since` reads the jobs topic from an instant on, as `History.jobs_since`."""
         super().__init__(deployment, home)
+        self.home: Home = home
         self.runs_since = runs_since
-        self.redis = home
         self.groups = groups
         self.rules = rules
         self.watches = not rules.shared
@@ -223,7 +223,7 @@ class Neighbours(Alone):
         if another:
             log.warning("taking over the schedule of another deployment", deployment=written_by)
             identity = Identity(written_by, self.deployment.fingerprint)
-            await self.redis.replace(identity)
+            await self.home.replace(identity)
             self.deployment.be(identity)
 
     async def _until_no_conflict(self, ask: Ask | None = None, *, to_the_end: bool = False) -> None:
@@ -297,7 +297,7 @@ class Neighbours(Alone):
                 " fence the other and emit its jobs. Set another SCHEDULING_NAMESPACE for one of"
                 " them, or the same SCHEDULING_REDIS_URL for both."
             )
-        both = " and ".join(sorted({rules.topic, rules.commands} & member.topics))
+        both = " and ".join(sorted(rules.consumed & member.topics))
         shares = f"reads {both} as well" if both else "may read our topics, as Kafka does not say"
         return (
             f"A service {who} is another deployment ({member.tag.deployment}) and {shares}: each"
@@ -410,7 +410,7 @@ class Neighbours(Alone):
         if not self.strangers:
             return
         with self._unanswered_is_alive():
-            if known := await self.redis.read():
+            if known := await self.home.read():
                 self.deployment.be(known)  # another replica may have taken over its schedule
             members = await self.groups.members()
             living = [m for m in members or () if m.tag.deployment in self.strangers]
@@ -467,7 +467,7 @@ class Neighbours(Alone):
     async def _is_ours(self, member: Member) -> bool:
         """A replica that was seen in our Redis stays one of ours: it may have died since."""
         name = member.tag.name
-        if name not in self._siblings and await self.redis.is_here(name):
+        if name not in self._siblings and await self.home.is_here(name):
             self._siblings.add(name)
         return name in self._siblings
 

@@ -1,1 +1,1 @@
-"""Health: what is observed, and how the servers are set up."""
+"""Health: the observed state of the service, and the configuration of its servers."""

@@ -9,11 +9,7 @@ from collections.abc import Callable, Sequence
 from scheduling_srv.app.ports import ShardCounts
 from scheduling_srv.app.replies import Counts
 from scheduling_srv.domain.errors import Unavailable
-from scheduling_srv.runtime.metrics import (
-    OTHER,
-    STORE,
-    StoreMetrics,
-)
+from scheduling_srv.runtime.metrics import OTHER, STORE, StoreMetrics
 
 FRESH_SECONDS = 1.0
 """So long they are shown again: pages may be asked for often, Redis must not be."""

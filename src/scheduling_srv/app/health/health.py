@@ -15,13 +15,7 @@ from scheduling_srv.app.health.watch import Conditions
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import SchedulingError
 from scheduling_srv.runtime import metrics
-from scheduling_srv.runtime.states import (
-    STATES,
-    Kind,
-    Seldom,
-    State,
-    States,
-)
+from scheduling_srv.runtime.states import STATES, Kind, Seldom, State, States
 
 Probe = Callable[[], Awaitable[bool]]
 """True: all is well. A `SchedulingError` counts as false, its sentence as the reason."""

@@ -31,12 +31,7 @@ from scheduling_srv.app.announce import (
 )
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
-from scheduling_srv.app.owner.publisher import (
-    MARKER_PAUSE,
-    Screen,
-    count_outcome,
-    measure,
-)
+from scheduling_srv.app.owner.publisher import MARKER_PAUSE, Screen, count_outcome, measure
 from scheduling_srv.app.ports import Clock, Outbox
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Backlog, Cursor, Taken

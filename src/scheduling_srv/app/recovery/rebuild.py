@@ -21,11 +21,7 @@ from scheduling_srv.app.owner.planner import ReadCron
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
-from scheduling_srv.app.recovery.journal import (
-    Rest,
-    Window,
-    is_of_a_job,
-)
+from scheduling_srv.app.recovery.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.recovery.settlement import (
     INSTANCES,
     Emission,

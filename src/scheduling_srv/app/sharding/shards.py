@@ -26,12 +26,7 @@ from scheduling_srv.app.ports import (
     WriteMode,
 )
 from scheduling_srv.app.replies import Held
-from scheduling_srv.app.sharding.changes import (
-    Change,
-    plan_delete,
-    plan_write,
-    shard_of_job,
-)
+from scheduling_srv.app.sharding.changes import Change, plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import Unavailable
