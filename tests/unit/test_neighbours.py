@@ -347,6 +347,21 @@ async def test_two_that_began_at_once_do_not_both_go_on(begin: Any) -> None:
         await world.neighbours.before_rebuild(OTHER)
 
 
+async def test_the_living_writer_of_the_position_has_perhaps_no_partition(begin: Any) -> None:
+    """All partitions are ours, as it joined the group after us."""
+    world = begin(member(OTHER, FULL))
+    with pytest.raises(StartError, match="writes our position as well"):
+        await world.neighbours.before_rebuild(OTHER)
+    assert world.neighbours.deployment.id == OURS
+
+
+async def test_a_writer_that_joins_late_and_dies_is_taken_over(begin: Any) -> None:
+    world = begin()
+    world.looks = [[]] * 3 + [[member(OTHER, FULL)]] * 4
+    await world.neighbours.before_rebuild(OTHER)
+    assert world.stored == (OTHER, EMPTY)
+
+
 async def test_the_schedule_of_a_dead_deployment_is_taken_over(begin: Any) -> None:
     """Its runs on the topic are those of the schedule that is rebuilt."""
     world = begin()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -217,26 +218,28 @@ class Neighbours(Alone):
     async def before_rebuild(self, written_by: str) -> None:
         """See `Alone`. The id of the position wins: its history is the one that is rebuilt."""
         await self.note()
-        another = bool(written_by) and written_by not in self.deployment.ids
+        writer = "" if written_by in self.deployment.ids else written_by
         async with self._checking:
-            await self._until_no_conflict(to_the_end=another)
-        if another:
-            log.warning("taking over the schedule of another deployment", deployment=written_by)
-            identity = Identity(written_by, self.deployment.fingerprint)
+            await self._until_no_conflict(writer=writer)
+        if writer:
+            log.warning("taking over the schedule of another deployment", deployment=writer)
+            identity = Identity(writer, self.deployment.fingerprint)
             await self.home.replace(identity)
             self.deployment.be(identity)
 
-    async def _until_no_conflict(self, ask: Ask | None = None, *, to_the_end: bool = False) -> None:
+    async def _until_no_conflict(self, ask: Ask | None = None, *, writer: str = "") -> None:
         """Raises `StartError`, or `LogUnavailable` if the process has started long ago.
 
-        `to_the_end`: a member may be about to join.
+        `writer` is another deployment that wrote the position: no member of it may live, and one
+        may be about to join.
         """
         began, said = self.monotonic(), False
-        if began - self._checked_at < FRESH_SECONDS and not to_the_end:
+        if began - self._checked_at < FRESH_SECONDS and not writer:
             return
         has_started = began - self.began_at > STARTING_SECONDS
         while True:
-            await (ask(self._look) if ask else self._look())
+            look = partial(self._look, writer)
+            await (ask(look) if ask else look())
             found = self._found
             # One that has started tells its reason, and is called again.
             patience = self._patience_for(found) if found and not has_started else self.patience
@@ -247,7 +250,7 @@ class Neighbours(Alone):
                 if not ask:
                     raise LogUnavailable(self._refusal(found))
                 self._tell(self._refusal(found))
-            if not found and (late or not to_the_end):
+            if not found and (late or not writer):
                 self._checked_at = self.monotonic()
                 return
             if not said:
@@ -259,14 +262,14 @@ class Neighbours(Alone):
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
 
-    async def _look(self) -> None:
+    async def _look(self, writer: str) -> None:
         """Raises `Unavailable`: then there is no answer."""
         with self._unanswered_is_alive():
             members = await self.groups.members()
             if members is None and self._found:
                 raise LogUnavailable("Kafka does not say any more which services are alive.")
             self._seen = members or ()
-            self._found = await self._conflict(self._seen)
+            self._found = await self._conflict(self._seen, writer)
 
     @contextmanager
     def _unanswered_is_alive(self) -> Iterator[None]:
@@ -277,15 +280,15 @@ class Neighbours(Alone):
             self.strangers = dict.fromkeys(self.strangers, self.monotonic())
             raise
 
-    async def _conflict(self, members: Sequence[Member]) -> Member | None:
+    async def _conflict(self, members: Sequence[Member], writer: str) -> Member | None:
         ours = self.rules.consumed
         for member in members:
             stranger = member.tag.deployment not in self.deployment.ids
             overlaps = not ours.isdisjoint(member.topics) or not member.stable
             in_our_group = stranger and overlaps and member.group == self.rules.group
-            if (in_our_group or self.deployment.has_another_redis(member)) and not (
-                await self._is_ours(member)
-            ):
+            # The writer fences us, whatever it reads: we may have all partitions of its group.
+            fences = member.tag.deployment == writer or self.deployment.has_another_redis(member)
+            if (in_our_group or fences) and not await self._is_ours(member):
                 return member
         return None
 
@@ -298,6 +301,12 @@ class Neighbours(Alone):
                 " them, or the same SCHEDULING_REDIS_URL for both."
             )
         both = " and ".join(sorted(rules.consumed & member.topics))
+        if member.stable and not both:
+            return (
+                f"A service {who} is another deployment ({member.tag.deployment}) and writes our"
+                " position as well: each would fence the other. Set another SCHEDULING_NAMESPACE"
+                " for one of them, or the same SCHEDULING_REDIS_URL for both."
+            )
         shares = f"reads {both} as well" if both else "may read our topics, as Kafka does not say"
         return (
             f"A service {who} is another deployment ({member.tag.deployment}) and {shares}: each"
