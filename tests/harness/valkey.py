@@ -43,7 +43,7 @@ class ValkeyServer:
         """Returns when it answers, its data loaded."""
         self.launch()
         with self.client() as client:
-            self.process.until_ready(lambda: _answers(client), timeout=timeout)
+            self.process.until_ready(lambda: self._answers(client), timeout=timeout)
 
     def launch(self) -> None:
         """Starts it without asking: for one that does not answer everybody."""
@@ -83,6 +83,14 @@ class ValkeyServer:
         with self.client() as client:
             client.flushall()
 
+    def _answers(self, client: redis.Redis) -> bool:
+        """Whether this process answers. Another one may have taken the port of a killed server."""
+        try:
+            facts = client.info("server")
+        except redis.ConnectionError:  # refused, or still loading
+            return False
+        return bool(facts["process_id"] == self.process.pid)
+
     def _command_line(self) -> list[str]:
         settings = {
             "port": str(self.port),
@@ -94,10 +102,3 @@ class ValkeyServer:
         }
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         return [*words, *self._options]
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:  # refused, or still loading
-        return False
