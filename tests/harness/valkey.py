@@ -86,6 +86,7 @@ class ValkeyServer:
     def _answers(self, client: redis.Redis) -> bool:
         """Whether this process answers. Another one may have taken the port of a killed server."""
         try:
+            client.ping()  # unlike INFO, not answered while the data is loaded
             facts = client.info("server")
         except redis.ConnectionError:  # refused, or still loading
             return False
