@@ -29,8 +29,12 @@ def deployed(
     settings: Mapping[str, str],
     *,
     replicas: int = 1,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Product]:
-    """Replicas that serve. On leaving they must stop as promised and leave no key behind."""
+    """Replicas that serve. On leaving they must stop as promised and leave no key behind.
+
+    `more` are environment variables with their whole names.
+    """
     names = Names.unique()
     made = [
         Service(
@@ -38,7 +42,7 @@ def deployed(
             directory / f"replica-{number}.log",
             bootstrap=kafka.bootstrap,
             redis_url=valkey.url,
-            settings=environment(settings),
+            settings={**environment(settings), **(more or {})},
         )
         for number in range(1, replicas + 1)
     ]

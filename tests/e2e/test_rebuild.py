@@ -1,11 +1,12 @@
-"""Redis lost everything while the service was away: the schedule is back from Kafka.
+"""The schedule is back after an absence of the service, with every kind of job on board.
 
-There is one loss, with every kind of job on board; each test looks at one of them.
+Redis lost everything meanwhile, or a newer version was installed, or both. Each test looks at one
+kind of job.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.client.topics import Record
 from tests.e2e.conftest import deployed, watch
 from tests.e2e.product import Product, fresh, in_ms, tomorrow
 from tests.harness.given import Kafka
+from tests.harness.older import FIRST, source_of
 from tests.harness.valkey import ValkeyServer
 
 PERIOD = 700
@@ -32,13 +34,31 @@ FULL = Job(
 )
 
 
+class Absence(NamedTuple):
+    """How the service was away."""
+
+    end: str
+    """What happened to the replica: stop or kill."""
+    loses: bool = True
+    """Whether Redis lost everything."""
+    before: str = ""
+    """The commit that ran before; empty: this one."""
+
+
+ABSENCES = {"stop": Absence("stop"), "kill": Absence("kill")}
+UPGRADES = {
+    "upgrade": Absence("stop", loses=False, before=FIRST),
+    "upgrade-kill": Absence("kill", loses=False, before=FIRST),
+    "upgrade-loss": Absence("stop", before=FIRST),
+}
+
+
 @dataclass
 class Story:
-    """A deployment that has lost everything, and what was before."""
+    """A deployment that was away, and what was before."""
 
     product: Product
     valkey: ValkeyServer
-    end: str
     stored: list[Any]
     """What Read showed of the jobs for tomorrow."""
     announced: list[tuple[str, str]]
@@ -48,8 +68,9 @@ class Story:
     overdue: int
     """When the job fell due that had no service to run it."""
 
-    def lose_everything(self) -> None:
-        self.valkey.flush()
+    def come_back(self, *, loses: bool = True) -> None:
+        if loses:
+            self.valkey.flush()
         self.product.service.start()
 
     def runs_of(self, kind: str) -> list[tuple[int, int]]:
@@ -61,24 +82,33 @@ class Story:
         return sum(record.parse(contract.ScheduledJob).type == kind for record in self.runs)
 
 
-@pytest.fixture(scope="module", params=["stop", "kill"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *(pytest.param(absence, id=name) for name, absence in ABSENCES.items()),
+        *(pytest.param(each, id=name, marks=pytest.mark.slow) for name, each in UPGRADES.items()),
+    ],
+)
 def lost(
     request: pytest.FixtureRequest,
     kafka: Kafka,
     own_valkey: ValkeyServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
-    directory = tmp_path_factory.mktemp("e2e")
-    with deployed(directory, kafka, own_valkey, {"lease": "1s"}) as product:
-        told = prepare(product, own_valkey, request.param)
+    directory, absence = tmp_path_factory.mktemp("e2e"), request.param
+    older = {"PYTHONPATH": str(source_of(absence.before, directory))} if absence.before else {}
+    with deployed(directory, kafka, own_valkey, {"lease": "1s"}, more=older) as product:
+        told = prepare(product, own_valkey)
         # A job that falls due when nobody is there.
         told.overdue, when = in_ms(1000)
         product.client.create(contract.job(id="overdue", type="overdue", when=when))
-        getattr(product.service, told.end)()
+        getattr(product.service, absence.end)()
         # Nobody hears of this one before the loss.
         product.done(product.run("answered-meanwhile"))
         told.runs = [record for record in product.reader.drain() if record.key == "queuedJob"]
-        told.lose_everything()
+        assert all(("deployment" in run.headers) != bool(absence.before) for run in told.runs)
+        product.service.settings.pop("PYTHONPATH", None)
+        told.come_back(loses=absence.loses)
         yield told
 
 
@@ -88,7 +118,7 @@ def story(request: pytest.FixtureRequest, lost: Story) -> Story:
     return lost
 
 
-def prepare(product: Product, valkey: ValkeyServer, end: str) -> Story:
+def prepare(product: Product, valkey: ValkeyServer) -> Story:
     """Every kind of job, in every state."""
     client = product.client
     # What a reset has made void.
@@ -131,7 +161,7 @@ def prepare(product: Product, valkey: ValkeyServer, end: str) -> Story:
     product.run("retrying", 2)
     product.settle()
     announced = product.resource_events("running", "done", "deleted", "updated", "w0")
-    return Story(product, valkey, end, stored, announced, [], 0)
+    return Story(product, valkey, stored, announced, [], 0)
 
 
 def test_the_schedule_is_back_with_the_same_ids(story: Story) -> None:
@@ -241,7 +271,7 @@ def test_everything_can_be_lost_again(story: Story) -> None:
     product = story.product
     for end in ("kill", "stop"):
         getattr(product.service, end)()
-        story.lose_everything()
+        story.come_back()
         product.run("recurring", len(product.runs_so_far("recurring")) + 1)
     product.client.delete("recurring")
     found = story.runs_of("recurring")

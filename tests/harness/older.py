@@ -1,0 +1,27 @@
+"""Earlier versions of the product, from the history of this repository."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FIRST = "e0dce886d527db28042049f8d650454887f17f48"
+"""The version before stored data and replicas carried a version."""
+
+
+def source_of(commit: str, directory: Path) -> Path:
+    """A PYTHONPATH of that commit's code. Skips the test where the history does not have it."""
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", commit, "src"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        pytest.skip(f"this checkout does not have the commit {commit}: {archive.stderr.decode()}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(directory, filter="data")
+    return directory / "src"
