@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -27,6 +28,7 @@ from tests.e2e.product import PATIENCE, Product, fresh
 from tests.harness.fixtures import StartService
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
+from tests.harness.older import FIRST, source_of
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
@@ -122,12 +124,14 @@ def assert_met_nobody(replica: Service) -> None:
         assert line not in log_of(replica)
 
 
-def assert_refused(replica: Service, *words: str, within: float = REFUSED_WITHIN) -> None:
+def assert_refused(
+    replica: Service, *words: str, within: float = REFUSED_WITHIN, who: str = "service"
+) -> None:
     assert replica.exit_code(within) == 2
     text = log_of(replica)
     assert "Traceback" not in text
     sentence = text.splitlines()[-1]
-    assert sentence.startswith("scheduling-srv: A service on 127.0.0.1 (")
+    assert sentence.startswith(f"scheduling-srv: A {who} on 127.0.0.1")
     for word in words:
         assert word in sentence
 
@@ -395,6 +399,30 @@ def test_services_with_topics_of_their_own_do_not_meet(
     second = service(valkey=other_valkey, names=Names.unique())
     assert_met_nobody(second)
     assert_met_nobody(product.service)
+
+
+@pytest.mark.slow
+def test_a_living_older_version_keeps_its_schedule(
+    service: StartService, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    """It reads every record that is stored as one of its own version."""
+    older = service(start=False)
+    older.settings["PYTHONPATH"] = str(source_of(FIRST, tmp_path))
+    older.start()
+    with Product(kafka.bootstrap, names, older) as product:
+        kind = recurring(product)
+        newer = service(start=False)
+        newer.launch()
+        assert_refused(newer, "older version", "Stop all replicas", who="replica")
+        assert_goes_on(product, kind)
+        newer.launch()
+        says(newer, WAITS_FOR_CONFLICT)
+        older.stop()
+        newer.wait_until_serving(REFUSED_WITHIN)
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, newer) as product:
+        product.client.delete(kind)
+        product.finish(kind)
 
 
 # --- while it runs ---

@@ -17,7 +17,7 @@ neighbours.LOOK_SECONDS = 0.3
 client = AdminClient({"bootstrap.servers": sys.argv[1], "log_level": 0})
 
 async def main():
-    asked = neighbours.KafkaNeighbours(lambda: client)
+    asked = neighbours.KafkaNeighbours(lambda: client, group="group", client_id="client")
     for _ in sys.stdin:
         try:
             print("answered", await asked.members(), flush=True)

@@ -10,11 +10,12 @@ from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.kafka.neighbours import GAP_SECONDS, KafkaNeighbours, assigned_topics
-from scheduling_srv.app.deployments.deployment import Member, Tag, tagged
+from scheduling_srv.app.deployments.deployment import OLDER, Member, Tag, tagged
 from scheduling_srv.domain.errors import LogUnavailable
 
 TAG = Tag("0" * 12, "f" * 12, "host-1-abcdef")
 CLIENT = tagged("scheduling-srv", TAG)
+OURS: Any = {"group": "ours", "client_id": "scheduling-srv"}
 DENIED = KafkaError.GROUP_AUTHORIZATION_FAILED
 
 
@@ -60,7 +61,7 @@ class Admin:
 
 
 async def found(admin: Any, times: int = 1) -> Sequence[Member] | None:
-    neighbours = KafkaNeighbours(lambda: admin)
+    neighbours = KafkaNeighbours(lambda: admin, **OURS)
     for _ in range(times - 1):
         await neighbours.members()
     return await neighbours.members()
@@ -72,6 +73,11 @@ async def test_members_of_all_groups_are_found() -> None:
         Member(TAG, "ours", "10.0.0.9", frozenset({"jobs"})),
         Member(TAG, "theirs", "10.0.0.9", frozenset()),
     ]
+
+
+async def test_a_replica_of_an_older_version_has_our_group_and_our_client_id() -> None:
+    admin = Admin(group("ours", "scheduling-srv"), group("theirs", "scheduling-srv"))
+    assert await found(admin) == [Member(OLDER, "ours", "10.0.0.9", frozenset({"jobs"}))]
 
 
 @pytest.mark.parametrize("state", ["Stable", "PreparingRebalance", "CompletingRebalance", ""])
@@ -102,7 +108,7 @@ async def test_a_broker_that_is_gone_for_long_is_gone_without() -> None:
     """Its groups are with other brokers by then."""
     now = [0.0]
     admin: Any = Admin(error=KafkaError._PARTIAL)
-    neighbours = KafkaNeighbours(lambda: admin, lambda: now[0])
+    neighbours = KafkaNeighbours(lambda: admin, **OURS, monotonic=lambda: now[0])
     for now[0] in (0.0, GAP_SECONDS - 1):
         with pytest.raises(LogUnavailable):
             await neighbours.members()

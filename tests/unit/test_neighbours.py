@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.deployments import neighbours as module
-from scheduling_srv.app.deployments.deployment import Deployment, Identity, Member, Tag
+from scheduling_srv.app.deployments.deployment import OLDER, Deployment, Identity, Member, Tag
 from scheduling_srv.app.deployments.neighbours import (
     QUIET_SECONDS,
     STARTING_SECONDS,
@@ -353,6 +353,27 @@ async def test_the_living_writer_of_the_position_has_perhaps_no_partition(begin:
     with pytest.raises(StartError, match="writes our position as well"):
         await world.neighbours.before_rebuild(OTHER)
     assert world.neighbours.deployment.id == OURS
+
+
+@pytest.mark.parametrize("topics", [[], ["jobs"]])
+async def test_a_living_replica_of_an_older_version_is_refused(
+    begin: Any, topics: Sequence[str]
+) -> None:
+    world = begin(Member(OLDER, "group", "10.0.0.9", frozenset(topics)))
+    with pytest.raises(StartError, match=r"on 10\.0\.0\.9, .* Stop all replicas of the older"):
+        await world.neighbours.check()
+
+
+async def test_an_older_service_with_topics_of_its_own_is_no_conflict(begin: Any) -> None:
+    world = begin(Member(OLDER, "group", "10.0.0.9", frozenset({"theirs"})))
+    await world.neighbours.check()
+
+
+async def test_an_older_replica_that_stops_is_waited_for(begin: Any) -> None:
+    world = begin()
+    world.looks = [[Member(OLDER, "group", "10.0.0.9", frozenset())]] * 3
+    await world.neighbours.check()
+    assert world.asked == 4
 
 
 async def test_a_writer_that_joins_late_and_dies_is_taken_over(begin: Any) -> None:

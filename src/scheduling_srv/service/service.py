@@ -235,7 +235,11 @@ class Service:
             session_seconds=int(session) / 1000,
             shared=settings.shared_topic,
         )
-        groups = KafkaNeighbours(self.admin_client.client)
+        groups = KafkaNeighbours(
+            self.admin_client.client,
+            group=settings.kafka_group_id,
+            client_id=settings.kafka_client_id,
+        )
         return Neighbours(
             self.deployment,
             home,

@@ -17,7 +17,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.app.deployments.deployment import Member, tag_of
+from scheduling_srv.app.deployments.deployment import OLDER, Member, Tag, tag_of
 from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.kafka.errors import Meaning, meaning_of
 
@@ -43,9 +43,15 @@ class KafkaNeighbours:
     def __init__(
         self,
         client: Callable[[], AdminClient],
+        *,
+        group: str,
+        client_id: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`group` and `client_id` are this service's, as its settings name them."""
         self.client = client
+        self.group = group
+        self.client_id = client_id
         self.monotonic = monotonic
         self._said: set[str] = set()
         self._gap_since = float("inf")
@@ -80,10 +86,14 @@ class KafkaNeighbours:
             self._say(f"A consumer group cannot be described: {group.error.str()}")
             return
         for member in group.members:
-            if tag := tag_of(member.client_id or ""):
+            if tag := self._tag(group.id, member.client_id or ""):
                 host = (member.client_host or "").lstrip("/")
                 topics = assigned_topics(member.assignment or b"")
                 yield Member(tag, group.id, host, topics, group.state == STABLE)
+
+    def _tag(self, group: str, client_id: str) -> Tag | None:
+        older = group == self.group and client_id == self.client_id
+        return OLDER if older else tag_of(client_id)
 
     def _say(self, reason: str) -> None:
         """Once: it is asked again and again."""

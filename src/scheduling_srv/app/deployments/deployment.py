@@ -41,6 +41,10 @@ class Tag(NamedTuple):
     """Of the replica."""
 
 
+OLDER = Tag("", "", "")
+"""A replica of ours whose version does not say who it is: 0.1, up to commit e0dce88."""
+
+
 class Member(NamedTuple):
     """A living member of a consumer group that is a service like this one."""
 
@@ -55,7 +59,7 @@ class Member(NamedTuple):
     @property
     def place(self) -> str:
         """For operators: the address that Kafka sees, and the name of the replica."""
-        return f"{self.host} ({self.tag.name})"
+        return f"{self.host} ({self.tag.name})" if self.tag.name else self.host
 
 
 def random_id() -> str:

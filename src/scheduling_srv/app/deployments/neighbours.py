@@ -13,6 +13,7 @@ import structlog
 
 from scheduling_srv.app.deployments.deployment import (
     HEADER,
+    OLDER,
     QUEUED,
     Deployment,
     Identity,
@@ -285,6 +286,8 @@ class Neighbours(Alone):
         for member in members:
             stranger = member.tag.deployment not in self.deployment.ids
             overlaps = not ours.isdisjoint(member.topics) or not member.stable
+            if member.tag == OLDER and (overlaps or not member.topics):
+                return member  # one of another service has partitions of other topics
             in_our_group = stranger and overlaps and member.group == self.rules.group
             # The writer fences us, whatever it reads: we may have all partitions of its group.
             fences = member.tag.deployment == writer or self.deployment.has_another_redis(member)
@@ -294,6 +297,11 @@ class Neighbours(Alone):
 
     def _refusal(self, member: Member) -> str:
         rules, who = self.rules, f"on {member.place}, consumer group {member.group},"
+        if member.tag == OLDER:
+            return (
+                f"A replica {who} has an older version, which cannot read the data that this"
+                " version stores. Stop all replicas of the older version."
+            )
         if member.tag.deployment in self.deployment.ids:
             return (
                 f"A service {who} has the namespace {rules.namespace} and another Redis: each would"
