@@ -36,7 +36,6 @@ NEEDS_TIME = {"blind_health": 45.0}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("bug", WHAT_PROVOKES)
 def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
     options = Options(

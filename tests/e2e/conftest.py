@@ -61,7 +61,6 @@ def _assert_reset_leaves_nothing(product: Product, url: str) -> None:
     with GivenStore(url).client() as client:
         eventually(
             lambda: not leaked_keys(client, product.names, idle=True),
-            timeout=10,
             what=lambda: f"an empty store, but {leaked_keys(client, product.names, idle=True)}",
         )
 

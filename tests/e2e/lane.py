@@ -39,7 +39,7 @@ from tests.e2e.product import fresh, now_ms
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 LEASE = "600ms"
 SILENT, HELD = "silent", "held"
@@ -47,8 +47,6 @@ SILENT, HELD = "silent", "held"
 REFUSALS = ("refuse.found", "refuse.set_aside")
 """Failpoints that a refusal may reach."""
 FAR = now_ms() + 3_600_000
-PATIENCE = 40.0
-"""Seconds for what must come on a machine that starts a dozen replicas at once."""
 CALL = 3.0
 """Seconds that a call may take: longer than the longest pause."""
 GRACE = 1_000
@@ -168,7 +166,7 @@ class Lane:
                     replica.launch()
             return all(replica.is_serving() for replica in self.replicas)
 
-        eventually(all_serve, timeout=PATIENCE, what="all replicas serve", every=0.1)
+        eventually(all_serve, what="all replicas serve", every=0.1)
         return codes
 
     # --- What makes a point be reached ---
@@ -330,11 +328,10 @@ class Lane:
     def settle(self) -> None:
         """Returns when what was sent and asked for before has been handled and is on the topics."""
         kind = fresh("settle")
-        self.clients[0].timeout = PATIENCE
+        self.clients[0].timeout = PATIENCE_SECONDS
         self.event(kind)
         eventually(
             lambda: any(_type(record) == kind for record in self.worker.queued),
-            timeout=PATIENCE,
             what="the run of an event",
         )
 

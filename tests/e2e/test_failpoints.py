@@ -133,7 +133,6 @@ def results(
         nursery._child.stdout.close()
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_promises_are_kept_whatever_happens_there(results: dict[str, Result], plan: Plan) -> None:
     result = results[plan.name]

@@ -7,7 +7,10 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 TURN_SECONDS = 1e-5
 """How long a turn of the loop takes: time passes for a task that polls without sleeping."""
@@ -27,15 +30,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[..., Any], *args: Any
-    ) -> asyncio.Future[Any]:
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """As usual; the clock stands still until the call has returned."""
         future = super().run_in_executor(executor, func, *args)
         self.in_threads += 1
         future.add_done_callback(self._returned)
         return future
 
-    def _returned(self, _future: asyncio.Future[Any]) -> None:
+    def _returned(self, _future: asyncio.Future[T]) -> None:
         self.in_threads -= 1
 
 
