@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.product import Product
 from tests.harness.fixtures import PROCESSES, USED, StartService
+from tests.harness.fork_server import shared
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
@@ -39,6 +40,7 @@ def deployed(
             bootstrap=kafka.bootstrap,
             redis_url=valkey.url,
             settings=environment(settings),
+            fork_server=shared(),
         )
         for number in range(1, replicas + 1)
     ]

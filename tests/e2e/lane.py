@@ -30,12 +30,12 @@ from chaos.history import (
     Call,
     History,
 )
-from chaos.nursery import ForkedProcess, Nursery
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
 from tests.client.topics import Record, Sender, alter_topic
 from tests.client.worker import Worker, done, failed
 from tests.e2e.product import fresh, now_ms
+from tests.harness.fork_server import ForkServer
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
 from tests.harness.service import Service
@@ -76,7 +76,7 @@ class Lane:
         folder: Path,
         kafka: Kafka,
         store: Store,
-        nursery: Nursery,
+        fork_server: ForkServer,
         count: int = 2,
         settings: dict[str, str] | None = None,
     ) -> None:
@@ -90,12 +90,12 @@ class Lane:
         """Records that nobody can read."""
         self._failed: set[str] = set()
         self._stack = ExitStack()
-        self.replicas = [self._replica(folder, nursery, settings or {}) for _ in range(count)]
+        self.replicas = [self._replica(folder, fork_server, settings or {}) for _ in range(count)]
         self.clients = [Client(each.address, timeout=CALL) for each in self.replicas]
         self.sender = Sender(kafka.bootstrap)
         self.worker = Worker(kafka.bootstrap, self.names.jobs, self._answer)
 
-    def _replica(self, folder: Path, nursery: Nursery, settings: dict[str, str]) -> Service:
+    def _replica(self, folder: Path, fork_server: ForkServer, settings: dict[str, str]) -> Service:
         log = folder / f"{self.names.namespace}-{fresh('replica')}.log"
         arms = log.with_suffix(".points")
         service = Service(
@@ -104,8 +104,8 @@ class Lane:
             bootstrap=self.kafka.bootstrap,
             redis_url=self.store.url,
             settings={**SETTINGS, "SCHEDULING_FAILPOINTS": f"@{arms}", **settings},
+            fork_server=fork_server,
         )
-        service.process = ForkedProcess(nursery, log.stem, log)
         self._stack.callback(_end, service)
         return service
 

@@ -178,7 +178,7 @@ def test_a_signal_during_the_start_ends_it_without_a_traceback(
 ) -> None:
     """The moments are spread over the imports and the first connections."""
     for moment in range(8):
-        replica = service(start=False)
+        replica = service(start=False, fork=False)
         replica.launch()
         pid = replica.process.pid
         eventually(partial(listens_to_signals, pid), what="a handler")

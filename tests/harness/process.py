@@ -55,6 +55,12 @@ class Process:
             )
         reaper.born(self._popen.pid)
 
+    def adopt(self, popen: subprocess.Popen[bytes]) -> None:
+        """Hold a process that was started in another way, with the same log."""
+        assert not self.alive, f"{self.name} runs already"
+        self._popen = popen
+        reaper.born(popen.pid)
+
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         """The exit code; what has not ended by then is killed and is a TimeoutError."""
         popen = self._running()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 
+from tests.harness.fork_server import ForkServer
 from tests.harness.names import Names
 from tests.harness.ports import free_port
 from tests.harness.process import Process
@@ -33,8 +34,12 @@ class Service:
         redis_url: str,
         settings: Mapping[str, str] | None = None,
         command: Sequence[str] = SERVE,
+        fork_server: ForkServer | None = None,
     ) -> None:
-        """`settings` are environment variables, SCHEDULING_LEASE=... and the like."""
+        """`settings` are environment variables, SCHEDULING_LEASE=... and the like.
+
+        With a `fork_server` the command SERVE does not import the product anew at each start.
+        """
         self.names = names
         self.redis_url = redis_url
         self.grpc_port = free_port()
@@ -51,6 +56,7 @@ class Service:
             **(settings or {}),
         }
         self._command = command
+        self._fork_server = fork_server if command == SERVE else None
 
     @property
     def address(self) -> str:
@@ -83,7 +89,11 @@ class Service:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("SCHEDULING_")
         }
-        self.process.spawn(self._command, env={**inherited, **self.settings})
+        env = {**inherited, **self.settings}
+        if self._fork_server and "PYTHONPATH" not in self.settings:  # that is another product
+            self.process.adopt(self._fork_server.fork(env, self.log))
+        else:
+            self.process.spawn(self._command, env=env)
 
     def stop(self) -> None:
         """SIGTERM, and its promise: exit 0, soon."""
