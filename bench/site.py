@@ -179,19 +179,23 @@ class Product:
         self.site = site
         self.settings = settings
         self.names = Names.unique()
-        environment = {f"SCHEDULING_{name.upper()}": value for name, value in settings.items()}
-        self.service = Service(
+        self.service = self.replica()
+
+    def replica(self) -> Service:
+        """One more, which is not started."""
+        environment = {f"SCHEDULING_{name.upper()}": text for name, text in self.settings.items()}
+        return Service(
             self.names,
-            site.file("service.log"),
-            bootstrap=site.kafka.bootstrap,
-            redis_url=site.valkey.url,
+            self.site.file("service.log"),
+            bootstrap=self.site.kafka.bootstrap,
+            redis_url=self.site.valkey.url,
             # An installed service runs from compiled files, whatever who measures has set.
             settings={
                 "SCHEDULING_LOG_LEVEL": "info",
                 "PYTHONDONTWRITEBYTECODE": "",
                 **environment,
             },
-            command=site.serve,
+            command=self.site.serve,
         )
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ from tests.docs.snippets import ROOT
 
 pytestmark = pytest.mark.slow
 
-SHORT = "submit,single,records,fire,recurring,mixed,cycle,rebuild,restore"
+SHORT = "submit,single,records,fire,recurring,mixed,cycle,rebuild,restore,standby,restart,handover"
 
 
 def measured(kept: Path, only: str, contenders: str) -> dict[str, Any]:
