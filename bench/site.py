@@ -24,7 +24,7 @@ from tests.harness.valkey import ValkeyServer
 
 SOURCE = Path(__file__).parent / "node"
 """The program that runs BullMQ."""
-START = 60.0
+START_SECONDS = 60.0
 """Seconds that a service may take to serve."""
 REFUSED = 2
 """Exit code of a service that does not accept a setting."""
@@ -202,7 +202,7 @@ class Product:
         try:
             if not self.service.process.alive:
                 self.service.launch()
-            self.service.wait_until_serving(START)
+            self.service.wait_until_serving(START_SECONDS)
         except RuntimeError as fault:
             if self.settings and self.service.process.exit_code == REFUSED:
                 raise Skipped(f"this version refuses {dict(self.settings)}") from fault

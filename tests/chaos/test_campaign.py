@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.campaign import Campaign, Options
-from chaos.check import table
+from chaos.checker import table
 from chaos.measure import report
 from chaos.schedule import KINDS, kinds_for
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.campaign import Campaign, Options
-from chaos.check import CATEGORIES
+from chaos.checker import CATEGORIES
 
 WHAT_PROVOKES = {
     "no_position_record": ("kill-in-transaction",),

@@ -11,7 +11,7 @@ from typing import Any, Self
 import grpc
 from confluent_kafka import Consumer
 
-from chaos.asks import to_job
+from chaos.generator import to_job
 from chaos.history import (
     CREATE,
     CRON,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import chaos
-from chaos.asks import CRONS
+from chaos.generator import CRONS
 from chaos.history import Fault, History, Seen
 from chaos.measure import silences
 from chaos.schedule import kinds_for, plan
