@@ -37,10 +37,10 @@ def deployed(
         Service(
             names,
             directory / f"replica-{number}.log",
+            fork_server=shared(),
             bootstrap=kafka.bootstrap,
             redis_url=valkey.url,
             settings=environment(settings),
-            fork_server=shared(),
         )
         for number in range(1, replicas + 1)
     ]

@@ -43,7 +43,7 @@ def test_a_crash_may_send_a_run_again_and_it_is_the_same(
     """Only while Kafka has it and no position behind it; what was answered holds all the time."""
     product = deploy(delivery="at_least_once", lease="500ms")
     kind = fresh("crash")
-    due, when = in_ms(1_500)
+    due, when = in_ms(4_000)  # it has to be dead by then
     kept = fresh("kept")
     product.client.create(
         contract.job(type=kind, when=when), contract.job(id=kept, type=kind, when=tomorrow())

@@ -88,7 +88,7 @@ def live(product: Product) -> None:
     Those that are to lose their runs are not answered: a job that has been deleted since, as an
     answer does, may have been deleted before its run.
     """
-    due, when = in_ms(1_500)
+    due, when = in_ms(5_000)  # it has to be stopped by then
     product.client.create(contract.job(id="late", type="late", when=when))
     product.service.stop()
     eventually(lambda: now_ms() > due + 1_500, what="a later time")

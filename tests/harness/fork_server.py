@@ -48,6 +48,7 @@ class ForkServer:
 
     def fork(self, env: Mapping[str, str], log: Path) -> "Forked":
         """A child with this environment, and with this process's limit of open files."""
+        log.touch()
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         return Forked(self, self.ask(env=dict(env), log=str(log), limits=limits))
 
