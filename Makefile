@@ -6,8 +6,8 @@ SHELL := /bin/sh
 # The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
 PYTHON ?=
 PYTEST_ARGS ?=
-# Processes that `make test` runs tests in; each one has servers of its own.
-WORKERS ?= 3
+# Processes that `make test` runs tests in. Each has servers of its own, and waits most of the time.
+WORKERS ?= 5
 BENCH_ARGS ?=
 # What `make chaos` does; FAULTS: only these, with commas between.
 MINUTES ?= 10
@@ -60,7 +60,7 @@ demo-check: setup ## The same without a person; fails unless all of it happened
 ##@ Check
 
 .PHONY: test
-test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=3)
+test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=5)
 	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
