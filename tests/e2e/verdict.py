@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chaos import check
+from chaos import checker
 from chaos.history import Quiet, Seen, Settings
 from tests.client import contract
 from tests.client.topics import TopicReader
@@ -38,7 +38,7 @@ def violations(lane: Lane, timeout: int) -> list[str]:
     living = tuple(job.id for job in lane.clients[0].read().items)
     lane.history.quiet = Quiet(complete, complete, living)
     lane.history.records = list(records(lane))
-    found = [f"{each.category}: {each.text}" for each in check.violations(lane.history)]
+    found = [f"{each.category}: {each.text}" for each in checker.violations(lane.history)]
     return [*found, *dead_letters(lane), *ends_well(lane)]
 
 
