@@ -34,7 +34,7 @@ DATA ?= .data
 
 BIN := .venv/bin
 # Tests of one file share servers, so they stay in one process.
-PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
 WIRE := src/scheduling_srv/wire
 PROTOS := proto/scheduling_srv/wire
