@@ -6,8 +6,8 @@ SHELL := /bin/sh
 # The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
 PYTHON ?=
 PYTEST_ARGS ?=
-# Processes that `make test` runs tests in; each one has servers of its own.
-WORKERS ?= 3
+# Processes that `make test` runs tests in. Each has servers of its own, and waits most of the time.
+WORKERS ?= 5
 BENCH_ARGS ?=
 # What `make chaos` does; FAULTS: only these, with commas between.
 MINUTES ?= 10
@@ -34,7 +34,7 @@ DATA ?= .data
 
 BIN := .venv/bin
 # Tests of one file share servers, so they stay in one process.
-PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
 WIRE := src/scheduling_srv/wire
 PROTOS := proto/scheduling_srv/wire
@@ -60,7 +60,7 @@ demo-check: setup ## The same without a person; fails unless all of it happened
 ##@ Check
 
 .PHONY: test
-test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=3)
+test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=5)
 	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
@@ -113,7 +113,8 @@ bench-compare: setup kafka ## This checkout beside BASE=commit in interleaved pa
 
 .PHONY: bench-quick
 bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
-	@$(BIN)/python -m bench.quick $(BENCH_ARGS)
+	@$(BIN)/python -m bench --only submit,fire,steady,memory --contenders product --rounds 1 \
+		--size 0.2 --floors $(BENCH_ARGS)
 
 .PHONY: bench-worst
 bench-worst: setup ## The longest call to Redis of each path with its worst legal input; fails over the budget

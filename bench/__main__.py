@@ -19,9 +19,15 @@ from bench.actors import Failed
 from bench.profiling import SUFFIX, spans
 from bench.results import Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
-from bench.workloads import BARE, BULLMQ, PRODUCT, Workload, firing, keeping, submitting
+from bench.targets import below_floors
+from bench.workloads import BARE, BULLMQ, PRODUCT, Workload, changing, firing, keeping, submitting
 
-ALL = (*submitting.WORKLOADS, *firing.WORKLOADS, *keeping.WORKLOADS)
+ALL = (
+    *submitting.WORKLOADS,
+    *firing.WORKLOADS,
+    *changing.WORKLOADS,
+    *keeping.WORKLOADS,
+)
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
 CONTENDERS = (PRODUCT, BARE, BULLMQ)
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
@@ -112,6 +118,7 @@ def main() -> int:
     parser.add_argument("--size", type=float, default=1.0, help="1 = full")
     parser.add_argument("--json", type=Path, help="results, kept and added to")
     parser.add_argument("--profile", choices=SUFFIX, help="record the contenders with py-spy")
+    parser.add_argument("--floors", action="store_true", help="fail below the least figures")
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
     only = _listed(names, options.only)
@@ -143,7 +150,10 @@ def main() -> int:
         report.write_pages(results)
         draw(results)
     _say("BROKEN: see above" if run.broken else "checked: nothing lost, doubled or early")
-    return int(run.broken)
+    low = below_floors(results, only) if options.floors else []
+    for line in low:
+        _say(line)
+    return int(run.broken or bool(low))
 
 
 if __name__ == "__main__":

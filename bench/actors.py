@@ -21,7 +21,7 @@ from tests.harness.reaper import reaper
 Reply = dict[str, Any]
 Handler = Callable[..., Reply]
 TICK = os.sysconf("SC_CLK_TCK")
-PATIENCE = 600.0
+PATIENCE_SECONDS = 600.0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -83,7 +83,7 @@ class Actor:
         self._process.stdin.write(json.dumps({"do": do, **order}).encode() + b"\n")
         self._process.stdin.flush()
 
-    def hear(self, patience: float = PATIENCE) -> Reply:
+    def hear(self, patience: float = PATIENCE_SECONDS) -> Reply:
         """The reply to the oldest order that has none yet."""
         if self._process.stdout is None:
             raise RuntimeError(self.name)

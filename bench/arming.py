@@ -16,7 +16,7 @@ IN_FLIGHT, BATCH = 8, 500
 LEAD, LOAD_RATE = 2.0, 15_000
 """Jobs are due so many seconds, and one second for so many jobs, after they begin to be sent."""
 TRIES = 5
-MARGIN = 0.3
+MARGIN_SECONDS = 0.3
 """Seconds of quiet before the first job is due."""
 
 
@@ -97,4 +97,4 @@ def in_place(armed: Armed, step: float, count: int, trial: int) -> tuple[float, 
         if time.time() < first:
             raise
         return None
-    return (first, ids) if time.time() < first - MARGIN else None
+    return (first, ids) if time.time() < first - MARGIN_SECONDS else None

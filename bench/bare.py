@@ -33,8 +33,8 @@ KEYS = ("bare:due", "bare:jobs", "bare:claimed:1", "bare:claimed:2", "bare:lease
 TOKEN = "bare-1"  # noqa: S105 - it opens nothing
 CLAIM, PUT = 2_000, 2_000
 """Jobs of one claim and of one transaction; of one store call when jobs are submitted."""
-ID_SIZE = 16
-LONGEST_SLEEP = 0.5
+ID_BYTES = 16
+LONGEST_SLEEP_SECONDS = 0.5
 
 
 @functools.cache
@@ -149,7 +149,7 @@ class Bare:
         ready = value.SerializeToString()
         tag = os.urandom(3).hex()
         self.jobs = [
-            (f"{tag}{number:0{ID_SIZE - 6}}", int((first + step * number) * 1000), ready)
+            (f"{tag}{number:0{ID_BYTES - 6}}", int((first + step * number) * 1000), ready)
             for number in range(count)
         ]
         return {}
@@ -219,8 +219,8 @@ class Bare:
                 raise SystemExit("somebody has flushed the scripts") from None
             number, sent = number + 1, False
             if not found:
-                left = int(next_due) / 1000 - time.time() if next_due else LONGEST_SLEEP
-                self.stop.wait(min(max(left, 0.0), LONGEST_SLEEP))
+                left = int(next_due) / 1000 - time.time() if next_due else LONGEST_SLEEP_SECONDS
+                self.stop.wait(min(max(left, 0.0), LONGEST_SLEEP_SECONDS))
                 continue
             producer = self.log.begin()
             self._emit(producer, found)

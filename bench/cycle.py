@@ -16,9 +16,9 @@ from scheduling_srv.wire import job_pb2
 
 BATCH = 100
 CLIENTS = 8
-LOOK = 0.002
+POLL_SECONDS = 0.002
 """Seconds between looks at how many jobs there are."""
-QUIET = 20.0
+QUIET_SECONDS = 20.0
 """Seconds without a run after which the rest is lost."""
 ID_TAG = 8
 
@@ -57,14 +57,14 @@ class Cycle:
         for client in clients:
             client.start()
         seen: list[Message] = []
-        while len(seen) < count and time.perf_counter() - last < QUIET and not self.fault:
+        while len(seen) < count and time.perf_counter() - last < QUIET_SECONDS and not self.fault:
             runs = self._answer()
             if runs:
                 last = time.perf_counter()
                 seen += runs
         self.producer.flush(30)
-        while self.left() and time.perf_counter() - last < QUIET:
-            time.sleep(LOOK)
+        while self.left() and time.perf_counter() - last < QUIET_SECONDS:
+            time.sleep(POLL_SECONDS)
         seconds = time.perf_counter() - began
         for client in clients:
             client.join()
@@ -104,7 +104,7 @@ class Cycle:
                     self.unsent -= 1
                     self.unanswered += BATCH
                     return True
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         return False
 
     def _answer(self) -> list[Message]:

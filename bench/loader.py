@@ -26,8 +26,8 @@ from scheduling_srv.wire import job_pb2
 
 PIECE = 1_000
 IN_FLIGHT = 4
-LEASE = 24 * 3_600_000
-SEQ = 6
+LEASE_MS = 24 * 3_600_000
+SEQ_BYTES = 6
 """Bytes of the creation number that a record begins with."""
 PRODUCED = 50_000
 """Records after which the producer is waited for."""
@@ -43,7 +43,7 @@ async def _load(
 ) -> Reply:
     began = time.perf_counter()
     client = RedisClient(url, timeout=600)
-    schedule = RedisSchedule(client, namespace, 0, ShardRules(lease=LEASE))
+    schedule = RedisSchedule(client, namespace, 0, ShardRules(lease=LEASE_MS))
     token = await schedule.acquire("bench")
     if token is None:
         raise RuntimeError("somebody owns the shard")
@@ -73,13 +73,13 @@ def _template() -> bytes:
 
 
 def _pieces(count: int, first: float, step: float, seq: int = 1) -> Iterator[list[RebuiltJob]]:
-    rest = _template()[SEQ:]
+    rest = _template()[SEQ_BYTES:]
     begin, gap = first * 1000, step * 1000
     for start in range(0, count, PIECE):
         yield [
             RebuiltJob(
                 id=f"{seq + number:016x}",
-                record=(seq + number).to_bytes(SEQ, "little") + rest,
+                record=(seq + number).to_bytes(SEQ_BYTES, "little") + rest,
                 due=int(begin + gap * number),
             )
             for number in range(start, min(count, start + PIECE))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 OPTIONS = ("--rate", "400", "--nonblocking", "--duration", "unlimited")
 LINE = re.compile(r":\d+\)$")
-BEGINS = 1.0
+START_SECONDS = 1.0
 """Seconds until it looks."""
 SUFFIX = {"raw": "txt", "flamegraph": "svg", "speedscope": "json"}
 
@@ -32,7 +32,7 @@ class Profile:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(BEGINS)
+        time.sleep(START_SECONDS)
 
     def end(self) -> None:
         """Write the file."""

@@ -6,8 +6,11 @@ While it measures it only takes messages from librdkafka; what they say is read 
 from __future__ import annotations
 
 import time
+from bisect import bisect
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +121,21 @@ class Reader:
             **self._times(),
         }
 
+    def silences(self, instants: Sequence[float], whole: bool) -> Reply:  # noqa: FBT001
+        """Seconds without a run after each instant: the longest pause until the next instant.
+
+        Not `whole`: only from the instant to the first run after it.
+        """
+        at = sorted(each.at for each in self.arrived)
+        seconds = []
+        for begin, end in pairwise([*instants, float("inf")]):
+            first, last = bisect(at, begin), bisect(at, end)
+            pauses = pairwise(at[max(0, first - 1) : last])
+            seconds.append(
+                max(later - earlier for earlier, later in pauses) if whole else at[first] - begin
+            )
+        return {"seconds": seconds}
+
     def close(self) -> Reply:
         """Stop reading."""
         if self.consumer:
@@ -164,6 +182,7 @@ if __name__ == "__main__":
             "collect": reader.collect,
             "judge": reader.judge,
             "judge_rhythm": reader.judge_rhythm,
+            "silences": reader.silences,
             "close": reader.close,
         }
     )

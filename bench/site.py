@@ -24,7 +24,7 @@ from tests.harness.valkey import ValkeyServer
 
 SOURCE = Path(__file__).parent / "node"
 """The program that runs BullMQ."""
-START = 60.0
+START_SECONDS = 60.0
 """Seconds that a service may take to serve."""
 REFUSED = 2
 """Exit code of a service that does not accept a setting."""
@@ -179,26 +179,30 @@ class Product:
         self.site = site
         self.settings = settings
         self.names = Names.unique()
-        environment = {f"SCHEDULING_{name.upper()}": value for name, value in settings.items()}
-        self.service = Service(
+        self.service = self.replica()
+
+    def replica(self) -> Service:
+        """One more, which is not started."""
+        environment = {f"SCHEDULING_{name.upper()}": text for name, text in self.settings.items()}
+        return Service(
             self.names,
-            site.file("service.log"),
-            bootstrap=site.kafka.bootstrap,
-            redis_url=site.valkey.url,
+            self.site.file("service.log"),
+            bootstrap=self.site.kafka.bootstrap,
+            redis_url=self.site.valkey.url,
             # An installed service runs from compiled files, whatever who measures has set.
             settings={
                 "SCHEDULING_LOG_LEVEL": "info",
                 "PYTHONDONTWRITEBYTECODE": "",
                 **environment,
             },
-            command=site.serve,
+            command=self.site.serve,
         )
 
     def __enter__(self) -> Self:
         try:
             if not self.service.process.alive:
                 self.service.launch()
-            self.service.wait_until_serving(START)
+            self.service.wait_until_serving(START_SECONDS)
         except RuntimeError as fault:
             if self.settings and self.service.process.exit_code == REFUSED:
                 raise Skipped(f"this version refuses {dict(self.settings)}") from fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bench.results import Results
@@ -94,6 +94,15 @@ def within_workload(workload: str, factor: float, text: str) -> Target:
     return _against(text, bound, at_least=False)
 
 
+FLOORS = {
+    ("submit", "rate"): at_least(20_000),
+    ("fire", "rate"): at_least(15_000),
+    ("steady", "p50"): at_most(15),
+    ("steady", "p99"): at_most(1_000),
+    ("memory", "bytes"): at_most(600),
+}
+"""What any machine reaches that is not busy: `make bench-quick`."""
+
 ROWS = (
     Row(
         "submit",
@@ -180,4 +189,18 @@ ROWS = (
     Row("rebuild", "seconds", "rebuild an empty Redis with 1,000,000", "s", (at_most(20),), 1),
     Row("idle", "share", "idle with 1,000,000 waiting", "% of a core", (at_most(0.5),), 2),
     Row("mixed", "p99", "single creates while 100,000 fire, p99", "ms", (at_most(100),), 1),
+    Row("standby", "p99", "the owner is killed: longest pause", "ms", (at_most(5_000),)),
+    Row("restart", "p99", "the only replica restarts: to its first run", "ms", (at_most(2_000),)),
+    Row("handover", "p99", "the owner is stopped: longest pause", "ms", (at_most(200),)),
 )
+
+
+def below_floors(results: Results, workloads: Collection[str]) -> list[str]:
+    """A line for each figure of these workloads that does not reach its floor."""
+    return [
+        f"{row.title}: {row.value(results):,.1f} {row.unit}, but the floor is {floor.text}"
+        for row in ROWS
+        if row.workload in workloads
+        and (floor := FLOORS.get((row.workload, row.figure)))
+        and floor.holds(results, row) is False
+    ]

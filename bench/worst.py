@@ -39,9 +39,9 @@ from tests.store.shard import DAY, NOW, PARTITION, SECOND, Shard, every, once
 
 LUA_BUDGET_MS = 50.0
 LOOP_BUDGET_MS = 20.0
-LARGE = 850_000
+LARGE_BYTES = 850_000
 """Bytes of a large job: the default limit is 900,000."""
-NORMAL = 220
+NORMAL_BYTES = 220
 BEFORE = Path(__file__).with_name("worst_before.json")
 """What the table compares with: the same cases at the commit before the budgets."""
 
@@ -85,7 +85,13 @@ def case(path: str) -> Callable[[Prepare], Prepare]:
 # --- Inputs -------------------------------------------------------------------------------------
 
 
-def large(job_id: str, kind: TriggerKind, size: int = LARGE, due: int = NOW, **more: Any) -> NewJob:  # noqa: ANN401
+def large(
+    job_id: str,
+    kind: TriggerKind,
+    size: int = LARGE_BYTES,
+    due: int = NOW,
+    **more: Any,  # noqa: ANN401
+) -> NewJob:
     """A job whose payload has `size` bytes."""
     interval = more.pop("interval", 0)
     cron = more.pop("cron", "")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from chaos.campaign import Campaign, Options, add_arguments
-from chaos.conductor import say
+from chaos.nemesis import say
 from chaos.schedule import KINDS
 
 
@@ -20,7 +20,7 @@ def main() -> int:
     say(f"seed {options.seed}, {options.seconds:g} s, files in {options.directory}")
     outcome = Campaign(options).run()
     outcome.show()
-    say(f"history: {outcome.file} (check again with: python -m chaos.check FILE)")
+    say(f"history: {outcome.file} (check again with: python -m chaos.checker FILE)")
     return 1 if outcome.violations else 0
 
 

@@ -11,25 +11,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.asks import LIMITED, metronome, sentinel, without_padding
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
-from chaos.check import table, violations
+from chaos.checker import table, violations
 from chaos.clock import now_ms
-from chaos.conductor import Conductor, say
+from chaos.generator import LIMITED, metronome, sentinel, without_padding
 from chaos.health import HealthWatch
 from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.measure import report
 from chaos.model import Violation
+from chaos.nemesis import Nemesis, say
 from chaos.schedule import kinds_for, plan
 from chaos.workers import Worker
 from chaos.world import World
 from tests.client.topics import TopicReader
 from tests.harness.leaks import leaked_keys
 
-SKEW = 200
-BACK_WITHIN = 60.0
+SKEW_MS = 200
+RECOVERY_SECONDS = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
-EMPTY_WITHIN = 150.0
+EMPTY_SECONDS = 150.0
 """Seconds for all that is left to run."""
 SHOWN_VIOLATIONS = 30
 """All of them are in the table, by category."""
@@ -107,7 +107,7 @@ class Campaign:
         self.settings = Settings(
             completion_timeout=options.completion_timeout,
             catch_up_window=options.catch_up_window,
-            skew=SKEW if "skew" in names else 0,
+            skew=SKEW_MS if "skew" in names else 0,
             delivery=options.delivery,
             shards=options.shards,
         )
@@ -148,7 +148,7 @@ class Campaign:
             watch.start()
             stack.callback(watch.stop)
             callers = self._callers(calls, events)
-            conductor = Conductor(
+            nemesis = Nemesis(
                 world,
                 recorder,
                 plan(
@@ -163,7 +163,7 @@ class Campaign:
             self._metronome(calls)
             for caller in callers:
                 caller.start()
-            self._endure(conductor, calls)
+            self._endure(nemesis, calls)
             for caller in callers:
                 caller.leave()
             for caller in callers:
@@ -193,7 +193,7 @@ class Campaign:
         return [*callers, kafka]
 
     def _metronome(self, calls: GrpcCalls) -> None:
-        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], BACK_WITHIN)
+        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], RECOVERY_SECONDS)
 
     def _until_ok(self, attempt: Callable[[int], str], seconds: float) -> bool:
         until, number = time.monotonic() + seconds, 0
@@ -204,23 +204,23 @@ class Campaign:
             time.sleep(0.2)
         return True
 
-    def _endure(self, conductor: Conductor, calls: GrpcCalls) -> None:
+    def _endure(self, nemesis: Nemesis, calls: GrpcCalls) -> None:
         """The faults; between them everything is deleted now and then."""
         options = self.options
         rng = random.Random(f"{options.seed}/sweeps")  # noqa: S311
         if not options.sweeps:
-            conductor.run(options.seconds)
+            nemesis.run(options.seconds)
             return
         until = time.monotonic() + options.seconds
-        conductor.start()
+        nemesis.start()
         while (left := until - time.monotonic()) > 0:
-            if conductor.wait(min(left, rng.uniform(20, 60))) or until - time.monotonic() < 5:
+            if nemesis.wait(min(left, rng.uniform(20, 60))) or until - time.monotonic() < 5:
                 break
             self.tell("           delete all")
             with self.sweeps.sweeping():
                 self._until_ok(lambda n: calls.delete((), n), 10)
             self._metronome(calls)
-        conductor.finish(max(0.0, until - time.monotonic()))
+        nemesis.finish(max(0.0, until - time.monotonic()))
 
     # --- The end ------------------------------------------------------------------------------
 
@@ -229,16 +229,16 @@ class Campaign:
         began = time.monotonic()
         worker.honest = True
         if not self._is_back(world, calls, worker):
-            self._give_up(f"not back within {BACK_WITHIN:g} s\n{world.tails()}")
+            self._give_up(f"not back within {RECOVERY_SECONDS:g} s\n{world.tails()}")
             return
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
         settled = now_ms()
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
-            self._give_up(f"runs are held for {EMPTY_WITHIN:g} s\n{world.tails()}")
+            self._give_up(f"runs are held for {EMPTY_SECONDS:g} s\n{world.tails()}")
             return
         time.sleep(self.options.margin / 1000)
         if not self._is_empty(calls, worker):
-            self._give_up(f"still running after {EMPTY_WITHIN:g} s\n{world.tails()}")
+            self._give_up(f"still running after {EMPTY_SECONDS:g} s\n{world.tails()}")
             return
         outcome, answer = calls.read((), 0)
         if outcome != OK:
@@ -246,14 +246,14 @@ class Campaign:
             return
         complete = now_ms() - self.options.margin
         recorder.quiet(Quiet(settled, complete, tuple(job.id for job in answer.items)))
-        self._until_ok(lambda n: calls.delete((), n), BACK_WITHIN)
+        self._until_ok(lambda n: calls.delete((), n), RECOVERY_SECONDS)
         recorder.write("left", keys=self._keys_left(world))
 
     def _give_up(self, why: str) -> None:
         self.troubles.append(why)
 
     def _is_back(self, world: World, calls: GrpcCalls, worker: Worker) -> bool:
-        until = time.monotonic() + BACK_WITHIN
+        until = time.monotonic() + RECOVERY_SECONDS
         while not all(replica.service.is_serving() for replica in world.replicas):
             if time.monotonic() > until:
                 return False
@@ -262,7 +262,7 @@ class Campaign:
         return self._runs("sentinel", calls, worker, until - time.monotonic())
 
     def _runs(
-        self, type_: str, calls: GrpcCalls, worker: Worker, seconds: float = EMPTY_WITHIN
+        self, type_: str, calls: GrpcCalls, worker: Worker, seconds: float = EMPTY_SECONDS
     ) -> bool:
         """Whether the least urgent job of this type runs within that time."""
         until, asks = time.monotonic() + seconds, list[Ask]()
@@ -281,7 +281,7 @@ class Campaign:
 
     def _is_empty(self, calls: GrpcCalls, worker: Worker) -> bool:
         """Deletes what recurs, and waits until nothing runs for long enough."""
-        until = time.monotonic() + EMPTY_WITHIN
+        until = time.monotonic() + EMPTY_SECONDS
         silence = (self.options.completion_timeout + 2 * self.options.margin + 2000) / 1000
         while time.monotonic() < until:
             outcome, answer = calls.read((), 0)

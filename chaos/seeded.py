@@ -23,7 +23,7 @@ from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
 
-HASTE = 60
+HASTE_MS = 60
 """Milliseconds."""
 STALL_SECONDS, STALL_PERIOD = 12.0, 20.0
 
@@ -102,7 +102,7 @@ def woken_early() -> None:
     stage = RedisSchedule.stage
 
     async def hasty(schedule: RedisSchedule, token: str, now: int, *rest: Any) -> Any:
-        return await stage(schedule, token, now + HASTE, *rest)
+        return await stage(schedule, token, now + HASTE_MS, *rest)
 
     RedisSchedule.stage = hasty  # type: ignore[method-assign, assignment]
 

@@ -27,9 +27,9 @@ from tempfile import gettempdir
 from typing import Any
 
 from chaos.campaign import Campaign, Options, Outcome, add_arguments
-from chaos.check import table, violations
-from chaos.conductor import say
+from chaos.checker import table, violations
 from chaos.history import History
+from chaos.nemesis import say
 
 LAB = Path(__file__).parent.parent / "docs" / "lab"
 PAGE = LAB / "0002-campaigns.md"

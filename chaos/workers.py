@@ -11,8 +11,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from chaos.asks import SENTINEL
 from chaos.clock import now_ms
+from chaos.generator import SENTINEL
 from chaos.history import Recorder
 from tests.client.contract import JobDone, JobFailed, ScheduledJob
 from tests.client.topics import Record, TopicReader

@@ -12,8 +12,8 @@ from typing import Self
 
 import redis
 
-from chaos.nursery import ForkedProcess, Nursery
 from tests.harness.cluster import KafkaCluster, KafkaWithDoors
+from tests.harness.fork_server import ForkServer
 from tests.harness.names import Names
 from tests.harness.pair import SOON, is_in_step
 from tests.harness.ports import free_port
@@ -115,8 +115,8 @@ class World:
 
     def _start(self) -> None:
         self.loop = self._stack.enter_context(ProxyLoop())
-        self.nursery = Nursery(self.directory / "nursery.log")
-        self._stack.callback(self.nursery.close)
+        self.fork_server = ForkServer("chaos.replica")
+        self._stack.callback(self.fork_server.close)
         self._start_valkey()
         self._start_kafka()
         for number in range(self.count):
@@ -163,8 +163,8 @@ class World:
                 "SCHEDULING_KAFKA_OPTIONS": KAFKA_OPTIONS,
                 **self.settings,
             },
+            fork_server=self.fork_server,
         )
-        service.process = ForkedProcess(self.nursery, service.process.name, service.log)
         replica = Replica(service, to_redis, to_kafka)
         self._stack.callback(lambda: _end(replica))
         return replica

@@ -1,7 +1,9 @@
 """What every test has at hand; the fixtures themselves live in tests/harness/fixtures.py."""
 
 import os
+from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,6 +50,25 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The event loop that the product runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among several processes the longest files come first, the shortest fill the gaps."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        times: Counter[Path] = Counter()
+        for item in items:
+            times[item.path] += expected_ms(item)
+        items.sort(key=lambda item: (-times[item.path], item.path))
+
+
+def expected_ms(item: pytest.Item) -> int:
+    """About how long a test takes: what it starts decides."""
+    fixtures = {*getattr(item, "fixturenames", ())}
+    if fixtures & {"deploy", "service", "environment"}:  # replicas of its own, or a demonstration
+        return 3_000
+    if fixtures & {"product", "story", "deployment"}:  # jobs that fall due
+        return 1_000
+    return 100 if fixtures & {"kafka", "valkey", "own_kafka", "own_valkey"} else 20
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,7 +25,7 @@ END = """\
 `tests/e2e/test_failpoints.py` reaches each of them with a kill, an error, an unexpected error, a
 pause of the step and a stop of the whole process for longer than two leases, under load, on a real
 Kafka and a real Valkey. The product recovers by itself; then the checker of the campaigns
-(`python -m chaos.check`), which shares no code with it, compares what clients were told with what
+(`python -m chaos.checker`), which shares no code with it, compares what clients were told with what
 is on the topics: nothing lost, nothing twice, nothing early, nothing after an answered Delete or
 Update, announcements exact, answers applied once, one dead letter a record, nothing left over in
 Redis.

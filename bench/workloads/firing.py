@@ -6,12 +6,12 @@ import time
 from functools import partial
 
 from bench.actors import Reply
-from bench.arming import MARGIN, TRIES, Arm, Armed, bare, bullmq, in_place, placing, product
+from bench.arming import MARGIN_SECONDS, TRIES, Arm, Armed, bare, bullmq, in_place, placing, product
 from bench.site import Broken, Sample, Site, honest
 from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
-from bench.workloads.submitting import FAR
+from bench.workloads.submitting import FAR_SECONDS
 
-PATIENCE = 20.0
+PATIENCE_SECONDS = 20.0
 TOO_LATE = "The jobs were due before they were there."
 SECOND = 1.0
 
@@ -22,9 +22,9 @@ def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str
         with arm(site) as armed:
             if placed := in_place(armed, step, count, trial):
                 first, ids = placed
-                time.sleep(max(0.0, first - MARGIN - time.time()))
+                time.sleep(max(0.0, first - MARGIN_SECONDS - time.time()))
                 before = armed.meter.read()
-                site.reader.ask("collect", count=count, patience=PATIENCE)
+                site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
                 cpu = armed.meter.since(before)
                 seen = site.reader.ask("judge", ids=str(ids))
                 honest("emitting", seen)
@@ -102,10 +102,12 @@ def mixed(site: Site, count: int) -> Sample:
             armed = Armed(site.meter(service=service.pid), placing(service))
             if placed := in_place(armed, 0.0, count, trial):
                 instant, ids = placed
-                site.client.ask("prepare", first=instant + FAR, step=0.001, count=calls, size=1)
-                time.sleep(max(0.0, instant - MARGIN - time.time()))
+                site.client.ask(
+                    "prepare", first=instant + FAR_SECONDS, step=0.001, count=calls, size=1
+                )
+                time.sleep(max(0.0, instant - MARGIN_SECONDS - time.time()))
                 site.client.tell("submit", in_flight=1000, pace=1 / MIXED_RATE)
-                told = site.reader.ask("collect", count=count, patience=PATIENCE)
+                told = site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
                 site.client.hear()
                 honest("mixed", site.reader.ask("judge", ids=str(ids)))
                 late = site.client.ask("latencies", since=instant, until=told["last"])

@@ -17,19 +17,19 @@ from bench.arming import TRIES, Arm, Armed, bare, in_place, placing, product
 from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
 from bench.workloads.firing import TOO_LATE, emit
-from bench.workloads.submitting import BATCH, FAR
+from bench.workloads.submitting import BATCH, FAR_SECONDS
 from scheduling_srv.wire import commandinterface_pb2
 
 COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 BYTES_A_JOB = 700
 """Of memory that has to be free for a job that is to wait; what it really takes is measured."""
-SPREAD = 0.1
+SPREAD_SECONDS = 0.1
 """Seconds between jobs that wait."""
 IDLE_SECONDS = 20.0
-SETTLE = 3.0
+SETTLE_SECONDS = 3.0
 CHUNK = 100_000
-PATIENCE = 60.0
-QUIET = 5.0
+PATIENCE_SECONDS = 60.0
+QUIET_SECONDS = 5.0
 """Seconds without a run after which none is left of a trial that failed."""
 
 
@@ -62,7 +62,7 @@ def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
     site.store.config_set("appendfsync", "no")
     with _loader(site) as loader:
         place = {"url": site.valkey.url, "namespace": service.names.namespace}
-        span = {"first": time.time() + FAR, "step": SPREAD, "now": now}
+        span = {"first": time.time() + FAR_SECONDS, "step": SPREAD_SECONDS, "now": now}
         told = loader.ask("load", count=count, **place, **span)
     site.store.config_set("appendfsync", "always")
     # Answered when all of it is on the disk: a start must not have to wait for that.
@@ -75,7 +75,7 @@ def idle(site: Site, count: int) -> Sample:
     service = site.product()
     fill(site, service, count)
     with service:
-        time.sleep(SETTLE)
+        time.sleep(SETTLE_SECONDS)
         meter = site.meter(service=service.pid)
         before, began = meter.read(), time.perf_counter()
         time.sleep(IDLE_SECONDS)
@@ -91,7 +91,7 @@ def _create(service: Product, count: int) -> set[str]:
     ids: set[str] = set()
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
-        service.submit(time.time() + FAR, SPREAD, size)
+        service.submit(time.time() + FAR_SECONDS, SPREAD_SECONDS, size)
         ids |= set(service.answered(size).read_text().split("\n"))
     service.until_published()
     return ids
@@ -127,7 +127,9 @@ def restore(site: Site, count: int) -> Sample:
     with site.product() as service:
         with _loader(site) as loader:
             place = {"bootstrap": site.kafka.bootstrap, "topic": service.names.resources}
-            loader.ask("announce", count=count, first=time.time() + FAR, ids=str(path), **place)
+            loader.ask(
+                "announce", count=count, first=time.time() + FAR_SECONDS, ids=str(path), **place
+            )
         site.watch(service.names.commands, "restoreResponse")
         meter = site.meter(service=service.pid)
         before, began = meter.read(), time.time()
@@ -189,14 +191,14 @@ def emit_among(
         if placed := in_place(armed, step, count, trial):
             beside()
             before = armed.meter.read()
-            site.reader.ask("collect", count=count, patience=PATIENCE)
+            site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
             cpu = armed.meter.since(before)
             seen = site.reader.ask("judge", ids=str(placed[1]))
             honest("emitting", seen)
             figures = {name: seen[name] for name in ("p50", "p99", "max")}
             figures["rate"] = count / (seen["last"] - seen["nominal"])
             return Sample(figures, count, cpu, seen["late"])
-        site.reader.ask("collect", count=1 << 60, patience=QUIET)
+        site.reader.ask("collect", count=1 << 60, patience=QUIET_SECONDS)
     raise Broken(TOO_LATE)
 
 
@@ -213,7 +215,7 @@ def waiting(site: Site, count: int) -> Sample:
     site.watch(service.names.jobs)
     began = time.time()
     service.service.launch()
-    first = site.reader.ask("collect", count=1, patience=PATIENCE)["last"] - began
+    first = site.reader.ask("collect", count=1, patience=PATIENCE_SECONDS)["last"] - began
     with service:
         some = emit_among(site, service, 0.001, runs)
         figures = {
@@ -236,9 +238,9 @@ def growth(site: Site, count: int) -> Sample:
         fill(site, service, others)
         with service:
             site.watch(service.names.jobs)
-            service.submit(time.time() + FAR, SPREAD, BATCH)  # warms up
+            service.submit(time.time() + FAR_SECONDS, SPREAD_SECONDS, BATCH)  # warms up
             size = max(BATCH, count // 20)
-            told = service.submit(time.time() + FAR, SPREAD, size)
+            told = service.submit(time.time() + FAR_SECONDS, SPREAD_SECONDS, size)
             service.answered(BATCH + size)
             fired = emit_among(site, service, 0.0, max(BATCH, count // 50))
             steady = emit_among(site, service, 0.001, max(1_000, count // 200))
@@ -261,7 +263,7 @@ def noisy(site: Site, count: int) -> Sample:
         stack.callback(noise.close)
         service = stack.enter_context(site.product())
         address, waiting = service.service.address, NOISY_WAITING * count // 20_000
-        noise.ask("fill", address=address, count=waiting, first=time.time() + FAR)
+        noise.ask("fill", address=address, count=waiting, first=time.time() + FAR_SECONDS)
         service.until_published()
         site.watch(service.names.jobs)
         quiet = emit_among(site, service, 0.001, count)

@@ -14,7 +14,7 @@ from bench.site import Broken, Product, Sample, Site
 from bench.workloads import BARE, BULLMQ, PRODUCT, Workload
 from tests.harness.ports import free_port
 
-FAR = 30 * 86_400.0
+FAR_SECONDS = 30 * 86_400.0
 """Seconds from now at which jobs wait that must not run meanwhile."""
 WARM_UP = 2_000
 BATCH = 500
@@ -23,11 +23,11 @@ RECORD = 100
 SINGLES = 64
 """Calls in flight."""
 IN_FLIGHT = 8
-PATIENCE = 20.0
+PATIENCE_SECONDS = 20.0
 
 
 def _warm(product: Product) -> None:
-    product.submit(time.time() + FAR, 0.001, WARM_UP)
+    product.submit(time.time() + FAR_SECONDS, 0.001, WARM_UP)
     product.answered(WARM_UP)
     product.until_published()
 
@@ -36,7 +36,9 @@ def submit_product(site: Site, count: int) -> Sample:
     """Answered when durable and announced; every answered job is then in the store."""
     with site.product() as product:
         _warm(product)
-        site.client.ask("prepare", first=time.time() + FAR, step=0.001, count=count, size=BATCH)
+        site.client.ask(
+            "prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count, size=BATCH
+        )
         meter = site.meter(service=product.pid)
         before = meter.read()
         told = site.client.ask("submit", in_flight=IN_FLIGHT)
@@ -52,12 +54,12 @@ def submit_bare(site: Site, count: int) -> Sample:
     with site.bare() as (bare, topics):
         site.watch(topics[1], "jobsCreated")
         for size in (WARM_UP, count):
-            bare.ask("prepare", first=time.time() + FAR, step=0.001, count=size)
+            bare.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size)
             meter = site.meter(service=bare.pid)
             before = meter.read()
             told = bare.ask("submit")
             cpu = meter.since(before)
-        seen = site.reader.ask("collect", count=WARM_UP + count, patience=PATIENCE)["count"]
+        seen = site.reader.ask("collect", count=WARM_UP + count, patience=PATIENCE_SECONDS)["count"]
         if site.store.hlen("bare:jobs") != WARM_UP + count or seen != WARM_UP + count:
             raise Broken(f"submit: {seen} of {WARM_UP + count} announced")
         return Sample({"rate": count / told["seconds"]}, count, cpu)
@@ -67,7 +69,7 @@ def submit_bullmq(site: Site, count: int) -> Sample:
     """Its addBulk, answered when the jobs are in Redis; nobody announces them."""
     with queue(site) as (bull, _):
         for size in (WARM_UP, count):
-            bull.ask("prepare", first=time.time() + FAR, step=0.001, count=size)
+            bull.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size)
             meter = site.meter(service=bull.pid)
             before = meter.read()
             told = bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
@@ -82,7 +84,7 @@ def single_product(site: Site, count: int) -> Sample:
     """One job a call."""
     with site.product() as product:
         _warm(product)
-        site.client.ask("prepare", first=time.time() + FAR, step=0.001, count=count, size=1)
+        site.client.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count, size=1)
         meter = site.meter(service=product.pid)
         before = meter.read()
         told = site.client.ask("submit", in_flight=SINGLES)
@@ -100,7 +102,9 @@ def single_echo(site: Site, count: int) -> Sample:
         echo.hear()
         site.client.ask("connect", address=address)
         for size in (WARM_UP, count):
-            site.client.ask("prepare", first=time.time() + FAR, step=0.001, count=size, size=1)
+            site.client.ask(
+                "prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size, size=1
+            )
             meter = site.meter(service=echo.pid)
             before = meter.read()
             told = site.client.ask("submit", in_flight=SINGLES)
@@ -114,11 +118,11 @@ def records_product(site: Site, count: int) -> Sample:
     with site.product() as product:
         site.watch(product.names.resources, "jobsCreated")
         _send(producer, product, WARM_UP)
-        seen = site.reader.ask("collect", count=WARM_UP, patience=PATIENCE)["count"]
+        seen = site.reader.ask("collect", count=WARM_UP, patience=PATIENCE_SECONDS)["count"]
         site.reader.ask("forget")
         meter = site.meter(service=product.pid)
         before, began = meter.read(), time.time()
-        site.reader.tell("collect", count=count, patience=PATIENCE)
+        site.reader.tell("collect", count=count, patience=PATIENCE_SECONDS)
         _send(producer, product, count)
         told = site.reader.hear()
         cpu = meter.since(before)
@@ -128,7 +132,7 @@ def records_product(site: Site, count: int) -> Sample:
 
 
 def _send(producer: Producer, product: Product, count: int) -> None:
-    first = time.time() + FAR
+    first = time.time() + FAR_SECONDS
     for value in batches([first + number / 1000 for number in range(count)], RECORD):
         producer.produce(product.names.jobs, value, b"createJobs", 0)
     producer.flush(30)
@@ -139,7 +143,7 @@ def memory_product(site: Site, count: int) -> Sample:
     with site.product() as product:
         _warm(product)
         before = used_memory(site)
-        product.submit(time.time() + FAR, 0.001, count)
+        product.submit(time.time() + FAR_SECONDS, 0.001, count)
         product.until_published()
         after = used_memory(site)
         product.answered(count)
@@ -151,7 +155,7 @@ def memory_product(site: Site, count: int) -> Sample:
 def memory_bare(site: Site, count: int) -> Sample:
     """A hash field and a sorted set's entry a job, and nothing else."""
     with site.bare() as (bare, _):
-        bare.ask("prepare", first=time.time() + FAR, step=0.001, count=count)
+        bare.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count)
         before = used_memory(site)
         bare.ask("load", ids=str(site.file("ids")))
         return Sample({"bytes": (used_memory(site) - before) / count}, count)
@@ -160,7 +164,7 @@ def memory_bare(site: Site, count: int) -> Sample:
 def memory_bullmq(site: Site, count: int) -> Sample:
     """Delayed jobs."""
     with queue(site) as (bull, _):
-        bull.ask("prepare", first=time.time() + FAR, step=0.001, count=count)
+        bull.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count)
         before = used_memory(site)
         bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
         return Sample({"bytes": (used_memory(site) - before) / count}, count)

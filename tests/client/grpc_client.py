@@ -10,13 +10,13 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.client import contract
+from tests.harness.waiting import PATIENCE_SECONDS
 
 JOBS = "/io.restorecommerce.job.Service/"
 COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 HEALTH = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 HEALTH_STATES = {b"": "UNKNOWN", b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING"}
-TIMEOUT = 10.0
 
 
 @dataclass(eq=False)  # not frozen: Python sets tracebacks
@@ -35,7 +35,7 @@ class Refusal(Exception):
 class Client:
     """One channel; every call is answered, or raises Refusal."""
 
-    def __init__(self, address: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, address: str, *, timeout: float = PATIENCE_SECONDS) -> None:
         self.channel = grpc.insecure_channel(
             address,
             # A server that was restarted is found again at once.

@@ -7,6 +7,8 @@ import socket
 import struct
 import time
 
+from tests.harness.waiting import PATIENCE_SECONDS
+
 PRODUCE, VERSION = 0, 3
 NO_PRODUCER = struct.pack(">qhi", -1, -1, -1)
 
@@ -27,7 +29,7 @@ def produce(
             _sized(_batch(_record(key, value, headers))),
         )
     )
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(_sized(body))
         answer = connection.makefile("rb")
         (size,) = struct.unpack(">i", answer.read(4))

@@ -25,6 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.cimpl import NewTopic
 
+from tests.harness.waiting import PATIENCE_SECONDS
+
 Isolation = Literal["read_committed", "read_uncommitted"]
 END_OF_PARTITION = KafkaError._PARTITION_EOF
 
@@ -82,13 +84,17 @@ class TopicReader:
         self._consumer.close()
 
     def wait_for(
-        self, predicate: Callable[[Record], bool], timeout: float = 10, *, count: int = 1
+        self,
+        predicate: Callable[[Record], bool],
+        timeout: float = PATIENCE_SECONDS,
+        *,
+        count: int = 1,
     ) -> Record:
         """The `count`-th record that fits, of all that were and will be read."""
         return self.wait_for_all(predicate, count, timeout)[count - 1]
 
     def wait_for_all(
-        self, predicate: Callable[[Record], bool], count: int, timeout: float = 10
+        self, predicate: Callable[[Record], bool], count: int, timeout: float = PATIENCE_SECONDS
     ) -> list[Record]:
         """The records that fit, once there are at least `count` of them."""
         found = [record for record in self.records if predicate(record)]
@@ -99,7 +105,7 @@ class TopicReader:
             found += [record for record in self.poll(0.1) if predicate(record)]
         return found
 
-    def drain(self, timeout: float = 10) -> list[Record]:
+    def drain(self, timeout: float = PATIENCE_SECONDS) -> list[Record]:
         """Every record up to the topics' ends as they stand now."""
         deadline = time.monotonic() + timeout
         ends = self._ends(timeout)
@@ -170,7 +176,7 @@ class TopicReader:
 
     def _partitions(self, topic: str) -> Iterator[TopicPartition]:
         try:
-            metadata = self._consumer.list_topics(topic, timeout=5).topics[topic]
+            metadata = self._consumer.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic]
         except KafkaException:
             return  # the server is away
         if metadata.error is None:
@@ -195,7 +201,7 @@ class Sender:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._producer.flush(10)
+        self._producer.flush(PATIENCE_SECONDS)
 
     def send(
         self,
@@ -205,7 +211,7 @@ class Sender:
         *,
         partition: int = 0,
         headers: dict[str, str] | None = None,
-        timeout: float = 10,
+        timeout: float = PATIENCE_SECONDS,
     ) -> int:
         """`value`: bytes or a message; answers the record's offset."""
         offsets: list[int] = []
@@ -246,7 +252,9 @@ class Sender:
 def make_topic(bootstrap: str, name: str, *, partitions: int = 1, **config: Any) -> None:
     """A topic that the test needs before the product has made it."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(timeout=10)
+        admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(
+            PATIENCE_SECONDS
+        )
 
 
 def alter_topic(bootstrap: str, name: str, **config: Any) -> None:
@@ -257,21 +265,23 @@ def alter_topic(bootstrap: str, name: str, **config: Any) -> None:
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        admin.incremental_alter_configs([resource])[resource].result(timeout=10)
+        admin.incremental_alter_configs([resource])[resource].result(PATIENCE_SECONDS)
 
 
 def delete_topic(bootstrap: str, name: str) -> None:
     """As an operator's mistake."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        admin.delete_topics([name])[name].result(timeout=10)
+        admin.delete_topics([name])[name].result(PATIENCE_SECONDS)
 
 
 def topic_id(bootstrap: str, name: str) -> str:
     """Its id; empty: there is no such topic."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        asked = admin.describe_topics(TopicCollection([name]), request_timeout=10)[name]
+        asked = admin.describe_topics(TopicCollection([name]), request_timeout=PATIENCE_SECONDS)[
+            name
+        ]
         try:
-            return str(asked.result(timeout=15).topic_id)
+            return str(asked.result(PATIENCE_SECONDS).topic_id)
         except KafkaException as fault:
             if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return ""
@@ -282,7 +292,7 @@ def delete_records(bootstrap: str, name: str, *, before: int) -> None:
     """As retention does."""
     end = TopicPartition(name, 0, before)
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        admin.delete_records([end])[end].result(timeout=10)
+        admin.delete_records([end])[end].result(PATIENCE_SECONDS)
 
 
 def _record(message: Message) -> Record:

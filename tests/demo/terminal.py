@@ -10,7 +10,7 @@ import sys
 import time
 
 CTRL_C = b"\x03"
-LONGEST = 60.0
+LONGEST = 120.0
 
 
 def watch(text: bytes, command: list[str]) -> int:

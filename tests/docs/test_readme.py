@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from examples.demo.service import Service
 from tests.docs.snippets import QUICKSTART, README, ROOT, Snippet, snippets
 from tests.harness.ports import free_port
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 from tools import readme_figures, settings_table
 from tools.snippets import with_examples
 
@@ -90,7 +89,6 @@ def test_make_knows_the_target(snippet: Snippet) -> None:
     run(["make", "-n", snippet.text.split()[1]], ROOT)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("snippet", ENDING, ids=named)
 def test_a_command(snippet: Snippet, service: Service, tmp_path: Path) -> None:
     ended = run(["sh", "-eu", "-c", located(snippet, service)], tmp_path)
@@ -118,13 +116,10 @@ def test_a_service(snippet: Snippet, tmp_path: Path) -> None:
             stdout=output,
             stderr=output,
         )
-    deadline = time.monotonic() + 30
-    while wanted not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    eventually(lambda: wanted in log.read_text() or process.poll() is not None, what=wanted)
+    assert process.poll() is None, log.read_text()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0, log.read_text()
+    assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
 
 
 @dataclass
@@ -135,11 +130,11 @@ class Program:
     output: Path
 
     def ends(self) -> str:
-        assert self.process.wait(30) == 0, self.output.read_text()
+        assert self.process.wait(PATIENCE_SECONDS) == 0, self.output.read_text()
         return self.output.read_text()
 
     def says(self, text: str) -> None:
-        eventually(lambda: text in self.output.read_text(), timeout=30, what=text)
+        eventually(lambda: text in self.output.read_text(), what=text)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)

@@ -8,6 +8,7 @@ from scheduling_srv.runtime.points import POINTS
 from tests.client.grpc_client import Client
 from tests.e2e.lane import Lane, until
 from tests.harness.service import Service
+from tests.harness.waiting import PATIENCE_SECONDS
 
 PAUSE = "1500ms"
 """Longer than two leases."""
@@ -56,7 +57,7 @@ def try_cell(lane: Lane, cell: Cell) -> str:
     """Reach the point, let the product recover; returns what went wrong, or nothing."""
     before = lane.hits(cell.point)
     once = cell.point.startswith(("lease.release", "restore", "clear", "sweep", "list"))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
 
     def is_hit() -> bool:
         return lane.hits(cell.point) > before
@@ -88,11 +89,11 @@ def try_first_start(lane: Lane, cell: Cell) -> str:
     (replica,) = lane.replicas
     lane.arm([replica], f"{cell.point}={cell.text}")
     replica.launch()
-    if not until(lambda: lane.hits(cell.point) > 0, 20):
+    if not until(lambda: lane.hits(cell.point) > 0, PATIENCE_SECONDS):
         return f"{cell} was not reached"
     lane.arm([], "")
     if cell.action == "kill" or (cell.action in ENDS and cell.point.startswith("topics.")):
-        replica.process.wait(15)  # the owner starts again by itself after an unexpected error
+        replica.process.wait()  # the owner starts again by itself after an unexpected error
     lane.heal()
     lane.begin()
     return ""

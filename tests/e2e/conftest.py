@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.product import Product
 from tests.harness.fixtures import PROCESSES, USED, StartService
+from tests.harness.fork_server import shared
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
@@ -40,6 +41,7 @@ def deployed(
         Service(
             names,
             directory / f"replica-{number}.log",
+            fork_server=shared(),
             bootstrap=kafka.bootstrap,
             redis_url=valkey.url,
             settings={**environment(settings), **(more or {})},
@@ -65,7 +67,6 @@ def _assert_reset_leaves_nothing(product: Product, url: str) -> None:
     with GivenStore(url).client() as client:
         eventually(
             lambda: not leaked_keys(client, product.names, idle=True),
-            timeout=10,
             what=lambda: f"an empty store, but {leaked_keys(client, product.names, idle=True)}",
         )
 

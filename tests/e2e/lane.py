@@ -11,7 +11,7 @@ from typing import Any, Self
 import grpc
 from confluent_kafka import Consumer
 
-from chaos.asks import to_job
+from chaos.generator import to_job
 from chaos.history import (
     CREATE,
     CRON,
@@ -30,16 +30,16 @@ from chaos.history import (
     Call,
     History,
 )
-from chaos.nursery import ForkedProcess, Nursery
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
 from tests.client.topics import Record, Sender, alter_topic
 from tests.client.worker import Worker, done, failed
 from tests.e2e.product import fresh, now_ms
+from tests.harness.fork_server import ForkServer
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 LEASE = "600ms"
 SILENT, HELD = "silent", "held"
@@ -47,8 +47,6 @@ SILENT, HELD = "silent", "held"
 REFUSALS = ("refuse.found", "refuse.set_aside")
 """Failpoints that a refusal may reach."""
 FAR = now_ms() + 3_600_000
-PATIENCE = 40.0
-"""Seconds for what must come on a machine that starts a dozen replicas at once."""
 CALL = 3.0
 """Seconds that a call may take: longer than the longest pause."""
 GRACE = 1_000
@@ -78,7 +76,7 @@ class Lane:
         folder: Path,
         kafka: Kafka,
         store: Store,
-        nursery: Nursery,
+        fork_server: ForkServer,
         count: int = 2,
         settings: dict[str, str] | None = None,
     ) -> None:
@@ -92,12 +90,12 @@ class Lane:
         """Records that nobody can read."""
         self._failed: set[str] = set()
         self._stack = ExitStack()
-        self.replicas = [self._replica(folder, nursery, settings or {}) for _ in range(count)]
+        self.replicas = [self._replica(folder, fork_server, settings or {}) for _ in range(count)]
         self.clients = [Client(each.address, timeout=CALL) for each in self.replicas]
         self.sender = Sender(kafka.bootstrap)
         self.worker = Worker(kafka.bootstrap, self.names.jobs, self._answer)
 
-    def _replica(self, folder: Path, nursery: Nursery, settings: dict[str, str]) -> Service:
+    def _replica(self, folder: Path, fork_server: ForkServer, settings: dict[str, str]) -> Service:
         log = folder / f"{self.names.namespace}-{fresh('replica')}.log"
         arms = log.with_suffix(".points")
         service = Service(
@@ -106,8 +104,8 @@ class Lane:
             bootstrap=self.kafka.bootstrap,
             redis_url=self.store.url,
             settings={**SETTINGS, "SCHEDULING_FAILPOINTS": f"@{arms}", **settings},
+            fork_server=fork_server,
         )
-        service.process = ForkedProcess(nursery, log.stem, log)
         self._stack.callback(_end, service)
         return service
 
@@ -168,7 +166,7 @@ class Lane:
                     replica.launch()
             return all(replica.is_serving() for replica in self.replicas)
 
-        eventually(all_serve, timeout=PATIENCE, what="all replicas serve", every=0.1)
+        eventually(all_serve, what="all replicas serve", every=0.1)
         return codes
 
     # --- What makes a point be reached ---
@@ -330,11 +328,10 @@ class Lane:
     def settle(self) -> None:
         """Returns when what was sent and asked for before has been handled and is on the topics."""
         kind = fresh("settle")
-        self.clients[0].timeout = PATIENCE
+        self.clients[0].timeout = PATIENCE_SECONDS
         self.event(kind)
         eventually(
             lambda: any(_type(record) == kind for record in self.worker.queued),
-            timeout=PATIENCE,
             what="the run of an event",
         )
 

@@ -12,9 +12,10 @@ import grpc
 
 from tests.client import contract
 from tests.client.grpc_client import JOBS, Client, Refusal, refusal
-from tests.e2e.product import PATIENCE, Product
+from tests.e2e.product import Product
 from tests.harness.process import Process
 from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import PATIENCE_SECONDS
 
 MIB = 2**20
 
@@ -51,7 +52,7 @@ def read_all(address: str) -> Any:
     with grpc.insecure_channel(address, options=options) as channel:
         call: Callable[..., bytes] = channel.unary_unary(JOBS + "Read")
         try:
-            return contract.JobList.FromString(call(b"", timeout=60))
+            return contract.JobList.FromString(call(b"", timeout=PATIENCE_SECONDS))
         except grpc.RpcError as error:
             raise refusal(error) from error
 
@@ -85,7 +86,7 @@ class Flood:
         return len(found) >= times
 
     def _run(self) -> None:
-        with Client(self._product.service.address, timeout=PATIENCE) as client:
+        with Client(self._product.service.address, timeout=PATIENCE_SECONDS) as client:
             while not self._leaving.is_set():
                 jobs = [self._make(next(self._numbers)) for _ in range(self._size)]
                 try:

@@ -15,9 +15,7 @@ from tests.client.grpc_client import Client
 from tests.client.topics import Record, Sender, TopicReader
 from tests.harness.names import Names
 from tests.harness.service import Service
-
-PATIENCE = 20.0
-"""How long a test waits for what must come, in seconds: for a noisy machine."""
+from tests.harness.waiting import PATIENCE_SECONDS
 
 RFC3339_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -93,7 +91,7 @@ class Product:
         self.bootstrap = bootstrap
         self.names = names
         self.replicas = replicas
-        self.client = Client(replicas[0].address, timeout=PATIENCE)
+        self.client = Client(replicas[0].address, timeout=PATIENCE_SECONDS)
         self.reader = TopicReader(bootstrap, *names.topics)
         self.sender = Sender(bootstrap)
 
@@ -126,7 +124,7 @@ class Product:
         )
         return self.send("jobFailed", answer, partition=run.record.partition)
 
-    def settle(self, *, partition: int = 0, timeout: float = PATIENCE) -> None:
+    def settle(self, *, partition: int = 0, timeout: float = PATIENCE_SECONDS) -> None:
         """Returns when all that was said before has been handled, and its effects announced.
 
         A `now` job follows the records of its partition and its run follows their effects.
@@ -138,7 +136,7 @@ class Product:
 
     # --- what a client sees on Kafka ---
 
-    def runs(self, kind: str, count: int = 1, *, timeout: float = PATIENCE) -> list[Run]:
+    def runs(self, kind: str, count: int = 1, *, timeout: float = PATIENCE_SECONDS) -> list[Run]:
         """The runs of jobs of this type, once there are at least `count` of them."""
         return [
             Run(record, record.parse(contract.ScheduledJob))
@@ -147,7 +145,7 @@ class Product:
             )
         ]
 
-    def run(self, kind: str, number: int = 1, *, timeout: float = PATIENCE) -> Run:
+    def run(self, kind: str, number: int = 1, *, timeout: float = PATIENCE_SECONDS) -> Run:
         """The `number`-th run of jobs of this type."""
         return self.runs(kind, number, timeout=timeout)[number - 1]
 
@@ -158,7 +156,7 @@ class Product:
             run = Run(record, None)
             return self._is_run(record, kind) and (run.nominal, run.attempt) == (nominal, attempt)
 
-        record = self.reader.wait_for(fits, PATIENCE)
+        record = self.reader.wait_for(fits)
         return Run(record, record.parse(contract.ScheduledJob))
 
     def runs_so_far(self, kind: str) -> list[Run]:
@@ -176,15 +174,17 @@ class Product:
         """What was read so far of jobs.resource."""
         return [record for record in self.reader.records if record.topic == self.names.resources]
 
-    def created(self, job_id: str, number: int = 1, *, timeout: float = PATIENCE) -> Any:
+    def created(self, job_id: str, number: int = 1, *, timeout: float = PATIENCE_SECONDS) -> Any:
         """The `number`-th Job announced as created with this id."""
         return self._announced("jobsCreated", job_id, number, timeout).parse(contract.Job)
 
-    def deleted(self, job_id: str, number: int = 1, *, timeout: float = PATIENCE) -> Record:
+    def deleted(self, job_id: str, number: int = 1, *, timeout: float = PATIENCE_SECONDS) -> Record:
         """The `number`-th record that announces this job as deleted."""
         return self._announced("jobsDeleted", job_id, number, timeout)
 
-    def dead_letter(self, fits: Callable[[Record], bool], *, timeout: float = PATIENCE) -> Record:
+    def dead_letter(
+        self, fits: Callable[[Record], bool], *, timeout: float = PATIENCE_SECONDS
+    ) -> Record:
         return self.reader.wait_for(
             lambda record: record.topic == self.names.dead_letter and fits(record), timeout
         )

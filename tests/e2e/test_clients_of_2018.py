@@ -7,13 +7,13 @@ from tests.client import contract
 from tests.client.grpc_client import Refusal
 from tests.e2e.product import Product, fresh, in_ms, tomorrow
 from tests.harness.given import Kafka
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
 def log_end(kafka: Kafka, topic: str) -> int:
     config = {"bootstrap.servers": kafka.bootstrap, "group.id": "reader"}
     with Consumer(config) as consumer:
-        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_SECONDS)[1]
 
 
 def test_the_last_offset_of_the_log_is_a_marker_that_consumers_never_see(
@@ -23,7 +23,7 @@ def test_the_last_offset_of_the_log_is_a_marker_that_consumers_never_see(
     product.client.create(contract.job(type=kind, when=in_ms(300)[1]))
     run = product.run(kind)
     topic = product.names.jobs
-    eventually(lambda: log_end(kafka, topic) > run.record.offset + 1, timeout=20, what="the marker")
+    eventually(lambda: log_end(kafka, topic) > run.record.offset + 1, what="the marker")
     assert product.end_of(topic) == run.record.offset + 1
     product.done(run)
 

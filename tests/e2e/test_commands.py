@@ -14,10 +14,10 @@ from tests.client.contract import JobFilter, payload
 from tests.client.grpc_client import COMMAND, Refusal
 from tests.client.topics import Sender, delete_records, make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import PATIENCE, Product, fresh, in_ms, rfc3339, tomorrow
+from tests.e2e.product import Product, fresh, in_ms, rfc3339, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.names import Names
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 SERVICES = [
     "io-restorecommerce-scheduling-srv",
@@ -37,7 +37,7 @@ def response(
     event: str,
     after: int,
     *,
-    timeout: float = PATIENCE,
+    timeout: float = PATIENCE_SECONDS,
     services: Sequence[str] = SERVICES,
 ) -> Any:
     """The JSON of the first such Response event at or behind offset `after`."""
@@ -71,7 +71,7 @@ class Transport:
         name: str,
         request: Any = None,
         *,
-        timeout: float = PATIENCE,
+        timeout: float = PATIENCE_SECONDS,
         services: Sequence[str] = SERVICES,
     ) -> Any:
         """`request`: JSON, bytes as they are, or None for no payload at all.
@@ -509,7 +509,7 @@ def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names)
         found = product.reader.of("restoreResponse")
         return [json.loads(each.parse(contract.CommandResponse).payload.value) for each in found]
 
-    eventually(lambda: len(answers()) >= 10, timeout=PATIENCE, what="ten answers")
+    eventually(lambda: len(answers()) >= 10, what="ten answers")
     assert answers() == [{"topic": names.resources, "offset": 4_999}] * 10
     lines = product.service.log.read_text().splitlines()
     passes = [int(found[1]) for line in lines if (found := COMMANDS.search(line))]
@@ -518,7 +518,6 @@ def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names)
     assert product.client.read(limit=1).total_count == 5_000
 
 
-@pytest.mark.timeout(180)
 def test_restore_reads_a_hundred_thousand_events(
     deploy: Deploy, kafka: Kafka, names: Names
 ) -> None:
@@ -537,7 +536,7 @@ def test_restore_reads_a_hundred_thousand_events(
     assert product.client.read(limit=1).total_count == 20_000
     assert product.living("j0", "j1", "j2", "j3") == ["j2"]
     product.client.command("reset")
-    eventually(lambda: product.client.read(limit=1).total_count == 0, timeout=20, what="reset")
+    eventually(lambda: product.client.read(limit=1).total_count == 0, what="reset")
 
 
 def logged_since(product: Product, size: int, event: str) -> str:

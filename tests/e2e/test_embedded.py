@@ -25,7 +25,7 @@ def test_an_embedded_valkey_that_dies_ends_the_service(tmp_path: Path) -> None:
             [*command, "--data-dir", str(tmp_path / "data")], env=environment, stderr=output
         )
     try:
-        eventually(lambda: '"serving"' in log.read_text(), timeout=60, what="serving")
+        eventually(lambda: '"serving"' in log.read_text(), what="serving")
         (valkey,) = _children(service.pid)
         os.kill(valkey, signal.SIGKILL)
         assert service.wait(20) == 2

@@ -13,7 +13,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from chaos.nursery import Nursery
 from scheduling_srv.runtime.points import POINTS
 from tests.e2e.cells import (
     ACTIONS,
@@ -27,6 +26,7 @@ from tests.e2e.cells import (
 )
 from tests.e2e.lane import Lane
 from tests.e2e.verdict import violations
+from tests.harness.fork_server import ForkServer, shared
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 
@@ -79,7 +79,7 @@ def plans() -> list[Plan]:
 PLANS = plans()
 
 
-def run(plan: Plan, folder: Path, servers: tuple[KafkaServer, ValkeyServer, Nursery]) -> Result:
+def run(plan: Plan, folder: Path, servers: tuple[KafkaServer, ValkeyServer, ForkServer]) -> Result:
     """Never raises: what breaks is a problem of the lane."""
     result = Result()
     try:
@@ -123,17 +123,12 @@ def results(
     ids = {item.name for item in request.session.items}
     chosen = [plan for plan in PLANS if any(each.endswith(f"[{plan.name}]") for each in ids)]
     folder = tmp_path_factory.mktemp("failpoints")
-    nursery = Nursery(folder / "nursery.log")
-    servers = (own_kafka, own_valkey, nursery)
+    servers = (own_kafka, own_valkey, shared())
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         runs = {plan.name: pool.submit(run, plan, folder, servers) for plan in chosen}
         yield {name: each.result() for name, each in runs.items()}
-    nursery.close()
-    if nursery._child.stdout:
-        nursery._child.stdout.close()
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_promises_are_kept_whatever_happens_there(results: dict[str, Result], plan: Plan) -> None:
     result = results[plan.name]

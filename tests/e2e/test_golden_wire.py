@@ -6,7 +6,8 @@ from tests.client import contract
 from tests.client.grpc_client import COMMAND, JOBS
 from tests.client.topics import Record
 from tests.client.wire import Nested, fields, length_delimited, varint, without_defaults
-from tests.e2e.product import PATIENCE, Product, fresh
+from tests.e2e.product import Product, fresh
+from tests.harness.waiting import PATIENCE_SECONDS
 
 # Which fields of the messages are messages themselves.
 DATA: Nested = {3: {}}
@@ -49,7 +50,7 @@ def submit(product: Product, transport: str, method: str, event: str, raw: bytes
 def record_after(product: Product, offset: int, topic: str, key: str) -> Record:
     return product.reader.wait_for(
         lambda record: record.topic == topic and record.offset >= offset and record.key == key,
-        PATIENCE,
+        PATIENCE_SECONDS,
     )
 
 

@@ -8,11 +8,8 @@ from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, in_ms
 from tests.e2e.test_memory import LARGE, leases_taken
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.timeout(300)
-
-PATIENCE = 120.0
 COUNT = int(os.environ.get("LARGE_RUNS", "60"))
 
 
@@ -20,7 +17,7 @@ COUNT = int(os.environ.get("LARGE_RUNS", "60"))
 def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> None:
     """What is due and may run goes by priority: only a little is staged ahead of it."""
     product = deploy(delivery=delivery)
-    product.client.timeout = PATIENCE
+    product.client.timeout = PATIENCE_SECONDS
     large, small = fresh("large"), fresh("small")
     due, when = in_ms(15_000 + 100 * COUNT)
     create_large(product, large, COUNT, when)
@@ -28,15 +25,15 @@ def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> No
     urgent = contract.job(type=small, when=later, priority="CRITICAL")
     product.client.create(urgent)
     taken = leases_taken(product)
-    (run,) = product.runs(small, timeout=PATIENCE)
-    runs = product.runs(large, COUNT, timeout=PATIENCE)
+    (run,) = product.runs(small)
+    runs = product.runs(large, COUNT)
     assert len({each.occurrence for each in runs}) == COUNT
     behind = [each for each in runs if each.record.offset > run.record.offset]
     lates = [each.record.timestamp - due for each in (run, *runs)]
     print(f"urgent {lates[0]} ms, last large {max(lates)} ms, {len(behind)} behind")  # noqa: T201
     assert len(behind) > COUNT / 4
     assert leases_taken(product) == taken
-    eventually(product.service.is_serving, timeout=PATIENCE, what="SERVING")
+    eventually(product.service.is_serving, what="SERVING")
 
 
 def create_large(product: Product, kind: str, count: int, when: str) -> None:

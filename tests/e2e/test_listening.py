@@ -12,10 +12,10 @@ from tests.client import contract
 from tests.client.grpc_client import JOBS
 from tests.client.topics import Sender, make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import PATIENCE, RFC3339_MS, Product, fresh, in_ms, tomorrow
+from tests.e2e.product import RFC3339_MS, Product, fresh, in_ms, tomorrow
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -98,7 +98,6 @@ def test_the_next_offset_is_stored_as_decimal_text(product: Product, valkey: Sto
                 lambda topic=topic: (  # type: ignore[misc]
                     redis.get(f"{names.client_id}:{topic}") == str(product.end_of(topic))
                 ),
-                timeout=PATIENCE,
                 what=f"the offset of {topic}",
             )
 
@@ -116,14 +115,14 @@ def test_other_partitions_have_their_number_in_the_key(
         with valkey.client() as redis:
             return int(str(redis.get(key) or 0))
 
-    eventually(lambda: stored() > before + 1, timeout=PATIENCE, what=key)
+    eventually(lambda: stored() > before + 1, what=key)
 
 
 def test_a_reset_keeps_the_stored_offsets(product: Product, valkey: Store) -> None:
     product.settle()
     key = f"{product.names.client_id}:{product.names.jobs}"
     with valkey.client() as redis:
-        eventually(lambda: redis.get(key), timeout=PATIENCE, what=key)
+        eventually(lambda: redis.get(key), what=key)
         before = int(str(redis.get(key)))
         product.client.command("reset")
         assert int(str(redis.get(key))) >= before
@@ -137,7 +136,7 @@ def test_missing_topics_are_made_with_one_partition(product: Product) -> None:
 
 def partitions(bootstrap: str, names: Names) -> dict[str, int]:
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        topics = admin.list_topics(timeout=10).topics
+        topics = admin.list_topics(timeout=PATIENCE_SECONDS).topics
     return {topic: len(topics[topic].partitions) for topic in names.topics if topic in topics}
 
 
@@ -262,7 +261,7 @@ def test_the_trace_of_a_call_goes_on_in_its_runs(product: Product) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = product.client.channel.unary_unary(
         JOBS + "Create"
     )
-    call(request.SerializeToString(), metadata=metadata, timeout=PATIENCE)
+    call(request.SerializeToString(), metadata=metadata, timeout=PATIENCE_SECONDS)
     run = product.run(kind)
     assert same_trace(run.record.headers["traceparent"])
     assert run.record.headers["tracestate"] == "vendor=1"

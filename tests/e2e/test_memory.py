@@ -11,18 +11,15 @@ from tests.harness.given import Kafka
 from tests.harness.kafka import KafkaServer
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.timeout(300)
-
-PATIENCE = 120.0
 LARGE = 850_000
 
 
 def create_large(product: Product, count: int) -> None:
     """`count` jobs of 850 kB."""
     data = contract.Data(creator="large", payload=[contract.payload(b"x" * LARGE)])
-    product.client.timeout = PATIENCE
+    product.client.timeout = PATIENCE_SECONDS
     for first in range(0, count, 4):
         ids = range(first, min(first + 4, count))
         product.client.create(
@@ -56,10 +53,8 @@ def test_a_rebuild_of_large_jobs(
     before = leases_taken(product)
     with memory_grows_by_less_than(130 * MIB, product):
         breakable_valkey.flush()
-        eventually(
-            lambda: leases_taken(product) > before, timeout=PATIENCE, what="the loss is noticed"
-        )
-        product.service.wait_until_serving(PATIENCE)
+        eventually(lambda: leases_taken(product) > before, what="the loss is noticed")
+        product.service.wait_until_serving()
         assert product.client.read(limit=1).total_count == 160
     assert leases_taken(product) == before + 1
 
@@ -69,10 +64,8 @@ def test_a_restore_of_large_jobs_stays_within_memory(deploy: Deploy, large_event
     product = deploy()
     with memory_grows_by_less_than(130 * MIB, product):
         product.client.command("restore", {"jobs": {"offset": 0}})
-        product.reader.wait_for(lambda record: record.key == "restoreResponse", PATIENCE)
+        product.reader.wait_for(lambda record: record.key == "restoreResponse")
         assert product.client.read(limit=1).total_count == large_events
     assert leases_taken(product) == 1
     product.client.command("reset")
-    eventually(
-        lambda: product.client.read(limit=1).total_count == 0, timeout=PATIENCE, what="reset"
-    )
+    eventually(lambda: product.client.read(limit=1).total_count == 0, what="reset")

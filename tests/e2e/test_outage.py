@@ -1,7 +1,5 @@
 """A server is away, or goes away: the process stays, says so, and goes on (docs/contract.md)."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -24,9 +22,6 @@ pytestmark = pytest.mark.slow
 WINDOW, ABSENCE = 3000, 12_000
 """A catch-up window, and an absence that is longer, in milliseconds."""
 
-RECOVERY = 40.0
-"""How long a test waits for the service when a server is back, in seconds."""
-
 
 def assert_unavailable(product: Product) -> Refusal:
     with pytest.raises(Refusal) as caught:
@@ -37,11 +32,7 @@ def assert_unavailable(product: Product) -> Refusal:
 
 
 def ready_status(product: Product, path: str) -> int:
-    try:
-        with urllib.request.urlopen(product.service.admin_url + path, timeout=5) as answer:  # noqa: S310
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    return product.service.get(path)[0]
 
 
 # --- at start ---
@@ -53,12 +44,12 @@ def test_a_redis_that_is_not_there_yet_is_waited_for(
     breakable_valkey.kill()
     product = deploy(start=False, valkey=breakable_valkey)
     product.service.launch()
-    eventually(lambda: answers(product), timeout=RECOVERY, what="an answer of its health")
+    eventually(lambda: answers(product), what="an answer of its health")
     assert product.client.health() == "NOT_SERVING"
     assert_unavailable(product)
     assert_says(product, "redis")
     breakable_valkey.start()
-    product.service.wait_until_serving(RECOVERY)
+    product.service.wait_until_serving()
     product.settle()
 
 
@@ -72,7 +63,7 @@ def answers(product: Product) -> bool:
 def assert_says(product: Product, word: str) -> None:
     """A server that is not there yet is waited for and said so."""
     log = product.service.log
-    eventually(lambda: word in log.read_text().lower(), timeout=RECOVERY, what=f"{word} in {log}")
+    eventually(lambda: word in log.read_text().lower(), what=f"{word} in {log}")
 
 
 def test_a_kafka_that_is_not_there_yet_is_waited_for(
@@ -81,12 +72,12 @@ def test_a_kafka_that_is_not_there_yet_is_waited_for(
     breakable_kafka.kill()
     product = deploy(start=False, kafka=breakable_kafka)
     product.service.launch()
-    eventually(lambda: answers(product), timeout=RECOVERY, what="an answer of its health")
+    eventually(lambda: answers(product), what="an answer of its health")
     assert product.client.health() == "NOT_SERVING"
     assert_unavailable(product)
     assert_says(product, "kafka")
     breakable_kafka.start()
-    product.service.wait_until_serving(RECOVERY)
+    product.service.wait_until_serving()
     product.settle()
 
 
@@ -102,14 +93,14 @@ def test_redis_goes_and_comes_back(
     due, when = in_ms(2000)
     product.client.create(contract.job(id=job_id, type=kind, when=when))
     getattr(breakable_valkey, how)()
-    product.service.wait_until_not_serving(RECOVERY)
+    product.service.wait_until_not_serving()
     assert product.service.process.alive
     assert_unavailable(product)
     assert ready_status(product, "/livez") == 200
     assert ready_status(product, "/readyz") == 503
     breakable_valkey.restore()
-    product.service.wait_until_serving(RECOVERY)
-    run = product.run(kind, timeout=RECOVERY)
+    product.service.wait_until_serving()
+    run = product.run(kind)
     run.assert_not_early(due)
     product.done(run)
     product.deleted(job_id)
@@ -129,21 +120,19 @@ def test_kafka_goes_and_comes_back(deploy: Deploy, breakable_kafka: KafkaServer,
     product.client.create(contract.job(id=job_id, type=kind, when=when))
     product.created(job_id)  # a broker killed before its markers may come back without them
     getattr(breakable_kafka, how)()
-    product.client.timeout = 5
     with pytest.raises(Refusal) as caught:
         product.client.create(contract.job(id=stored, when=tomorrow()))
-    product.client.timeout = RECOVERY
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     assert "stored" in caught.value.message
-    product.service.wait_until_not_serving(RECOVERY)
+    product.service.wait_until_not_serving()
     assert product.service.process.alive
     breakable_kafka.restore()
-    product.service.wait_until_serving(RECOVERY)
-    run = product.run(kind, timeout=RECOVERY)
+    product.service.wait_until_serving()
+    run = product.run(kind)
     run.assert_not_early(due)
     product.done(run)
     product.deleted(job_id)
-    product.created(stored, timeout=RECOVERY)
+    product.created(stored)
     assert product.living(stored) == [stored]
     product.settle()
     assert len(product.runs_so_far(kind)) == 1
@@ -158,14 +147,14 @@ def test_acknowledge_stored_answers_while_kafka_is_away(
     breakable_kafka.kill()
     product.client.create(contract.job(id=stored, when=tomorrow()))
     breakable_kafka.start()
-    product.service.wait_until_serving(RECOVERY)
-    product.created(stored, timeout=RECOVERY)
+    product.service.wait_until_serving()
+    product.created(stored)
 
 
 def test_sigterm_ends_it_while_kafka_is_away(deploy: Deploy, breakable_kafka: KafkaServer) -> None:
     product = deploy(kafka=breakable_kafka)
     breakable_kafka.kill()
-    product.service.wait_until_not_serving(RECOVERY)
+    product.service.wait_until_not_serving()
     product.service.stop()
 
 
@@ -174,7 +163,7 @@ def test_sigterm_ends_it_while_redis_is_away(
 ) -> None:
     product = deploy(valkey=breakable_valkey)
     breakable_valkey.kill()
-    product.service.wait_until_not_serving(RECOVERY)
+    product.service.wait_until_not_serving()
     product.service.stop()
     breakable_valkey.start()
 
@@ -185,7 +174,7 @@ def test_sigterm_ends_it_while_redis_is_away(
 def pass_by(product: Product, due: int) -> None:
     """Lets time pass while the service is away."""
     assert not product.service.process.alive
-    eventually(lambda: now_ms() > due, timeout=60, what="a later time")
+    eventually(lambda: now_ms() > due, what="a later time")
 
 
 def test_an_overdue_when_job_runs_late_and_once(deploy: Deploy) -> None:

@@ -22,11 +22,10 @@ from tests.harness.given import Kafka, Store
 from tests.harness.kafka import KafkaServer
 from tests.harness.names import Names
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
-PATIENCE = 60.0
 MANY = 100_000
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
 """A refusal that was too long on its way: the client knows as much as without it."""
@@ -42,10 +41,10 @@ def poisoned(
     """100,000 jobs of one type are due, and one of them may run at a time."""
     names, log = Names.unique(), tmp_path_factory.mktemp("poison") / "replica.log"
     service = Service(names, log, bootstrap=kafka.bootstrap, redis_url=valkey.url)
-    service.start(PATIENCE)
+    service.start()
     job = {"type": POISON, "when": "in 1 second", "parallel": 1}
     with Product(kafka.bootstrap, names, service) as product:
-        product.client.timeout = PATIENCE
+        product.client.timeout = PATIENCE_SECONDS
         with memory_grows_by_less_than(250 * MIB, product):
             for first in range(0, MANY, 5_000):
                 ids = range(first, first + 5_000)
@@ -64,17 +63,17 @@ def poison(request: pytest.FixtureRequest, poisoned: Product) -> Product:
 
 def test_one_type_that_is_full_holds_up_no_other(poison: Product, valkey: Store) -> None:
     """Its runs come one at a time, in order; the others come when they are due."""
-    before = len(poison.runs(POISON, timeout=PATIENCE))
+    before = len(poison.runs(POISON))
     with memory_grows_by_less_than(50 * MIB, poison):
         for number in range(before, before + ROUNDS):
-            run = poison.run(POISON, number, timeout=PATIENCE)
+            run = poison.run(POISON, number)
             assert run.job_id == f"p{number - 1}"
             assert len(poison.runs_so_far(POISON)) == number
             other = fresh("other")
             poison.client.create(contract.job(type=other, now=True))
-            poison.done(poison.run(other, timeout=PATIENCE))
+            poison.done(poison.run(other))
             poison.done(run)
-            poison.deleted(run.job_id, timeout=PATIENCE)
+            poison.deleted(run.job_id)
     assert poison.client.read(limit=1).total_count == MANY - ROUNDS - before + 1
     with valkey.client() as redis:
         assert redis.hlen(f"{poison.names.namespace}:{{0}}:types") <= 1
@@ -98,9 +97,9 @@ def test_everything_is_read_during_a_burst(poison: Product) -> None:
             ids = {job.id for job in answer.items}
             assert len(ids) == len(answer.items) == answer.total_count > MANY - 1_000
         assert not flood.refusals
-        eventually(lambda: len(flood.accepted) >= 100, timeout=PATIENCE, what="some jobs")
+        eventually(lambda: len(flood.accepted) >= 100, what="some jobs")
     assert not flood.refusals
-    runs = poison.runs(kind, len(flood.accepted), timeout=PATIENCE)
+    runs = poison.runs(kind, len(flood.accepted))
     assert Counter(run.job_id for run in runs) == Counter(flood.accepted)
     for run in runs:
         if run.instance not in worker.answers:
@@ -127,18 +126,16 @@ def test_a_client_that_is_faster_than_kafka(
     with memory_grows_by_less_than(200 * MIB, product):
         breakable_kafka.pause()
         with Flood(product, make, size=50) as flood, valkey.client() as redis:
-            eventually(lambda: flood.refused("Kafka is behind", 20), timeout=PATIENCE, what="no")
+            eventually(lambda: flood.refused("Kafka is behind", 20), what="no")
             assert redis.llen(outbox) <= 2_000 + 2_000  # what one store call may add
         breakable_kafka.resume()
-        product.service.wait_until_serving(PATIENCE)
-        eventually(
-            lambda: not is_refused(product, make(0)), timeout=PATIENCE, what="jobs are taken in"
-        )
+        product.service.wait_until_serving()
+        eventually(lambda: not is_refused(product, make(0)), what="jobs are taken in")
     accepted = {*flood.accepted}
     assert len(accepted) >= 1_900
     for job_id in flood.accepted[-50:]:
-        product.created(job_id, timeout=PATIENCE)
-    product.settle(timeout=PATIENCE)
+        product.created(job_id)
+    product.settle()
     announced = [job_id for event, job_id in product.resource_events(*accepted)]
     assert Counter(announced) == Counter(flood.accepted)
 
@@ -180,16 +177,16 @@ def test_calls_that_wait_hold_bounded_memory(deploy: Deploy, breakable_kafka: Ka
     sentences = " ".join(sentence for _, sentence in told)
     assert "Too many calls are under way" in sentences
     assert "the change is stored and will be announced" in sentences
-    product.service.wait_until_serving(PATIENCE)
-    product.settle(timeout=PATIENCE)
+    product.service.wait_until_serving()
+    product.settle()
     stored = sum(number for (_, text), number in told.items() if "is stored" in text)
 
     def there() -> int:
         return int(product.client.read(limit=1).total_count)
 
     # A list of 4 MB is stored at once and applied in pieces.
-    eventually(lambda: there() >= 8 * stored, timeout=PATIENCE, what="all that is stored")
-    eventually(lambda: there() % 8 == 0, timeout=PATIENCE, what="whole lists")
+    eventually(lambda: there() >= 8 * stored, what="all that is stored")
+    eventually(lambda: there() % 8 == 0, what="whole lists")
     assert there() <= 8 * (stored + unknown)
 
 
@@ -232,16 +229,16 @@ def test_a_rebalance_every_second(deploy: Deploy, kafka: Kafka, names: Names) ->
     ):
         with rebalances(kafka.bootstrap, names, 1.0) as joined:
             for turn in range(8):
-                eventually(lambda: joined[0] > turn, timeout=PATIENCE, what="a rebalance")  # noqa: B023
+                eventually(lambda: joined[0] > turn, what="a rebalance")  # noqa: B023
                 for _ in range(40):
                     job = contract.job(id=f"r{number}", type=kind, now=True)
                     event = contract.JobList(items=[job])
                     product.send("createJobs", event, partition=number % 4)
                     number += 1
-        product.runs(kind, number, timeout=PATIENCE)
-        eventually(lambda: len(worker.answers) >= number, timeout=PATIENCE, what="answers")
+        product.runs(kind, number)
+        eventually(lambda: len(worker.answers) >= number, what="answers")
     for partition in range(4):
-        product.settle(partition=partition, timeout=PATIENCE)
+        product.settle(partition=partition)
     runs = product.runs_so_far(kind)
     assert Counter(run.job_id for run in runs) == Counter(f"r{each}" for each in range(number))
     assert product.dead_letters() == []

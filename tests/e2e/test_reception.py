@@ -21,11 +21,8 @@ from tests.e2e.conftest import Deploy
 from tests.e2e.load import MIB, forget_peak, peak_memory
 from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.background import Background
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.timeout(300)
-
-PATIENCE = 60.0
 BOUND = 512 * MIB
 CALLS = 40
 
@@ -59,7 +56,7 @@ class SmallCalls(Background):
 
     def work(self) -> None:
         """Call until the context ends."""
-        with Client(self._address, timeout=PATIENCE) as client:
+        with Client(self._address, timeout=PATIENCE_SECONDS) as client:
             while not self.leaving.is_set():
                 begun = time.monotonic()
                 try:
@@ -89,9 +86,7 @@ def bounded(product: Product) -> Iterator[SmallCalls]:
     assert len(small.refusals) <= len(small.seconds) // 10, small.refusals
     assert {each.code for each in small.refusals} <= {grpc.StatusCode.UNAVAILABLE}
     assert product.service.log.read_text().count("lease taken") == 1
-    eventually(
-        lambda: resident(product) < before + 120 * MIB, timeout=PATIENCE, what="memory is freed"
-    )
+    eventually(lambda: resident(product) < before + 120 * MIB, what="memory is freed")
 
 
 def create(address: str, raw: bytes, compression: grpc.Compression | None = None) -> str:
@@ -100,7 +95,7 @@ def create(address: str, raw: bytes, compression: grpc.Compression | None = None
     with grpc.insecure_channel(address, options, compression) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(JOBS + "Create")
         try:
-            call(raw, timeout=PATIENCE)
+            call(raw, timeout=PATIENCE_SECONDS)
         except grpc.RpcError as error:
             return str(error.code().name)
     return "OK"
@@ -121,7 +116,7 @@ def test_forty_large_lists_at_once_stay_within_memory(
     with bounded(product):
         told = create_many(product, raw, CALLS)
         assert {*told} == {"OK", "UNAVAILABLE"}, told
-    product.client.timeout = PATIENCE
+    product.client.timeout = PATIENCE_SECONDS
     product.client.command("reset")
 
 
@@ -146,12 +141,12 @@ def test_slow_senders_stop_no_other_client(deploy: Deploy, connections: int) -> 
     with bounded(product) as small, ExitStack() as stack:
         slow = [stack.enter_context(SlowSender(port)) for _ in range(connections)]
         streams = [(each, each.begin(MIB)) for each in slow for _ in range(20 // connections)]
-        for _ in range(10):
+        for _ in range(20):
             time.sleep(1)
             for each, stream in streams:
                 each.send(stream, b"x")
             assert product.client.health() == "SERVING"
         assert sum(each.ended() for each in slow) >= 5
-    assert max(small.seconds) < 8
+    assert max(small.seconds) < 15
     assert not small.refusals
     assert len(small.seconds) > 5

@@ -3,7 +3,6 @@
 Limits are lowered while the service runs: what it knows of them is old then.
 """
 
-import urllib.request
 from typing import Any
 from zlib import crc32
 
@@ -15,12 +14,12 @@ from tests.client import contract
 from tests.client.grpc_client import Refusal
 from tests.client.topics import Record, TopicReader, alter_topic, delete_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import PATIENCE, Product, fresh, in_ms, tomorrow
+from tests.e2e.product import Product, fresh, in_ms, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 LIMIT = 300_000
 LARGE = b"x" * 400_000
@@ -70,8 +69,7 @@ def letter_of(product: Product, job_id: str) -> Record:
 
 def refused(product: Product, kind: str) -> int:
     """The metric."""
-    with urllib.request.urlopen(f"{product.service.admin_url}/metrics") as page:  # noqa: S310
-        text = page.read().decode()
+    _, text = product.service.get("/metrics")
     name = f'scheduling_records_refused_total{{kind="{kind}"}} '
     return sum(int(float(line[len(name) :])) for line in text.splitlines() if line.startswith(name))
 
@@ -103,7 +101,7 @@ def test_a_recurring_job_goes_on_after_refused_runs(deploy: Deploy, mode: str) -
     limit(product, product.names.jobs)
     job_id = fresh("large")
     product.client.create(large(id=job_id, type=job_id, interval="1 second", parallel=1))
-    eventually(lambda: refused(product, "run") >= 2, timeout=PATIENCE, what="refused runs")
+    eventually(lambda: refused(product, "run") >= 2, what="refused runs")
     assert_goes_on(product, beat)
     limit(product, product.names.jobs, to=2_000_000)
     product.done(product.run(job_id))
@@ -228,7 +226,7 @@ def test_delete_reset_and_a_restart_work_beside_what_is_refused(
     limit(product, product.names.jobs)
     ids = [fresh("large") for _ in range(3)]
     product.client.create(*(large(id=job_id, interval="1 second") for job_id in ids))
-    eventually(lambda: refused(product, "run") >= 3, timeout=PATIENCE, what="refused runs")
+    eventually(lambda: refused(product, "run") >= 3, what="refused runs")
     product.client.delete(ids[0])
     assert product.living(*ids) == sorted(ids[1:])
     product.service.stop()
@@ -266,7 +264,7 @@ def test_a_crash_while_something_is_set_aside_harms_nothing(
     else:
         limit(product, product.names.resources)
         product.send("createJobs", record)
-    product.service.process.wait(PATIENCE)
+    product.service.process.wait()
     del product.service.settings["SCHEDULING_FAILPOINTS"]
     product.service.start()
     letter_of(product, job_id)

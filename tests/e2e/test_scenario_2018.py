@@ -12,7 +12,7 @@ from tests.client import classic
 from tests.client.grpc_client import JOBS, Client
 from tests.client.topics import Record
 from tests.e2e.conftest import deployed, watch
-from tests.e2e.product import PATIENCE, Product, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
 from tests.harness.given import Kafka, Store
 from tests.harness.waiting import eventually
 
@@ -39,7 +39,7 @@ class ClientOf2018:
         return list(classic.JobList.FromString(answer).items)
 
     def until_read_is_empty(self) -> None:
-        eventually(lambda: not self.read(), timeout=PATIENCE, what="Read is empty")
+        eventually(lambda: not self.read(), what="Read is empty")
 
     def queued(self, kind: str, number: int = 1) -> tuple[Record, Any]:
         """The `number`-th queuedJob of this type."""
@@ -51,7 +51,7 @@ class ClientOf2018:
                 and classic.ScheduledJob.FromString(record.value).type == kind
             )
 
-        record = self.product.reader.wait_for(fits, PATIENCE, count=number)
+        record = self.product.reader.wait_for(fits, count=number)
         return record, classic.ScheduledJob.FromString(record.value)
 
     def done(self, job: Any) -> None:
@@ -68,7 +68,7 @@ class ClientOf2018:
                 and classic.Job.FromString(record.value).type == kind
             )
 
-        records = self.product.reader.wait_for_all(fits, number, PATIENCE)
+        records = self.product.reader.wait_for_all(fits, number)
         return [classic.Job.FromString(record.value) for record in records]
 
     def deleted(self, job_id: str, number: int = 1) -> Record:
@@ -79,7 +79,7 @@ class ClientOf2018:
                 and classic.Deleted.FromString(record.value).id == job_id
             )
 
-        return self.product.reader.wait_for(fits, PATIENCE, count=number)
+        return self.product.reader.wait_for(fits, count=number)
 
     def _submit(self, method: str, event: str, message: Any) -> None:
         if self.grpc is not None:

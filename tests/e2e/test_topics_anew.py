@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
@@ -11,23 +10,23 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from tests.client import contract
 from tests.client.topics import Record, Sender, make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import PATIENCE, Product, fresh, tomorrow
+from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import GivenStore, Kafka
 from tests.harness.names import Names
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
 def unmake(bootstrap: str, topic: str) -> None:
     """Delete a topic; returns when it is gone, or another one in its place."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
         before = topic_id(admin, topic)
-        admin.delete_topics([topic])[topic].result(timeout=10)
-        eventually(lambda: topic_id(admin, topic) != before, timeout=PATIENCE, what="no topic")
+        admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
+        eventually(lambda: topic_id(admin, topic) != before, what="no topic")
 
 
 def topic_id(admin: AdminClient, topic: str) -> str:
     try:
-        found = admin.describe_topics(TopicCollection([topic]))[topic].result(timeout=10)
+        found = admin.describe_topics(TopicCollection([topic]))[topic].result(PATIENCE_SECONDS)
     except KafkaException as fault:
         if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise
@@ -78,12 +77,12 @@ def test_a_topic_that_is_made_anew_under_the_service_loses_nothing(
     """Whether it is shorter than the position before, or longer."""
     product = deploy(offset_interval="100ms")
     old = create(product, 50)
-    eventually(applied(product, old), timeout=PATIENCE, what="the first records")
-    eventually(lambda: position(product) >= 50, timeout=PATIENCE, what="the position")
+    eventually(applied(product, old), what="the first records")
+    eventually(lambda: position(product) >= 50, what="the position")
     remake(product)
     new = create(product, more)
-    eventually(applied(product, new), timeout=PATIENCE, what=lambda: f"{len(product.living(*new))}")
-    eventually(lambda: position(product) == more, timeout=PATIENCE, what="the position goes back")
+    eventually(applied(product, new), what=lambda: f"{len(product.living(*new))}")
+    eventually(lambda: position(product) == more, what="the position goes back")
     product.client.delete(*old, *new)
     assert "another one than before" in product.service.process.tail(200)
 
@@ -94,14 +93,14 @@ def test_a_topic_that_is_made_anew_while_the_service_is_down_loses_nothing(
 ) -> None:
     product = deploy(offset_interval="100ms", lease="1s")
     old = create(product, 50)
-    eventually(applied(product, old), timeout=PATIENCE, what="the first records")
-    eventually(lambda: position(product) >= 50, timeout=PATIENCE, what="the position")
+    eventually(applied(product, old), what="the first records")
+    eventually(lambda: position(product) >= 50, what="the position")
     product.service.stop()
     remake(product)
     new = create(product, more)
     product.service.start()
-    eventually(applied(product, new), timeout=PATIENCE, what=lambda: f"{len(product.living(*new))}")
-    eventually(lambda: position(product) == more, timeout=PATIENCE, what="the position goes back")
+    eventually(applied(product, new), what=lambda: f"{len(product.living(*new))}")
+    eventually(lambda: position(product) == more, what="the position goes back")
     product.client.delete(*old, *new)
 
 
@@ -109,11 +108,11 @@ def test_each_shard_finds_its_own_place_in_a_topic_made_anew(deploy: Deploy) -> 
     """Their positions differ, and each has its own last record."""
     product = deploy(offset_interval="100ms", shards="2")
     old = create(product, 30)
-    eventually(applied(product, old), timeout=PATIENCE, what="the first records")
+    eventually(applied(product, old), what="the first records")
     remake(product)
     new = create(product, 40)
-    eventually(applied(product, new), timeout=PATIENCE, what=lambda: f"{len(product.living(*new))}")
-    eventually(lambda: position(product) == 40, timeout=PATIENCE, what="the position goes back")
+    eventually(applied(product, new), what=lambda: f"{len(product.living(*new))}")
+    eventually(lambda: position(product) == 40, what="the position goes back")
     product.client.delete(*old, *new)
 
 
@@ -133,7 +132,7 @@ def test_what_was_applied_is_not_applied_again_where_it_was_copied(deploy: Deplo
     copy(product, copied)
     late = create(product, 5)
     product.service.start()
-    eventually(applied(product, late), timeout=PATIENCE, what="what came later")
+    eventually(applied(product, late), what="what came later")
     assert len(product.runs_so_far(kind)) == 3
     product.client.delete(*late)
 
@@ -157,15 +156,15 @@ def test_added_partitions_are_read_from_their_beginning(deploy: Deploy) -> None:
     event = contract.JobList(items=[contract.job(id=job_id, when=tomorrow())])
     with Sender(product.bootstrap) as sender:
         sender.send(product.names.jobs, "createJobs", event, partition=2)
-    eventually(applied(product, [job_id]), timeout=45, what="the record of the new partition")
-    eventually(lambda: position(product, 2) == 1, timeout=PATIENCE, what="its position")
+    eventually(applied(product, [job_id]), what="the record of the new partition")
+    eventually(lambda: position(product, 2) == 1, what="its position")
     product.client.delete(job_id)
 
 
 def extend(product: Product, partitions: int) -> None:
     topic = product.names.jobs
     with AdminClient({"bootstrap.servers": product.bootstrap}) as admin:
-        admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(timeout=10)
+        admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(PATIENCE_SECONDS)
 
 
 def test_partitions_that_are_gone_leave_nothing_behind(
@@ -179,28 +178,25 @@ def test_partitions_that_are_gone_leave_nothing_behind(
     for partition in range(3):
         eventually(
             lambda partition=partition: position(product, partition) > 0,  # type: ignore[misc]
-            timeout=PATIENCE,
             what="a position",
         )
     remake(product, partitions=1)
     kept = create(product, 2)
-    eventually(applied(product, kept), timeout=PATIENCE, what="the first records")
+    eventually(applied(product, kept), what="the first records")
     key = f"{names.namespace}:{{0}}:inputs"
     with GivenStore(product.service.redis_url).client() as redis:
         eventually(
             lambda: {*redis.hkeys(key)} == {f"{names.jobs}:0", f"{names.commands}:0"},
-            timeout=PATIENCE,
             what=lambda: f"two positions, not {redis.hkeys(key)}",
         )
         assert not redis.exists(f"{names.client_id}:{names.jobs}:1")
-    eventually(lambda: lags(product) <= {"0"}, timeout=PATIENCE, what="no lag of what is gone")
+    eventually(lambda: lags(product) <= {"0"}, what="no lag of what is gone")
     product.client.delete(*kept)
 
 
 def lags(product: Product) -> set[str]:
     """Partitions of the jobs topic whose lag is told."""
-    with urlopen(product.service.admin_url + "/metrics", timeout=10) as page:  # noqa: S310
-        text = page.read().decode()
+    _, text = product.service.get("/metrics")
     topic = re.escape(product.names.jobs)
     pattern = rf'scheduling_consumer_lag_records{{partition="(\d+)",topic="{topic}"}}'
     return set(re.findall(pattern, text))

@@ -2,8 +2,6 @@
 
 import json
 import re
-import urllib.error
-import urllib.request
 from typing import Any
 
 import grpc
@@ -19,11 +17,8 @@ from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.timeout(240)
-
-PATIENCE = 60.0
 KB = 1_000
 
 
@@ -48,10 +43,10 @@ class Topics:
     def delete(self, *topics: str) -> None:
         for future in self.admin.delete_topics(list(topics)).values():
             future.result(10)
-        eventually(lambda: not self.existing() & {*topics}, timeout=10, what="they are gone")
+        eventually(lambda: not self.existing() & {*topics}, what="they are gone")
 
     def existing(self) -> set[str]:
-        return {*self.admin.list_topics(timeout=10).topics}
+        return {*self.admin.list_topics(timeout=PATIENCE_SECONDS).topics}
 
 
 @pytest.fixture
@@ -61,18 +56,12 @@ def topics(kafka: Kafka) -> Topics:
 
 def details(product: Product) -> Any:
     """What `/readyz?verbose` says."""
-    url = product.service.admin_url + "/readyz?verbose"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        return json.load(error)
+    return json.loads(product.service.get("/readyz?verbose")[1])
 
 
 def at_risk(product: Product) -> set[str]:
     """The reasons, as the metric has them."""
-    with urllib.request.urlopen(product.service.admin_url + "/metrics", timeout=5) as answer:  # noqa: S310
-        page = answer.read().decode()
+    _, page = product.service.get("/metrics")
     found = re.findall(
         r'^scheduling_guarantee_at_risk\{reason="(\w+)"\} (\S+)$', page, re.MULTILINE
     )
@@ -95,7 +84,7 @@ def runs(product: Product) -> None:
     """A job runs, and is announced."""
     kind = fresh("type")
     product.client.create(contract.job(type=kind, when="in 10 ms"))
-    product.done(product.run(kind, timeout=PATIENCE))
+    product.done(product.run(kind))
 
 
 # --- What a topic takes ---------------------------------------------------------------------------
@@ -106,7 +95,7 @@ def test_a_job_that_a_topic_does_not_take_is_refused_when_it_comes(
 ) -> None:
     make_topic(kafka.bootstrap, names.resources, **{"max.message.bytes": 300 * KB})
     product = deploy()
-    eventually(lambda: "job_limit" in details(product)["notes"], timeout=PATIENCE, what="a note")
+    eventually(lambda: "job_limit" in details(product)["notes"], what="a note")
     assert "SCHEDULING_MAX_JOB_BYTES" in product.service.log.read_text()
     with pytest.raises(Refusal) as caught:
         product.client.create(contract.job(when=tomorrow()), large(400 * KB, id="large"))
@@ -135,10 +124,9 @@ def test_many_small_jobs_fit_where_a_large_one_does_not(
     kind = fresh("type")
     jobs = [large(1 * KB, type=kind, when="in 1 second") for _ in range(300)]
     product.client.create(*jobs)
-    product.runs(kind, 300, timeout=PATIENCE)
+    product.runs(kind, 300)
     eventually(
         lambda: len({run.occurrence for run in product.runs_so_far(kind)}) == 300,
-        timeout=PATIENCE,
         what="a run of each job",
     )
     if delivery == "exactly_once":  # the other one sends a refused batch again
@@ -168,13 +156,13 @@ def test_limits_may_change(
     product.client.create(large(400 * KB, id="before"))
     topics.alter(f"{names.namespace}.journal", max_message_bytes=300 * KB)
     look_again(breakable_valkey)
-    eventually(lambda: "job_limit" in details(product)["notes"], timeout=PATIENCE, what="a note")
+    eventually(lambda: "job_limit" in details(product)["notes"], what="a note")
     with pytest.raises(Refusal) as caught:
         product.client.create(large(400 * KB))
     assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
     topics.alter(f"{names.namespace}.journal", max_message_bytes=1000 * KB)
     look_again(breakable_valkey)
-    eventually(lambda: "job_limit" not in details(product)["notes"], timeout=PATIENCE, what="none")
+    eventually(lambda: "job_limit" not in details(product)["notes"], what="none")
     product.client.create(large(400 * KB, id="after"))
     assert sorted(product.ids()) == ["after", "before"]
     product.client.command("reset")
@@ -194,13 +182,13 @@ def test_a_missing_dead_letter_topic_does_not_stop_the_runs(
     assert names.dead_letter in " ".join(details(product)["degraded"])
     product.send("createJobs", JobList(items=[contract.job(interval="sometimes")]))
     runs(product)
-    product.settle(timeout=PATIENCE)
-    eventually(lambda: "topic_missing" in at_risk(product), timeout=PATIENCE, what="it is said")
+    product.settle()
+    eventually(lambda: "topic_missing" in at_risk(product), what="it is said")
     assert names.dead_letter not in topics.existing()
     make_topic(product.bootstrap, names.dead_letter)
-    eventually(lambda: "topic_missing" not in at_risk(product), timeout=PATIENCE, what="it is well")
+    eventually(lambda: "topic_missing" not in at_risk(product), what="it is well")
     product.send("createJobs", JobList(items=[contract.job(id="x", interval="sometimes")]))
-    product.dead_letter(lambda record: record.key == "createJobs", timeout=PATIENCE)
+    product.dead_letter(lambda record: record.key == "createJobs")
 
 
 def test_a_dead_letter_topic_that_disappears_is_made_again(
@@ -211,9 +199,9 @@ def test_a_dead_letter_topic_that_disappears_is_made_again(
     topics.delete(names.dead_letter)
     product.send("createJobs", JobList(items=[contract.job(interval="sometimes")]))
     runs(product)
-    eventually(lambda: names.dead_letter in topics.existing(), timeout=PATIENCE, what="it is made")
+    eventually(lambda: names.dead_letter in topics.existing(), what="it is made")
     product.send("createJobs", JobList(items=[contract.job(interval="seldom")]))
-    product.dead_letter(lambda record: record.key == "createJobs", timeout=PATIENCE)
+    product.dead_letter(lambda record: record.key == "createJobs")
 
 
 def test_a_missing_commands_topic_does_not_stop_the_runs(
@@ -231,7 +219,6 @@ def test_a_missing_commands_topic_does_not_stop_the_runs(
     product.client.command("restore", {"jobs": {"offset": 0}})
     eventually(
         lambda: '"event": "restored"' in product.service.log.read_text(),
-        timeout=PATIENCE,
         what="a restore",
     )
     runs(product)
@@ -245,12 +232,10 @@ def test_a_start_waits_for_topics_that_it_may_not_create(
     product = deploy(create_topics="false", start=False)
     product.service.launch()
     said = f"The topic {names.jobs} does not exist. SCHEDULING_CREATE_TOPICS is false"
-    eventually(
-        lambda: said in " ".join(details_or_nothing(product)), timeout=PATIENCE, what="it is said"
-    )
+    eventually(lambda: said in " ".join(details_or_nothing(product)), what="it is said")
     for topic in (*names.topics, f"{names.namespace}.journal", f"{names.namespace}.position"):
         make_topic(product.bootstrap, topic)
-    product.service.wait_until_serving(PATIENCE)
+    product.service.wait_until_serving()
     runs(product)
     assert names.jobs in topics.existing()
 
@@ -292,7 +277,6 @@ def test_a_lost_journal_is_filled_again_from_redis(
         shards = int(product.service.settings["SCHEDULING_SHARDS"])
         eventually(
             lambda: product.service.log.read_text().count("journal is filled again") >= shards,
-            timeout=PATIENCE,
             what="a refill",
         )
     client.delete("w0", "extra")
@@ -322,7 +306,7 @@ def client_goes_on(product: Product) -> None:
             return refused.code is grpc.StatusCode.ALREADY_EXISTS
         return True
 
-    eventually(created, timeout=PATIENCE, what="jobs are taken in")
+    eventually(created, what="jobs are taken in")
 
 
 # --- Guarantees -----------------------------------------------------------------------------------
@@ -337,7 +321,7 @@ def test_a_journal_that_kafka_deletes_from_is_said_once(
     assert details(product)["at_risk"] == {}
     topics.alter(journal, cleanup_policy="compact,delete", retention_ms=3_600_000)
     look_again(breakable_valkey)
-    eventually(lambda: at_risk(product) == {"journal_not_kept"}, timeout=PATIENCE, what="a risk")
+    eventually(lambda: at_risk(product) == {"journal_not_kept"}, what="a risk")
     look_again(breakable_valkey)
     told = details(product)
     assert (told["ready"], told["reasons"]) == (True, [])
@@ -348,7 +332,7 @@ def test_a_journal_that_kafka_deletes_from_is_said_once(
     assert warnings == 1
     topics.alter(journal, cleanup_policy="compact")
     look_again(breakable_valkey)
-    eventually(lambda: at_risk(product) == set(), timeout=PATIENCE, what="all is well")
+    eventually(lambda: at_risk(product) == set(), what="all is well")
 
 
 def test_a_risk_may_be_forbidden(
@@ -361,7 +345,7 @@ def test_a_risk_may_be_forbidden(
         store.config_set("maxmemory-policy", "allkeys-lru")
         store.config_set("appendonly", "no")
     look_again(breakable_valkey)
-    product.service.wait_until_not_serving(PATIENCE)
+    product.service.wait_until_not_serving()
     told = details(product)
     assert (told["ready"], told["status"]) == (False, "NOT_SERVING")
     assert {*told["at_risk"]} == at_risk(product) == {"redis_eviction", "redis_no_aof"}
@@ -372,7 +356,7 @@ def test_a_risk_may_be_forbidden(
         store.config_set("maxmemory", 0)
         store.config_set("appendonly", "yes")
     look_again(breakable_valkey)
-    product.service.wait_until_serving(PATIENCE)
+    product.service.wait_until_serving()
     assert at_risk(product) == set()
 
 

@@ -3,13 +3,11 @@
 import json
 import socket
 import threading
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.product import PATIENCE
 from tests.harness.fixtures import StartService
 from tests.harness.kafka import KafkaServer
 from tests.harness.secure_kafka import PASSWORD, USER, SecureKafka
@@ -66,7 +64,7 @@ def told(replica: Service, event: str) -> dict[str, Any]:
     def found() -> dict[str, Any] | None:
         return next((line for line in lines(replica) if line["event"] == event), None)
 
-    return eventually(found, timeout=PATIENCE, what=event)
+    return eventually(found, what=event)
 
 
 def quiet(service: StartService) -> Service:
@@ -219,9 +217,7 @@ def test_a_kafka_that_is_killed(service: StartService, breakable_kafka: KafkaSer
 
 
 def page_of(replica: Service) -> str:
-    with urllib.request.urlopen(f"{replica.admin_url}/metrics", timeout=10) as answer:  # noqa: S310
-        text: str = answer.read().decode()
-        return text
+    return replica.get("/metrics")[1]
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
@@ -242,13 +238,11 @@ def test_metrics_answer_while_redis_does_not(
     assert "scheduling_build_info{" in text
     eventually(  # figures are shown again for a second
         lambda: "scheduling_jobs_waiting" not in page_of(replica),
-        timeout=PATIENCE,
         what="no figures of Redis",
     )
     breakable_valkey.restore()
     replica.wait_until_serving()
     eventually(
         lambda: "\nscheduling_jobs_waiting 0.0\n" in page_of(replica),
-        timeout=PATIENCE,
         what="figures of Redis",
     )

@@ -14,9 +14,9 @@ from tests.client import contract
 from tests.client.contract import Data, Job, JobFilter, JobList
 from tests.client.grpc_client import Refusal
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import PATIENCE, Product, Run, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, tomorrow
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 PERIOD = 1500
 SHARDS = 3
@@ -42,7 +42,7 @@ def every(job_id: str, kind: str, period: int = PERIOD, **fields: Any) -> Job:
 
 
 def until(instant: int) -> None:
-    eventually(lambda: now_ms() >= instant, timeout=60, what="a later time")
+    eventually(lambda: now_ms() >= instant, what="a later time")
 
 
 def busy(product: Product, kind: str) -> Run:
@@ -62,7 +62,7 @@ def write(product: Product, how: str, *jobs: Job) -> None:
         product.send(how, JobList(items=jobs))
         product.settle()
         # With several shards a job moves on after its record was applied.
-        eventually(lambda: all(_is_there(product, job) for job in jobs), timeout=20, what="it")
+        eventually(lambda: all(_is_there(product, job) for job in jobs), what="it")
     else:
         getattr(product.client, how)(*jobs)
 
@@ -79,7 +79,7 @@ def test_a_job_that_is_upserted_all_the_time_runs(product: Product) -> None:
     begun = now_ms()
     upserts = 0
     while len(product.runs_so_far(kind)) < 3:
-        assert now_ms() < begun + 1000 * PATIENCE, f"no third run after {upserts} upserts"
+        assert now_ms() < begun + 1000 * PATIENCE_SECONDS, f"no third run after {upserts} upserts"
         product.client.upsert(every(job_id, kind))
         upserts += 1
     first, second, third = product.runs(kind)[:3]
@@ -250,7 +250,7 @@ def test_a_missed_run_is_not_lost_to_who_comes_first(deploy: Deploy, how: str, s
     product.service.launch()
     for job in jobs:
         job.data.creator = "new"
-    eventually(lambda: accepts(product, how, jobs), timeout=60, what="a write that is accepted")
+    eventually(lambda: accepts(product, how, jobs), what="a write that is accepted")
     written = now_ms()
     for kind, job_id in zip(kinds, ids, strict=True):
         first, second = product.runs(kind, 2)[:2]

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from chaos import check
+from chaos import checker
 from chaos.history import Quiet, Seen, Settings
 from tests.client import contract
 from tests.client.topics import TopicReader
-from tests.e2e.lane import HELD, PATIENCE, Lane
+from tests.e2e.lane import HELD, Lane
 from tests.e2e.product import now_ms
 from tests.harness.leaks import leaked_keys
 from tests.harness.waiting import eventually
@@ -33,12 +33,12 @@ def violations(lane: Lane, timeout: int) -> list[str]:
     lane.heal()  # a failpoint with a delay may kill after its cell has ended
     with lane.store.client() as store:  # what a caller has left half done, the owner ends
         lists = f"{lane.names.namespace}:{{0}}:lists"
-        eventually(lambda: not store.exists(lists), timeout=PATIENCE, what="no long list")
+        eventually(lambda: not store.exists(lists), what="no long list")
     lane.settle()
     living = tuple(job.id for job in lane.clients[0].read().items)
     lane.history.quiet = Quiet(complete, complete, living)
     lane.history.records = list(records(lane))
-    found = [f"{each.category}: {each.text}" for each in check.violations(lane.history)]
+    found = [f"{each.category}: {each.text}" for each in checker.violations(lane.history)]
     return [*found, *dead_letters(lane), *ends_well(lane)]
 
 
@@ -47,7 +47,7 @@ def records(lane: Lane) -> Iterator[Seen]:
     names = ("jobs", "resources", "commands", "dead_letter")
     topics = dict(zip(lane.names.topics, names, strict=True))
     with TopicReader(lane.kafka.bootstrap, *lane.names.topics) as reader:
-        for record in reader.drain(PATIENCE):
+        for record in reader.drain():
             yield Seen(
                 topics[record.topic],
                 record.offset,
@@ -73,9 +73,7 @@ def ends_well(lane: Lane) -> Iterator[str]:
     lane.clients[0].command("reset")
     with lane.store.client() as store:
         try:
-            eventually(
-                lambda: not leaked_keys(store, lane.names, idle=True), timeout=20, what="no keys"
-            )
+            eventually(lambda: not leaked_keys(store, lane.names, idle=True), what="no keys")
         except TimeoutError:
             yield f"left over: {leaked_keys(store, lane.names, idle=True)}"
     for replica in lane.replicas:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.harness.fork_server import shared
 from tests.harness.given import GivenKafka, GivenStore, Kafka, Store
 from tests.harness.kafka import KafkaServer
 from tests.harness.leaks import leaked_keys
@@ -91,9 +92,13 @@ class StartService(Protocol):
         valkey: Store | None = None,
         names: Names | None = None,
         command: tuple[str, ...] = SERVE,
+        fork: bool = True,
         **settings: str,
     ) -> Service:
-        """`settings`: `lease="1s"` becomes SCHEDULING_LEASE=1s."""
+        """`settings`: `lease="1s"` becomes SCHEDULING_LEASE=1s.
+
+        `fork`: without the second that the imports take.
+        """
 
 
 @pytest.fixture
@@ -111,6 +116,7 @@ def service(
         valkey: Store | None = None,
         names: Names | None = None,
         command: tuple[str, ...] = SERVE,
+        fork: bool = True,
         **settings: str,
     ) -> Service:
         replica = Service(
@@ -120,6 +126,7 @@ def service(
             redis_url=(valkey or request.getfixturevalue("valkey")).url,
             settings={f"SCHEDULING_{name.upper()}": value for name, value in settings.items()},
             command=command,
+            fork_server=shared() if fork else None,
         )
         made.append(replica)
         request.node.stash.setdefault(USED, set()).add((replica.redis_url, replica.names))

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import redis
 
+from tests.harness.waiting import PATIENCE_SECONDS
+
 
 class Kafka(Protocol):
     """What a test needs to know of a Kafka that it does not break."""
@@ -32,4 +34,6 @@ class GivenStore:
     url: str
 
     def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=5)
+        return redis.Redis.from_url(
+            self.url, decode_responses=True, socket_timeout=PATIENCE_SECONDS
+        )

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.harness.ports import free_port
 from tests.harness.process import Process
+from tests.harness.waiting import PATIENCE_SECONDS
 
 JAVA = Path(__file__).parent / "java"
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
@@ -42,7 +43,7 @@ class KafkaServer:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self, timeout: float = 40) -> None:
+    def start(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Returns when the broker answers and leads all its partitions."""
         self.launch()
         self.wait_until_up(timeout)
@@ -53,7 +54,7 @@ class KafkaServer:
             self._format()
         self.process.spawn(self._java("kafka.Kafka", str(self._properties)))
 
-    def wait_until_up(self, timeout: float = 40) -> None:
+    def wait_until_up(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Until it answers, and every partition that it knows of has a leader."""
         with AdminClient(
             {
@@ -67,7 +68,7 @@ class KafkaServer:
 
     def stop(self) -> None:
         """An orderly shutdown."""
-        self.process.end(timeout=20)
+        self.process.end()
 
     def kill(self) -> None:
         self.process.kill()

@@ -77,7 +77,7 @@ def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
     """Returns when the replica is in step."""
     with replica.client() as client:
         client.replicaof("127.0.0.1", str(primary.port))
-        eventually(lambda: is_in_step(client), timeout=20, what="a replica in step")
+        eventually(lambda: is_in_step(client), what="a replica in step")
 
 
 def is_in_step(client: redis.Redis) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.harness.reaper import reaper
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
 class Process:
@@ -55,7 +55,13 @@ class Process:
             )
         reaper.born(self._popen.pid)
 
-    def wait(self, timeout: float) -> int:
+    def adopt(self, popen: subprocess.Popen[bytes]) -> None:
+        """Hold a process that was started in another way, with the same log."""
+        assert not self.alive, f"{self.name} runs already"
+        self._popen = popen
+        reaper.born(popen.pid)
+
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         """The exit code; what has not ended by then is killed and is a TimeoutError."""
         popen = self._running()
         try:
@@ -86,7 +92,7 @@ class Process:
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
 
-    def end(self, timeout: float = 10) -> int | None:
+    def end(self, timeout: float = PATIENCE_SECONDS) -> int | None:
         """Ends it in whatever state it is; the exit code, or None when it did not run."""
         if not self.alive:
             return None
@@ -94,7 +100,7 @@ class Process:
         self.terminate()
         return self.wait(timeout)
 
-    def until_ready(self, ask: object, *, timeout: float) -> None:
+    def until_ready(self, ask: object, *, timeout: float = PATIENCE_SECONDS) -> None:
         """Waits until `ask()` is true; an early death is reported at once, with the log."""
         assert callable(ask)
 

@@ -7,6 +7,7 @@ from tests.client.topics import Sender, TopicReader, make_topic
 from tests.harness.given import Kafka
 from tests.harness.kafka import KafkaServer
 from tests.harness.names import Names
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 def transact(bootstrap: str, topic: str, value: str, *, commit: bool = True) -> None:
@@ -63,13 +64,16 @@ def test_a_paused_kafka_answers_when_it_is_resumed(
         sender.post(names.jobs, "event", b"2")
         assert reader.poll(0.5) == []
         breakable_kafka.resume()
-        reader.wait_for(lambda record: record.value == b"2", timeout=30)
+        reader.wait_for(lambda record: record.value == b"2")
 
 
 def test_topics_are_not_made_by_themselves(kafka: Kafka, names: Names) -> None:
     with AdminClient({"bootstrap.servers": kafka.bootstrap}) as admin:
-        assert names.jobs not in admin.list_topics(timeout=5).topics
-        assert admin.list_topics(names.jobs, timeout=5).topics[names.jobs].error is not None
+        assert names.jobs not in admin.list_topics(timeout=PATIENCE_SECONDS).topics
+        assert (
+            admin.list_topics(names.jobs, timeout=PATIENCE_SECONDS).topics[names.jobs].error
+            is not None
+        )
 
 
 def test_a_reader_drains_past_what_it_is_not_shown(kafka: Kafka, names: Names) -> None:

@@ -95,14 +95,14 @@ def test_servers_do_not_outlive_a_killed_test_run(tmp_path: Path) -> None:
     os.kill(pid, 0)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    eventually(lambda: not _exists(pid), timeout=10, what=f"end of process {pid}")
+    eventually(lambda: not _exists(pid), what=f"end of process {pid}")
 
 
 def test_what_does_not_end_is_killed_and_reported(tmp_path: Path) -> None:
     process = Process("deaf", tmp_path / "log")
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
     process.spawn([sys.executable, "-c", f"{deaf}; signal.pause()"])
-    eventually(lambda: "deaf" in process.log.read_text(), timeout=10, what="its first words")
+    eventually(lambda: "deaf" in process.log.read_text(), what="its first words")
     process.terminate()
     with pytest.raises(TimeoutError, match="deaf did not end within 0.2 s"):
         process.wait(0.2)

@@ -8,6 +8,7 @@ import redis
 
 from tests.harness.ports import free_port
 from tests.harness.process import Process
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 def server_binary() -> Path:
@@ -39,7 +40,7 @@ class ValkeyServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self, timeout: float = 10) -> None:
+    def start(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Returns when it answers, its data loaded."""
         self.launch()
         with self.client() as client:
@@ -76,7 +77,9 @@ class ValkeyServer:
             self.start()
 
     def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=5)
+        return redis.Redis.from_url(
+            self.url, decode_responses=True, socket_timeout=PATIENCE_SECONDS
+        )
 
     def flush(self) -> None:
         """Forgets everything, as after the loss of a disk."""

@@ -6,12 +6,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 120.0
+"""How long a test waits for what must come. It only has to end before the test's time-out: a
+machine that is busy with other tests may need a hundred times as long as an idle one."""
+
 
 def eventually(
     ask: Callable[[], T | None],
     *,
-    timeout: float,
     what: str | Callable[[], str],
+    timeout: float = PATIENCE_SECONDS,
     every: float = 0.02,
 ) -> T:
     """The first answer that is neither None nor False; TimeoutError names `what` was awaited."""

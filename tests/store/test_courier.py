@@ -19,6 +19,7 @@ from scheduling_srv.app.sharding.sharded_restore import ShardedReset
 from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
 from tests.harness.names import Names
+from tests.harness.waiting import PATIENCE_SECONDS
 from tests.store.shard import HOUR, NOW, Shard, once
 from tests.store.test_transfers import of, transfers
 
@@ -77,13 +78,13 @@ async def test_a_parcel_waits_for_who_claims_its_job(world: World) -> None:
     """Found by review: a call that had asked the target first, and the sender when the parcel had
     come and was forgotten, believed that the job was nowhere. Then it lived twice."""
     whole = await world.send(2, put(1, "a"))
-    assert (await world.doors[1].claim("call", ["a"], 5_000)).kinds == [-1]
+    assert (await world.doors[1].claim("call", ["a"], 600_000)).kinds == [-1]
     settling = asyncio.create_task(world.courier.settle_change(whole))
     done, _ = await asyncio.wait((settling,), timeout=0.2)
     assert not done
-    assert (await world.doors[2].claim("call", ["a"], 5_000)).state == "moving"
+    assert (await world.doors[2].claim("call", ["a"], 600_000)).state == "moving"
     await world.doors[1].unclaim("call", ["a"])
-    await asyncio.wait_for(settling, 5)
+    await asyncio.wait_for(settling, PATIENCE_SECONDS)
     async with world.claims.held(["a"]) as claim:
         assert claim.shards() == {"a": 1}
 
@@ -103,7 +104,7 @@ async def test_nobody_waits_for_what_others_send_meanwhile(world: World) -> None
     others = asyncio.create_task(send_on())
     await asyncio.sleep(0.05)
     whole = await world.send(0, put(1, "a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await world.courier.settle_change(whole)
     stop.set()
     await others
@@ -143,7 +144,7 @@ async def test_a_receipt_of_a_store_that_is_no_more_is_not_waited_for(
         await wait(old.pop() if old else receipt, floor)
 
     monkeypatch.setattr(world.known[1], "wait", forget)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await world.courier.settle_change(whole)
     assert await world.shards[1].ids() == ["a"]
 
@@ -178,7 +179,7 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
         assert claim.shards() == {name: n % SHARDS for n, name in enumerate(names)}
         assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "claimed"
     assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "ok"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         one, _ = await asyncio.gather(router.delete(names), router.delete(names[::-1]))
     assert {decided.change.shard for decided in one} <= set(range(SHARDS))
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import pytest
 import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
@@ -206,7 +205,6 @@ async def live(url: str, steps: list[Step]) -> None:
         await client.close()
 
 
-@pytest.mark.timeout(240)
 @given(steps=st.lists(STEPS, min_size=20, max_size=60))
 def test_random_lives(valkey: Store, steps: list[Step]) -> None:
     run: Callable[..., None] = uvloop.run

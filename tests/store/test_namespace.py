@@ -14,6 +14,7 @@ from scheduling_srv.app.deployments.deployment import Identity
 from scheduling_srv.domain.errors import StartError
 from tests.harness.given import Store
 from tests.harness.names import Names
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 async def test_the_first_start_fixes_it(client: RedisClient, names: Names) -> None:
@@ -100,16 +101,16 @@ async def test_a_replica_is_here_as_long_as_it_is_connected(
     assert not await home.is_here("you")
     # An operator who watches all channels is not every replica.
     with (
-        redis.Redis.from_url(valkey.url, socket_timeout=5) as operator,
+        redis.Redis.from_url(valkey.url, socket_timeout=PATIENCE_SECONDS) as operator,
         operator.pubsub() as watching,
     ):
         watching.psubscribe("*")
-        assert watching.get_message(timeout=5)
+        assert watching.get_message(timeout=PATIENCE_SECONDS)
         assert not await home.is_here("you")
         assert await home.is_here("me")
     # It hears what was asked, and it means nothing.
     assert (await anext(heard)).kind not in {"work", "connected", "released", "restore", "sweep"}
     await heard.aclose()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await home.is_here("me"):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)

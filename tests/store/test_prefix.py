@@ -203,7 +203,6 @@ async def test_a_late_retry_does_not_bring_settled_occurrences_back(
     await live(valkey.url, steps)
 
 
-@pytest.mark.timeout(240)
 @given(steps=st.lists(STEPS, min_size=15, max_size=60))
 @settings(max_examples=80, phases=[Phase.generate])
 def test_random_losses(valkey: Store, steps: list[Step]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from chaos.asks import to_job
+from chaos.generator import to_job
 from chaos.history import (
     CREATE,
     CRON,

@@ -7,6 +7,7 @@ that matches, and whether the clock jumped; nothing is computed ahead.
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(" ")
@@ -40,6 +41,7 @@ def element_matches(index: int, element: str, number: int) -> bool:
     return low <= number <= high and (number - low) % int(step or 1) == 0
 
 
+@lru_cache(2**16)
 def number_matches(index: int, field: str, number: int) -> bool:
     return any(element_matches(index, element, number) for element in field.split(","))
 
@@ -49,19 +51,18 @@ def day_field_matches(field: str, day: date) -> bool:
 
 
 def day_matches(element: str, day: date) -> bool:
-    whole_month = [
-        day.replace(day=number) for number in range(1, monthrange(day.year, day.month)[1] + 1)
-    ]
+    length = monthrange(day.year, day.month)[1]
     body = element.removesuffix("W")
     if body.startswith("L"):
-        asked = len(whole_month) - int(body[2:] or 0)
+        asked = length - int(body[2:] or 0)
     elif body != element:
         asked = int(body)
     else:
         return element_matches(DAY, element, day.day)
-    if not 1 <= asked <= len(whole_month):
+    if not 1 <= asked <= length:
         return False
     if body != element:
+        whole_month = [day.replace(day=number) for number in range(1, length + 1)]
         workdays = [each.day for each in whole_month if each.isoweekday() <= 5]
         asked = min(workdays, key=lambda number: abs(number - asked))
     return day.day == asked
@@ -83,6 +84,7 @@ def weekday_field_matches(field: str, day: date) -> bool:
     return False
 
 
+@lru_cache(2**16)
 def date_matches(expression: str, day: date) -> bool:
     fields = six(expression)
     if not number_matches(MONTH, fields[MONTH], day.month):

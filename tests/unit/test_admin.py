@@ -14,6 +14,7 @@ from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.runtime.throttle import Throttle
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 async def yes() -> bool:
@@ -110,11 +111,14 @@ async def test_it_may_be_stopped_before_it_is_started_and_twice(address: str) ->
     await server.stop()
 
 
-async def test_the_stop_does_not_wait_for_those_who_only_stay_connected() -> None:
+async def test_the_stop_does_not_wait_for_those_who_only_stay_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_bounds, "REQUEST_SECONDS", 10 * PATIENCE_SECONDS)
     server = server_of(serving=True)
     port = await server.start()
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    await asyncio.wait_for(server.stop(), 3)
+    await asyncio.wait_for(server.stop(), PATIENCE_SECONDS)
     writer.close()
 
 
@@ -130,7 +134,7 @@ async def test_a_connection_without_a_whole_request_is_closed(begun: bytes) -> N
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(begun)
         with suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
         writer.close()
 
 
@@ -160,7 +164,7 @@ async def test_a_connection_whose_answer_takes_too_long_is_closed(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         with suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
         release.set()
         writer.close()
 
@@ -169,7 +173,7 @@ async def test_an_answer_ends_its_connection() -> None:
     async with port_of(server_of(serving=True)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
-        answer = await asyncio.wait_for(reader.read(), 3)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
         assert answer.count(b"HTTP/1.1 200") == 1
         assert b"connection: close" in answer.lower()
         writer.close()
@@ -225,7 +229,7 @@ async def test_a_request_that_does_not_arrive_is_logged() -> None:
     with capture_logs() as lines:
         async with port_of(server_of(serving=True)) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
             writer.close()
     assert [line["last_reason"] for line in lines] == ["No whole request within 0.3 s."]
 

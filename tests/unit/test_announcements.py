@@ -8,6 +8,12 @@ from scheduling_srv.app import gathering as gathering_module
 from scheduling_srv.app.announcements import MOST_GONE, MOST_REFUSED, Announcements, dump_news
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
 
 
 async def waiting(announcements: Announcements, *receipts: Receipt) -> list[asyncio.Task[None]]:

@@ -18,7 +18,14 @@ from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
+from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import at_once, once
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 LINEAGE = "content:server"

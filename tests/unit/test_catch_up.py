@@ -7,6 +7,13 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.asks import to_job, without_padding
-from chaos.check import CATEGORIES, violations
+from chaos.checker import CATEGORIES, violations
+from chaos.generator import to_job, without_padding
 from chaos.history import (
     CREATE,
     DELETE,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.check import violations
+from chaos.checker import violations
 from chaos.history import CREATE, DELETE_ALL, INTERVAL, Ask, History, Quiet, Said
 from tests.unit.chaos_story import T0, Story
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import chaos
-from chaos.asks import CRONS
+from chaos.generator import CRONS
 from chaos.history import Fault, History, Seen
 from chaos.measure import silences
 from chaos.schedule import kinds_for, plan
@@ -17,7 +17,7 @@ from chaos.times import next_cron
 from tests.unit import cron_oracle
 
 FOLDER = Path(chaos.__file__).parent
-UNDER_TEST = {"replica.py", "seeded.py", "nursery.py"}
+UNDER_TEST = {"replica.py", "seeded.py"}
 """What runs as the product, rather than against it."""
 
 

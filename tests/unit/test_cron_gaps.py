@@ -72,7 +72,6 @@ def smallest_by_looking(text: str) -> int | None:
     return min(gaps, default=None)
 
 
-@pytest.mark.timeout(240)
 @settings(max_examples=40)
 @given(text=st.one_of(FIVE, SIX), limit=st.sampled_from([ANY, 5000, MINUTE, HOUR, 2 * A_DAY]))
 def test_it_is_what_all_occurrences_say(text: str, limit: int) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from platform import system
@@ -19,7 +18,7 @@ from redis.asyncio import Redis
 from scheduling_srv.adapters import embedded
 from scheduling_srv.adapters.embedded import EmbeddedBroker, EmbeddedValkey, valkey
 from scheduling_srv.domain.errors import StartError
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
 class TestValkey:
@@ -111,7 +110,7 @@ class TestValkey:
             parent.kill()
         # The lock is the child's: who gets it knows that the child has ended.
         with (tmp_path / "lock").open() as lock:
-            eventually(lambda: locked(lock.fileno()), timeout=5, what="the end of the child")
+            eventually(lambda: locked(lock.fileno()), what="the end of the child")
 
 
 def locked(handle: int) -> bool:
@@ -139,7 +138,7 @@ class TestBroker:
         broker.create_topic("more", partitions=3)
         broker.create_topic("jobs")
         with AdminClient({"bootstrap.servers": broker.bootstrap}) as admin:
-            topics = admin.list_topics(timeout=5).topics
+            topics = admin.list_topics(timeout=PATIENCE_SECONDS).topics
         assert {name: len(topic.partitions) for name, topic in topics.items()} == {
             "jobs": 1,
             "more": 3,
@@ -180,11 +179,9 @@ class TestBroker:
         produce(broker, "jobs", b"1", b"2")
         with Consumer(consumer_settings(broker, **{"group.id": "group"})) as consumer:
             consumer.subscribe(["jobs"])
-            started = time.monotonic()
             first = consumer.poll(10)
             assert first is not None
             assert first.value() == b"1"
-            assert time.monotonic() - started < 30
             consumer.commit(message=first, asynchronous=False)
             assert [each.offset for each in consumer.committed([TopicPartition("jobs", 0)])] == [1]
 
@@ -214,20 +211,24 @@ class TestBroker:
         with AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0}) as admin:
             future = admin.create_topics([NewTopic("new", 1)], request_timeout=0.5)["new"]
             with pytest.raises(KafkaException, match="Failed while waiting for controller"):
-                future.result(timeout=10)
+                future.result(PATIENCE_SECONDS)
 
     def test_old_records_vanish_above_five_megabytes(self, broker: EmbeddedBroker) -> None:
         for _ in range(8):
             produce(broker, "jobs", bytes(900_000))
         with Consumer(consumer_settings(broker)) as consumer:
-            low, high = consumer.get_watermark_offsets(TopicPartition("jobs", 0), timeout=5)
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition("jobs", 0), timeout=PATIENCE_SECONDS
+            )
         assert high == 8
         assert 2 <= low <= 4
 
     def test_times_are_not_looked_up(self, broker: EmbeddedBroker) -> None:
         produce(broker, "jobs", b"1")
         with Consumer(consumer_settings(broker)) as consumer:
-            found = consumer.offsets_for_times([TopicPartition("jobs", 0, 1)], timeout=5)
+            found = consumer.offsets_for_times(
+                [TopicPartition("jobs", 0, 1)], timeout=PATIENCE_SECONDS
+            )
         assert [each.offset for each in found] == [-1]
 
 

@@ -16,6 +16,7 @@ from scheduling_srv.adapters.embedded.forward import Forwarder, PortTaken
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.service import embedded as embedding
 from tests.harness.ports import free_port
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def test_a_client_whose_broker_is_gone_sees_its_connection_end() -> None:
     port = free_port()
     async with Forwarder(port, f"127.0.0.1:{free_port()}"):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.read() == b""
         writer.close()
 

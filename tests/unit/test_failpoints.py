@@ -14,6 +14,7 @@ import pytest
 from scheduling_srv.domain.errors import StartError, StoreUnavailable
 from scheduling_srv.runtime import failpoints, points
 from scheduling_srv.runtime.failpoints import Action, Unexpected, parse, passed, reached
+from tests.harness.waiting import PATIENCE_SECONDS
 
 COST = 3e-6
 """Seconds; it takes 0.1 us, and machines are busy."""
@@ -68,11 +69,11 @@ async def test_passing_a_point_costs_next_to_nothing() -> None:
     failpoints.enable({})
     best = 1.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()  # not the time that others take
         for _ in range(1000):
             await reached(points.STAGE_CALL)
             passed(points.STAGE_CALL)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
     assert best / 2000 < COST
 
 
@@ -137,11 +138,11 @@ def child(text: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("action", ["kill", "kill:10ms"])
 def test_a_kill_is_one(action: str) -> None:
-    assert child(f"publish.begun={action}").wait(20) == -signal.SIGKILL
+    assert child(f"publish.begun={action}").wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_a_stop_stops_the_process_and_wakes_it_up() -> None:
     process = child("publish.begun=stop:300ms")
     _, status = os.waitpid(process.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0

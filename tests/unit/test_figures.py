@@ -10,6 +10,12 @@ from scheduling_srv.app.health.figures import Figures
 from scheduling_srv.app.replies import Counts
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.runtime.metrics import StoreMetrics
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
 
 
 class Shard:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaos.fuzz_check import Book, Verdict, read, verdict
-from chaos.fuzz_inputs import COMMANDS_TOPIC, JOBS_TOPIC, RECORDS, REQUESTS, Input, make
+from chaos.fuzz_checker import Book, Verdict, read, verdict
+from chaos.fuzz_generator import COMMANDS_TOPIC, JOBS_TOPIC, RECORDS, REQUESTS, Input, make
 from chaos.mutation import MUTATIONS, fields_of, written
 from tests.client.contract import Data, DeleteRequest, Job, JobList
 from tests.client.grpc_client import JOBS

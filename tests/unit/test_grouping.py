@@ -13,6 +13,12 @@ from scheduling_srv.app.grouping import GroupCommit
 from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.domain.job import NewJob
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
 
 
 class Store:

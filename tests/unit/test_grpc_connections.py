@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from scheduling_srv.entrances import grpc_server
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.runtime.states import States
+from tests.harness.waiting import PATIENCE_SECONDS
 
 MOST = 3
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -40,7 +41,7 @@ async def ends(stream: Stream) -> None:
 
 
 async def until(connections: GrpcConnections, count: int) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while connections.count() != count:  # noqa: ASYNC110 - channelz has no events
             await asyncio.sleep(0.01)
 
@@ -59,7 +60,9 @@ async def test_connections_are_counted_and_a_full_server_says_so() -> None:
             assert REGISTRY.get_sample_value("scheduling_grpc_connections") == MOST - 1
             open_ones += await connect(port, 1)
             await until(connections, MOST)
-            await asyncio.wait_for(ends(*await connect(port, 1)), 40)  # one more is refused
+            await asyncio.wait_for(
+                ends(*await connect(port, 1)), PATIENCE_SECONDS
+            )  # one more is refused
             for _ in range(3):
                 connections.note(connections.count())
             for _, writer in open_ones:
@@ -112,6 +115,6 @@ async def test_a_connection_that_does_not_speak_http2_is_closed() -> None:
     try:
         silent, preface = await connect(port, 2)
         preface[1].write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        await asyncio.wait_for(asyncio.gather(ends(silent), ends(preface)), 20)
+        await asyncio.wait_for(asyncio.gather(ends(silent), ends(preface)), 60)
     finally:
         await server.stop(0)

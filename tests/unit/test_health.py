@@ -13,6 +13,12 @@ from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.app.health.watch import Conditions
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.runtime.states import States
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
 
 
 @dataclass

@@ -31,7 +31,14 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest, NewJob
 from scheduling_srv.domain.record import HEADER
 from scheduling_srv.domain.validation import Rules
+from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import at_once, once
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 

@@ -201,11 +201,11 @@ def test_clients_that_nobody_polls_hear_of_troubles_and_are_let_go() -> None:
     admin = make_admin(config)
     with pytest.raises(KafkaException):
         admin.list_topics(timeout=0.1)
-    eventually(lambda: "refuses" in brokers_of(config).sentence(), timeout=10, what="a poll")
+    eventually(lambda: "refuses" in brokers_of(config).sentence(), what="a poll")
     known = weakref.ref(admin)
     del admin
     gc.collect()
-    eventually(lambda: known() is None, timeout=10, what="an end")
+    eventually(lambda: known() is None, what="an end")
 
 
 def test_lines_of_librdkafka_are_lines_of_our_log() -> None:

@@ -22,6 +22,13 @@ from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.items import SIZED, Malformed, fields
 from scheduling_srv.wire import job_pb2 as jobs
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 MANY = 10_000

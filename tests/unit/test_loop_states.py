@@ -14,6 +14,12 @@ from scheduling_srv.app.sharding import courier as courier_module
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.runtime.states import STATES, State
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
 
 
 class Away:

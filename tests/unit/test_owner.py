@@ -28,6 +28,13 @@ from scheduling_srv.domain.errors import (
     StoreNotReady,
     StoreUnavailable,
 )
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 FAR = NOW + 10**9

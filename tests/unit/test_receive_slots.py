@@ -10,6 +10,13 @@ import pytest
 
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.entrances.receive_slots import PATIENCE_TICKS, ReceiveSlots, present
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 TICK_SECONDS = 0.01
 

@@ -26,6 +26,13 @@ from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Una
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
 from scheduling_srv.wire import job_pb2
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 NOW = 1_700_000_000_000
 HOUR, SECOND = 3_600_000, 1000

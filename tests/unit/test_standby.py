@@ -8,6 +8,13 @@ from scheduling_srv.app.owner.standby import GONE_FOR, LOOK, StandBy
 from scheduling_srv.app.replies import Holder
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import LogUnavailable, PublishFailed
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 THERE, GONE = Holder("a:1", 2000, gone=False), Holder("a:1", 2000, gone=True)
 

@@ -9,6 +9,13 @@ import pytest
 from scheduling_srv.app.owner import turns
 from scheduling_srv.app.owner.turns import AHEAD, FEW, Turns
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
+from tests.harness.virtual_time import VIRTUAL_TIME
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
 
 SOON = 30.0
 """Seconds: far less than the patience of these tests, and enough for a busy machine."""

@@ -24,10 +24,11 @@ class RedisPolicy:
         except StoreRefused as fault:
             sentence = f"How Redis is set up is not known: {fault}"
             return RedisFacts(unknown=(sentence,))
+        loading = _flag(fields.get("loading"))  # aof_enabled is 0 until all is loaded
         return RedisFacts(
             maxmemory=_number(fields.get("maxmemory")),
             maxmemory_policy=fields.get("maxmemory_policy"),
-            appendonly=_flag(fields.get("aof_enabled")),
+            appendonly=None if loading else _flag(fields.get("aof_enabled")),
             replicas=_number(fields.get("connected_slaves")),
         )
 

@@ -1,4 +1,4 @@
-"""`python -m chaos.check FILE`: what a campaign's history says of the promises."""
+"""`python -m chaos.checker FILE`: what a campaign's history says of the promises."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def table(found: list[Violation]) -> str:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m chaos.checker", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--most", type=int, default=50, help="violations to print")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from chaos.schedule import Planned
 from chaos.world import World
 
 
-class Conductor:
+class Nemesis:
     """One thread a lane."""
 
     def __init__(
