@@ -304,12 +304,12 @@ def kinds_and_markers(entries: Sequence[bytes]) -> str:
 async def test_a_refill_lasts_until_the_long_lists_of_before_have_ended(shard: Shard) -> None:
     """Their pieces are in the log that was lost."""
     lists = RedisLists(shard.client, shard.namespace, 0, outbox_limit=1_000)
-    await lists.keep("old", Step(1, "create", named=True), [once("a")], NOW, HOUR)
+    await lists.keep("old", Step(1, "create", named=True), [once("a")], HOUR)
     for _ in range(10):
         await shard.publish()
         state = (await piece(shard)).state
     assert state == "ended"
-    await lists.keep("new", Step(1, "create", named=True), [once("b")], NOW, HOUR)
+    await lists.keep("new", Step(1, "create", named=True), [once("b")], HOUR)
     await lists.decide("old", 1, NOW)
     assert (await piece(shard)).state == "ended"
     await lists.apply("old", NOW)

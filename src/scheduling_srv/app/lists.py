@@ -151,7 +151,7 @@ class Lists:
                 part = queue.pop(0)
                 number += 1
                 step = kind._replace(number=number)
-                refusal = await self.store.keep(token, step, part, self.clock.now(), LASTS_MS)
+                refusal = await self.store.keep(token, step, part, LASTS_MS)
                 if refusal and refusal.reason == LARGE:
                     number, half = number - 1, len(part) // 2
                     queue[:0] = [part[:half], part[half:]]

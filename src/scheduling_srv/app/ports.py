@@ -359,7 +359,7 @@ class ListStore(Protocol):
     """Lists that are applied in pieces. A list is open, then decided or dropped."""
 
     async def keep(
-        self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
+        self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
     ) -> Refusal | None:
         """Keep the next piece, and keep others from changing its jobs.
 

@@ -40,13 +40,30 @@ class RedisRefill:
         self, token: str, topic: Topic, extent: Extent, now: int | None = None
     ) -> None:
         """`note_log.lua`."""
-        args = (token, FIELDS[topic], str(extent), "" if now is None else now)
-        owned(await self.scripts.run("note_log", *args))
+        owned(
+            await self.scripts.run(
+                "note_log",
+                token=token,
+                field=FIELDS[topic],
+                log=str(extent),
+                now="" if now is None else now,
+            )
+        )
 
     async def refill(self, token: str, extent: Extent, now: int, count: int, most: int) -> Piece:
         """`refill.lua`."""
-        args = (token, str(extent), now, count, OUTBOX_MOST, most, RECORD_ROOM)
-        state, *numbers = owned(await self.scripts.run("refill", *args))
+        state, *numbers = owned(
+            await self.scripts.run(
+                "refill",
+                token=token,
+                log=str(extent),
+                now=now,
+                count=count,
+                most_entries=OUTBOX_MOST,
+                most=most,
+                room=RECORD_ROOM,
+            )
+        )
         if state == b"not ready":
             raise StoreNotReady("The schedule is being recovered from Kafka.")
         return Piece(state.decode(), *numbers)
