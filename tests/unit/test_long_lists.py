@@ -10,17 +10,17 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app import time_slice
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import StoredJob, WriteMode
-from scheduling_srv.app.time_slice import SLICE_MS, SharedSlice
 from scheduling_srv.domain.cron import _parse
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.record import HEADER
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.items import SIZED, Malformed, fields
+from scheduling_srv.runtime import time_slice
+from scheduling_srv.runtime.time_slice import SLICE_MS, SharedSlice
 from scheduling_srv.wire import job_pb2 as jobs
 
 NOW = 1_700_000_000_000

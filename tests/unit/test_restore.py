@@ -17,7 +17,6 @@ from scheduling_srv.app.commands import restore_pass
 from scheduling_srv.app.commands.events import OFFSET_BITS, Codec, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore import Restorer
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
 from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
@@ -25,6 +24,7 @@ from scheduling_srv.app.sharding.sharded_restore import RestoreStarter
 from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
+from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from scheduling_srv.app import time_slice
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.stager import (
@@ -20,6 +19,7 @@ from scheduling_srv.app.owner.stager import (
 from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.trigger import CronText, Matches
+from scheduling_srv.runtime import time_slice
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000

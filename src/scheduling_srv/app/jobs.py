@@ -15,7 +15,6 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
 from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
     Clock,
@@ -30,7 +29,6 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
@@ -50,6 +48,8 @@ from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
 """What the jobs of a list may replace; see `check_job`."""

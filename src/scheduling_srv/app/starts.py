@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, InputStore
 from scheduling_srv.app.positions import (
     InputPosition,
@@ -24,6 +23,7 @@ from scheduling_srv.app.positions import (
     is_another,
 )
 from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
 

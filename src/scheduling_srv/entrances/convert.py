@@ -19,15 +19,15 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_srv.app.jobs import ReadQuery
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
-from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.record import job_message, varint
 from scheduling_srv.domain.validation import too_large, too_many
 from scheduling_srv.entrances.fields import Selection, select
 from scheduling_srv.entrances.items import SIZED, VARINT, Malformed, fields
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import SharedSlice
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources

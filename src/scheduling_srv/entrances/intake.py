@@ -17,7 +17,6 @@ from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
     Answer,
@@ -50,6 +49,7 @@ from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.trace import trace_from_headers
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.throttle import Throttle
 
 log = structlog.get_logger(__name__)

@@ -10,11 +10,11 @@ import structlog
 from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.trigger import CronText, Matches
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 

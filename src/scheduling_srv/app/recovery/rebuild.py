@@ -18,7 +18,6 @@ from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.deployments.deployment import HEADER, Deployment
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.owner.planner import ReadCron
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery.journal import Rest, Window, is_of_a_job
@@ -31,13 +30,14 @@ from scheduling_srv.app.recovery.settlement import (
 )
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.sharding.changes import unpack
-from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.trigger import Every, Matches
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 

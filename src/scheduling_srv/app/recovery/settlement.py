@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.record import read_varint
+from scheduling_srv.runtime.time_slice import TimeSlice
 
 RETRY = struct.Struct("<QQIQ")
 """Seq, nominal ms, attempt, due ms; the Lua twin is in `lua/lib/answer.lua`."""
