@@ -19,8 +19,8 @@ from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
-from scheduling_srv.domain.record import Note, pack
 from scheduling_srv.entrances.readback import read_cron
+from scheduling_srv.formats.job_record import Note, pack
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000

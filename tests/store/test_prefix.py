@@ -14,8 +14,8 @@ from scheduling_srv.app.ports import Answer, Source, WriteMode
 from scheduling_srv.app.recovery import rebuild
 from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import header
 from scheduling_srv.entrances.readback import answer_instance, read_cron
+from scheduling_srv.formats.job_record import header
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.store.kafka_log import KafkaLog

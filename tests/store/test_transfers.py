@@ -17,7 +17,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.changes import Change, unpack
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob, TriggerKind
-from scheduling_srv.domain.record import Note
+from scheduling_srv.formats.job_record import Note
 from tests.harness.given import Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names

@@ -10,8 +10,8 @@ from scheduling_srv.app.announce import Announcer, advance, event_entry, nominal
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import job_message
 from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats.job_record import job_message
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import job
 

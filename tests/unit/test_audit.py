@@ -9,10 +9,10 @@ import pytest
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import Extent, LogRecord, Position
 from scheduling_srv.audit.compare import Audit, AuditCodec, Report, Window
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.entrances import readback
+from scheduling_srv.formats import job_record
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
@@ -205,7 +205,7 @@ def in_journal(topics: Topics, job_id: str, due: int, **fields: object) -> None:
     """A job as the journal has it, without its jobsCreated."""
     data = job_pb2.Data(timezone="UTC", creator="me").SerializeToString()
     request = JobRequest(job_id, "t", "UTC", "me", data, b"", **fields)  # type: ignore[arg-type]
-    stored = record.pack(request, Trigger(TriggerKind.ONCE, due))
+    stored = job_record.pack(request, Trigger(TriggerKind.ONCE, due))
     value = struct.pack("<Q", due) + stored
     topics.journal_log.append(logged(job_id.encode(), value, NOW - SECOND, {"kind": b"job"}))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import pack
 from scheduling_srv.entrances import convert
+from scheduling_srv.formats.job_record import pack
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources

@@ -41,9 +41,9 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import pack
 from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.formats.job_record import pack
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources

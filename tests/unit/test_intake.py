@@ -24,10 +24,10 @@ from scheduling_srv.app.positions import InputPosition, Place
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
-from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
+from scheduling_srv.formats.job_record import header
 from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
 from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2

@@ -29,8 +29,8 @@ from scheduling_srv.domain.errors import (
     TooLarge,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob
-from scheduling_srv.domain.record import HEADER
 from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.job_record import HEADER
 from tests.store.shard import at_once, once
 
 NOW = 1_700_000_000_000

@@ -15,10 +15,10 @@ from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import StoredJob, WriteMode
 from scheduling_srv.domain.cron import _parse
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
-from scheduling_srv.domain.record import HEADER
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.items import SIZED, Malformed, fields
+from scheduling_srv.formats.job_record import HEADER
 from scheduling_srv.runtime import time_slice
 from scheduling_srv.runtime.time_slice import SLICE_MS, SharedSlice
 from scheduling_srv.wire import job_pb2 as jobs

@@ -15,9 +15,9 @@ from typing import Any
 from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.records import Headers, Position, Record, Topic
 from scheduling_srv.app.sharding import changes
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats import job_record
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
 HAPPENED, MARK, GROUP = b"EMG"
@@ -92,7 +92,7 @@ def type_of(entry: bytes) -> bytes:
     """The type of the job of a queued entry."""
     id_size, size = QUEUED_SIZES.unpack_from(entry)
     at = QUEUED.size + id_size
-    text_at = at + 1 if size <= SHORT else record.read_varint(entry, at)[1]
+    text_at = at + 1 if size <= SHORT else job_record.read_varint(entry, at)[1]
     return entry[text_at : at + size]
 
 
@@ -103,8 +103,8 @@ class Announcer:
         """`deployment` becomes a header of each run, as soon as it is known."""
         self.deployment = deployment or Deployment()
         self.kinds = {
-            kind: record.SCHEDULED_KIND
-            + record.sized(record.schedule_type(kind, recurring).encode())
+            kind: job_record.SCHEDULED_KIND
+            + job_record.sized(job_record.schedule_type(kind, recurring).encode())
             for kind in TriggerKind
         }
 
@@ -144,7 +144,7 @@ class Announcer:
         job_id = entry[QUEUED.size : type_at]
         # Formatting is the quickest way to join bytes; the fields are those of ScheduledJob.
         value = b"\x08%b\x12%b\x1a%b%b" % (
-            record.varint(instance),
+            job_record.varint(instance),
             entry[type_at:data_at],
             entry[data_at:end],
             self.kinds[kind],
@@ -165,7 +165,7 @@ class Announcer:
         due, id_size = CREATED.unpack_from(entry)
         at = CREATED.size + id_size
         job_id = entry[CREATED.size : at]
-        value = record.job_message(job_id, entry, at)
+        value = job_record.job_message(job_id, entry, at)
         headers = [("event-id", event_id), ("job-id", job_id), ("nominal-time", rfc3339(due))]
         created = Record(Topic.RESOURCES, b"jobsCreated", value, headers, job_id)
         return created, _journal_job(event_id, job_id, due, entry[at:])
@@ -178,7 +178,7 @@ class Announcer:
 
     def _deleted(self, entry: bytes, event_id: bytes, outcome: bytes) -> tuple[Record, Record]:
         job_id = entry[1:]
-        value = record.JOB_ID + record.sized(job_id)
+        value = job_record.JOB_ID + job_record.sized(job_id)
         headers = [("event-id", event_id), ("job-id", job_id), ("outcome", outcome)]
         deleted = Record(Topic.RESOURCES, b"jobsDeleted", value, headers, job_id)
         return (deleted, *self._tombstone(entry, event_id))

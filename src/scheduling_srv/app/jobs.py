@@ -14,6 +14,7 @@ from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
+from scheduling_srv.app.list_check import ListCheck
 from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
 from scheduling_srv.app.ports import (
     NO_RECORD,
@@ -29,7 +30,6 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     Contended,
@@ -42,10 +42,11 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.record import Note
-from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
+from scheduling_srv.domain.validation import Rules, check_ids
 from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces
@@ -290,7 +291,7 @@ class Jobs:
             if size > self.most_bytes:
                 raise TooLarge(ANSWER_TOO_LARGE)
             jobs += shown
-        jobs.sort(key=lambda job: record.seq(job.record), reverse=query.descending)
+        jobs.sort(key=lambda job: job_record.seq(job.record), reverse=query.descending)
         return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
 
     async def announced(self, receipt: Receipt, floor: int = 0) -> None:
@@ -368,6 +369,6 @@ def _check_named(requests: Sequence[JobRequest]) -> None:
 
 
 def _is_shown(job: StoredJob, creator: str) -> bool:
-    if record.kind(job.record) == TriggerKind.NOW:
+    if job_record.kind(job.record) == TriggerKind.NOW:
         return False
-    return not creator or record.creator_of(job.record) == creator
+    return not creator or job_record.creator_of(job.record) == creator

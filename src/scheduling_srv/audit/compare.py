@@ -19,12 +19,12 @@ from scheduling_srv.app.commands.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.recovery.settlement import Emission
-from scheduling_srv.domain import record
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
 from scheduling_srv.domain.validation import find_trigger
+from scheduling_srv.formats import job_record
 
 TOLERATED = frozenset({"late", "waiting", "repeated"})
 """Kinds of findings that are told and break no promise."""
@@ -255,9 +255,9 @@ class Audit:
     def _begin_from_journal(self, job_id: str, value: bytes) -> None:
         (due,) = JOURNAL_DUE.unpack_from(value)
         stored = value[JOURNAL_DUE.size :]
-        head = record.header(stored)
+        head = job_record.header(stored)
         if head.kind != TriggerKind.NOW:
-            request = self.codec.created(record.job_message(job_id.encode(), stored))
+            request = self.codec.created(job_record.job_message(job_id.encode(), stored))
             self._add(request, Trigger(TriggerKind(head.kind), due, head.interval))
 
     # --- Comparing ------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class NewJob(NamedTuple):
     due: int
     """Epoch ms of the first run."""
     record: bytes
-    """See `scheduling_srv.domain.record`."""
+    """See `scheduling_srv.formats.job_record`."""
 
 
 def _random_ids() -> Iterator[str]:

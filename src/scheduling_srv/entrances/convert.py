@@ -22,10 +22,10 @@ from scheduling_srv.app.jobs import ReadQuery
 from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.domain.record import job_message, varint
 from scheduling_srv.domain.validation import too_large, too_many
 from scheduling_srv.entrances.fields import Selection, select
 from scheduling_srv.entrances.items import SIZED, VARINT, Malformed, fields
+from scheduling_srv.formats.job_record import job_message, varint
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.time_slice import SharedSlice
 from scheduling_srv.wire import commandinterface_pb2 as commands

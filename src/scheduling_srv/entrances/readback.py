@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.trigger import CronText
 from scheduling_srv.entrances import convert
+from scheduling_srv.formats import job_record
 from scheduling_srv.wire import job_pb2 as jobs
 
 
 def read_cron(stored: bytes) -> CronText:
     """The expression and the time zone of a cron job's record. Raises `InvalidRequest`."""
     try:
-        rest = jobs.Job.FromString(record.rest_of(stored))
-        data = jobs.Data.FromString(record.data_of(stored))
+        rest = jobs.Job.FromString(job_record.rest_of(stored))
+        data = jobs.Data.FromString(job_record.data_of(stored))
     except DecodeError as fault:
         msg = "The stored job cannot be read."
         raise InvalidRequest(msg) from fault
@@ -54,7 +54,7 @@ def read_ids(values: Sequence[bytes]) -> list[str]:
 
 def _as_list(values: Sequence[bytes]) -> bytes:
     """A JobList of these Jobs: protobuf reads many of them in one call."""
-    return b"".join([convert.LIST_ITEM + record.sized(value) for value in values])
+    return b"".join([convert.LIST_ITEM + job_record.sized(value) for value in values])
 
 
 def read_deleted(value: bytes) -> str:

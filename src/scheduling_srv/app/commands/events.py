@@ -13,12 +13,13 @@ from typing import TypeVar
 import structlog
 
 from scheduling_srv.app.records import Extent, LogRecord
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.trigger import Every
-from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
+from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 from scheduling_srv.domain.when import is_relative
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import at_instant
 
 log = structlog.get_logger(__name__)
 
@@ -242,7 +243,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
         due = first
         if is_relative(request.when):
             request = at_instant(request, due)
-    return NewJob(request.id, due, record.pack(request, trigger))
+    return NewJob(request.id, due, job_record.pack(request, trigger))
 
 
 def first_due(nominal: bytes | None) -> int | None:

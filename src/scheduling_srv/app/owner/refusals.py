@@ -48,9 +48,9 @@ from scheduling_srv.app.ports import Asides, Clock
 from scheduling_srv.app.records import Headers, Position, Record, Refusal, Topic
 from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
 from scheduling_srv.app.sharding.changes import unpack
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import Diverged, RecordRefused
 from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats import job_record
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 
@@ -325,7 +325,7 @@ class Refusals:
         farewell = event_entry(
             Topic.RESOURCES,
             b"jobsDeleted",
-            record.JOB_ID + record.sized(job_id),
+            job_record.JOB_ID + job_record.sized(job_id),
             [("job-id", job_id), ("outcome", b"refused"), ("error", _reason(refusal))],
         )
         batch.aside.ended.append((run, farewell))
@@ -356,7 +356,7 @@ class Refusals:
             return VOID
         if refusal.topic is Topic.RESOURCES:
             return b"X" + entry[1:]
-        value = record.JOB_ID + record.sized(entry[1:])
+        value = job_record.JOB_ID + job_record.sized(entry[1:])
         headers = [("job-id", entry[1:]), ("outcome", b"deleted")]
         return event_entry(Topic.RESOURCES, b"jobsDeleted", value, headers)
 

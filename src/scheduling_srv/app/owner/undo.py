@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scheduling_srv.app.announce import CREATED, GROUP, GROUPED, NEW_NOW
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.formats import job_record
 
 VOID = b"G" + GROUPED.pack(0)[1:]
 """An entry that becomes nothing: the head of an empty group."""
@@ -97,17 +97,17 @@ def created_job(entry: bytes) -> tuple[bytes, int]:
     """Id and creation number of the job that an entry puts into the schedule."""
     _, size = CREATED.unpack_from(entry)
     at = CREATED.size + size
-    return entry[CREATED.size : at], record.seq(entry[at:])
+    return entry[CREATED.size : at], job_record.seq(entry[at:])
 
 
 def is_repeated(entry: bytes) -> bool:
     """Whether it puts a resource into the journal alone: its job was announced before."""
     _, size = CREATED.unpack_from(entry)
-    return entry[0] == NEW_NOW and record.kind(entry[CREATED.size + size :]) != TriggerKind.NOW
+    return entry[0] == NEW_NOW and job_record.kind(entry[CREATED.size + size :]) != TriggerKind.NOW
 
 
 def replaced_job(section: bytes) -> tuple[bytes, int]:
     """Id and creation number of the job that a section is about."""
     size = BEFORE.unpack_from(section, 1)[3]
     at = 1 + BEFORE.size + size
-    return section[1 + BEFORE.size : at], record.seq(section[at:])
+    return section[1 + BEFORE.size : at], job_record.seq(section[at:])

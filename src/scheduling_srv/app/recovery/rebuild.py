@@ -30,10 +30,10 @@ from scheduling_srv.app.recovery.settlement import (
 )
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.sharding.changes import unpack
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.trigger import Every, Matches
+from scheduling_srv.formats import job_record
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces
@@ -227,7 +227,7 @@ class Attempt:
 
     def _add_job(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
-            seq = record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + record.KIND_AT])
+            seq = job_record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + job_record.KIND_AT])
             self.last_seq = max(self.last_seq, seq)
             if seq <= self.position.reset:
                 value = None  # a reset has made it void
@@ -260,8 +260,8 @@ class Attempt:
         return RebuiltJob(job_id, stored, self._next_due(job_id, due, stored))
 
     def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
-        kind, replay_from = record.kind(stored), self.position.replay_from
-        latest = self.settlement.latest_nominal(job_id, record.seq(stored))
+        kind, replay_from = job_record.kind(stored), self.position.replay_from
+        latest = self.settlement.latest_nominal(job_id, job_record.seq(stored))
         if kind <= TriggerKind.ONCE:
             return due if latest is None else None
         if latest is None and due >= replay_from - SKEW:
@@ -272,7 +272,7 @@ class Attempt:
         if due > latest:
             return due
         if kind == TriggerKind.INTERVAL:
-            return Every(due, record.header(stored).interval).next_after(latest)
+            return Every(due, job_record.header(stored).interval).next_after(latest)
         try:
             return Matches(self.rebuild.read_cron(stored)).next_after(latest)
         except RequestError as fault:

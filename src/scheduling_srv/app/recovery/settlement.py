@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from scheduling_srv.app.records import LogRecord
-from scheduling_srv.domain.record import read_varint
+from scheduling_srv.formats.job_record import read_varint
 from scheduling_srv.runtime.time_slice import TimeSlice
 
 RETRY = struct.Struct("<QQIQ")

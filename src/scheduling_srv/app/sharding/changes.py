@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.domain.record import type_of
+from scheduling_srv.formats.job_record import type_of
 
 _BASE = struct.Struct("<Q")
 """In front of what is packed; its Lua twin is in `lua/commit.lua`."""

@@ -31,8 +31,8 @@ from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import Note, has_note
-from scheduling_srv.domain.record import seq as seq_of
+from scheduling_srv.formats.job_record import Note, has_note
+from scheduling_srv.formats.job_record import seq as seq_of
 
 CURSOR = ","
 """Between the shards' cursors."""
