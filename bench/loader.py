@@ -18,11 +18,11 @@ from bench.load import job
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.list_check import check_jobs
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.wire import job_pb2
 
 PIECE = 1_000

@@ -17,11 +17,12 @@ from scheduling_srv.adapters.kafka import history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app import announce
 from scheduling_srv.app.health import progress
 from scheduling_srv.app.owner.publisher import OutboxPublisher
-from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
+from scheduling_srv.formats import announcer
+from scheduling_srv.formats.kafka_records import Record
+from scheduling_srv.formats.position_record import Position
 
 HASTE = 60
 """Milliseconds."""
@@ -113,7 +114,7 @@ def random_occurrence_id() -> None:
     def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
         return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
 
-    announce.occurrence_id = by_chance  # type: ignore[assignment]
+    announcer.occurrence_id = by_chance  # type: ignore[assignment]
 
 
 def updates_begin_anew() -> None:

@@ -11,8 +11,6 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
-from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
@@ -21,6 +19,8 @@ from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
 from scheduling_srv.entrances.readback import read_cron
 from scheduling_srv.formats.job_record import Note, pack
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000

@@ -10,14 +10,13 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announce import Announcer
-from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.recovery.journal import is_of_a_job
 from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece
-from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import Piece as Step
-from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.domain.errors import LeaseLost
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.kafka_records import JournalRetry, LogRecord, Topic
 from tests.harness.names import Names
 from tests.store.shard import (
     HOUR,

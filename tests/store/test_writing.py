@@ -4,10 +4,11 @@ import pytest
 
 from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES, origin
 from scheduling_srv.app.ports import Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.job_record import header
+from scheduling_srv.formats.positions import InputPosition, Place
 from tests.store.shard import ANY, HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
 
 LATER = NOW + HOUR

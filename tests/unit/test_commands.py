@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
-from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.records import Topic
+from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable, TooMany
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry
+from scheduling_srv.formats.positions import InputPosition, Place
 
 SOURCE = Source("commands:0", 5, 6, "i")
 RECEIPT = Receipt("i", 1)

@@ -7,7 +7,6 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import (
@@ -20,14 +19,15 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
+from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import header
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
 from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import restore_pass
 from scheduling_srv.app.commands.events import OFFSET_BITS, Codec, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
-from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.sharding.sharded_restore import RestoreStarter
 from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
+from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
+from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.wire import job_pb2
 

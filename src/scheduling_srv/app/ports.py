@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.records import Position
+from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import (
     Aside,
     Claimed,
@@ -38,8 +37,10 @@ from scheduling_srv.app.replies import (
     Taken,
     Unplanned,
 )
-from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition, Place
 
 
 class Clock(Protocol):

@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_JOB
 from scheduling_srv.app.commands.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.recovery.settlement import Emission
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
 from scheduling_srv.domain.validation import find_trigger
 from scheduling_srv.formats import job_record
+from scheduling_srv.formats.kafka_records import JOURNAL_DUE, JOURNAL_JOB, Emission, LogRecord
 
 TOLERATED = frozenset({"late", "waiting", "repeated"})
 """Kinds of findings that are told and break no promise."""

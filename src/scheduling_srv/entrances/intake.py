@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv.app.accepted import count_accepted
-from scheduling_srv.app.announce import event_entry, read_event
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.destructive import called_by, note_deleted
@@ -29,8 +28,6 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import (
     AlreadyExists,
@@ -47,6 +44,9 @@ from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry, read_event
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces

@@ -17,7 +17,6 @@ from scheduling_srv.app.commands.commands import COMMAND_EVENTS, Commands
 from scheduling_srv.app.commands.payloads import parse_payload
 from scheduling_srv.app.jobs import check_deletion
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, Source, WriteGroup, Written
-from scheduling_srv.app.positions import Place
 from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.sharded_jobs import ShardedJobs
 from scheduling_srv.app.sharding.shards import Shards
@@ -26,6 +25,7 @@ from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.intake import Consumed, End, Intake, Letters
+from scheduling_srv.formats.positions import Place
 
 ANSWERS = frozenset({b"jobDone", b"jobFailed"})
 LISTS = frozenset({b"createJobs", b"modifyJobs"})

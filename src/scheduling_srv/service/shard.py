@@ -15,7 +15,6 @@ from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.events import Codec
@@ -34,7 +33,6 @@ from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager
 from scheduling_srv.app.owner.sweeper import Sweeper
 from scheduling_srv.app.ports import ExactClock, Inputs
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
@@ -43,6 +41,8 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.service import delivery
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -197,7 +197,7 @@ class Shard:
             neighbours=self.site.neighbours,
         )
         announcer = Announcer(
-            self.site.settings.recurring_spelling, self.site.neighbours.deployment
+            self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
         publisher, beside = delivery.make_emptier(
             self.producers, schedule, self.announcements, clock, rules, announcer

@@ -23,11 +23,12 @@ from scheduling_srv.app.ports import (
     WriteGroup,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 

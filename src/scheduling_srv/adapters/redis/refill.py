@@ -8,10 +8,10 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece, Seen
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.validation import RECORD_ROOM
+from scheduling_srv.formats.kafka_records import Topic
 
 FIELDS = {Topic.JOURNAL: "journal", Topic.POSITION: "position_log"}
 """Of the meta hash."""

@@ -12,7 +12,6 @@ from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.namespace import note_shards
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
     Counts,
@@ -35,6 +34,7 @@ from scheduling_srv.app.replies import (
 )
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
+from scheduling_srv.formats.position_record import Position
 
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""

@@ -11,8 +11,8 @@ from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
-from scheduling_srv.app.sharding.changes import Change, moves, pack
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.changes import Change, moves, pack
 
 PIECE = 100
 """Jobs of one look."""

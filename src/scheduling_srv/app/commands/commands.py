@@ -15,13 +15,13 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.destructive import note_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
-from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, TooMany, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry
 
 BEST_EFFORT_SECONDS = 1.0
 """How long an answer that must not depend on Redis waits for its event to be stored."""

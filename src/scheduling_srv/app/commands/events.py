@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import structlog
 
-from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.trigger import Every
@@ -20,6 +19,7 @@ from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 from scheduling_srv.domain.when import is_relative
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import at_instant
+from scheduling_srv.formats.kafka_records import Extent, LogRecord
 
 log = structlog.get_logger(__name__)
 

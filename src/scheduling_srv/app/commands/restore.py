@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.commands import is_heard
 from scheduling_srv.app.commands.events import Codec, EventReader
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore_pass import Answer, Coordinator, Pass, Ports, Published
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import State

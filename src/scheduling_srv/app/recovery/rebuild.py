@@ -13,27 +13,27 @@ from typing import TypeAlias
 
 import structlog
 
-from scheduling_srv.app.announce import JOURNAL_DUE
 from scheduling_srv.app.calls import Calls
-from scheduling_srv.app.deployments.deployment import HEADER, Deployment
+from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.owner.planner import ReadCron
 from scheduling_srv.app.ports import Clock, ShardStore
-from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery.journal import Rest, Window, is_of_a_job
-from scheduling_srv.app.recovery.settlement import (
-    INSTANCES,
-    Emission,
-    OpenRun,
-    Settlement,
-    later_instance,
-)
+from scheduling_srv.app.recovery.settlement import OpenRun, Settlement, later_instance
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.sharding.changes import unpack
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.trigger import Every, Matches
 from scheduling_srv.formats import job_record
+from scheduling_srv.formats.changes import unpack
+from scheduling_srv.formats.kafka_records import (
+    DEPLOYMENT,
+    INSTANCES,
+    JOURNAL_DUE,
+    Emission,
+    LogRecord,
+)
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces
@@ -199,7 +199,7 @@ class Attempt:
 
     def _is_foreign(self, entry: LogRecord) -> bool:
         ours = self.rebuild.deployment
-        return ours is not None and ours.is_foreign(entry.headers.get(HEADER))
+        return ours is not None and ours.is_foreign(entry.headers.get(DEPLOYMENT))
 
     # --- The journal ----------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ local lists = {} -- where lists lie in a group, and the records that they come f
 local replaced = {} -- what their jobs were before
 
 -- Notes which of the entries are one list: it is undone as a whole if Kafka refuses a part of it
--- (decision 9; its Python twin is app/owner/undo.py). `partition` and `position`: behind the record
+-- (decision 9; in Python: formats/entry_groups.py). `partition` and `position`: behind the record
 -- that it comes from; empty if it comes from a call.
 local function note_list(first, partition, position)
     local behind = tonumber(string.match(position, '^%d+') or '') or 1
