@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
-from scheduling_srv.app.ports import Answer
+from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
 from scheduling_srv.formats.position_record import Position, advance

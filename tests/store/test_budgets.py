@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.owner import planner
-from scheduling_srv.app.ports import Answer, Source
+from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import RebuiltRun, Staged
 from scheduling_srv.domain.errors import Overloaded
-from scheduling_srv.domain.job import Priority
+from scheduling_srv.domain.job import Answer, Priority
 from tests.store.shard import (
     DAY,
     HOUR,

@@ -17,7 +17,6 @@ from scheduling_srv.app.replies import Piece
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import readback
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
 
@@ -308,8 +307,6 @@ async def rebuilt(shard: Shard, log: KafkaLog) -> Shard:
     rebuild = Rebuild(
         shard.schedule,
         log,
-        read_cron=readback.read_cron,
-        answer_of=readback.answer_instance,
         jobs_topic="jobs",
         clock=Clock(),
         memory_bytes=2_000,  # pieces come in any order

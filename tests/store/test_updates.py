@@ -12,8 +12,8 @@ from scheduling_srv.app.list_check import check_job
 from scheduling_srv.app.ports import Refusal, WriteMode
 from scheduling_srv.domain.job import NewJob, Priority, TriggerKind
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances.convert import decode_job_list
 from scheduling_srv.formats.job_record import Note, header, kind
+from scheduling_srv.formats.messages import decode_job_list
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import (
     DAY,

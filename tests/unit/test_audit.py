@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling_srv.audit.compare import Audit, AuditCodec, Report, Window
+from scheduling_srv.audit.compare import Audit, Report, Window
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339
-from scheduling_srv.entrances import readback
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.kafka_records import Extent, LogRecord
 from scheduling_srv.formats.position_record import Position
@@ -81,8 +80,7 @@ class Topics:
         return {}
 
     async def audit(self, window: Window = WINDOW) -> Report:
-        codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
-        return await Audit(self, codec, window).run()
+        return await Audit(self, window).run()
 
 
 def logged(

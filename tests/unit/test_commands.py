@@ -8,10 +8,12 @@ import pytest
 
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.payloads import RestoreRequest
-from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
+from scheduling_srv.app.ports import Answered, Receipt, Source
 from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable, TooMany
+from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -32,7 +34,6 @@ class World:
             inputs=self,
             health=self,
             clock=self,
-            encode=lambda services, payload: ",".join(services).encode() + b" " + payload,
             start_restore=self.restore,
             announced=self.announced,
             services=["one", "two"],
@@ -92,7 +93,8 @@ class World:
 
 
 def event(key: str, answer: str, services: str = "one,two") -> bytes:
-    return event_entry(Topic.COMMANDS, key.encode(), f"{services} {answer}".encode())
+    value = encode_command_response(services.split(","), answer.encode())
+    return event_entry(Topic.COMMANDS, key.encode(), value)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import (
-    Answer,
     Answered,
     Receipt,
     Refusal,
@@ -21,9 +20,11 @@ from scheduling_srv.app.ports import (
 )
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
+from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import convert, intake
+from scheduling_srv.entrances import intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
+from scheduling_srv.formats import messages
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import header
 from scheduling_srv.formats.kafka_records import Topic
@@ -434,7 +435,7 @@ async def test_a_record_that_breaks_is_put_aside(
     def broken(*_: object, **__: object) -> Answer:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(convert, "decode_answer", broken)
+    monkeypatch.setattr(messages, "decode_answer", broken)
     world.begin()
     await world.intake.apply_alone(answer(3, 1))
     assert world.intake.applied(JOBS) == 4

@@ -14,7 +14,6 @@ from scheduling_srv.app.recovery.settlement import Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.entrances.readback import answer_instance, read_cron
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime.time_slice import TimeSlice
@@ -208,8 +207,6 @@ async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position:
     maker = Rebuild(
         world,
         world,
-        read_cron=read_cron,
-        answer_of=answer_instance,
         jobs_topic="jobs",
         clock=world,
         deployment=OURS,

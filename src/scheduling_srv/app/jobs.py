@@ -25,7 +25,6 @@ from scheduling_srv.app.ports import (
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     WriteMode,
     Written,
@@ -41,7 +40,7 @@ from scheduling_srv.domain.errors import (
     TooLarge,
     Violation,
 )
-from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
+from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob, TriggerKind
 from scheduling_srv.domain.validation import Rules, check_ids
 from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
@@ -68,15 +67,6 @@ BUSY = "Too many Reads are under way: send it again a little later, or select le
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
 ANNOUNCE_TIMEOUT = 20.0
 """Seconds that a call waits for its announcement; its own deadline may be shorter."""
-
-
-class ReadQuery(NamedTuple):
-    """What to read. Empty `creator` and `ids` do not restrict; `limit` 0 means all."""
-
-    creator: str = ""
-    ids: Sequence[str] = ()
-    descending: bool = False
-    limit: int = 0
 
 
 class ReadResult(NamedTuple):

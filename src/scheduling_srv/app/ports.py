@@ -37,7 +37,7 @@ from scheduling_srv.app.replies import (
     Taken,
     Unplanned,
 )
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
@@ -157,13 +157,6 @@ class Written:
     refusals: Sequence[Refusal | None]
 
 
-class StoredJob(NamedTuple):
-    """A job as the store holds it."""
-
-    id: bytes
-    record: bytes
-
-
 class Page(NamedTuple):
     """Some jobs in order of creation."""
 
@@ -172,23 +165,6 @@ class Page(NamedTuple):
     cursor: str
     """Where the next page begins; empty: this is the last one. A page before it may be empty."""
     jobs: Sequence[StoredJob]
-
-
-class Answer(NamedTuple):
-    """The answer of a worker about an instance."""
-
-    instance: int
-    failed: bool
-    next: int = 0
-    """Offset behind its record; 0: that of the source."""
-    partition: str = ""
-    """`topic:partition` of its record; empty: that of the source."""
-    error: str = ""
-    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
-
-
-LONGEST_ERROR = 1024
-"""Bytes of an error in the headers of jobsDeleted (docs/contract.md)."""
 
 
 class Answered(NamedTuple):

@@ -26,7 +26,6 @@ from scheduling_srv.app.sharding.sharded_restore import (
 from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.validation import Rules, TopicLimit
-from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.input_reader import InputReader
 from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Application
@@ -196,7 +195,6 @@ def _commands(  # noqa: PLR0917
         inputs=inputs,
         health=health,
         clock=site.clock,
-        encode=convert.encode_command_response,
         start_restore=start_restore,
         announced=announced,
         services=site.settings.services,

@@ -13,13 +13,11 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.destructive import note_cleared, note_reset
 from scheduling_srv.app.ports import (
     MAX_RESTORES,
-    Answer,
     Answered,
     Page,
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     Written,
 )
@@ -27,7 +25,7 @@ from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached

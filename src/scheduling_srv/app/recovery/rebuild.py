@@ -16,7 +16,6 @@ import structlog
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.owner.planner import ReadCron
 from scheduling_srv.app.ports import Clock, ShardStore
 from scheduling_srv.app.recovery.journal import Rest, Window, is_of_a_job
 from scheduling_srv.app.recovery.settlement import OpenRun, Settlement, later_instance
@@ -33,6 +32,7 @@ from scheduling_srv.formats.kafka_records import (
     Emission,
     LogRecord,
 )
+from scheduling_srv.formats.messages import answer_instance, read_cron
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
@@ -58,8 +58,6 @@ SEQ_JUMP = 1 << 20
 INSTANCE_JUMP = 1 << 16
 """Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
 
-AnswerOf: TypeAlias = Callable[[bytes], int | None]
-"""The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
 
 Recovered: TypeAlias = tuple[Position, str]
 """The position to go on from, and the lineage of the store that it was found for."""
@@ -87,8 +85,6 @@ class Rebuild:
         shard: ShardStore,
         history: History,
         *,
-        read_cron: ReadCron,
-        answer_of: AnswerOf,
         jobs_topic: str,
         clock: Clock,
         is_ours: Callable[[int], bool] = _is_anybodys,
@@ -105,8 +101,6 @@ class Rebuild:
         self.clock = clock
         self.shard = shard
         self.history = history
-        self.read_cron = read_cron
-        self.answer_of = answer_of
         self.jobs_topic = jobs_topic
         self.memory_bytes = memory_bytes
 
@@ -193,7 +187,7 @@ class Attempt:
         elif entry.key in (b"jobDone", b"jobFailed"):
             place = f"{self.rebuild.jobs_topic}:{entry.partition}"
             applied = entry.offset < self.position.inputs.get(place, 0)
-            instance = self.rebuild.answer_of(entry.value or b"") if applied else None
+            instance = answer_instance(entry.value or b"") if applied else None
             if instance is not None:
                 self.settlement.answered(instance)
 
@@ -274,7 +268,7 @@ class Attempt:
         if kind == TriggerKind.INTERVAL:
             return Every(due, job_record.header(stored).interval).next_after(latest)
         try:
-            return Matches(self.rebuild.read_cron(stored)).next_after(latest)
+            return Matches(read_cron(stored)).next_after(latest)
         except RequestError as fault:
             log.warning("cannot be planned", job=job_id, reason=str(fault))
             return None

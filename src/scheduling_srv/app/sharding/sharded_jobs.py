@@ -19,13 +19,12 @@ from scheduling_srv.app.ports import (
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     WriteMode,
 )
 from scheduling_srv.app.sharding.shards import Decided, Shards
 from scheduling_srv.domain.errors import NotAnnounced
-from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.job import JobRequest, StoredJob
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.changes import Change
 
