@@ -68,6 +68,8 @@ HEADER = Layout("seq:u48 kind:u8 rank:u8 type_size:u16 data_size:u32 trace_size:
 """Type, data, rest and trace follow: see `job_record`. Python reads `seq` by itself."""
 SEQ = HEADER.part("seq")
 POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
+LIMITS = POLICY.part("parallel", "interval")
+"""The part that staging reads."""
 HAS_POLICY = 0x80
 """Added to the kind of a record that has a policy after its header."""
 ELAPSED, RELATIVE, UPDATED = 1, 2, 4
@@ -159,7 +161,6 @@ _LETTERS = """
     RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
 """.split()
 _NUMBERS = "HAS_POLICY ELAPSED RELATIVE UPDATED NEXT RETRY MISSED KEPT".split()
-_LIMITS = POLICY.part("parallel", "interval")
 
 LUA: Mapping[str, str] = {
     **_layouts(),
@@ -167,7 +168,6 @@ LUA: Mapping[str, str] = {
     **{name: str(globals()[name]) for name in _NUMBERS},
     **{kind.name: str(kind.value) for kind in TriggerKind},
     "GROUP_BYTE": str(GROUP),
-    "LIMITS": _text(_LIMITS.lua),
     "LIMITS_AT": str(POLICY.before("parallel") + 1),
     "RUN_MEMBER_AT": str(MEMBER.size + 1),
     "PARCEL_KEY": _text(PARCEL_KEY),
