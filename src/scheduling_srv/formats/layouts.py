@@ -38,11 +38,11 @@ class Layout:
 
     def __init__(self, fields: str, order: str = "<") -> None:
         """`fields` holds `name:type` for each; `order` is that of the bytes."""
-        pairs = [text.split(":") for text in fields.split()]
-        self.forms = {name: FORMS[kind] for name, kind in pairs}
+        self.kinds = dict(text.split(":") for text in fields.split())
+        forms = [FORMS[kind] for kind in self.kinds.values()]
         self.order = order
-        self.struct = struct.Struct(order + "".join(form.python for form in self.forms.values()))
-        self.lua = order + "".join(form.lua for form in self.forms.values())
+        self.struct = struct.Struct(order + "".join(form.python for form in forms))
+        self.lua = order + "".join(form.lua for form in forms)
 
     @property
     def size(self) -> int:
@@ -51,15 +51,12 @@ class Layout:
 
     def before(self, field: str) -> int:
         """Bytes before a field."""
-        names = list(self.forms)
-        earlier = [self.forms[name].python for name in names[: names.index(field)]]
-        return struct.calcsize(self.order + "".join(earlier))
+        names = list(self.kinds)
+        return self.part(*names[: names.index(field)]).size
 
     def part(self, *fields: str) -> Layout:
         """Some of the fields, which stand beside each other."""
-        kinds = {form: kind for kind, form in FORMS.items()}
-        text = " ".join(f"{name}:{kinds[self.forms[name]]}" for name in fields)
-        return Layout(text, self.order)
+        return Layout(" ".join(f"{name}:{self.kinds[name]}" for name in fields), self.order)
 
 
 # --- The record of a job ------------------------------------------------------------------------
@@ -169,7 +166,6 @@ LUA: Mapping[str, str] = {
     **{kind.name: str(kind.value) for kind in TriggerKind},
     "GROUP_BYTE": str(GROUP),
     "LIMITS_AT": str(POLICY.before("parallel") + 1),
-    "RUN_MEMBER_AT": str(MEMBER.size + 1),
     "PARCEL_KEY": _text(PARCEL_KEY),
     "LIST_KEY": _text(LIST_KEY),
 }
