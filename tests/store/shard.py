@@ -28,7 +28,7 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 PARTITION = "jobs:0"
 ANY = 10**6
 
-# Written down from docs/decisions/0001 and lua/lib/run.lua, not shared with the product.
+# Written down from docs/decisions/0001 and formats/layouts.py, not shared with the product.
 _QUEUED = struct.Struct("<cBIQIQHHHI")
 
 
