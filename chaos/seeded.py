@@ -114,7 +114,7 @@ def random_occurrence_id() -> None:
     def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
         return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
 
-    announcer.occurrence_id = by_chance  # type: ignore[assignment]
+    announcer.occurrence_id = by_chance  # type: ignore[assignment, attr-defined]
 
 
 def updates_begin_anew() -> None:

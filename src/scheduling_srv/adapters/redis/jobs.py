@@ -266,10 +266,10 @@ class RedisJobStore:
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
         """`forget_inputs.lua`, and what was shown of them."""
-        args: list[Value] = [lineage, now]
+        rows: list[Value] = []
         for place, offset in positions.items():
-            args += (place.name, offset)
-        checked(await self.scripts.run_list("forget_inputs", args))
+            rows += (place.name, offset)
+        checked(await self.scripts.run("forget_inputs", rows, known=lineage, now=now))
         shown = [keys.offset(self.client_id, *place) for place in positions]
         await self.client.execute("DEL", *shown)
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.formats.layouts import LUA
@@ -41,6 +41,8 @@ KEY = re.compile(r"\bK\.(\w+)")
 DEFINED = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 CONSTANT = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\b[A-Z][A-Z_]+\b""")
 OURS = re.compile(r"\bARGV\b")
+
+V = TypeVar("V")
 
 
 class ScriptError(ValueError):
@@ -215,7 +217,7 @@ def _arguments(file: LuaFile) -> str:
     return f"local {', '.join(file.names)} = {', '.join(values)}\n" if values else ""
 
 
-def in_order(name: str, given: Mapping[str, object]) -> list[object]:
+def in_order(name: str, given: Mapping[str, V]) -> list[V]:
     """The values of a script's named arguments, in its order. Raises `ScriptError`."""
     args = script(name).args
     values = [given[arg.name] for arg in args if arg.name in given]
