@@ -217,7 +217,7 @@ async def test_no_script_does_or_tells_anything_on_a_replica(
 ) -> None:
     """Also those that only read: what they would tell may be old."""
     with pytest.raises(StoreUnavailable, match="read-only replica"):
-        await Scripts(replica, names.namespace, 0).run(name, **{arg: 0 for arg in taken(name)})
+        await Scripts(replica, names.namespace, 0).run(name, **dict.fromkeys(taken(name), 0))
 
 
 async def test_nothing_else_is_read_of_a_replica(replica: RedisClient) -> None:
