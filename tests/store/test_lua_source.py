@@ -117,3 +117,8 @@ def test_a_caller_that_gives_others_is_refused(folder: Path, given: dict[str, ob
     write(folder, s="--!args token now:int most:int? bytes:int?\nreturn {token, now, most, bytes}")
     with pytest.raises(ScriptError, match="takes"):
         in_order("s", given)
+
+
+def test_arguments_may_go_on_in_another_line(folder: Path) -> None:
+    write(folder, s="--!args token\n--!args now:int ids...\nreturn {token, now, ids_at}")
+    assert "local token, now, ids_at = ARGV[1], tonumber(ARGV[2]), 3\n" in assemble("s")

@@ -9,7 +9,8 @@ A file in `lua/` or `lua/lib/` begins with directives:
 `include` names libraries. A library names its own, and each is put in once, before its users.
 
 `args` gives the arguments of a script their names: `:int` makes a number, `?` may be left out. A
-name with `...` is the rest: `ids_at` is the place of its first one in the table `args`.
+name with `...` is the rest: `ids_at` is the place of its first one in the table `args`. A second
+line with `args` goes on.
 
 `row` says which values stand together in `args`: `answer_row(at)` returns those of the row that
 begins there, and `ANSWER_ROW` is how many there are.
@@ -148,7 +149,7 @@ def _parse(name: str, text: str) -> LuaFile:
 
 def _with_arguments(file: LuaFile, words: list[str]) -> LuaFile:
     rest = words.pop().removesuffix(REST) if words and words[-1].endswith(REST) else ""
-    args = [Argument.parse(word) for word in words]
+    args = [*file.args, *(Argument.parse(word) for word in words)]
     return LuaFile(file.name, file.code, file.includes, args, rest, file.rows)
 
 

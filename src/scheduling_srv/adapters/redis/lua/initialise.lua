@@ -8,8 +8,9 @@
 if not owns(token) then
     return lost()
 end
-redis.call('HSET', K.meta, 'incarnation', incarnation, 'origin', origin, 'tail', published, 'trimmed', published,
-    'taken', published, 'seq', seq, 'instance', instance, 'reset', reset, 'cleared', cleared, 'watermark', watermark)
+redis.call('HSET', K.meta, 'incarnation', incarnation, 'origin', origin, 'tail', published,
+    'trimmed', published, 'taken', published, 'seq', seq, 'instance', instance, 'reset', reset,
+    'cleared', cleared, 'watermark', watermark)
 for partition, position in pairs(cjson.decode(inputs)) do
     redis.call('HSET', K.inputs, partition, (string.match(position, '^%d+')))
     if string.find(position, ' ', 1, true) then

@@ -39,7 +39,8 @@ if piece == 1 then
     redis.call('SADD', K.lists, token)
     redis.call('HSET', key, 'state', 'open', 'clears', clears(), 'next', '1')
 end
-redis.call('HSET', key, 'until', number(clock() + lasts), 'last', number(piece), number(piece), value)
+local name = number(piece)
+redis.call('HSET', key, 'until', number(clock() + lasts), 'last', name, name, value)
 if named == '1' then
     for i = jobs_at, #args, JOB_ROW do
         redis.call('HSET', K.moving, args[i], token)

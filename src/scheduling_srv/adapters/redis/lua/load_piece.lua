@@ -18,7 +18,8 @@ if list.state == 'gone' then
     redis.call('HSET', key, 'state', 'dropped') -- unless its decision comes as well
 end
 local next = list.last == 0 and piece or math.min(list.next, piece)
-redis.call('HSET', key, 'next', number(next), 'last', number(math.max(list.last, piece)), number(piece), value)
+local last = math.max(list.last, piece)
+redis.call('HSET', key, 'next', number(next), 'last', number(last), number(piece), value)
 each_job_of(value, function(id)
     redis.call('HSET', K.moving, id, token)
 end)

@@ -59,7 +59,8 @@ for i = runs_at, #args, RUN_ROW do
     if due ~= '' then
         load_retry(id, seq, nominal, attempt, tonumber(due))
     else
-        redis.call('HSET', K.runs, instance, struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id)
+        local run = struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id
+        redis.call('HSET', K.runs, instance, run)
         redis.call('ZADD', K.running, start, instance)
         redis.call('HINCRBY', K.types, type, 1)
         loaded = loaded + 1

@@ -21,7 +21,8 @@ for i = jobs_at, claims ~= '' and #args or 0, JOB_ROW do
         return 'unclaimed'
     end
 end
-if find_moving(jobs_at, (#args - jobs_at + 1) / JOB_ROW, JOB_ROW) or find_moving(ids_at, removals, 1) then
+local size_of_jobs = (#args - jobs_at + 1) / JOB_ROW
+if find_moving(jobs_at, size_of_jobs, JOB_ROW) or find_moving(ids_at, removals, 1) then
     return 'unclaimed'
 end
 local living, removed_end, jobs_end = 0, jobs_at - 1, #args

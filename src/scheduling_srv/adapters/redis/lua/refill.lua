@@ -102,7 +102,8 @@ local function write_retry(text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
     local key = retry_key(id, seq, nominal)
     read = read + #text
-    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due))
+    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
+    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
 end
 
 -- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever

@@ -107,7 +107,8 @@ end
 each(ENDED_ROW, function(i)
     local id, seq, instance, nominal, attempt, farewell = ended_row(i)
     local run = redis.call('HGET', K.runs, instance)
-    local of, at_time, number_of, _, size, from = struct.unpack(RUN, run or string.rep('\0', RUN_SIZE))
+    local stored = run or string.rep('\0', RUN_SIZE)
+    local of, at_time, number_of, _, size, from = struct.unpack(RUN, stored)
     if not run or of ~= seq or at_time ~= nominal or number_of ~= attempt then
         return
     end

@@ -1,5 +1,6 @@
 --!include base due job limits marker member outage outbox staging taking
---!args token now:int limit:int window:int missed bounds published:int? known? ahead:int? most:int? most_bytes:int?
+--!args token now:int limit:int window:int missed bounds
+--!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
 -- `window`: catch-up window, ms. `missed`: 'latest' or 'skip'. `bounds`: see `is_full`. To hand out
 -- entries it is given the arguments of `take.lua`.

@@ -23,7 +23,8 @@ local function read_place(text)
 end
 
 local function read_id(text)
-    return string.sub(text, is_next_run(string.byte(text, MEMBER_SIZE)) and MEMBER_SIZE + 1 or RUN_MEMBER_SIZE + 1)
+    local size = is_next_run(string.byte(text, MEMBER_SIZE)) and MEMBER_SIZE or RUN_MEMBER_SIZE
+    return string.sub(text, size + 1)
 end
 
 local function read_member(text)

@@ -66,7 +66,8 @@ end
 
 local function emit_waiting(id, seq, nominal, attempt, due)
     local key = retry_key(id, seq, nominal)
-    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due))
+    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
+    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
 end
 
 local grouped = false -- whether the entries may only be published together
