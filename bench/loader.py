@@ -17,11 +17,12 @@ from bench.actors import Reply, serve
 from bench.load import job
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app.records import Position
+from scheduling_srv.app.list_check import check_jobs
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.domain.validation import Rules, check_jobs
-from scheduling_srv.entrances import convert
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.wire import job_pb2
 
 PIECE = 1_000
@@ -67,7 +68,7 @@ async def _load(
 def _template() -> bytes:
     """The record of a job of 220 bytes, made by the product."""
     raw = job_pb2.JobList(items=[job(time.time() + 3600)]).SerializeToString()
-    requests = convert.decode_job_list(raw, b"", 1)
+    requests = messages.decode_job_list(raw, b"", 1)
     (checked,) = check_jobs(requests, time.time_ns() // 1_000_000, Rules(100, 1, 900_000))
     return checked.record
 

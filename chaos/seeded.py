@@ -17,11 +17,12 @@ from scheduling_srv.adapters.kafka import history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
-from scheduling_srv.app import announce
 from scheduling_srv.app.health import progress
 from scheduling_srv.app.owner.publisher import OutboxPublisher
-from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
+from scheduling_srv.formats import announcer
+from scheduling_srv.formats.kafka_records import Record
+from scheduling_srv.formats.position_record import Position
 
 HASTE_MS = 60
 """Milliseconds."""
@@ -31,11 +32,11 @@ STALL_SECONDS, STALL_PERIOD = 12.0, 20.0
 def _replace_in_scripts(real: str, planted: str, *, known: str, spared: str = "") -> None:
     """Replace Lua in all scripts but `spared`. The script `known` must have it."""
     source = scripts.source.__wrapped__
+    if real not in source(known):
+        raise RuntimeError(f"the script {known} has no {real!r} any more")
 
     def altered(name: str, shards: int = 1) -> str:
         text = source(name, shards)
-        if real not in text and name == known:
-            raise RuntimeError(f"the script {known} has no {real!r} any more")
         return text if name == spared else text.replace(real, planted)
 
     scripts.source = altered  # type: ignore[assignment]
@@ -93,8 +94,8 @@ def no_fencing() -> None:
 
 def lease_without_epoch() -> None:
     """Whoever has ever had the lease passes for its owner, until it asks for more time."""
-    real = "redis.call('GET', K.lease) == token"
-    _replace_in_scripts(real, "true", known="stage", spared="renew")
+    real = "return holder == token"
+    _replace_in_scripts(real, "return true", known="stage", spared="renew")
 
 
 def woken_early() -> None:
@@ -113,7 +114,7 @@ def random_occurrence_id() -> None:
     def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
         return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
 
-    announce.occurrence_id = by_chance  # type: ignore[assignment]
+    announcer.occurrence_id = by_chance  # type: ignore[assignment, attr-defined]
 
 
 def updates_begin_anew() -> None:

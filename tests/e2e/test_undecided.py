@@ -8,8 +8,9 @@ from confluent_kafka import Producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
 from scheduling_srv.adapters.kafka.topics import ensure_topics
-from scheduling_srv.app.records import Position, Topic
 from scheduling_srv.domain.errors import Undecided
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Kafka
 from tests.harness.names import Names
 

@@ -10,17 +10,16 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.owner.planner import Planner
-from scheduling_srv.app.ports import Answer, Receipt, Source, WriteGroup, WriteMode, Written
-from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import Position
+from scheduling_srv.app.ports import Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.job import JobRequest, NewJob, Priority, Trigger, TriggerKind
-from scheduling_srv.domain.record import Note, pack
-from scheduling_srv.entrances.readback import read_cron
+from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Priority, Trigger, TriggerKind
+from scheduling_srv.formats.job_record import Note, pack
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
@@ -29,7 +28,7 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 PARTITION = "jobs:0"
 ANY = 10**6
 
-# Written down from docs/decisions/0001 and lua/lib/run.lua, not shared with the product.
+# Written down from docs/decisions/0001 and formats/layouts.py, not shared with the product.
 _QUEUED = struct.Struct("<cBIQIQHHHI")
 
 
@@ -250,7 +249,7 @@ class Shard:
         return runs_in(await self.entries())
 
     async def plan(self) -> int:
-        planner = Planner(self.schedule, read_cron, self.schedule.rules)
+        planner = Planner(self.schedule, self.schedule.rules)
         planner.begun = True  # what was set aside stays there
         return await planner.run_once(self.token)
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.owner import planner
-from scheduling_srv.app.ports import Answer, Source
+from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import RebuiltRun, Staged
 from scheduling_srv.domain.errors import Overloaded
-from scheduling_srv.domain.job import Priority
+from scheduling_srv.domain.job import Answer, Priority
 from tests.store.shard import (
     DAY,
     HOUR,
@@ -239,14 +239,14 @@ async def test_a_restore_over_large_living_jobs_reads_them_in_pieces(
     await create_large(shard, 15, due=NOW + DAY)
     await shard.entries()
     calls = list[int]()
-    run_list = shard.restores.scripts.run_list
+    run = shard.restores.scripts.run
 
-    async def counted(name: str, args: Any) -> Any:
-        reply = await run_list(name, args)
+    async def counted(name: str, rest: Any, **named: Any) -> Any:
+        reply = await run(name, rest, **named)
         calls.append(sum(reply[1:]))
         return reply
 
-    monkeypatch.setattr(shard.restores.scripts, "run_list", counted)
+    monkeypatch.setattr(shard.restores.scripts, "run", counted)
     small = [once(f"j{number:03}", NOW + DAY) for number in range(5, 15)]
     removed = [f"j{number:03}" for number in range(5)]
     last = 1 << 40

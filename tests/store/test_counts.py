@@ -2,9 +2,10 @@
 
 import pytest
 
-from scheduling_srv.app.ports import Answer, Source
+from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import Counts
 from scheduling_srv.domain.errors import StoreNotReady
+from scheduling_srv.domain.job import Answer
 from tests.store.shard import HOUR, NOW, PARTITION, Shard, at_once, every, once
 
 

@@ -12,12 +12,12 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.sharding import claims, shards
 from scheduling_srv.app.sharding import courier as module
-from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.app.sharding.claims import Claims
 from scheduling_srv.app.sharding.courier import Courier, Station
 from scheduling_srv.app.sharding.sharded_restore import ShardedReset
 from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
+from scheduling_srv.formats.changes import Change
 from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS
 from tests.store.shard import HOUR, NOW, Shard, once

@@ -7,9 +7,10 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import fix_shards
 from scheduling_srv.app.ports import Source
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreFull
+from scheduling_srv.formats.positions import InputPosition, Place
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import HOUR, NOW, PARTITION, Shard, at_once, every, ids_of, kinds_of, once

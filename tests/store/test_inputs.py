@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling_srv.app.ports import Answer, Refusal, Source, WriteGroup, WriteMode
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.ports import Refusal, Source, WriteGroup, WriteMode
+from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import StaleSource, TooMany
+from scheduling_srv.domain.job import Answer
+from scheduling_srv.formats.positions import InputPosition, Place
 from tests.store.shard import HOUR, NOW, PARTITION, Shard, kinds_of, once
 
 

@@ -17,7 +17,6 @@ from scheduling_srv.app.replies import Piece
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import readback
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
 
@@ -44,11 +43,11 @@ class Spy(RedisLists):
         self.calls.append(name)
 
     async def keep(
-        self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
+        self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
     ) -> Refusal | None:
         self._note("keep")
         self.sizes.append((len(jobs), sum(len(job.record) for job in jobs)))
-        return await super().keep(token, piece, jobs, now, lasts)
+        return await super().keep(token, piece, jobs, lasts)
 
     async def decide(self, *args: Any) -> Receipt | None:
         self._note("decide")
@@ -188,12 +187,12 @@ async def test_calls_wait_for_a_list_that_changes_their_jobs(world: World, shard
     await shard.create(*many(6))
     token = "t"
     kind = Piece(1, WriteMode.UPDATE, named=True)
-    assert await world.spy.keep(token, kind, many(3), NOW, 60_000) is None
+    assert await world.spy.keep(token, kind, many(3), 60_000) is None
     (refusal,) = (await shard.write(WriteMode.UPDATE, *many(6)[::-1])).refusals
     assert refusal == Refusal("moving", 3)
     with pytest.raises(Contended):
         await shard.jobs.delete(["j005", "j002"], NOW)
-    assert await world.spy.keep("u", kind, many(4)[::-1], NOW, 60_000) == Refusal("moving", 1)
+    assert await world.spy.keep("u", kind, many(4)[::-1], 60_000) == Refusal("moving", 1)
     await shard.raw("HSET", "restores", "1", "{}")
     with pytest.raises(Contended):
         await shard.put_back(many(1), [], 1_000)
@@ -213,7 +212,7 @@ async def test_a_call_gives_up_when_a_list_is_not_decided(
     world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling_srv.app.jobs.PATIENCE", 0.05)
-    await world.spy.keep("t", Piece(1, WriteMode.CREATE, named=True), many(3), NOW, 60_000)
+    await world.spy.keep("t", Piece(1, WriteMode.CREATE, named=True), many(3), 60_000)
     with pytest.raises(Contended, match="Another call changes a job of this id"):
         await world.jobs.delete(["j001"])
     await world.drop_what_is_old()
@@ -229,7 +228,7 @@ async def test_a_clear_makes_what_was_decided_void(
     jobs = [*many(4), at_once("now"), *many(1, first=9)]
     for number in (1, 2):
         piece = jobs[PIECE * (number - 1) : PIECE * number]
-        await world.spy.keep("t", Piece(number, WriteMode.CREATE, named=True), piece, NOW, 60_000)
+        await world.spy.keep("t", Piece(number, WriteMode.CREATE, named=True), piece, 60_000)
     await world.spy.decide("t", 2, NOW)
     for _ in range(applied):
         await world.spy.apply("t", NOW)
@@ -308,8 +307,6 @@ async def rebuilt(shard: Shard, log: KafkaLog) -> Shard:
     rebuild = Rebuild(
         shard.schedule,
         log,
-        read_cron=readback.read_cron,
-        answer_of=readback.answer_instance,
         jobs_topic="jobs",
         clock=Clock(),
         memory_bytes=2_000,  # pieces come in any order

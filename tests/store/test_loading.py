@@ -2,9 +2,9 @@
 
 import pytest
 
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.position_record import Position
 from tests.store.shard import HOUR, MINUTE, NOW, Shard, at_once, cron, every, once
 
 LARGE = b"x" * 1_000_000

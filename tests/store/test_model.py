@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.ports import Answer, WriteMode
+from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.backoff import BackoffType
-from scheduling_srv.domain.job import Priority, TriggerKind
+from scheduling_srv.domain.job import Answer, Priority, TriggerKind
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.store.model import Model, Spec

@@ -3,9 +3,9 @@
 import pytest
 
 from scheduling_srv.app.ports import WriteGroup, WriteMode
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Planned
 from scheduling_srv.domain.errors import Diverged, LeaseLost, Overloaded
+from scheduling_srv.formats.position_record import Position
 from tests.store.shard import HOUR, NOW, Shard, kinds_of, once
 
 

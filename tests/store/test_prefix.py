@@ -10,12 +10,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.app.ports import Answer, Source, WriteMode
+from scheduling_srv.app.ports import Source, WriteMode
 from scheduling_srv.app.recovery import rebuild
 from scheduling_srv.app.recovery.rebuild import Rebuild
-from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import header
-from scheduling_srv.entrances.readback import answer_instance, read_cron
+from scheduling_srv.domain.job import Answer, TriggerKind
+from scheduling_srv.formats.job_record import header
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.store.kafka_log import KafkaLog
@@ -99,8 +98,6 @@ async def rebuilt(life: Logged, log: KafkaLog) -> Shard:
     maker = Rebuild(
         shard.schedule,
         log,
-        read_cron=read_cron,
-        answer_of=answer_instance,
         jobs_topic=PARTITION.removesuffix(":0"),
         clock=Host(life),
     )

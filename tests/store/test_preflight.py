@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.lua_source import assemble
 from scheduling_srv.adapters.redis.preflight import COMMANDS, LOSSES, USEFUL, preflight
-from scheduling_srv.adapters.redis.scripts import body
 from scheduling_srv.domain.errors import StoreFull, StoreRefused, StoreUnavailable
 from tests.harness.given import Store
 from tests.harness.names import Names
@@ -43,7 +43,7 @@ async def test_a_server_that_has_everything_is_left_as_it_was(
 
 def test_everything_that_scripts_do_is_asked_for() -> None:
     """Add a new command to `COMMANDS`, with something that it may be done to."""
-    texts = [body(name, 3) for name in NAMES]
+    texts = [assemble(name, 3) for name in NAMES]
     texts += [each.read_text() for each in (PACKAGE / "lua" / "lib").iterdir()]
     texts += [each.read_text() for each in PACKAGE.iterdir() if each.name.endswith(".py")]
     used = {command for text in texts for command in CALLED.findall(text)}

@@ -3,7 +3,7 @@
 import pytest
 
 from scheduling_srv.domain.errors import LeaseLost
-from scheduling_srv.domain.record import header
+from scheduling_srv.formats.job_record import header
 from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
 
 

@@ -10,14 +10,13 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announce import Announcer
-from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.recovery.journal import is_of_a_job
 from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece
-from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import Piece as Step
-from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.domain.errors import LeaseLost
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.kafka_records import JournalRetry, LogRecord, Topic
 from tests.harness.names import Names
 from tests.store.shard import (
     HOUR,
@@ -304,12 +303,12 @@ def kinds_and_markers(entries: Sequence[bytes]) -> str:
 async def test_a_refill_lasts_until_the_long_lists_of_before_have_ended(shard: Shard) -> None:
     """Their pieces are in the log that was lost."""
     lists = RedisLists(shard.client, shard.namespace, 0, outbox_limit=1_000)
-    await lists.keep("old", Step(1, "create", named=True), [once("a")], NOW, HOUR)
+    await lists.keep("old", Step(1, "create", named=True), [once("a")], HOUR)
     for _ in range(10):
         await shard.publish()
         state = (await piece(shard)).state
     assert state == "ended"
-    await lists.keep("new", Step(1, "create", named=True), [once("b")], NOW, HOUR)
+    await lists.keep("new", Step(1, "create", named=True), [once("b")], HOUR)
     await lists.decide("old", 1, NOW)
     assert (await piece(shard)).state == "ended"
     await lists.apply("old", NOW)

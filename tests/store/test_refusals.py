@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.lua_source import script
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.domain.errors import (
     SchedulingError,
@@ -206,13 +207,17 @@ async def test_a_server_in_cluster_mode_is_told(tmp_path: Path) -> None:
 # --- A replica is believed in nothing ---
 
 
+def taken(name: str) -> list[str]:
+    return [arg.name for arg in script(name).args]
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_no_script_does_or_tells_anything_on_a_replica(
     replica: RedisClient, names: Names, name: str
 ) -> None:
     """Also those that only read: what they would tell may be old."""
     with pytest.raises(StoreUnavailable, match="read-only replica"):
-        await Scripts(replica, names.namespace, 0).run(name)
+        await Scripts(replica, names.namespace, 0).run(name, **dict.fromkeys(taken(name), 0))
 
 
 async def test_nothing_else_is_read_of_a_replica(replica: RedisClient) -> None:

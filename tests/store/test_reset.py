@@ -3,6 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
+from scheduling_srv.adapters.redis.jobs import origin
 from scheduling_srv.domain.errors import StaleSource
 from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, cron, every, ids_of, kinds_of, once
 
@@ -80,7 +81,7 @@ async def test_places_of_void_instances_are_free(shard: Shard) -> None:
 async def test_staging_between_the_pieces_of_a_reset_starts_nothing_void(shard: Shard) -> None:
     """From its first piece on, nothing older runs."""
     await filled(shard)
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "reset")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="reset", **origin(None))
     await shard.create(once("new"))
     assert ids_of(await shard.drain(NOW + 9000 * DAY)) == ["new"]
 
@@ -88,7 +89,7 @@ async def test_staging_between_the_pieces_of_a_reset_starts_nothing_void(shard: 
 async def test_what_is_created_meanwhile_stays(shard: Shard) -> None:
     """A reset is of what there was when it began."""
     await filled(shard)
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "reset")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="reset", **origin(None))
     await shard.create(once("new"), at_once("new now"))
     await shard.jobs.sweep()
     assert await shard.ids() == ["new"]
@@ -109,8 +110,8 @@ async def test_a_large_reset(shard: Shard) -> None:
 async def test_a_sweep_that_was_interrupted_is_finished_by_the_next(shard: Shard) -> None:
     """Whatever a crash has left; a sweep with nothing to do does nothing."""
     await filled(shard)
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "reset")
-    await shard.jobs.scripts.run("sweep", 2)
+    await shard.jobs.scripts.run("clear", now=NOW, mark="reset", **origin(None))
+    await shard.jobs.scripts.run("sweep", most=2)
     await shard.jobs.sweep()
     assert await shard.ids() == []
     await shard.entries()

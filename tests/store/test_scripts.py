@@ -1,15 +1,16 @@
 """The Lua scripts: they load, and every name in them is one that they define or the server has."""
 
-from importlib import resources
+import re
 
 import pytest
 
-from scheduling_srv.adapters.redis import keys, scripts
+from scheduling_srv.adapters.redis import keys, lua_source, scripts
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.lua_source import assemble, libraries, script
 from tests.store.lua51 import globals_of
 from tests.store.shard import Shard
 
-LUA = resources.files("scheduling_srv.adapters.redis") / "lua"
+LUA = lua_source.FOLDER
 NAMES = sorted(
     each.name.removesuffix(".lua") for each in LUA.iterdir() if each.name.endswith(".lua")
 )
@@ -43,7 +44,7 @@ async def test_a_script_loads_under_the_name_that_we_give_it(
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_script_uses_no_name_that_nobody_defines(client: RedisClient, name: str) -> None:
     """A library that was not included, or comes too late, would fail only when it is called."""
-    read, written = globals_of(await compiled(client, scripts.body(name, 3)))
+    read, written = globals_of(await compiled(client, assemble(name, 3)))
     assert read - GIVEN == set()
     assert written == set()
 
@@ -64,21 +65,14 @@ async def test_undefined_names_would_be_found(client: RedisClient) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_library_that_is_named_exists_once(name: str) -> None:
-    """The first line names them, each once."""
-    first = (LUA / f"{name}.lua").read_text().splitlines()[0]
-    assert first.startswith(scripts.INCLUDE)
-    libraries = first.removeprefix(scripts.INCLUDE).split()
-    assert len(set(libraries)) == len(libraries)
-    assert all((LUA / "lib" / f"{library}.lua").is_file() for library in libraries)
+def test_a_script_takes_its_arguments_by_name(name: str) -> None:
+    file = script(name)
+    assert "ARGV" not in file.code
+    assert not re.search(r"\bargs\[\d", assemble(name))
 
 
 def test_every_library_is_used() -> None:
-    used = {
-        word
-        for name in NAMES
-        for word in (LUA / f"{name}.lua").read_text().splitlines()[0].split()[1:]
-    }
+    used = {each.name for name in NAMES for each in libraries(script(name))}
     present = {each.name.removesuffix(".lua") for each in (LUA / "lib").iterdir()}
     assert present - used == set()
 

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from scheduling_srv.adapters.redis.refill import RedisRefill
-from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
-from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
+from scheduling_srv.formats.outbox_entries import event_entry
+from scheduling_srv.formats.position_record import Position
 from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, briefly, cron, every, once
 
 NAMES = {topic: f"the-{topic}" for topic in Topic}

@@ -11,13 +11,13 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import Source
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.sharding.changes import Change, unpack
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob, TriggerKind
-from scheduling_srv.domain.record import Note
+from scheduling_srv.formats.changes import Change, unpack
+from scheduling_srv.formats.job_record import Note
+from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.jobs import origin
 from scheduling_srv.app.jobs import REPLACING
+from scheduling_srv.app.list_check import check_job
 from scheduling_srv.app.ports import Refusal, WriteMode
 from scheduling_srv.domain.job import NewJob, Priority, TriggerKind
-from scheduling_srv.domain.record import Note, header, kind
-from scheduling_srv.domain.validation import Rules, check_job
-from scheduling_srv.entrances.convert import decode_job_list
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.job_record import Note, header, kind
+from scheduling_srv.formats.messages import decode_job_list
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import (
     DAY,
@@ -176,7 +178,7 @@ async def test_an_upsert_of_a_now_job_runs_again(shard: Shard) -> None:
 async def test_an_upsert_of_what_a_delete_of_everything_has_taken_creates_it(shard: Shard) -> None:
     """It is gone, although it has not been swept yet: it is not unchanged, and keeps nothing."""
     await shard.create(every("a", HOUR, NOW - 5))
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="cleared", **origin(None))
     await shard.entries()
     await shard.upsert(every("a", HOUR, NOW + HOUR))
     assert kinds_of(await shard.entries()) == "DC"
@@ -548,7 +550,7 @@ async def test_a_when_in_the_past_needs_a_job_that_lives(shard: Shard) -> None:
     written = await shard.write(UPDATE, past())
     assert written.refusals == [Refusal("missing", 0)]
     await held(shard)
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="cleared", **origin(None))
     written = await shard.write(UPSERT, past())
     assert written.refusals == [Refusal("elapsed", 0)]
 

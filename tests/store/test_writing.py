@@ -2,12 +2,13 @@
 
 import pytest
 
-from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES
+from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES, origin
 from scheduling_srv.app.ports import Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.domain.record import header
+from scheduling_srv.formats.job_record import header
+from scheduling_srv.formats.positions import InputPosition, Place
 from tests.store.shard import ANY, HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
 
 LATER = NOW + HOUR
@@ -182,7 +183,7 @@ async def test_clear_deletes_all_resources_but_no_now_jobs(shard: Shard) -> None
 async def test_clear_spares_what_comes_after_its_first_piece(shard: Shard) -> None:
     """What is created or replaced while a large deletion is under way stays."""
     await shard.create(*[once(f"j{number}", LATER) for number in range(3)])
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="cleared", **origin(None))
     await shard.create(once("new", LATER))
     await shard.upsert(once("j1", LATER))
     await shard.jobs.sweep()
@@ -192,7 +193,7 @@ async def test_clear_spares_what_comes_after_its_first_piece(shard: Shard) -> No
 async def test_what_is_to_be_cleared_does_not_run_any_more(shard: Shard) -> None:
     """A crash between the pieces leaves nothing but a sweep to be done."""
     await shard.create(once("a"), every("b", HOUR, NOW), at_once("n"))
-    await shard.jobs.scripts.run("clear", NOW, "", 0, 0, "", "cleared")
+    await shard.jobs.scripts.run("clear", now=NOW, mark="cleared", **origin(None))
     assert ids_of(await shard.drain(NOW + HOUR)) == ["n"]
     await shard.entries()
     await shard.jobs.sweep()

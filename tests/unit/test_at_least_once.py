@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.announce import QUEUED, Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner import at_least_once
 from scheduling_srv.app.owner.at_least_once import RUN_PAUSE, AtLeastOnce
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Record, Topic
+from scheduling_srv.formats.outbox_entries import QUEUED
+from scheduling_srv.formats.position_record import Position
 from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import at_once, once
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import Extent, LogRecord, Position
-from scheduling_srv.audit.compare import Audit, AuditCodec, Report, Window
-from scheduling_srv.domain import record
+from scheduling_srv.audit.compare import Audit, Report, Window
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339
-from scheduling_srv.entrances import readback
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.kafka_records import Extent, LogRecord
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition
 from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
@@ -80,8 +80,7 @@ class Topics:
         return {}
 
     async def audit(self, window: Window = WINDOW) -> Report:
-        codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
-        return await Audit(self, codec, window).run()
+        return await Audit(self, window).run()
 
 
 def logged(
@@ -205,7 +204,7 @@ def in_journal(topics: Topics, job_id: str, due: int, **fields: object) -> None:
     """A job as the journal has it, without its jobsCreated."""
     data = job_pb2.Data(timezone="UTC", creator="me").SerializeToString()
     request = JobRequest(job_id, "t", "UTC", "me", data, b"", **fields)  # type: ignore[arg-type]
-    stored = record.pack(request, Trigger(TriggerKind.ONCE, due))
+    stored = job_record.pack(request, Trigger(TriggerKind.ONCE, due))
     value = struct.pack("<Q", due) + stored
     topics.journal_log.append(logged(job_id.encode(), value, NOW - SECOND, {"kind": b"job"}))
 

@@ -6,15 +6,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.sharding.changes import (
-    Change,
-    pack,
-    plan_delete,
-    plan_write,
-    shard_of,
-    unpack,
-)
+from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.changes import Change, pack, unpack
 from tests.store.shard import NOW, once
 
 SHARDS = 3

@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.payloads import RestoreRequest
-from scheduling_srv.app.ports import Answer, Answered, Receipt, Source
-from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.records import Topic
+from scheduling_srv.app.ports import Answered, Receipt, Source
+from scheduling_srv.app.positions import Start
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable, TooMany
+from scheduling_srv.domain.job import Answer
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.messages import encode_command_response
+from scheduling_srv.formats.outbox_entries import event_entry, read_event
+from scheduling_srv.formats.positions import InputPosition, Place
+from scheduling_srv.wire.commandinterface_pb2 import CommandResponse
 
 SOURCE = Source("commands:0", 5, 6, "i")
 RECEIPT = Receipt("i", 1)
@@ -31,7 +35,6 @@ class World:
             inputs=self,
             health=self,
             clock=self,
-            encode=lambda services, payload: ",".join(services).encode() + b" " + payload,
             start_restore=self.restore,
             announced=self.announced,
             services=["one", "two"],
@@ -91,7 +94,8 @@ class World:
 
 
 def event(key: str, answer: str, services: str = "one,two") -> bytes:
-    return event_entry(Topic.COMMANDS, key.encode(), f"{services} {answer}".encode())
+    value = encode_command_response(services.split(","), answer.encode())
+    return event_entry(Topic.COMMANDS, key.encode(), value)
 
 
 @pytest.fixture
@@ -207,9 +211,9 @@ async def test_a_bad_event_is_answered_with_its_error(
 ) -> None:
     await world.commands.run_event(key, name, payload, SOURCE)
     ((entry, source),) = world.said
-    prefix = event(response, "")
-    assert entry.startswith(prefix)
-    assert list(json.loads(entry[len(prefix) :])) == ["error"]
+    _, said_as, value, _ = read_event(entry)
+    assert said_as == response.encode()
+    assert list(json.loads(CommandResponse.FromString(value).payload.value)) == ["error"]
     assert source == SOURCE
     assert world.done == []
 

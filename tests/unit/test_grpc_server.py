@@ -26,8 +26,7 @@ from prometheus_client import REGISTRY
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings
-from scheduling_srv.app.jobs import ReadQuery, ReadResult
-from scheduling_srv.app.ports import StoredJob
+from scheduling_srv.app.jobs import ReadResult
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -40,10 +39,10 @@ from scheduling_srv.domain.errors import (
     TooMany,
     Violation,
 )
-from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import pack
+from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob, Trigger, TriggerKind
 from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.formats.job_record import pack
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources

@@ -15,7 +15,7 @@ from scheduling_srv.app.health.guarantees import (
     notes_of,
     risks_of,
 )
-from scheduling_srv.app.records import Topic
+from scheduling_srv.formats.kafka_records import Topic
 
 DAY = 86_400_000
 GOOD = TopicFacts(

@@ -7,11 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import (
-    Answer,
     Answered,
     Receipt,
     Refusal,
@@ -20,14 +18,17 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
-from scheduling_srv.domain.record import header
+from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import convert, intake
+from scheduling_srv.entrances import intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.job_record import header
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
 from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2
@@ -434,7 +435,7 @@ async def test_a_record_that_breaks_is_put_aside(
     def broken(*_: object, **__: object) -> Answer:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(convert, "decode_answer", broken)
+    monkeypatch.setattr(messages, "decode_answer", broken)
     world.begin()
     await world.intake.apply_alone(answer(3, 1))
     assert world.intake.applied(JOBS) == 4

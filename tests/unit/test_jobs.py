@@ -8,13 +8,12 @@ import pytest
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.jobs import LONG_READS, PAGE, READ_CALLS, Jobs, ReadQuery
+from scheduling_srv.app.jobs import LONG_READS, PAGE, READ_CALLS, Jobs
 from scheduling_srv.app.ports import (
     Page,
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     WriteMode,
     Written,
@@ -28,9 +27,9 @@ from scheduling_srv.domain.errors import (
     Overloaded,
     TooLarge,
 )
-from scheduling_srv.domain.job import JobRequest, NewJob
-from scheduling_srv.domain.record import HEADER
+from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob
 from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.job_record import HEADER
 from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import at_once, once
 

@@ -10,17 +10,18 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app import time_slice
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
-from scheduling_srv.app.ports import StoredJob, WriteMode
-from scheduling_srv.app.time_slice import SLICE_MS, SharedSlice
+from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.cron import _parse
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
-from scheduling_srv.domain.record import HEADER
+from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import convert
-from scheduling_srv.entrances.items import SIZED, Malformed, fields
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.items import SIZED, Malformed, fields
+from scheduling_srv.formats.job_record import HEADER
+from scheduling_srv.runtime import time_slice
+from scheduling_srv.runtime.time_slice import SLICE_MS, SharedSlice
 from scheduling_srv.wire import job_pb2 as jobs
 from tests.harness.virtual_time import VIRTUAL_TIME
 
@@ -76,10 +77,10 @@ async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_
     store: Any = None
     clock = Clock()
     service = Jobs(store, Announcements(), clock, Rules())
-    requests, while_reading = await with_turns(convert.read_job_list(cron_list()))
+    requests, while_reading = await with_turns(messages.read_job_list(cron_list()))
     group, while_checking = await with_turns(service.prepare(WriteMode.CREATE, requests))
     stored = [StoredJob(job.id.encode(), job.record) for job in group.jobs]
-    answer, while_writing = await with_turns(convert.write_items(stored, None))
+    answer, while_writing = await with_turns(messages.write_items(stored, None))
     assert len(jobs.JobList.FromString(answer).items) == MANY
     assert clock.asked == 1
     assert min(while_reading, while_checking, while_writing) >= MANY / 100
@@ -109,7 +110,7 @@ async def test_lists_of_clients_share_one_slice_in_a_round_of_the_loop() -> None
 async def test_a_long_list_with_too_many_items_is_refused_before_it_is_read() -> None:
     raw = b"\x0a\x00" * 16_000_000  # as many as a request of the largest size may hold
     with pytest.raises(TooLarge, match="more than 10000 items"):
-        await convert.read_job_list(raw)
+        await messages.read_job_list(raw)
 
 
 async def test_a_long_list_with_too_large_an_item_is_refused_before_it_is_read() -> None:
@@ -117,7 +118,7 @@ async def test_a_long_list_with_too_large_an_item_is_refused_before_it_is_read()
     job = jobs.Job(type="t", data=jobs.Data.FromString(payloads))
     raw = jobs.JobList(items=[job]).SerializeToString()
     with pytest.raises(InvalidRequest, match="Item 0: Job is larger than 900000 bytes") as caught:
-        await convert.read_job_list(raw)
+        await messages.read_job_list(raw)
     assert caught.value.violations[0].field == "items[0].data"
 
 
@@ -135,15 +136,15 @@ async def test_a_long_list_with_too_large_an_item_is_refused_before_it_is_read()
 async def test_a_long_list_that_is_malformed(start: str, sentence: str) -> None:
     raw = bytes.fromhex(start) + cron_list()
     with pytest.raises(InvalidRequest, match=sentence):
-        await convert.read_job_list(raw, limit=MANY + 1)
+        await messages.read_job_list(raw, limit=MANY + 1)
 
 
 async def test_a_long_list_is_read_as_a_short_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     group = bytes.fromhex("9b06") + b"\x08\x01" + bytes.fromhex("9c06")  # of a later version
     raw = group + cron_list() + b"\x10\x05"
-    long = await convert.read_job_list(raw, b"trace")
-    monkeypatch.setattr(convert, "LONG_LIST_BYTES", len(raw))
-    assert long == await convert.read_job_list(raw, b"trace")
+    long = await messages.read_job_list(raw, b"trace")
+    monkeypatch.setattr(messages, "LONG_LIST_BYTES", len(raw))
+    assert long == await messages.read_job_list(raw, b"trace")
 
 
 @given(st.binary(max_size=40))
@@ -163,7 +164,7 @@ def test_fields_are_found_where_protobuf_finds_them(raw: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, 1])
 async def test_an_answer_is_joined(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert, "LONG_ANSWER_BYTES", size)
+    monkeypatch.setattr(messages, "LONG_ANSWER_BYTES", size)
     record = bytes(6) + HEADER.pack(0, 0, 0, 0, 0, 0)[6:]
-    piece = await convert.write_items([StoredJob(b"a", record)], None)
-    assert await convert.join((piece, b"\x10\x01")) == piece + b"\x10\x01"
+    piece = await messages.write_items([StoredJob(b"a", record)], None)
+    assert await messages.join((piece, b"\x10\x01")) == piece + b"\x10\x01"

@@ -15,8 +15,8 @@ from scheduling_srv.app.deployments.neighbours import (
     Neighbours,
     Rules,
 )
-from scheduling_srv.app.records import LogRecord
 from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
+from scheduling_srv.formats.kafka_records import LogRecord
 
 NOW = 1_700_000_000_000
 RULES = Rules("scheduling", "group", "jobs", "commands", session_seconds=6.0)

@@ -14,7 +14,6 @@ from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.refusals import Settled
 from scheduling_srv.app.owner.stager import StageCall, StageResult
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Backlog, Holder, Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import (
@@ -28,6 +27,7 @@ from scheduling_srv.domain.errors import (
     StoreNotReady,
     StoreUnavailable,
 )
+from scheduling_srv.formats.position_record import Position
 from tests.harness.virtual_time import VIRTUAL_TIME
 
 

@@ -2,8 +2,12 @@
 
 import json
 
-from scheduling_srv.adapters.kafka.producer import dump_position, parse_position, position_headers
-from scheduling_srv.app.records import Position
+from scheduling_srv.formats.position_record import (
+    Position,
+    dump_position,
+    parse_position,
+    position_headers,
+)
 
 FIRST = b"""{"number": 7, "incarnation": "inc", "at": 1, "replay_from": 2, "seq": 3, "instance": 4,
 "reset": 5, "cleared": 6, "inputs": {"jobs:0": 8}, "lineage": "l"}"""

@@ -5,17 +5,10 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.positions import (
-    InputPosition,
-    PartitionLog,
-    Place,
-    Start,
-    Topic,
-    begin,
-    is_another,
-)
+from scheduling_srv.app.positions import PartitionLog, Start, Topic, begin, is_another
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.formats.positions import InputPosition, Place
 
 NOW = 1_700_000_000_000
 JOBS = Place("jobs", 0)

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.announce import Announcer, event_entry
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
-from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Record, Topic
+from scheduling_srv.formats.outbox_entries import event_entry
+from scheduling_srv.formats.position_record import Position
 
 EVENT = event_entry(Topic.COMMANDS, b"key", b"value")
 

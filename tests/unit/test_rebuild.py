@@ -9,14 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
-from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
-from scheduling_srv.app.recovery.settlement import Emission, JournalRetry, RunKey, Settlement
+from scheduling_srv.app.recovery.settlement import Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.entrances.readback import answer_instance, read_cron
+from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.runtime.time_slice import TimeSlice
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, once
 
@@ -207,8 +207,6 @@ async def rebuild(kafka: Kafka, *, memory_bytes: int = MEMORY_BYTES, **position:
     maker = Rebuild(
         world,
         world,
-        read_cron=read_cron,
-        answer_of=answer_instance,
         jobs_topic="jobs",
         clock=world,
         deployment=OURS,

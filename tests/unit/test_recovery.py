@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
-from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import LogRecord, Position, with_inputs
 from scheduling_srv.app.recovery.rebuild import SKEW
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import StartError, Undecided
+from scheduling_srv.formats.kafka_records import LogRecord
+from scheduling_srv.formats.position_record import Position, with_inputs
+from scheduling_srv.formats.positions import InputPosition
 
 NOW = 1_700_000_000_000
 STARTS = {"jobs:0": InputPosition(7, 5)}

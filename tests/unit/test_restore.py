@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands import restore_pass
-from scheduling_srv.app.commands.events import OFFSET_BITS, Codec, WantedEvents
+from scheduling_srv.app.commands.events import OFFSET_BITS, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore import Restorer
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
-from scheduling_srv.app.records import Extent, LogRecord, Topic
 from scheduling_srv.app.replies import Span
 from scheduling_srv.app.sharding.sharded_restore import RestoreStarter
 from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.entrances.readback import read_deleted, read_ids, read_jobs
+from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
+from scheduling_srv.formats.messages import encode_command_response
+from scheduling_srv.formats.outbox_entries import event_entry
+from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.wire import job_pb2
 from tests.harness.virtual_time import VIRTUAL_TIME
 
@@ -53,7 +53,6 @@ class World:
         self.read: list[Sequence[Extent]] = []
         """The extents of each reading of the topic."""
         world: Any = self
-        codec = Codec(read_ids, read_jobs, read_deleted, lambda text: b"response " + text)
         self.on_published: Callable[[], Any] = lambda: None
         """Called when the pass waits for Kafka."""
         self.on_read: Callable[[], Any] = lambda: None
@@ -63,7 +62,7 @@ class World:
             restores=world,
             history=world,
             clock=world,
-            codec=codec,
+            services=["scheduling"],
             published=self.published,
         )
 
@@ -155,7 +154,9 @@ def response(last: int) -> bytes:
 
 def response_of(answer: dict[str, object]) -> bytes:
     text = json.dumps(answer).encode()
-    return event_entry(Topic.COMMANDS, b"restoreResponse", b"response " + text)
+    return event_entry(
+        Topic.COMMANDS, b"restoreResponse", encode_command_response(["scheduling"], text)
+    )
 
 
 async def test_jobs_come_back_with_their_ids_and_their_phase(world: World) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Page, StoredJob
+from scheduling_srv.app.ports import Page
 from scheduling_srv.app.sharding.shards import Part, Shards
+from scheduling_srv.domain.job import StoredJob
 from tests.store.shard import once
 
 

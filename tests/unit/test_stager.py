@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from scheduling_srv.app import time_slice
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.stager import (
@@ -19,7 +18,11 @@ from scheduling_srv.app.owner.stager import (
 )
 from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Matches
+from scheduling_srv.formats.job_record import pack
+from scheduling_srv.runtime import time_slice
+from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
@@ -63,8 +66,12 @@ class World:
         return Expired(3, 2, self.given_up)
 
 
-def text_of(record: bytes) -> CronText:
-    return CronText(record.decode(), "UTC")
+def cron_record(text: str) -> bytes:
+    """Of a job with this text as its interval."""
+    rest = job_pb2.Job(interval=text).SerializeToString()
+    data = job_pb2.Data(timezone="UTC").SerializeToString()
+    request = JobRequest("j", "t", "UTC", "", data, rest)
+    return pack(request, Trigger(TriggerKind.CRON, NOW))
 
 
 def stager_of(world: World, *, read_at: int = NOW, **rules: Any) -> Stager:
@@ -73,7 +80,7 @@ def stager_of(world: World, *, read_at: int = NOW, **rules: Any) -> Stager:
     settings = ShardRules(**rules)
     catch_up = CatchUp(schedule, limit=1_000)
     catch_up.read_at = read_at
-    planner = Planner(schedule, text_of, settings)
+    planner = Planner(schedule, settings)
     planner.begun = True
     return Stager(schedule, planner, schedule, settings, catch_up)
 
@@ -167,14 +174,14 @@ async def test_it_wakes_up_for_the_next_time_out() -> None:
     assert len(world.called) == 1
 
 
-HOURLY = b"0 * * * *"
+HOURLY = cron_record("0 * * * *")
 FULL_HOUR = 1_699_999_200_000
 """22:00."""
 
 
 async def planned(world: World, **rules: Any) -> list[Planned]:
     schedule: Any = world
-    planner = Planner(schedule, text_of, ShardRules(**rules))
+    planner = Planner(schedule, ShardRules(**rules))
     assert await planner.run_once("token") == len(world.unplanned_jobs)
     return world.planned
 
@@ -206,7 +213,7 @@ async def test_a_job_that_cannot_be_planned_is_set_aside() -> None:
     """Those after it are planned. An older version has accepted it."""
     world = World()
     world.unplanned_jobs = [
-        Unplanned(b"a", FULL_HOUR, missed=True, record=b"every blue moon"),
+        Unplanned(b"a", FULL_HOUR, missed=True, record=cron_record("every blue moon")),
         Unplanned(b"b", FULL_HOUR, missed=False, record=HOURLY),
     ]
     assert await planned(world) == [

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.app.time_slice import SLICE_MS, TimeSlice
+from scheduling_srv.runtime.time_slice import SLICE_MS, TimeSlice
 
 
 @pytest.mark.parametrize(("after_ms", "turns"), [(SLICE_MS - 1, 0), (SLICE_MS + 1, 1)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.formats.trace import trace_from_headers
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -15,8 +15,8 @@ from scheduling_srv.app.health.guarantees import (
     Wanted,
 )
 from scheduling_srv.app.health.watch import ServerWatch
-from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import LogUnavailable
+from scheduling_srv.formats.kafka_records import Topic
 
 
 class Servers:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.domain.record import type_of
+from scheduling_srv.formats.job_record import type_of
 from scheduling_srv.runtime import metrics
 
 

@@ -14,8 +14,8 @@ from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
+from scheduling_srv.app.list_check import ListCheck
 from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
     Clock,
@@ -25,13 +25,10 @@ from scheduling_srv.app.ports import (
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     WriteMode,
     Written,
 )
-from scheduling_srv.app.time_slice import SharedSlice
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     Contended,
@@ -43,13 +40,16 @@ from scheduling_srv.domain.errors import (
     TooLarge,
     Violation,
 )
-from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.record import Note
-from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
+from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob, TriggerKind
+from scheduling_srv.domain.validation import Rules, check_ids
 from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
 """What the jobs of a list may replace; see `check_job`."""
@@ -67,15 +67,6 @@ BUSY = "Too many Reads are under way: send it again a little later, or select le
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
 ANNOUNCE_TIMEOUT = 20.0
 """Seconds that a call waits for its announcement; its own deadline may be shorter."""
-
-
-class ReadQuery(NamedTuple):
-    """What to read. Empty `creator` and `ids` do not restrict; `limit` 0 means all."""
-
-    creator: str = ""
-    ids: Sequence[str] = ()
-    descending: bool = False
-    limit: int = 0
 
 
 class ReadResult(NamedTuple):
@@ -290,7 +281,7 @@ class Jobs:
             if size > self.most_bytes:
                 raise TooLarge(ANSWER_TOO_LARGE)
             jobs += shown
-        jobs.sort(key=lambda job: record.seq(job.record), reverse=query.descending)
+        jobs.sort(key=lambda job: job_record.seq(job.record), reverse=query.descending)
         return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
 
     async def announced(self, receipt: Receipt, floor: int = 0) -> None:
@@ -368,6 +359,6 @@ def _check_named(requests: Sequence[JobRequest]) -> None:
 
 
 def _is_shown(job: StoredJob, creator: str) -> bool:
-    if record.kind(job.record) == TriggerKind.NOW:
+    if job_record.kind(job.record) == TriggerKind.NOW:
         return False
-    return not creator or record.creator_of(job.record) == creator
+    return not creator or job_record.creator_of(job.record) == creator

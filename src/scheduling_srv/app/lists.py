@@ -20,7 +20,6 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import PIECE_BYTES, PIECE_JOBS
 from scheduling_srv.app.ports import Clock, InputStore, ListStore, Receipt, Refusal, Source
 from scheduling_srv.app.replies import Piece
-from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import (
     Contended,
@@ -33,6 +32,7 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import State
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class Lists:
                 part = queue.pop(0)
                 number += 1
                 step = kind._replace(number=number)
-                refusal = await self.store.keep(token, step, part, self.clock.now(), LASTS_MS)
+                refusal = await self.store.keep(token, step, part, LASTS_MS)
                 if refusal and refusal.reason == LARGE:
                     number, half = number - 1, len(part) // 2
                     queue[:0] = [part[:half], part[half:]]

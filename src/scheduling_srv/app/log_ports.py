@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from scheduling_srv.app.positions import InputPosition
-from scheduling_srv.app.records import Extent, LogRecord, Position, Record, Refusal
+from scheduling_srv.formats.kafka_records import Extent, LogRecord, Record, Refusal
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition
 
 
 class Publisher(Protocol):

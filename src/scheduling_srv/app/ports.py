@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app.positions import InputPosition, Place, Start
-from scheduling_srv.app.records import Position
+from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import (
     Aside,
     Claimed,
@@ -38,8 +37,10 @@ from scheduling_srv.app.replies import (
     Taken,
     Unplanned,
 )
-from scheduling_srv.app.sharding.changes import Change
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import Answer, NewJob, StoredJob
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import InputPosition, Place
 
 
 class Clock(Protocol):
@@ -156,13 +157,6 @@ class Written:
     refusals: Sequence[Refusal | None]
 
 
-class StoredJob(NamedTuple):
-    """A job as the store holds it."""
-
-    id: bytes
-    record: bytes
-
-
 class Page(NamedTuple):
     """Some jobs in order of creation."""
 
@@ -171,23 +165,6 @@ class Page(NamedTuple):
     cursor: str
     """Where the next page begins; empty: this is the last one. A page before it may be empty."""
     jobs: Sequence[StoredJob]
-
-
-class Answer(NamedTuple):
-    """The answer of a worker about an instance."""
-
-    instance: int
-    failed: bool
-    next: int = 0
-    """Offset behind its record; 0: that of the source."""
-    partition: str = ""
-    """`topic:partition` of its record; empty: that of the source."""
-    error: str = ""
-    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
-
-
-LONGEST_ERROR = 1024
-"""Bytes of an error in the headers of jobsDeleted (docs/contract.md)."""
 
 
 class Answered(NamedTuple):
@@ -359,7 +336,7 @@ class ListStore(Protocol):
     """Lists that are applied in pieces. A list is open, then decided or dropped."""
 
     async def keep(
-        self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
+        self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
     ) -> Refusal | None:
         """Keep the next piece, and keep others from changing its jobs.
 

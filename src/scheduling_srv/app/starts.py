@@ -11,19 +11,11 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, InputStore
-from scheduling_srv.app.positions import (
-    InputPosition,
-    Logs,
-    PartitionLog,
-    Place,
-    Start,
-    Topic,
-    begin,
-    is_another,
-)
+from scheduling_srv.app.positions import Logs, PartitionLog, Start, Topic, begin, is_another
 from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.formats.positions import InputPosition, Place
+from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
 

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from scheduling_srv.app.announce import JOURNAL_DUE, JOURNAL_JOB
 from scheduling_srv.app.commands.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.recovery.settlement import Emission
-from scheduling_srv.domain import record
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
 from scheduling_srv.domain.validation import find_trigger
+from scheduling_srv.formats import job_record, messages
+from scheduling_srv.formats.kafka_records import JOURNAL_DUE, JOURNAL_JOB, Emission, LogRecord
 
 TOLERATED = frozenset({"late", "waiting", "repeated"})
 """Kinds of findings that are told and break no promise."""
@@ -143,15 +141,6 @@ class Later:
         return self._came[place] if place < len(self._came) else None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditCodec:
-    """Injected functions that need protobuf."""
-
-    created: Callable[[bytes], JobRequest]
-    deleted: Callable[[bytes], str]
-    answer: Callable[[bytes], int | None]
-
-
 class AllHistory(History, Protocol):
     """Also reads the journals of all shards. Shards share all other topics."""
 
@@ -164,7 +153,6 @@ class Audit:
     """Reads the topics once and compares."""
 
     history: AllHistory
-    codec: AuditCodec
     window: Window
     schedules: dict[str, list[Schedule]] = field(default_factory=lambda: defaultdict(list))
     emissions: dict[str, list[Emission]] = field(default_factory=lambda: defaultdict(list))
@@ -197,17 +185,19 @@ class Audit:
                 return  # of another service
             self.emissions[emission.run.job_id].append(emission)
         elif entry.key in {b"jobDone", b"jobFailed"}:
-            instance = self.codec.answer(entry.value or b"")
+            instance = messages.answer_instance(entry.value or b"")
             if instance is not None:
                 self.replies.setdefault(instance, Reply(entry.key == b"jobFailed", entry.timestamp))
 
     def _note_resource(self, entry: LogRecord) -> None:
         try:
             if entry.key == b"jobsCreated":
-                self._begin(self.codec.created(entry.value or b""), entry)
+                self._begin(messages.read_job(entry.value or b""), entry)
             elif entry.key == b"jobsDeleted":
                 refused = entry.headers.get("outcome") == b"refused"  # its run is not to come
-                self._end(self.codec.deleted(entry.value or b""), 0 if refused else entry.timestamp)
+                self._end(
+                    messages.read_deleted(entry.value or b""), 0 if refused else entry.timestamp
+                )
         except RequestError:
             return  # not a record of ours
 
@@ -255,9 +245,9 @@ class Audit:
     def _begin_from_journal(self, job_id: str, value: bytes) -> None:
         (due,) = JOURNAL_DUE.unpack_from(value)
         stored = value[JOURNAL_DUE.size :]
-        head = record.header(stored)
+        head = job_record.header(stored)
         if head.kind != TriggerKind.NOW:
-            request = self.codec.created(record.job_message(job_id.encode(), stored))
+            request = messages.read_job(job_record.job_message(job_id.encode(), stored))
             self._add(request, Trigger(TriggerKind(head.kind), due, head.interval))
 
     # --- Comparing ------------------------------------------------------------------------------

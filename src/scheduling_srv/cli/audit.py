@@ -12,11 +12,10 @@ from confluent_kafka import KafkaException
 
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
-from scheduling_srv.audit.compare import Audit, AuditCodec, Report, Window
+from scheduling_srv.audit.compare import Audit, Report, Window
 from scheduling_srv.domain.durations import parse_duration
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.domain.when import rfc3339
-from scheduling_srv.entrances import readback
 from scheduling_srv.kafka.clients import ask, make_admin, unavailable
 from scheduling_srv.service.service import kafka_config, topic_names
 from scheduling_srv.settings.model import Settings
@@ -46,14 +45,13 @@ def audit(settings: Settings, *, since: str, until: str, late: str, as_json: boo
         raise StartError("--since lies behind --until: there is nothing to audit.")
     if window.until > now:
         raise StartError("--until lies in the future: what is due then cannot be there yet.")
-    codec = AuditCodec(readback.read_job, readback.read_deleted, readback.answer_instance)
     config = kafka_config(settings)
     history = KafkaHistory(
         config, settings.namespace, 0, topic_names(settings), timeout=KAFKA_SECONDS
     )
     try:
         _ask_kafka(config, settings.topic_jobs)
-        report = asyncio.run(Audit(history, codec, window).run())
+        report = asyncio.run(Audit(history, window).run())
     except Unavailable as fault:
         raise StartError(str(fault)) from fault
     _print_json(report, window) if as_json else _print(report, window)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -90,7 +90,40 @@ class NewJob(NamedTuple):
     due: int
     """Epoch ms of the first run."""
     record: bytes
-    """See `scheduling_srv.domain.record`."""
+    """See `scheduling_srv.formats.job_record`."""
+
+
+class StoredJob(NamedTuple):
+    """A job as the store holds it."""
+
+    id: bytes
+    record: bytes
+
+
+class ReadQuery(NamedTuple):
+    """What to read. Empty `creator` and `ids` do not restrict; `limit` 0 means all."""
+
+    creator: str = ""
+    ids: Sequence[str] = ()
+    descending: bool = False
+    limit: int = 0
+
+
+class Answer(NamedTuple):
+    """The answer of a worker about an instance."""
+
+    instance: int
+    failed: bool
+    next: int = 0
+    """Offset behind its record; 0: that of the source."""
+    partition: str = ""
+    """`topic:partition` of its record; empty: that of the source."""
+    error: str = ""
+    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
+
+
+LONGEST_ERROR = 1024
+"""Bytes of an error in the headers of jobsDeleted (docs/contract.md)."""
 
 
 def _random_ids() -> Iterator[str]:
@@ -110,11 +143,15 @@ def generate_id() -> str:
 
 
 __all__ = [
+    "LONGEST_ERROR",
     "RANKS",
+    "Answer",
     "BackoffType",
     "JobRequest",
     "NewJob",
     "Priority",
+    "ReadQuery",
+    "StoredJob",
     "Trigger",
     "TriggerKind",
     "generate_id",

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable
 from typing import TypeAlias
 
-from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
-from scheduling_srv.entrances.convert import join
+from scheduling_srv.formats.messages import join
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 _GZIP_MAGIC = b"\x1f\x8b"
 """No protobuf message begins like this: there is no wire type 7."""

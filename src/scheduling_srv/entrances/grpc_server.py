@@ -20,13 +20,10 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from scheduling_srv.app import deadline
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.health.health import Health
-from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadQuery, ReadResult
-from scheduling_srv.app.ports import StoredJob
+from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadResult
 from scheduling_srv.domain.errors import TooLarge
-from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.entrances import convert
+from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
 from scheduling_srv.entrances.addresses import refused
-from scheduling_srv.entrances.fields import Selection
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import Context, guarded
@@ -41,7 +38,9 @@ from scheduling_srv.entrances.memory_budget import (
     bounded,
 )
 from scheduling_srv.entrances.receive_slots import ReceiveSlots
-from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.selection import Selection
+from scheduling_srv.formats.trace import trace_from_headers
 
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
@@ -138,7 +137,7 @@ class GrpcServer:
         call_memory: int = 2**28,
     ) -> None:
         self._address = address
-        names = [convert.JOB_SERVICE, convert.COMMAND_SERVICE]
+        names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE]
         names += [HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
@@ -146,8 +145,8 @@ class GrpcServer:
         budget, slots = MemoryBudget(call_memory), ReceiveSlots()
         limits = Limits(max_items, max_job_bytes)
         methods = {
-            convert.JOB_SERVICE: _job_methods(jobs, limits),
-            convert.COMMAND_SERVICE: {"Command": _command(commands)},
+            messages.JOB_SERVICE: _job_methods(jobs, limits),
+            messages.COMMAND_SERVICE: {"Command": _command(commands)},
         }
         self._server.add_generic_rpc_handlers(
             [_handlers(name, methods[name], budget, slots) for name in methods]
@@ -207,33 +206,33 @@ def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:
 def _write(write: Write, limits: Limits, ignored: IgnoredTriggers) -> Bounded:
     async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
         trace = trace_from_headers(context.invocation_metadata() or ())
-        requests = await convert.read_job_list(raw, trace, limits.items, limits.job_bytes)
+        requests = await messages.read_job_list(raw, trace, limits.items, limits.job_bytes)
         memory.reserve(JOB_BYTES * len(requests))
         with deadline.within(context.time_remaining()):
             stored = await write(requests)
         if warning := ignored.note(requests, context.peer):
             context.set_trailing_metadata(((WARNING, warning),))
-        items = await convert.write_items(stored, None)
-        return await convert.join((items, convert.encode_total(len(stored))))
+        items = await messages.write_items(stored, None)
+        return await messages.join((items, messages.encode_total(len(stored))))
 
     return call
 
 
 def _read(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
-        query, fields = convert.decode_read(raw, limits.items)
+        query, fields = messages.decode_read(raw, limits.items)
         with deadline.within(context.time_remaining()):
             total, pages = await jobs.read(query)
             async with aclosing(pages):
                 pieces = await _pieces(pages, fields, memory)
-        return await convert.join((*pieces, convert.encode_total(total)))
+        return await messages.join((*pieces, messages.encode_total(total)))
 
     return call
 
 
 def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        ids, everything = convert.decode_delete(raw, limits.items)
+        ids, everything = messages.decode_delete(raw, limits.items)
         with deadline.within(context.time_remaining()), called_by(context.peer()):
             if ids and not everything:
                 note_deleted(len(ids))  # first: it may be done although the answer is an error
@@ -245,9 +244,9 @@ def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
 
 def _command(commands: CommandsPort) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        name, payload = convert.decode_command(raw)
+        name, payload = messages.decode_command(raw)
         with deadline.within(context.time_remaining()), called_by(context.peer()):
-            return convert.encode_result(await commands.run(name, payload))
+            return messages.encode_result(await commands.run(name, payload))
 
     return call
 
@@ -258,7 +257,7 @@ async def _pieces(
     """The answer page by page: what was read of the store is let go as it is encoded."""
     pieces, size = list[bytes](), 0
     async for page in pages:
-        piece = await convert.write_items(page, fields)
+        piece = await messages.write_items(page, fields)
         size += len(piece)
         if size > memory.budget.largest_answer:
             raise TooLarge(ANSWER_TOO_LARGE)

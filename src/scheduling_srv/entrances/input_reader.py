@@ -18,12 +18,13 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scheduling_srv.app.ports import Clock
-from scheduling_srv.app.positions import Logs, Place
+from scheduling_srv.app.positions import Logs
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.errors import SchedulingError, StaleSource
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
 from scheduling_srv.entrances.sentry import Sentry, Strangers
+from scheduling_srv.formats.positions import Place
 from scheduling_srv.kafka.clients import make_consumer, unavailable
 from scheduling_srv.kafka.connecting import connect
 

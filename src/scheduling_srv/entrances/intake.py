@@ -10,17 +10,14 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv.app.accepted import count_accepted
-from scheduling_srv.app.announce import event_entry, read_event
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.jobs import refused
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
-    Answer,
     Clock,
     InputStore,
     Origin,
@@ -30,8 +27,6 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import (
     AlreadyExists,
@@ -43,13 +38,17 @@ from scheduling_srv.domain.errors import (
     TooLarge,
     TooMany,
 )
-from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.job import Answer, JobRequest
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
-from scheduling_srv.entrances.trace import trace_from_headers
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry, read_event
+from scheduling_srv.formats.positions import InputPosition, Place
+from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -277,10 +276,10 @@ class Intake:
         """There is no other shard that what was applied could be on its way to."""
 
     async def _done(self, record: Consumed) -> None:
-        await self._answer(record, convert.decode_answer(record.value or b"", failed=False))
+        await self._answer(record, messages.decode_answer(record.value or b"", failed=False))
 
     async def _failed(self, record: Consumed) -> None:
-        await self._answer(record, convert.decode_answer(record.value or b"", failed=True))
+        await self._answer(record, messages.decode_answer(record.value or b"", failed=True))
 
     async def _answer(self, record: Consumed, answer: Answer) -> None:
         if self._gathered.groups or self._gathered.letters:
@@ -298,7 +297,7 @@ class Intake:
 
     async def _write(self, record: Consumed, mode: WriteMode) -> None:
         rules, trace = self.jobs.rules, trace_from_headers(record.headers)
-        requests = await convert.read_job_list(
+        requests = await messages.read_job_list(
             record.value or b"", trace, rules.max_items, rules.max_job_bytes
         )
         place = record.place
@@ -319,7 +318,7 @@ class Intake:
         gathered.size += bytes_of(group)
 
     async def _delete(self, record: Consumed) -> None:
-        call = convert.decode_delete(record.value or b"", self.jobs.rules.max_items)
+        call = messages.decode_delete(record.value or b"", self.jobs.rules.max_items)
         await self._flush()
         source = self._source([record])
         with called_by(record.name):
@@ -334,7 +333,7 @@ class Intake:
         await self._flush()
         source, key = self._source([record]), (record.key or b"").decode()
         try:
-            call = convert.decode_command(record.value or b"")
+            call = messages.decode_command(record.value or b"")
         except RequestError as fault:
             await self.commands.refuse_event(key, "", str(fault), source)
         else:

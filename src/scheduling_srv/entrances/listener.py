@@ -18,7 +18,6 @@ from typing import Protocol, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Begun, Found, Starts
 from scheduling_srv.domain.errors import (
     SchedulingError,
@@ -30,6 +29,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
+from scheduling_srv.formats.positions import Place
 from scheduling_srv.kafka.clients import make_consumer, said
 from scheduling_srv.kafka.errors import Meaning, meaning_of
 from scheduling_srv.kafka.headers import headers_of

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
-from scheduling_srv.app.deployments.deployment import HEADER, QUEUED
 from scheduling_srv.domain.errors import SharedTopic
+from scheduling_srv.formats.kafka_records import DEPLOYMENT, QUEUED_KEY
 from scheduling_srv.kafka.headers import headers_of
 
 LOOKS_PER_SECOND = 250
@@ -55,7 +55,7 @@ class Sentry:
         self._looked = now
         step = max(1, int(len(messages) / allowed + 1)) if len(messages) > allowed else 1
         for message in messages[::-step]:
-            if message.key() == QUEUED:
+            if message.key() == QUEUED_KEY:
                 self._look_into(message)
 
     def check(self) -> None:
@@ -64,7 +64,7 @@ class Sentry:
             raise SharedTopic(self.strangers.blocked)
 
     def _look_into(self, message: Message) -> None:
-        header = next((value for name, value in headers_of(message) if name == HEADER), None)
+        header = next((value for name, value in headers_of(message) if name == DEPLOYMENT), None)
         _, stamp = message.timestamp()
         if header is not None and self.strangers.is_foreign(header, stamp):
             self.strangers.saw(header)

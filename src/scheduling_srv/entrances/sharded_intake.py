@@ -17,15 +17,15 @@ from scheduling_srv.app.commands.commands import COMMAND_EVENTS, Commands
 from scheduling_srv.app.commands.payloads import parse_payload
 from scheduling_srv.app.jobs import check_deletion
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, Source, WriteGroup, Written
-from scheduling_srv.app.positions import Place
 from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.sharded_jobs import ShardedJobs
 from scheduling_srv.app.sharding.shards import Shards
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError
-from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.intake import Consumed, End, Intake, Letters
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.positions import Place
 
 ANSWERS = frozenset({b"jobDone", b"jobFailed"})
 LISTS = frozenset({b"createJobs", b"modifyJobs"})
@@ -210,7 +210,7 @@ class ShardedIntake:
             if record.topic != self.jobs_topic:
                 return NOBODYS
             if key in ANSWERS:
-                instance = convert.decode_answer(value, failed=False).instance
+                instance = messages.decode_answer(value, failed=False).instance
                 return Turn((instance % self.shards.count,))
             if key in LISTS:
                 return await self._turn_of_list(value, is_new=key == b"createJobs")
@@ -220,13 +220,13 @@ class ShardedIntake:
 
     async def _turn_of_list(self, value: bytes, *, is_new: bool) -> Turn:
         rules = self.rules
-        items = await convert.read_job_list(value, b"", rules.max_items, rules.max_job_bytes)
+        items = await messages.read_job_list(value, b"", rules.max_items, rules.max_job_bytes)
         shards = [shard_of(item.type, self.shards.count) for item in items] or [0]
         one = is_new and not any(item.id for item in items) and len({*shards}) == 1
         return Turn(shards[:1], alone=not one)
 
     def _turn_of_delete(self, value: bytes) -> Turn:
-        call = convert.decode_delete(value, self.rules.max_items)
+        call = messages.decode_delete(value, self.rules.max_items)
         if call.everything:
             return Turn(range(self.shards.count), alone=True)
         first = call.ids[0] if call.ids else ""
@@ -235,7 +235,7 @@ class ShardedIntake:
     def _turn_of_command(self, key: bytes, value: bytes) -> Turn:
         if key.decode(errors="replace") not in COMMAND_EVENTS:
             return NOBODYS
-        call = convert.decode_command(value)
+        call = messages.decode_command(value)
         if call.name != RESET:
             return Turn((0,), alone=True)
         parse_payload(call.payload)

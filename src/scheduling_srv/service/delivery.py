@@ -7,14 +7,14 @@ from typing import TypeAlias
 
 from scheduling_srv.adapters.kafka.at_once import AtOncePublisher
 from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.at_least_once import AtLeastOnce
 from scheduling_srv.app.owner.owner import Extra
 from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.ports import Clock, Outbox
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 

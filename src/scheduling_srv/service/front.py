@@ -15,7 +15,6 @@ from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.owner.owner import Extra
 from scheduling_srv.app.ports import InputStore, Receipt, Source
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.sharding.claims import Claims
 from scheduling_srv.app.sharding.courier import Courier, Station
 from scheduling_srv.app.sharding.sharded_jobs import ShardedJobs
@@ -27,11 +26,11 @@ from scheduling_srv.app.sharding.sharded_restore import (
 from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.validation import Rules, TopicLimit
-from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.input_reader import InputReader
 from scheduling_srv.entrances.intake import Intake
 from scheduling_srv.entrances.listener import Application
 from scheduling_srv.entrances.sharded_intake import ShardedIntake
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.service.shard import Shard, Site
 
 
@@ -196,7 +195,6 @@ def _commands(  # noqa: PLR0917
         inputs=inputs,
         health=health,
         clock=site.clock,
-        encode=convert.encode_command_response,
         start_restore=start_restore,
         announced=announced,
         services=site.settings.services,

@@ -38,7 +38,6 @@ from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
-from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -51,6 +50,7 @@ from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
+from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.kafka.clients import brokers_of
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State

@@ -15,10 +15,8 @@ from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announce import Announcer
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
-from scheduling_srv.app.commands.events import Codec
 from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.commands.restore_pass import Coordinator
 from scheduling_srv.app.deployments.neighbours import Alone
@@ -34,7 +32,6 @@ from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager
 from scheduling_srv.app.owner.sweeper import Sweeper
 from scheduling_srv.app.ports import ExactClock, Inputs
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
@@ -42,7 +39,8 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import isolated
 from scheduling_srv.domain.errors import NotAnnounced
-from scheduling_srv.entrances import convert, readback
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.service import delivery
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -146,12 +144,7 @@ class Shard:
             restores=self.restores,
             history=self.history,
             clock=self.site.clock,
-            codec=Codec(
-                readback.read_ids,
-                readback.read_jobs,
-                readback.read_deleted,
-                self._encode_response,
-            ),
+            services=self.site.settings.services,
             coordinator=coordinator,
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
@@ -186,7 +179,7 @@ class Shard:
     ) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
         catch_up = CatchUp(inputs, limit=rules.catch_up_limit)
-        planner = Planner(schedule, readback.read_cron, rules)
+        planner = Planner(schedule, rules)
         recovery = Recovery(
             schedule,
             self.producers,
@@ -197,7 +190,7 @@ class Shard:
             neighbours=self.site.neighbours,
         )
         announcer = Announcer(
-            self.site.settings.recurring_spelling, self.site.neighbours.deployment
+            self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
         publisher, beside = delivery.make_emptier(
             self.producers, schedule, self.announcements, clock, rules, announcer
@@ -231,8 +224,6 @@ class Shard:
         return Rebuild(
             self.schedule,
             self.history,
-            read_cron=readback.read_cron,
-            answer_of=readback.answer_instance,
             jobs_topic=self.site.settings.topic_jobs,
             clock=self.site.clock,
             is_ours=lambda instance: instance % shards == number,
@@ -248,9 +239,6 @@ class Shard:
                 await self.announcements.wait(receipt)
         except TimeoutError as fault:
             raise NotAnnounced("Kafka does not answer.") from fault
-
-    def _encode_response(self, payload: bytes) -> bytes:
-        return convert.encode_command_response(self.site.settings.services, payload)
 
     def _notice(self, heard: Signal) -> None:
         if heard.kind in {"restore", "connected"}:

@@ -17,8 +17,9 @@ from zlib import crc32
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from scheduling_srv.adapters.kafka.producer import PREPARE_TIMEOUT, ROOM, TransactionalPublisher
-from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.kafka.clients import make_producer, said
 from scheduling_srv.kafka.connecting import connect
 from scheduling_srv.kafka.errors import error_of, failed, publish_failed

@@ -12,21 +12,24 @@ becomes of it (docs/decisions/0009).
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import fields
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv.adapters.kafka import rights
-from scheduling_srv.app.deployments.deployment import HEADER as DEPLOYMENT
-from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import RecordRefused
+from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
+from scheduling_srv.formats.position_record import (
+    POSITION_KEY,
+    Position,
+    dump_position,
+    position_headers,
+)
 from scheduling_srv.kafka.clients import make_producer, said
 from scheduling_srv.kafka.connecting import connect
 from scheduling_srv.kafka.errors import TOO_LARGE, Meaning, error_of, meaning_of, publish_failed
@@ -40,14 +43,6 @@ PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
-POSITION_KEY = b"position"
-POSITION_FIELDS = tuple(
-    each.name for each in fields(Position) if each.name not in {"origins", "deployment", "unknown"}
-)
-ORIGINS = "origins"
-"""The header that holds `Position.origins`."""
-LARGEST_PLAIN = 4_000
-"""Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
 SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
 LOOK = 0.25
@@ -74,37 +69,6 @@ Delivered: TypeAlias = Callable[[KafkaError | None, object], None]
 """Hears what became of a record."""
 Faults: TypeAlias = Mapping[int, KafkaError]
 """What became of records that have failed, by their place."""
-
-
-def dump_position(position: Position) -> bytes:
-    """The value of the position record; `position_headers` has the rest.
-
-    Versions before decision 8 crash over fields that they do not know.
-    """
-    known = {name: getattr(position, name) for name in POSITION_FIELDS}
-    return json.dumps({**position.unknown, **known}).encode()
-
-
-def position_headers(position: Position) -> list[tuple[str, bytes]]:
-    """What the record holds beside its value."""
-    headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
-    if position.origins:
-        text = json.dumps(position.origins).encode()
-        headers.append((ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text))
-    return headers
-
-
-def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> Position:
-    """The position record (docs/decisions/0001). Fields of other versions are kept."""
-    found = json.loads(value)
-    known = {name: found.pop(name) for name in POSITION_FIELDS if name in found}
-    known = {"number": 0, "incarnation": "", **known}
-    headers = headers or {}
-    deployment = headers.get(DEPLOYMENT, b"").decode(errors="replace")
-    origins = headers.get(ORIGINS) or b"{}"
-    if not origins.startswith(b"{"):
-        origins = zlib.decompress(origins)
-    return Position(**known, origins=json.loads(origins), deployment=deployment, unknown=found)
 
 
 class TransactionalPublisher:

@@ -23,10 +23,10 @@ from scheduling_srv.app.health.guarantees import (
     TopicFacts,
     absence,
 )
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import LogUnavailable, StartError
 from scheduling_srv.domain.texts import counted
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.kafka import clients as kafka_clients
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed

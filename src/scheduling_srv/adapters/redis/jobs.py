@@ -13,21 +13,20 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.destructive import note_cleared, note_reset
 from scheduling_srv.app.ports import (
     MAX_RESTORES,
-    Answer,
     Answered,
     Page,
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     Written,
 )
-from scheduling_srv.app.positions import InputPosition, Place, Start
+from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import Answer, NewJob, StoredJob
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 
@@ -55,22 +54,27 @@ def _receipt(reply: Sequence[Any]) -> Receipt:
     return Receipt(reply[1].decode(), reply[0])
 
 
-def origin(source: Source | None) -> tuple[Value, Value, Value, Value]:
-    """Partition, stored offset, next position, lineage: arguments 2 to 5 of a script.
+def origin(source: Source | None) -> dict[str, Value]:
+    """The arguments that say which record a change comes from, and where it goes on after it.
 
-    Of several partitions the first three each hold all of them, with NUL between.
+    Of several partitions each holds all of them, with NUL between.
     """
     if source is None:
-        return "", 0, 0, ""
-    if not source.others:
-        return source.partition, source.stored, _behind(source), source.lineage
+        return {**expected(None), "position": 0}
+    position = SEPARATOR.join(_behind(each) for each in (source, *source.others))
+    return {**expected(source), "position": position}
+
+
+def expected(source: Source | None) -> dict[str, Value]:
+    """Those of `origin` that say where the consumer believes the store to be."""
+    if source is None:
+        return {"partition": "", "expected": 0, "known": ""}
     every = (source, *source.others)
-    return (
-        SEPARATOR.join(each.partition for each in every),
-        SEPARATOR.join(str(each.stored) for each in every),
-        SEPARATOR.join(_behind(each) for each in every),
-        source.lineage,
-    )
+    return {
+        "partition": SEPARATOR.join(each.partition for each in every),
+        "expected": SEPARATOR.join(str(each.stored) for each in every),
+        "known": source.lineage,
+    }
 
 
 def _behind(source: Source) -> str:
@@ -125,12 +129,13 @@ class RedisJobStore:
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
         """`write.lua`."""
-        args: list[Value] = [now, *origin(source), self._outbox]
+        rows: list[Value] = []
         for group, end in zip(groups, _ends(groups, source), strict=True):
-            args += (group.mode, *end, len(group.jobs))
+            rows += (group.mode, *end, len(group.jobs))
             for job in group.jobs:
-                args += (job.id, job.due, job.record)
-        reply = checked(await self.scripts.run_list("write", args))
+                rows += (job.id, job.due, job.record)
+        named = {"now": now, **expected(source), "bounds": self._outbox}
+        reply = checked(await self.scripts.run("write", rows, **named))
         verdicts = reply[2:]
         refusals = [
             None if reason == b"ok" else Refusal(reason.decode(), place - 1)
@@ -142,7 +147,7 @@ class RedisJobStore:
         self, ids: Sequence[str], now: int, source: Source | None = None
     ) -> tuple[Receipt, int]:
         """`delete.lua`."""
-        reply = checked(await self.scripts.run("delete", now, *origin(source), *ids))
+        reply = checked(await self.scripts.run("delete", ids, now=now, **origin(source)))
         return _receipt(reply), reply[2]
 
     async def clear(
@@ -155,9 +160,10 @@ class RedisJobStore:
     ) -> Receipt:
         """`clear.lua`, then the sweep."""
         mark = "cleared" if announced else "reset"
-        args = (now, *origin(source), mark, *entries)
         await reached(points.CLEAR_CALL)
-        reply = checked(await self.scripts.run("clear", *args))
+        reply = checked(
+            await self.scripts.run("clear", entries, now=now, mark=mark, **origin(source))
+        )
         _, _, jobs, runs = reply
         if announced:
             note_cleared(self.shard, jobs)
@@ -171,25 +177,26 @@ class RedisJobStore:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""
         receipt, more = None, b"1"
         while more == b"1":
-            reply = checked(await self.scripts.run("sweep", PIECE))
+            reply = checked(await self.scripts.run("sweep", most=PIECE))
             receipt, more = _receipt(reply), reply[3]
             await reached(points.SWEEP_PIECE)
         cursor = b"0"
         while True:
-            cursor = checked(await self.scripts.run("sweep_now", cursor))[0]
+            cursor = checked(await self.scripts.run("sweep_now", cursor=cursor))[0]
             if cursor == b"0":
                 return receipt
 
     async def sweep_retries(self) -> bool:
         """`sweep_retries.lua`."""
-        args = (RETRIES_PIECE, RETRIES_AHEAD)
-        _, left = checked(await self.scripts.run("sweep_retries", *args))
+        _, left = checked(
+            await self.scripts.run("sweep_retries", most=RETRIES_PIECE, most_entries=RETRIES_AHEAD)
+        )
         return bool(left)
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """`get.lua`."""
         piece = ids[:PIECE]
-        records = checked(await self.scripts.run("get", PIECE_BYTES, *piece))
+        records = checked(await self.scripts.run("get", piece, bytes=PIECE_BYTES))
         return [
             StoredJob(job_id.encode(), record) if record else None
             for job_id, record in zip(piece, records, strict=False)
@@ -198,30 +205,46 @@ class RedisJobStore:
     async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
         """`page.lua`."""
         order = "desc" if descending else "asc"
-        scope = "creator" if creator else ""
-        args = (scope, creator, order, cursor, limit, PIECE_BYTES, MOST_LOOKS)
-        reply = checked(await self.scripts.run("page", *args))
+        reply = checked(
+            await self.scripts.run(
+                "page",
+                creator=creator,
+                order=order,
+                cursor=cursor,
+                limit=limit,
+                bytes=PIECE_BYTES,
+                looks=MOST_LOOKS,
+            )
+        )
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
         """`complete.lua`."""
-        args: list[Value] = [now, *origin(source), self.max_backoff, self.waiting_retries]
+        rows: list[Value] = []
         moves = (source, *source.others)
         places = {each.partition: place for place, each in enumerate(moves, start=1)}
         for answer in answers:
             place = places.get(answer.partition, 1)
-            args += (answer.instance, int(answer.failed), place, answer.next or source.next)
-            args.append(answer.error)
-        looked_at, known, runs, job, *ended = checked(await self.scripts.run_list("complete", args))
+            rows += (answer.instance, int(answer.failed), place, answer.next or source.next)
+            rows.append(answer.error)
+        named = {
+            "now": now,
+            **origin(source),
+            "cap": self.max_backoff,
+            "most": self.waiting_retries,
+        }
+        looked_at, known, runs, job, *ended = checked(
+            await self.scripts.run("complete", rows, **named)
+        )
         return Answered(looked_at, known, GivenUp(runs, job), Ended(*ended))
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
     ) -> Receipt:
         """`append.lua`."""
-        args = (now, *origin(source), self._outbox, *entries)
-        return _receipt(checked(await self.scripts.run("append", *args)))
+        named = {"now": now, **origin(source), "bounds": self._outbox}
+        return _receipt(checked(await self.scripts.run("append", entries, **named)))
 
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
         """`positions.lua`."""
@@ -235,18 +258,18 @@ class RedisJobStore:
 
     async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
         """`set_positions.lua`."""
-        args: list[Value] = [lineage, now]
+        rows: list[Value] = []
         for start in starts:
             before: Value = "" if start.before is None else start.before
-            args += (start.partition, before, start.to.pack())
-        checked(await self.scripts.run_list("set_positions", args))
+            rows += (start.partition, before, start.to.pack())
+        checked(await self.scripts.run("set_positions", rows, known=lineage, now=now))
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
         """`forget_inputs.lua`, and what was shown of them."""
-        args: list[Value] = [lineage, now]
+        rows: list[Value] = []
         for place, offset in positions.items():
-            args += (place.name, offset)
-        checked(await self.scripts.run_list("forget_inputs", args))
+            rows += (place.name, offset)
+        checked(await self.scripts.run("forget_inputs", rows, known=lineage, now=now))
         shown = [keys.offset(self.client_id, *place) for place in positions]
         await self.client.execute("DEL", *shown)
 
@@ -275,8 +298,8 @@ class RedisRestores:
         self, request: str, now: int, source: Source | None, limit: int = MAX_RESTORES
     ) -> Receipt:
         """`restore_begin.lua`."""
-        args = (now, *origin(source), request, limit)
-        return _receipt(checked(await self.scripts.run("restore_begin", *args)))
+        named = {"now": now, **origin(source), "request": request, "most": limit}
+        return _receipt(checked(await self.scripts.run("restore_begin", **named)))
 
     async def count(self) -> int:
         """The number of fields of the hash."""
@@ -296,10 +319,21 @@ class RedisRestores:
     ) -> bool:
         """`put_back.lua`, again and again until it has come to the end."""
         while True:
-            args: list[Value] = [token, number, *span, len(removed), *removed]
+            rows: list[Value] = [*removed]
             for job in jobs:
-                args += (job.id, job.due, job.record)
-            answer = owned(await self.scripts.run_list("put_back", args))
+                rows += (job.id, job.due, job.record)
+            answer = owned(
+                await self.scripts.run(
+                    "put_back",
+                    rows,
+                    token=token,
+                    restore=number,
+                    now=span.now,
+                    last=span.last,
+                    claims=span.claim,
+                    removals=len(removed),
+                )
+            )
             if answer == b"unclaimed":
                 msg = "Another call changes a job that is restored: the restore begins again."
                 raise Contended(msg)
@@ -312,4 +346,4 @@ class RedisRestores:
 
     async def end(self, token: str, number: str, entry: bytes) -> None:
         """`restore_end.lua`."""
-        owned(await self.scripts.run("restore_end", token, number, entry))
+        owned(await self.scripts.run("restore_end", token=token, restore=number, entry=entry))

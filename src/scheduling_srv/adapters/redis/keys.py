@@ -7,6 +7,8 @@ type) are made in Lua from `{prefix}` and listed in `NAMED`.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 FIXED = {
     "meta": "hash: counters, positions, epoch, incarnation, logs that were seen; one field each",
     "lease": "string: owner and epoch; TTL of the lease",
@@ -97,18 +99,20 @@ def offset(client_id: str, topic: str, partition: int) -> str:
     return name if partition == 0 else f"{name}:{partition}"
 
 
-def lua_table(shards: int = 1) -> str:
-    """The prelude of every script: the table `K` of the keys above, and how many shards there are.
+def lua_table(used: AbstractSet[str], words: AbstractSet[str], shards: int = 1) -> str:
+    """The beginning of a script: the table `K` of its keys, and which of how many shards it is.
 
-    That number is fixed, so it is a constant of the script: where it is one, nothing is computed.
+    `used` names the keys, `words` all names in the script: nothing else is computed. The number of
+    shards is fixed, so it is a constant of the script.
     """
-    names = [f"{name} = KEYS[{index}]" for index, name in enumerate(FIXED, start=1)]
-    prefixed = {**NAMED, **LISTS, **(SHARED if shards > 1 else {})}
-    named = [f'{name.rstrip(":")} = prefix .. "{name}"' for name in prefixed]
-    lines = [*names, *named, 'wake = prefix .. "wake"', 'here = prefix .. "here:"']
-    shard = "tonumber(string.match(prefix, '{(%d+)}:$'))" if shards > 1 else "0"
-    return (
-        "local prefix = string.sub(KEYS[1], 1, -5)\n"
-        f"local SHARDS, SHARD = {shards}, {shard}\n"
-        "local K = {\n    " + ",\n    ".join(lines) + ",\n}\n"
-    )
+    names = {name: f"KEYS[{index}]" for index, name in enumerate(FIXED, start=1)}
+    prefixed = {**NAMED, **LISTS, **(SHARED if shards > 1 else {}), "wake": "", "here:": ""}
+    named = {name.rstrip(":"): f'prefix .. "{name}"' for name in prefixed}
+    entries = [f"{name} = {value}" for name, value in (names | named).items() if name in used]
+    lines = ["local K = {" + ", ".join(entries) + "}"] if used else []
+    if "SHARDS" in words:
+        shard = "tonumber(string.match(prefix, '{(%d+)}:$'))" if shards > 1 else "0"
+        lines.insert(0, f"local SHARDS, SHARD = {shards}, {shard}")
+    if any("prefix" in line for line in lines):
+        lines.insert(0, "local prefix = string.sub(KEYS[1], 1, -5)")
+    return "".join(f"{line}\n" for line in lines)

@@ -33,15 +33,23 @@ class RedisLists:
         self.outbox_bytes = outbox_bytes
 
     async def keep(
-        self, token: str, piece: Piece, jobs: Sequence[NewJob], now: int, lasts: int
+        self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
     ) -> Refusal | None:
         """`list_keep.lua`."""
         outbox = bounds(self.outbox_limit, self.outbox_bytes)
-        args: list[Value] = [now, token, piece.number, lasts, outbox]
-        args += (piece.mode, int(piece.named))
+        rows: list[Value] = []
         for job in jobs:
-            args += (job.id, job.due, job.record)
-        reply = await self.scripts.run_list("list_keep", args)
+            rows += (job.id, job.due, job.record)
+        reply = await self.scripts.run(
+            "list_keep",
+            rows,
+            token=token,
+            piece=piece.number,
+            lasts=lasts,
+            bounds=outbox,
+            mode=piece.mode,
+            named=int(piece.named),
+        )
         if reply[0] in REFUSED:
             place = reply[1] - 1 if len(reply) > 1 else 0
             return Refusal(reply[0].decode(), place)
@@ -52,8 +60,8 @@ class RedisLists:
         self, token: str, pieces: int, now: int, source: Source | None = None
     ) -> Receipt | None:
         """`list_decide.lua`."""
-        args = (now, *origin(source), token, pieces)
-        reply = await self.scripts.run("list_decide", *args)
+        named = {"now": now, **origin(source), "token": token, "pieces": pieces}
+        reply = await self.scripts.run("list_decide", **named)
         if reply[0] == b"gone":
             return None
         number, lineage = checked(reply)
@@ -61,7 +69,7 @@ class RedisLists:
 
     async def apply(self, token: str, now: int) -> tuple[Receipt, int] | None:
         """`list_apply.lua`."""
-        reply = await self.scripts.run("list_apply", now, token)
+        reply = await self.scripts.run("list_apply", now=now, token=token)
         if reply[0] == b"gone":
             return None
         number, lineage, left = checked(reply)
@@ -69,7 +77,7 @@ class RedisLists:
 
     async def drop(self, token: str, *, own: bool) -> str:
         """`list_drop.lua`."""
-        state: bytes = checked(await self.scripts.run("list_drop", token, int(own)))[0]
+        state: bytes = checked(await self.scripts.run("list_drop", token=token, own=int(own)))[0]
         return state.decode()
 
     async def tokens(self) -> Sequence[str]:

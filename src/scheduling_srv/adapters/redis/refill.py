@@ -8,10 +8,10 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.replies import owned
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.recovery.refill import OUTBOX_MOST, Extent, Piece, Seen
 from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.validation import RECORD_ROOM
+from scheduling_srv.formats.kafka_records import Topic
 
 FIELDS = {Topic.JOURNAL: "journal", Topic.POSITION: "position_log"}
 """Of the meta hash."""
@@ -40,13 +40,30 @@ class RedisRefill:
         self, token: str, topic: Topic, extent: Extent, now: int | None = None
     ) -> None:
         """`note_log.lua`."""
-        args = (token, FIELDS[topic], str(extent), "" if now is None else now)
-        owned(await self.scripts.run("note_log", *args))
+        owned(
+            await self.scripts.run(
+                "note_log",
+                token=token,
+                field=FIELDS[topic],
+                log=str(extent),
+                now="" if now is None else now,
+            )
+        )
 
     async def refill(self, token: str, extent: Extent, now: int, count: int, most: int) -> Piece:
         """`refill.lua`."""
-        args = (token, str(extent), now, count, OUTBOX_MOST, most, RECORD_ROOM)
-        state, *numbers = owned(await self.scripts.run("refill", *args))
+        state, *numbers = owned(
+            await self.scripts.run(
+                "refill",
+                token=token,
+                log=str(extent),
+                now=now,
+                count=count,
+                most_entries=OUTBOX_MOST,
+                most=most,
+                room=RECORD_ROOM,
+            )
+        )
         if state == b"not ready":
             raise StoreNotReady("The schedule is being recovered from Kafka.")
         return Piece(state.decode(), *numbers)

@@ -12,7 +12,6 @@ from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.namespace import note_shards
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import (
     Aside,
     Counts,
@@ -34,9 +33,9 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
+from scheduling_srv.formats.position_record import Position
 
-NEXT, MISSED = 0, 2
-"""Kinds of members of `due`; see `lua/lib/member.lua`."""
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""
 KEPT = ("meta", "lease", "restores", "removed")
@@ -75,9 +74,17 @@ class RedisSchedule:
         """`stage.lua`."""
         rules = self.rules
         outbox = bounds(rules.outbox_limit, rules.outbox_bytes)
-        args = (now, limit, rules.catch_up_window, rules.missed_runs, outbox)
-        wanted = self._wanted(cursor) if cursor else ()
-        reply = owned(await self.scripts.run("stage", token, *args, *wanted))
+        named: dict[str, Value] = {
+            "token": token,
+            "now": now,
+            "limit": limit,
+            "window": rules.catch_up_window,
+            "missed": rules.missed_runs,
+            "bounds": outbox,
+        }
+        if cursor:
+            named |= self._wanted(cursor)
+        reply = owned(await self.scripts.run("stage", **named))
         if reply[0] == b"full":
             return Staged(full=True)
         _, entries, size, unplanned, next_due, oldest, *taken = reply
@@ -93,40 +100,58 @@ class RedisSchedule:
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
         """`unplanned.lua`."""
-        reply = owned(await self.scripts.run("unplanned", token, limit))
+        reply = owned(await self.scripts.run("unplanned", token=token, most=limit))
         rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
-        # Byte 7 of a member is its kind.
-        found = [Unplanned(text, int(at), text[6] == MISSED, record) for text, at, record in rows]
+        kind = MEMBER.before("kind")
+        found = [
+            Unplanned(text, int(at), text[kind] == MISSED, record) for text, at, record in rows
+        ]
         return int(reply[1]), found
 
     async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         """`plan.lua`."""
-        args: list[Value] = [token]
+        rows: list[Value] = []
         for job in planned:
             due: Value = "" if job.due is None else job.due
-            args += (job.member, "aside" if job.aside else due, MISSED if job.settled else NEXT)
-        aside: int = owned(await self.scripts.run_list("plan", args))[1]
+            rows += (job.member, "aside" if job.aside else due, MISSED if job.settled else NEXT)
+        aside: int = owned(await self.scripts.run("plan", rows, token=token))[1]
         return aside
 
     async def plan_again(self, token: str) -> int:
         """`plan_again.lua`."""
-        aside: int = owned(await self.scripts.run("plan_again", token))[1]
+        aside: int = owned(await self.scripts.run("plan_again", token=token))[1]
         return aside
 
     async def expire(self, token: str, now: int, limit: int) -> Expired:
         """`expire.lua`."""
         rules = self.rules
-        args = (now, rules.completion_timeout, rules.max_backoff, rules.waiting_retries, limit)
-        found = owned(await self.scripts.run("expire", token, *args))
+        found = owned(
+            await self.scripts.run(
+                "expire",
+                token=token,
+                now=now,
+                timeout=rules.completion_timeout,
+                cap=rules.max_backoff,
+                most=rules.waiting_retries,
+                limit=limit,
+            )
+        )
         _, looked_at, expired, runs, job, *ended = found
         return Expired(looked_at, expired, GivenUp(runs, job), Ended(*ended))
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
         """`take.lua`."""
-        return _taken(owned(await self.scripts.run("take", token, *self._wanted(cursor)))[1:])
+        named = self._wanted(cursor)
+        return _taken(owned(await self.scripts.run("take", token=token, **named))[1:])
 
-    def _wanted(self, cursor: Cursor) -> Sequence[Value]:
-        return (*cursor, self.rules.batch_records, self.rules.batch_bytes)
+    def _wanted(self, cursor: Cursor) -> dict[str, Value]:
+        return {
+            "published": cursor.published,
+            "known": cursor.lineage,
+            "ahead": cursor.ahead,
+            "most": self.rules.batch_records,
+            "most_bytes": self.rules.batch_bytes,
+        }
 
     async def find_runs(
         self, token: str, after: int, jobs: Sequence[tuple[bytes, int]]
@@ -135,8 +160,8 @@ class RedisSchedule:
         found: list[StagedRun] = []
         wanted = [value for job_id, seq in jobs for value in (job_id, seq)]
         while after >= 0:
-            args = (token, after + 1, LOOK_BYTES, *wanted)
-            _, following, *rows = owned(await self.scripts.run_list("find_runs", args))
+            named: dict[str, Value] = {"token": token, "first": after + 1, "most_bytes": LOOK_BYTES}
+            _, following, *rows = owned(await self.scripts.run("find_runs", wanted, **named))
             for at in range(0, len(rows), 6):
                 number, job_id, *more = rows[at : at + 6]
                 found.append(StagedRun(int(number), job_id, *map(int, more)))
@@ -145,24 +170,25 @@ class RedisSchedule:
 
     async def set_aside(self, token: str, lineage: str, aside: Aside, now: int) -> None:
         """`set_aside.lua`."""
-        args: list[Value] = [token, lineage, now, aside.news, len(aside.replaced)]
+        rows: list[Value] = [len(aside.replaced)]
         for number, was, entry in aside.replaced:
-            args += (number, bytes((was,)), entry)
-        args.append(len(aside.undone))
+            rows += (number, bytes((was,)), entry)
+        rows.append(len(aside.undone))
         for job_id, seq in aside.undone:
-            args += (job_id, seq)
-        args.append(len(aside.kept))
+            rows += (job_id, seq)
+        rows.append(len(aside.kept))
         for job_id, parcel in aside.kept:
-            args += (job_id, parcel)
-        args += (len(aside.before), *aside.before, len(aside.ended))
+            rows += (job_id, parcel)
+        rows += (len(aside.before), *aside.before, len(aside.ended))
         for run, farewell in aside.ended:
-            args += (*run[1:], farewell)
-        args += (len(aside.appended), *aside.appended)
-        owned(await self.scripts.run_list("set_aside", args))
+            rows += (*run[1:], farewell)
+        rows += (len(aside.appended), *aside.appended)
+        named: dict[str, Value] = {"token": token, "known": lineage, "now": now, "news": aside.news}
+        owned(await self.scripts.run("set_aside", rows, **named))
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
         """`acquire.lua`."""
-        token = await self.scripts.run("acquire", owner, self.rules.lease, dead)
+        token = await self.scripts.run("acquire", owner=owner, lease=self.rules.lease, dead=dead)
         return token.decode() or None
 
     async def holder(self) -> Holder | None:
@@ -172,11 +198,15 @@ class RedisSchedule:
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         """`renew.lua`."""
-        owned(await self.scripts.run("renew", token, self.rules.lease, int(emitting)))
+        owned(
+            await self.scripts.run(
+                "renew", token=token, lease=self.rules.lease, working=int(emitting)
+            )
+        )
 
     async def release(self, token: str) -> None:
         """`renew.lua` with no time left."""
-        owned(await self.scripts.run("renew", token, 0, 0))
+        owned(await self.scripts.run("renew", token=token, lease=0, working=0))
 
     async def progress(self) -> Progress:
         """`progress.lua`."""
@@ -186,7 +216,7 @@ class RedisSchedule:
     async def counts(self, types: Sequence[str]) -> Counts:
         """`counts.lua`."""
         jobs, waiting, retries, held, unanswered, *of_types = checked(
-            await self.scripts.run("counts", *types)
+            await self.scripts.run("counts", types)
         )
         by_type = dict(zip(types, of_types, strict=True))
         return Counts(jobs, waiting, retries, held, unanswered, by_type)
@@ -200,7 +230,7 @@ class RedisSchedule:
 
     async def note_backlog(self, token: str, published: int) -> None:
         """`behind.lua`."""
-        owned(await self.scripts.run("behind", token, published))
+        owned(await self.scripts.run("behind", token=token, published=published))
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
@@ -208,19 +238,31 @@ class RedisSchedule:
         """`initialise.lua`."""
         positions = position.positions()
         inputs = json.dumps({name: at.pack() for name, at in positions.items()})
-        counters = (position.number, position.seq + jump, position.instance)
-        voids = (position.reset, position.cleared)
-        args = (token, position.incarnation, origin, *counters, *voids, position.at, inputs, now)
-        lineage: bytes = owned(await self.scripts.run("initialise", *args))
+        lineage: bytes = owned(
+            await self.scripts.run(
+                "initialise",
+                token=token,
+                incarnation=position.incarnation,
+                origin=origin,
+                published=position.number,
+                seq=position.seq + jump,
+                instance=position.instance,
+                reset=position.reset,
+                cleared=position.cleared,
+                watermark=position.at,
+                inputs=inputs,
+                now=now,
+            )
+        )
         return lineage.decode()
 
     async def mark_inputs(self, token: str, now: int) -> None:
         """`mark_inputs.lua`."""
-        owned(await self.scripts.run("mark_inputs", token, now))
+        owned(await self.scripts.run("mark_inputs", token=token, now=now))
 
     async def begin_rebuild(self, token: str) -> None:
         """`unready.lua`, then `drop.lua` for every key but those in `KEPT`, in pieces."""
-        owned(await self.scripts.run("unready", token))
+        owned(await self.scripts.run("unready", token=token))
         keep = {(self.base + name).encode() for name in KEPT}
         cursor: bytes | int = 0
         while True:
@@ -228,7 +270,7 @@ class RedisSchedule:
                 "SCAN", cursor, "MATCH", _literal(self.base) + "*", "COUNT", 1000
             )
             if doomed := [key for key in found if key not in keep]:
-                owned(await self.scripts.run("drop", token, *doomed))
+                owned(await self.scripts.run("drop", doomed, token=token))
             if int(cursor) == 0:
                 return
 
@@ -236,10 +278,10 @@ class RedisSchedule:
         """`load_jobs.lua`, which ends early if the jobs of before are large."""
         more = at = 0
         while True:
-            args: list[Value] = [token]
+            rows: list[Value] = []
             for job in jobs[at:]:
-                args += (job.id, "" if job.due is None else job.due, job.record)
-            done, added = owned(await self.scripts.run_list("load_jobs", args))
+                rows += (job.id, "" if job.due is None else job.due, job.record)
+            done, added = owned(await self.scripts.run("load_jobs", rows, token=token))
             more, at = more + added, at + done
             if at >= len(jobs):
                 return int(more)
@@ -248,23 +290,30 @@ class RedisSchedule:
         """`load_runs.lua`, which ends early if the jobs of retries are large."""
         loaded = at = 0
         while True:
-            args: list[Value] = [token]
+            rows: list[Value] = []
             for run in runs[at:]:
                 due: Value = "" if run.due is None else run.due
-                args += (run.job_id, run.seq, run.nominal, run.attempt)
-                args += (run.type, run.instance, run.start, due)
-            done, added = owned(await self.scripts.run_list("load_runs", args))
+                rows += (run.job_id, run.seq, run.nominal, run.attempt)
+                rows += (run.type, run.instance, run.start, due)
+            done, added = owned(await self.scripts.run("load_runs", rows, token=token))
             loaded, at = loaded + added, at + done
             if at >= len(runs):
                 return int(loaded)
 
     async def load_piece(self, token: str, piece: ListPiece) -> None:
         """`load_piece.lua`."""
-        owned(await self.scripts.run("load_piece", token, *piece))
+        named: dict[str, Value] = {
+            "lease": token,
+            "token": piece.token,
+            "piece": piece.number,
+            "value": piece.value,
+        }
+        owned(await self.scripts.run("load_piece", **named))
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
         """`load_parcel.lua`."""
-        owned(await self.scripts.run("load_parcel", token, parcel.name, parcel.value, *ids))
+        named: dict[str, Value] = {"token": token, "name": parcel.name, "value": parcel.value}
+        owned(await self.scripts.run("load_parcel", ids, **named))
 
     async def note_shards(self) -> None:
         """It is of no shard, so no script of one may touch it."""

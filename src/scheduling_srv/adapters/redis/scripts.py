@@ -1,8 +1,6 @@
 """Loads the Lua scripts and runs them: one call, one atomic change of state.
 
-A script begins with a line `--!include base job ...`; what it names in `lua/lib/` is put before
-it, after the table of keys. The typed functions beside each script are in the other modules of
-this package.
+The typed functions beside each script are in the other modules of this package.
 """
 
 from __future__ import annotations
@@ -10,15 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 
-INCLUDE = "--!include"
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete counts delete delivered expire find_runs"
     " forget_inputs get holder initialise list_apply list_decide list_drop list_keep lists"
@@ -38,18 +35,8 @@ def source(name: str, shards: int = 1) -> str:
     Its first line says that it may write, also where it only reads: so a replica refuses it, and
     nothing old is believed.
     """
-    return ("#!lua flags=allow-oom\n" if name in WHEN_FULL else "#!lua\n") + body(name, shards)
-
-
-@cache
-def body(name: str, shards: int = 1) -> str:
-    """What of it is Lua."""
-    folder = resources.files(__package__) / "lua"
-    text = (folder / f"{name}.lua").read_text()
-    first, _, _ = text.partition("\n")
-    libraries = first.removeprefix(INCLUDE).split() if first.startswith(INCLUDE) else []
-    parts = [(folder / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "\n".join((keys.lua_table(shards), *parts, text))
+    head = "#!lua flags=allow-oom\n" if name in WHEN_FULL else "#!lua\n"
+    return head + assemble(name, shards)
 
 
 @cache
@@ -67,12 +54,12 @@ class Scripts:
         self.keys = keys.fixed(namespace, shard)
         self.shards = shards
 
-    async def run(self, name: str, *args: Value) -> Any:  # noqa: ANN401 - each script has its own
-        """Run a script. Raises `StoreUnavailable`."""
-        return await self.run_list(name, args)
+    async def run(self, name: str, rest: Sequence[Value] = (), /, **named: Value) -> Any:  # noqa: ANN401
+        """Run a script with its `named` arguments; `rest` follows them.
 
-    async def run_list(self, name: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
-        """The same for many arguments."""
+        Raises `StoreUnavailable`.
+        """
+        args = [*in_order(name, named), *rest]
         try:
             return await self._execute("EVALSHA", digest(name, self.shards), args)
         except NoScriptError:

@@ -11,8 +11,8 @@ from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
-from scheduling_srv.app.sharding.changes import Change, moves, pack
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.changes import Change, moves, pack
 
 PIECE = 100
 """Jobs of one look."""
@@ -37,23 +37,23 @@ class RedisTransfers:
 
     async def claim(self, token: str, ids: Sequence[str], lasts: int) -> Claimed:
         """`claim.lua`."""
-        reply = await self.scripts.run_list("claim", (token, lasts, *ids))
+        reply = await self.scripts.run("claim", ids, token=token, lasts=lasts)
         if reply[0] in (b"claimed", b"moving"):
             return Claimed(reply[0].decode())
         return Claimed("ok", checked(reply))
 
     async def unclaim(self, token: str, ids: Sequence[str]) -> None:
         """`unclaim.lua`."""
-        await self.scripts.run_list("unclaim", (token, *ids))
+        await self.scripts.run("unclaim", ids, token=token)
 
     async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """`elapsed.lua`."""
         found: list[bool] = []
         for start in range(0, len(jobs), PIECE):
-            args: list[Value] = []
+            rows: list[Value] = []
             for job in jobs[start : start + PIECE]:
-                args += (job.id, job.due, job.record)
-            reply = checked(await self.scripts.run_list("elapsed", args))
+                rows += (job.id, job.due, job.record)
+            reply = checked(await self.scripts.run("elapsed", rows))
             found += [bool(may) for may in reply]
         return found
 
@@ -66,22 +66,29 @@ class RedisTransfers:
         limit = bounds(self.outbox_limit, self.outbox_bytes) if bounded else ""
         ours = [*change.removed, *(job.id for job in change.put)]
         token, claimed = held or ("", ours if decided else ())
-        args: list[Value] = [now, *origin(source), limit, token]
-        args += (change.base or "", change.size())
-        args += (len(claimed), *claimed, len(change.removed), *change.removed, len(change.put))
+        rows: list[Value] = [len(claimed), *claimed, len(change.removed), *change.removed]
+        rows.append(len(change.put))
         for job in change.put:
-            args += (job.id, job.due, job.record)
-        args += (len(change.places), *change.places)
-        args += (len(change.put), *(_kept(change, job.id) for job in change.put))
+            rows += (job.id, job.due, job.record)
+        rows += (len(change.places), *change.places)
+        rows += (len(change.put), *(_kept(change, job.id) for job in change.put))
         leaving = {*change.removed}
         for each in change.then:
             ids, packed = list(each.ids()), pack(each)
-            args += (packed, len(ids), *ids)
+            rows += (packed, len(ids), *ids)
             moved = list(moves(each, packed, leaving))
-            args.append(len(moved))
+            rows.append(len(moved))
             for move in moved:
-                args += move
-        reply = await self.scripts.run_list("commit", args)
+                rows += move
+        named = {
+            "now": now,
+            **origin(source),
+            "bounds": limit,
+            "claims": token,
+            "base": change.base or "",
+            "total": change.size(),
+        }
+        reply = await self.scripts.run("commit", rows, **named)
         if reply[0] == b"unclaimed":
             return None
         number, lineage = checked(reply)
@@ -96,7 +103,7 @@ class RedisTransfers:
 
     async def delivered(self, name: str, ids: Sequence[str]) -> None:
         """`delivered.lua`."""
-        checked(await self.scripts.run_list("delivered", (name, *ids)))
+        checked(await self.scripts.run("delivered", ids, name=name))
 
 
 def _kept(change: Change, job_id: str) -> str:

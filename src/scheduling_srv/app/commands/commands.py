@@ -15,13 +15,14 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.destructive import note_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
-from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.errors import InvalidRequest, TooMany, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import event_entry
 
 BEST_EFFORT_SECONDS = 1.0
 """How long an answer that must not depend on Redis waits for its event to be stored."""
@@ -78,10 +79,10 @@ async def is_heard() -> bool:
 class Commands:
     """Runs commands.
 
-    `encode` makes a CommandResponse of logical names and JSON; `start_restore` begins a restore
-    that emits its own Response event at its end, and stores the source's position; `announced`
-    returns once what stands before a receipt is on Kafka; `heard` says whether the topic of
-    responses exists, as one without a topic would hold up the runs behind it. `resources_topic` is
+    `start_restore` begins a restore that emits its own Response event at its end, and stores the
+    source's position; `announced` returns once what stands before a receipt is on Kafka; `heard`
+    says whether the topic of responses exists, as one without a topic would hold up the runs after
+    it. `resources_topic` is
     the topic that can be restored from, `version` that of the package.
     """
 
@@ -92,7 +93,6 @@ class Commands:
         inputs: InputStore,
         health: HealthPort,
         clock: Clock,
-        encode: Callable[[Sequence[str], bytes], bytes],
         start_restore: Callable[[RestoreRequest, Source | None], Awaitable[None]],
         announced: Callable[[Receipt], Awaitable[None]],
         services: Sequence[str],
@@ -101,7 +101,7 @@ class Commands:
         heard: Callable[[], Awaitable[bool]] = is_heard,
     ) -> None:
         self._store, self._inputs, self._health, self._clock = store, inputs, health, clock
-        self._encode, self._start_restore, self._announced = encode, start_restore, announced
+        self._start_restore, self._announced = start_restore, announced
         self._services, self._resources_topic, self._version = services, resources_topic, version
         self._heard = heard
         self._commands = {
@@ -198,7 +198,7 @@ class Commands:
         if not await self._heard():
             log.warning("a response is not sent", response=response, reason="its topic is missing")
             return []
-        value = self._encode(services, _dumps(answer))
+        value = messages.encode_command_response(services, _dumps(answer))
         return [event_entry(Topic.COMMANDS, response.encode(), value)]
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import TypeVar
 
 import structlog
 
-from scheduling_srv.app.records import Extent, LogRecord
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
 from scheduling_srv.domain.trigger import Every
-from scheduling_srv.domain.validation import Rules, at_instant, check_fields, find_trigger
+from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 from scheduling_srv.domain.when import is_relative
+from scheduling_srv.formats import job_record, messages
+from scheduling_srv.formats.job_record import at_instant
+from scheduling_srv.formats.kafka_records import Extent, LogRecord
 
 log = structlog.get_logger(__name__)
 
@@ -38,34 +38,17 @@ DIGEST_BYTES = 16
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """Injected functions that need protobuf. Those that decode raise `InvalidRequest`."""
-
-    ids: Callable[[Sequence[bytes]], Sequence[str]]
-    """Decodes only the ids of Jobs."""
-    created: Callable[[Sequence[bytes]], Sequence[JobRequest]]
-    """Decodes Jobs."""
-    deleted: Callable[[bytes], str]
-    """Decodes the id of a Deleted."""
-    response: Callable[[bytes], bytes]
-    """Encodes a CommandResponse with this JSON."""
-
-
 class EventReader:
     """Decodes events, many at once if possible. It logs the events that it cannot decode."""
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-
     def ids(self, created: Sequence[LogRecord]) -> Sequence[str | None]:
         """The ids of jobsCreated events. None: the event cannot be decoded."""
-        return self._read(self.codec.ids, created)
+        return self._read(messages.read_ids, created)
 
     def deleted(self, event: LogRecord) -> str | None:
         """The id of a jobsDeleted event. None: the event cannot be decoded."""
         try:
-            return self.codec.deleted(event.value or b"")
+            return messages.read_deleted(event.value or b"")
         except Exception as fault:  # noqa: BLE001 - it is logged
             _skipped(event.offset, fault)
             return None
@@ -76,7 +59,7 @@ class EventReader:
 
     def checked(self, created: Sequence[LogRecord], now: int) -> Iterator[NewJob | None]:
         """The job of each valid event. None: the time of a one-time job has passed."""
-        for event, request in zip(created, self._read(self.codec.created, created), strict=True):
+        for event, request in zip(created, self._read(messages.read_jobs, created), strict=True):
             if request is not None:
                 try:
                     yield next_job(request, event, now)
@@ -242,7 +225,7 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
         due = first
         if is_relative(request.when):
             request = at_instant(request, due)
-    return NewJob(request.id, due, record.pack(request, trigger))
+    return NewJob(request.id, due, job_record.pack(request, trigger))
 
 
 def first_due(nominal: bytes | None) -> int | None:

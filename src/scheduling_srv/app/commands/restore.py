@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv.app.announce import event_entry
 from scheduling_srv.app.commands.commands import is_heard
-from scheduling_srv.app.commands.events import Codec, EventReader
+from scheduling_srv.app.commands.events import EventReader
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore_pass import Answer, Coordinator, Pass, Ports, Published
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.messages import encode_command_response
+from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import State
@@ -50,13 +51,13 @@ class Restorer:
         restores: Restores,
         history: History,
         clock: Clock,
-        codec: Codec,
+        services: Sequence[str],
         coordinator: Coordinator | None = None,
         published: Published = _is_published,
         heard: Callable[[], Awaitable[bool]] = is_heard,
         lock: asyncio.Lock | None = None,
     ) -> None:
-        """`heard` says whether the topic of responses exists.
+        """`services`: logical names that answer. `heard` says whether their topic exists.
 
         All shards of a replica share `lock`. One of them restores at a time, so memory does not
         grow with their number.
@@ -65,10 +66,8 @@ class Restorer:
         self.coordinator = coordinator
         self.restores = restores
         self.clock = clock
-        self.codec = codec
-        self.ports = Ports(
-            store, restores, history, clock, EventReader(codec), coordinator, published
-        )
+        self.services = services
+        self.ports = Ports(store, restores, history, clock, EventReader(), coordinator, published)
         self.lock = lock or asyncio.Lock()
         self._called = asyncio.Event()
 
@@ -127,9 +126,8 @@ class Restorer:
         return len(equal)
 
     async def _end(self, token: str, restore: PendingRestore, answer: Answer) -> None:
-        entry = event_entry(
-            Topic.COMMANDS, b"restoreResponse", self.codec.response(json.dumps(answer).encode())
-        )
+        response = encode_command_response(self.services, json.dumps(answer).encode())
+        entry = event_entry(Topic.COMMANDS, b"restoreResponse", response)
         mute = self.coordinator and not await self.coordinator.is_last(restore.text)
         if mute or not await self.heard():
             entry = b""

@@ -17,13 +17,13 @@ from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.commands.events import CREATED, EventReader, LastEvents, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, JobStore, Restores
-from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.formats.kafka_records import Extent, LogRecord
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
 

@@ -6,12 +6,8 @@ import os
 import re
 from typing import NamedTuple
 
-from scheduling_srv.app.records import Headers
+from scheduling_srv.formats.kafka_records import DEPLOYMENT, Headers
 
-HEADER = "deployment"
-"""The header of queuedJob and of the position record."""
-QUEUED = b"queuedJob"
-"""The key of a run."""
 ID_BYTES = 6
 RANGES = 1 << 12
 """Ranges of instance ids in which new deployments begin."""
@@ -96,7 +92,7 @@ class Deployment:
         self.id = ""
         self.fingerprint = ""
         self.headers: Headers = []
-        """Of each queuedJob."""
+        """Of each queuedJob; the list stays the same one."""
         self.ids: set[str] = set()
         """All ids that this process has known as its own."""
         self.fingerprints: set[str] = set()
@@ -116,7 +112,7 @@ class Deployment:
         self.id, self.fingerprint = identity
         self.ids.add(self.id)
         self.fingerprints.add(self.fingerprint)
-        self.headers = [(HEADER, self.id.encode())]
+        self.headers[:] = [(DEPLOYMENT, self.id.encode())]
 
     def is_foreign(self, header: bytes | None) -> bool:
         """Whether a record has the header of another deployment. None: an older version's."""

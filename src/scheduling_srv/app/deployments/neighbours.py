@@ -12,9 +12,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from scheduling_srv.app.deployments.deployment import (
-    HEADER,
     OLDER,
-    QUEUED,
     Deployment,
     Identity,
     Member,
@@ -22,9 +20,9 @@ from scheduling_srv.app.deployments.deployment import (
     random_id,
 )
 from scheduling_srv.app.ports import Clock
-from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import LogUnavailable, StartError, Unavailable
+from scheduling_srv.formats.kafka_records import DEPLOYMENT, QUEUED_KEY, LogRecord
 
 log = structlog.get_logger(__name__)
 
@@ -458,10 +456,10 @@ class Neighbours(Alone):
         async with aclosing(self.runs_since(instant)) as pieces:
             async for piece in pieces:
                 for record in piece:
-                    header = record.headers.get(HEADER)
+                    header = record.headers.get(DEPLOYMENT)
                     if (
                         header is not None
-                        and record.key == QUEUED
+                        and record.key == QUEUED_KEY
                         and record.timestamp >= instant
                         and self.deployment.is_foreign(header)
                     ):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from scheduling_srv.app.records import Topic
 from scheduling_srv.domain.texts import counted
 from scheduling_srv.domain.validation import RECORD_ROOM
+from scheduling_srv.formats.kafka_records import Topic
 
 COMPACTED = frozenset({Topic.JOURNAL, Topic.POSITION})
 """Our own topics: the last record of each key is what counts."""

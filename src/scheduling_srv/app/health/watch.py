@@ -31,9 +31,9 @@ from scheduling_srv.app.health.guarantees import (
     risks_of,
     smallest_of,
 )
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import SchedulingError, Unavailable
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.states import State
 

@@ -14,31 +14,28 @@ from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
-from scheduling_srv.app.announce import (
-    CREATE,
-    CREATED,
-    DELETE,
-    GROUP,
-    GROUPED,
-    HAPPENED,
-    MARK,
-    NEW_NOW,
-    QUEUE,
-    QUEUED,
-    SILENT,
-    Announcer,
-    advance,
-)
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Delivery, SwiftPublisher
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE, Screen, count_outcome, measure
 from scheduling_srv.app.ports import Clock, Outbox
-from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Backlog, Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Record
+from scheduling_srv.formats.layouts import (
+    CREATE,
+    DELETE,
+    GROUP,
+    HAPPENED,
+    MARK,
+    NEW_NOW,
+    QUEUE,
+)
+from scheduling_srv.formats.outbox_entries import CREATED, GROUPED, QUEUED, SILENT
+from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 

@@ -18,7 +18,6 @@ from scheduling_srv.app.owner.stager import Stager, StageResult
 from scheduling_srv.app.owner.standby import Prepare, StandBy
 from scheduling_srv.app.owner.turns import Turns
 from scheduling_srv.app.ports import ExactClock, Lease
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
@@ -33,6 +32,7 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import Kind, State

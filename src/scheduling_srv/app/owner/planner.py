@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import structlog
 
 from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.errors import RequestError
-from scheduling_srv.domain.trigger import CronText, Matches
+from scheduling_srv.domain.trigger import Matches
+from scheduling_srv.formats.layouts import MEMBER
+from scheduling_srv.formats.messages import read_cron
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
 PLAN_LIMIT = 500
 """Jobs of one round."""
-ID_AT = 7
-"""Where the job's id begins in a member of `plan`; see `lua/lib/member.lua`."""
-
-
-ReadCron: TypeAlias = Callable[[bytes], CronText]
-"""Finds the expression and the time zone in a record; it needs protobuf, so it is injected."""
 
 
 class Planner:
@@ -35,9 +30,8 @@ class Planner:
     not keep others from being planned. Each start of the service tries again.
     """
 
-    def __init__(self, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
+    def __init__(self, schedule: Schedule, rules: ShardRules) -> None:
         self.schedule = schedule
-        self.read_cron = read_cron
         self.rules = rules
         self.begun = False
         """Whether the jobs that were set aside have been tried again."""
@@ -67,12 +61,12 @@ class Planner:
         try:
             return self._plan(job, cutoff)
         except RequestError as fault:
-            job_id = job.member[ID_AT:].decode(errors="replace")
+            job_id = job.member[MEMBER.size :].decode(errors="replace")
             log.warning("job set aside: it cannot be planned", job=job_id, reason=str(fault))
             return Planned(job.member, None, settled=job.missed, aside=True)
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:
-        matches = Matches(self.read_cron(job.record))
+        matches = Matches(read_cron(job.record))
         if not job.missed:
             return Planned(job.member, matches.next_after(job.after), settled=False)
         if self.rules.missed_runs == "skip":

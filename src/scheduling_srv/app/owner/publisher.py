@@ -11,21 +11,15 @@ from typing import TypeAlias
 
 from prometheus_client import Counter
 
-from scheduling_srv.app.announce import (
-    QUEUE,
-    SILENT,
-    Announcer,
-    advance,
-    attempt,
-    nominal_time,
-    type_of,
-)
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.ports import Clock, Outbox
-from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Backlog, Cursor, Taken
 from scheduling_srv.domain.errors import Diverged
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.outbox_entries import SILENT, attempt, nominal_time, type_of
+from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 

@@ -13,28 +13,17 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduling_srv.app.announce import (
-    CREATE,
-    DELETE,
-    HAND_ON,
-    HAPPENED,
-    KEYED,
-    LISTED,
-    NEW_NOW,
-    PUT_OFF,
-    QUEUE,
-    QUEUED,
-    TOMBSTONE,
-    Announcer,
-    advance,
-    event_entry,
-    occurrence_id,
-    read_event,
-)
 from scheduling_srv.app.announcements import Announcements, dump_news
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.owner.publisher import count_outcome, measure
-from scheduling_srv.app.owner.undo import (
+from scheduling_srv.app.ports import Asides, Clock
+from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
+from scheduling_srv.domain.errors import Diverged, RecordRefused
+from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.changes import unpack
+from scheduling_srv.formats.entry_groups import (
     BEFORE_JOB,
     VOID,
     Group,
@@ -44,13 +33,26 @@ from scheduling_srv.app.owner.undo import (
     is_repeated,
     replaced_job,
 )
-from scheduling_srv.app.ports import Asides, Clock
-from scheduling_srv.app.records import Headers, Position, Record, Refusal, Topic
-from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
-from scheduling_srv.app.sharding.changes import unpack
-from scheduling_srv.domain import record
-from scheduling_srv.domain.errors import Diverged, RecordRefused
-from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats.kafka_records import Headers, Record, Refusal, Topic
+from scheduling_srv.formats.layouts import (
+    CREATE,
+    DELETE,
+    HAND_ON,
+    HAPPENED,
+    LISTED,
+    NEW_NOW,
+    PUT_OFF,
+    QUEUE,
+    TOMBSTONE,
+)
+from scheduling_srv.formats.outbox_entries import (
+    KEYED,
+    QUEUED,
+    event_entry,
+    occurrence_id,
+    read_event,
+)
+from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 
@@ -325,7 +327,7 @@ class Refusals:
         farewell = event_entry(
             Topic.RESOURCES,
             b"jobsDeleted",
-            record.JOB_ID + record.sized(job_id),
+            job_record.JOB_ID + job_record.sized(job_id),
             [("job-id", job_id), ("outcome", b"refused"), ("error", _reason(refusal))],
         )
         batch.aside.ended.append((run, farewell))
@@ -356,7 +358,7 @@ class Refusals:
             return VOID
         if refusal.topic is Topic.RESOURCES:
             return b"X" + entry[1:]
-        value = record.JOB_ID + record.sized(entry[1:])
+        value = job_record.JOB_ID + job_record.sized(entry[1:])
         headers = [("job-id", entry[1:]), ("outcome", b"deleted")]
         return event_entry(Topic.RESOURCES, b"jobsDeleted", value, headers)
 

@@ -6,10 +6,16 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduling_srv.app.announce import JOURNAL_LIST, JOURNAL_PARCEL, JOURNAL_RETRY
-from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import ListPiece, Parcel
+from scheduling_srv.formats.kafka_records import (
+    JOURNAL_LIST,
+    JOURNAL_PARCEL,
+    JOURNAL_RETRY,
+    JournalRetry,
+    LogRecord,
+    parcel_name,
+    piece_of_list,
+)
 
 OVERHEAD = 300
 """Bytes that Python needs for an entry beside its key and its value."""
@@ -96,14 +102,13 @@ class Rest:
         """Those that may not have been delivered."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PARCEL:
-                yield Parcel(key.rpartition(b"\0")[2].decode(), value)
+                yield Parcel(parcel_name(key), value)
 
     def pieces(self) -> Iterator[ListPiece]:
         """Of long lists: those that were not applied, and decisions."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_LIST:
-                token, number = key.decode().split("\0")[-2:]
-                yield ListPiece(token, int(number), value)
+                yield ListPiece(*piece_of_list(key), value)
 
 
 def is_of_a_job(entry: LogRecord) -> bool:

@@ -13,31 +13,31 @@ from typing import TypeAlias
 
 import structlog
 
-from scheduling_srv.app.announce import JOURNAL_DUE
 from scheduling_srv.app.calls import Calls
-from scheduling_srv.app.deployments.deployment import HEADER, Deployment
+from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.owner.planner import ReadCron
-from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Clock, ShardStore
-from scheduling_srv.app.records import LogRecord, Position
 from scheduling_srv.app.recovery.journal import Rest, Window, is_of_a_job
-from scheduling_srv.app.recovery.settlement import (
-    INSTANCES,
-    Emission,
-    OpenRun,
-    Settlement,
-    later_instance,
-)
+from scheduling_srv.app.recovery.settlement import OpenRun, Settlement, later_instance
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.sharding.changes import unpack
-from scheduling_srv.app.time_slice import TimeSlice
-from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.trigger import Every, Matches
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.changes import unpack
+from scheduling_srv.formats.kafka_records import (
+    DEPLOYMENT,
+    INSTANCES,
+    JOURNAL_DUE,
+    Emission,
+    LogRecord,
+)
+from scheduling_srv.formats.messages import answer_instance, read_cron
+from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import garbage, points
 from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +58,6 @@ SEQ_JUMP = 1 << 20
 INSTANCE_JUMP = 1 << 16
 """Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
 
-AnswerOf: TypeAlias = Callable[[bytes], int | None]
-"""The instance that a jobDone or jobFailed value names; None: not an answer. Injected."""
 
 Recovered: TypeAlias = tuple[Position, str]
 """The position to go on from, and the lineage of the store that it was found for."""
@@ -87,8 +85,6 @@ class Rebuild:
         shard: ShardStore,
         history: History,
         *,
-        read_cron: ReadCron,
-        answer_of: AnswerOf,
         jobs_topic: str,
         clock: Clock,
         is_ours: Callable[[int], bool] = _is_anybodys,
@@ -105,8 +101,6 @@ class Rebuild:
         self.clock = clock
         self.shard = shard
         self.history = history
-        self.read_cron = read_cron
-        self.answer_of = answer_of
         self.jobs_topic = jobs_topic
         self.memory_bytes = memory_bytes
 
@@ -193,13 +187,13 @@ class Attempt:
         elif entry.key in (b"jobDone", b"jobFailed"):
             place = f"{self.rebuild.jobs_topic}:{entry.partition}"
             applied = entry.offset < self.position.inputs.get(place, 0)
-            instance = self.rebuild.answer_of(entry.value or b"") if applied else None
+            instance = answer_instance(entry.value or b"") if applied else None
             if instance is not None:
                 self.settlement.answered(instance)
 
     def _is_foreign(self, entry: LogRecord) -> bool:
         ours = self.rebuild.deployment
-        return ours is not None and ours.is_foreign(entry.headers.get(HEADER))
+        return ours is not None and ours.is_foreign(entry.headers.get(DEPLOYMENT))
 
     # --- The journal ----------------------------------------------------------------------------
 
@@ -227,7 +221,7 @@ class Attempt:
 
     def _add_job(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
-            seq = record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + record.KIND_AT])
+            seq = job_record.seq(value[JOURNAL_DUE.size : JOURNAL_DUE.size + job_record.KIND_AT])
             self.last_seq = max(self.last_seq, seq)
             if seq <= self.position.reset:
                 value = None  # a reset has made it void
@@ -260,8 +254,8 @@ class Attempt:
         return RebuiltJob(job_id, stored, self._next_due(job_id, due, stored))
 
     def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
-        kind, replay_from = record.kind(stored), self.position.replay_from
-        latest = self.settlement.latest_nominal(job_id, record.seq(stored))
+        kind, replay_from = job_record.kind(stored), self.position.replay_from
+        latest = self.settlement.latest_nominal(job_id, job_record.seq(stored))
         if kind <= TriggerKind.ONCE:
             return due if latest is None else None
         if latest is None and due >= replay_from - SKEW:
@@ -272,9 +266,9 @@ class Attempt:
         if due > latest:
             return due
         if kind == TriggerKind.INTERVAL:
-            return Every(due, record.header(stored).interval).next_after(latest)
+            return Every(due, job_record.header(stored).interval).next_after(latest)
         try:
-            return Matches(self.rebuild.read_cron(stored)).next_after(latest)
+            return Matches(read_cron(stored)).next_after(latest)
         except RequestError as fault:
             log.warning("cannot be planned", job=job_id, reason=str(fault))
             return None

@@ -10,10 +10,10 @@ import structlog
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.log_ports import History, Publisher
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
-from scheduling_srv.app.records import Position, with_inputs
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import Undecided
+from scheduling_srv.formats.position_record import Position, with_inputs
 from scheduling_srv.runtime import metrics, points
 from scheduling_srv.runtime.failpoints import reached
 

@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol, Self
 import structlog
 
 from scheduling_srv.app.health.guarantees import Risk
-from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.formats.kafka_records import Topic
 
 log = structlog.get_logger(__name__)
 

@@ -5,83 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from scheduling_srv.app.records import LogRecord
-from scheduling_srv.app.time_slice import TimeSlice
-from scheduling_srv.domain.record import read_varint
+from scheduling_srv.formats.kafka_records import INSTANCES, Emission, JournalRetry, RunKey
+from scheduling_srv.runtime.time_slice import TimeSlice
 
-RETRY = struct.Struct("<QQIQ")
-"""Seq, nominal ms, attempt, due ms; the Lua twin is in `lua/lib/answer.lua`."""
-TYPE_TAG = b"\x12"
-"""Of the second field of a ScheduledJob."""
-ONE_TIME = (b'"\x03NOW', b'"\x04ONCE')
-"""Ends of a ScheduledJob whose job has no other occurrence."""
 KEPT = struct.Struct("<IIQ?")
 """Attempt, instance, timestamp ms, whether the job has one occurrence only; the type follows."""
 LARGE = 50_000
 """Emissions after which those that are closed are looked for."""
-LONGEST_NUMBER = 1 << 63
-INSTANCES = 1 << 32
-"""How many instance ids there are (docs/contract.md)."""
-MOST_ATTEMPTS = 1 << 32
-"""Numbers beyond them are nobody's of ours."""
 BLOCK_BITS = 6
 """Of an instance id: its place within a block of answers."""
-
-
-class RunKey(NamedTuple):
-    """A run over all its attempts."""
-
-    job_id: str
-    seq: int
-    nominal: int
-
-
-class Emission(NamedTuple):
-    """A queuedJob record."""
-
-    run: RunKey
-    attempt: int
-    instance: int
-    timestamp: int
-    type: bytes = b""
-    one_time: bool = False
-    """The job has no other occurrence."""
-
-    @classmethod
-    def parse(cls, entry: LogRecord) -> Self:
-        """From the record's `occurrence-id` and its value. Raises `ValueError`."""
-        job_id, *rest = entry.headers["occurrence-id"].decode().rsplit("/", 3)
-        seq, nominal, attempt = (int(text) for text in rest)
-        value = entry.value or b""
-        instance, at = read_varint(value, 1)
-        if not (0 <= seq < LONGEST_NUMBER and 0 <= nominal < LONGEST_NUMBER):
-            raise ValueError("No run of ours has such numbers.")
-        if not (0 <= attempt < MOST_ATTEMPTS and instance < INSTANCES):
-            raise ValueError("No attempt of ours has such numbers.")
-        size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
-        run, type_ = RunKey(job_id, seq, nominal), value[at : at + size]
-        return cls(run, attempt, instance, entry.timestamp, type_, value.endswith(ONE_TIME))
-
-
-class JournalRetry(NamedTuple):
-    """A run that waits for its retry, as the journal has it.
-
-    Attempt 1 waits for its start: the schedule of its job has changed. Attempt 0 was emitted
-    before its job was updated: the job goes on behind it.
-    """
-
-    run: RunKey
-    attempt: int
-    due: int
-
-    @classmethod
-    def parse(cls, key: bytes, value: bytes) -> Self:
-        """From a journal record of kind `retry`."""
-        job_id = key.split(b"\0", 1)[0].decode()
-        seq, nominal, attempt, due = RETRY.unpack(value)
-        return cls(RunKey(job_id, seq, nominal), attempt, due)
 
 
 class OpenRun(NamedTuple):

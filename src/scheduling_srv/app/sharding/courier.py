@@ -16,7 +16,6 @@ import structlog
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source, Transfers
 from scheduling_srv.app.replies import Parcel
-from scheduling_srv.app.sharding.changes import Change, unpack
 from scheduling_srv.domain.errors import (
     Contended,
     OutcomeUnknown,
@@ -24,6 +23,7 @@ from scheduling_srv.domain.errors import (
     StoreNotReady,
     Unavailable,
 )
+from scheduling_srv.formats.changes import Change, unpack
 from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)

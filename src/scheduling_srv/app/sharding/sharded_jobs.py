@@ -19,15 +19,14 @@ from scheduling_srv.app.ports import (
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     WriteGroup,
     WriteMode,
 )
-from scheduling_srv.app.sharding.changes import Change
 from scheduling_srv.app.sharding.shards import Decided, Shards
 from scheduling_srv.domain.errors import NotAnnounced
-from scheduling_srv.domain.job import JobRequest
+from scheduling_srv.domain.job import JobRequest, StoredJob
 from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.changes import Change
 
 
 class ShardedJobs(Jobs):

@@ -20,19 +20,19 @@ from scheduling_srv.app.ports import (
     Receipt,
     Refusal,
     Source,
-    StoredJob,
     Transfers,
     WriteGroup,
     WriteMode,
 )
 from scheduling_srv.app.replies import Held
-from scheduling_srv.app.sharding.changes import Change, plan_delete, plan_write, shard_of_job
+from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import Unavailable
-from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import Note, has_note
-from scheduling_srv.domain.record import seq as seq_of
+from scheduling_srv.domain.job import StoredJob, TriggerKind
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.job_record import Note, has_note
+from scheduling_srv.formats.job_record import seq as seq_of
 
 CURSOR = ","
 """Between the shards' cursors."""

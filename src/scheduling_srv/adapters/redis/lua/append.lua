@@ -1,19 +1,19 @@
---!include base job member outbox marker input
+--!include base input outbox
+--!args now:int partition expected position known bounds entries...
 -- Appends events to the outbox, or just stores a partition's position.
--- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see `is_full`),
---       entries ...
+-- `partition` to `bounds`: see `input.lua` and `is_full`.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full', last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
-if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(partition, expected, known) then
     return {'stale'}
 end
-if #ARGV > 6 and is_full(ARGV[6]) then
+if entries_at <= #args and is_full(bounds) then
     return {'full'}
 end
-for i = 7, #ARGV do
-    emit(ARGV[i])
+for i = entries_at, #args do
+    emit(args[i])
 end
-advance(ARGV[2], ARGV[4], tonumber(ARGV[1]))
+advance(partition, position, now)
 return {'ok', flush(), lineage()}

@@ -1,33 +1,37 @@
---!include base job member limits outbox marker order remove input run answer
+--!include answer base input outbox
+--!args now:int partition expected position known cap:int most:int answers...
+--!row answer instance failed partition:int next problem
 -- Applies answers, as many as the budget allows: jobDone and jobFailed.
--- ARGV: now, partitions or '', stored offsets, positions behind all answers, lineage, cap of the backoff in
---       ms, most waiting retries of a job, then for each answer: instance id, '1' if it failed, which of the
---       partitions it is of, next offset, what the worker said of a failure
--- Returns: 'ok' | 'not ready' | 'stale', number of answers that were looked at, of those that had a run, then
---          see `tally`
+-- `partition` to `known`: see `input.lua`.
+-- `cap`: of the backoff, ms. `most`: waiting retries of a job. `position`: after all answers.
+-- Of an answer: `failed` is '1' or '0', `partition` counts in the list of partitions, `problem` is
+-- the worker's text.
+-- Returns: 'ok' | 'not ready' | 'stale', number of answers that were looked at, of those that had a
+--          run, then see `tally`
 if not is_ready() then
     return {'not ready'}
 end
-if not is_next(ARGV[2], ARGV[3], ARGV[5]) then
+if not is_next(partition, expected, known) then
     return {'stale'}
 end
-local now, looked_at, applied, first = tonumber(ARGV[1]), 0, 0, nil
+local looked_at, applied, first = 0, 0, nil
 local last = {} -- place of a partition -> offset behind its last answer that was looked at
-for i = 8, #ARGV, 5 do
+for i = answers_at, #args, ANSWER_ROW do
     if bytes_read >= BUDGET then
         break
     end
-    local outcome = ARGV[i + 1] == '1' and FAILED or DONE
-    local known, due = end_run(ARGV[i], outcome, now, tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[i + 4])
-    looked_at, applied = looked_at + 1, applied + (known and 1 or 0)
-    last[tonumber(ARGV[i + 2])] = ARGV[i + 3]
+    local instance, has_failed, of, next_offset, problem = answer_row(i)
+    local outcome = has_failed == '1' and FAILED or DONE
+    local was_known, due = end_run(instance, outcome, now, cap, most, problem)
+    looked_at, applied = looked_at + 1, applied + (was_known and 1 or 0)
+    last[of] = next_offset
     first = due and math.min(first or due, due) or first
 end
-if 5 * looked_at >= #ARGV - 7 then
-    advance(ARGV[2], ARGV[4], now)
+if answers_at + ANSWER_ROW * looked_at > #args then
+    advance(partition, position, now)
 else
     local names, positions, place = {}, {}, 0
-    for name in each_of(ARGV[2]) do
+    for name in each_of(partition) do
         place = place + 1
         if last[place] then
             push(names, name)

@@ -1,8 +1,9 @@
 --!include base
--- How much there is of what operators ask for. Changes nothing, and takes no longer the more there is.
--- ARGV: types of jobs
--- Returns: 'ok' | 'not ready', jobs, jobs and retries that wait for their time, retries, held runs, unanswered
---          runs, then for each type its unanswered runs
+--!args types...
+-- How much there is of what operators ask for. Changes nothing, and takes no longer the more there
+-- is.
+-- Returns: 'ok' | 'not ready', jobs, jobs and retries that wait for their time, retries, held runs,
+--          unanswered runs, then for each type its unanswered runs
 if not is_ready() then
     return {'not ready'}
 end
@@ -14,7 +15,7 @@ local result = {
     redis.call('ZCARD', K.waiting),
     redis.call('HLEN', K.runs),
 }
-for _, type in ipairs(ARGV) do
-    push(result, tonumber(redis.call('HGET', K.types, type) or '0'))
+for i = types_at, #args do
+    push(result, tonumber(redis.call('HGET', K.types, args[i]) or '0'))
 end
 return result

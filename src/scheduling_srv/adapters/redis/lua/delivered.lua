@@ -1,17 +1,17 @@
---!include base job member limits outbox order remove parcels
+--!include base outbox parcels
+--!args name ids...
 -- Forgets a parcel whose effects are on Kafka.
--- ARGV: name, ids in it ...
 -- Returns: 'ok' | 'not ready'
 if not is_ready() then
     return {'not ready'}
 end
-if redis.call('HDEL', K.parcels, ARGV[1]) == 1 then
-    for i = 2, #ARGV do
-        if redis.call('HGET', K.moving, ARGV[i]) == ARGV[1] then
-            redis.call('HDEL', K.moving, ARGV[i])
+if redis.call('HDEL', K.parcels, name) == 1 then
+    for i = ids_at, #args do
+        if redis.call('HGET', K.moving, args[i]) == name then
+            redis.call('HDEL', K.moving, args[i])
         end
     end
-    emit('X' .. parcel_key(ARGV[1]))
+    emit(TOMBSTONE .. parcel_key(name))
     flush()
 end
 return {'ok'}

@@ -1,9 +1,9 @@
 --!include base
+--!args token doomed...
 -- Rebuild: drops keys of the old content.
--- ARGV: token, keys ...
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
-redis.call('UNLINK', unpack(ARGV, 2))
+redis.call('UNLINK', unpack(args, doomed_at))
 return 'ok'

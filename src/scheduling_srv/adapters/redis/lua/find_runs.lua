@@ -1,16 +1,18 @@
 --!include base
+--!args token first:int most_bytes:int jobs...
+--!row wanted id seq
 -- Runs of some jobs that are in the outbox.
--- ARGV: token, number of the first entry to look at, bytes after which it looks no further, then for each
---       job: id, creation number
--- Returns: 'ok' | lost(), number of the entry to go on with or '', then for each run: number of its entry, id,
---          creation number, instance, nominal ms, attempt
-if not owns(ARGV[1]) then
+-- `first`: number of an entry. `most_bytes`: it looks no further after so many.
+-- Returns: 'ok' | lost(), number of the entry to go on with or '', then for each run: number of its
+--          entry, id, creation number, instance, nominal ms, attempt
+if not owns(token) then
     return {lost()}
 end
 local AT_ONCE = 20 -- entries that are read in one call
-local next, bytes, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
-for i = 4, #ARGV, 2 do
-    wanted[ARGV[i] .. '\0' .. ARGV[i + 1]] = true
+local next, bytes, wanted = first, most_bytes, {}
+for i = jobs_at, #args, WANTED_ROW do
+    local id, seq = wanted_row(i)
+    wanted[id .. '\0' .. seq] = true
 end
 local result, trimmed = {'ok', ''}, meta('trimmed')
 while bytes > 0 do
@@ -20,9 +22,9 @@ while bytes > 0 do
         return result
     end
     for _, entry in ipairs(entries) do
-        if string.byte(entry) == 81 then -- Q
-            local _, instance, nominal, attempt, seq, size = struct.unpack('<BI4I8I4I8I2', entry, 2)
-            local id = string.sub(entry, 37, 36 + size)
+        if string.sub(entry, 1, 1) == QUEUE then
+            local _, _, instance, nominal, attempt, seq, size = struct.unpack(QUEUED, entry)
+            local id = string.sub(entry, QUEUED_SIZE + 1, QUEUED_SIZE + size)
             if wanted[id .. '\0' .. number(seq)] then
                 push(result, number(next), id)
                 push(result, number(seq), number(instance))

@@ -1,16 +1,17 @@
 --!include base
+--!args bytes:int ids...
 -- Jobs by their ids.
--- ARGV: bytes after which it takes no further ones, ids ...
+-- `bytes`: it takes no further jobs after so many.
 -- Returns: 'ok' | 'not ready', then for each id that it has come to: record or nil
 if not is_ready() then
     return {'not ready'}
 end
-local result, bytes = {'ok'}, tonumber(ARGV[1])
-for i = 2, #ARGV do
+local result = {'ok'}
+for i = ids_at, #args do
     if bytes <= 0 then
         break
     end
-    local record = redis.call('HGET', K.jobs, ARGV[i])
-    result[i], bytes = record, bytes - (record and #record or 0)
+    local record = redis.call('HGET', K.jobs, args[i])
+    result[2 + i - ids_at], bytes = record, bytes - (record and #record or 0)
 end
 return result

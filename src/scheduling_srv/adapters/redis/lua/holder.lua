@@ -1,6 +1,7 @@
---!include base presence
+--!include presence
 -- Who holds the lease.
--- Returns: token or '', ms that the lease still lasts, '1' if its holder was connected and is not any more
+-- Returns: token or '', ms that the lease still lasts, '1' if its holder was connected and is not
+--          any more
 local held = redis.call('GET', K.lease)
 if not held then
     return {'', 0, '0'}

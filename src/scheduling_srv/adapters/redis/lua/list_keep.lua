@@ -1,16 +1,16 @@
---!include base room job member limits outbox marker order remove input definition keeping replacing writing moving lists
+--!include base lists moving outbox room writing
+--!args token piece:int lasts:int bounds mode named jobs...
 -- Keeps a piece of a long list, undecided; from here on nobody else changes its jobs.
--- ARGV: now, token, number of the piece, ms that the list stays open, bounds of the outbox (see
---       `is_full`), mode or 'delete', '1' if the client has named ids, then for each job: id, due ms, record
--- Returns: 'ok' | 'not ready' | 'full' | 'crowded' | 'gone' | 'large' (what it replaces: keep fewer at
---          once) | 'moving' | 'exists' | 'missing' | 'elapsed', place of the job
+-- `lasts`: ms that the list stays open. `bounds`: see `is_full`. `mode`: of the list, or 'delete'.
+-- `named`: '1' if the client has named ids.
+-- Returns: 'ok' | 'not ready' | 'full' | 'crowded' | 'gone' | 'large' (what it replaces: keep fewer
+--          at once) | 'moving' | 'exists' | 'missing' | 'elapsed', place of the job
 if not is_ready() then
     return {'not ready'}
 end
-local token, piece, mode = ARGV[2], tonumber(ARGV[3]), ARGV[6]
-local at, size = 8, (#ARGV - 7) / 3
+local size = (#args - jobs_at + 1) / JOB_ROW
 if mode ~= 'delete' then -- a delete goes on in a full Redis: it makes room
-    if is_full(ARGV[5]) then
+    if is_full(bounds) then
         return {'full'}
     end
     if is_crowded() then
@@ -20,29 +20,30 @@ end
 if piece > 1 and read_list(token).state ~= 'open' then
     return {'gone'}
 end
-if size > 1 and mode ~= 'create' and count_bytes(at, size, 3) > REPLACED_BYTES then
+if size > 1 and mode ~= 'create' and count_bytes(jobs_at, size, JOB_ROW) > REPLACED_BYTES then
     return {'large'}
 end
-local place = find_moving(at, size, 3)
+local place = find_moving(jobs_at, size, JOB_ROW)
 if place then
     return {'moving', place}
 end
 if mode ~= 'delete' then
-    local fault, found = check(mode, at, size)
+    local fault, found = check(mode, jobs_at, size)
     if fault then
         return {fault, found}
     end
 end
 local key = K.list .. token
-local value = pack_piece(mode, at, size)
+local value = pack_piece(mode, jobs_at, size)
 if piece == 1 then
     redis.call('SADD', K.lists, token)
     redis.call('HSET', key, 'state', 'open', 'clears', clears(), 'next', '1')
 end
-redis.call('HSET', key, 'until', number(clock() + tonumber(ARGV[4])), 'last', ARGV[3], ARGV[3], value)
-if ARGV[7] == '1' then
-    for i = at, #ARGV, 3 do
-        redis.call('HSET', K.moving, ARGV[i], token)
+local name = number(piece)
+redis.call('HSET', key, 'until', number(clock() + lasts), 'last', name, name, value)
+if named == '1' then
+    for i = jobs_at, #args, JOB_ROW do
+        redis.call('HSET', K.moving, args[i], token)
     end
 end
 emit_piece(token, piece, value)

@@ -1,11 +1,13 @@
 --!include base job member order
+--!args token jobs...
+--!row loaded id due record
 -- Rebuild: jobs with their old creation numbers, in place of those that an earlier call has loaded.
--- ARGV: token, then for each job: id, due ms or '' (it only has runs), record or '' (it is gone); no id stands twice
+-- `due`: '' if the job only has runs. `record`: '' if it is gone. No id stands twice.
 -- Returns: how many are done, and by how many there are more jobs | lost(). Not all are done when
 --          OLD_BYTES of the jobs of before were read.
 local AT_ONCE = 50
 local OLD_BYTES = 4000000
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
 
@@ -18,11 +20,11 @@ local function forget(id, record)
     end
 end
 
-local done, more, size, old_bytes = 0, 0, (#ARGV - 1) / 3, 0
+local done, more, size, old_bytes = 0, 0, (#args - jobs_at + 1) / LOADED_ROW, 0
 local function forget_old(last)
     local ids = {}
     for n = done + 1, last do
-        ids[#ids + 1] = ARGV[3 * n - 1]
+        ids[#ids + 1] = loaded_row(jobs_at + LOADED_ROW * (n - 1))
     end
     for i, old in ipairs(redis.call('HMGET', K.jobs, unpack(ids))) do
         if old then
@@ -37,7 +39,7 @@ while done < size and old_bytes < OLD_BYTES do
     local last = math.min(done + AT_ONCE, size)
     forget_old(last)
     for n = done + 1, last do
-        local id, due, record = ARGV[3 * n - 1], ARGV[3 * n], ARGV[3 * n + 1]
+        local id, due, record = loaded_row(jobs_at + LOADED_ROW * (n - 1))
         if record ~= '' then
             local kind, rank, creator, seq = read_places(record)
             push(jobs, id, record)

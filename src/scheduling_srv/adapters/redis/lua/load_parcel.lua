@@ -1,12 +1,12 @@
 --!include base
+--!args token name value ids...
 -- Rebuild: a parcel that may not have been delivered.
--- ARGV: token, name, value, ids in it ...
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
-redis.call('HSET', K.parcels, ARGV[2], ARGV[3])
-for i = 4, #ARGV do
-    redis.call('HSET', K.moving, ARGV[i], ARGV[2])
+redis.call('HSET', K.parcels, name, value)
+for i = ids_at, #args do
+    redis.call('HSET', K.moving, args[i], name)
 end
 return 'ok'

@@ -1,11 +1,12 @@
---!include base job outbox lists
--- Rebuild: a piece of a long list that may not have been applied, or its decision. They come in any order.
--- ARGV: token of the lease, token of the list, number of the piece (0: the decision), its value
+--!include base lists
+--!args lease token piece:int value
+-- Rebuild: a piece of a long list that may not have been applied, or its decision. They come in any
+-- order.
+-- `lease`: token of the owner. `token`: of the list. `piece`: 0 for the decision.
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(lease) then
     return lost()
 end
-local token, piece, value = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key = K.list .. token
 redis.call('SADD', K.lists, token)
 if piece == 0 then
@@ -17,8 +18,9 @@ if list.state == 'gone' then
     redis.call('HSET', key, 'state', 'dropped') -- unless its decision comes as well
 end
 local next = list.last == 0 and piece or math.min(list.next, piece)
-redis.call('HSET', key, 'next', number(next), 'last', number(math.max(list.last, piece)), ARGV[3], value)
-each_of(value, function(id)
+local last = math.max(list.last, piece)
+redis.call('HSET', key, 'next', number(next), 'last', number(last), number(piece), value)
+each_job_of(value, function(id)
     redis.call('HSET', K.moving, id, token)
 end)
 return 'ok'

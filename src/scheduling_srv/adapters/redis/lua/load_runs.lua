@@ -1,11 +1,13 @@
---!include base job member limits outbox run
--- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if it does.
--- ARGV: token, then for each run: job id, seq, nominal ms, attempt, type, instance, start ms,
---       due ms or '' (unanswered); retries of one job stand together
+--!include base job member
+--!args token runs...
+--!row run id seq:int nominal:int attempt:int type instance start due
+-- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if
+-- it does.
+-- `due`: '' if the run is unanswered. Retries of one job stand together.
 -- Returns: how many are done, and how many of them are loaded | lost(). Not all are done when
 --          JOB_BYTES of jobs were read.
 local JOB_BYTES = 4000000
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
 
@@ -22,8 +24,8 @@ local function living(id, seq)
     return known and known.seq == seq and known
 end
 
--- The occurrence was emitted before its job was updated: unless the job is further by now, Python has to
--- compute the next one.
+-- The occurrence was emitted before its job was updated: unless the job is further by now, Python
+-- has to compute the next one.
 local function go_on_after(id, job, nominal)
     local text = member(job.seq, NEXT, id)
     if tonumber(redis.call('ZSCORE', K.due, text)) == job.rank * RANK + nominal then
@@ -48,18 +50,18 @@ local function load_retry(id, seq, nominal, attempt, due)
         loaded = loaded + 1
     else -- its job is gone, its removal from the journal was not announced: it is swept
         redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, attempt))
-        redis.call('HSET', K.orphans, number(seq), struct.pack('<I4', 0))
+        redis.call('HSET', K.orphans, number(seq), struct.pack(ORPHAN, 0))
     end
 end
 
-for i = 2, #ARGV, 8 do
-    local id, seq, nominal, attempt = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-    local type, instance, due = ARGV[i + 4], ARGV[i + 5], ARGV[i + 7]
+for i = runs_at, #args, RUN_ROW do
+    local id, seq, nominal, attempt, type, instance, start, due = run_row(i)
     if due ~= '' then
         load_retry(id, seq, nominal, attempt, tonumber(due))
     else
-        redis.call('HSET', K.runs, instance, struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id)
-        redis.call('ZADD', K.running, ARGV[i + 6], instance)
+        local run = struct.pack(RUN, seq, nominal, attempt, 0, #type) .. type .. id
+        redis.call('HSET', K.runs, instance, run)
+        redis.call('ZADD', K.running, start, instance)
         redis.call('HINCRBY', K.types, type, 1)
         loaded = loaded + 1
     end

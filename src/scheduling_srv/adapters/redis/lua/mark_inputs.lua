@@ -1,10 +1,10 @@
---!include base job member outbox marker
+--!include base marker outbox
+--!args token now:int
 -- Recovery: Kafka does not know how far the listener is, so it is told.
--- ARGV: token, now
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
-emit_all_inputs(tonumber(ARGV[2]))
+emit_all_inputs(now)
 flush()
 return 'ok'

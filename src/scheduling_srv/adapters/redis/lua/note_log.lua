@@ -1,13 +1,14 @@
---!include base job member outbox marker
+--!include base marker outbox
+--!args token field log now:int
 -- Notes how a log on Kafka was seen: it holds all that it has to.
--- ARGV: token, field of meta, the log (`id start end`), now to have a position written as well, or ''
+-- `field`: of `meta`. `log`: `id start end`. `now`: to have a position written as well, or ''.
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
-redis.call('HSET', K.meta, ARGV[2], ARGV[3])
-if ARGV[4] ~= '' and is_ready() then
-    emit_marker(tonumber(ARGV[4]))
+redis.call('HSET', K.meta, field, log)
+if now and is_ready() then
+    emit_marker(now)
     flush()
 end
 return 'ok'

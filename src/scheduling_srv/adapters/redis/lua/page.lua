@@ -1,15 +1,15 @@
 --!include base job order walk
+--!args creator order cursor:int limit:int bytes:int looks:int
 -- One page of jobs in order of creation, without loading the others.
--- ARGV: creator key suffix or '' (all), creator, 'asc' or 'desc', seq to start behind or '', most jobs,
---       bytes after which it takes no further ones, most entries that it looks at
--- Returns: 'ok' | 'not ready', number that match, last seq that it looked at or '' (it came to the end),
---          then for each job: id, record. A page may hold no job and yet not be the last one.
+-- `creator`: '' for all. `order`: 'asc' or 'desc'. `cursor`: seq to start after, or ''.
+-- `bytes`: it takes no further jobs after so many. `looks`: entries that it looks at.
+-- Returns: 'ok' | 'not ready', number that match, last seq that it looked at or '' (it came to the
+--          end), then for each job: id, record. A page may hold no job and yet not be the last one.
 if not is_ready() then
     return {'not ready'}
 end
-local key = ARGV[1] == '' and K.created or K.creator .. ARGV[2]
-local behind, down = tonumber(ARGV[4]), ARGV[3] == 'desc'
-local most, bytes, looks = 3 + 2 * tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local key = creator == '' and K.created or K.creator .. creator
+local down, most = order == 'desc', 3 + 2 * limit
 local result, last = {'ok', count_listed(key), ''}, nil
 
 local function look(seq, id)
@@ -18,8 +18,8 @@ local function look(seq, id)
         return true
     end
     local record = redis.call('HGET', K.jobs, id)
-    local _, _, creator = read_places(record)
-    if ARGV[1] == '' or creator == ARGV[2] then
+    local _, _, its_creator = read_places(record)
+    if creator == '' or its_creator == creator then
         push(result, id, record)
         bytes = bytes - #record
     end
@@ -34,5 +34,5 @@ local function rest(seq, size)
     end
 end
 
-walk(key, behind and behind + (down and -1 or 1), down, look, ARGV[1] ~= '' and tag(ARGV[2]), rest)
+walk(key, cursor and cursor + (down and -1 or 1), down, look, creator ~= '' and tag(creator), rest)
 return result

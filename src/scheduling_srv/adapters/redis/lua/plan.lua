@@ -1,13 +1,15 @@
---!include base job member outbox
+--!include base job member
+--!args token jobs...
+--!row planned member due kind:int
 -- Puts cron jobs back into `due`, for the times that Python has computed, or sets them aside.
--- ARGV: token, then for each job: member of `plan`, next due ms, '' (never again) or 'aside' (no time can
---       be computed), kind of member
+-- `member`: of `plan`. `due`: '' (never again) or 'aside' (no time can be computed). `kind`: of the
+-- new member.
 -- Returns: 'ok' | lost(), number of jobs that are set aside
-if not owns(ARGV[1]) then
+if not owns(token) then
     return {lost()}
 end
-for i = 2, #ARGV, 3 do
-    local text, due, kind = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+for i = jobs_at, #args, PLANNED_ROW do
+    local text, due, kind = planned_row(i)
     local seq, _, id = read_member(text)
     local after = redis.call('ZSCORE', K.plan, text)
     local record = redis.call('ZREM', K.plan, text) == 1 and redis.call('HGET', K.jobs, id)

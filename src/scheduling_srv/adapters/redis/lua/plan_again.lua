@@ -1,8 +1,9 @@
 --!include base
--- Puts cron jobs that are set aside back among those to be planned: a newer version may understand them.
--- ARGV: token
+--!args token
+-- Puts cron jobs that are set aside back among those to be planned: a newer version may understand
+-- them.
 -- Returns: 'ok' | lost(), how many are still set aside
-if not owns(ARGV[1]) then
+if not owns(token) then
     return {lost()}
 end
 local found = redis.call('ZPOPMIN', K.aside, BATCH)

@@ -1,7 +1,7 @@
 --!include base due
 -- Whether due runs make progress. Changes nothing.
--- Returns: 'ok' | 'not ready', '1' if the owner's loops work, earliest due ms or '' (nothing waits for its time),
---          entries in the outbox, ms since the outbox last advanced or began to fill
+-- Returns: 'ok' | 'not ready', '1' if the owner's loops work, earliest due ms or '' (nothing waits
+--          for its time), entries in the outbox, ms since the outbox last advanced or began to fill
 if not is_ready() then
     return {'not ready'}
 end

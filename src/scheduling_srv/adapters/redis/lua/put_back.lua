@@ -1,44 +1,49 @@
---!include base job member limits outbox order remove definition keeping replacing writing putting moving
--- Restores jobs without announcing them. What is there with the same definition, or is newer, is left
--- alone; so is what was removed since the restore began, and a one-time job whose time has passed.
--- ARGV: token, number of the restore, now, newest seq that may be replaced, token of the claims or '',
---       number of ids to remove, those ids, then for each job: id, due ms, record; no id stands twice
--- Returns: {'ok', ids, jobs}: how many of each it has come to, as what lives may be too much to read in one
---          call | lost() | 'void' (a reset, or a delete of everything, came after it) | 'unclaimed'
-if not owns(ARGV[1]) then
+--!include base definition job moving outbox putting remove writing
+--!args token restore:int now:int last:int claims removals:int ids...
+-- Restores jobs without announcing them. What is there with the same definition, or is newer, is
+-- left alone; so is what was removed since the restore began, and a one-time job whose time has
+-- passed.
+-- `restore`: its number. `last`: newest seq that may be replaced. `claims`: token of the claims, or
+-- ''.
+-- `removals`: how many ids are to be removed; the jobs follow them. No id stands twice.
+-- Returns: {'ok', ids, jobs}: how many of each it has come to, as what lives may be too much to
+--          read in one call | lost() | 'void' (a reset, or a delete of everything, came after it) |
+--          'unclaimed'
+if not owns(token) then
     return lost()
 end
-if tonumber(ARGV[2]) <= meta('restores_void') then
+if restore <= meta('restores_void') then
     return 'void'
 end
-local now, last, jobs_at = tonumber(ARGV[3]), tonumber(ARGV[4]), 7 + tonumber(ARGV[6])
-for i = jobs_at, ARGV[5] ~= '' and #ARGV or 0, 3 do
-    if redis.call('GET', K.claim .. ARGV[i]) ~= ARGV[5] then
+local jobs_at = ids_at + removals
+for i = jobs_at, claims ~= '' and #args or 0, JOB_ROW do
+    if redis.call('GET', K.claim .. args[i]) ~= claims then
         return 'unclaimed'
     end
 end
-if find_moving(jobs_at, (#ARGV - jobs_at + 1) / 3, 3) or find_moving(7, jobs_at - 7, 1) then
+local size_of_jobs = (#args - jobs_at + 1) / JOB_ROW
+if find_moving(jobs_at, size_of_jobs, JOB_ROW) or find_moving(ids_at, removals, 1) then
     return 'unclaimed'
 end
-local living, removed_end, jobs_end = 0, jobs_at - 1, #ARGV
+local living, removed_end, jobs_end = 0, jobs_at - 1, #args
 local function is_too_much(id)
     local before = living
     living = living + redis.call('HSTRLEN', K.jobs, id)
     return before > 0 and living > REPLACED_BYTES
 end
-for i = 7, jobs_at - 1 do
-    if is_too_much(ARGV[i]) then
+for i = ids_at, jobs_at - 1 do
+    if is_too_much(args[i]) then
         removed_end, jobs_end = i - 1, jobs_at - 1
         break
     end
-    local job = find(ARGV[i])
+    local job = find(args[i])
     if job and job.kind ~= NOW and job.seq <= last then
-        remove_job(ARGV[i], job)
-        emit_deleted(ARGV[i], false)
+        remove_job(args[i], job)
+        emit_deleted(args[i], false)
     end
 end
-for i = jobs_at, jobs_end, 3 do
-    if is_too_much(ARGV[i]) then
+for i = jobs_at, jobs_end, JOB_ROW do
+    if is_too_much(args[i]) then
         jobs_end = i - 1
         break
     end
@@ -47,31 +52,32 @@ end
 local any_removed = redis.call('EXISTS', K.removed) == 1
 local function is_wanted(old, id, due, record)
     if old then
-        return read_seq(old) <= last and not is_identical(id, read_job(old), read_job(record), tonumber(due))
+        return read_seq(old) <= last and not is_identical(id, read_job(old), read_job(record), due)
     end
-    local passed = tonumber(due) <= now and read_places(record) == ONCE
+    local passed = due <= now and read_places(record) == ONCE
     return not passed and not (any_removed and redis.call('SISMEMBER', K.removed, id) == 1)
 end
 
 local first, size = nil, 0 -- those that are wanted are put in as many at once as stand together
 local function put_before(at)
     if size > 0 then
-        local due = put('silent', at - 3 * size, size, now)
+        local due = put('silent', at - JOB_ROW * size, size, now)
         first, size = math.min(first or due, due), 0
     end
 end
-local jobs = (jobs_end - jobs_at + 1) / 3
+local jobs = (jobs_end - jobs_at + 1) / JOB_ROW
 look_up(jobs_at, jobs, function(place, old)
-    local at = jobs_at + 3 * (place - 1)
-    if not is_wanted(old, ARGV[at], ARGV[at + 1], ARGV[at + 2]) then
+    local at = jobs_at + JOB_ROW * (place - 1)
+    local id, due, record = job_row(at)
+    if not is_wanted(old, id, due, record) then
         put_before(at)
         return
     end
     if old then
-        remove_job(ARGV[at], read_job(old))
+        remove_job(id, read_job(old))
     end
     size = size + 1
 end)
 put_before(jobs_end + 1)
 flush(first)
-return {'ok', removed_end - 6, jobs}
+return {'ok', removed_end - ids_at + 1, jobs}

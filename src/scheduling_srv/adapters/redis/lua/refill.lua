@@ -1,37 +1,39 @@
---!include base job member limits outbox marker order remove parcels
--- Writes a piece of what lives to the journal again: parcels, jobs, then retries. It reads and writes in one
--- call, so whatever changes later comes later. A hash is walked by a cursor, which is good for one process of
--- Redis: with another lineage the walk begins anew. What the walk does not show came after it had begun.
--- ARGV: token, the log (`id start end`), now, places to look at, most entries in the outbox, most bytes of a
---       record or 0 (any), room that a record needs beside its job
--- Returns: 'ok' | lost() | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) | 'published',
---          bytes that were read, entries, jobs that are too large
-if not owns(ARGV[1]) then
+--!include base job marker member outbox parcels
+--!args token log now:int count most_entries:int most:int room:int
+-- Writes a piece of what lives to the journal again: parcels, jobs, then retries. It reads and
+-- writes in one call, so whatever changes later comes later. A hash is walked by a cursor, which is
+-- good for one process of Redis: with another lineage the walk begins anew. What the walk does not
+-- show came after it had begun.
+-- `log`: `id start end`. `count`: places to look at. `most_entries`: in the outbox. `most`: bytes
+-- of a record, 0 for any. `room`: bytes that a record needs beside its job.
+-- Returns: 'ok' | lost() | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) |
+--          'published', bytes that were read, entries, jobs that are too large
+if not owns(token) then
     return {lost()}
 end
 if not is_ready() then
     return {'not ready'}
 end
 local PARCELS, JOBS, RETRIES, ENDED = 'p', 'j', 'r', 'e'
-local now, count, most, room = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
-local name = string.match(ARGV[2], '^(.-) ')
+local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
--- Which log is filled, by which life of this Redis, how far. Without a run id nothing tells whether the
--- server was started again: then the epoch of the owner stands in for it.
+-- Which log is filled, by which life of this Redis, how far. Without a run id nothing tells whether
+-- the server was started again: then the epoch of the owner stands in for it.
 local life = lineage()
 if string.sub(life, -1) == ':' then
-    life = life .. string.match(ARGV[1], '(%d+)$')
+    life = life .. string.match(token, '(%d+)$')
 end
--- Long lists that were there before have pieces in the old log only. They end soon: so long the refill lasts.
+-- Long lists that were there before have pieces in the old log only. They end soon: so long the
+-- refill lasts.
 local before = ''
 local function save(phase, cursor)
     redis.call('HSET', K.meta, 'refill', cjson.encode({name, life, phase, cursor, before}))
 end
 local phase, cursor = PARCELS, '0'
 local noted = redis.call('HGET', K.meta, 'refill')
-local log, known = unpack(noted and cjson.decode(noted) or {})
-if log == name and known == life then
+local of, known = unpack(noted and cjson.decode(noted) or {})
+if of == name and known == life then
     local _, _, at, from, lists = unpack(cjson.decode(noted))
     phase, cursor, before = at, from, lists or ''
 else
@@ -47,17 +49,17 @@ if phase == ENDED then
             return {'ended', 0, 0, 0}
         end
     end
-    redis.call('HSET', K.meta, 'journal', ARGV[2])
+    redis.call('HSET', K.meta, 'journal', log)
     redis.call('HDEL', K.meta, 'refill')
     return {'published', 0, 0, 0}
 end
-if redis.call('LLEN', K.outbox) >= tonumber(ARGV[5]) then
+if redis.call('LLEN', K.outbox) >= most_entries then
     save(phase, cursor)
     return {'busy', 0, 0, 0}
 end
 
--- When the job runs next, by its place in the schedule; `now` for one that only has runs, which nothing
--- reads: its run is on the jobs topic, or waits as a retry.
+-- When the job runs next, by its place in the schedule; `now` for one that only has runs, which
+-- nothing reads: its run is on the jobs topic, or waits as a retry.
 local function due_of(id, job)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
@@ -91,7 +93,7 @@ end
 local function write_parcel(parcel, value)
     local key = parcel_key(parcel)
     read = read + #value
-    emit(struct.pack('<c1I2', 'P', #key) .. key .. value)
+    emit(struct.pack(KEYED, HAND_ON, #key) .. key .. value)
 end
 
 local function write_retry(text)
@@ -100,11 +102,12 @@ local function write_retry(text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
     local key = retry_key(id, seq, nominal)
     read = read + #text
-    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', seq, nominal, attempt, due))
+    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
+    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
 end
 
--- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever `count` says:
--- those have at most some hundred members of 64 bytes.
+-- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever
+-- `count` says: those have at most some hundred members of 64 bytes.
 local function walk_on(command, key, write, after)
     local found = redis.call(command, key, cursor, 'COUNT', count)
     for i = 1, #found[2], 2 do

@@ -1,12 +1,13 @@
 --!include base outbox
+--!args token restore entry
 -- Ends a restore: forgets it and says so, in one step.
--- ARGV: token, number of the restore, entry or '' (another shard answers)
+-- `restore`: its number. `entry`: '' if another shard answers.
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
-if redis.call('HDEL', K.restores, ARGV[2]) == 1 and ARGV[3] ~= '' then
-    emit(ARGV[3])
+if redis.call('HDEL', K.restores, restore) == 1 and entry ~= '' then
+    emit(entry)
     flush()
 end
 if redis.call('EXISTS', K.restores) == 0 then

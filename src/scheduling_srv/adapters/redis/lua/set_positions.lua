@@ -1,21 +1,24 @@
---!include base job member outbox marker input
+--!include base input outbox
+--!args known now:int partitions...
+--!row start name expected position
 -- Begins partitions, or begins them anew when their topic was.
--- ARGV: lineage, now, then for each partition: name, stored offset or '' (none), position
+-- `known`: lineage of the store. `expected`: stored offset, '' for none.
 -- Returns: 'ok' | 'not ready' | 'stale'
 if not is_ready() then
     return {'not ready'}
 end
 local names, positions = {}, {}
-for i = 3, #ARGV, 3 do
-    if (redis.call('HGET', K.inputs, ARGV[i]) or '') ~= ARGV[i + 1] then
+for i = partitions_at, #args, START_ROW do
+    local name, expected, position = start_row(i)
+    if (redis.call('HGET', K.inputs, name) or '') ~= expected then
         return {'stale'}
     end
-    push(names, ARGV[i])
-    push(positions, ARGV[i + 2])
+    push(names, name)
+    push(positions, position)
 end
-if lineage() ~= ARGV[1] then
+if lineage() ~= known then
     return {'stale'}
 end
-advance(table.concat(names, '\0'), table.concat(positions, '\0'), tonumber(ARGV[2]))
+advance(table.concat(names, '\0'), table.concat(positions, '\0'), now)
 flush()
 return {'ok'}

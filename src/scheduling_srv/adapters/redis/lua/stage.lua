@@ -1,22 +1,22 @@
---!include base job due_job member limits outbox marker run numbers starting outage staging due taking
+--!include base due job limits marker member outage outbox staging taking
+--!args token now:int limit:int window:int missed bounds
+--!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
--- ARGV: token, now, limit, catch-up window, 'latest' or 'skip', bounds of the outbox (see `is_full`),
---       and to hand out entries what `take.lua` is given
--- Returns: 'ok' | lost() | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms or '',
---          oldest start ms or '', and what `take.lua` hands out
-if not owns(ARGV[1]) then
+-- `window`: catch-up window, ms. `missed`: 'latest' or 'skip'. `bounds`: see `is_full`. To hand out
+-- entries it is given the arguments of `take.lua`.
+-- Returns: 'ok' | lost() | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms
+--          or '', oldest start ms or '', and what `take.lua` hands out
+if not owns(token) then
     return {lost()}
 end
 local FREED = 100 -- types whose held runs one call looks at
-local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
-local published = tonumber(ARGV[7])
-if published and not trim(published, ARGV[8]) then
+if published and not trim(published, known) then
     return {'diverged'}
 end
-if is_full(ARGV[6]) then
+if is_full(bounds) then
     return {'full'}
 end
-local stage = new_stage(now, note_outage(now, tonumber(ARGV[4])), ARGV[5])
+local stage = new_stage(now, note_outage(now, window), missed)
 
 local freed = redis.call('SPOP', K.freed, FREED)
 local more = #freed == FREED -- types, or runs of them, that may start but are not back in `due` yet
@@ -59,4 +59,4 @@ flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
 local look_at = more and number(now) or next_due()
 local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest}
-return published and hand_out(result, published, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])) or result
+return published and hand_out(result, published, ahead, most, most_bytes) or result

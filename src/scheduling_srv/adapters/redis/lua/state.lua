@@ -1,7 +1,7 @@
 --!include base
 -- How far this Redis has got.
--- Returns: '1' if ready, incarnation, where its content came from, lineage, trimmed, taken, news of refused
---          jobs as JSON ...
+-- Returns: '1' if ready, incarnation, where its content came from, lineage, trimmed, taken, news of
+--          refused jobs as JSON ...
 local function text(field)
     return redis.call('HGET', K.meta, field) or ''
 end

@@ -1,13 +1,15 @@
---!include base job member limits outbox order walk remove
+--!include base job outbox remove walk
+--!args most:int
 -- Removes a piece of the resources that `clear.lua` has made void.
--- ARGV: most jobs
--- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed, '1' if there may be more
+-- `most`: jobs.
+-- Returns: 'ok' | 'not ready', last entry, lineage, number of jobs removed, '1' if there may be
+--          more
 if not is_ready() then
     return {'not ready'}
 end
 local reset = meta('reset')
 local last = math.max(reset, meta('cleared'))
-local ids, most = {}, tonumber(ARGV[1])
+local ids = {}
 walk(K.created, nil, false, function(seq, id)
     if seq <= last and #ids < most then
         ids[#ids + 1] = id

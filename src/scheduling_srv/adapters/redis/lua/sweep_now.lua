@@ -1,6 +1,6 @@
---!include base job member limits outbox order remove
+--!include base job outbox remove
+--!args cursor
 -- Removes `now` jobs that a reset has made void: they are in no index, so the hash is scanned.
--- ARGV: cursor
 -- Returns: 'ok' | 'not ready', next cursor or '0' (all is swept)
 if not is_ready() then
     return {'not ready'}
@@ -9,7 +9,7 @@ local reset = meta('reset')
 if meta('swept') >= reset then
     return {'ok', '0'}
 end
-local scan = redis.call('HSCAN', K.jobs, ARGV[1], 'COUNT', records_within(BUDGET, largest_record()))
+local scan = redis.call('HSCAN', K.jobs, cursor, 'COUNT', records_within(BUDGET, largest_record()))
 local found = scan[2]
 for i = 1, #found, 2 do
     local job = read_job(found[i + 1])

@@ -1,13 +1,14 @@
---!include base outbox taking
+--!include base taking
+--!args token published:int known ahead:int most:int most_bytes:int
 -- Trims what is published and hands out the next entries; notes first how far they go.
--- ARGV: token, number of the last published entry, lineage, how many entries behind it were handed out
---       before and are still under way, most entries, most bytes
--- Returns: 'ok' | lost() | 'diverged', number before the first entry, number of entries there are, entries ...
-if not owns(ARGV[1]) then
+-- `published`: number of the last entry on Kafka. `known`: lineage of the store. `ahead`: entries
+-- after that one that were handed out before and are still under way. `most`: entries to hand out.
+-- Returns: 'ok' | lost() | 'diverged', number before the first entry, number of entries there are,
+--          entries ...
+if not owns(token) then
     return {lost()}
 end
-local published = tonumber(ARGV[2])
-if not trim(published, ARGV[3]) then
+if not trim(published, known) then
     return {'diverged'}
 end
-return hand_out({'ok'}, published, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+return hand_out({'ok'}, published, ahead, most, most_bytes)

@@ -1,10 +1,9 @@
---!include base
+--!args token ids...
 -- Gives claims back.
--- ARGV: token, ids ...
 -- Returns: 'ok'
-for i = 2, #ARGV do
-    if redis.call('GET', K.claim .. ARGV[i]) == ARGV[1] then
-        redis.call('DEL', K.claim .. ARGV[i])
+for i = ids_at, #args do
+    if redis.call('GET', K.claim .. args[i]) == token then
+        redis.call('DEL', K.claim .. args[i])
     end
 end
 return {'ok'}

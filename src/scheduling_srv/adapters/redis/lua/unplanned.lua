@@ -1,12 +1,13 @@
 --!include base job member
+--!args token most:int
 -- The cron jobs whose next time has to be computed.
--- ARGV: token, most jobs; their records end with the one that uses up the budget
+-- `most`: jobs; they end with the one that uses up the budget.
 -- Returns: 'ok' | lost(), cutoff, then for each job: member, time before it, record
-if not owns(ARGV[1]) then
+if not owns(token) then
     return {lost()}
 end
 local result = {'ok', number(meta('cutoff'))}
-local plan = redis.call('ZRANGE', K.plan, 0, ARGV[2] - 1, 'WITHSCORES')
+local plan = redis.call('ZRANGE', K.plan, 0, most - 1, 'WITHSCORES')
 local bytes = BUDGET
 for i = 1, #plan, 2 do
     if bytes <= 0 then

@@ -1,9 +1,9 @@
 --!include base
--- Keeps everybody out while the shard is rebuilt. What is not of its content survives: the epoch, who is
--- present, and the numbers of restores.
--- ARGV: token
+--!args token
+-- Keeps everybody out while the shard is rebuilt. What is not of its content survives: the epoch,
+-- who is present, and the numbers of restores.
 -- Returns: 'ok' | lost()
-if not owns(ARGV[1]) then
+if not owns(token) then
     return lost()
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',

@@ -1,43 +1,46 @@
---!include base room job member limits outbox marker order remove input definition keeping replacing writing putting moving
+--!include base input moving outbox putting room writing
+--!args now:int partition expected known bounds groups...
+--!row group mode partition position size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
--- ARGV: now, partition or '', stored offset, next offset, lineage, bounds of the outbox (see
---       `is_full`), then for each group: mode, its partition, the position behind it, number of jobs, and for each job: id, due ms,
---       record
--- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each group: 'ok', or
---          'exists', 'missing', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what
---          it replaces: it has to go in pieces) and the place of the job. A group from a record that fails is the
---          last one that is looked at: its caller stores the position together with the reason.
+-- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
+-- record's. Its jobs follow it.
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
+--          group: 'ok', or 'exists', 'missing', 'elapsed', 'moving' (a long list changes the job:
+--          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
+--          of the job. A group from a record that fails is the last one that is looked at: its
+--          caller stores the position together with the reason.
 if not is_ready() then
     return {'not ready'}
 end
-local now, partition, at = tonumber(ARGV[1]), ARGV[2], 7
-if not is_next(partition, ARGV[3], ARGV[5]) then
+if not is_next(partition, expected, known) then
     return {'stale'}
 end
-if is_full(ARGV[6]) then
+if is_full(bounds) then
     return {'full'} -- Kafka is behind: what bounds Redis's memory then
 end
 if is_crowded() then
     return {'crowded'}
 end
 local results, first_due, moved = {}, nil, {}
-local replaced = 0 -- bytes
+local replaced_bytes = 0
 
 local function find_refusal(mode, at, size)
-    local place = find_moving(at, size, 3)
+    local place = find_moving(at, size, JOB_ROW)
     if place then
         return 'moving', place
     end
-    replaced = replaced + (mode == 'create' and 0 or count_bytes(at, size, 3))
-    if replaced > REPLACED_BYTES and (size > 1 or #results > 0) then
+    replaced_bytes = replaced_bytes + (mode == 'create' and 0 or count_bytes(at, size, JOB_ROW))
+    if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
         return 'large', 1
     end
     return check(mode, at, size)
 end
 
-while at <= #ARGV do
-    local mode, size = ARGV[at], tonumber(ARGV[at + 3])
-    local fault, place = find_refusal(mode, at + 4, size)
+local at = groups_at
+while at <= #args do
+    local mode, origin, position, size = group_row(at)
+    local jobs_at = at + GROUP_ROW
+    local fault, place = find_refusal(mode, jobs_at, size)
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0
     if fault and partition ~= '' then
@@ -45,15 +48,15 @@ while at <= #ARGV do
     end
     if not fault then
         local first = #entries + 1
-        local due = put(mode, at + 4, size, now)
+        local due = put(mode, jobs_at, size, now)
         if due then -- something has changed
             grouped = grouped or size > 1 -- a list, as a whole
-            note_list(first, ARGV[at + 1], ARGV[at + 2])
+            note_list(first, origin, position)
             first_due = math.min(first_due or due, due)
         end
-        moved[ARGV[at + 1]] = ARGV[at + 2]
+        moved[origin] = position
     end
-    at = at + 4 + 3 * size
+    at = jobs_at + JOB_ROW * size
 end
 local names, positions = {}, {}
 for name, position in pairs(partition ~= '' and moved or {}) do

@@ -1,3 +1,4 @@
+--!include base job limits member outbox remove
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(job, failures, cap)
     if job.backoff == 0 then
@@ -52,8 +53,8 @@ local function tally()
     return given_up, given_up_id, done, failed, failed_id, types, failed_type, failed_attempt, problem
 end
 
--- Ends a run; returns whether there was one, and when something may be due because of it. `most`: how many
--- retries of a job may wait. `problem`: what the worker said of a failure.
+-- Ends a run; returns whether there was one, and when something may be due because of it. `most`:
+-- how many retries of a job may wait. `problem`: what the worker said of a failure.
 local function end_run(instance, outcome, now, cap, most, problem)
     local run = redis.call('HGET', K.runs, instance)
     if not run then
@@ -73,7 +74,7 @@ local function end_run(instance, outcome, now, cap, most, problem)
         return true, due or again
     end
     if attempt > 1 then
-        emit('X' .. retry_key(id, seq, nominal))
+        emit(TOMBSTONE .. retry_key(id, seq, nominal))
     end
     local ended = ended_types[type] or { done = 0, failed = 0 }
     ended_types[type] = ended

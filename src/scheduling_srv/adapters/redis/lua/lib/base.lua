@@ -1,3 +1,4 @@
+--!row job id due:int record
 -- Small helpers that every script may use.
 local RANK = 281474976710656 -- 2^48: scores in `due` are rank * RANK + due ms
 local BATCH = 1000 -- what one variadic call may take: Lua's stack ends at 8000
@@ -29,10 +30,11 @@ local function lost()
     return holder and 'lost' or 'gone'
 end
 
--- The life of what this Redis holds: of the store's content and of the server, which may have lost its last
--- writes when it was started again, or when it became the primary. Its replication id is another one after
--- both; a server that was the primary before and is it again has a new one too, and the same `run_id`.
--- Where INFO is forbidden only the content counts.
+-- The life of what this Redis holds: of the store's content and of the server, which may have lost
+-- its last writes when it was started again, or when it became the primary. Its replication id is
+-- another one after both; a server that was the primary before and is it again has a new one too,
+-- and the same
+-- `run_id`. Where INFO is forbidden only the content counts.
 local function lineage()
     local info = redis.pcall('INFO', 'replication')
     local server = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
@@ -50,10 +52,10 @@ local function push(list, first, second)
     list[#list + 1] = second
 end
 
--- Calls `command key ...` with all of `args`, in pieces. `step` is the size of one element.
-local function in_batches(command, key, args, step)
+-- Calls `command key ...` with all of `values`, in pieces. `step` is the size of one element.
+local function in_batches(command, key, values, step)
     local size = BATCH - BATCH % (step or 1)
-    for first = 1, #args, size do
-        redis.call(command, key, unpack(args, first, math.min(first + size - 1, #args)))
+    for first = 1, #values, size do
+        redis.call(command, key, unpack(values, first, math.min(first + size - 1, #values)))
     end
 end

@@ -1,3 +1,5 @@
+--!include base definition job keeping replacing writing
+--!row move id due:int offset:int size:int
 -- Jobs that leave this shard for another one, each with what it keeps.
 local function kept_by(id, asked, due, now)
     local old = find(id)
@@ -11,10 +13,9 @@ end
 -- What stands behind the records of a parcel: what the jobs keep, as JSON. '': nothing.
 local function pack_carried(value, now, at, size)
     local carried, any = {}, false
-    for i = at, at + 4 * size - 1, 4 do
-        local id, from = ARGV[i], tonumber(ARGV[i + 2])
-        local asked = string.sub(value, from + 1, from + tonumber(ARGV[i + 3]))
-        local kept = kept_by(id, asked, tonumber(ARGV[i + 1]), now)
+    for i = at, at + MOVE_ROW * size - 1, MOVE_ROW do
+        local id, due, from, bytes = move_row(i)
+        local kept = kept_by(id, string.sub(value, from + 1, from + bytes), due, now)
         if kept then
             for n, nominal in ipairs(kept.runs) do
                 kept.runs[n] = number(nominal)

@@ -1,5 +1,6 @@
--- Compares what clients asked for (decision 11): triggers as they are meant, defaults as if they were given.
-local ELAPSED, RELATIVE, UPDATED = 1, 2, 4 -- notes in the first byte of a record that has no number yet
+--!include base limits member
+-- Compares what clients asked for (decision 11): triggers as they are meant, defaults as if they
+-- were given.
 local SAID_ELSEWHERE = {[13] = true, [14] = true, [15] = true, [16] = true, [20] = true} -- in header and policy
 local INTERVAL_TEXT, WHEN_TEXT = 20, 21 -- fields of a Job
 
@@ -72,7 +73,8 @@ local function timezone_of(job)
     return string.sub(job.record, at, at + size - 1)
 end
 
--- Of two recurring jobs. The `interval` of a cron job is a fingerprint; those of older versions have none.
+-- Of two recurring jobs. The `interval` of a cron job is a fingerprint; those of older versions
+-- have none.
 local function is_same_schedule(old, new)
     if old.kind ~= new.kind or timezone_of(old) ~= timezone_of(new) then
         return false
@@ -83,7 +85,8 @@ local function is_same_schedule(old, new)
     return old.interval == new.interval
 end
 
--- When the run of a one-time job is due, or was due if it waits for its retry. nil: it is under way.
+-- When the run of a one-time job is due, or was due if it waits for its retry. nil: it is under
+-- way.
 local function waits_for(id, job)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
@@ -100,7 +103,8 @@ local function waits_for(id, job)
     end
 end
 
--- Of two one-time jobs: whether the new one is due when the old one was. A relative `when` never is.
+-- Of two one-time jobs: whether the new one is due when the old one was. A relative `when` never
+-- is.
 local function is_same_when(id, old, new, due)
     if old.kind ~= ONCE or new.kind ~= ONCE or is_noted(new.record, RELATIVE) then
         return false
@@ -120,7 +124,8 @@ local function is_same_rest(old, new)
     return fields ~= nil and fields == fields_of(new, is_wanted)
 end
 
--- Whether nothing that the client may ask for differs; the trace that came with its call does not count.
+-- Whether nothing that the client may ask for differs; the trace that came with its call does not
+-- count.
 local function is_identical(id, old, new, due)
     for _, name in ipairs({'kind', 'rank', 'attempts', 'backoff', 'delay', 'parallel'}) do
         if old[name] ~= new[name] then

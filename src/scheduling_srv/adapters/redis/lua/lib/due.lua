@@ -1,3 +1,4 @@
+--!include base
 -- When the next run is due.
 local function next_due()
     local first

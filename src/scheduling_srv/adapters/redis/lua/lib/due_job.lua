@@ -1,8 +1,5 @@
--- Jobs as staging reads them.
-local LIMITS, LIMITS_AT = '<I4I8', 14 -- the last two of a policy
-
--- What a run is made of, read like `read_job` but faster. Thousands are made in one call: they share the
--- table, which the next one fills anew.
+-- Jobs as staging reads them. What a run is made of, read like `read_job` but faster. Thousands are
+-- made in one call: they share the table, which the next one fills anew.
 local due_job = {}
 
 -- nil: the record is of another job by now than the `wanted` one.

@@ -1,6 +1,12 @@
--- Positions of the listener: a partition's records are applied in order, each once (docs/contract.md).
--- A position is the text '<next offset>', or '<next offset> <time stamp> <topic id>' (decision 8). A call
--- that moves several partitions has their names, expected offsets and positions with NUL between them.
+--!include base marker outbox
+-- Positions of the listener: a partition's records are applied in order, each once
+-- (docs/contract.md). Scripts that apply a record have these arguments:
+-- `partition`: `topic:partition` of the record, '' for a call.
+-- `expected`: the offset that the consumer believes to be stored.
+-- `position`: where the partition goes on: '<next offset>', or '<next offset> <time stamp> <topic id>'
+-- (decision 8).
+-- `known`: lineage of the store that the consumer knows.
+-- A call that moves several partitions has the first three of all of them, with NUL between.
 local function each_of(text)
     return string.gmatch(text, '[^%z]+')
 end

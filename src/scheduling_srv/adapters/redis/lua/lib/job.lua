@@ -1,8 +1,5 @@
--- Records of jobs (the Python twin is domain/record.py) and their places in the indexes.
-local HEADER, HEADER_SIZE = '<I6BBI2I4I2I4', 20
-local POLICY, POLICY_SIZE = '<I4BdI4I8', 25 -- follows if the kind says so
-local HAS_POLICY = 128 -- added to the kind
-local NOW, ONCE, INTERVAL, CRON = 0, 1, 2, 3 -- kinds of triggers
+--!include base
+-- Records of jobs (in Python: formats/job_record.py) and their places in the indexes.
 
 -- The text behind its length, a protobuf varint. 0: there is none.
 local function read_creator(record, at)
@@ -40,11 +37,12 @@ local function read_places(record)
 end
 
 local function read_seq(record)
-    return (struct.unpack('<I6', record))
+    return (struct.unpack(SEQ, record))
 end
 
--- Redis cannot tell the size of a record before it is read. So `meta` holds the size of the largest one
--- since the shard was made: it says how many records are read at once. Smaller ones are not noted.
+-- Redis cannot tell the size of a record before it is read. So `meta` holds the size of the largest
+-- one since the shard was made: it says how many records are read at once. Smaller ones are not
+-- noted.
 local LARGE = BUDGET / BATCH
 local UNKNOWN = 1000000 -- for a shard that an older version made
 

@@ -1,7 +1,9 @@
+--!include base definition limits member outbox remove
 -- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 
--- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time first.
+-- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time
+-- first.
 local function find_next(id, job)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
@@ -52,8 +54,9 @@ local function keep_recurring(id, old, new, due, now)
     return #runs > 0 and {due = due, kind = NEXT, runs = runs} or nil
 end
 
--- What the new job has of the old one: `due`, `kind` and `planning` of its next occurrence, and `runs`, the nominal times of
--- further ones. `stays`: its only run is under way, and ends it as it is. nil: it begins anew.
+-- What the new job has of the old one: `due`, `kind` and `planning` of its next occurrence, and
+-- `runs`, the nominal times of further ones. `stays`: its only run is under way, and ends it as it
+-- is. nil: it begins anew.
 local function keep(id, old, new, due, now)
     if old.kind >= INTERVAL and new.kind >= INTERVAL then
         return keep_recurring(id, old, new, due, now)
@@ -62,7 +65,8 @@ local function keep(id, old, new, due, now)
     return is_out and old.type == new.type and {due = due, stays = old.seq, runs = {}} or nil
 end
 
--- Puts what was kept into the indexes; `places` are those that go into `due`. Returns when something is due.
+-- Puts what was kept into the indexes; `places` are those that go into `due`. Returns when
+-- something is due.
 local function plant(kept, seq, id, rank, places)
     if kept.planning then
         redis.call('ZADD', K.plan, kept.due, member(seq, kept.kind, id))

@@ -1,3 +1,4 @@
+--!include base job member
 -- Runs that are due but held because their type has no free place (docs/contract.md).
 local function blocked_key(limit, type)
     return K.blocked .. number(limit) .. ':' .. type
@@ -29,7 +30,8 @@ end
 
 local releases, release_bytes = 1000, BUDGET / 2 -- runs that one call may still move, bytes it may still read
 
--- The member as it goes back to `due`: it was there in time, so no outage swallows it. nil: it is void.
+-- The member as it goes back to `due`: it was there in time, so no outage swallows it. nil: it is
+-- void.
 local function settled(text)
     local seq, kind, id = read_member(text)
     local record = redis.call('HGET', K.jobs, id)
@@ -39,8 +41,9 @@ local function settled(text)
     end
 end
 
--- Moves as many of the best placed held runs back to `due` as there are free places. A number: more than
--- one call may move; the next call goes on. It is that of the type's limits, as far as it was looked at.
+-- Moves as many of the best placed held runs back to `due` as there are free places. A number: more
+-- than one call may move; the next call goes on. It is that of the type's limits, as far as it was
+-- looked at.
 local function release(type)
     if releases <= 0 or release_bytes <= 0 then
         redis.call('SADD', K.freed, type)

@@ -1,8 +1,8 @@
--- Long lists, applied in pieces under a marker (decision 10). `list:<token>` is a hash: `state` ('open',
--- 'decided' or 'dropped'), `until` (ms from which on anybody may drop an open one), `clears` (what was void
--- when it was begun), `seq` (creation number of its decision), `next` and `last` (numbers of pieces), and
--- the pieces by their numbers.
-local ENTRY = '<I2I8I4' -- size of the id, due ms, size of the record; behind it the id and the record
+--!include base outbox
+-- Long lists, applied in pieces under a marker (decision 10). `list:<token>` is a hash: `state`
+-- ('open', 'decided' or 'dropped'), `until` (ms from which on anybody may drop an open one),
+-- `clears` (what was void when it was begun), `seq` (creation number of its decision), `next` and
+-- `last` (numbers of pieces), and the pieces by their numbers.
 
 local function clock()
     local time = redis.call('TIME')
@@ -21,29 +21,30 @@ end
 
 -- The key of a piece in the journal; piece 0 is the decision.
 local function journal_key(token, piece)
-    return '\0list\0' .. token .. '\0' .. number(piece)
+    return LIST_KEY .. token .. '\0' .. number(piece)
 end
 
 local function emit_piece(token, piece, value)
     local key = journal_key(token, piece)
-    emit(struct.pack('<c1I2', 'L', #key) .. key .. value)
+    emit(struct.pack(KEYED, LISTED, #key) .. key .. value)
 end
 
--- The jobs in ARGV as a piece of a list with this mode ('delete': only their ids count).
+-- The jobs in the arguments as a piece of a list with this mode ('delete': only their ids count).
 local function pack_piece(mode, at, size)
     local parts = {mode .. '\n'}
-    for i = at, at + 3 * size - 1, 3 do
-        push(parts, struct.pack(ENTRY, #ARGV[i], tonumber(ARGV[i + 1]), #ARGV[i + 2]), ARGV[i])
-        parts[#parts + 1] = ARGV[i + 2]
+    for i = at, at + JOB_ROW * size - 1, JOB_ROW do
+        local id, due, record = job_row(i)
+        push(parts, struct.pack(PIECE_JOB, #id, due, #record), id)
+        parts[#parts + 1] = record
     end
     return table.concat(parts)
 end
 
 -- Calls see(id, due, record) for each job of a piece; returns its mode.
-local function each_of(value, see)
+local function each_job_of(value, see)
     local mode, at = string.match(value, '^(%l+)\n()')
     while at and at <= #value do
-        local id_size, due, record_size, id_at = struct.unpack(ENTRY, value, at)
+        local id_size, due, record_size, id_at = struct.unpack(PIECE_JOB, value, at)
         local record_at = id_at + id_size
         at = record_at + record_size
         see(string.sub(value, id_at, record_at - 1), due, string.sub(value, record_at, at - 1))
@@ -61,12 +62,12 @@ end
 -- Forgets the next piece, and with the last one the list.
 local function end_piece(token, list)
     redis.call('HDEL', K.list .. token, number(list.next))
-    emit('X' .. journal_key(token, list.next))
+    emit(TOMBSTONE .. journal_key(token, list.next))
     if list.next < list.last then
         redis.call('HSET', K.list .. token, 'next', number(list.next + 1))
         return
     end
-    emit('X' .. journal_key(token, 0))
+    emit(TOMBSTONE .. journal_key(token, 0))
     redis.call('DEL', K.list .. token)
     redis.call('SREM', K.lists, token)
 end

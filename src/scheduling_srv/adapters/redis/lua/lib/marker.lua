@@ -1,3 +1,4 @@
+--!include base outbox
 -- Markers: what the position record has to hold once all before it is published (decision 1).
 
 -- Nothing before this instant is open: no unanswered run began, no unemitted occurrence was due.
@@ -23,8 +24,8 @@ local function earliest(now)
     return first
 end
 
--- `moved`: names and positions of the partitions that have moved since the last marker; `gone`: names of
--- those that there are no more.
+-- `moved`: names and positions of the partitions that have moved since the last marker; `gone`:
+-- names of those that there are no more.
 local function emit_marker(now, moved, gone)
     local marker = {
         replay_from = number(earliest(now)),
@@ -45,7 +46,7 @@ local function emit_marker(now, moved, gone)
             end
         end
     end
-    emit('M' .. cjson.encode(marker))
+    emit(MARK .. cjson.encode(marker))
 end
 
 local NAMED_AT_ONCE = 500 -- partitions of one marker

@@ -1,5 +1,6 @@
+--!include base
 -- Instance ids: the numbers of runs.
-local AT_ONCE = 500 -- numbers that are looked at in one call
+local NUMBERS_AT_ONCE = 500 -- numbers that are looked at in one call
 local free, looked_at, numbered = {}, nil, nil
 
 -- Of several shards each has numbers of its own: an answer names its shard by them.
@@ -15,7 +16,7 @@ end
 -- Finds numbers that no unanswered run has (docs/contract.md). 0 would be left out by protobuf.
 local function look_for_numbers(wanted)
     local numbers, names = {}, {}
-    for i = 1, math.min(wanted, AT_ONCE) do
+    for i = 1, math.min(wanted, NUMBERS_AT_ONCE) do
         looked_at = next_number(looked_at or meta('instance'))
         numbers[i], names[i] = looked_at, number(looked_at)
     end

@@ -1,12 +1,13 @@
--- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and `creator:*`
--- say which of them hold jobs and how many.
+--!include base
+-- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and
+-- `creator:*` say which of them hold jobs and how many.
 local SPAN, COUNTS = 128, 256 -- scores are list * COUNTS + jobs in it
 local ALL = 'all' -- the member that counts them all; its score is below zero
 local listed, counted, tags = {}, {}, {}
 
 -- Two bytes of a creator: they spare most looks at jobs of others.
 local function tag(creator)
-    tags[creator] = tags[creator] or struct.pack('>I2', tonumber(string.sub(redis.sha1hex(creator), 1, 4), 16))
+    tags[creator] = tags[creator] or struct.pack(TAG, tonumber(string.sub(redis.sha1hex(creator), 1, 4), 16))
     return tags[creator]
 end
 

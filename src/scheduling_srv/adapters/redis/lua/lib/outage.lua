@@ -1,3 +1,4 @@
+--!include base member
 -- Recurring occurrences that were missed in an outage (docs/contract.md).
 local function note_outage(now, window)
     local seen, cutoff = meta('watermark'), meta('cutoff')
@@ -12,8 +13,8 @@ local function note_outage(now, window)
     return cutoff
 end
 
--- Occurrences before the cutoff were missed in an outage: at most the latest of them runs. Returns its
--- due ms; nil: none does now, and the job has another place.
+-- Occurrences before the cutoff were missed in an outage: at most the latest of them runs. Returns
+-- its due ms; nil: none does now, and the job has another place.
 local function catch_up(stage, job, id, due, from)
     if job.kind == CRON then
         push(stage.plan, due, member(job.seq, MISSED, id))

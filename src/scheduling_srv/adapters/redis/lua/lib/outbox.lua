@@ -1,3 +1,4 @@
+--!include base
 -- The outbox: entries in the order of `emit`, numbered by `flush`.
 local entries, emitted, longest = {}, 0, 0 -- and their bytes
 
@@ -9,14 +10,15 @@ local function emit(entry)
     end
 end
 
--- Bytes are counted as they are added. Where a MARK is passed, `sizes` notes how many there were: so
--- trimming knows by the number of an entry how many are gone, to the nearest mark (see `trim`).
-local MARK = 1000000
+-- Bytes are counted as they are added. Where a multiple of COUNTED is passed, `sizes` notes how
+-- many there were: so trimming knows by the number of an entry how many are gone, to the nearest
+-- mark (see `trim`).
+local COUNTED = 1000000
 local LONG = BUDGET / 100 -- entries are read a hundred at once, or fewer if there are longer ones
 
 local function note_bytes(tail)
     local total = redis.call('HINCRBY', K.meta, 'outbox_bytes', emitted)
-    if math.floor(total / MARK) > math.floor((total - emitted) / MARK) then
+    if math.floor(total / COUNTED) > math.floor((total - emitted) / COUNTED) then
         redis.call('ZADD', K.sizes, tail, number(total))
     end
     if longest > LONG and longest > meta('outbox_longest') then
@@ -29,23 +31,23 @@ local function waiting_bytes()
     return (tonumber(counts[1]) or 0) - (tonumber(counts[2]) or 0)
 end
 
--- Whether Kafka is so far behind that nothing more may wait: what bounds Redis's memory then. `most` is
--- '<entries>/<bytes>'.
+-- Whether Kafka is so far behind that nothing more may wait: what bounds Redis's memory then.
+-- `most` is '<entries>/<bytes>'.
 local function is_full(most)
     local count, bytes = string.match(most, '(%d+)/(%d+)')
     return redis.call('LLEN', K.outbox) >= tonumber(count) or waiting_bytes() >= tonumber(bytes)
 end
 
 local function emit_created(id, record, due, resource)
-    emit(struct.pack('<c1I8I2', resource and 'C' or 'N', due, #id) .. id .. record)
+    emit(struct.pack(CREATED, resource and CREATE or NEW_NOW, due, #id) .. id .. record)
 end
 
 local function emit_deleted(id, resource)
-    emit((resource and 'D' or 'X') .. id)
+    emit((resource and DELETE or TOMBSTONE) .. id)
 end
 
--- A one-time job has ended. Its jobsDeleted says how: an event with headers (app/announce.py). The tombstone
--- is an entry of its own.
+-- A one-time job has ended. Its jobsDeleted says how: an event with headers
+-- (formats/kafka_records.py). The tombstone is an entry of its own.
 local function emit_ended(id, outcome, attempts, problem)
     local headers = {{'job-id', id}, {'outcome', outcome}, {'attempts', number(attempts)}}
     if problem ~= '' then
@@ -53,8 +55,8 @@ local function emit_ended(id, outcome, attempts, problem)
     end
     local key, text, size = 'jobsDeleted', cjson.encode(headers), #id
     local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
-    emit(struct.pack('<c1c1I2I4', 'E', 'r', #key, #text) .. key .. text .. '\10' .. varint .. id)
-    emit('X' .. id)
+    emit(struct.pack(EVENT, HAPPENED, RESOURCES, #key, #text) .. key .. text .. '\10' .. varint .. id)
+    emit(TOMBSTONE .. id)
 end
 
 -- Names a run that waits by itself in the journal.
@@ -64,7 +66,8 @@ end
 
 local function emit_waiting(id, seq, nominal, attempt, due)
     local key = retry_key(id, seq, nominal)
-    emit(struct.pack('<c1I2', 'R', #key) .. key .. struct.pack('<I8I8I4I8', seq, nominal, attempt, due))
+    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
+    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
 end
 
 local grouped = false -- whether the entries may only be published together
@@ -72,29 +75,29 @@ local lists = {} -- where lists lie in a group, and the records that they come f
 local replaced = {} -- what their jobs were before
 
 -- Notes which of the entries are one list: it is undone as a whole if Kafka refuses a part of it
--- (decision 9; its Python twin is app/owner/undo.py). `partition` and `position`: behind the record that it
--- comes from; empty if it comes from a call.
+-- (decision 9; in Python: formats/entry_groups.py). `partition` and `position`: behind the record
+-- that it comes from; empty if it comes from a call.
 local function note_list(first, partition, position)
     local behind = tonumber(string.match(position, '^%d+') or '') or 1
     local offset = partition == '' and 0 or math.max(0, behind - 1)
-    lists[#lists + 1] = struct.pack('<I4I4I8', first, #entries - first + 1, offset) .. partition
+    lists[#lists + 1] = struct.pack(LIST_PART, first, #entries - first + 1, offset) .. partition
 end
 
 local function section(letter, text)
-    return struct.pack('<c1I4', letter, #text) .. text
+    return struct.pack(SECTION, letter, #text) .. text
 end
 
 -- The entries repeat what Kafka has had: nothing is undone if it refuses one of them.
 local function note_repeated()
     grouped = true
-    replaced[#replaced + 1] = section('J', '')
+    replaced[#replaced + 1] = section(REPEATED, '')
 end
 
 -- The head of a group: how many entries follow, and what undoing its lists takes.
 local function group_head()
-    local head = {struct.pack('<c1I4', 'G', #entries)}
+    local head = {struct.pack(GROUPED, GROUP, #entries)}
     for i, list in ipairs(lists) do
-        head[i + 1] = section('L', list)
+        head[i + 1] = section(LIST, list)
     end
     return table.concat(head) .. table.concat(replaced)
 end

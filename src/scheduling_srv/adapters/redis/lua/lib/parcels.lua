@@ -1,13 +1,15 @@
+--!include base job outbox remove
 -- Parcels: parts of a decided change that other shards have to do (decision 4).
 local function parcel_key(name)
-    return '\0parcel\0' .. name
+    return PARCEL_KEY .. name
 end
 
--- Whether the call still has its claim on each of the ids in ARGV. Without a token: whether nobody has
--- any. A parcel waits for who claims its jobs, or they would arrive behind the back of that call.
+-- Whether the call still has its claim on each of the ids in the arguments. Without a token:
+-- whether nobody has any. A parcel waits for who claims its jobs, or they would arrive behind the
+-- back of that call.
 local function has_claims(token, at, size)
     for i = at, at + size - 1 do
-        if (redis.call('GET', K.claim .. ARGV[i]) or '') ~= token then
+        if (redis.call('GET', K.claim .. args[i]) or '') ~= token then
             return false
         end
     end
@@ -29,16 +31,16 @@ local function drop_job(id, is_noted)
     end
 end
 
--- Notes a parcel, and which ids are in it. Its name grows with the outbox: of what was published none is
--- used again. In front of its entry there may be the head of a group, behind it there is always a marker:
--- it is on Kafka when two more than its name are.
+-- Notes a parcel, and which ids are in it. Its name grows with the outbox: of what was published
+-- none is used again. In front of its entry there may be the head of a group, behind it there is
+-- always a marker: it is on Kafka when two more than its name are.
 local function send(value, at, size)
     local name = number(meta('tail') + #entries)
     grouped = true -- a job that goes, and the parcel that it goes on in
     redis.call('HSET', K.parcels, name, value)
     for i = at, at + size - 1 do
-        redis.call('HSET', K.moving, ARGV[i], name)
+        redis.call('HSET', K.moving, args[i], name)
     end
     local key = parcel_key(name)
-    emit(struct.pack('<c1I2', 'P', #key) .. key .. value)
+    emit(struct.pack(KEYED, HAND_ON, #key) .. key .. value)
 end

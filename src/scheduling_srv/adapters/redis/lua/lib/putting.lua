@@ -1,5 +1,6 @@
--- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow the
--- clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
+--!include base job keeping member order outbox replacing
+-- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow
+-- the clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
 local function claim_seqs(size)
     if SHARDS > 1 then
         local time = redis.call('TIME')
@@ -9,20 +10,20 @@ local function claim_seqs(size)
     return redis.call('HINCRBY', K.meta, 'seq', size) - size
 end
 
--- Puts a group of jobs from ARGV into the store and every index, announced unless the mode is 'silent';
--- returns the earliest due ms, nil if nothing changed. `numbered` gives the creation number of the n-th
--- job, from 0; `carried` what it keeps of the job that it was in another shard.
+-- Puts a group of jobs from the arguments into the store and every index, announced unless the mode
+-- is 'silent'; returns the earliest due ms, nil if nothing changed. `numbered` gives the creation
+-- number of the n-th job, from 0; `carried` what it keeps of the job that it was in another shard.
 local function put(mode, at, size, now, numbered, carried)
     local seq = numbered and 0 or claim_seqs(size)
     local replaces = mode == 'update' or mode == 'upsert'
     local jobs, places, first, largest = {}, {}, nil, 0
-    for i = at, at + 3 * size - 1, 3 do
-        local id, due, asked = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
-        local kept = carried and carried((i - at) / 3) or (replaces and replace(mode, id, due, asked, now)) or nil
-        seq = numbered and numbered((i - at) / 3) or seq + 1
+    for i = at, at + JOB_ROW * size - 1, JOB_ROW do
+        local id, due, asked = job_row(i)
+        local kept = carried and carried((i - at) / JOB_ROW) or (replaces and replace(mode, id, due, asked, now)) or nil
+        seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
             local own = kept and kept.stays or seq
-            local record = struct.pack('<I6', own) .. string.sub(asked, 7)
+            local record = struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
             local kind, rank, creator = read_places(record)
             push(jobs, id, record)
             if kind ~= NOW then

@@ -1,3 +1,4 @@
+--!include base limits member order outbox
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -15,7 +16,7 @@ local function remove_retry(text, parallel, type)
     if parallel > 0 then
         unblock(parallel, type, text)
     end
-    emit('X' .. retry_key(id, seq, nominal))
+    emit(TOMBSTONE .. retry_key(id, seq, nominal))
 end
 
 local retries_left = 100 -- what one call removes; `sweep_retries.lua` removes those of jobs with more
@@ -24,7 +25,7 @@ local retries_left = 100 -- what one call removes; `sweep_retries.lua` removes t
 local function remove_retries(job)
     local waiting = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, retries_left + 1)
     if #waiting > retries_left then
-        redis.call('HSET', K.orphans, number(job.seq), struct.pack('<I4', job.parallel) .. job.type)
+        redis.call('HSET', K.orphans, number(job.seq), struct.pack(ORPHAN, job.parallel) .. job.type)
         redis.call('PUBLISH', K.wake, 'sweep')
         return
     end
@@ -69,8 +70,8 @@ local function held_score(job, text)
     return job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
 end
 
--- Where a job waits: 'd' (due, or held back), 'p' (to be planned) or '-' (its run is under way); the kind of
--- its member and its score.
+-- Where a job waits: 'd' (due, or held back), 'p' (to be planned) or '-' (its run is under way);
+-- the kind of its member and its score.
 local function find_place(id, job)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
@@ -93,14 +94,14 @@ end
 -- Notes a job that another one is about to replace, so that the replacement can be undone.
 local function note_replaced(id, record, job)
     local place, kind, score = find_place(id, job)
-    replaced[#replaced + 1] = section('O', struct.pack('<c1BI8I2', place, kind, score, #id) .. id .. record)
+    replaced[#replaced + 1] = section(OLD_JOB, struct.pack(OLD_JOB_PART, place, kind, score, #id) .. id .. record)
     local retries = (job.attempts > 1 or job.kind >= INTERVAL)
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
     for _, text in ipairs(retries) do
         local at = redis.call('ZSCORE', K.due, text) or held_score(job, text)
         if at then
-            replaced[#replaced + 1] = section('T', struct.pack('<I8', at) .. text)
+            replaced[#replaced + 1] = section(OLD_RETRY, struct.pack(OLD_RETRY_PART, at) .. text)
         end
     end
 end

@@ -1,3 +1,4 @@
+--!include base definition job keeping outbox remove
 -- What becomes of the job that has the id already.
 local UNTOUCHED = {} -- instead of what is kept: the new job does not come in
 

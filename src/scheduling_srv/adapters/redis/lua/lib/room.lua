@@ -1,5 +1,5 @@
--- Room in Redis: jobs are taken in up to nine tenths of `maxmemory`. The rest is for the runs of what is
--- there, so that a Redis that clients have filled empties by itself.
+-- Room in Redis: jobs are taken in up to nine tenths of `maxmemory`. The rest is for the runs of
+-- what is there, so that a Redis that clients have filled empties by itself.
 local function is_crowded()
     local info = redis.pcall('INFO', 'memory')
     local function of(field) -- where INFO is forbidden nothing is known, and Redis refuses when it is full

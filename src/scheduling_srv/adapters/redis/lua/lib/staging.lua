@@ -1,3 +1,4 @@
+--!include base due_job limits member outage outbox starting
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     return {now = now, cutoff = cutoff, missed = missed, tail = meta('tail'), reset = meta('reset'), cleared = meta('cleared'),
@@ -43,7 +44,7 @@ local function consider(stage, text, id, score, from, record)
     start_run(id, job, nominal, attempt or 1, stage)
     if kind == KEPT then
         redis.call('ZREM', K.retries, text)
-        emit('X' .. retry_key(id, seq, nominal)) -- the topic has it now
+        emit(TOMBSTONE .. retry_key(id, seq, nominal)) -- the topic has it now
     end
     plant_next(stage, job, id, kind, text, nominal, from)
 end

@@ -1,3 +1,4 @@
+--!include base member numbers outbox
 -- Starts runs: what is noted of them is stored by `save_runs`, all at once.
 local begun, started, types = {}, {}, {}
 
@@ -15,7 +16,7 @@ local function start_run(id, job, nominal, attempt, stage)
     push(started, name, struct.pack(RUN, job.seq, nominal, attempt, place, #job.type) .. job.type .. id)
     push(begun, stage.now, name)
     types[job.type] = count(job.type) + 1
-    emit(struct.pack('<c1BI4I8I4I8I2I2I2I4', 'Q', job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
+    emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
         job.type_size, #job.ready - job.type_size) .. id .. job.ready .. job.trace)
 end
 

@@ -1,3 +1,4 @@
+--!include base outbox
 -- The publisher's side of the outbox. `published` is the number of the last entry that is on Kafka.
 
 -- The bytes of what was trimmed: all of them, or those up to the last mark that was passed.
@@ -34,9 +35,9 @@ local function trim(published, name)
     return true
 end
 
--- Adds to `result` the number before the first entry, the number of entries there are and their bytes, and
--- at most `most` entries of at most so many bytes, behind the `at` ones that were handed out before and are
--- still under way. Notes how far they go.
+-- Adds to `result` the number before the first entry, the number of entries there are and their
+-- bytes, and at most `most` entries of at most so many bytes, behind the `at` ones that were handed
+-- out before and are still under way. Notes how far they go.
 local function hand_out(result, published, at, most, bytes)
     local group, before = 0, #result + 3
     push(result, number(published + at), redis.call('LLEN', K.outbox))
@@ -54,8 +55,9 @@ local function hand_out(result, published, at, most, bytes)
             end
             result[#result + 1] = entry
             at, bytes = at + 1, bytes - #entry
-            if string.byte(entry) == 71 then -- G, and how many follow
-                group = math.max(group, at + struct.unpack('<I4', entry, 2))
+            if string.byte(entry) == GROUP_BYTE then
+                local _, size = struct.unpack(GROUPED, entry)
+                group = math.max(group, at + size)
             end
         end
         if #piece == 0 then

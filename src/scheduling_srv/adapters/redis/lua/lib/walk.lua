@@ -1,9 +1,11 @@
+--!include base order
 -- Reads what `order` writes.
 local function count_listed(key)
     return -tonumber(redis.call('ZSCORE', key, ALL) or '0')
 end
 
--- The lists that `key` names, eight at a time, from the one with `seq` on; nil: from the first, or last.
+-- The lists that `key` names, eight at a time, from the one with `seq` on; nil: from the first, or
+-- last.
 local function next_lists(key, seq, down)
     local list = seq and math.floor(seq / SPAN)
     if down then
@@ -27,10 +29,10 @@ local function entries_of(list)
     return entries
 end
 
--- Calls look(seq, id) for the jobs that `key` may show, from the creation number `seq` on (nil: from the
--- first, or the last), until it returns true. With `tagged` only for those whose entries have that tag. After
--- each list it calls rest(seq, size): it has looked at all up to that number, and at so many entries. It
--- ends when that returns true as well.
+-- Calls look(seq, id) for the jobs that `key` may show, from the creation number `seq` on (nil:
+-- from the first, or the last), until it returns true. With `tagged` only for those whose entries
+-- have that tag. After each list it calls rest(seq, size): it has looked at all up to that number,
+-- and at so many entries. It ends when that returns true as well.
 local function walk(key, seq, down, look, tagged, rest)
     repeat
         local lists = next_lists(key, seq, down)

@@ -1,19 +1,21 @@
--- Groups of jobs in ARGV: id, due ms, record for each.
-local AT_ONCE = 50 -- ids that are looked up in one call: whole records come back if they are there
+--!include definition job replacing
+-- Groups of jobs in the arguments: `at` is the place of the first one.
+local LOOKED_UP = 50 -- ids that are looked up in one call: whole records come back if they are there
 
 local function find(id)
     local record = redis.call('HGET', K.jobs, id)
     return record and read_job(record)
 end
 
--- Calls `see(place, record or false)` for each of `size` jobs, until it returns something: returns that.
+-- Calls `see(place, record or false)` for each of `size` jobs, until it returns something: returns
+-- that.
 local function look_up(at, size, see)
     local ids = {}
     for place = 1, size do
-        ids[place] = ARGV[at + 3 * (place - 1)]
+        ids[place] = args[at + JOB_ROW * (place - 1)]
     end
-    for first = 1, size, AT_ONCE do
-        local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + AT_ONCE - 1, size)))
+    for first = 1, size, LOOKED_UP do
+        local found = redis.call('HMGET', K.jobs, unpack(ids, first, math.min(first + LOOKED_UP - 1, size)))
         for i, record in ipairs(found) do
             local result = see(first + i - 1, record)
             if result then
@@ -36,13 +38,13 @@ local function check(mode, at, size)
         return place and 'exists', place
     end
     for place = 1, size do
-        local i = at + 3 * (place - 1)
-        local elapsed = is_noted(ARGV[i + 2], ELAPSED)
-        local job = (mode == 'update' or elapsed) and find(ARGV[i])
+        local id, due, asked = job_row(at + JOB_ROW * (place - 1))
+        local elapsed = is_noted(asked, ELAPSED)
+        local job = (mode == 'update' or elapsed) and find(id)
         if mode == 'update' and (not job or job.kind == NOW) then
             return 'missing', place
         end
-        if elapsed and not is_still_wanted(ARGV[i], job, ARGV[i + 2], tonumber(ARGV[i + 1])) then
+        if elapsed and not is_still_wanted(id, job, asked, due) then
             return 'elapsed', place
         end
     end

@@ -1,8 +1,9 @@
-"""The conversion: protobuf messages come in here and go no further (docs/contract.md).
+"""The protobuf messages: they are read and written here and go no further (docs/contract.md).
 
-Bytes in, domain objects out, and back; both transports use it. What is not the message that it
-should be is an `InvalidRequest`: truncated, not UTF-8, or a known field with a wrong wire type,
-which protobuf itself would take for a field of the future and silently ignore.
+Bytes in, domain objects out, and back; calls, records and what this service has stored use it. What
+is not the message that it should be is an `InvalidRequest`: truncated, not UTF-8, or a known field
+with a wrong wire type, which protobuf itself would take for a field of the future and silently
+ignore.
 
 It lies on the path of every job, where each touch of an object costs: no loop here does anything
 that it could leave to protobuf.
@@ -18,16 +19,16 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from scheduling_srv.app.jobs import ReadQuery
-from scheduling_srv.app.pieces import pieces
-from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
-from scheduling_srv.app.time_slice import SharedSlice
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
-from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.domain.record import job_message, varint
+from scheduling_srv.domain.job import LONGEST_ERROR, Answer, JobRequest, ReadQuery, StoredJob
+from scheduling_srv.domain.trigger import CronText
 from scheduling_srv.domain.validation import too_large, too_many
-from scheduling_srv.entrances.fields import Selection, select
-from scheduling_srv.entrances.items import SIZED, VARINT, Malformed, fields
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields
+from scheduling_srv.formats.job_record import job_message, sized, varint
+from scheduling_srv.formats.selection import Selection, select
+from scheduling_srv.runtime.pieces import pieces
+from scheduling_srv.runtime.time_slice import SharedSlice
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources
@@ -318,6 +319,61 @@ def encode_command_response(services: Sequence[str], payload: bytes) -> bytes:
     """The CommandResponse event of the services with these logical names."""
     answer = Any(type_url=PAYLOAD_TYPE, value=payload)
     return commands.CommandResponse(services=services, payload=answer).SerializeToString()
+
+
+# --- Read back ----------------------------------------------------------------------------------
+
+
+def read_cron(stored: bytes) -> CronText:
+    """The expression and the time zone of a cron job's record. Raises `InvalidRequest`."""
+    try:
+        rest = jobs.Job.FromString(job_record.rest_of(stored))
+        data = jobs.Data.FromString(job_record.data_of(stored))
+    except DecodeError as fault:
+        msg = "The stored job cannot be read."
+        raise InvalidRequest(msg) from fault
+    return CronText(rest.interval, data.timezone)
+
+
+def answer_instance(value: bytes) -> int | None:
+    """The instance that a jobDone or jobFailed names; None for bytes that are neither."""
+    try:
+        return jobs.JobDone.FromString(value).id
+    except DecodeError:
+        return None
+
+
+def read_jobs(values: Sequence[bytes]) -> list[JobRequest]:
+    """The jobs of jobsCreated events. Raises `InvalidRequest` if one of them is none."""
+    return decode_job_list(_as_list(values), limit=len(values))
+
+
+def read_job(value: bytes) -> JobRequest:
+    """The job of a jobsCreated event. Raises `InvalidRequest`."""
+    return read_jobs([value])[0]
+
+
+def read_ids(values: Sequence[bytes]) -> list[str]:
+    """The ids in jobsCreated events. Raises `InvalidRequest` if one of them cannot be read."""
+    try:
+        return [job.id for job in jobs.JobList.FromString(_as_list(values)).items]
+    except DecodeError as fault:
+        msg = "The message cannot be read as io.restorecommerce.job.Job."
+        raise InvalidRequest(msg) from fault
+
+
+def _as_list(values: Sequence[bytes]) -> bytes:
+    """A JobList of these Jobs: protobuf reads many of them in one call."""
+    return b"".join([LIST_ITEM + sized(value) for value in values])
+
+
+def read_deleted(value: bytes) -> str:
+    """The id of a jobsDeleted event. Raises `InvalidRequest`."""
+    try:
+        return jobs.Deleted.FromString(value).id
+    except DecodeError as fault:
+        msg = "The message cannot be read as io.restorecommerce.job.Deleted."
+        raise InvalidRequest(msg) from fault
 
 
 # --- Bytes --------------------------------------------------------------------------------------

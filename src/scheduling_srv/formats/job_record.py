@@ -9,24 +9,23 @@ the remaining fields of the Job, `trace` the W3C trace context.
 
 from __future__ import annotations
 
-import struct
+from dataclasses import replace
 from enum import IntFlag
 from functools import lru_cache
 from typing import NamedTuple
 
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats import layouts
+from scheduling_srv.formats.layouts import HAS_POLICY
 
-HEADER = struct.Struct("<6xBBHIHI")
-"""Behind six bytes of `seq`: see `Header`. The Lua twin is in `adapters/redis/lua/lib/job.lua`."""
-POLICY = struct.Struct("<IBdIQ")
-"""Attempts to interval: most jobs have none of these, and Redis holds millions of jobs."""
-HAS_POLICY = 0x80
-"""Added to the kind."""
+HEADER = layouts.HEADER.struct
+POLICY = layouts.POLICY.struct
+"""Most jobs have none, and Redis holds millions of jobs."""
 NO_POLICY = (0, 0, 0.0, 0, 0)
-KIND_AT = 6
-SIZES = struct.Struct("<HIH")
-"""Sizes of type, data and trace, as they stand in the header."""
-SIZES_AT = struct.calcsize("<6xBB")
+KIND_AT = layouts.HEADER.before("kind")
+SIZES = layouts.HEADER.part("type_size", "data_size", "trace_size").struct
+SIZES_AT = layouts.HEADER.before("type_size")
 
 LONGEST_VARINT = 10
 """Bytes."""
@@ -38,11 +37,11 @@ class Note(IntFlag):
     """What the store has to know of a request: the first byte of a record without a `seq`."""
 
     NONE = 0
-    ELAPSED = 1
+    ELAPSED = layouts.ELAPSED
     """The time of a one-time job has passed: it may only replace one that was due then."""
-    RELATIVE = 2
+    RELATIVE = layouts.RELATIVE
     """The text of `when` depends on now: it is always a change."""
-    UPDATED = 4
+    UPDATED = layouts.UPDATED
     """It is announced even if nothing changes."""
 
 
@@ -127,6 +126,16 @@ def pack(request: JobRequest, trigger: Trigger, notes: Note = Note.NONE) -> byte
     if notes:
         header = bytes((notes,)) + header[1:]
     return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
+
+
+def at_instant(request: JobRequest, due: int) -> JobRequest:
+    """The request with its relative `when` as an instant (docs/contract.md).
+
+    `rest` gets a second `when`: in protobuf the last value of a field counts.
+    """
+    text = rfc3339(due)
+    rest = request.rest + JOB_WHEN + sized(text)
+    return replace(request, when=text.decode(), rest=rest)
 
 
 def body_at(stored: bytes, at: int = 0) -> int:

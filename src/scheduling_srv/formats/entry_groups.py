@@ -1,32 +1,26 @@
 """Which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
 
-The head of a group says how many entries follow. Behind that it may say which of them are a list,
-which record a list comes from, and what its jobs were before. The Lua twins are `group_head` in
-`lua/lib/outbox.lua` and `note_replaced` in `lua/lib/remove.lua`.
+The head of a group says how many entries follow. After that it may say which of them are a list,
+which record a list comes from, and what its jobs were before.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from scheduling_srv.app.announce import CREATED, GROUP, GROUPED, NEW_NOW
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.formats import job_record, layouts
+from scheduling_srv.formats.layouts import GROUP, NEW_NOW
+from scheduling_srv.formats.outbox_entries import CREATED, GROUPED
 
-VOID = b"G" + GROUPED.pack(0)[1:]
+VOID = bytes((GROUP,)) + GROUPED.pack(0)[1:]
 """An entry that becomes nothing: the head of an empty group."""
-SECTION = struct.Struct("<cI")
-"""Letter and size."""
-LIST = struct.Struct("<IIQ")
-"""First entry, from 1; number of entries; offset of the record. Its partition follows."""
-BEFORE = struct.Struct("<cBQH")
-"""Place, kind of member, score, size of the id."""
-
-
-BEFORE_JOB = b"O"
+SECTION = layouts.SECTION.struct
+LIST = layouts.LIST_PART.struct
+BEFORE = layouts.OLD_JOB_PART.struct
+BEFORE_JOB = bytes((layouts.OLD_JOB,))
 """Letter of the sections on jobs; those on their waiting retries have another one."""
 
 
@@ -82,11 +76,11 @@ def _read(head: bytes, start: int) -> Group:
         letter, length = SECTION.unpack_from(head, at)
         text = head[at + SECTION.size : at + SECTION.size + length]
         at += SECTION.size + length
-        if letter == b"L":
+        if letter[0] == layouts.LIST:
             first, count, offset = LIST.unpack_from(text)
             source = text[LIST.size :].decode()
             group.lists.append(Listed(start + first, start + first + count, offset, source))
-        elif letter == b"J":
+        elif letter[0] == layouts.REPEATED:
             group.repeats = True
         else:
             group.before.append(letter + text)
@@ -97,17 +91,17 @@ def created_job(entry: bytes) -> tuple[bytes, int]:
     """Id and creation number of the job that an entry puts into the schedule."""
     _, size = CREATED.unpack_from(entry)
     at = CREATED.size + size
-    return entry[CREATED.size : at], record.seq(entry[at:])
+    return entry[CREATED.size : at], job_record.seq(entry[at:])
 
 
 def is_repeated(entry: bytes) -> bool:
     """Whether it puts a resource into the journal alone: its job was announced before."""
     _, size = CREATED.unpack_from(entry)
-    return entry[0] == NEW_NOW and record.kind(entry[CREATED.size + size :]) != TriggerKind.NOW
+    return entry[0] == NEW_NOW and job_record.kind(entry[CREATED.size + size :]) != TriggerKind.NOW
 
 
 def replaced_job(section: bytes) -> tuple[bytes, int]:
     """Id and creation number of the job that a section is about."""
     size = BEFORE.unpack_from(section, 1)[3]
     at = 1 + BEFORE.size + size
-    return section[1 + BEFORE.size : at], record.seq(section[at:])
+    return section[1 + BEFORE.size : at], job_record.seq(section[at:])

@@ -2,7 +2,7 @@
 
 import struct
 
-from scheduling_srv.app.owner.undo import VOID, Listed, groups, replaced_job
+from scheduling_srv.formats.entry_groups import VOID, Listed, groups, replaced_job
 
 RECORD = (77).to_bytes(6, "little") + bytes(14)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduling_srv.domain.record import LONGEST_VARINT
+from scheduling_srv.formats.job_record import LONGEST_VARINT
 
 VARINT, FIXED64, SIZED, START_GROUP, END_GROUP, FIXED32 = range(6)
 """Wire types (protobuf encoding guide)."""

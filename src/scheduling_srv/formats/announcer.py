@@ -1,110 +1,56 @@
-"""From entries of the outbox to records on Kafka (docs/decisions/0001).
-
-An entry is a letter, a fixed part that its Lua twin packs (`lua/lib/outbox.lua`, `starting.lua`,
-`answer.lua`), and bytes that are passed on as they are.
-"""
+"""From entries of the outbox to records on Kafka (docs/decisions/0001)."""
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
 
-from scheduling_srv.app.deployments.deployment import Deployment
-from scheduling_srv.app.records import Headers, Position, Record, Topic
-from scheduling_srv.app.sharding import changes
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats import changes, job_record
+from scheduling_srv.formats.kafka_records import (
+    JOURNAL_DUE,
+    JOURNAL_JOB,
+    JOURNAL_LIST,
+    JOURNAL_PARCEL,
+    JOURNAL_RETRY,
+    Headers,
+    Record,
+    Topic,
+)
+from scheduling_srv.formats.layouts import (
+    CREATE,
+    DELETE,
+    GROUP,
+    HAND_ON,
+    HAPPENED,
+    LISTED,
+    NEW_NOW,
+    PUT_OFF,
+    QUEUE,
+    TOMBSTONE,
+)
+from scheduling_srv.formats.outbox_entries import (
+    CREATED,
+    GROUPED,
+    KEYED,
+    QUEUED,
+    SILENT,
+    occurrence_id,
+    read_event,
+)
 
-QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP = b"EMG"
-"""First bytes of entries."""
-SILENT = frozenset({MARK, GROUP})
-"""Entries that become no record: markers, and the heads of groups that are published together."""
-
-QUEUED = struct.Struct("<xBIQIQHHHI")
-"""Kind, instance, nominal ms, attempt, seq, sizes of id, trace, type and data."""
-QUEUED_SIZES = struct.Struct("<26xHxxH")
-"""Of the same: the sizes of id and type alone, which is quicker."""
-SHORT = 128
-"""Bytes of a type with its length, if that takes one byte."""
-CREATED = struct.Struct("<xQH")
-"""First due ms, size of id."""
-GROUPED = struct.Struct("<xI")
-"""How many entries of the group follow."""
-KEYED = struct.Struct("<xH")
-"""Size of the key."""
-EVENT = struct.Struct("<xcHI")
-"""Topic's letter, size of the key, size of the headers."""
-JOURNAL_DUE = struct.Struct("<Q")
-"""First due ms, in front of the record in a journal value."""
-
-MARKED = ("replay_from", "seq", "instance", "reset", "cleared")
-"""Numbers that each marker holds."""
-MOVES, GOES = b'"inputs":', b'"gone":'
-"""In markers that say something of partitions."""
-
-EVENT_TOPICS = {b"c": Topic.COMMANDS, b"d": Topic.DEAD_LETTER, b"r": Topic.RESOURCES}
-EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
-
-JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
-"""Values of the journal's `kind` header."""
 KEPT_KINDS = {PUT_OFF: JOURNAL_RETRY, HAND_ON: JOURNAL_PARCEL, LISTED: JOURNAL_LIST}
-
-
-def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
-    """An outbox entry for a command response, a dead letter, or a jobsDeleted with an outcome."""
-    texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
-    fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
-    return b"".join((b"E", fixed[1:], key, texts, value))
-
-
-def read_event(entry: bytes) -> tuple[Topic, bytes, bytes, Headers]:
-    """Topic, key, value and headers of an event entry."""
-    letter, key_size, headers_size = EVENT.unpack_from(entry)
-    headers_at = EVENT.size + key_size
-    value_at = headers_at + headers_size
-    headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
-    return EVENT_TOPICS[letter], entry[EVENT.size : headers_at], entry[value_at:], headers
-
-
-def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
-    """The same for each re-send of a run, different for every other run (docs/contract.md)."""
-    return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
-
-
-def nominal_time(entry: bytes) -> int:
-    """When the run of a queued entry was due, in epoch ms."""
-    nominal: int = QUEUED.unpack_from(entry)[2]
-    return nominal
-
-
-def attempt(entry: bytes) -> int:
-    """Which attempt of its run a queued entry is, from 1."""
-    number: int = QUEUED.unpack_from(entry)[3]
-    return number
-
-
-def type_of(entry: bytes) -> bytes:
-    """The type of the job of a queued entry."""
-    id_size, size = QUEUED_SIZES.unpack_from(entry)
-    at = QUEUED.size + id_size
-    text_at = at + 1 if size <= SHORT else record.read_varint(entry, at)[1]
-    return entry[text_at : at + size]
 
 
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 
-    def __init__(self, recurring: str = "RECURR", deployment: Deployment | None = None) -> None:
-        """`deployment` becomes a header of each run, as soon as it is known."""
-        self.deployment = deployment or Deployment()
+    def __init__(self, recurring: str = "RECURR", deployment: Headers | None = None) -> None:
+        """`deployment`: a header of each run. The list is filled when the deployment is known."""
+        self.deployment = [] if deployment is None else deployment
         self.kinds = {
-            kind: record.SCHEDULED_KIND
-            + record.sized(record.schedule_type(kind, recurring).encode())
+            kind: job_record.SCHEDULED_KIND
+            + job_record.sized(job_record.schedule_type(kind, recurring).encode())
             for kind in TriggerKind
         }
 
@@ -144,7 +90,7 @@ class Announcer:
         job_id = entry[QUEUED.size : type_at]
         # Formatting is the quickest way to join bytes; the fields are those of ScheduledJob.
         value = b"\x08%b\x12%b\x1a%b%b" % (
-            record.varint(instance),
+            job_record.varint(instance),
             entry[type_at:data_at],
             entry[data_at:end],
             self.kinds[kind],
@@ -155,7 +101,7 @@ class Announcer:
             ("nominal-time", rfc3339(nominal)),
             ("attempt", b"%d" % attempt),
             ("event-id", event_id),
-            *self.deployment.headers,
+            *self.deployment,
         ]
         if trace_size:
             headers += _trace_headers(entry[end:])
@@ -165,7 +111,7 @@ class Announcer:
         due, id_size = CREATED.unpack_from(entry)
         at = CREATED.size + id_size
         job_id = entry[CREATED.size : at]
-        value = record.job_message(job_id, entry, at)
+        value = job_record.job_message(job_id, entry, at)
         headers = [("event-id", event_id), ("job-id", job_id), ("nominal-time", rfc3339(due))]
         created = Record(Topic.RESOURCES, b"jobsCreated", value, headers, job_id)
         return created, _journal_job(event_id, job_id, due, entry[at:])
@@ -178,7 +124,7 @@ class Announcer:
 
     def _deleted(self, entry: bytes, event_id: bytes, outcome: bytes) -> tuple[Record, Record]:
         job_id = entry[1:]
-        value = record.JOB_ID + record.sized(job_id)
+        value = job_record.JOB_ID + job_record.sized(job_id)
         headers = [("event-id", event_id), ("job-id", job_id), ("outcome", outcome)]
         deleted = Record(Topic.RESOURCES, b"jobsDeleted", value, headers, job_id)
         return (deleted, *self._tombstone(entry, event_id))
@@ -218,26 +164,6 @@ def _put_in(group: Sequence[bytes]) -> set[bytes]:
             change = changes.unpack(entry[KEYED.size + key_size :])
             ids.update(job.id.encode() for job in change.put)
     return ids
-
-
-def advance(position: Position, entries: Sequence[bytes], after: int) -> Position:
-    """The position behind `entries`: their last marker, and the inputs of all of them."""
-    number = after + len(entries)
-    marks = [entry for entry in entries if entry[0] == MARK]
-    if not marks:
-        return replace(position, number=number)
-    inputs, origins = dict(position.inputs), dict(position.origins)
-    last: dict[str, Any] = {}
-    for entry in marks:
-        if entry is marks[-1] or MOVES in entry or GOES in entry:
-            last = json.loads(entry[1:])
-            inputs |= {name: int(at) for name, at in last.get("inputs", {}).items()}
-            origins |= last.get("origins", {})
-            for name in last.get("gone", ()):
-                inputs.pop(name, None)
-                origins.pop(name, None)
-    known: dict[str, Any] = {name: int(last[name]) for name in MARKED if name in last}
-    return replace(position, number=number, inputs=inputs, origins=origins, **known)
 
 
 def _journal_job(event_id: bytes, job_id: bytes, due: int, stored: bytes) -> Record:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.announce import Announcer, advance, event_entry, nominal_time, occurrence_id
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
-from scheduling_srv.app.records import Position, Record, Topic
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.record import job_message
 from scheduling_srv.domain.when import rfc3339
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.job_record import job_message
+from scheduling_srv.formats.kafka_records import Record, Topic
+from scheduling_srv.formats.outbox_entries import event_entry, nominal_time, occurrence_id
+from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.wire import job_pb2
 from tests.store.shard import job
 
@@ -39,7 +41,7 @@ def made(*entries: bytes, recurring: str = "RECURR") -> list[Record]:
 def test_a_run_says_which_deployment_has_emitted_it() -> None:
     """It is known only after the announcer was made."""
     deployment = Deployment()
-    announcer = Announcer(deployment=deployment)
+    announcer = Announcer(deployment=deployment.headers)
     deployment.be(Identity("0123456789ab", "fingerprint"))
     (record,) = announcer.records([queued(TriggerKind.NOW)], 40, "inc")
     assert headers(record)["deployment"] == b"0123456789ab"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.domain import record
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
-from scheduling_srv.domain.record import Note
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.wire import job_pb2
 
 requests = st.builds(
@@ -29,22 +29,22 @@ requests = st.builds(
 def packed(request: JobRequest, trigger: Trigger) -> bytes:
     data = job_pb2.Data(timezone=request.timezone, creator=request.creator)
     request.data = data.SerializeToString()
-    return record.pack(request, trigger)
+    return job_record.pack(request, trigger)
 
 
 @given(request=requests, kind=st.sampled_from(TriggerKind), interval=st.integers(0, 2**63))
 def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, interval: int) -> None:
     stored = packed(request, Trigger(kind, 0, interval))
-    head = record.header(stored)
+    head = job_record.header(stored)
     assert head.seq == 0
     assert (head.kind, head.interval) == (kind, interval)
     assert head.rank == RANKS[Priority(request.priority)]
     assert head.parallel == request.parallel
     assert max(1, head.attempts) == max(1, request.attempts)
     assert (head.backoff_type, head.backoff_delay) == (request.backoff_type, request.backoff_delay)
-    assert record.creator_of(stored) == request.creator
-    assert record.data_of(stored) == request.data
-    assert record.rest_of(stored) == request.rest
+    assert job_record.creator_of(stored) == request.creator
+    assert job_record.data_of(stored) == request.data
+    assert job_record.rest_of(stored) == request.rest
     assert head.trace_size == len(request.trace)
     assert stored.endswith(request.trace)
 
@@ -53,7 +53,7 @@ def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, inte
 def test_the_job_message_is_the_job_that_was_asked_for(request: JobRequest, job_id: str) -> None:
     request.rest = job_pb2.Job(attempts=3, interval="1 hour").SerializeToString()
     stored = packed(request, Trigger(TriggerKind.ONCE, 0))
-    job = job_pb2.Job.FromString(record.job_message(job_id.encode(), stored))
+    job = job_pb2.Job.FromString(job_record.job_message(job_id.encode(), stored))
     assert (job.id, job.type, job.attempts, job.interval) == (job_id, request.type, 3, "1 hour")
     assert (job.data.timezone, job.data.creator) == ("UTC", request.creator)
 
@@ -64,7 +64,7 @@ def test_the_job_message_is_the_job_that_was_asked_for(request: JobRequest, job_
 )
 def test_varints(value: int, encoded: str) -> None:
     """The values of the protobuf encoding guide."""
-    assert record.varint(value) == bytes.fromhex(encoded)
+    assert job_record.varint(value) == bytes.fromhex(encoded)
 
 
 def test_priorities_are_ranked_from_critical_to_low() -> None:
@@ -82,10 +82,10 @@ def test_generated_ids_are_unique_and_plain() -> None:
 def test_notes_stand_where_the_number_will() -> None:
     request = JobRequest("", "t", "UTC", "", b"", b"")
     trigger = Trigger(TriggerKind.ONCE, 0)
-    noted = record.pack(request, trigger, Note.ELAPSED | Note.UPDATED)
-    assert noted[record.KIND_AT :] == record.pack(request, trigger)[record.KIND_AT :]
-    assert record.has_note(noted, Note.ELAPSED)
-    assert not record.has_note(noted, Note.RELATIVE)
+    noted = job_record.pack(request, trigger, Note.ELAPSED | Note.UPDATED)
+    assert noted[job_record.KIND_AT :] == job_record.pack(request, trigger)[job_record.KIND_AT :]
+    assert job_record.has_note(noted, Note.ELAPSED)
+    assert not job_record.has_note(noted, Note.RELATIVE)
 
 
 def test_a_job_that_is_tried_once_is_as_short_as_one_that_says_nothing() -> None:
@@ -96,4 +96,4 @@ def test_a_job_that_is_tried_once_is_as_short_as_one_that_says_nothing() -> None
         return packed(request, Trigger(TriggerKind.ONCE, 0))
 
     assert sized(1) == sized(0)
-    assert len(sized(2)) == len(sized(0)) + record.POLICY.size
+    assert len(sized(2)) == len(sized(0)) + job_record.POLICY.size

@@ -8,11 +8,17 @@ from google.protobuf.any_pb2 import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.ports import LONGEST_ERROR, Answer, StoredJob
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
-from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.record import pack
-from scheduling_srv.entrances import convert
+from scheduling_srv.domain.job import (
+    LONGEST_ERROR,
+    Answer,
+    JobRequest,
+    StoredJob,
+    Trigger,
+    TriggerKind,
+)
+from scheduling_srv.formats import messages
+from scheduling_srv.formats.job_record import pack
 from scheduling_srv.wire import commandinterface_pb2 as commands
 from scheduling_srv.wire import job_pb2 as jobs
 from scheduling_srv.wire import resourcebase_pb2 as resources
@@ -36,7 +42,7 @@ TIMED = jobs.Job(
 
 
 def one(job: jobs.Job, trace: bytes = b"") -> JobRequest:
-    (request,) = convert.decode_job_list(jobs.JobList(items=[job]).SerializeToString(), trace)
+    (request,) = messages.decode_job_list(jobs.JobList(items=[job]).SerializeToString(), trace)
     return request
 
 
@@ -46,7 +52,7 @@ def stored(job: jobs.Job) -> StoredJob:
 
 
 def test_a_job_is_split_into_what_is_looked_at_and_what_is_passed_on() -> None:
-    (request,) = convert.decode_job_list(
+    (request,) = messages.decode_job_list(
         jobs.JobList(items=[jobs.Job.FromString(GOLDEN_JOB)]).SerializeToString(), b"trace"
     )
     assert request == JobRequest(
@@ -67,7 +73,7 @@ def test_a_job_is_split_into_what_is_looked_at_and_what_is_passed_on() -> None:
 
 
 def test_the_golden_list_of_2018_is_read() -> None:
-    (request,) = convert.decode_job_list(bytes.fromhex("0a0b5a01746203120163b001011001"))
+    (request,) = messages.decode_job_list(bytes.fromhex("0a0b5a01746203120163b001011001"))
     assert (request.type, request.creator, request.now) == ("t", "c", True)
 
 
@@ -78,7 +84,7 @@ def test_a_job_without_data_has_none_and_one_with_empty_data_has() -> None:
 
 def test_payloads_and_fields_of_the_future_pass_untouched() -> None:
     job = jobs.Job.FromString(TIMED.SerializeToString() + bytes.fromhex("a2060178"))
-    listed = convert.encode_items([stored(job)], None) + convert.encode_total(1)
+    listed = messages.encode_items([stored(job)], None) + messages.encode_total(1)
     assert jobs.JobList.FromString(listed) == jobs.JobList(items=[job], total_count=1)
 
 
@@ -94,8 +100,8 @@ def test_numbers_that_no_enum_has_are_left_to_the_checks() -> None:
 def test_a_list_that_is_too_long_is_refused_before_it_is_converted() -> None:
     raw = jobs.JobList(items=[jobs.Job()] * 3).SerializeToString()
     with pytest.raises(TooLarge, match=r"3 items; the limit is 2"):
-        convert.decode_job_list(raw, limit=2)
-    assert len(convert.decode_job_list(raw, limit=3)) == 3
+        messages.decode_job_list(raw, limit=2)
+    assert len(messages.decode_job_list(raw, limit=3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_a_list_that_is_too_long_is_refused_before_it_is_converted() -> None:
 )
 def test_a_job_list_that_is_malformed(hexa: str, sentence: str) -> None:
     with pytest.raises(InvalidRequest, match=sentence):
-        convert.decode_job_list(bytes.fromhex(hexa))
+        messages.decode_job_list(bytes.fromhex(hexa))
 
 
 # --- Read ---------------------------------------------------------------------------------------
@@ -120,25 +126,25 @@ def test_a_job_list_that_is_malformed(hexa: str, sentence: str) -> None:
 
 def test_the_golden_read_of_2018() -> None:
     raw = bytes.fromhex("080510021a060a026964100122090a0163120161120162")
-    call = convert.decode_read(raw)
+    call = messages.decode_read(raw)
     assert call.query == ("c", ["a", "b"], True, 5)
     assert call.fields is not None
 
 
 def test_a_read_of_everything() -> None:
-    assert convert.decode_read(b"") == (("", [], False, 0), None)
+    assert messages.decode_read(b"") == (("", [], False, 0), None)
 
 
 @pytest.mark.parametrize("hexa", ["1007", "0a0161", "22020801", "22030a01ff", "1a0410"])
 def test_a_read_that_is_malformed(hexa: str) -> None:
     with pytest.raises(InvalidRequest):
-        convert.decode_read(bytes.fromhex(hexa))
+        messages.decode_read(bytes.fromhex(hexa))
 
 
 def read_with(*fields: tuple[str, bool]) -> jobs.Job:
     filters = [resources.FieldFilter(name=name, include=include) for name, include in fields]
-    call = convert.decode_read(jobs.JobReadRequest(field=filters).SerializeToString())
-    raw = convert.encode_items([stored(TIMED)], call.fields) + convert.encode_total(9)
+    call = messages.decode_read(jobs.JobReadRequest(field=filters).SerializeToString())
+    raw = messages.encode_items([stored(TIMED)], call.fields) + messages.encode_total(9)
     answer = jobs.JobList.FromString(raw)
     assert answer.total_count == 9
     return answer.items[0]
@@ -181,7 +187,7 @@ def test_an_unknown_field_is_refused(name: str) -> None:
         field=[resources.FieldFilter(name="id"), resources.FieldFilter(name=name)]
     )
     with pytest.raises(InvalidRequest, match=r"no field named") as refused:
-        convert.decode_read(request.SerializeToString())
+        messages.decode_read(request.SerializeToString())
     assert refused.value.violations[0].field == "field[1].name"
 
 
@@ -203,7 +209,7 @@ def test_an_unknown_field_is_refused(name: str) -> None:
     ],
 )
 def test_what_is_to_be_deleted(hexa: str, call: tuple[list[str], bool]) -> None:
-    assert convert.decode_delete(bytes.fromhex(hexa)) == call
+    assert messages.decode_delete(bytes.fromhex(hexa)) == call
 
 
 @pytest.mark.parametrize(
@@ -211,20 +217,20 @@ def test_what_is_to_be_deleted(hexa: str, call: tuple[list[str], bool]) -> None:
 )
 def test_a_delete_that_could_be_anything_is_refused(hexa: str) -> None:
     with pytest.raises(InvalidRequest):
-        convert.decode_delete(bytes.fromhex(hexa))
+        messages.decode_delete(bytes.fromhex(hexa))
 
 
 def test_answers() -> None:
     done, failed = bytes.fromhex("080712044f4e4345"), bytes.fromhex("08071204626f6f6d1a044f4e4345")
-    assert convert.decode_answer(done, failed=False) == Answer(7, failed=False)
-    assert convert.decode_answer(failed, failed=True) == Answer(7, failed=True, error="boom")
-    assert convert.decode_answer(bytes.fromhex("08ffffffff0f"), failed=False).instance == 2**32 - 1
+    assert messages.decode_answer(done, failed=False) == Answer(7, failed=False)
+    assert messages.decode_answer(failed, failed=True) == Answer(7, failed=True, error="boom")
+    assert messages.decode_answer(bytes.fromhex("08ffffffff0f"), failed=False).instance == 2**32 - 1
 
 
 @pytest.mark.parametrize("text", ["x" * 2_000, "\u20ac" * 1_000, "a" + "\U0001f600" * 500])
 def test_an_error_keeps_its_first_whole_characters(text: str) -> None:
     raw = jobs.JobFailed(id=7, error=text).SerializeToString()
-    error = convert.decode_answer(raw, failed=True).error
+    error = messages.decode_answer(raw, failed=True).error
     assert text.startswith(error)
     assert LONGEST_ERROR - 4 < len(error.encode()) <= LONGEST_ERROR
 
@@ -233,45 +239,45 @@ def test_an_error_keeps_its_first_whole_characters(text: str) -> None:
 @pytest.mark.parametrize("failed", [True, False])
 def test_answers_that_are_malformed(hexa: str, failed: bool) -> None:
     with pytest.raises(InvalidRequest):
-        convert.decode_answer(bytes.fromhex(hexa), failed=failed)
+        messages.decode_answer(bytes.fromhex(hexa), failed=failed)
 
 
 def test_commands() -> None:
     golden = bytes.fromhex("0a0776657273696f6e120d0a077061796c6f616412027b7d")
-    assert convert.decode_command(golden) == ("version", b"{}")
-    assert convert.decode_command(b"\x0a\x01x") == ("x", None)
-    assert convert.decode_command(b"") == ("", None)
+    assert messages.decode_command(golden) == ("version", b"{}")
+    assert messages.decode_command(b"\x0a\x01x") == ("x", None)
+    assert messages.decode_command(b"") == ("", None)
 
 
 @pytest.mark.parametrize("hexa", ["0801", "1201", "12021001", "0a01ff"])
 def test_commands_that_are_malformed(hexa: str) -> None:
     with pytest.raises(InvalidRequest):
-        convert.decode_command(bytes.fromhex(hexa))
+        messages.decode_command(bytes.fromhex(hexa))
 
 
 def test_command_answers() -> None:
     status = b'{"status":"SERVING"}'
-    assert convert.encode_command_response(["s1"], status).hex() == (
+    assert messages.encode_command_response(["s1"], status).hex() == (
         "0a027331121f0a077061796c6f616412147b22737461747573223a2253455256494e47227d"
     )
-    answer = Any.FromString(convert.encode_result(status))
+    answer = Any.FromString(messages.encode_result(status))
     assert (answer.type_url, answer.value) == ("payload", status)
 
 
 def test_service_names_are_those_of_2018() -> None:
-    assert convert.JOB_SERVICE == "io.restorecommerce.job.Service"
-    assert convert.COMMAND_SERVICE == "io.restorecommerce.commandinterface.Service"
+    assert messages.JOB_SERVICE == "io.restorecommerce.job.Service"
+    assert messages.COMMAND_SERVICE == "io.restorecommerce.commandinterface.Service"
 
 
 # --- Anything -----------------------------------------------------------------------------------
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
-    "jobs": convert.decode_job_list,
-    "read": convert.decode_read,
-    "delete": convert.decode_delete,
-    "done": lambda raw: convert.decode_answer(raw, failed=False),
-    "failed": lambda raw: convert.decode_answer(raw, failed=True),
-    "command": convert.decode_command,
+    "jobs": messages.decode_job_list,
+    "read": messages.decode_read,
+    "delete": messages.decode_delete,
+    "done": lambda raw: messages.decode_answer(raw, failed=False),
+    "failed": lambda raw: messages.decode_answer(raw, failed=True),
+    "command": messages.decode_command,
 }
 each_decoder = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
 valid = st.sampled_from(
@@ -327,5 +333,5 @@ def test_damaged_messages_are_decoded_or_refused(
     )
 )
 def test_what_goes_in_comes_out(job: jobs.Job) -> None:
-    raw = convert.encode_items([stored(job)], None) + convert.encode_total(0)
+    raw = messages.encode_items([stored(job)], None) + messages.encode_total(0)
     assert jobs.JobList.FromString(raw) == jobs.JobList(items=[job])

@@ -1,0 +1,150 @@
+"""Records on Kafka: those to be produced, and those read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from scheduling_srv.formats import layouts
+from scheduling_srv.formats.job_record import read_varint
+
+
+class Topic(StrEnum):
+    """Where a record goes; the names are settings."""
+
+    JOBS = "jobs"
+    RESOURCES = "resources"
+    COMMANDS = "commands"
+    DEAD_LETTER = "dead_letter"
+    JOURNAL = "journal"
+    POSITION = "position"
+
+
+Headers = list[tuple[str, bytes]]
+
+QUEUED_KEY = b"queuedJob"
+"""The key of a run."""
+DEPLOYMENT = "deployment"
+"""The header of queuedJob and of the position record."""
+JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
+"""Values of the journal's `kind` header."""
+JOURNAL_DUE = layouts.JOURNAL_JOB.struct
+"""First due ms, before the record in a journal value."""
+RETRY = layouts.JOURNAL_RETRY.struct
+TYPE_TAG = b"\x12"
+"""Of the second field of a ScheduledJob."""
+ONE_TIME = (b'"\x03NOW', b'"\x04ONCE')
+"""Ends of a ScheduledJob whose job has no other occurrence."""
+LONGEST_NUMBER = 1 << 63
+INSTANCES = 1 << 32
+"""How many instance ids there are (docs/contract.md)."""
+MOST_ATTEMPTS = 1 << 32
+"""No record of this service has larger numbers than these."""
+
+
+class Record(NamedTuple):
+    """A record to be produced."""
+
+    topic: Topic
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    route: bytes
+    """Records with the same route stay in one partition."""
+
+
+class Refusal(NamedTuple):
+    """A record that Kafka refuses."""
+
+    record: int
+    """Its place among those that were to be published, from 0."""
+    topic: Topic
+    reason: str
+    of_topic: bool
+    """The topic cannot be used at all: not the record is at fault."""
+    too_large: bool = False
+
+
+class Extent(NamedTuple):
+    """Offsets of one partition, from `first` up to, but not including, `end`."""
+
+    partition: int
+    first: int
+    end: int
+
+
+class LogRecord(NamedTuple):
+    """A record read back from a topic."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+
+class RunKey(NamedTuple):
+    """A run over all its attempts."""
+
+    job_id: str
+    seq: int
+    nominal: int
+
+
+class Emission(NamedTuple):
+    """A queuedJob record."""
+
+    run: RunKey
+    attempt: int
+    instance: int
+    timestamp: int
+    type: bytes = b""
+    one_time: bool = False
+    """The job has no other occurrence."""
+
+    @classmethod
+    def parse(cls, entry: LogRecord) -> Self:
+        """From the record's `occurrence-id` and its value. Raises `ValueError`."""
+        job_id, *rest = entry.headers["occurrence-id"].decode().rsplit("/", 3)
+        seq, nominal, attempt = (int(text) for text in rest)
+        value = entry.value or b""
+        instance, at = read_varint(value, 1)
+        if not (0 <= seq < LONGEST_NUMBER and 0 <= nominal < LONGEST_NUMBER):
+            raise ValueError("No run of ours has such numbers.")
+        if not (0 <= attempt < MOST_ATTEMPTS and instance < INSTANCES):
+            raise ValueError("No attempt of ours has such numbers.")
+        size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
+        run, type_ = RunKey(job_id, seq, nominal), value[at : at + size]
+        return cls(run, attempt, instance, entry.timestamp, type_, value.endswith(ONE_TIME))
+
+
+class JournalRetry(NamedTuple):
+    """A run that waits for its retry, as the journal has it.
+
+    Attempt 1 waits for its start: the schedule of its job has changed. Attempt 0 was emitted
+    before its job was updated: the job goes on behind it.
+    """
+
+    run: RunKey
+    attempt: int
+    due: int
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `retry`."""
+        job_id = key.split(b"\0", 1)[0].decode()
+        seq, nominal, attempt, due = RETRY.unpack(value)
+        return cls(RunKey(job_id, seq, nominal), attempt, due)
+
+
+def parcel_name(key: bytes) -> str:
+    """The name in the key of a journal record of kind `parcel`."""
+    return key.rpartition(b"\0")[2].decode()
+
+
+def piece_of_list(key: bytes) -> tuple[str, int]:
+    """Token and number in the key of a journal record of kind `list`."""
+    token, number = key.decode().split("\0")[-2:]
+    return token, int(number)

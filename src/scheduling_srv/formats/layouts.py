@@ -1,0 +1,172 @@
+"""The table of byte layouts: each stands here once, for Python and for Lua.
+
+A layout names its fields in order. `Layout.struct` is its form for Python's `struct`,
+`Layout.lua` that for Redis's `struct`. The scripts get the values of `LUA` by their names: see
+`adapters/redis/lua_source.py`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from scheduling_srv.domain.job import TriggerKind
+
+
+class Form(NamedTuple):
+    """A type of field, as Python's and as Redis's `struct` write it."""
+
+    python: str
+    lua: str
+
+
+FORMS = {
+    "letter": Form("x", "c1"),  # Python looks at it before it reads the rest
+    "char": Form("c", "c1"),
+    "u8": Form("B", "B"),
+    "u16": Form("H", "I2"),
+    "u32": Form("I", "I4"),
+    "u48": Form("6x", "I6"),  # Python's `struct` has no number of six bytes
+    "u64": Form("Q", "I8"),
+    "f64": Form("d", "d"),
+}
+
+
+class Layout:
+    """Fixed-size fields in a row, without padding."""
+
+    def __init__(self, fields: str, order: str = "<") -> None:
+        """`fields` holds `name:type` for each; `order` is that of the bytes."""
+        self.kinds = dict(text.split(":") for text in fields.split())
+        forms = [FORMS[kind] for kind in self.kinds.values()]
+        self.order = order
+        self.struct = struct.Struct(order + "".join(form.python for form in forms))
+        self.lua = order + "".join(form.lua for form in forms)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.struct.size
+
+    def before(self, field: str) -> int:
+        """Bytes before a field."""
+        names = list(self.kinds)
+        return self.part(*names[: names.index(field)]).size
+
+    def part(self, *fields: str) -> Layout:
+        """Some of the fields, which stand beside each other."""
+        return Layout(" ".join(f"{name}:{self.kinds[name]}" for name in fields), self.order)
+
+
+# --- The record of a job ------------------------------------------------------------------------
+
+HEADER = Layout("seq:u48 kind:u8 rank:u8 type_size:u16 data_size:u32 trace_size:u16 creator_at:u32")
+"""Type, data, rest and trace follow: see `job_record`. Python reads `seq` by itself."""
+SEQ = HEADER.part("seq")
+POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
+LIMITS = POLICY.part("parallel", "interval")
+"""The part that staging reads."""
+HAS_POLICY = 0x80
+"""Added to the kind of a record that has a policy after its header."""
+ELAPSED, RELATIVE, UPDATED = 1, 2, 4
+"""Bits of the first byte of a record that has no `seq` yet: see `job_record.Note`."""
+
+# --- Entries of the outbox ----------------------------------------------------------------------
+
+QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
+HAPPENED, MARK, GROUP = b"EMG"
+"""First bytes of entries."""
+QUEUED = Layout(
+    "letter:letter kind:u8 instance:u32 nominal:u64 attempt:u32 seq:u64"
+    " id_size:u16 trace_size:u16 type_size:u16 data_size:u32"
+)
+"""Id, type, data and trace follow."""
+CREATED = Layout("letter:letter due:u64 id_size:u16")
+"""Id and record follow."""
+KEYED = Layout("letter:letter key_size:u16")
+"""Key and value follow."""
+EVENT = Layout("letter:letter topic:char key_size:u16 headers_size:u32")
+"""Key, headers as JSON and value follow."""
+GROUPED = Layout("letter:letter size:u32")
+"""The head of a group: how many entries follow. Sections come after it."""
+COMMANDS, DEAD_LETTER, RESOURCES = b"cdr"
+"""Letters of the topics of events."""
+
+# --- Sections of the head of a group ------------------------------------------------------------
+
+SECTION = Layout("letter:char size:u32")
+LIST, REPEATED, OLD_JOB, OLD_RETRY = b"LJOT"
+"""Letters of sections."""
+LIST_PART = Layout("first:u32 count:u32 offset:u64")
+"""First entry, from 1; number of entries; offset of the record. Its partition follows."""
+OLD_JOB_PART = Layout("place:char kind:u8 score:u64 id_size:u16")
+"""Where a replaced job stood; its id and record follow."""
+OLD_RETRY_PART = Layout("score:u64")
+"""Of a waiting retry of a replaced job; its member follows."""
+
+# --- Values of the journal ----------------------------------------------------------------------
+
+JOURNAL_JOB = Layout("due:u64")
+"""The record follows."""
+JOURNAL_RETRY = Layout("seq:u64 nominal:u64 attempt:u32 due:u64")
+PIECE_JOB = Layout("id_size:u16 due:u64 record_size:u32")
+"""Of a piece of a long list; id and record follow."""
+PARCEL_BASE = Layout("base:u64")
+"""The creation number before the list that a parcel is of; the change follows."""
+PARCEL_TABLE = Layout("size:u32")
+"""Bytes of the table at the beginning of a change."""
+PARCEL_KEY, LIST_KEY = "\0parcel\0", "\0list\0"
+"""How keys of the journal begin that are of no job; a name, or a token and a number, follows."""
+
+# --- Values that only scripts read --------------------------------------------------------------
+
+RUN = Layout("seq:u64 nominal:u64 attempt:u32 entry:u64 type_size:u16")
+"""An unanswered run; type and id follow."""
+MEMBER = Layout("seq:u48 kind:u8", order=">")
+"""A place in `due`, `plan` or the held runs; the id follows. Big-endian: equal scores keep the
+order of creation."""
+RUN_MEMBER = Layout("seq:u48 kind:u8 nominal:u48 attempt:u32", order=">")
+"""The same for one run."""
+NEXT, RETRY, MISSED, KEPT = range(4)
+"""Kinds of members."""
+ORPHAN = Layout("parallel:u32")
+"""Of a job that is gone and has left retries; its type follows."""
+TAG = Layout("hash:u16", order=">")
+"""Of a creator."""
+
+
+def _text(value: str | bytes) -> str:
+    """A Lua string of ASCII."""
+    text = value if isinstance(value, str) else value.decode()
+    return (
+        '"'
+        + "".join(c if c.isprintable() and c not in '"\\' else f"\\{ord(c)}" for c in text)
+        + '"'
+    )
+
+
+def _layouts() -> dict[str, str]:
+    layouts = {name: value for name, value in globals().items() if isinstance(value, Layout)}
+    forms = {name: _text(layout.lua) for name, layout in layouts.items()}
+    sizes = {f"{name}_SIZE": str(layout.size) for name, layout in layouts.items()}
+    return {**forms, **sizes}
+
+
+_LETTERS = """
+    QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
+    RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
+""".split()
+_NUMBERS = "HAS_POLICY ELAPSED RELATIVE UPDATED NEXT RETRY MISSED KEPT".split()
+
+LUA: Mapping[str, str] = {
+    **_layouts(),
+    **{name: _text(bytes((globals()[name],))) for name in _LETTERS},
+    **{name: str(globals()[name]) for name in _NUMBERS},
+    **{kind.name: str(kind.value) for kind in TriggerKind},
+    "GROUP_BYTE": str(GROUP),
+    "LIMITS_AT": str(POLICY.before("parallel") + 1),
+    "PARCEL_KEY": _text(PARCEL_KEY),
+    "LIST_KEY": _text(LIST_KEY),
+}
+"""Name -> its value in Lua. Offsets count from 1, as Lua does."""

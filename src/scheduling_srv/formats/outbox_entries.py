@@ -1,0 +1,74 @@
+"""Entries of the outbox: a letter, a fixed part that Lua packs, and bytes that are passed on.
+
+`layouts` has the letters and the fixed parts.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+
+from scheduling_srv.formats import job_record, layouts
+from scheduling_srv.formats.kafka_records import Headers, Topic
+from scheduling_srv.formats.layouts import COMMANDS, DEAD_LETTER, GROUP, HAPPENED, MARK, RESOURCES
+
+SILENT = frozenset({MARK, GROUP})
+"""Entries that become no record: markers, and the heads of groups that are published together."""
+
+QUEUED = layouts.QUEUED.struct
+QUEUED_SIZES = struct.Struct(f"<{layouts.QUEUED.before('id_size')}xHxxH")
+"""The sizes of id and type alone, which is quicker."""
+SHORT = 128
+"""Bytes of a type with its length, if that takes one byte."""
+CREATED = layouts.CREATED.struct
+GROUPED = layouts.GROUPED.struct
+KEYED = layouts.KEYED.struct
+EVENT = layouts.EVENT.struct
+
+EVENT_TOPICS = {
+    bytes((COMMANDS,)): Topic.COMMANDS,
+    bytes((DEAD_LETTER,)): Topic.DEAD_LETTER,
+    bytes((RESOURCES,)): Topic.RESOURCES,
+}
+EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
+
+
+def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
+    """An outbox entry for a command response, a dead letter, or a jobsDeleted with an outcome."""
+    texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
+    fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
+    return b"".join((bytes((HAPPENED,)), fixed[1:], key, texts, value))
+
+
+def read_event(entry: bytes) -> tuple[Topic, bytes, bytes, Headers]:
+    """Topic, key, value and headers of an event entry."""
+    letter, key_size, headers_size = EVENT.unpack_from(entry)
+    headers_at = EVENT.size + key_size
+    value_at = headers_at + headers_size
+    headers = [(name, text.encode()) for name, text in json.loads(entry[headers_at:value_at])]
+    return EVENT_TOPICS[letter], entry[EVENT.size : headers_at], entry[value_at:], headers
+
+
+def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
+    """The same for each re-send of a run, different for every other run (docs/contract.md)."""
+    return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
+
+
+def nominal_time(entry: bytes) -> int:
+    """When the run of a queued entry was due, in epoch ms."""
+    nominal: int = QUEUED.unpack_from(entry)[2]
+    return nominal
+
+
+def attempt(entry: bytes) -> int:
+    """Which attempt of its run a queued entry is, from 1."""
+    number: int = QUEUED.unpack_from(entry)[3]
+    return number
+
+
+def type_of(entry: bytes) -> bytes:
+    """The type of the job of a queued entry."""
+    id_size, size = QUEUED_SIZES.unpack_from(entry)
+    at = QUEUED.size + id_size
+    text_at = at + 1 if size <= SHORT else job_record.read_varint(entry, at)[1]
+    return entry[text_at : at + size]

@@ -1,0 +1,71 @@
+"""The table of layouts: what is stored in Redis and on Kafka has these bytes for ever."""
+
+import struct
+
+import pytest
+
+from scheduling_srv.formats import layouts
+from scheduling_srv.formats.layouts import LUA, Layout
+
+LAYOUTS = {name: each for name, each in vars(layouts).items() if isinstance(each, Layout)}
+WRITTEN_DOWN = {
+    "HEADER": ("<6xBBHIHI", "<I6BBI2I4I2I4"),
+    "SEQ": ("<6x", "<I6"),
+    "POLICY": ("<IBdIQ", "<I4BdI4I8"),
+    "LIMITS": ("<IQ", "<I4I8"),
+    "QUEUED": ("<xBIQIQHHHI", "<c1BI4I8I4I8I2I2I2I4"),
+    "CREATED": ("<xQH", "<c1I8I2"),
+    "KEYED": ("<xH", "<c1I2"),
+    "EVENT": ("<xcHI", "<c1c1I2I4"),
+    "GROUPED": ("<xI", "<c1I4"),
+    "SECTION": ("<cI", "<c1I4"),
+    "LIST_PART": ("<IIQ", "<I4I4I8"),
+    "OLD_JOB_PART": ("<cBQH", "<c1BI8I2"),
+    "OLD_RETRY_PART": ("<Q", "<I8"),
+    "JOURNAL_JOB": ("<Q", "<I8"),
+    "JOURNAL_RETRY": ("<QQIQ", "<I8I8I4I8"),
+    "PIECE_JOB": ("<HQI", "<I2I8I4"),
+    "PARCEL_BASE": ("<Q", "<I8"),
+    "PARCEL_TABLE": ("<I", "<I4"),
+    "RUN": ("<QQIQH", "<I8I8I4I8I2"),
+    "MEMBER": (">6xB", ">I6B"),
+    "RUN_MEMBER": (">6xB6xI", ">I6BI6I4"),
+    "ORPHAN": ("<I", "<I4"),
+    "TAG": (">H", ">I2"),
+}
+"""Of version 0.1. A layout that changes needs a way to read what is stored already."""
+
+
+def test_layouts_are_those_that_are_stored() -> None:
+    found = {name: (each.struct.format, each.lua) for name, each in LAYOUTS.items()}
+    assert found == WRITTEN_DOWN
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_both_languages_mean_as_many_bytes(name: str) -> None:
+    """Redis's `struct` writes sizes as digits, and one byte without."""
+    lua = LAYOUTS[name].lua[1:].replace("I", " ").replace("c", " ").replace("B", " 1 ")
+    assert sum(int(size) for size in lua.replace("d", " 8 ").split()) == LAYOUTS[name].size
+
+
+def test_constants_of_lua_are_those_that_are_stored() -> None:
+    letters = {name: LUA[name] for name in "QUEUE CREATE NEW_NOW DELETE TOMBSTONE".split()}
+    assert letters == dict(zip(letters, ('"Q"', '"C"', '"N"', '"D"', '"X"'), strict=True))
+    assert [LUA[name] for name in "PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP".split()] == [
+        '"R"', '"P"', '"L"', '"E"', '"M"', '"G"',
+    ]  # fmt: skip
+    assert [LUA[name] for name in "LIST REPEATED OLD_JOB OLD_RETRY".split()] == [
+        '"L"', '"J"', '"O"', '"T"',
+    ]  # fmt: skip
+    assert [LUA[name] for name in "NEXT RETRY MISSED KEPT".split()] == list("0123")
+    assert [LUA[name] for name in "NOW ONCE INTERVAL CRON".split()] == list("0123")
+    assert [LUA[name] for name in "HAS_POLICY LIMITS_AT".split()] == ["128", "14"]
+    assert (LUA["PARCEL_KEY"], LUA["LIST_KEY"]) == (r'"\0parcel\0"', r'"\0list\0"')
+
+
+def test_a_part_lies_where_the_whole_has_it() -> None:
+    layout = Layout("letter:letter kind:u8 size:u16 due:u64")
+    packed = layout.struct.pack(1, 2, 3)
+    assert layout.part("size", "due").struct.unpack_from(packed, layout.before("size")) == (2, 3)
+    with pytest.raises(struct.error):
+        layout.part("kind").struct.unpack(packed)
