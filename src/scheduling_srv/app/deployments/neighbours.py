@@ -288,7 +288,8 @@ class Neighbours(Alone):
                 return member  # one of another service has partitions of other topics
             in_our_group = stranger and overlaps and member.group == self.rules.group
             # The writer fences us, whatever it reads: we may have all partitions of its group.
-            fences = member.tag.deployment == writer or self.deployment.has_another_redis(member)
+            wrote = bool(writer) and member.tag.deployment == writer
+            fences = wrote or self.deployment.has_another_redis(member)
             if (in_our_group or fences) and not await self._is_ours(member):
                 return member
         return None
