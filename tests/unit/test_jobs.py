@@ -31,7 +31,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest, NewJob
 from scheduling_srv.domain.record import HEADER
 from scheduling_srv.domain.validation import Rules
-from tests.store.shard import at_once, once
+from tests.store.shard import at_once, once, one_shard
 
 NOW = 1_700_000_000_000
 
@@ -61,9 +61,8 @@ class World:
         self.announcements.published("i", 5)
         self.receipt = Receipt("i", 5)
         world: Any = self
-        self.jobs = Jobs(
-            world, self.announcements, world, Rules(**rules), wait_for_announcement=announce
-        )
+        store = one_shard(world, world, self.announcements, wait=announce)
+        self.jobs = Jobs(store, world, Rules(**rules))
 
     def now(self) -> int:
         return NOW

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.deployments.neighbours import Alone
+from scheduling_srv.app.inputs.records import End
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
-from scheduling_srv.entrances.intake import End
 from scheduling_srv.entrances.listener import Identity, Listener
 
 

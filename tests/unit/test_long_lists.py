@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling_srv.app import time_slice
-from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import StoredJob, WriteMode
 from scheduling_srv.app.time_slice import SLICE_MS, SharedSlice
@@ -22,6 +21,7 @@ from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.items import SIZED, Malformed, fields
 from scheduling_srv.wire import job_pb2 as jobs
+from tests.store.shard import one_shard
 
 NOW = 1_700_000_000_000
 MANY = 10_000
@@ -66,9 +66,8 @@ async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_
 ) -> None:
     monkeypatch.setattr(time_slice, "SLICE_MS", 0.0)  # however fast the machine is
     _parse.cache_clear()
-    store: Any = None
     clock = Clock()
-    service = Jobs(store, Announcements(), clock, Rules())
+    service = Jobs(one_shard(None, clock), clock, Rules())
     requests, while_reading = await with_turns(convert.read_job_list(cron_list()))
     group, while_checking = await with_turns(service.prepare(WriteMode.CREATE, requests))
     stored = [StoredJob(job.id.encode(), job.record) for job in group.jobs]

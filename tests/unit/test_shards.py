@@ -7,7 +7,8 @@ import pytest
 
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Page, StoredJob
-from scheduling_srv.app.sharding.shards import Part, Shards
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from tests.store.shard import once
 
 
@@ -43,10 +44,10 @@ class Store:
         return [there.get(each) for each in ids[: self.fit]]
 
 
-def shards(*stores: Any) -> Shards:
+def sharded(*stores: Any) -> ShardedStore:
     nothing: Any = None
-    parts = [Part(store, nothing, nothing, Announcements()) for store in stores]
-    return Shards(parts, nothing, nothing, nothing)
+    ports = [ShardPorts(store, nothing, nothing, Announcements(), nothing) for store in stores]
+    return ShardedStore(ports, nothing)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -59,12 +60,12 @@ def shards(*stores: Any) -> Shards:
 async def test_pages_are_merged_whatever_fits(
     lists: tuple[list[int], ...], fit: int, looks: int, limit: int, descending: bool
 ) -> None:
-    router = shards(*(Store(seqs, fit, looks) for seqs in lists))
+    all_shards = sharded(*(Store(seqs, fit, looks) for seqs in lists))
     expected = sorted((seq for seqs in lists for seq in seqs), reverse=descending)
     seen: list[str] = []
     cursor = ""
     for _ in range(2_000):
-        page = await router.page("", descending=descending, cursor=cursor, limit=limit)
+        page = await all_shards.page("", descending=descending, cursor=cursor, limit=limit)
         assert cursor or page.total == len(expected)
         assert len(page.jobs) <= limit
         seen += [job.id.decode() for job in page.jobs]
@@ -76,6 +77,6 @@ async def test_pages_are_merged_whatever_fits(
 
 
 async def test_ids_are_found_wherever_they_are() -> None:
-    router = shards(Store([1, 4], 2), Store([2], 3))
-    found = await router.get(["job-2", "job-9", "job-4"])
+    all_shards = sharded(Store([1, 4], 2), Store([2], 3))
+    found = await all_shards.get(["job-2", "job-9", "job-4"])
     assert [job and job.id for job in found] == [b"job-2", None]

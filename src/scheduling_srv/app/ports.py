@@ -39,7 +39,8 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.sharding.changes import Change
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import JobRequest, NewJob
+from scheduling_srv.domain.validation import Rules
 
 
 class Clock(Protocol):
@@ -275,6 +276,24 @@ class InputStore(Protocol):
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
         """Store the offsets where operators look for them (docs/contract.md)."""
+
+
+class Decoder(Protocol):
+    """Decodes consumed events. Raises `RequestError` for bytes that are not of the message."""
+
+    def answer(self, value: bytes, *, failed: bool) -> Answer:
+        """A JobDone, or a JobFailed."""
+
+    async def job_list(
+        self, value: bytes, headers: Sequence[tuple[str, bytes]], rules: Rules
+    ) -> Sequence[JobRequest]:
+        """The jobs of a JobList, unchecked, with the trace context of the headers."""
+
+    def deletion(self, value: bytes, limit: int) -> tuple[Sequence[str], bool]:
+        """The ids of a DeleteRequest or a Deleted, at most `limit`; or that everything goes."""
+
+    def command(self, value: bytes) -> tuple[str, bytes | None]:
+        """The name and the payload of a CommandRequest."""
 
 
 class Inputs(Protocol):

@@ -17,11 +17,11 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from scheduling_srv.app.inputs.records import KEYS, Consumed, End
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs, Place
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.errors import SchedulingError, StaleSource
-from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.listener import Application, Identity, as_consumed, time_stamp
 from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.kafka.clients import make_consumer, unavailable

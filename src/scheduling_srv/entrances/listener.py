@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from scheduling_srv.app.inputs.records import KEYS, Consumed, End
 from scheduling_srv.app.positions import Place
 from scheduling_srv.app.starts import Begun, Found, Starts
 from scheduling_srv.domain.errors import (
@@ -27,7 +28,6 @@ from scheduling_srv.domain.errors import (
     StoreFault,
     Unavailable,
 )
-from scheduling_srv.entrances.intake import KEYS, Consumed, End
 from scheduling_srv.entrances.sentry import Sentry, Strangers
 from scheduling_srv.entrances.unknown_events import KNOWN, UnknownEvents
 from scheduling_srv.kafka.clients import make_consumer, said

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from scheduling_srv.app.commands.commands import COMMAND_EVENTS
+from scheduling_srv.app.inputs.records import KEYS
 from scheduling_srv.domain.texts import shown
-from scheduling_srv.entrances.intake import KEYS
 from scheduling_srv.runtime import metrics
 
 LOG_EVERY_SECONDS = 3_600.0

@@ -1,4 +1,4 @@
-"""One replica, from its start to its end; `shard.py` and `front.py` put together what it runs."""
+"""One replica, from its start to its end. `shard.py` and `assemble.py` build its parts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
+from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.records import LogRecord, Topic
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
@@ -49,13 +50,12 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
 from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.kafka.clients import brokers_of
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
-from scheduling_srv.service.front import build_front
+from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
@@ -220,7 +220,7 @@ class Service:
             observe=self._observe,
             conditions=self._conditions,
         )
-        self.front = build_front(self.site, self.shards, self.health)
+        self.parts = assemble(self.site, self.shards, self.health)
 
     def _build_neighbours(self) -> Alone:
         settings, home = self.settings, RedisHome(self.redis, self.settings.namespace)
@@ -265,11 +265,11 @@ class Service:
         )
 
     def _build_entrances(self) -> None:
-        settings, front = self.settings, self.front
+        settings, parts = self.settings, self.parts
         self.grpc = GrpcServer(
             settings.grpc_address,
-            jobs=front.jobs,
-            commands=front.commands,
+            jobs=parts.jobs,
+            commands=parts.commands,
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
@@ -282,8 +282,8 @@ class Service:
             config=self.kafka,
             group=settings.kafka_group_id,
             topics=(settings.topic_jobs, settings.topic_commands),
-            intake=front.intake,
-            starts=front.starts,
+            intake=parts.consume,
+            starts=parts.starts,
             shown=self.shards[0].store,
             offset_interval=settings.offset_interval,
             strangers=self.neighbours,
@@ -352,8 +352,7 @@ class Service:
             self._keep("signals", shard.follower.run)
             self._keep("looks", shard.follower.look)
             self._keep("owner", shard.owner.run, shard.owner.stop)
-        if self.front.balance:
-            self._keep("balance", self.front.balance.run)
+        self._keep("balance", self.parts.balance.run)
         self._keep("health", self.health.watch)
         # The size limits of topics must be known before records are put aside.
         await self.watch.first()

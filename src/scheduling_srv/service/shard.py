@@ -16,7 +16,7 @@ from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.announce import Announcer
-from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.events import Codec
 from scheduling_srv.app.commands.restore import Restorer
@@ -25,7 +25,6 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
-from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.owner import Extra, Owner
@@ -40,6 +39,7 @@ from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
@@ -139,8 +139,13 @@ class Shard:
         )
         site.watch.on_identity.append(self.refill.notice)
 
-    def build_restorer(self, coordinator: Coordinator | None = None) -> None:
-        """Build the restorer. With several shards it needs a `coordinator`."""
+    @property
+    def ports(self) -> ShardPorts:
+        """Its ports, as callers and consumed records use them."""
+        return ShardPorts(self.store, self.store, self.transfers, self.announcements, self.lists)
+
+    def build_restorer(self, coordinator: Coordinator) -> None:
+        """Build the restorer. `coordinator` knows the restores of the other shards."""
         self.restorer = Restorer(
             store=self.store,
             restores=self.restores,
@@ -162,8 +167,8 @@ class Shard:
         self,
         inputs: Inputs,
         *,
-        extras: tuple[Extra, ...] = (),
-        held_back: Callable[[], float] = lambda: 0.0,
+        extras: tuple[Extra, ...],
+        held_back: Callable[[], float],
     ) -> None:
         """Build the loops of the owner. `extras` run beside those of every shard."""
         beside = (
