@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduling_srv import __version__
+from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.restore import RestoreStarter
+from scheduling_srv.app.deployments.deployment import tagged
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
+from scheduling_srv.app.inputs.input_reader import InputReader
+from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.owner.owner import Extra
@@ -24,18 +28,18 @@ from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.event_decoder import EventDecoder
-from scheduling_srv.entrances.input_reader import InputReader
 from scheduling_srv.service.shard import Shard, Site
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The use cases that the entrances call, and the spread of the shards over replicas."""
+    """The use cases that the service runs or the entrances call."""
 
     jobs: Jobs
     commands: Commands
-    consume: Consume
-    starts: Starts
+    listener: Listener
+    group: KafkaGroupConsumer
+    """The listener's consumer."""
     balance: Balance
 
 
@@ -68,23 +72,44 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
     balance = Balance(site.name, shards[0].signals, [shard.schedule for shard in shards])
-    reader = InputReader(
-        config=site.kafka,
-        group=settings.kafka_group_id,
-        topic=settings.topic_jobs,
-        intake=_consume(site, jobs, commands),
-        starts=starts,
-        logs=logs,
-        clock=site.clock,
-        strangers=site.neighbours,
-    )
+    reader = _reader(site, _consume(site, jobs, commands), starts, logs)
     restores = [shard.restores for shard in shards]
     for shard in shards:
         shard.build_restorer(ShardCoordinator(shard.number, restores, store.claims))
         extras = _extras(store.courier, shard.number)
         shard.build_loops(reader, extras=extras, held_back=balance.held_back)
     balance.owners = [shard.owner for shard in shards]
-    return Parts(jobs, commands, _consume(site, jobs, commands), starts, balance)
+    group = _group(site)
+    listener = Listener(
+        group,
+        _consume(site, jobs, commands),
+        starts,
+        shards[0].store,
+        offset_interval=settings.offset_interval,
+        strangers=site.neighbours,
+    )
+    return Parts(jobs, commands, listener, group, balance)
+
+
+def _group(site: Site) -> KafkaGroupConsumer:
+    settings = site.settings
+
+    def client_id() -> str:
+        """Other services read there who this is."""
+        return tagged(settings.kafka_client_id, site.neighbours.deployment.tag)
+
+    topics = settings.topic_jobs, settings.topic_commands
+    return KafkaGroupConsumer(
+        site.kafka, settings.kafka_group_id, topics, site.neighbours, client_id
+    )
+
+
+def _reader(site: Site, consume: Consume, starts: Starts, logs: KafkaLogs) -> InputReader:
+    topic, strangers = site.settings.topic_jobs, site.neighbours
+    consumer = KafkaPartitionConsumer(site.kafka, site.settings.kafka_group_id, topic, strangers)
+    return InputReader(
+        consumer, consume, starts, logs, site.clock, topic=topic, strangers=strangers
+    )
 
 
 def _consume(site: Site, jobs: Jobs, commands: Commands) -> Consume:

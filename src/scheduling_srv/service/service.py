@@ -20,6 +20,8 @@ from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.adapters.kafka.clients import brokers_of
+from scheduling_srv.adapters.kafka.consumer import SESSION_MS
 from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -29,7 +31,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
-from scheduling_srv.app.deployments.deployment import Deployment, replica_name, tagged
+from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.ended import ENDED
@@ -50,8 +52,6 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.entrances.listener import SESSION_MS, Listener
-from scheduling_srv.kafka.clients import brokers_of
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
@@ -278,21 +278,7 @@ class Service:
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
         self.admin = AdminServer(settings.admin_address, self.health, self._measure)
-        self.listener = Listener(
-            config=self.kafka,
-            group=settings.kafka_group_id,
-            topics=(settings.topic_jobs, settings.topic_commands),
-            intake=parts.consume,
-            starts=parts.starts,
-            shown=self.shards[0].store,
-            offset_interval=settings.offset_interval,
-            strangers=self.neighbours,
-            client_id=self._client_id,
-        )
-
-    def _client_id(self) -> str:
-        """Of the consumer in the group: other services read there who this is."""
-        return tagged(self.settings.kafka_client_id, self.deployment.tag)
+        self.listener = parts.listener
 
     def _conditions(self) -> Conditions:
         """Also another service that is in the way."""
@@ -395,7 +381,8 @@ class Service:
     def _kafka_clients(self) -> Sequence[Client]:
         producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]
         consumers = [
-            Client(Consumer, each) for each in (self.listener.config, self.shards[0].history.config)
+            Client(Consumer, each)
+            for each in (self.parts.group.config, self.shards[0].history.config)
         ]
         return [*producers, *consumers, Client(AdminClient, self.kafka)]
 

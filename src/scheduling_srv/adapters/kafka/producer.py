@@ -24,12 +24,18 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv.adapters.kafka import rights
+from scheduling_srv.adapters.kafka.clients import make_producer, said
+from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.errors import (
+    TOO_LARGE,
+    Meaning,
+    error_of,
+    meaning_of,
+    publish_failed,
+)
 from scheduling_srv.app.deployments.deployment import HEADER as DEPLOYMENT
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import RecordRefused
-from scheduling_srv.kafka.clients import make_producer, said
-from scheduling_srv.kafka.connecting import connect
-from scheduling_srv.kafka.errors import TOO_LARGE, Meaning, error_of, meaning_of, publish_failed
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed
 

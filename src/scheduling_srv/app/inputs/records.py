@@ -1,25 +1,14 @@
-"""Consumed records, and the keys of those that anything is done about (docs/contract.md)."""
+"""Consumed records, and their content."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.ports import Answer, WriteMode
 from scheduling_srv.app.positions import Place
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest
-
-DONE, FAILED = b"jobDone", b"jobFailed"
-CREATE, MODIFY, DELETE = b"createJobs", b"modifyJobs", b"deleteJobs"
-MODES = {CREATE: WriteMode.CREATE, MODIFY: WriteMode.UPDATE}
-"""How the jobs of a list are written."""
-ANSWERS = frozenset({DONE, FAILED})
-COMMANDS = {key.encode(): key for key in COMMAND_EVENTS}
-"""Keys of commands, as bytes and as text."""
-KEYS = frozenset({*ANSWERS, *MODES, DELETE, *COMMANDS})
-"""Of the records that anything is done about."""
 
 
 class JobList(NamedTuple):

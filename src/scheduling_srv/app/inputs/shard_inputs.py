@@ -17,17 +17,8 @@ from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.ignored_triggers import IgnoredTriggers
 from scheduling_srv.app.inputs.dead_letters import Letters, dead_letter, log_dropped
 from scheduling_srv.app.inputs.event_reader import EventReader
-from scheduling_srv.app.inputs.records import (
-    CREATE,
-    DONE,
-    FAILED,
-    MODIFY,
-    Command,
-    Consumed,
-    Deletion,
-    End,
-    JobList,
-)
+from scheduling_srv.app.inputs.keys import CREATE, DONE, FAILED, MODIFY
+from scheduling_srv.app.inputs.records import Command, Consumed, Deletion, End, JobList
 from scheduling_srv.app.jobs import Jobs, check_deletion, refused
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import Answer, Origin, Source, WriteGroup
