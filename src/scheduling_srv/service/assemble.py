@@ -75,9 +75,9 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)
     restores = [shard.restores for shard in shards]
     for shard in shards:
-        shard.build_restorer(ShardCoordinator(shard.number, restores, store.claims))
+        coordinator = ShardCoordinator(shard.number, restores, store.claims)
         extras = _extras(store.courier, shard.number)
-        shard.build_loops(reader, extras=extras, held_back=balance.held_back)
+        shard.build_loops(reader, coordinator, extras=extras, held_back=balance.held_back)
     balance.owners = [shard.owner for shard in shards]
     group = _group(site)
     listener = Listener(

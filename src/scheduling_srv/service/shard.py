@@ -144,9 +144,33 @@ class Shard:
         """Its ports, as callers and consumed records use them."""
         return ShardPorts(self.store, self.store, self.transfers, self.announcements, self.lists)
 
-    def build_restorer(self, coordinator: Coordinator) -> None:
-        """Build the restorer. `coordinator` knows the restores of the other shards."""
-        self.restorer = Restorer(
+    def build_loops(
+        self,
+        inputs: Inputs,
+        coordinator: Coordinator,
+        *,
+        extras: tuple[Extra, ...],
+        held_back: Callable[[], float],
+    ) -> None:
+        """Build the loops of the owner. `extras` run beside those of every shard."""
+        self.restorer = self._build_restorer(coordinator)
+        beside = (
+            isolated("restorer", self.restorer.run),
+            isolated("sweeper", self.sweeper.run),
+            isolated("refill", self.refill.run),
+            isolated("lists", self.lists.run),
+            *(isolated("courier", extra) for extra in extras),
+        )
+        self.owner = self._build_owner(inputs, beside, held_back)
+        self.follower = Follower(
+            self.signals,
+            self.schedule,
+            self.announcements,
+            (self.owner.notice, self._notice),
+        )
+
+    def _build_restorer(self, coordinator: Coordinator) -> Restorer:
+        return Restorer(
             store=self.store,
             restores=self.restores,
             history=self.history,
@@ -161,29 +185,6 @@ class Shard:
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
             lock=self.site.restore_lock,
-        )
-
-    def build_loops(
-        self,
-        inputs: Inputs,
-        *,
-        extras: tuple[Extra, ...],
-        held_back: Callable[[], float],
-    ) -> None:
-        """Build the loops of the owner. `extras` run beside those of every shard."""
-        beside = (
-            isolated("restorer", self.restorer.run),
-            isolated("sweeper", self.sweeper.run),
-            isolated("refill", self.refill.run),
-            isolated("lists", self.lists.run),
-            *(isolated("courier", extra) for extra in extras),
-        )
-        self.owner = self._build_owner(inputs, beside, held_back)
-        self.follower = Follower(
-            self.signals,
-            self.schedule,
-            self.announcements,
-            (self.owner.notice, self._notice),
         )
 
     def _build_owner(
