@@ -83,7 +83,7 @@ both = pytest.mark.parametrize("kind", ["group", "reader"])
 
 @both
 async def test_no_record_is_no_error(kind: str) -> None:
-    assert (await polled(kind)).count == 0
+    assert (await polled(kind)).total == 0
 
 
 @both
@@ -117,7 +117,7 @@ async def test_a_reader_hears_where_a_partition_ends() -> None:
     """Markers of transactions take offsets: only Kafka knows that no record follows."""
     end = KafkaError._PARTITION_EOF
     found = await polled("reader", Message(3, b"jobDone"), Message(6, error=end))
-    assert (found.count, found.ends, found.exhausted) == (1, {PLACE: End(4, 1_003)}, {PLACE: 6})
+    assert (found.total, found.ends, found.exhausted) == (1, {PLACE: End(4, 1_003)}, {PLACE: 6})
     assert not found.is_doubtful
 
 
@@ -130,7 +130,7 @@ async def test_a_position_that_kafka_does_not_have_is_stale(kind: str) -> None:
 async def test_a_member_goes_on_after_other_errors() -> None:
     """librdkafka does so by itself; but a broker may have been away."""
     found = await polled("group", Message(0, error=KafkaError._TRANSPORT), Message(3, b"jobDone"))
-    assert (found.count, found.is_doubtful) == (1, True)
+    assert (found.total, found.is_doubtful) == (1, True)
 
 
 async def test_a_reader_ends_at_an_error_that_stays() -> None:

@@ -16,7 +16,7 @@ from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
 
 NONE = Polled(0, {}, {}, (), {}, is_doubtful=False)
-ONE = NONE._replace(count=1)
+ONE = NONE._replace(total=1)
 
 
 class Consumer:

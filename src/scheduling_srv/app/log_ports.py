@@ -66,7 +66,7 @@ class UnknownEvent(NamedTuple):
 class Polled(NamedTuple):
     """Committed records that a consumer has read."""
 
-    count: int
+    total: int
     """How many, whatever their keys."""
     events: Mapping[Place, Sequence[Consumed]]
     """Those that anything is done about, each partition in its order."""

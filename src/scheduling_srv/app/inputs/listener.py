@@ -143,7 +143,7 @@ class Listener:
         if self.missing and time.monotonic() - self._looked > MISSING_PAUSE_SECONDS:
             await self._look_for_missing()
         polled = await self._poll()
-        if polled.count:
+        if polled.total:
             await reached(points.LISTEN_POLLED)
             await self._handle(polled)
             await reached(points.LISTEN_APPLIED)
@@ -151,7 +151,7 @@ class Listener:
             await self._show_offsets()
         if self.next and self.identity.is_due():
             await self.identity.verify({place.topic for place in self.next})
-        return polled.count
+        return polled.total
 
     async def _poll(self) -> Polled:
         """Waits for a record as long as no positions are to be shown."""
@@ -160,7 +160,7 @@ class Listener:
             polled = await self.consumer.poll()
             if polled.is_doubtful:
                 self.identity.doubt()
-            if polled.count or self._stopping or time.monotonic() >= until:
+            if polled.total or self._stopping or time.monotonic() >= until:
                 return polled
 
     async def _handle(self, polled: Polled) -> None:
