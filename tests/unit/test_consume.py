@@ -296,6 +296,12 @@ async def test_unknown_keys_are_skipped(world: World) -> None:
     assert world.position == 0
 
 
+async def test_one_shard_delivers_nothing_to_others(world: World) -> None:
+    """The store is not even asked."""
+    await world.consume.settle()
+    assert world.done == []
+
+
 async def test_a_deleted_event_deletes_as_well(world: World) -> None:
     """2018 clients send either message (docs/contract.md)."""
     await world.apply(record(0, b"deleteJobs", job_pb2.Deleted(id="abc:12").SerializeToString()))

@@ -1,4 +1,4 @@
-"""Pages of several shards are one list, in order of creation (docs/contract.md)."""
+"""All shards are one store: pages are one list, in order of creation (docs/contract.md)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Page, StoredJob
+from scheduling_srv.app.ports import Page, StoredJob, WriteGroup, WriteMode
+from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from tests.store.shard import once
@@ -80,3 +81,27 @@ async def test_ids_are_found_wherever_they_are() -> None:
     all_shards = sharded(Store([1, 4], 2), Store([2], 3))
     found = await all_shards.get(["job-2", "job-9", "job-4"])
     assert [job and job.id for job in found] == [b"job-2", None]
+
+
+async def test_the_pages_of_one_shard_are_its_own() -> None:
+    """Nothing is merged, and no cursor is taken apart."""
+    one = Store([3, 1], 1)
+    page = await sharded(one).page("", descending=False, cursor="1", limit=5)
+    assert page == await one.page("", descending=False, cursor="1", limit=5)
+    assert page.cursor == "3"
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "types", "owner"),
+    [
+        (1, ["a"], ["t", "u"], 0),
+        (3, [], ["t", "t"], shard_of("t", 3)),
+        (3, ["a"], ["t", "t"], None),
+        (3, [], ["t", "u", "v", "w"], None),
+    ],
+)
+def test_one_shard_owns_a_list_that_no_other_can_know(
+    count: int, named: list[str], types: list[str], owner: int | None
+) -> None:
+    group = WriteGroup(WriteMode.CREATE, [once(name, type=name) for name in types], named=named)
+    assert sharded(*[Store([], 1)] * count).owner_of(group) == owner
