@@ -35,7 +35,7 @@ BATCH = 500
 CONNECT_SECONDS = 3.0
 """Seconds that each answer of a broker may take while a reader connects."""
 QUEUED_KBYTES = 16_384
-"""What is read ahead, and so what one poll may have to hold."""
+"""A consumer reads so much ahead, and one poll may return all of it."""
 NOT_THERE = "Kafka has nothing at the position of a partition."
 _BY_POSITION: Config = {
     "enable.auto.commit": False,
@@ -268,7 +268,7 @@ def _sorted_out(
 
 
 def _consumed(place: Place, message: Message) -> Consumed:
-    """Without what only librdkafka knows."""
+    """A copy that holds on to nothing of librdkafka."""
     return Consumed(
         *place,
         message.offset() or 0,

@@ -1,4 +1,4 @@
-"""Reads what consumed records hold."""
+"""Reads the content of consumed records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EventReader:
         self.commands_topic = commands_topic
 
     async def read(self, record: Consumed) -> Content | None:
-        """What the record holds, or why it cannot be read. None: it is no event for us."""
+        """The content, or the reason why it cannot be read. None: it is no event for us."""
         if record.content is not None:
             return record.content
         key, value = record.key or b"", record.value or b""

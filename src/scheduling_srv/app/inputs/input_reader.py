@@ -1,8 +1,8 @@
 """Reads the jobs topic beside the consumer group, up to where it ends now (docs/decisions/0012).
 
-The group needs its session time-out to give a dead member's partitions to somebody else. The owner
-does not wait for that: what it applies goes through the same calls, which move a position only from
-where it is. Whoever is second begins again behind the first.
+The group needs its session time-out to give the partitions of a dead member to another one. The
+owner does not wait for that. It applies records through the same calls, which move a position only
+from where it is. So the second of two readers begins again after the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scheduling_srv.domain.errors import SchedulingError, SharedTopic
 log = structlog.get_logger(__name__)
 
 FAR = 10_000
-"""Offsets behind which the position is stored although there was nothing to apply."""
+"""Offsets after which the position is stored although there was nothing to apply."""
 
 
 class InputReader:
@@ -71,7 +71,7 @@ class InputReader:
                 raise SharedTopic(self.strangers.blocked)
             asked_at = self.clock.now()
             ends = await self._ends()
-            # What the consumer group is about to apply need not be read twice.
+            # Records that the group is about to apply need not be read twice.
             behind = await self._begin(ends)
             if behind:
                 try:
@@ -82,7 +82,7 @@ class InputReader:
         return asked_at
 
     async def _ends(self) -> Mapping[Place, int]:
-        """Where each partition ends, with what open transactions have written."""
+        """The end of each partition, including records of open transactions."""
         found = await self.logs.topics([self.topic])
         partitions = found[self.topic].partitions if self.topic in found else 0
         return await self.logs.high_watermarks([Place(self.topic, n) for n in range(partitions)])

@@ -1,7 +1,7 @@
 """The consumer group on the jobs and the commands topic (docs/contract.md).
 
-Positions live in the store, beside what was applied; the group only shares out the partitions.
-What it commits to Kafka is for those who watch its lag.
+Positions live in the store, beside the changes of the records; the group only shares out the
+partitions. The listener commits offsets to Kafka for operators who watch its lag.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Listener:
         self.offset_interval = offset_interval
         self.strangers = strangers
         self.next: dict[Place, End] = {}
-        """Behind the last record that was applied or skipped."""
+        """The end of the records that were applied or skipped."""
         self.missing: set[Place] = set()
         """Partitions that are assigned, but were not there."""
         self.held: set[Place] = set()
@@ -90,7 +90,7 @@ class Listener:
         return self.consumer.polled_at
 
     def stop(self) -> None:
-        """Apply what was read, then leave the group; `run` returns."""
+        """Apply the records that were read, then leave the group; `run` returns."""
         self._stopping = True
 
     async def run(self) -> None:
@@ -266,7 +266,7 @@ class Listener:
     # --- Positions ----------------------------------------------------------------------------
 
     async def _show_offsets(self) -> None:
-        """Store the positions, also behind records that were skipped."""
+        """Store the positions, also after records that were skipped."""
         self.last_shown = time.monotonic()
         moved = {
             place: end for place, end in self.next.items() if self.shown.get(place) != end.offset

@@ -36,7 +36,7 @@ class Command(NamedTuple):
 
 
 Content: TypeAlias = Answer | JobList | Deletion | Command | RequestError
-"""What a record holds; or why it cannot be read."""
+"""The content of a record, or the reason why it cannot be read."""
 
 
 class Consumed(NamedTuple):

@@ -31,7 +31,7 @@ from scheduling_srv.runtime.failpoints import reached
 log = structlog.get_logger(__name__)
 
 KINDS = {DONE: 0, FAILED: 0, CREATE: 1, MODIFY: 1}
-"""Keys -> what one store call may hold; others are handled one by one."""
+"""Keys -> kind. Records of one kind share a store call; others are handled one by one."""
 MOST_PARTITIONS = 500
 """Partitions of one store call that moves nothing but positions."""
 SKEW_MS = 10_000

@@ -62,7 +62,7 @@ class Stored(NamedTuple):
 
 
 class ShardedStore:
-    """What callers and consumed records may do, over 1 to n shards."""
+    """Changes and reads of callers, and changes of consumed records, over 1 to n shards."""
 
     def __init__(
         self, shards: Sequence[ShardPorts], clock: Clock, *, wait_for_announcement: bool = True
@@ -100,7 +100,7 @@ class ShardedStore:
         return list(last.values())
 
     async def clear(self) -> Sequence[Stored]:
-        """Delete every resource. What is on its way to another shard arrives before."""
+        """Delete every resource. Jobs on their way to another shard arrive before."""
         if self.count == 1:
             return [await self._clear(0)]
         try:
@@ -132,7 +132,7 @@ class ShardedStore:
     async def announced(self, changes: Sequence[Stored]) -> None:
         """Return when all of it is on Kafka, in all shards. Raises `Unavailable`.
 
-        What other shards have to do is waited for in any case: until then a Read would miss it.
+        It waits for the parts of other shards in any case: until then a Read would miss them.
         """
         await reached(points.WRITE_WAIT)
         if not self.wait_for_announcement:
@@ -323,7 +323,7 @@ class ShardedStore:
         receipt = await shard.store.clear(self.clock.now(), announced=False)
         await shard.announcements.wait(receipt)
 
-    # --- What other shards have to do -----------------------------------------------------------
+    # --- Parts of other shards ------------------------------------------------------------------
 
     async def _announced(self, stored: Stored) -> None:
         await self.shards[stored.shard].announcements.wait(stored.receipt, stored.floor)
@@ -331,7 +331,7 @@ class ShardedStore:
             await self.courier.settle_change(stored.change)
 
     def _follow(self, stored: Stored) -> None:
-        """Deliver what other shards have to do; no caller waits for it."""
+        """Deliver the parts of other shards; no caller waits for it."""
         if stored.change:
             task = asyncio.create_task(self._deliver(stored.change))
             self._tasks.add(task)
@@ -343,7 +343,7 @@ class ShardedStore:
 
 
 def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:
-    """What one store would find (`lua/lib/writing.lua`)."""
+    """The refusal of a store that had all jobs (`lua/lib/writing.lua`)."""
     for place, job in enumerate(group.jobs):
         home = claim.homes.get(job.id)
         if group.mode is WriteMode.CREATE and home:
