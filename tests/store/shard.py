@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
+from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.ports import Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.replies import Cursor, Span, Taken
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import Unparsable
@@ -30,6 +33,19 @@ ANY = 10**6
 
 # Written down from docs/decisions/0001 and formats/layouts.py, not shared with the product.
 _QUEUED = struct.Struct("<cBIQIQHHHI")
+
+
+def one_shard(
+    store: Any,
+    clock: Any,
+    announcements: Announcements | None = None,
+    *,
+    lists: Any = None,
+    wait: bool = True,
+) -> ShardedStore:
+    """All shards there are: one, which does everything with `store`."""
+    ports = ShardPorts(store, store, store, announcements or Announcements(), lists)
+    return ShardedStore([ports], clock, wait_for_announcement=wait)
 
 
 class Run(NamedTuple):

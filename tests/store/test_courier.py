@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,10 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.app.sharding import claims, shards
+from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
-from scheduling_srv.app.sharding.claims import Claims
-from scheduling_srv.app.sharding.courier import Courier, Station
-from scheduling_srv.app.sharding.sharded_restore import ShardedReset
-from scheduling_srv.app.sharding.shards import Part, Shards
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
 from scheduling_srv.formats.changes import Change
 from tests.harness.names import Names
@@ -38,12 +37,16 @@ class World:
         self.shards = shards
         self.doors = [transfers(shard, number) for number, shard in enumerate(shards)]
         self.known = [Announcements() for _ in shards]
-        self.stations = [
-            Station(door, shard.jobs, known)
-            for door, shard, known in zip(self.doors, shards, self.known, strict=True)
+        self.store = self.store_over(self.known)
+        self.courier, self.claims = self.store.courier, self.store.claims
+
+    def store_over(self, known: Sequence[Announcements]) -> ShardedStore:
+        no_lists: Any = None
+        ports = [
+            ShardPorts(shard.jobs, shard.jobs, door, known, no_lists)
+            for shard, door, known in zip(self.shards, self.doors, known, strict=True)
         ]
-        self.courier = Courier(self.stations, Clock())
-        self.claims = Claims(self.doors, self.courier)
+        return ShardedStore(ports, Clock())
 
     async def publish(self) -> None:
         while True:
@@ -152,13 +155,9 @@ async def test_a_receipt_of_a_store_that_is_no_more_is_not_waited_for(
 async def test_a_reset_gives_up_before_its_caller_does(world: World) -> None:
     """Kafka is away."""
     silent = [Announcements() for _ in world.shards]
-    parts = [
-        Part(shard.jobs, shard.jobs, door, known)
-        for shard, door, known in zip(world.shards, world.doors, silent, strict=True)
-    ]
-    reset = ShardedReset(Shards(parts, world.claims, world.courier, Clock()))
+    store = world.store_over(silent)
     with deadline.within(0.2), pytest.raises(NotAnnounced):
-        await reset.clear(NOW, announced=False)
+        await store.reset([])
 
 
 async def test_many_ids_are_claimed_and_deleted_in_pieces(
@@ -166,20 +165,15 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
 ) -> None:
     """Two calls over the same ids, in opposite orders, both come to an end."""
     monkeypatch.setattr(claims, "CLAIMED_IDS", 2)
-    monkeypatch.setattr(shards, "DELETED_IDS", 5)
+    monkeypatch.setattr(sharded_store, "DELETED_IDS", 5)
     names = [f"j{number}" for number in range(12)]
     for number, name in enumerate(names):
         await world.shards[number % SHARDS].create(once(name, NOW + HOUR))
-    parts = [
-        Part(shard.jobs, shard.jobs, door, known)
-        for shard, door, known in zip(world.shards, world.doors, world.known, strict=True)
-    ]
-    router = Shards(parts, world.claims, world.courier, Clock())
     async with world.claims.held(names) as claim:
         assert claim.shards() == {name: n % SHARDS for n, name in enumerate(names)}
         assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "claimed"
     assert (await world.doors[0].claim("other", [names[-1]], 1)).state == "ok"
     async with asyncio.timeout(PATIENCE_SECONDS):
-        one, _ = await asyncio.gather(router.delete(names), router.delete(names[::-1]))
-    assert {decided.change.shard for decided in one} <= set(range(SHARDS))
+        one, _ = await asyncio.gather(world.store.delete(names), world.store.delete(names[::-1]))
+    assert {stored.shard for stored in one} <= set(range(SHARDS))
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS

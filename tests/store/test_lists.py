@@ -14,11 +14,12 @@ from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.ports import Receipt, Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.replies import Piece
+from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.validation import Rules
 from tests.store.kafka_log import KafkaLog
-from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
+from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once, one_shard
 
 PIECE = 3
 
@@ -71,14 +72,10 @@ class World:
         self.announcements = Announcements()
         self.announcements.published(shard.lineage, 1_000_000)  # Kafka is never awaited
         self.lists = Lists(self.spy, shard.jobs, self.announcements, Clock())
-        self.jobs = Jobs(
-            shard.jobs,
-            self.announcements,
-            Clock(),
-            Rules(),
-            wait_for_announcement=False,
-            lists=self.lists,
+        self.store = one_shard(
+            shard.jobs, Clock(), self.announcements, lists=self.lists, wait=False
         )
+        self.jobs = Jobs(self.store, Clock(), Rules())
 
     async def write(self, mode: WriteMode, *jobs: NewJob) -> Refusal | None:
         return (await self.lists.write(mode, jobs))[1]
@@ -177,7 +174,7 @@ async def test_what_is_replaced_counts_as_well(
     (refusal,) = (await shard.write(WriteMode.UPDATE, *small)).refusals
     assert refusal == Refusal("large", 0)
     monkeypatch.setattr(app, "PIECE_JOBS", 9)
-    assert (await world.jobs._store(WriteGroup(WriteMode.UPDATE, small)))[1] is None
+    assert isinstance(await world.store.write(WriteGroup(WriteMode.UPDATE, small)), Stored)
     # Each try that was too large is made again with halves.
     assert [count for count, _ in world.spy.sizes] == [9, 4, 5, 2, 3]
     assert await shard.ids() == names(small)
@@ -211,7 +208,7 @@ async def test_calls_wait_for_a_list_that_changes_their_jobs(world: World, shard
 async def test_a_call_gives_up_when_a_list_is_not_decided(
     world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling_srv.app.jobs.PATIENCE", 0.05)
+    monkeypatch.setattr("scheduling_srv.app.sharding.shard_writer.PATIENCE", 0.05)
     await world.spy.keep("t", Piece(1, WriteMode.CREATE, named=True), many(3), 60_000)
     with pytest.raises(Contended, match="Another call changes a job of this id"):
         await world.jobs.delete(["j001"])
@@ -262,7 +259,7 @@ async def test_a_list_from_a_record_moves_its_position_with_the_decision(
 ) -> None:
     source = shard.source(0)
     jobs = many(7)
-    written = await world.jobs.write_from([WriteGroup(WriteMode.CREATE, many(1))], source)
+    written = await world.store.write_from([WriteGroup(WriteMode.CREATE, many(1))], source)
     assert written.refusals == [None]
     source = shard.source(1)
     assert (await world.lists.write(WriteMode.UPSERT, jobs, source))[1] is None
@@ -277,9 +274,9 @@ async def test_a_list_from_a_record_moves_its_position_with_the_decision(
 async def test_a_long_delete_from_a_record_is_one_step(
     world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling_srv.app.jobs.DELETED_IDS", 4)
+    monkeypatch.setattr("scheduling_srv.app.sharding.shard_writer.DELETED_IDS", 4)
     await shard.create(*many(9))
-    await world.jobs.delete_from([*names(many(8)), "ghost"], shard.source(0))
+    await world.store.delete_from([*names(many(8)), "ghost"], shard.source(0))
     assert await shard.position() == 1
     await world.lists.settle()
     assert await shard.ids() == ["j008"]
@@ -294,7 +291,7 @@ async def test_a_delete_takes_out_no_more_than_one_call_may_read(
     assert done == 4
     assert await shard.jobs.delete(names(many(9))[4:], NOW, shard.source(0)) == (Receipt("", 0), 0)
     assert await shard.position() == 0
-    await world.jobs.delete_from(names(many(9)), shard.source(0))
+    await world.store.delete_from(names(many(9)), shard.source(0))
     await world.lists.settle()
     assert await shard.ids() == []
 

@@ -10,6 +10,7 @@ from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.ports import Answered, Receipt, Source
 from scheduling_srv.app.positions import Start
+from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import InvalidRequest, StoreUnavailable, TooMany
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.kafka_records import Topic
@@ -36,7 +37,6 @@ class World:
             health=self,
             clock=self,
             start_restore=self.restore,
-            announced=self.announced,
             services=["one", "two"],
             resources_topic="resources",
             version="1.2.3",
@@ -48,26 +48,18 @@ class World:
     async def status(self) -> str:
         return self.health
 
-    async def clear(
-        self,
-        now: int,
-        source: Source | None = None,
-        entries: Sequence[bytes] = (),
-        *,
-        announced: bool,
-    ) -> Receipt:
-        assert not announced
-        receipt = await self.append(entries, now, source)
-        self.done.append(("reset", now))
-        return receipt
+    async def reset(self, entries: Sequence[bytes], source: Source | None = None) -> Stored:
+        receipt = await self.append(entries, self.now(), source)
+        self.done.append("reset")
+        return Stored(0, receipt, 0)
 
     async def restore(self, request: RestoreRequest, source: Source | None) -> None:
         if self.is_full:
             raise TooMany("Too many restores.")
         self.done.append((request, source))
 
-    async def announced(self, receipt: Receipt) -> None:
-        self.done.append(("announced", receipt))
+    async def announced(self, changes: Sequence[Stored]) -> None:
+        self.done += [("announced", each.receipt) for each in changes]
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -149,12 +141,12 @@ async def test_a_reset_is_answered_when_it_is_announced(world: World) -> None:
     answer = '{"status":"Reset concluded successfully"}'
     assert await world.commands.run("reset", None) == answer.encode()
     assert world.said == [(event("resetResponse", answer), None)]
-    assert world.done == [("reset", 1000), ("announced", RECEIPT)]
+    assert world.done == ["reset", ("announced", RECEIPT)]
 
 
 async def test_a_reset_over_kafka_does_not_hold_up_its_partition(world: World) -> None:
     await world.commands.run_event("resetCommand", "reset", None, SOURCE)
-    assert world.done == [("reset", 1000)]
+    assert world.done == ["reset"]
     assert world.said[0][1] == SOURCE
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from scheduling_srv.kafka.connecting import TRIES, connect
+from scheduling_srv.adapters.kafka.connecting import TRIES, connect
 
 
 class Client:

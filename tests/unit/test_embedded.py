@@ -16,7 +16,9 @@ from confluent_kafka.cimpl import NewTopic
 from redis.asyncio import Redis
 
 from scheduling_srv.adapters import embedded
-from scheduling_srv.adapters.embedded import EmbeddedBroker, EmbeddedValkey, valkey
+from scheduling_srv.adapters.embedded import valkey
+from scheduling_srv.adapters.embedded.broker import EmbeddedBroker
+from scheduling_srv.adapters.embedded.valkey import EmbeddedValkey
 from scheduling_srv.domain.errors import StartError
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 

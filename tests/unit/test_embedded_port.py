@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from confluent_kafka import Producer
 
-from scheduling_srv.adapters.embedded import EmbeddedBroker
+from scheduling_srv.adapters.embedded.broker import EmbeddedBroker
 from scheduling_srv.adapters.embedded.forward import Forwarder, PortTaken
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.service import embedded as embedding

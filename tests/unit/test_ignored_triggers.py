@@ -5,8 +5,8 @@ from typing import Any
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from scheduling_srv.app.ignored_triggers import LOG_EVERY_SECONDS, MOST_NAMED, IgnoredTriggers
 from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.entrances.ignored_triggers import LOG_EVERY_SECONDS, MOST_NAMED, IgnoredTriggers
 
 
 class Hours:

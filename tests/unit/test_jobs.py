@@ -9,15 +9,7 @@ import pytest
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import LONG_READS, PAGE, READ_CALLS, Jobs
-from scheduling_srv.app.ports import (
-    Page,
-    Receipt,
-    Refusal,
-    Source,
-    WriteGroup,
-    WriteMode,
-    Written,
-)
+from scheduling_srv.app.ports import Page, Receipt, Refusal, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -31,7 +23,7 @@ from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.job_record import HEADER
 from tests.harness.virtual_time import VIRTUAL_TIME
-from tests.store.shard import at_once, once
+from tests.store.shard import at_once, once, one_shard
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +59,8 @@ class World:
         self.announcements.published("i", 5)
         self.receipt = Receipt("i", 5)
         world: Any = self
-        self.jobs = Jobs(
-            world, self.announcements, world, Rules(**rules), wait_for_announcement=announce
-        )
+        store = one_shard(world, world, self.announcements, wait=announce)
+        self.jobs = Jobs(store, world, Rules(**rules))
 
     def now(self) -> int:
         return NOW

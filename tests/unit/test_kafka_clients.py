@@ -12,8 +12,15 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
-from scheduling_srv.kafka import clients as kafka_clients
-from scheduling_srv.kafka.clients import MOST_BROKERS, NO_TLS, Brokers, ask, brokers_of, make_admin
+from scheduling_srv.adapters.kafka import clients as kafka_clients
+from scheduling_srv.adapters.kafka.clients import (
+    MOST_BROKERS,
+    NO_TLS,
+    Brokers,
+    ask,
+    brokers_of,
+    make_admin,
+)
 from tests.harness.waiting import eventually
 
 AFTER = "(after 2ms in state CONNECT)"

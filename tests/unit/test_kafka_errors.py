@@ -3,9 +3,9 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from scheduling_srv.adapters.kafka.errors import MEANINGS, Meaning, error_of, failed, meaning_of
+from scheduling_srv.adapters.kafka.errors import publish_failed as as_failure
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
-from scheduling_srv.kafka.errors import MEANINGS, Meaning, error_of, failed, meaning_of
-from scheduling_srv.kafka.errors import publish_failed as as_failure
 
 
 def codes() -> dict[str, int]:

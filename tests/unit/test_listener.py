@@ -2,108 +2,112 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from scheduling_srv.app.deployments.neighbours import Alone
+from scheduling_srv.app.inputs.identity import Identity
+from scheduling_srv.app.inputs.listener import Listener
+from scheduling_srv.app.inputs.records import End
+from scheduling_srv.app.log_ports import Polled
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
-from scheduling_srv.entrances.intake import End
-from scheduling_srv.entrances.listener import Identity, Listener
 from scheduling_srv.formats.positions import Place
 
-
-class Message:
-    """One that was read, without a fault."""
-
-    def error(self) -> None:
-        return None
+NONE = Polled(0, {}, {}, (), {}, is_doubtful=False)
+ONE = NONE._replace(total=1)
 
 
 class Consumer:
     """Finds nothing until its turn comes."""
 
-    def __init__(self, *polls: Message | None) -> None:
-        self.polls: Iterator[Message | None] = iter(polls)
+    polled_at = 0.0
+
+    def __init__(self, *polls: Polled) -> None:
+        self.polls: Iterator[Polled] = iter(polls)
         self.asked = 0
         self.meanwhile: Callable[[], None] = lambda: None
+        self.assigned: list[Mapping[Place, int]] = []
 
-    def poll(self, timeout: float) -> Message | None:
-        assert timeout < 1
+    async def poll(self) -> Polled:
         self.asked += 1
         self.meanwhile()
-        return next(self.polls, None)
+        return next(self.polls, NONE)
 
-    def assign(self, starts: list[Any]) -> None:
-        assert starts == []
+    async def assign(self, starts: Mapping[Place, int]) -> None:
+        self.assigned.append(starts)
 
-    def consume(self, _count: int, timeout: float) -> list[Message]:
-        assert timeout == 0
-        return [Message()]
+
+class NoStarts:
+    """Kafka is not asked."""
+
+    async def topic_ids(self, topics: Sequence[str]) -> Mapping[str, str]:
+        raise AssertionError(topics)
 
 
 def listener_of(consumer: Consumer, *, offset_interval: int = 3_600_000) -> Listener:
     nobody: Any = None
-    listener = Listener(
-        config={},
-        group="g",
-        topics=(),
-        intake=nobody,
-        starts=nobody,
-        shown=nobody,
-        offset_interval=offset_interval,
-        strangers=Alone(),
-    )
     fake: Any = consumer
-    listener._consumer = fake
+    starts: Any = NoStarts()
+    listener = Listener(
+        fake, nobody, starts, nobody, offset_interval=offset_interval, strangers=Alone()
+    )
     listener.last_shown = time.monotonic()
     return listener
 
 
-def test_a_record_is_handed_over_with_those_behind_it() -> None:
-    consumer = Consumer(None, None, Message())
-    assert len(listener_of(consumer)._poll()) == 2
+async def test_it_waits_for_a_record() -> None:
+    consumer = Consumer(NONE, NONE, ONE)
+    assert await listener_of(consumer)._poll() == ONE
     assert consumer.asked == 3
 
 
-def test_the_event_loop_hears_when_positions_are_to_be_shown() -> None:
-    consumer = Consumer(None, Message())
-    assert listener_of(consumer, offset_interval=0)._poll() == []
+async def test_it_stops_waiting_when_positions_are_to_be_shown() -> None:
+    consumer = Consumer(NONE, ONE)
+    assert await listener_of(consumer, offset_interval=0)._poll() == NONE
     assert consumer.asked == 1
 
 
-def test_it_ends_soon_when_it_is_told_to() -> None:
+async def test_it_ends_soon_when_it_is_told_to() -> None:
     consumer = Consumer()
     listener = listener_of(consumer)
     consumer.meanwhile = listener.stop
-    assert listener._poll() == []
+    assert await listener._poll() == NONE
     assert consumer.asked == 1
+
+
+async def test_the_topic_is_doubted_after_an_error_of_the_consumer() -> None:
+    """Also when records come only later: a broker may have been away."""
+    listener = listener_of(Consumer(NONE._replace(is_doubtful=True), ONE))
+    listener.identity.begin({}, time.monotonic())
+    assert await listener._poll() == ONE
+    assert listener.identity.age() > listener.identity.trusted(10**9)
 
 
 async def test_nothing_is_read_while_another_service_uses_the_topic() -> None:
     """It stays in its group, which needs a poll; afterwards it begins where the store says."""
-    consumer, place, began = Consumer(Message()), Place("jobs", 0), list[Sequence[Place]]()
+    consumer, place, began = Consumer(ONE), Place("jobs", 0), list[Sequence[Place]]()
     listener = listener_of(consumer)
 
-    async def find_starts(places: Sequence[Place]) -> list[Any]:
+    async def find_starts(places: Sequence[Place]) -> Mapping[Place, int]:
         began.append(places)
-        return []
+        return {place: 7}
 
     changed: Any = listener
     changed._find_starts = find_starts
-    listener._thread = ThreadPoolExecutor(1)
     listener.next = {place: End(7, 0)}
-    listener.sentry.strangers.blocked = "Another service uses the topic."
+    listener.strangers.blocked = "Another service uses the topic."
     for polls in (1, 2):
         assert await listener.run_once() == 0
         assert consumer.asked == polls
         assert (listener.next, listener.held, began) == ({}, {place}, [])
-    listener.sentry.strangers.blocked = ""
+    assert consumer.assigned == [{}]
+    listener.strangers.blocked = ""
     consumer.meanwhile = listener.stop
     await listener.run_once()
     assert began == [[place]]
+    assert consumer.assigned == [{}, {place: 7}]
 
 
 class Asked:
@@ -188,7 +192,6 @@ async def test_a_partition_that_is_missing_does_not_disturb_the_others() -> None
     starts: Any = looked
     listener = listener_of(Consumer())
     listener.starts, listener.missing = starts, {missing}
-    listener._thread = ThreadPoolExecutor(1)
     listener.stop()
     await listener._look_for_missing()
     looked.fault = LogUnavailable("away")

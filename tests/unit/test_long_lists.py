@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.cron import _parse
@@ -24,6 +23,7 @@ from scheduling_srv.runtime import time_slice
 from scheduling_srv.runtime.time_slice import SLICE_MS, SharedSlice
 from scheduling_srv.wire import job_pb2 as jobs
 from tests.harness.virtual_time import VIRTUAL_TIME
+from tests.store.shard import one_shard
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,8 @@ async def test_ten_thousand_cron_texts_give_the_loop_back_and_are_judged_by_one_
 ) -> None:
     monkeypatch.setattr(time_slice, "SLICE_MS", 0.0)  # however fast the machine is
     _parse.cache_clear()
-    store: Any = None
     clock = Clock()
-    service = Jobs(store, Announcements(), clock, Rules())
+    service = Jobs(one_shard(None, clock), clock, Rules())
     requests, while_reading = await with_turns(messages.read_job_list(cron_list()))
     group, while_checking = await with_turns(service.prepare(WriteMode.CREATE, requests))
     stored = [StoredJob(job.id.encode(), job.record) for job in group.jobs]

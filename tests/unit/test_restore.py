@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from scheduling_srv.app.commands import restore_pass
 from scheduling_srv.app.commands.events import OFFSET_BITS, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
-from scheduling_srv.app.commands.restore import Restorer
+from scheduling_srv.app.commands.restore import Restorer, RestoreStarter
 from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
 from scheduling_srv.app.replies import Span
-from scheduling_srv.app.sharding.sharded_restore import RestoreStarter
+from scheduling_srv.app.sharding.coordinator import ShardCoordinator
 from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
@@ -63,8 +63,10 @@ class World:
             history=world,
             clock=world,
             services=["scheduling"],
+            coordinator=ShardCoordinator(0, [world], claims=world),
             published=self.published,
         )
+        self.starter = RestoreStarter([world], world)
 
     async def published(self) -> None:
         self.on_published()
@@ -138,7 +140,7 @@ class World:
 
     async def restore(self, offset: int = 0, ignore: Sequence[int] = ()) -> dict[str, int]:
         """Returns the ids that were put back, with the time of their next run from now."""
-        await self.restorer.start(RestoreRequest("topic", offset, frozenset(ignore)), None)
+        await self.starter.start(RestoreRequest("topic", offset, frozenset(ignore)), None)
         assert await self.restorer.run_once("token") == 1
         return {job.id: job.due - NOW for job in self.put}
 
@@ -480,7 +482,7 @@ async def test_a_failed_pass_frees_what_it_has_read(large_world: LargeWorld, fau
             large_world.away = len(reads) > 1
 
         large_world.on_read = on_read
-    await large_world.restorer.start(RestoreRequest("topic", 0, frozenset()), None)
+    await large_world.starter.start(RestoreRequest("topic", 0, frozenset()), None)
     with pytest.raises(Unavailable) as raised:
         await large_world.restorer.run_once("token")
     del raised
@@ -550,7 +552,7 @@ async def test_equal_requests_are_carried_out_by_one_pass(world: World) -> None:
     """Each is answered. Before, ten commands read the topic ten times."""
     world.created("a", interval="1 day")
     for _ in range(10):
-        await world.restorer.start(request(), None)
+        await world.starter.start(request(), None)
     assert await world.restorer.run_once("token") == 10
     assert world.said == [response(0)] * 10
     assert len(world.newest) == 1
@@ -561,7 +563,7 @@ async def test_different_requests_have_their_own_passes(world: World) -> None:
     world.created("a", interval="1 day")
     world.created("b", interval="1 day")
     for each in (request(), request(1), request(0, 1), request(1), request()):
-        await world.restorer.start(each, None)
+        await world.starter.start(each, None)
     assert await world.restorer.run_once("token") == 5
     # First 0 without 1, whose last command is the oldest; then from 1 on; then all.
     assert [job.id for job in world.put] == ["a", "b", "a", "b"]
@@ -572,7 +574,7 @@ async def test_the_last_request_decides_each_job(world: World) -> None:
     world.created("a", interval="1 day")
     world.deleted("a")
     for each in (request(), request(0, 1), request()):
-        await world.restorer.start(each, None)
+        await world.starter.start(each, None)
     numbers = []
     put_back = world.put_back
 
@@ -590,7 +592,7 @@ async def test_the_last_request_decides_each_job(world: World) -> None:
 async def test_a_request_that_comes_during_a_pass_has_its_own(world: World) -> None:
     """It must see the events up to its own beginning."""
     world.created("a", interval="1 day")
-    await world.restorer.start(request(), None)
+    await world.starter.start(request(), None)
 
     def on_read() -> None:
         if len(world.read) == 1:
@@ -631,7 +633,7 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
         restorer = world.restorer
         restorer.lock, restorer.coordinator = lock, Waiting(shard)
         restorer.ports = replace(restorer.ports, coordinator=restorer.coordinator)
-        await restorer.start(request(), None)
+        await world.starter.start(request(), None)
     async with asyncio.timeout(10):
         await asyncio.gather(*(world.restorer.run_once("token") for world in worlds))
     assert under_way == [0, 0, 0, 1, 1, 1]
@@ -640,13 +642,13 @@ async def test_shards_of_a_replica_restore_one_after_the_other() -> None:
 
 async def test_at_most_a_hundred_restores_are_pending(world: World) -> None:
     for _ in range(MAX_RESTORES):
-        await world.restorer.start(request(), None)
+        await world.starter.start(request(), None)
     with pytest.raises(TooMany, match="send it again"):
-        await world.restorer.start(request(), None)
+        await world.starter.start(request(), None)
     assert await world.restorer.run_once("token") == MAX_RESTORES
     assert len(world.newest) == 0
     assert len(world.read) == 2
-    await world.restorer.start(request(), None)
+    await world.starter.start(request(), None)
 
 
 async def test_a_refused_restore_is_stored_in_no_shard(world: World) -> None:

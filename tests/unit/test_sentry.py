@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.kafka.sentry import LOOKS_PER_SECOND, Sentry
 from scheduling_srv.domain.errors import SharedTopic
-from scheduling_srv.entrances.sentry import LOOKS_PER_SECOND, Sentry
 
 
 class Message:

@@ -1,4 +1,4 @@
-"""Pages of several shards are one list, in order of creation (docs/contract.md)."""
+"""All shards are one store: pages are one list, in order of creation (docs/contract.md)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Page
-from scheduling_srv.app.sharding.shards import Part, Shards
+from scheduling_srv.app.ports import Page, WriteGroup, WriteMode
+from scheduling_srv.app.sharding.changes import shard_of
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.job import StoredJob
 from tests.store.shard import once
 
@@ -44,10 +46,10 @@ class Store:
         return [there.get(each) for each in ids[: self.fit]]
 
 
-def shards(*stores: Any) -> Shards:
+def sharded(*stores: Any) -> ShardedStore:
     nothing: Any = None
-    parts = [Part(store, nothing, nothing, Announcements()) for store in stores]
-    return Shards(parts, nothing, nothing, nothing)
+    ports = [ShardPorts(store, nothing, nothing, Announcements(), nothing) for store in stores]
+    return ShardedStore(ports, nothing)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -60,12 +62,12 @@ def shards(*stores: Any) -> Shards:
 async def test_pages_are_merged_whatever_fits(
     lists: tuple[list[int], ...], fit: int, looks: int, limit: int, descending: bool
 ) -> None:
-    router = shards(*(Store(seqs, fit, looks) for seqs in lists))
+    all_shards = sharded(*(Store(seqs, fit, looks) for seqs in lists))
     expected = sorted((seq for seqs in lists for seq in seqs), reverse=descending)
     seen: list[str] = []
     cursor = ""
     for _ in range(2_000):
-        page = await router.page("", descending=descending, cursor=cursor, limit=limit)
+        page = await all_shards.page("", descending=descending, cursor=cursor, limit=limit)
         assert cursor or page.total == len(expected)
         assert len(page.jobs) <= limit
         seen += [job.id.decode() for job in page.jobs]
@@ -77,6 +79,30 @@ async def test_pages_are_merged_whatever_fits(
 
 
 async def test_ids_are_found_wherever_they_are() -> None:
-    router = shards(Store([1, 4], 2), Store([2], 3))
-    found = await router.get(["job-2", "job-9", "job-4"])
+    all_shards = sharded(Store([1, 4], 2), Store([2], 3))
+    found = await all_shards.get(["job-2", "job-9", "job-4"])
     assert [job and job.id for job in found] == [b"job-2", None]
+
+
+async def test_the_pages_of_one_shard_are_its_own() -> None:
+    """Nothing is merged, and no cursor is taken apart."""
+    one = Store([3, 1], 1)
+    page = await sharded(one).page("", descending=False, cursor="1", limit=5)
+    assert page == await one.page("", descending=False, cursor="1", limit=5)
+    assert page.cursor == "3"
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "types", "owner"),
+    [
+        (1, ["a"], ["t", "u"], 0),
+        (3, [], ["t", "t"], shard_of("t", 3)),
+        (3, ["a"], ["t", "t"], None),
+        (3, [], ["t", "u", "v", "w"], None),
+    ],
+)
+def test_one_shard_owns_a_list_that_no_other_can_know(
+    count: int, named: list[str], types: list[str], owner: int | None
+) -> None:
+    group = WriteGroup(WriteMode.CREATE, [once(name, type=name) for name in types], named=named)
+    assert sharded(*[Store([], 1)] * count).owner_of(group) == owner

@@ -4,12 +4,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from scheduling_srv.entrances.unknown_events import (
-    KNOWN,
-    LOG_EVERY_SECONDS,
-    MAX_KEYS,
-    UnknownEvents,
-)
+from scheduling_srv.app.inputs.keys import KNOWN
+from scheduling_srv.app.inputs.unknown_events import LOG_EVERY_SECONDS, MAX_KEYS, UnknownEvents
 
 
 def counted() -> float:

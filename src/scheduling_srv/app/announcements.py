@@ -12,6 +12,8 @@ from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
 
+ANNOUNCE_TIMEOUT = 20.0
+"""Seconds that a call waits for its announcement; its own deadline may be shorter."""
 MOST_GONE = 1_000
 """Calls that have given up and are still remembered, at least."""
 MOST_REFUSED = 1_000

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import NamedTuple
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.accepted import count_accepted
-from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.budget import DELETED_IDS, is_long
-from scheduling_srv.app.grouping import GroupCommit, Outcome
 from scheduling_srv.app.list_check import ListCheck
-from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
-from scheduling_srv.app.ports import (
-    NO_RECORD,
-    Clock,
-    JobStore,
-    Origin,
-    Page,
-    Receipt,
-    Refusal,
-    Source,
-    WriteGroup,
-    WriteMode,
-    Written,
-)
+from scheduling_srv.app.ports import NO_RECORD, Clock, Origin, Page, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.errors import (
     AlreadyExists,
-    Contended,
     InvalidRequest,
-    NotAnnounced,
     NotFound,
     Overloaded,
     RequestError,
@@ -46,8 +27,6 @@ from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.time_slice import SharedSlice
 
@@ -65,8 +44,6 @@ READ_TIMEOUT = 60.0
 """Seconds that a Read waits for its turn; the call's own deadline may be shorter."""
 BUSY = "Too many Reads are under way: send it again a little later, or select less."
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
-ANNOUNCE_TIMEOUT = 20.0
-"""Seconds that a call waits for its announcement; its own deadline may be shorter."""
 
 
 class ReadResult(NamedTuple):
@@ -81,27 +58,13 @@ class Jobs:
     """What both transports call. A call returns when its change is announced on Kafka."""
 
     def __init__(
-        self,
-        store: JobStore,
-        announcements: Announcements,
-        clock: Clock,
-        rules: Rules,
-        *,
-        wait_for_announcement: bool = True,
-        most_bytes: int = 2**27,
-        lists: Lists | None = None,
+        self, store: ShardedStore, clock: Clock, rules: Rules, *, most_bytes: int = 2**27
     ) -> None:
-        """`lists` applies what is too long for one call; without it nothing is."""
         self.store = store
-        self.announcements = announcements
         self.clock = clock
         self.rules = rules
-        self.wait_for_announcement = wait_for_announcement
-        self.lists = lists
         self.most_bytes = most_bytes
         """That jobs which are read by their ids may have, as they have to be sorted."""
-        gathering = announcements.gathering if wait_for_announcement else None
-        self.commits = GroupCommit(store, clock, gathering)
         self._long_reads = asyncio.Semaphore(LONG_READS)
         self._read_calls = asyncio.Semaphore(READ_CALLS)
 
@@ -133,116 +96,27 @@ class Jobs:
         jobs = check.finish()
         if mode is WriteMode.UPDATE:
             _check_named(requests)
-        group = WriteGroup(mode, jobs, *origin)
-        if self.lists and is_long(group):
-            return replace(group, named=[request.id for request in requests if request.id])
-        return group
+        named = [request.id for request in requests if request.id]
+        return WriteGroup(mode, jobs, *origin, named)
 
     async def _write(self, mode: WriteMode, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         group = await self.prepare(mode, requests)
-        floor = self.announcements.number
-        receipt, refusal = await self._store(group)
-        if refusal:
-            raise refused(group.jobs, refusal, self.clock.now())
+        stored = await self.store.write(group)
+        if isinstance(stored, Refusal):
+            raise refused(group.jobs, stored, self.clock.now())
         count_accepted(group.jobs)
-        await self.announced(receipt, floor)
-        self.announcements.check(receipt, floor, (job.id for job in group.jobs))
+        await self.store.announced([stored])
+        self.store.check(stored, group.jobs)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
-
-    async def _store(self, group: WriteGroup) -> Outcome:
-        """In one call, together with others, or in pieces."""
-        if self.lists and is_long(group):
-            return await self._store_long(self.lists, group)
-        async for _ in self._ways():
-            outcome = await self.commits.write(group)
-            reason = outcome[1].reason if outcome[1] else ""
-            if reason == LARGE and self.lists:
-                return await self._store_long(self.lists, group)
-            if reason != MOVING:
-                return outcome
-        raise AssertionError  # `_ways` does not end
-
-    async def _store_long(
-        self, lists: Lists, group: WriteGroup, source: Source | None = None
-    ) -> Outcome:
-        named = group.mode is not WriteMode.CREATE or bool(group.named)
-        return await lists.write(group.mode, group.jobs, source, named=named)
-
-    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
-        """Write the groups of records; of long ones only the first is looked at.
-
-        As `JobStore.write`, but no group is refused because a long list is in its way.
-        """
-        first, own = groups[0], groups[0].own(source)
-        if self.lists and is_long(first):
-            return _written(await self._store_long(self.lists, first, own))
-        async for _ in self._ways():
-            written = await self.store.write(groups, self.clock.now(), source)
-            last = written.refusals[-1]
-            if not last or last.reason not in {MOVING, LARGE}:
-                return written
-            if len(written.refusals) > 1:
-                return Written(written.receipt, written.refusals[:-1])
-            if last.reason == LARGE and self.lists:
-                return _written(await self._store_long(self.lists, first, own))
-        raise AssertionError  # `_ways` does not end
-
-    async def _ways(self) -> AsyncIterator[None]:
-        """Attempts of a call that a long list may be in the way of.
-
-        Between them that list comes to its end. Raises `Contended` when it does not.
-        """
-        ends = time.monotonic() + deadline.at_most(PATIENCE)
-        while True:
-            yield
-            if not self.lists or time.monotonic() >= ends:
-                raise Contended(CONTENDED)
-            await self.lists.settle()
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Delete the jobs that exist. Raises `InvalidRequest`, `TooLarge`, `Unavailable`."""
         check_deletion(ids, self.rules)
-        floor, receipt = self.announcements.number, Receipt("", 0)
-        left = list(dict.fromkeys(ids))
-        while left:  # each id by itself: a caller that is not answered sends all of them again
-            receipt, done = await self._delete(left[:DELETED_IDS], None)
-            left = left[done:]
-        await self.announced(receipt, floor)
-
-    async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
-        """The same without waiting, for a record: all of it, and its position, in one step.
-
-        Otherwise a record that is read again would delete a job which somebody has created since.
-        """
-        check_deletion(ids, self.rules)
-        ids = list(dict.fromkeys(ids))
-        if len(ids) <= DELETED_IDS or not self.lists:
-            receipt, done = await self._delete(ids, source)
-            if done or not self.lists:
-                return receipt
-        jobs = [NewJob(job_id, 0, b"") for job_id in ids]
-        receipt, _ = await self.lists.write(DELETE, jobs, source)
-        return receipt
-
-    async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
-        async for _ in self._ways():
-            await reached(points.DELETE_CALL)
-            try:
-                done = await self.store.delete(ids, self.clock.now(), source)
-            except Contended:
-                continue
-            await reached(points.DELETE_DONE)
-            return done
-        raise AssertionError  # `_ways` does not end
+        await self.store.announced(await self.store.delete(list(dict.fromkeys(ids))))
 
     async def delete_all(self) -> None:
         """Delete every job there is by now. Raises `Unavailable`."""
-        floor = self.announcements.number
-        await self.announced(await self.delete_all_from(), floor)
-
-    async def delete_all_from(self, source: Source | None = None) -> Receipt:
-        """The same without waiting, for a record."""
-        return await self.store.clear(self.clock.now(), source, announced=True)
+        await self.store.announced(await self.store.clear())
 
     async def read(self, query: ReadQuery) -> ReadResult:
         """Jobs in order of creation. Reads take turns. Raises `TooLarge`, `Unavailable`."""
@@ -284,21 +158,6 @@ class Jobs:
         jobs.sort(key=lambda job: job_record.seq(job.record), reverse=query.descending)
         return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
 
-    async def announced(self, receipt: Receipt, floor: int = 0) -> None:
-        """Wait until what stands before the receipt is on Kafka. Raises `Unavailable`.
-
-        `floor`: see `Announcements.wait`.
-        """
-        await reached(points.WRITE_WAIT)
-        if not self.wait_for_announcement:
-            return
-        try:
-            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
-                await self.announcements.wait(receipt, floor)
-        except TimeoutError as fault:
-            msg = "Kafka does not answer: the change is stored and will be announced."
-            raise NotAnnounced(msg) from fault
-
 
 @asynccontextmanager
 async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
@@ -312,11 +171,6 @@ async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
         yield
     finally:
         turns.release()
-
-
-def _written(outcome: Outcome) -> Written:
-    receipt, refusal = outcome
-    return Written(receipt, [refusal])
 
 
 async def _in_pages(jobs: Sequence[StoredJob]) -> AsyncGenerator[Sequence[StoredJob]]:

@@ -1,13 +1,14 @@
-"""The ports to Kafka: to publish records, and to read committed records back."""
+"""The ports to Kafka: to publish records, to consume them, and to read them back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
+from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Record, Refusal
 from scheduling_srv.formats.position_record import Position
-from scheduling_srv.formats.positions import InputPosition
+from scheduling_srv.formats.positions import InputPosition, Place
 
 
 class Publisher(Protocol):
@@ -52,6 +53,81 @@ class SwiftPublisher(Publisher, Protocol):
 
     def abandon(self) -> None:
         """Send no more of what was not sent yet."""
+
+
+class UnknownEvent(NamedTuple):
+    """A record whose key is none that the service knows."""
+
+    topic: str
+    key: bytes | None
+    partition: int
+    offset: int
+
+
+class Polled(NamedTuple):
+    """Committed records that a consumer has read."""
+
+    total: int
+    """How many, whatever their keys."""
+    events: Mapping[Place, Sequence[Consumed]]
+    """Those that anything is done about, each partition in its order."""
+    ends: Mapping[Place, End]
+    """The end of all records of each partition."""
+    unknown: Sequence[UnknownEvent]
+    exhausted: Mapping[Place, int]
+    """Partitions that have no further record, and the offset where they end."""
+    is_doubtful: bool
+    """A broker may have been away: its topics may be others by now."""
+
+
+class Consumer(Protocol):
+    """Reads committed records. Raises `LogUnavailable`."""
+
+    async def assign(self, starts: Mapping[Place, int]) -> None:
+        """Read these partitions from these offsets on, and no others."""
+
+    async def poll(self) -> Polled:
+        """Some records, or none after a moment.
+
+        Raises `StaleSource` when Kafka has nothing at the position of a partition, and
+        `SharedTopic` when one of the records is a run of another service. Then all records of this
+        poll are dropped.
+        """
+
+
+class PartitionConsumer(Consumer, Protocol):
+    """Reads the partitions that its user names. It tells where they are exhausted."""
+
+    async def connect(self) -> None:
+        """Return when a broker has answered."""
+
+
+FindStarts: TypeAlias = Callable[[Sequence[Place]], Awaitable[Mapping[Place, int]]]
+"""Where to read each partition that the group assigns. Partitions may be left out."""
+Revoked: TypeAlias = Callable[[Sequence[Place]], None]
+"""Called from another thread when the group takes partitions away."""
+
+
+class GroupConsumer(Consumer, Protocol):
+    """A member of the consumer group, which must poll to stay a member.
+
+    The group shares out the partitions. It does not decide where they are read.
+    """
+
+    polled_at: float
+    """When it last asked for records, by `time.monotonic`."""
+
+    async def join(self, find_starts: FindStarts, revoked: Revoked) -> None:
+        """Become a member. `poll` calls these when the group assigns or revokes partitions."""
+
+    async def leave(self) -> None:
+        """Be no member any more. It may join again."""
+
+    async def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Tell the group how far this member is. Nothing depends on it."""
+
+    def end_of(self, place: Place) -> int | None:
+        """The end of a partition as far as it is known. Call it on the loop that joined."""
 
 
 class History(Protocol):

@@ -7,22 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron, looks_like_cron
 from scheduling_srv.domain.cron_gaps import smallest_gap_ms
 from scheduling_srv.domain.errors import FailedPrecondition, InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.interval import parse_interval
-from scheduling_srv.domain.job import (
-    RANKS,
-    BackoffType,
-    JobRequest,
-    Trigger,
-    TriggerKind,
-)
-from scheduling_srv.domain.when import (
-    check_not_elapsed,
-    is_relative,
-    parse_when,
-)
+from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.when import check_not_elapsed, is_relative, parse_when
 from scheduling_srv.domain.zone import zone
 
 MAX_TEXT = 4096

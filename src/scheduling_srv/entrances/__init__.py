@@ -1,1 +1,1 @@
-"""The wing that lets in: gRPC, the Kafka listener, the admin pages."""
+"""Callers come in here: gRPC and the admin pages."""

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from scheduling_srv.app import deadline
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.ignored_triggers import IgnoredTriggers
 from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadResult
 from scheduling_srv.domain.errors import TooLarge
 from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
@@ -29,7 +30,6 @@ from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import Context, guarded
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
-from scheduling_srv.entrances.ignored_triggers import IgnoredTriggers
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
     Bounded,

@@ -1,4 +1,4 @@
-"""One replica, from its start to its end; `shard.py` and `front.py` put together what it runs."""
+"""One replica, from its start to its end. `shard.py` and `assemble.py` build its parts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from scheduling_srv.adapters.clock import SystemClock
+from scheduling_srv.adapters.kafka.clients import brokers_of
+from scheduling_srv.adapters.kafka.consumer import SESSION_MS
 from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -29,7 +31,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
-from scheduling_srv.app.deployments.deployment import Deployment, replica_name, tagged
+from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.ended import ENDED
@@ -38,6 +40,7 @@ from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
+from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -48,14 +51,11 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.entrances.intake import REFUSED as REFUSED_RECORDS
-from scheduling_srv.entrances.listener import SESSION_MS, Listener
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
-from scheduling_srv.kafka.clients import brokers_of
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
-from scheduling_srv.service.front import build_front
+from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
@@ -220,7 +220,7 @@ class Service:
             observe=self._observe,
             conditions=self._conditions,
         )
-        self.front = build_front(self.site, self.shards, self.health)
+        self.parts = assemble(self.site, self.shards, self.health)
 
     def _build_neighbours(self) -> Alone:
         settings, home = self.settings, RedisHome(self.redis, self.settings.namespace)
@@ -269,11 +269,11 @@ class Service:
         )
 
     def _build_entrances(self) -> None:
-        settings, front = self.settings, self.front
+        settings, parts = self.settings, self.parts
         self.grpc = GrpcServer(
             settings.grpc_address,
-            jobs=front.jobs,
-            commands=front.commands,
+            jobs=parts.jobs,
+            commands=parts.commands,
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
@@ -282,21 +282,7 @@ class Service:
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
         self.admin = AdminServer(settings.admin_address, self.health, self._measure)
-        self.listener = Listener(
-            config=self.kafka,
-            group=settings.kafka_group_id,
-            topics=(settings.topic_jobs, settings.topic_commands),
-            intake=front.intake,
-            starts=front.starts,
-            shown=self.shards[0].store,
-            offset_interval=settings.offset_interval,
-            strangers=self.neighbours,
-            client_id=self._client_id,
-        )
-
-    def _client_id(self) -> str:
-        """Of the consumer in the group: other services read there who this is."""
-        return tagged(self.settings.kafka_client_id, self.deployment.tag)
+        self.listener = parts.listener
 
     def _conditions(self) -> Conditions:
         """Also another service that is in the way."""
@@ -356,8 +342,7 @@ class Service:
             self._keep("signals", shard.follower.run)
             self._keep("looks", shard.follower.look)
             self._keep("owner", shard.owner.run, shard.owner.stop)
-        if self.front.balance:
-            self._keep("balance", self.front.balance.run)
+        self._keep("balance", self.parts.balance.run)
         self._keep("health", self.health.watch)
         # The size limits of topics must be known before records are put aside.
         await self.watch.first()
@@ -400,7 +385,8 @@ class Service:
     def _kafka_clients(self) -> Sequence[Client]:
         producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]
         consumers = [
-            Client(Consumer, each) for each in (self.listener.config, self.shards[0].history.config)
+            Client(Consumer, each)
+            for each in (self.parts.group.config, self.shards[0].history.config)
         ]
         return [*producers, *consumers, Client(AdminClient, self.kafka)]
 

@@ -15,7 +15,7 @@ from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.commands.restore_pass import Coordinator
@@ -23,7 +23,6 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
-from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.owner import Extra, Owner
@@ -37,6 +36,7 @@ from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.formats.announcer import Announcer
@@ -137,28 +137,21 @@ class Shard:
         )
         site.watch.on_identity.append(self.refill.notice)
 
-    def build_restorer(self, coordinator: Coordinator | None = None) -> None:
-        """Build the restorer. With several shards it needs a `coordinator`."""
-        self.restorer = Restorer(
-            store=self.store,
-            restores=self.restores,
-            history=self.history,
-            clock=self.site.clock,
-            services=self.site.settings.services,
-            coordinator=coordinator,
-            published=self._published,
-            heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
-            lock=self.site.restore_lock,
-        )
+    @property
+    def ports(self) -> ShardPorts:
+        """Its ports, as callers and consumed records use them."""
+        return ShardPorts(self.store, self.store, self.transfers, self.announcements, self.lists)
 
     def build_loops(
         self,
         inputs: Inputs,
+        coordinator: Coordinator,
         *,
-        extras: tuple[Extra, ...] = (),
-        held_back: Callable[[], float] = lambda: 0.0,
+        extras: tuple[Extra, ...],
+        held_back: Callable[[], float],
     ) -> None:
         """Build the loops of the owner. `extras` run beside those of every shard."""
+        self.restorer = self._build_restorer(coordinator)
         beside = (
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
@@ -172,6 +165,19 @@ class Shard:
             self.schedule,
             self.announcements,
             (self.owner.notice, self._notice),
+        )
+
+    def _build_restorer(self, coordinator: Coordinator) -> Restorer:
+        return Restorer(
+            store=self.store,
+            restores=self.restores,
+            history=self.history,
+            clock=self.site.clock,
+            services=self.site.settings.services,
+            coordinator=coordinator,
+            published=self._published,
+            heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
+            lock=self.site.restore_lock,
         )
 
     def _build_owner(

@@ -1,1 +1,1 @@
-"""Kafka as the publisher sees it."""
+"""Kafka: producers, consumers, topics, and why a broker does not answer."""

@@ -16,13 +16,13 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from scheduling_srv.adapters.kafka.clients import make_producer, said
+from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.errors import error_of, failed, publish_failed
 from scheduling_srv.adapters.kafka.producer import PREPARE_TIMEOUT, ROOM, TransactionalPublisher
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import Position
-from scheduling_srv.kafka.clients import make_producer, said
-from scheduling_srv.kafka.connecting import connect
-from scheduling_srv.kafka.errors import error_of, failed, publish_failed
 
 POLL = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""

@@ -11,14 +11,14 @@ from typing import Literal, Self, TypeVar
 
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
+from scheduling_srv.adapters.kafka.clients import make_consumer, unavailable
+from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.errors import JUST_MADE
+from scheduling_srv.adapters.kafka.headers import headers_of
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
 from scheduling_srv.formats.position_record import POSITION_KEY, Position, parse_position
 from scheduling_srv.formats.positions import InputPosition
-from scheduling_srv.kafka.clients import make_consumer, unavailable
-from scheduling_srv.kafka.connecting import connect
-from scheduling_srv.kafka.errors import JUST_MADE
-from scheduling_srv.kafka.headers import headers_of
 
 PIECE = 2000
 """Records read at once, at most."""

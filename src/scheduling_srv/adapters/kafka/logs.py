@@ -16,12 +16,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from scheduling_srv.adapters.kafka import clients as kafka_clients
+from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.topics import UNKNOWN_IDS
 from scheduling_srv.app.positions import Topic
 from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.formats.positions import Place
-from scheduling_srv.kafka import clients as kafka_clients
-from scheduling_srv.kafka.connecting import connect
 
 TIMEOUT = 10.0
 """Seconds to wait for each answer."""

@@ -17,9 +17,9 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from scheduling_srv.adapters.kafka.errors import Meaning, meaning_of
 from scheduling_srv.app.deployments.deployment import OLDER, Member, Tag, tag_of
 from scheduling_srv.domain.errors import LogUnavailable
-from scheduling_srv.kafka.errors import Meaning, meaning_of
 
 log = structlog.get_logger(__name__)
 

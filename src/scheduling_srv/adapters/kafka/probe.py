@@ -10,7 +10,7 @@ from functools import cached_property
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.kafka import clients as kafka_clients
+from scheduling_srv.adapters.kafka import clients as kafka_clients
 
 TIMEOUT = 0.9
 """Seconds: whoever asks for health does not wait longer than one."""

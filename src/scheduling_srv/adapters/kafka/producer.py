@@ -22,6 +22,15 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv.adapters.kafka import rights
+from scheduling_srv.adapters.kafka.clients import make_producer, said
+from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.errors import (
+    TOO_LARGE,
+    Meaning,
+    error_of,
+    meaning_of,
+    publish_failed,
+)
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import (
@@ -30,9 +39,6 @@ from scheduling_srv.formats.position_record import (
     dump_position,
     position_headers,
 )
-from scheduling_srv.kafka.clients import make_producer, said
-from scheduling_srv.kafka.connecting import connect
-from scheduling_srv.kafka.errors import TOO_LARGE, Meaning, error_of, meaning_of, publish_failed
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed
 

@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin._acl import AclOperation
 
+from scheduling_srv.adapters.kafka.clients import make_admin
 from scheduling_srv.formats.kafka_records import Topic
-from scheduling_srv.kafka.clients import make_admin
 
 WRITES = frozenset({AclOperation.WRITE, AclOperation.ALL})
 

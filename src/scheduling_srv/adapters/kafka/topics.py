@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
+from scheduling_srv.adapters.kafka import clients as kafka_clients
 from scheduling_srv.app.health.guarantees import (
     COMPACTED,
     NEEDED,
@@ -27,7 +28,6 @@ from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import LogUnavailable, StartError
 from scheduling_srv.domain.texts import counted
 from scheduling_srv.formats.kafka_records import Topic
-from scheduling_srv.kafka import clients as kafka_clients
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed
 

@@ -18,6 +18,7 @@ import structlog
 from scheduling_srv.app.commands.payloads import Json, RestoreRequest, parse_payload, parse_restore
 from scheduling_srv.app.destructive import note_restore
 from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source
+from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import InvalidRequest, TooMany, Unavailable, Violation
 from scheduling_srv.domain.texts import shown
 from scheduling_srv.formats import messages
@@ -58,17 +59,13 @@ class HealthPort(Protocol):
 
 
 class ResetPort(Protocol):
-    """The part of the job store that a reset needs."""
+    """The part of `ShardedStore` that a reset needs."""
 
-    async def clear(
-        self,
-        now: int,
-        source: Source | None = None,
-        entries: Sequence[bytes] = (),
-        *,
-        announced: bool,
-    ) -> Receipt:
-        """See `JobStore.clear`."""
+    async def reset(self, entries: Sequence[bytes], source: Source | None = None) -> Stored:
+        """Make every job and run void without a word, and append `entries`."""
+
+    async def announced(self, changes: Sequence[Stored]) -> None:
+        """Return when all of it is on Kafka."""
 
 
 async def is_heard() -> bool:
@@ -80,10 +77,9 @@ class Commands:
     """Runs commands.
 
     `start_restore` begins a restore that emits its own Response event at its end, and stores the
-    source's position; `announced` returns once what stands before a receipt is on Kafka; `heard`
-    says whether the topic of responses exists, as one without a topic would hold up the runs after
-    it. `resources_topic` is
-    the topic that can be restored from, `version` that of the package.
+    source's position; `heard` says whether the topic of responses exists, as one without a topic
+    would hold up the runs after it. `resources_topic` is the topic that can be restored from,
+    `version` that of the package.
     """
 
     def __init__(
@@ -94,14 +90,13 @@ class Commands:
         health: HealthPort,
         clock: Clock,
         start_restore: Callable[[RestoreRequest, Source | None], Awaitable[None]],
-        announced: Callable[[Receipt], Awaitable[None]],
         services: Sequence[str],
         resources_topic: str,
         version: str,
         heard: Callable[[], Awaitable[bool]] = is_heard,
     ) -> None:
         self._store, self._inputs, self._health, self._clock = store, inputs, health, clock
-        self._start_restore, self._announced = start_restore, announced
+        self._start_restore = start_restore
         self._services, self._resources_topic, self._version = services, resources_topic, version
         self._heard = heard
         self._commands = {
@@ -156,10 +151,10 @@ class Commands:
     async def _reset(self, _payload: Json, source: Source | None) -> Json:
         answer: Json = {"status": "Reset concluded successfully"}
         entries = await self._events(EVENTS["reset"].response, answer, self._services)
-        receipt = await self._store.clear(self._clock.now(), source, entries, announced=False)
+        stored = await self._store.reset(entries, source)
         if source is None:
             # A caller may rely on it from here on; a partition does not wait for anybody.
-            await self._announced(receipt)
+            await self._store.announced([stored])
         return answer
 
     async def _restore(self, payload: Json, source: Source | None) -> Json:

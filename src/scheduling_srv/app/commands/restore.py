@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -14,9 +15,16 @@ from scheduling_srv.app.commands.events import EventReader
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore_pass import Answer, Coordinator, Pass, Ports, Published
 from scheduling_srv.app.log_ports import History
-from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
+from scheduling_srv.app.ports import (
+    MAX_RESTORES,
+    TOO_MANY_RESTORES,
+    Clock,
+    JobStore,
+    Restores,
+    Source,
+)
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.domain.errors import TooMany, Unavailable
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry
@@ -41,8 +49,34 @@ class PendingRestore(NamedTuple):
     text: str
 
 
+class RestoreStarter:
+    """Accepts restore commands on every replica, for all shards."""
+
+    def __init__(self, shards: Sequence[Restores], clock: Clock) -> None:
+        """The first of the shards answers the command."""
+        self.shards = shards
+        self.clock = clock
+
+    async def start(self, request: RestoreRequest, source: Source | None) -> None:
+        """Store the restore command, so that it outlives any crash.
+
+        It is stored last in the shard that answers it. After a crash, a command in only some shards
+        does no harm. Raises `TooMany`, `Unavailable`, `StaleSource`.
+        """
+        answering, *others = self.shards
+        text = dumps(request)
+        if others:
+            text = dumps(request, uuid.uuid4().hex)  # the shards wait for each other's same text
+            if await answering.count() >= MAX_RESTORES:  # it ends last, so it has the most
+                raise TooMany(TOO_MANY_RESTORES)
+        for other in others:
+            await other.begin(text, self.clock.now(), None, 2 * MAX_RESTORES)
+        await answering.begin(text, self.clock.now(), source)
+        await reached(points.RESTORE_NOTED)
+
+
 class Restorer:
-    """Accepts restores on every replica, and carries them out on the owner."""
+    """Carries out the restores of a shard, on its owner."""
 
     def __init__(
         self,
@@ -52,7 +86,7 @@ class Restorer:
         history: History,
         clock: Clock,
         services: Sequence[str],
-        coordinator: Coordinator | None = None,
+        coordinator: Coordinator,
         published: Published = _is_published,
         heard: Callable[[], Awaitable[bool]] = is_heard,
         lock: asyncio.Lock | None = None,
@@ -70,14 +104,6 @@ class Restorer:
         self.ports = Ports(store, restores, history, clock, EventReader(), coordinator, published)
         self.lock = lock or asyncio.Lock()
         self._called = asyncio.Event()
-
-    async def start(self, request: RestoreRequest, source: Source | None) -> None:
-        """Store the restore command, so that it outlives any crash.
-
-        Raises `TooMany`, `Unavailable`, `StaleSource`.
-        """
-        await self.restores.begin(dumps(request), self.clock.now(), source)
-        await reached(points.RESTORE_NOTED)
 
     def notice(self) -> None:
         """Wake `run`: a replica has stored a restore command."""
@@ -128,8 +154,7 @@ class Restorer:
     async def _end(self, token: str, restore: PendingRestore, answer: Answer) -> None:
         response = encode_command_response(self.services, json.dumps(answer).encode())
         entry = event_entry(Topic.COMMANDS, b"restoreResponse", response)
-        mute = self.coordinator and not await self.coordinator.is_last(restore.text)
-        if mute or not await self.heard():
+        if not await self.coordinator.is_last(restore.text) or not await self.heard():
             entry = b""
         await reached(points.RESTORE_END)
         await self.restores.end(token, restore.number, entry)

@@ -6,8 +6,8 @@ The pass reads the topic twice: to find the last event of each job, then to put 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -67,7 +67,7 @@ class Ports:
     history: History
     clock: Clock
     reader: EventReader
-    coordinator: Coordinator | None
+    coordinator: Coordinator
     published: Published
 
 
@@ -170,19 +170,10 @@ class Pass:
         return [job_id for job_id in ids if job_id is not None]
 
     async def _put_back(self, jobs: Sequence[NewJob], removed: Sequence[str]) -> None:
-        async with self._targets(jobs) as (targets, claim):
+        async with self.ports.coordinator.claimed(jobs) as (targets, claim):
             span = Span(self.ports.clock.now(), self.newest, claim)
             goes_on = await self.ports.restores.put_back(
                 self.token, self.number, targets, removed, span
             )
         self.is_void = not goes_on
         await reached(points.RESTORE_PUT_BACK)
-
-    @asynccontextmanager
-    async def _targets(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
-        """The jobs that this shard may put back."""
-        if not self.ports.coordinator:
-            yield jobs, ""
-            return
-        async with self.ports.coordinator.claimed(jobs) as targets:
-            yield targets

@@ -25,15 +25,7 @@ from scheduling_srv.domain.errors import Diverged, PublishFailed
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Record
-from scheduling_srv.formats.layouts import (
-    CREATE,
-    DELETE,
-    GROUP,
-    HAPPENED,
-    MARK,
-    NEW_NOW,
-    QUEUE,
-)
+from scheduling_srv.formats.layouts import CREATE, DELETE, GROUP, HAPPENED, MARK, NEW_NOW, QUEUE
 from scheduling_srv.formats.outbox_entries import CREATED, GROUPED, QUEUED, SILENT
 from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics, points

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain, groupby, repeat
 
 import structlog
 
-from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Clock, InputStore, Receipt, Source, Transfers
+from scheduling_srv.app.ports import Clock, Receipt, Source
 from scheduling_srv.app.replies import Parcel
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import (
     Contended,
     OutcomeUnknown,
@@ -38,21 +37,12 @@ LOOK_AGAIN = (StaleSource, StoreNotReady, OutcomeUnknown, Contended, TimeoutErro
 """Somebody else delivers as well, or decides about a job, or the target is rebuilt."""
 
 
-@dataclass(slots=True)
-class Station:
-    """A shard, as the courier sees it."""
-
-    transfers: Transfers
-    inputs: InputStore
-    announcements: Announcements
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class Courier:
     """Any replica may deliver; a parcel that two deliver arrives once."""
 
-    def __init__(self, stations: Sequence[Station], clock: Clock) -> None:
-        self.stations = stations
+    def __init__(self, shards: Sequence[ShardPorts], clock: Clock) -> None:
+        self.shards = shards
+        self.locks = [asyncio.Lock() for _ in shards]
         self.clock = clock
 
     async def run(self, shard: int) -> None:
@@ -75,13 +65,13 @@ class Courier:
         it will be delivered later.
         """
         pauses = chain((0.001, 0.002, 0.005), repeat(PAUSE))
-        async with self.stations[shard].lock:
-            parcels = await self.stations[shard].transfers.parcels()
+        async with self.locks[shard]:
+            parcels = await self.shards[shard].transfers.parcels()
             first = awaited = {parcel.name for parcel in parcels}
             while awaited:
                 if not await self._round(shard, parcels):
                     await asyncio.sleep(next(pauses))
-                parcels = await self.stations[shard].transfers.parcels()
+                parcels = await self.shards[shard].transfers.parcels()
                 awaited = awaited & {parcel.name for parcel in parcels}
         return bool(first)
 
@@ -94,8 +84,10 @@ class Courier:
             changes = [later for each in changes for later in each.then]
 
     async def settle_all(self) -> bool:
-        """The same for all shards."""
-        shards = range(len(self.stations))
+        """The same for all shards. One shard sends nothing."""
+        if len(self.shards) == 1:
+            return False
+        shards = range(len(self.shards))
         found = any([await self.settle(shard) for shard in shards])
         if found:  # one that was looked at before may have sent something on
             for shard in shards:
@@ -124,16 +116,16 @@ class Courier:
     ) -> None:
         receipt = await self._apply(shard, target, changes)
         async with asyncio.timeout(PATIENCE):  # the receipt may be of a store that is no more
-            await self.stations[target].announcements.wait(receipt)
+            await self.shards[target].announcements.wait(receipt)
         for parcel, change in changes:
-            await self.stations[shard].transfers.delivered(parcel.name, list(change.ids()))
+            await self.shards[shard].transfers.delivered(parcel.name, list(change.ids()))
 
     async def _apply(
         self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
     ) -> Receipt:
         """Returns the place in the target's outbox behind all of them."""
-        station, name = self.stations[target], f"@{shard}"
-        lineage, positions = await station.inputs.positions()
+        ports, name = self.shards[target], f"@{shard}"
+        lineage, positions = await ports.inputs.positions()
         known, receipt = positions.get(name), None
         stored = known.next if known else 0
         for parcel, change in changes:
@@ -142,8 +134,8 @@ class Courier:
                 receipt = None  # somebody has: where that ended is not known here
                 continue
             source = Source(name, stored, behind, lineage)
-            receipt = await station.transfers.commit(change, self.clock.now(), source=source)
+            receipt = await ports.transfers.commit(change, self.clock.now(), source=source)
             if receipt is None:
                 raise Contended("Somebody decides about a job that is on its way.")
             stored = behind
-        return receipt or await station.inputs.append([], self.clock.now())
+        return receipt or await ports.inputs.append([], self.clock.now())

@@ -7,24 +7,12 @@ from collections.abc import Callable
 
 import structlog
 
-from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.domain.texts import shown
-from scheduling_srv.entrances.intake import KEYS
 from scheduling_srv.runtime import metrics
 
 LOG_EVERY_SECONDS = 3_600.0
 MAX_KEYS, MAX_KEY_BYTES = 100, 100
 """Keys that are remembered, and bytes of each. Random keys fill neither the memory nor the log."""
-ANNOUNCEMENTS = frozenset(
-    {
-        b"queuedJob",
-        b"jobsCreated",
-        b"jobsDeleted",
-        *(response.encode() for response in COMMAND_EVENTS.values()),
-    }
-)
-"""Keys of the records that the service itself writes to the topics that it reads."""
-KNOWN = KEYS | ANNOUNCEMENTS
 
 log = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from scheduling_srv.adapters.kafka.errors import error_of
 from scheduling_srv.domain.errors import LogUnavailable
-from scheduling_srv.kafka.errors import error_of
 
 Config: TypeAlias = Mapping[str, str | int | float | bool]
 Client = TypeVar("Client", Producer, AdminClient)

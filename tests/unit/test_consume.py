@@ -7,7 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.inputs import dead_letters, shard_inputs
+from scheduling_srv.app.inputs.consume import Consume
+from scheduling_srv.app.inputs.dead_letters import REFUSED
+from scheduling_srv.app.inputs.event_reader import EventReader
+from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import (
     Answered,
@@ -22,8 +26,6 @@ from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.entrances import intake
-from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import header
@@ -34,6 +36,7 @@ from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
 from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
+from tests.store.shard import one_shard
 
 JOBS, COMMANDS = Place("jobs", 0), Place("commands", 0)
 NOW = 1_700_000_000_000
@@ -52,17 +55,19 @@ class World:
         self.answers_at_once = 1000
         self.unknown = set[int]()
         world: Any = self
-        self.intake = Intake(
-            jobs=Jobs(world, Announcements(), world, Rules(max_items=5)),
-            inputs=world,
-            commands=world,
-            clock=world,
-            jobs_topic="jobs",
-            commands_topic="commands",
-        )
+        self.letters_taken = True
+        jobs = Jobs(one_shard(world, world), world, Rules(max_items=5))
+        reader = EventReader(jobs.rules, jobs_topic="jobs", commands_topic="commands")
+        self.consume = Consume(jobs, world, reader, world)
 
     def now(self) -> int:
         return NOW
+
+    def largest(self) -> int | None:
+        return None
+
+    async def are_taken(self) -> bool:
+        return self.letters_taken
 
     def advance(self, source: Source | None) -> None:
         """Positions are those that the store expects, and only go forward."""
@@ -133,13 +138,13 @@ class World:
     async def apply(self, *records: Consumed) -> None:
         """All from the start, as the listener does."""
         self.begin()
-        await self.intake.apply([records])
+        await self.consume.apply([records])
         place = records[0].place if records else JOBS
-        assert self.intake.applied(place) == self.position
+        assert self.consume.applied(place) == self.position
 
     def begin(self, position: int | None = None) -> None:
         at = InputPosition(self.position if position is None else position)
-        self.intake.begin([Begun("inc", {JOBS: at, COMMANDS: at})])
+        self.consume.begin([Begun("inc", {JOBS: at, COMMANDS: at})])
 
     @property
     def buried(self) -> list[tuple[Any, ...]]:
@@ -222,7 +227,7 @@ async def test_refused_records_share_a_line_a_minute_for_each_topic_and_status(
     """3,000 wrong records were 3,000 lines, although the dead letters hold them."""
     now = 0.0
     throttle = Throttle(REFUSED.event, counted=REFUSED.counted, monotonic=lambda: now)
-    monkeypatch.setattr(intake, "REFUSED", throttle)
+    monkeypatch.setattr(dead_letters, "REFUSED", throttle)
     with capture_logs() as lines:
         await world.apply(*(record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(50)))
         now = MINUTE_S
@@ -234,13 +239,8 @@ async def test_refused_records_share_a_line_a_minute_for_each_topic_and_status(
     assert REFUSED in THROTTLES  # a replica ticks it
 
 
-async def test_the_log_has_each_dead_letter_that_has_no_topic(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def none_taken() -> bool:
-        return False
-
-    monkeypatch.setattr(world.intake.letters, "are_taken", none_taken)
+async def test_the_log_has_each_dead_letter_that_has_no_topic(world: World) -> None:
+    world.letters_taken = False
     with capture_logs() as lines:
         await world.apply(*(record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(3)))
     dropped = [line for line in lines if line["event"].startswith("a dead letter is not written")]
@@ -251,7 +251,7 @@ async def test_the_log_has_each_dead_letter_that_has_no_topic(
 async def test_dead_letters_of_one_call_are_bounded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MOST_LETTER_BYTES", 1_000)
+    monkeypatch.setattr(shard_inputs, "MOST_LETTER_BYTES", 1_000)
     await world.apply(*(record(n, b"createJobs", b"\x0a\x7f" + b"x" * 400) for n in range(4)))
     assert len(world.buried) == 4
     assert len(world.calls) > 1
@@ -291,6 +291,12 @@ async def test_unknown_keys_are_skipped(world: World) -> None:
     )
     assert world.done == []
     assert world.position == 0
+
+
+async def test_one_shard_delivers_nothing_to_others(world: World) -> None:
+    """The store is not even asked."""
+    await world.consume.settle()
+    assert world.done == []
 
 
 async def test_a_deleted_event_deletes_as_well(world: World) -> None:
@@ -352,7 +358,7 @@ async def test_a_large_value_is_cut_in_the_dead_letter(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has to fit into a Kafka message itself."""
-    monkeypatch.setattr(intake, "LARGEST_DEAD_LETTER", 3)
+    monkeypatch.setattr(dead_letters, "LARGEST_DEAD_LETTER", 3)
     await world.apply(record(0, b"jobDone", b"\xff" * 9))
     (letter,) = world.buried
     assert letter[2] == b"\xff" * 3
@@ -360,7 +366,7 @@ async def test_a_large_value_is_cut_in_the_dead_letter(
 
 
 async def test_one_call_takes_so_many_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "CALL_JOBS", 3)
+    monkeypatch.setattr(shard_inputs, "CALL_JOBS", 3)
     lists = [jobs(n, *[job(f"{n}/{m}") for m in range(2)]) for n in range(3)]
     await world.apply(*lists, jobs(3, *[job(f"big/{m}") for m in range(5)]))
     assert [len(each) - 1 for each in world.done] == [2, 2, 2, 5]
@@ -423,7 +429,7 @@ async def test_what_is_no_fault_of_the_record_is_not_put_aside(
     with pytest.raises(type(fault)):
         await world.apply(jobs(0, job("a")))
     with pytest.raises(type(fault)):
-        await world.intake.apply_alone(answer(0, 1))
+        await world.consume.apply_alone(answer(0, 1))
     assert world.buried == []
 
 
@@ -437,8 +443,8 @@ async def test_a_record_that_breaks_is_put_aside(
 
     monkeypatch.setattr(messages, "decode_answer", broken)
     world.begin()
-    await world.intake.apply_alone(answer(3, 1))
-    assert world.intake.applied(JOBS) == 4
+    await world.consume.apply_alone(answer(3, 1))
+    assert world.consume.applied(JOBS) == 4
     (letter,) = world.buried
     assert letter[3]["status"] == b"INTERNAL"
     assert letter[3]["reason"] == b"The record could not be handled: ZeroDivisionError."
@@ -452,7 +458,7 @@ class Partitions(World):
         places = [Place("jobs", number) for number in range(3)]
         self.at = dict.fromkeys((place.name for place in places), InputPosition(0, 0, "id"))
         positions = {place: self.at[place.name] for place in places}
-        self.intake.begin([Begun("inc", positions)])
+        self.consume.begin([Begun("inc", positions)])
 
     def advance(self, source: Source | None) -> None:
         assert source
@@ -476,7 +482,7 @@ def at(record: Consumed, partition: int, timestamp: int = 0) -> Consumed:
 async def test_records_of_one_kind_go_together_whatever_their_partition() -> None:
     """The order within each holds; 150 partitions would be 150 calls otherwise."""
     world = Partitions()
-    await world.intake.apply(
+    await world.consume.apply(
         [
             [at(answer(0, 1), 0), at(jobs(1, job("a")), 0), at(answer(2, 2), 0)],
             [at(answer(0, 3), 1), at(answer(1, 4), 1)],
@@ -501,25 +507,25 @@ async def test_a_position_holds_the_newest_time_stamp() -> None:
     """Of all records before it; a clock that is far ahead would hide what others send later."""
     world = Partitions()
     ahead = NOW + 3_600_000
-    await world.intake.apply(
+    await world.consume.apply(
         [
             [at(answer(0, 1), 0, NOW - 5), at(answer(1, 2), 0, NOW - 9)],
             [at(answer(0, 3), 1, ahead)],
         ]
     )
-    await world.intake.apply([[at(jobs(2, job("a")), 0, NOW - 7)]])
+    await world.consume.apply([[at(jobs(2, job("a")), 0, NOW - 7)]])
     assert world.at["jobs:0"] == InputPosition(3, NOW - 5, "id")
-    assert world.at["jobs:1"] == InputPosition(1, NOW + intake.SKEW, "id")
+    assert world.at["jobs:1"] == InputPosition(1, NOW + shard_inputs.SKEW_MS, "id")
 
 
 async def test_positions_behind_what_was_skipped_are_one_call() -> None:
     """Those that are there already are left alone."""
     world = Partitions()
-    await world.intake.skip({Place("jobs", n): End(n, NOW - n) for n in range(3)})
+    await world.consume.skip({Place("jobs", n): End(n, NOW - n) for n in range(3)})
     (call,) = world.calls
     assert [each.partition for each in (call, *call.others)] == ["jobs:1", "jobs:2"]
     assert world.at["jobs:2"] == InputPosition(2, NOW - 2, "id")
-    assert world.intake.applied(Place("jobs", 2)) == 2
+    assert world.consume.applied(Place("jobs", 2)) == 2
 
 
 async def test_a_long_list_moves_its_own_partition() -> None:

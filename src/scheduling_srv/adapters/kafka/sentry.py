@@ -12,9 +12,9 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
+from scheduling_srv.adapters.kafka.headers import headers_of
 from scheduling_srv.domain.errors import SharedTopic
 from scheduling_srv.formats.kafka_records import DEPLOYMENT, QUEUED_KEY
-from scheduling_srv.kafka.headers import headers_of
 
 LOOKS_PER_SECOND = 250
 LEAST_LOOKS = 2

@@ -1,0 +1,1 @@
+"""Consumed records: how they are read, and applied in order, each once."""

@@ -1,0 +1,114 @@
+"""Changes the jobs of one shard: short lists go together, long ones in pieces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from scheduling_srv.app import deadline
+from scheduling_srv.app.budget import DELETED_IDS, is_long
+from scheduling_srv.app.grouping import GroupCommit, Outcome
+from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE
+from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.domain.errors import Contended
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
+
+
+class ShardWriter:
+    """Of one shard. All ids and jobs that it is given belong there."""
+
+    def __init__(self, ports: ShardPorts, clock: Clock, *, gathers: bool) -> None:
+        """`gathers`: a call for a few jobs waits for others while Kafka would make it wait."""
+        self.store = ports.store
+        self.lists = ports.lists
+        self.clock = clock
+        gathering = ports.announcements.gathering if gathers else None
+        self.commits = GroupCommit(ports.store, clock, gathering)
+
+    async def write(self, group: WriteGroup) -> Outcome:
+        """Write the list of a call, together with others or in pieces. Raises `Unavailable`."""
+        if is_long(group):
+            return await self._write_long(group)
+        async for _ in self._ways():
+            outcome = await self.commits.write(group)
+            reason = outcome[1].reason if outcome[1] else ""
+            if reason == LARGE:
+                return await self._write_long(group)
+            if reason != MOVING:
+                return outcome
+        raise AssertionError  # `_ways` does not end
+
+    async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
+        """Write the groups of records; of long ones only the first is looked at.
+
+        As `JobStore.write`, but no group is refused because a long list is in its way.
+        """
+        first, own = groups[0], groups[0].own(source)
+        if is_long(first):
+            return _written(await self._write_long(first, own))
+        async for _ in self._ways():
+            written = await self.store.write(groups, self.clock.now(), source)
+            last = written.refusals[-1]
+            if not last or last.reason not in {MOVING, LARGE}:
+                return written
+            if len(written.refusals) > 1:
+                return Written(written.receipt, written.refusals[:-1])
+            if last.reason == LARGE:
+                return _written(await self._write_long(first, own))
+        raise AssertionError  # `_ways` does not end
+
+    async def _write_long(self, group: WriteGroup, source: Source | None = None) -> Outcome:
+        named = group.mode is not WriteMode.CREATE or bool(group.named)
+        return await self.lists.write(group.mode, group.jobs, source, named=named)
+
+    async def delete(self, ids: Sequence[str]) -> Receipt:
+        """Delete the jobs that exist, some at a time: a caller without an answer asks again."""
+        receipt, left = Receipt("", 0), ids
+        while left:
+            receipt, done = await self._delete(left[:DELETED_IDS], None)
+            left = left[done:]
+        return receipt
+
+    async def delete_from(self, ids: Sequence[str], source: Source) -> Receipt:
+        """The same for a record: all of it, and its position, in one step.
+
+        Otherwise a record that is read again would delete a job that was created since.
+        """
+        if len(ids) <= DELETED_IDS:
+            receipt, done = await self._delete(ids, source)
+            if done:
+                return receipt
+        jobs = [NewJob(job_id, 0, b"") for job_id in ids]
+        receipt, _ = await self.lists.write(DELETE, jobs, source)
+        return receipt
+
+    async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
+        async for _ in self._ways():
+            await reached(points.DELETE_CALL)
+            try:
+                done = await self.store.delete(ids, self.clock.now(), source)
+            except Contended:
+                continue
+            await reached(points.DELETE_DONE)
+            return done
+        raise AssertionError  # `_ways` does not end
+
+    async def _ways(self) -> AsyncIterator[None]:
+        """Attempts of a call that a long list may be in the way of.
+
+        Between them that list comes to its end. Raises `Contended` when it does not.
+        """
+        ends = time.monotonic() + deadline.at_most(PATIENCE)
+        while True:
+            yield
+            if time.monotonic() >= ends:
+                raise Contended(CONTENDED)
+            await self.lists.settle()
+
+
+def _written(outcome: Outcome) -> Written:
+    receipt, refusal = outcome
+    return Written(receipt, [refusal])

@@ -1,0 +1,353 @@
+"""All shards as one store: which shard decides about a change, and which have a part in it.
+
+One shard decides about everything: nothing is routed, claimed or merged then. With several, a list
+goes the same way if it names no ids and all its types belong to one of them. See
+docs/decisions/0004 and 0022.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from scheduling_srv.app import deadline
+from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT
+from scheduling_srv.app.budget import DELETED_IDS
+from scheduling_srv.app.ports import (
+    Clock,
+    Page,
+    Receipt,
+    Refusal,
+    Source,
+    WriteGroup,
+    WriteMode,
+    Written,
+)
+from scheduling_srv.app.replies import Held
+from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of_job
+from scheduling_srv.app.sharding.claims import Claim, Claims
+from scheduling_srv.app.sharding.courier import Courier
+from scheduling_srv.app.sharding.merged_pages import ENDED, MergedPages, cursors_of
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
+from scheduling_srv.app.sharding.shard_writer import ShardWriter
+from scheduling_srv.domain.errors import NotAnnounced, Unavailable
+from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.job_record import Note, has_note
+from scheduling_srv.runtime import points
+from scheduling_srv.runtime.failpoints import reached
+
+LEAST_SHARE = 100
+"""Jobs of a page that each shard is asked for, if the page may hold so many."""
+NO_SHARD = -1
+"""In place of the shard of a job that does not exist."""
+NOT_ANNOUNCED = "Kafka does not answer: the change is stored and will be announced."
+NOT_CLEARED = "Kafka does not answer: jobs are on their way to other shards, send it again."
+NOT_RESET = "Kafka does not answer: not all shards are reset, send it again."
+
+
+class Stored(NamedTuple):
+    """A change that is stored, in the shard where it begins."""
+
+    shard: int
+    receipt: Receipt
+    floor: int
+    """See `Announcements.wait`."""
+    change: Change | None = None
+    """If other shards have a part in it."""
+    floors: Sequence[int] = ()
+    """With `change`: the number that each shard had published before."""
+
+
+class ShardedStore:
+    """Changes and reads of callers, and changes of consumed records, over 1 to n shards."""
+
+    def __init__(
+        self, shards: Sequence[ShardPorts], clock: Clock, *, wait_for_announcement: bool = True
+    ) -> None:
+        """Without `wait_for_announcement` a change in one shard is done once it is stored."""
+        self.shards = shards
+        self.count = len(shards)
+        self.clock = clock
+        self.wait_for_announcement = wait_for_announcement
+        self.courier = Courier(shards, clock)
+        self.claims = Claims([each.transfers for each in shards], self.courier)
+        self._writers = [ShardWriter(each, clock, gathers=wait_for_announcement) for each in shards]
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    async def write(self, group: WriteGroup) -> Stored | Refusal:
+        """Write the list of a call. Raises `Unavailable`."""
+        shard = self.owner_of(group)
+        if shard is None:
+            return await self._decide(group)
+        floor = self.shards[shard].announcements.number
+        receipt, refusal = await self._writers[shard].write(group)
+        return refusal or Stored(shard, receipt, floor)
+
+    async def delete(self, ids: Sequence[str]) -> Sequence[Stored]:
+        """Delete the jobs that exist, each shard by itself. `ids` has none twice."""
+        if self.count == 1:
+            floor = self.shards[0].announcements.number
+            return [Stored(0, await self._writers[0].delete(ids), floor)]
+        last = dict[int, Stored]()
+        for start in range(0, len(ids), DELETED_IDS):
+            for stored in await self._delete(ids[start : start + DELETED_IDS]):
+                last[stored.shard] = stored
+        return list(last.values())
+
+    async def clear(self) -> Sequence[Stored]:
+        """Delete every resource. Jobs on their way to another shard arrive before."""
+        if self.count == 1:
+            return [await self._clear(0)]
+        try:
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+                await self.courier.settle_all()
+                while True:
+                    cleared = await asyncio.gather(*map(self._clear, range(self.count)))
+                    if not await self.courier.settle_all():
+                        return cleared
+        except TimeoutError as fault:
+            raise NotAnnounced(NOT_CLEARED) from fault
+
+    async def reset(self, entries: Sequence[bytes], source: Source | None = None) -> Stored:
+        """Make every job and run void without a word, and append `entries` in the first shard.
+
+        Of a record (`source`), `Consume` has reset the other shards before.
+        """
+        if source is None and self.count > 1:
+            try:
+                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+                    await self._reset_others()
+            except TimeoutError as fault:
+                raise NotAnnounced(NOT_RESET) from fault
+        first, now = self.shards[0], self.clock.now()
+        floor = first.announcements.number
+        receipt = await first.store.clear(now, source, entries, announced=False)
+        return Stored(0, receipt, floor)
+
+    async def announced(self, changes: Sequence[Stored]) -> None:
+        """Return when all of it is on Kafka, in all shards. Raises `Unavailable`.
+
+        It waits for the parts of other shards in any case: until then a Read would miss them.
+        """
+        await reached(points.WRITE_WAIT)
+        if not self.wait_for_announcement:
+            changes = [each for each in changes if each.change]
+        if not changes:
+            return
+        try:
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+                if len(changes) == 1:
+                    await self._announced(changes[0])
+                else:
+                    await asyncio.gather(*map(self._announced, changes))
+        except TimeoutError as fault:
+            raise NotAnnounced(NOT_ANNOUNCED) from fault
+
+    def check(self, stored: Stored, jobs: Sequence[NewJob]) -> None:
+        """Raises `FailedPrecondition` if one of these jobs could not be announced."""
+        ids = (job.id for job in jobs)
+        if stored.change is None:
+            known = self.shards[stored.shard].announcements
+            known.check(stored.receipt, stored.floor, ids)
+            return
+        named = list(ids)
+        for shard, floor in zip(self.shards, stored.floors, strict=True):
+            known = shard.announcements
+            known.check(Receipt(known.lineage, known.number), floor, named)
+
+    # --- Records ------------------------------------------------------------------------------
+
+    async def write_from(
+        self, groups: Sequence[WriteGroup], source: Source, at: int = 0
+    ) -> Written:
+        """Write the lists of records, in the shard `at`, or decided there.
+
+        Of long lists, and of lists that several shards have a part in, only the first is looked at.
+        """
+        if all(self.owner_of(group) == at for group in groups):
+            return await self._writers[at].write_from(groups, source)
+        group = groups[0]
+        stored = await self._decide(group, at, group.own(source))
+        if isinstance(stored, Refusal):
+            return Written(Receipt("", 0), [stored])
+        self._follow(stored)
+        return Written(stored.receipt, [None])
+
+    async def delete_from(self, ids: Sequence[str], source: Source, at: int = 0) -> Receipt:
+        """Delete for a record: decided in one shard, so that it happens once.
+
+        `ids` has none twice.
+        """
+        if self.count == 1:
+            return await self._writers[0].delete_from(ids, source)
+        while True:
+            async with self.claims.held(ids) as claim:
+                change = plan_delete(claim.shards(), at)
+                stored = await self._commit(change, claim, source)
+            if stored:
+                self._follow(stored)
+                return stored.receipt
+
+    async def clear_from(self, source: Source, at: int = 0, *, announced: bool) -> Receipt:
+        """Delete every resource of this shard for a record, or reset it: see `JobStore.clear`."""
+        store = self.shards[at].store
+        return await store.clear(self.clock.now(), source, announced=announced)
+
+    # --- Reads --------------------------------------------------------------------------------
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        """The jobs with the first of these ids, as many as all shards have come to."""
+        if self.count == 1:
+            return await self.shards[0].store.get(ids)
+        answers = await asyncio.gather(*(shard.store.get(ids) for shard in self.shards))
+        return [next((job for job in jobs if job), None) for jobs in zip(*answers, strict=False)]
+
+    async def page(self, creator: str, *, descending: bool, cursor: str, limit: int) -> Page:
+        """The pages of all shards, merged by creation number; see `JobStore.page`."""
+        if self.count == 1:
+            store = self.shards[0].store
+            return await store.page(creator, descending=descending, cursor=cursor, limit=limit)
+        cursors = cursors_of(cursor, self.count)
+        share = min(limit, max(LEAST_SHARE, 2 * limit // self.count))  # more would be read in vain
+        calls = (
+            shard.store.page(creator, descending=descending, cursor=at, limit=share)
+            for shard, at in zip(self.shards, cursors, strict=True)
+            if at != ENDED
+        )
+        answers = iter(await asyncio.gather(*calls))
+        pages = [None if at == ENDED else next(answers) for at in cursors]
+        return MergedPages(pages, cursors, descending=descending).page(limit)
+
+    # --- Deciding -----------------------------------------------------------------------------
+
+    def owner_of(self, group: WriteGroup) -> int | None:
+        """The one shard that may write the group without asking the others."""
+        if self.count == 1:
+            return 0
+        if group.named:
+            return None
+        shards = {shard_of_job(job, self.count) for job in group.jobs}
+        return shards.pop() if len(shards) == 1 else None
+
+    async def _decide(
+        self, group: WriteGroup, at: int | None = None, source: Source | None = None
+    ) -> Stored | Refusal:
+        """Decide about a list, and store the decision in the shard `at`, or where it is best.
+
+        Raises `Unavailable`, and with a source `StaleSource`.
+        """
+        floors = [shard.announcements.number for shard in self.shards]
+        if not group.named:
+            change = plan_write(group.jobs, {}, self.count, at)
+            stored = await self._commit(change, None, source)
+            assert stored  # noqa: S101 - it claims nothing
+            return stored._replace(floors=floors)
+        while True:
+            async with self.claims.held(group.named) as claim:
+                if refusal := _refusal(group, claim) or await self._elapsed(group, claim):
+                    return refusal
+                change = plan_write(group.jobs, claim.shards(), self.count, at)
+                stored = await self._commit(change, claim, source)
+            if stored:
+                return stored._replace(floors=floors)
+
+    async def _elapsed(self, group: WriteGroup, claim: Claim) -> Refusal | None:
+        """The first one-time job in the past that is not one which was due then before."""
+        places: dict[int, list[int]] = {}
+        for place, job in enumerate(group.jobs):
+            if has_note(job.record, Note.ELAPSED):
+                home = claim.homes.get(job.id)
+                places.setdefault(home.shard if home else NO_SHARD, []).append(place)
+        refused = places.pop(NO_SHARD, [])
+        for shard, asked in places.items():
+            jobs = [group.jobs[place] for place in asked]
+            found = await self.shards[shard].transfers.may_have_elapsed(jobs)
+            refused += [place for place, may in zip(asked, found, strict=True) if not may]
+        return Refusal("elapsed", min(refused)) if refused else None
+
+    async def _delete(self, ids: Sequence[str]) -> Sequence[Stored]:
+        while True:
+            async with self.claims.held(ids) as claim:
+                changes: dict[int, list[str]] = {}
+                for job_id, home in claim.homes.items():
+                    changes.setdefault(home.shard, []).append(job_id)
+                done = await asyncio.gather(
+                    *(
+                        self._commit(Change(shard, removed), claim, None)
+                        for shard, removed in changes.items()
+                    )
+                )
+            stored = [each for each in done if each]
+            if len(stored) < len(done):
+                continue
+            if len(claim.homes) < len(claim.ids):
+                # Another call may have deleted them, and not have announced it yet.
+                others = [shard for shard in range(self.count) if shard not in changes]
+                stored += await asyncio.gather(*map(self._end_of, others))
+            return stored
+
+    async def _commit(
+        self, change: Change, claim: Claim | None, source: Source | None
+    ) -> Stored | None:
+        shard = self.shards[change.shard]
+        floor = shard.announcements.number
+        receipt = await shard.transfers.commit(
+            change, self.clock.now(), Held(claim.token, claim.ids) if claim else None, source
+        )
+        if not receipt:
+            return None
+        return Stored(change.shard, receipt, floor, change if change.then else None)
+
+    async def _clear(self, shard: int) -> Stored:
+        ports = self.shards[shard]
+        floor = ports.announcements.number
+        receipt = await ports.store.clear(self.clock.now(), announced=True)
+        return Stored(shard, receipt, floor)
+
+    async def _end_of(self, shard: int) -> Stored:
+        """The end of a shard's outbox as it is now."""
+        ports = self.shards[shard]
+        floor = ports.announcements.number
+        return Stored(shard, await ports.inputs.append([], self.clock.now()), floor)
+
+    async def _reset_others(self) -> None:
+        await self.courier.settle_all()
+        await asyncio.gather(*map(self._reset, self.shards[1:]))
+
+    async def _reset(self, shard: ShardPorts) -> None:
+        receipt = await shard.store.clear(self.clock.now(), announced=False)
+        await shard.announcements.wait(receipt)
+
+    # --- Parts of other shards ------------------------------------------------------------------
+
+    async def _announced(self, stored: Stored) -> None:
+        await self.shards[stored.shard].announcements.wait(stored.receipt, stored.floor)
+        if stored.change:
+            await self.courier.settle_change(stored.change)
+
+    def _follow(self, stored: Stored) -> None:
+        """Deliver the parts of other shards; no caller waits for it."""
+        if stored.change:
+            task = asyncio.create_task(self._deliver(stored.change))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, change: Change) -> None:
+        with suppress(Unavailable):  # the owner's courier does it later
+            await self.courier.settle_change(change)
+
+
+def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:
+    """The refusal of a store that had all jobs (`lua/lib/writing.lua`)."""
+    for place, job in enumerate(group.jobs):
+        home = claim.homes.get(job.id)
+        if group.mode is WriteMode.CREATE and home:
+            return Refusal("exists", place)
+        if group.mode is WriteMode.UPDATE and (not home or home.kind == TriggerKind.NOW):
+            return Refusal("missing", place)
+    return None

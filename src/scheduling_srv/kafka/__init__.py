@@ -1,1 +1,0 @@
-"""Kafka clients and their errors, for entrances and adapters."""
