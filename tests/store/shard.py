@@ -250,7 +250,7 @@ class Shard:
         return runs_in(await self.entries())
 
     async def plan(self) -> int:
-        planner = Planner(self.schedule, read_cron, self.schedule.rules)
+        planner = Planner(schedule=self.schedule, read_cron=read_cron, rules=self.schedule.rules)
         planner.begun = True  # what was set aside stays there
         return await planner.run_once(self.token)
 

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announce import type_of
-from scheduling_srv.app.owner.publisher import measure
+from scheduling_srv.app.owner.batch import measure
 from scheduling_srv.domain.record import varint
 from scheduling_srv.runtime import metrics
 from tests.store.shard import NOW, once

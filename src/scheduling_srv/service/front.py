@@ -13,7 +13,6 @@ from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner.balance import Balance
-from scheduling_srv.app.owner.owner import Extra
 from scheduling_srv.app.ports import InputStore, Receipt, Source
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.sharding.claims import Claims
@@ -26,6 +25,7 @@ from scheduling_srv.app.sharding.sharded_restore import (
 )
 from scheduling_srv.app.sharding.shards import Part, Shards
 from scheduling_srv.app.starts import Starts
+from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances import convert
 from scheduling_srv.entrances.input_reader import InputReader
@@ -98,7 +98,6 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     ]
     router = Shards(parts, claims, courier, clock)
     restores = [each.restores for each in shards]
-    balance = Balance(site.name, shards[0].signals, [each.schedule for each in shards])
     for each in shards:
         each.build_restorer(ShardCoordinator(each.number, restores, claims))
     jobs = ShardedJobs(
@@ -131,8 +130,13 @@ def _of_all(site: Site, shards: Sequence[Shard], health: Health) -> Front:
     reader = _reader(site, intake(), starts, logs)
     for each in shards:
         extras = (_deliver(courier, each.number),)
-        each.build_loops(reader, extras=extras, held_back=balance.held_back)
-    balance.owners = [each.owner for each in shards]
+        each.build_loops(reader, extras=extras)
+    balance = Balance(
+        name=site.name,
+        signals=shards[0].signals,
+        leases=[each.schedule for each in shards],
+        owners=[each.owner for each in shards],
+    )
     return Front(jobs, intake(), starts, commands, balance)
 
 
@@ -155,7 +159,7 @@ def _reader(site: Site, intake: Application, starts: Starts, logs: KafkaLogs) ->
     )
 
 
-def _deliver(courier: Courier, shard: int) -> Extra:
+def _deliver(courier: Courier, shard: int) -> Work:
     async def run(_token: str) -> None:
         await courier.run(shard)
 

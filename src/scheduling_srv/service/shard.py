@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduling_srv.adapters.kafka.history import KafkaHistory
@@ -27,11 +27,14 @@ from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.jobs import ANNOUNCE_TIMEOUT
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
-from scheduling_srv.app.owner.owner import Extra, Owner
+from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager
+from scheduling_srv.app.owner.standby import StandBy
 from scheduling_srv.app.owner.sweeper import Sweeper
 from scheduling_srv.app.ports import ExactClock, Inputs
 from scheduling_srv.app.records import Topic
@@ -40,7 +43,7 @@ from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.app.supervision import isolated
+from scheduling_srv.app.supervision import Work, isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
 from scheduling_srv.service import delivery
@@ -66,6 +69,8 @@ class Site:
     """Which deployment this is, and which others there are."""
     restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One shard of a replica restores at a time (docs/decisions/0018)."""
+    holdings: Holdings = field(default_factory=Holdings)
+    """Shards that this replica owns."""
 
 
 class Shard:
@@ -158,22 +163,18 @@ class Shard:
             lock=self.site.restore_lock,
         )
 
-    def build_loops(
-        self,
-        inputs: Inputs,
-        *,
-        extras: tuple[Extra, ...] = (),
-        held_back: Callable[[], float] = lambda: 0.0,
-    ) -> None:
-        """Build the loops of the owner. `extras` run beside those of every shard."""
+    def build_loops(self, inputs: Inputs, *, extras: Sequence[Work] = ()) -> None:
+        """Build the owner. `extras` run beside what the owner of every shard does."""
+        catch_up = CatchUp(inputs=inputs, limit_ms=self.site.rules.catch_up_limit)
         beside = (
+            catch_up.run,
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
-        self.owner = self._build_owner(inputs, beside, held_back)
+        self.owner = self._build_owner(inputs, catch_up, beside)
         self.follower = Follower(
             self.signals,
             self.schedule,
@@ -181,49 +182,67 @@ class Shard:
             (self.owner.notice, self._notice),
         )
 
-    def _build_owner(
-        self, inputs: Inputs, extras: tuple[Extra, ...], held_back: Callable[[], float]
-    ) -> Owner:
+    def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
-        catch_up = CatchUp(inputs, limit=rules.catch_up_limit)
-        planner = Planner(schedule, readback.read_cron, rules)
-        recovery = Recovery(
-            schedule,
-            self.producers,
-            self.history,
-            self._build_rebuild(),
-            store=self.store,
-            clock=clock,
-            neighbours=self.site.neighbours,
-        )
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment
         )
-        publisher, beside = delivery.make_emptier(
-            self.producers, schedule, self.announcements, clock, rules, announcer
-        )
         refusals = Refusals(
-            schedule,
-            self.producers,
-            announcer,
-            self.announcements,
-            clock,
+            outbox=schedule,
+            publisher=self.producers,
+            announcer=announcer,
+            announcements=self.announcements,
+            clock=clock,
             topics=self.site.topics,
         )
         return Owner(
             name=self.site.name,
             shard=self.number,
             lease=schedule,
-            recovery=recovery,
-            stager=Stager(schedule, planner, clock, rules, catch_up),
-            publisher=publisher,
+            standby=StandBy(
+                lease=schedule,
+                clock=clock,
+                rules=rules,
+                connect=(self.producers.prepare, self.history.prepare, inputs.prepare),
+            ),
+            holdings=self.site.holdings,
+            recovery=self._build_recovery(),
+            refusals=refusals,
+            emitter=self._build_emitter(catch_up, announcer, refusals),
+            beside=beside,
             clock=clock,
             rules=rules,
+        )
+
+    def _build_emitter(
+        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals
+    ) -> Emitter:
+        clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
+        planner = Planner(schedule=schedule, read_cron=readback.read_cron, rules=rules)
+        return Emitter(
+            shard=self.number,
+            stager=Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=rules),
+            outbox=schedule,
+            publisher=delivery.make_publisher(
+                self.producers,
+                announcer=announcer,
+                announcements=self.announcements,
+                clock=clock,
+                rules=rules,
+            ),
             refusals=refusals,
-            catch_up=catch_up,
-            extras=(*extras, *beside),
-            prepare=(self.producers.prepare, self.history.prepare, inputs.prepare),
-            held_back=held_back,
+            clock=clock,
+        )
+
+    def _build_recovery(self) -> Recovery:
+        return Recovery(
+            self.schedule,
+            self.producers,
+            self.history,
+            self._build_rebuild(),
+            store=self.store,
+            clock=self.site.clock,
+            neighbours=self.site.neighbours,
         )
 
     def _build_rebuild(self) -> Rebuild:

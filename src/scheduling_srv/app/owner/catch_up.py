@@ -21,11 +21,12 @@ RETRY_SECONDS = 0.2
 
 
 class CatchUp:
-    """Of one owner. `limit` in ms bounds how long overdue runs wait for it."""
+    """Of one shard, for its owner."""
 
-    def __init__(self, inputs: Inputs, *, limit: int) -> None:
+    def __init__(self, *, inputs: Inputs, limit_ms: int) -> None:
+        """`limit_ms` bounds how long overdue runs wait for it."""
         self.inputs = inputs
-        self.limit = limit
+        self.limit_ms = limit_ms
         self.read_at = 0
         """All that the topic held at this instant, in epoch ms, is applied."""
         self._wanted = asyncio.Event()
@@ -34,12 +35,12 @@ class CatchUp:
         """Return when all inputs are applied, or when the limit is reached."""
         self.read_at = 0
         try:
-            async with asyncio.timeout(self.limit / 1000):
+            async with asyncio.timeout(self.limit_ms / 1000):
                 await self._until_read()
         except TimeoutError:
             log.warning(
                 "not all waiting events are applied: overdue runs are emitted now",
-                waited_ms=self.limit,
+                waited_ms=self.limit_ms,
             )
 
     def covers(self, deadline: int) -> bool:

@@ -1,4 +1,7 @@
-"""Computes the next times of cron jobs, which need time zones and therefore Python."""
+"""Computes the next times of cron jobs, which need time zones and therefore Python.
+
+Lua puts a cron job that has run into `plan`; the planner puts it back into `due`.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from scheduling_srv.runtime.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-PLAN_LIMIT = 500
-"""Jobs of one round."""
-ID_AT = 7
-"""Where the job's id begins in a member of `plan`; see `lua/lib/member.lua`."""
+PLAN_JOBS = 500
+"""So many in one round."""
+ID_AT_BYTE = 7
+"""The job's id begins there in a member of `plan`; see `lua/lib/member.lua`."""
 
 
 ReadCron: TypeAlias = Callable[[bytes], CronText]
@@ -35,7 +38,7 @@ class Planner:
     not keep others from being planned. Each start of the service tries again.
     """
 
-    def __init__(self, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
+    def __init__(self, *, schedule: Schedule, read_cron: ReadCron, rules: ShardRules) -> None:
         self.schedule = schedule
         self.read_cron = read_cron
         self.rules = rules
@@ -44,12 +47,12 @@ class Planner:
         self._aside = metrics.Part(metrics.UNPLANNABLE)
 
     async def run_once(self, token: str) -> int:
-        """Plan at most `PLAN_LIMIT` jobs or set them aside; returns how many those were."""
+        """Plan at most `PLAN_JOBS` jobs or set them aside; returns how many those were."""
         if not self.begun:
             while await self.schedule.plan_again(token):
                 pass
             self.begun = True
-        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
+        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
         await reached(points.PLAN_READ)
         planned = await self._plan_all(unplanned, cutoff)
         self._aside.set(await self.schedule.plan(token, planned))
@@ -67,7 +70,7 @@ class Planner:
         try:
             return self._plan(job, cutoff)
         except RequestError as fault:
-            job_id = job.member[ID_AT:].decode(errors="replace")
+            job_id = job.member[ID_AT_BYTE:].decode(errors="replace")
             log.warning("job set aside: it cannot be planned", job=job_id, reason=str(fault))
             return Planned(job.member, None, settled=job.missed, aside=True)
 
