@@ -48,8 +48,6 @@ from scheduling_srv.domain.record import Note
 from scheduling_srv.domain.validation import ListCheck, Rules, check_ids
 from scheduling_srv.domain.when import elapsed
 from scheduling_srv.domain.zone import UTC
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 
 REPLACING = {WriteMode.CREATE: None, WriteMode.UPDATE: Note.UPDATED, WriteMode.UPSERT: Note.NONE}
 """What the jobs of a list may replace; see `check_job`."""
@@ -235,12 +233,10 @@ class Jobs:
 
     async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
         async for _ in self._ways():
-            await reached(points.DELETE_CALL)
             try:
                 done = await self.store.delete(ids, self.clock.now(), source)
             except Contended:
                 continue
-            await reached(points.DELETE_DONE)
             return done
         raise AssertionError  # `_ways` does not end
 
@@ -298,7 +294,6 @@ class Jobs:
 
         `floor`: see `Announcements.wait`.
         """
-        await reached(points.WRITE_WAIT)
         if not self.wait_for_announcement:
             return
         try:

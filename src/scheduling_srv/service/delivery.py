@@ -18,6 +18,8 @@ from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import failpoints
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
@@ -53,13 +55,15 @@ def make_publisher(
 ) -> BatchPublisher:
     """What publishes the batches of a shard's outbox."""
     if isinstance(producers, TransactionalPublisher):
-        return OutboxPublisher(
+        exact = OutboxPublisher(
             publisher=producers, announcer=announcer, announcements=announcements, clock=clock
         )
-    return IdempotentPublisher(
-        publisher=producers,
+        return around(exact, failpoints.EXACTLY_ONCE)
+    swift = IdempotentPublisher(
+        publisher=around(producers, failpoints.FOLLOWING),
         announcer=announcer,
         announcements=announcements,
         clock=clock,
         rules=rules,
     )
+    return around(swift, failpoints.AT_LEAST_ONCE)

@@ -46,7 +46,8 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Work, isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.entrances import convert, readback
-from scheduling_srv.service import delivery
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import delivery, failpoints
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
@@ -85,7 +86,7 @@ class Shard:
         self.number = number
         settings, redis, namespace = site.settings, site.redis, site.settings.namespace
         shards = settings.shards
-        self.store = RedisJobStore(
+        store = RedisJobStore(
             redis,
             namespace,
             number,
@@ -96,7 +97,9 @@ class Shard:
             waiting_retries=settings.waiting_retries,
             shards=shards,
         )
-        self.restores = RedisRestores(redis, namespace, number, shards)
+        self.store = around(store, failpoints.JOBS)
+        restores = RedisRestores(redis, namespace, number, shards)
+        self.restores = around(restores, failpoints.RESTORES)
         self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
         self.transfers = RedisTransfers(
             redis,
@@ -118,16 +121,17 @@ class Shard:
             start=settings.start_offset,
             shards=shards,
         )
-        self.announcements = Announcements()
+        self.announcements = around(Announcements(), failpoints.ANNOUNCEMENTS)
+        lists = RedisLists(
+            redis,
+            namespace,
+            number,
+            shards,
+            outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
+        )
         self.lists = Lists(
-            RedisLists(
-                redis,
-                namespace,
-                number,
-                shards,
-                outbox_limit=settings.outbox_limit,
-                outbox_bytes=settings.outbox_bytes,
-            ),
+            around(lists, failpoints.LISTS),
             self.store,
             self.announcements,
             site.clock,
@@ -149,7 +153,7 @@ class Shard:
         self.restorer = Restorer(
             store=self.store,
             restores=self.restores,
-            history=self.history,
+            history=around(self.history, failpoints.RESTORED_LOG),
             clock=self.site.clock,
             codec=Codec(
                 readback.read_ids,
@@ -188,7 +192,7 @@ class Shard:
             self.site.settings.recurring_spelling, self.site.neighbours.deployment
         )
         refusals = Refusals(
-            outbox=schedule,
+            outbox=around(schedule, failpoints.REFUSALS),
             publisher=self.producers,
             announcer=announcer,
             announcements=self.announcements,
@@ -198,7 +202,7 @@ class Shard:
         return Owner(
             name=self.site.name,
             shard=self.number,
-            lease=schedule,
+            lease=around(schedule, failpoints.LEASE),
             standby=StandBy(
                 lease=schedule,
                 clock=clock,
@@ -217,12 +221,13 @@ class Shard:
     def _build_emitter(
         self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals
     ) -> Emitter:
-        clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
+        clock, rules = self.site.clock, self.site.rules
+        schedule = around(self.schedule, failpoints.STAGING)
         planner = Planner(schedule=schedule, read_cron=readback.read_cron, rules=rules)
         return Emitter(
             shard=self.number,
             stager=Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=rules),
-            outbox=schedule,
+            outbox=self.schedule,
             publisher=delivery.make_publisher(
                 self.producers,
                 announcer=announcer,
@@ -236,9 +241,9 @@ class Shard:
 
     def _build_recovery(self) -> Recovery:
         return Recovery(
-            self.schedule,
-            self.producers,
-            self.history,
+            around(self.schedule, failpoints.RECOVERED_STORE),
+            around(self.producers, failpoints.FENCING),
+            around(self.history, failpoints.RECOVERED_LOG),
             self._build_rebuild(),
             store=self.store,
             clock=self.site.clock,
@@ -248,8 +253,8 @@ class Shard:
     def _build_rebuild(self) -> Rebuild:
         shards, number = self.site.settings.shards, self.number
         return Rebuild(
-            self.schedule,
-            self.history,
+            around(self.schedule, failpoints.REBUILT_STORE),
+            around(self.history, failpoints.REBUILT_LOG),
             read_cron=readback.read_cron,
             answer_of=readback.answer_instance,
             jobs_topic=self.site.settings.topic_jobs,

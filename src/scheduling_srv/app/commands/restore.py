@@ -19,8 +19,7 @@ from scheduling_srv.app.ports import Clock, JobStore, Restores, Source
 from scheduling_srv.app.records import Topic
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import Unavailable
-from scheduling_srv.runtime import garbage, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import garbage
 from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)
@@ -78,7 +77,6 @@ class Restorer:
         Raises `TooMany`, `Unavailable`, `StaleSource`.
         """
         await self.restores.begin(dumps(request), self.clock.now(), source)
-        await reached(points.RESTORE_NOTED)
 
     def notice(self) -> None:
         """Wake `run`: a replica has stored a restore command."""
@@ -113,7 +111,6 @@ class Restorer:
             equal = _next_equal(await self.restores.pending())
             if not equal:
                 return 0
-            await reached(points.RESTORE_BEGUN)
             request = _loads(equal[-1].text)
             with garbage.none_expected():
                 answer = await Pass(self.ports, token, equal[-1].number, request).run()
@@ -133,9 +130,7 @@ class Restorer:
         mute = self.coordinator and not await self.coordinator.is_last(restore.text)
         if mute or not await self.heard():
             entry = b""
-        await reached(points.RESTORE_END)
         await self.restores.end(token, restore.number, entry)
-        await reached(points.RESTORE_ENDED)
 
 
 def _next_equal(pending: Sequence[tuple[str, str]]) -> Sequence[PendingRestore]:

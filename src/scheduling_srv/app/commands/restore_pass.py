@@ -22,8 +22,6 @@ from scheduling_srv.app.ports import Clock, JobStore, Restores
 from scheduling_srv.app.records import Extent, LogRecord
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +98,6 @@ class Pass:
         wanted = await self._find(
             [extent._replace(first=max(extent.first, offset)) for extent in extents]
         )
-        await reached(points.RESTORE_READ)
         await self._put_all_back(wanted)
         if not self.is_void and (missed := wanted.end()):
             log.error("events were deleted during a restore", topic=topic, events=missed)
@@ -176,7 +173,6 @@ class Pass:
                 self.token, self.number, targets, removed, span
             )
         self.is_void = not goes_on
-        await reached(points.RESTORE_PUT_BACK)
 
     @asynccontextmanager
     async def _targets(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:

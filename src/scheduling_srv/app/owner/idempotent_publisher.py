@@ -37,10 +37,8 @@ from scheduling_srv.app.records import Position, Record
 from scheduling_srv.app.replies import Cursor
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.domain.errors import PublishFailed
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 RUN_PAUSE_MS = 50
 """So long may the position lag behind runs that Kafka has: a crash sends so many again."""
@@ -102,7 +100,7 @@ class IdempotentPublisher:
         """Jobs whose change is not on Kafka yet: the entry's number, and whether it is `now`."""
         self.held = 0
         """The entry whose transaction the next run waits for."""
-        self.fault: PublishFailed | None = None
+        self.fault: Exception | None = None
         """`follow` ended with it."""
         self.announcements.published(lineage, position.number)
 
@@ -136,8 +134,6 @@ class IdempotentPublisher:
         """See `BatchPublisher`. Sends the runs; `follow` owes the rest."""
         after, taken, *_ = batch.taken
         self.trimmed = batch.cursor.published
-        if taken:
-            await reached(points.SEND_TAKEN)
         if self._now() - batch.at > self.rules.lease / 2:
             return 1  # taken long ago: another replica may own the shard by now, so ask again
         if not (entries := self._allowed(taken, after)):
@@ -149,7 +145,6 @@ class IdempotentPublisher:
         self.under_way.append(sent)
         self.sent = after + len(entries)
         self._news.set()
-        await reached(points.SEND_SENT)
         return len(entries)
 
     async def follow(self) -> None:
@@ -158,14 +153,13 @@ class IdempotentPublisher:
             await self._until_due()
             await self._settle()
         except BaseException as fault:
-            if isinstance(fault, PublishFailed):
+            if isinstance(fault, Exception):
                 self.fault = fault
             self.publisher.abandon()  # a lost lease: others may send them by now
             raise
 
     async def _anchor(self) -> None:
         await self._publish((), replace(self.position, lineage=self.lineage))
-        await reached(points.SEND_ANCHORED)
 
     async def _settle(self) -> None:
         under_way, position = list(self.under_way), self.position
@@ -173,12 +167,10 @@ class IdempotentPublisher:
             took = await each.delivery.wait()
             measure(each.entries, each.sent + round(took * 1000))
             position = advance(position, each.entries, each.after)
-        await reached(points.SEND_DELIVERED)
         await self._publish(chain.from_iterable(each.rest for each in under_way), position)
         del self.under_way[: len(under_way)]
         number = position.number
         self.changed = {job: at for job, at in self.changed.items() if at[0] > number}
-        await reached(points.SEND_SETTLED)
         self.announcements.published(self.lineage, number)
 
     async def _publish(self, records: Sequence[Record] | chain[Record], position: Position) -> None:

@@ -32,8 +32,6 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import Kind, State
 
 log = structlog.get_logger(__name__)
@@ -163,10 +161,8 @@ class Owner:
 
     async def _release(self, token: str) -> None:
         try:
-            await reached(points.LEASE_RELEASE)
             await self.lease.release(token)
             log.info("lease given back")
-            await reached(points.LEASE_RELEASED)
         except SchedulingError as fault:
             log.info("lease not given back: it will end by itself", reason=str(fault))
 
@@ -176,7 +172,6 @@ class Owner:
         while True:
             try:
                 await self.lease.renew(token, emitting=self.emitting)
-                await reached(points.LEASE_RENEWED)
                 last = time.monotonic()
             except Unavailable:
                 if time.monotonic() - last > self.rules.lease / 1000:
@@ -200,7 +195,6 @@ class Owner:
                     await self._pause(RETRY_PAUSE_SECONDS)
 
     async def _recover(self, token: str, refusal: RecordRefused | None) -> None:
-        await reached(points.LEASE_TAKEN)
         began = self.clock.now()
         # Opening the producers fences the current owner of the shard: only the owner may do so.
         await self.lease.renew(token, emitting=False)

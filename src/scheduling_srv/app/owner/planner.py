@@ -16,8 +16,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.time_slice import TimeSlice
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.trigger import CronText, Matches
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +52,8 @@ class Planner:
                 pass
             self.begun = True
         cutoff, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
-        await reached(points.PLAN_READ)
         planned = await self._plan_all(unplanned, cutoff)
         self._aside.set(await self.schedule.plan(token, planned))
-        await reached(points.PLAN_DONE)
         return len(planned)
 
     async def _plan_all(self, jobs: Sequence[Unplanned], cutoff: int) -> Sequence[Planned]:

@@ -17,8 +17,7 @@ from scheduling_srv.app.owner.batch import Batch, count_outcome, measure
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.records import Position
 from scheduling_srv.app.replies import Cursor, Taken
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 MARKER_PAUSE_MS = 1_000
 """So long may markers alone wait."""
@@ -78,11 +77,8 @@ class OutboxPublisher:
         entries = batch.taken.entries
         entries = batch.taken.entries
         if not entries:
-            await reached(points.PUBLISH_TRIMMED)
             return 0
-        await reached(points.PUBLISH_TAKEN)
         await self._publish(batch.taken)
-        await reached(points.PUBLISH_KNOWN)
         measure(entries, self.clock.now())
         return len(entries)
 

@@ -51,8 +51,7 @@ from scheduling_srv.app.sharding.changes import unpack
 from scheduling_srv.domain import record
 from scheduling_srv.domain.errors import Diverged, RecordRefused
 from scheduling_srv.domain.when import rfc3339
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -233,7 +232,6 @@ class Refusals:
     # --- Setting aside ------------------------------------------------------------------------
 
     async def _set_aside(self, token: str, lineage: str, batch: _Batch) -> None:
-        await reached(points.REFUSE_FOUND)
         for group in groups(batch.entries):
             self._treat(batch, group)
         aside = batch.aside
@@ -250,7 +248,6 @@ class Refusals:
         await self.outbox.set_aside(token, lineage, aside, self.clock.now())
         if aside.news:
             self.announcements.refused(aside.news)
-        await reached(points.REFUSE_SET_ASIDE)
 
     def _treat(self, batch: _Batch, group: Group) -> None:
         """Decide about the refused entries of a group: whole lists first, then what is left."""

@@ -14,8 +14,7 @@ from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Cursor, Staged
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 SAFETY_LOOK_MS = 2_000
 """It looks so often without being called: signals may be lost."""
@@ -59,9 +58,7 @@ class Stager:
 
     async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
         """Stage what is due by `now`, as `Schedule.stage` does."""
-        await reached(points.STAGE_CALL)
         staged = await self.schedule.stage(token, now, self.limit, cursor)
-        await reached(points.STAGE_DONE)
         busy = staged.entries >= self.limit  # each call costs a write to disk: make fewer
         self.limit = self.rules.most_staged if busy else self.rules.stage_limit
         return staged
@@ -82,10 +79,8 @@ class Stager:
         return StageResult(staged.entries, _first(now + SAFETY_LOOK_MS, staged.next_due, expiry))
 
     async def _expire(self, token: str, now: int) -> None:
-        await reached(points.EXPIRE_CALL)
         as_of = min(now, self.catch_up.read_at)
         expired = await self.schedule.expire(token, as_of, EXPIRE_RUNS)
-        await reached(points.EXPIRE_DONE)
         metrics.RUNS_EXPIRED.inc(expired.expired)
         note_given_up(expired.given_up)
         note_ended(expired.ended, "timed-out")
