@@ -1,4 +1,7 @@
-"""One shard, put together: its store, its way to Kafka, and the loops of its owner."""
+"""Puts one shard together: its store, its way to Kafka, and its owner.
+
+Failpoints lie around the ports here, and only if they are switched on.
+"""
 
 from __future__ import annotations
 
@@ -131,19 +134,19 @@ class Shard:
             outbox_bytes=settings.outbox_bytes,
         )
         self.lists = Lists(
-            around(lists, failpoints.LISTS),
-            self.store,
-            self.announcements,
-            site.clock,
+            store=around(lists, failpoints.LISTS),
+            inputs=self.store,
+            announcements=self.announcements,
+            clock=site.clock,
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self.sweeper = Sweeper(self.store)
         self.refill = Refill(
-            RedisRefill(redis, namespace, number, shards),
-            site.admin,
-            number,
-            site.clock,
-            site.watch,
+            store=RedisRefill(redis, namespace, number, shards),
+            logs=site.admin,
+            shard=number,
+            clock=site.clock,
+            board=site.watch,
             most_bytes=lambda: largest(site.watch.kafka, Topic.JOURNAL),
         )
         site.watch.on_identity.append(self.refill.notice)
@@ -180,10 +183,10 @@ class Shard:
         )
         self.owner = self._build_owner(inputs, catch_up, beside)
         self.follower = Follower(
-            self.signals,
-            self.schedule,
-            self.announcements,
-            (self.owner.notice, self._notice),
+            signals=self.signals,
+            shard=self.schedule,
+            announcements=self.announcements,
+            listeners=(self.owner.notice, self._notice),
         )
 
     def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
@@ -241,10 +244,10 @@ class Shard:
 
     def _build_recovery(self) -> Recovery:
         return Recovery(
-            around(self.schedule, failpoints.RECOVERED_STORE),
-            around(self.producers, failpoints.FENCING),
-            around(self.history, failpoints.RECOVERED_LOG),
-            self._build_rebuild(),
+            shard=around(self.schedule, failpoints.RECOVERED_STORE),
+            publisher=around(self.producers, failpoints.FENCING),
+            history=around(self.history, failpoints.RECOVERED_LOG),
+            rebuild=self._build_rebuild(),
             store=self.store,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
@@ -253,8 +256,8 @@ class Shard:
     def _build_rebuild(self) -> Rebuild:
         shards, number = self.site.settings.shards, self.number
         return Rebuild(
-            around(self.schedule, failpoints.REBUILT_STORE),
-            around(self.history, failpoints.REBUILT_LOG),
+            shard=around(self.schedule, failpoints.REBUILT_STORE),
+            history=around(self.history, failpoints.REBUILT_LOG),
             read_cron=readback.read_cron,
             answer_of=readback.answer_instance,
             jobs_topic=self.site.settings.topic_jobs,
