@@ -345,6 +345,19 @@ async def test_a_run_that_is_not_delivered_ends_both_loops() -> None:
     assert world.said == [b"i-1", "abandoned", b"i-1"]
 
 
+async def test_whatever_ends_the_second_loop_ends_the_first() -> None:
+    """Else an owner that leaves would wait for ever for what is owed."""
+    world = World(queued(), created("b"))
+    world.confirms = False
+    await world.run()
+    world.deliveries[0].set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await world.settle(lambda: False)
+    assert world.woken
+    with pytest.raises(ZeroDivisionError):
+        await world.run()
+
+
 async def test_it_is_settled_when_redis_knows_as_well() -> None:
     """An owner that stops leaves nothing that would be sent again, and nobody who waits."""
     world = World(queued())
