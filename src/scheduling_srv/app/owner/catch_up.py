@@ -1,7 +1,7 @@
-"""Inputs before time: what lies on the jobs topic is applied before time moves on (decision 12).
+"""Applies the waiting events of the jobs topic before time moves on (docs/decisions/0012).
 
-After a start or a take-over the owner reads the topic itself, and only then stages overdue runs. At
-all times a run expires only after the topic was read up to its end as of the run's deadline.
+After a take-over the owner reads the topic itself, and stages overdue runs only after that. A run
+expires only after the owner has read the topic up to its end as of the run's deadline.
 """
 
 from __future__ import annotations

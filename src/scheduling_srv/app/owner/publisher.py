@@ -1,6 +1,6 @@
 """Publishes each batch of the outbox in one Kafka transaction, together with its position.
 
-Markers announce nothing to anybody, so markers alone may wait a second for other entries.
+Markers announce nothing, so markers alone may wait a second for other entries.
 """
 
 from __future__ import annotations

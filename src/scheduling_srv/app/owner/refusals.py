@@ -1,8 +1,8 @@
 """Finds records that Kafka refuses for good, and sets them aside: none may stop the shard.
 
-After a refusal the owner has recovered, and nothing is staged. What could not be published is
-published record by record, which shows what is refused. It is then replaced in the outbox, in the
-call that undoes what it announced (docs/decisions/0009).
+After a refusal and a recovery, nothing is staged: it publishes record by record to find those that
+Kafka refuses. One call to Redis replaces them in the outbox and undoes the change that they
+announced (docs/decisions/0009).
 """
 
 from __future__ import annotations

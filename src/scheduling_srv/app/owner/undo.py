@@ -1,8 +1,8 @@
-"""Which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
+"""Reads which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
 
-The head of a group says how many entries follow. Behind that it may say which of them are a list,
-which record a list comes from, and what its jobs were before. The Lua twins are `group_head` in
-`lua/lib/outbox.lua` and `note_replaced` in `lua/lib/remove.lua`.
+The head of a group gives its number of entries. It may also name lists among them, the record of a
+list, and the jobs that a list replaced. The Lua twins are `group_head` in `lua/lib/outbox.lua` and
+`note_replaced` in `lua/lib/remove.lua`.
 """
 
 from __future__ import annotations
