@@ -126,8 +126,8 @@ class Emitter:
         self._offered: Batch | None = None
         """Taken in a staging call: the publish loop need not ask."""
         self._taking = asyncio.Lock()
-        """Held while a loop takes, or publishes a batch. The stage loop never waits for it: its
-        cursor would be one of before."""
+        """A loop holds it while it takes or publishes a batch. The stage loop never waits for it:
+        its cursor would be out of date."""
         self._publishing = False
         """Whether the publish loop has the lock, or waits for it."""
         self._sleep_until = NEVER
@@ -201,7 +201,7 @@ class Emitter:
         while not leaving.is_set():
             self._sleep_until = NEVER  # signals during the call count
             began = self.clock.now()
-            result = await self._stage_all(token, began)
+            result = await self._stage_round(token, began)
             self._sleep_until = min(self._sleep_until, result.sleep_until)
             if result.entries:
                 self._work.set()
@@ -224,8 +224,8 @@ class Emitter:
             await cancel_all(tasks)
             tasks.clear()  # see `raise_first`
 
-    async def _stage_all(self, token: str, now: int) -> StageResult:
-        """What makes room in a full Redis goes on meanwhile: answers, and the publish loop."""
+    async def _stage_round(self, token: str, now: int) -> StageResult:
+        """Stage, plan and expire. A full Redis ends no loop: publishing and answers make room."""
         try:
             staged = await self.stage_once(token, now)
             result = await self.stager.finish(token, now, staged)
