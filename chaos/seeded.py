@@ -18,6 +18,7 @@ from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.health import progress
+from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.replies import Cursor
 from scheduling_srv.formats import announcer
@@ -54,23 +55,26 @@ def no_position_record() -> None:
 
 def trim_before_commit() -> None:
     """The outbox forgets what is about to be published."""
-    run_once = OutboxPublisher.run_once
+    publish_once = Emitter.publish_once
 
-    async def trimming(publisher: OutboxPublisher, token: str) -> int:
+    async def trimming(emitter: Emitter, token: str) -> int:
+        publisher: Any = emitter.publisher
         if not isinstance(publisher.publisher, _TrimFirst):
-            publisher.publisher = _TrimFirst(publisher, token)  # type: ignore[assignment]
-        return await run_once(publisher, token)
+            publisher.publisher = _TrimFirst(emitter, publisher, token)
+        return await publish_once(emitter, token)
 
-    OutboxPublisher.run_once = trimming  # type: ignore[method-assign, assignment]
+    Emitter.publish_once = trimming  # type: ignore[method-assign, assignment]
 
 
 class _TrimFirst:
-    def __init__(self, loop: OutboxPublisher, token: str) -> None:
-        self.real, self.loop, self.token = loop.publisher, loop, token
+    def __init__(self, emitter: Emitter, publisher: OutboxPublisher, token: str) -> None:
+        self.real, self.token = publisher.publisher, token
+        self.emitter, self.publisher = emitter, publisher
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         ready = list(records)
-        await self.loop.outbox.take(self.token, Cursor(position.number, self.loop.lineage))
+        cursor = Cursor(position.number, self.publisher.lineage)
+        await self.emitter.outbox.take(self.token, cursor)
         await self.real.publish(ready, position)
 
 

@@ -265,7 +265,7 @@ class Shard:
         return runs_in(await self.entries())
 
     async def plan(self) -> int:
-        planner = Planner(self.schedule, self.schedule.rules)
+        planner = Planner(schedule=self.schedule, rules=self.schedule.rules)
         planner.begun = True  # what was set aside stays there
         return await planner.run_once(self.token)
 

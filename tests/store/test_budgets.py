@@ -385,7 +385,7 @@ async def test_jobs_that_cannot_be_planned_keep_none_from_being_planned(
     shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are set aside, tried again after a start, and go when they are deleted."""
-    monkeypatch.setattr(planner, "PLAN_LIMIT", 5)
+    monkeypatch.setattr(planner, "PLAN_JOBS", 5)
     await shard.create(*[cron(f"bad{n}", "whenever", NOW - DAY) for n in range(12)])
     await shard.create(cron("good", "* * * * *", NOW))
     await shard.drain(NOW)

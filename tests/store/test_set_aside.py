@@ -88,7 +88,12 @@ class Publication:
         self.announcements = Announcements()
         log: Any = self.log
         self.refusals = Refusals(
-            shard.schedule, log, Announcer(), self.announcements, world, topics=NAMES
+            outbox=shard.schedule,
+            publisher=log,
+            announcer=Announcer(),
+            announcements=self.announcements,
+            clock=world,
+            topics=NAMES,
         )
         self.position = Position(0, shard.incarnation)
         self.time = NOW

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.owner.balance import Balance, Holdings
 from scheduling_srv.app.replies import Holder
 
 
@@ -25,11 +25,8 @@ class Replicas:
         self.present = present
         world: Any = self
         leases: Any = [Lease(holder) for holder in holders]
-        self.balance = Balance("me", world, leases)
-        self.owners: list[Any] = [
-            Owner(shard, owning=holder == "me") for shard, holder in enumerate(holders)
-        ]
-        self.balance.owners = self.owners
+        self.owners = [Owner(shard, owning=holder == "me") for shard, holder in enumerate(holders)]
+        self.balance = Balance(name="me", signals=world, leases=leases, owners=self.owners)
 
     async def replicas(self) -> Sequence[str]:
         return self.present
@@ -74,5 +71,4 @@ async def test_nothing_is_given_back_before_all_are_at_work() -> None:
 
 @pytest.mark.parametrize(("owned", "seconds"), [(0, 0.0), (1, 0.3), (2, 0.6), (9, 1.5)])
 def test_who_has_shards_leaves_free_leases_to_others(owned: int, seconds: float) -> None:
-    replicas = Replicas(["me"] * owned + ["you"] * 3, ["me", "you"])
-    assert replicas.balance.held_back() == pytest.approx(seconds)
+    assert Holdings(range(owned)).courtesy_seconds() == pytest.approx(seconds)

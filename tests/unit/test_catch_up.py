@@ -39,7 +39,9 @@ class Topic:
 
 
 async def test_staging_waits_until_all_is_read() -> None:
-    catch_up = CatchUp(Topic(StaleSource("Moved."), LogUnavailable("Away."), NOW), limit=60_000)
+    catch_up = CatchUp(
+        inputs=Topic(StaleSource("Moved."), LogUnavailable("Away."), NOW), limit_ms=60_000
+    )
     await catch_up.before_staging()
     assert catch_up.read_at == NOW
     assert catch_up.covers(NOW)
@@ -47,7 +49,7 @@ async def test_staging_waits_until_all_is_read() -> None:
 
 
 async def test_giving_up_is_logged_and_nothing_counts_as_read() -> None:
-    catch_up = CatchUp(Topic(), limit=20)
+    catch_up = CatchUp(inputs=Topic(), limit_ms=20)
     with capture_logs() as lines:
         await catch_up.before_staging()
     assert [line["log_level"] for line in lines] == ["warning"]
@@ -56,7 +58,7 @@ async def test_giving_up_is_logged_and_nothing_counts_as_read() -> None:
 
 
 async def test_what_was_read_by_an_earlier_owner_says_nothing() -> None:
-    catch_up = CatchUp(Topic(NOW), limit=20)
+    catch_up = CatchUp(inputs=Topic(NOW), limit_ms=20)
     await catch_up.before_staging()
     await catch_up.before_staging()
     assert not catch_up.covers(NOW)
@@ -64,7 +66,7 @@ async def test_what_was_read_by_an_earlier_owner_says_nothing() -> None:
 
 async def test_it_reads_only_for_a_run_that_waits_for_it() -> None:
     topic = Topic(NOW, NOW + 10)
-    catch_up = CatchUp(topic, limit=20)
+    catch_up = CatchUp(inputs=topic, limit_ms=20)
     await catch_up.before_staging()
     loop = asyncio.create_task(catch_up.run("token"))
     await asyncio.sleep(0)

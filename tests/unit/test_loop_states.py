@@ -53,7 +53,7 @@ def a_courier() -> Awaitable[None]:
 
 def a_catch_up() -> Awaitable[None]:
     away: Any = Away()
-    return CatchUp(away, limit=1)._until_read()
+    return CatchUp(inputs=away, limit_ms=1)._until_read()
 
 
 def a_sweeper() -> Awaitable[None]:

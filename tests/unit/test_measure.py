@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from scheduling_srv.app.accepted import count_accepted
-from scheduling_srv.app.owner.publisher import measure
+from scheduling_srv.app.owner.batch import measure
 from scheduling_srv.formats.job_record import varint
 from scheduling_srv.formats.outbox_entries import type_of
 from scheduling_srv.runtime import metrics

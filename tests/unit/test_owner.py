@@ -3,18 +3,21 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from scheduling_srv.app.owner import owner as owner_module
-from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.balance import Holdings
+from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.refusals import Settled
-from scheduling_srv.app.owner.stager import StageCall, StageResult
-from scheduling_srv.app.replies import Backlog, Holder, Signal
+from scheduling_srv.app.owner.stager import StageResult
+from scheduling_srv.app.owner.standby import StandBy
+from scheduling_srv.app.replies import Cursor, Holder, Signal, Staged, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import (
     Diverged,
@@ -59,31 +62,38 @@ class World:
         self.refused = 1
         self.begun = 0
         """Number of the position that the publisher goes on from."""
+        self.published = 0
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
         self.note("prepare")
 
-    async def read(self) -> int:
-        await self.inputs_gate.wait()
-        self.note("read")
-        return NOW
-
     def another(self, name: str, *extras: Any) -> Owner:
         world: Any = self
+        refusals: Any = _Refusals(self)
+        rules = ShardRules(lease=3000)
         return Owner(
             name=name,
             lease=world,
+            standby=StandBy(lease=world, clock=world, rules=rules, connect=(self.prepare,)),
+            holdings=Holdings(),
             recovery=_Recovery(self),  # type: ignore[arg-type]
-            stager=_Stager(self),  # type: ignore[arg-type]
-            publisher=_Publisher(self),  # type: ignore[arg-type]
+            refusals=refusals,
+            emitter=Emitter(
+                shard=0,
+                stager=_Stager(self),  # type: ignore[arg-type]
+                outbox=world,
+                publisher=_Publisher(self),
+                refusals=refusals,
+                clock=world,
+            ),
+            beside=extras,
             clock=world,
-            rules=ShardRules(lease=3000),
-            refusals=_Refusals(self),  # type: ignore[arg-type]
-            catch_up=CatchUp(world, limit=1_000),
-            extras=extras,
-            prepare=(self.prepare,),
+            rules=rules,
         )
+
+    async def take(self, token: str, cursor: Cursor) -> Taken:
+        return Taken(cursor.published, [b"Q"] * min(self.outbox, 2), self.outbox)
 
     def note(self, what: str) -> None:
         self.done.append(what)
@@ -129,7 +139,6 @@ class _Recovery:
 class _Refusals:
     def __init__(self, world: World) -> None:
         self.world = world
-        self.publisher = self
 
     async def settle(self, token: str, position: Position, lineage: str) -> Settled:
         self.world.note("settle")
@@ -147,20 +156,24 @@ class _Refusals:
 
 class _Stager:
     def __init__(self, world: World) -> None:
-        self.world = self.schedule = world
+        self.world = world
 
-    async def run_once(self, token: str, stage: StageCall) -> StageResult:
-        del stage
+    async def apply_inputs(self) -> None:
+        await self.world.inputs_gate.wait()
+        self.world.note("read")
+
+    async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
         await asyncio.sleep(0)
         self.world.note("stage")
         self.world.during_stage()
-        return StageResult(self.world.staged, self.world.sleep_until)
+        return Staged(full=False, entries=self.world.staged)
+
+    async def finish(self, token: str, now: int, staged: Staged) -> StageResult:
+        return StageResult(staged.entries, self.world.sleep_until)
 
 
 class _Publisher:
     settled = True
-    offered = False
-    handed_out: Callable[[Backlog], None]
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -168,18 +181,29 @@ class _Publisher:
     def begin(self, position: Position, lineage: str) -> None:
         self.world.note(f"begin {position.number}")
 
-    async def run_once(self, token: str) -> int:
+    async def prepare(self) -> None:
+        """Nothing precedes a batch."""
+
+    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
+        return None if under_way else Cursor(0, "")
+
+    def may_wait(self, entries: Sequence[bytes]) -> bool:
+        return False
+
+    async def publish(self, batch: Batch) -> int:
         await self.world.publish_gate.wait()
         self.world.note("publish")
         sent = min(self.world.outbox, 2)
         self.world.outbox -= sent
-        self.handed_out(Backlog())
         return sent
+
+    async def follow(self) -> None:
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(owner_module, "RETRY_PAUSE", 0.001)
+    monkeypatch.setattr(owner_module, "RETRY_PAUSE_SECONDS", 0.001)
     return World()
 
 
@@ -354,12 +378,12 @@ async def test_a_full_store_is_forgotten_after_another_trouble(world: World) -> 
     """Before, the log said each minute that due runs wait, for ever."""
     world.faults["stage"] = [StoreFull("Redis is full.")]
     async with running(world.owner):
-        await until(lambda: world.owner._stages.failing)
+        await until(lambda: world.owner.emitter._stages.failing)
         world.outbox = 3
         world.faults["publish"] = [PublishFailed("Kafka is away.")]
         world.owner.notice(Signal("work"))
         await until(lambda: world.count("recover") == 2 and world.owner.emitting)
-        await until(lambda: not world.owner._stages.failing)
+        await until(lambda: not world.owner.emitter._stages.failing)
 
 
 @pytest.mark.parametrize("where", ["renew", "recover", "stage", "publish"])
@@ -432,9 +456,12 @@ async def test_a_shard_that_is_left_is_published_and_may_be_had_again(world: Wor
     assert not world.owner.owning
 
 
-async def test_a_free_lease_is_left_to_others_for_a_while(world: World) -> None:
+async def test_a_free_lease_is_left_to_others_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = [0.02, 0.0]
-    world.owner.held_back = lambda: seconds.pop(0) if seconds else 0.0
+    courtesy = "courtesy_seconds"
+    monkeypatch.setattr(Holdings, courtesy, lambda _self: seconds.pop(0) if seconds else 0.0)
     async with running(world.owner):
         await asyncio.sleep(0)
         assert world.count("acquire") == 0

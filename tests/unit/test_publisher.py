@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.owner.publisher import MARKER_LIMIT, MARKER_PAUSE, OutboxPublisher
+from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS, MOST_MARKERS, OutboxPublisher
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed
 from scheduling_srv.formats.announcer import Announcer
@@ -40,18 +42,35 @@ class World:
         self.trimmed = 0
         self.sent: list[tuple[list[Record], Position]] = []
         self.fault: Exception | None = None
-        self.time = MARKER_PAUSE
+        self.time = MARKER_PAUSE_MS
         self.announcements = Announcements()
         world: Any = self
-        self.loop = OutboxPublisher(
-            world,
-            world,
-            Announcer(),
-            self.announcements,
-            world,
+        self.publisher = OutboxPublisher(
+            publisher=world,
+            announcer=Announcer(),
+            announcements=self.announcements,
+            clock=world,
             monotonic=lambda: self.time / 1000,
         )
-        self.loop.begin(Position(0, "i"), "lineage")
+        self.emitter = Emitter(
+            shard=0,
+            stager=world,
+            outbox=world,
+            publisher=self.publisher,
+            refusals=world,
+            clock=world,
+        )
+        self.emitter.begin(Position(0, "i"), "lineage")
+
+    def offer(self, after: int, entries: list[bytes], waiting: int) -> None:
+        """The stager has taken it."""
+        self.emitter.offer(Batch(0, Cursor(after, "lineage"), Taken(after, entries, waiting)))
+
+    def is_offered(self) -> bool:
+        return self.emitter._offered is not None
+
+    async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
+        return False
 
     def now(self) -> int:
         return self.time
@@ -71,13 +90,13 @@ class World:
 
 async def test_a_batch_is_one_transaction_with_its_position() -> None:
     world = World(EVENT, EVENT, marker(t=9), EVENT)
-    assert await world.loop.run_once("token") == 4
+    assert await world.emitter.publish_once("token") == 4
     ((records, position),) = world.sent
     assert [record.key for record in records] == [b"key"] * 3
     assert position == Position(
         4,
         "i",
-        at=MARKER_PAUSE,
+        at=MARKER_PAUSE_MS,
         replay_from=3,
         seq=5,
         instance=6,
@@ -86,18 +105,18 @@ async def test_a_batch_is_one_transaction_with_its_position() -> None:
         inputs={"t": 9},
     )
     assert world.announcements.number == 4
-    assert await world.loop.run_once("token") == 0
+    assert await world.emitter.publish_once("token") == 0
     assert world.trimmed == 4
 
 
 async def test_what_a_marker_said_holds_until_the_next() -> None:
     world = World(marker(t=9))
-    await world.loop.run_once("token")
+    await world.emitter.publish_once("token")
     world.entries.append(EVENT)
-    await world.loop.run_once("token")
+    await world.emitter.publish_once("token")
     world.entries.append(marker(u=1))
     world.entries.append(EVENT)
-    await world.loop.run_once("token")
+    await world.emitter.publish_once("token")
     assert [position.number for _, position in world.sent] == [1, 2, 4]
     assert [dict(position.inputs) for _, position in world.sent] == [
         {"t": 9},
@@ -109,26 +128,26 @@ async def test_what_a_marker_said_holds_until_the_next() -> None:
 async def test_markers_alone_may_wait() -> None:
     """They announce nothing to anybody; after a while they go as well."""
     world = World(EVENT)
-    await world.loop.run_once("token")
+    await world.emitter.publish_once("token")
     world.entries += [marker()] * 3
-    world.time += MARKER_PAUSE - 10
-    assert await world.loop.run_once("token") == 0
+    world.time += MARKER_PAUSE_MS - 10
+    assert await world.emitter.publish_once("token") == 0
     world.time += 10
-    assert await world.loop.run_once("token") == 3
+    assert await world.emitter.publish_once("token") == 3
 
 
 async def test_markers_go_with_whatever_comes() -> None:
     world = World(EVENT)
-    await world.loop.run_once("token")
+    await world.emitter.publish_once("token")
     world.entries += [marker(), EVENT]
-    assert await world.loop.run_once("token") == 2
+    assert await world.emitter.publish_once("token") == 2
 
 
 async def test_too_many_markers_do_not_wait() -> None:
     world = World(EVENT)
-    await world.loop.run_once("token")
-    world.entries += [marker()] * (MARKER_LIMIT + 1)
-    assert await world.loop.run_once("token") == MARKER_LIMIT + 1
+    await world.emitter.publish_once("token")
+    world.entries += [marker()] * (MOST_MARKERS + 1)
+    assert await world.emitter.publish_once("token") == MOST_MARKERS + 1
 
 
 async def test_a_failed_transaction_changes_nothing_here() -> None:
@@ -136,9 +155,9 @@ async def test_a_failed_transaction_changes_nothing_here() -> None:
     world = World(EVENT)
     world.fault = PublishFailed("gone")
     with pytest.raises(PublishFailed):
-        await world.loop.run_once("token")
+        await world.emitter.publish_once("token")
     assert world.announcements.number == 0
-    assert world.loop.position.number == 0
+    assert world.publisher.position.number == 0
 
 
 async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
@@ -152,7 +171,7 @@ async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
         return await take(token, cursor)
 
     world.take = noting  # type: ignore[method-assign]
-    assert [await world.loop.run_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
+    assert [await world.emitter.publish_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
     assert taken == [(0, 0), (0, 2000), (2000, 2000), (4000, 500), (4500, 0)]
     assert [position.number for _, position in world.sent] == [2000, 4000, 4500]
     assert sum(len(records) for records, _ in world.sent) == 4500
@@ -163,10 +182,10 @@ async def test_what_was_taken_ahead_is_forgotten_when_publishing_fails() -> None
     world = World(*[EVENT] * 3000)
     world.fault = PublishFailed("no broker")
     with pytest.raises(PublishFailed):
-        await world.loop.run_once("token")
+        await world.emitter.publish_once("token")
     world.fault = None
-    world.loop.begin(Position(0, "i"), "lineage")
-    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 1000, 0]
+    world.emitter.begin(Position(0, "i"), "lineage")
+    assert [await world.emitter.publish_once("token") for _ in range(3)] == [2000, 1000, 0]
     assert sum(len(records) for records, _ in world.sent) == 3000
 
 
@@ -182,7 +201,7 @@ async def test_a_batch_counts_as_published_when_the_next_one_cannot_be_taken() -
 
     world.take = failing  # type: ignore[method-assign]
     with pytest.raises(LeaseLost):
-        await world.loop.run_once("token")
+        await world.emitter.publish_once("token")
     assert world.announcements.number == 2000
 
 
@@ -198,65 +217,62 @@ async def test_what_comes_while_kafka_commits_does_not_wait_behind_a_marker() ->
             world.entries.append(EVENT)
 
     world.publish = while_something_comes  # type: ignore[method-assign]
-    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 2, 0]
+    assert [await world.emitter.publish_once("token") for _ in range(3)] == [2000, 2, 0]
 
 
 async def test_markers_do_not_hold_up_what_is_behind_them() -> None:
     """However many there are."""
     world = World(*[marker()] * 2000, EVENT)
-    world.loop.last_publish = world.time
-    assert [await world.loop.run_once("token") for _ in range(3)] == [2000, 1, 0]
+    world.publisher.last_publish = world.time
+    assert [await world.emitter.publish_once("token") for _ in range(3)] == [2000, 1, 0]
 
 
 async def test_what_the_stager_has_taken_is_published_without_asking_again() -> None:
     world = World(EVENT, EVENT)
-    loop = world.loop
-    woken: list[bool] = []
-    loop.wake = lambda: woken.append(True)
-    cursor = loop.cursor()
+    cursor = world.publisher.cursor()
     assert cursor == Cursor(0, "lineage")
-    loop.offer(await world.take("token", cursor), cursor)
-    assert (loop.offered, loop.cursor(), woken) == (True, None, [True])
+    world.emitter.offer(Batch(0, cursor, await world.take("token", cursor)))
+    assert world.is_offered()
     world.entries.append(EVENT)
-    assert await loop.run_once("token") == 2
-    assert not loop.offered
-    assert loop.cursor() == Cursor(2, "lineage")
-    assert await loop.run_once("token") == 1
+    assert await world.emitter.publish_once("token") == 2
+    assert not world.is_offered()
+    assert world.publisher.cursor() == Cursor(2, "lineage")
+    assert await world.emitter.publish_once("token") == 1
     assert [position.number for _, position in world.sent] == [2, 3]
 
 
 async def test_a_look_that_found_nothing_offers_nothing() -> None:
     """There may be more by the time it is used."""
     world = World()
-    world.loop.offer(Taken(0, [], 0), Cursor(0, "lineage"))
-    assert not world.loop.offered
+    world.offer(0, [], 0)
+    assert not world.is_offered()
 
 
 async def test_markers_alone_are_not_offered() -> None:
     """They may wait; what a client has stored since must not wait with them."""
     world = World()
-    world.loop.last_publish = world.time
-    world.loop.offer(Taken(0, [marker()], 1), Cursor(0, "lineage"))
-    assert not world.loop.offered
-    world.loop.offer(Taken(0, [marker()], 2), Cursor(0, "lineage"))
-    assert world.loop.offered
+    world.publisher.last_publish = world.time
+    world.offer(0, [marker()], 1)
+    assert not world.is_offered()
+    world.offer(0, [marker()], 2)
+    assert world.is_offered()
 
 
 async def test_what_does_not_follow_is_not_published() -> None:
     """Whatever has gone wrong: recovery finds out where Kafka is."""
     world = World(EVENT)
-    world.loop.offer(Taken(1, [EVENT], 1), Cursor(1, "lineage"))
+    world.offer(1, [EVENT], 1)
     with pytest.raises(Diverged):
-        await world.loop.run_once("token")
+        await world.emitter.publish_once("token")
     assert world.sent == []
 
 
 async def test_an_offer_is_forgotten_when_it_begins_anew() -> None:
     """Recovery says where to go on."""
     world = World(EVENT)
-    world.loop.offer(Taken(0, [EVENT], 1), Cursor(0, "lineage"))
-    world.loop.begin(Position(0, "i"), "lineage")
-    assert not world.loop.offered
+    world.offer(0, [EVENT], 1)
+    world.emitter.begin(Position(0, "i"), "lineage")
+    assert not world.is_offered()
 
 
 async def test_what_is_screened_is_taken_again() -> None:
@@ -270,9 +286,9 @@ async def test_what_is_screened_is_taken_again() -> None:
         world.entries = [EVENT, marker()]
         return len(seen) == 1
 
-    world.loop.screen = screen
-    assert await world.loop.run_once("token") == 1
+    world.screen = screen  # type: ignore[method-assign]
+    assert await world.emitter.publish_once("token") == 1
     assert world.sent == []
-    assert await world.loop.run_once("token") == 2
+    assert await world.emitter.publish_once("token") == 2
     ((records, position),) = world.sent
     assert (len(records), position.number) == (1, 2)

@@ -10,13 +10,13 @@ from prometheus_client import REGISTRY
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.stager import (
-    FULL_PAUSE,
+    FULL_PAUSE_MS,
     INPUTS_LOOK_MS,
-    SAFETY_LOOK,
+    SAFETY_LOOK_MS,
     Stager,
     StageResult,
 )
-from scheduling_srv.app.replies import Expired, GivenUp, Planned, Staged, Unplanned
+from scheduling_srv.app.replies import Cursor, Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Matches
@@ -43,7 +43,8 @@ class World:
     def now(self) -> int:
         return NOW
 
-    async def stage(self, token: str, now: int, limit: int) -> Staged:
+    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+        assert cursor is None
         self.called.append(("stage", token, now, limit))
         return self.staged
 
@@ -78,16 +79,20 @@ def stager_of(world: World, *, read_at: int = NOW, **rules: Any) -> Stager:
     """`read_at`: the instant up to which inputs are applied."""
     schedule: Any = world
     settings = ShardRules(**rules)
-    catch_up = CatchUp(schedule, limit=1_000)
+    catch_up = CatchUp(inputs=schedule, limit_ms=1_000)
     catch_up.read_at = read_at
-    planner = Planner(schedule, settings)
+    planner = Planner(schedule=schedule, rules=settings)
     planner.begun = True
-    return Stager(schedule, planner, schedule, settings, catch_up)
+    return Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=settings)
 
 
 async def round_of(world: World, **options: Any) -> StageResult:
-    stager = stager_of(world, **options)
-    return await stager.run_once("token", stager.schedule.stage)
+    return await one_round(stager_of(world, **options))
+
+
+async def one_round(stager: Stager) -> StageResult:
+    staged = await stager.stage("token", NOW)
+    return await stager.finish("token", NOW, staged)
 
 
 async def test_it_sleeps_until_the_next_run_is_due() -> None:
@@ -100,7 +105,7 @@ async def test_it_sleeps_until_the_next_run_is_due() -> None:
 async def test_it_looks_again_in_any_case(due: int | None) -> None:
     """Signals may be lost."""
     assert await round_of(World(Staged(full=False, next_due=due))) == StageResult(
-        0, NOW + SAFETY_LOOK
+        0, NOW + SAFETY_LOOK_MS
     )
 
 
@@ -109,7 +114,7 @@ async def test_it_comes_back_at_once_while_something_is_due() -> None:
 
 
 async def test_it_waits_a_little_when_kafka_is_behind() -> None:
-    assert await round_of(World(Staged(full=True))) == StageResult(0, NOW + FULL_PAUSE)
+    assert await round_of(World(Staged(full=True))) == StageResult(0, NOW + FULL_PAUSE_MS)
 
 
 async def plans_one(_planner: Planner, _token: str) -> int:
@@ -126,7 +131,7 @@ async def test_it_plans_what_has_run_and_comes_back_at_once(
 
 async def test_nothing_to_plan_does_not_keep_it_awake() -> None:
     world = World(Staged(full=False, entries=1, unplanned=1))
-    assert await round_of(world) == StageResult(1, NOW + SAFETY_LOOK)
+    assert await round_of(world) == StageResult(1, NOW + SAFETY_LOOK_MS)
     assert ("unplanned", "token") in world.called
 
 
@@ -137,7 +142,7 @@ async def test_jobs_that_were_set_aside_are_tried_again_once_after_a_start() -> 
     stager = stager_of(world)
     stager.planner.begun = False
     for _ in range(2):
-        await stager.run_once("token", stager.schedule.stage)
+        await one_round(stager)
     called = [name for name, *_ in world.called]
     assert called == ["stage", *["plan again"] * 3, "unplanned", "stage"]
 
@@ -181,7 +186,7 @@ FULL_HOUR = 1_699_999_200_000
 
 async def planned(world: World, **rules: Any) -> list[Planned]:
     schedule: Any = world
-    planner = Planner(schedule, ShardRules(**rules))
+    planner = Planner(schedule=schedule, rules=ShardRules(**rules))
     assert await planner.run_once("token") == len(world.unplanned_jobs)
     return world.planned
 
@@ -252,8 +257,8 @@ def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one()
 async def test_it_stages_more_at_once_while_more_is_due() -> None:
     world = World(Staged(full=False, entries=500, next_due=NOW))
     stager = stager_of(world)
-    await stager.run_once("token", stager.schedule.stage)
-    await stager.run_once("token", stager.schedule.stage)
-    await stager.run_once("token", stager.schedule.stage)
+    await one_round(stager)
+    await one_round(stager)
+    await one_round(stager)
     limits = [call[-1] for call in world.called if call[0] == "stage"]
     assert limits == [500, 1_000, 500]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.app.owner.standby import GONE_FOR, LOOK, StandBy
+from scheduling_srv.app.owner.standby import GONE_MS, LOOK_MS, StandBy
 from scheduling_srv.app.replies import Holder
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import LogUnavailable, PublishFailed
@@ -25,7 +25,7 @@ class FakeLease:
     def __init__(self) -> None:
         self.held: Holder | None = None
         self.time = 1_000_000
-        self.standby = StandBy(self, self, ShardRules(lease=3000))
+        self.standby = StandBy(lease=self, clock=self, rules=ShardRules(lease=3000))
 
     def now(self) -> int:
         return self.time
@@ -54,8 +54,8 @@ async def test_a_free_lease_is_tried_for_at_once() -> None:
 
 async def test_a_living_holder_is_looked_at_again() -> None:
     lease = FakeLease()
-    assert await lease.look(THERE) == LOOK
-    assert await lease.look(THERE, after=10 * GONE_FOR) == LOOK
+    assert await lease.look(THERE) == LOOK_MS
+    assert await lease.look(THERE, after=10 * GONE_MS) == LOOK_MS
     assert lease.standby.dead == ""
 
 
@@ -65,9 +65,9 @@ async def test_the_end_of_a_lease_is_not_slept_over() -> None:
 
 async def test_a_holder_that_stays_away_is_dead() -> None:
     lease = FakeLease()
-    assert await lease.look(GONE) == GONE_FOR
+    assert await lease.look(GONE) == GONE_MS
     assert lease.standby.dead == ""
-    assert await lease.look(GONE, after=GONE_FOR - 1) == 1
+    assert await lease.look(GONE, after=GONE_MS - 1) == 1
     assert lease.standby.dead == ""
     assert await lease.look(GONE, after=1) == 0
     assert lease.standby.dead == GONE.token
@@ -76,7 +76,7 @@ async def test_a_holder_that_stays_away_is_dead() -> None:
 async def test_a_holder_that_comes_back_is_not() -> None:
     lease = FakeLease()
     await lease.look(GONE)
-    await lease.look(THERE, after=GONE_FOR)
+    await lease.look(THERE, after=GONE_MS)
     await lease.look(GONE, after=1)
     assert lease.standby.dead == ""
 
@@ -84,7 +84,7 @@ async def test_a_holder_that_comes_back_is_not() -> None:
 async def test_the_next_holder_is_another_one() -> None:
     lease = FakeLease()
     await lease.look(GONE)
-    await lease.look(GONE, after=GONE_FOR)
+    await lease.look(GONE, after=GONE_MS)
     await lease.look(Holder("b:2", 2000, gone=True), after=1)
     assert lease.standby.dead == ""
 
@@ -94,7 +94,7 @@ async def test_a_store_that_was_away_says_nothing_of_before() -> None:
     lease = FakeLease()
     await lease.look(GONE)
     lease.standby.forget()
-    await lease.look(GONE, after=GONE_FOR)
+    await lease.look(GONE, after=GONE_MS)
     assert lease.standby.dead == ""
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Self, TypeVar
+
+CANCEL_AGAIN_SECONDS = 5.0
+"""Then a task that was told to end is told so again: nothing may hang for ever."""
 
 Ended = TypeVar("Ended", bound=asyncio.Future[Any])
 
@@ -17,6 +20,28 @@ def raise_first(ended: list[Ended]) -> None:
     """
     while ended:
         ended.pop(0).result()
+
+
+async def cancel_all(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel all of them, and return when they have ended, also if this is cancelled meanwhile."""
+    for task in tasks:
+        task.cancel()
+    try:
+        for task in tasks:
+            await cancel(task)
+    except asyncio.CancelledError:
+        for task in tasks:
+            await cancel(task)
+        raise
+
+
+async def cancel(task: asyncio.Future[Any]) -> None:
+    """Cancel it, and return when it has ended."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # asyncio would log it as lost: what ended the others is what counts
 
 
 class Calls:

@@ -7,8 +7,6 @@ import asyncio
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 
 FEW = 200
 """Jobs below which a store call may wait for more."""
@@ -48,9 +46,7 @@ class GroupCommit:
             if not (batch := self._next_batch()):
                 continue
             try:
-                await reached(points.WRITE_CALL)
                 written = await self.store.write([group for group, _ in batch], self.clock.now())
-                await reached(points.WRITE_DONE)
             except Exception as fault:  # noqa: BLE001 - each caller raises it as its own
                 for _, future in batch:
                     if not future.done():

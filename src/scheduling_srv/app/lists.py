@@ -29,8 +29,6 @@ from scheduling_srv.domain.errors import (
     Unavailable,
 )
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.states import State
 from scheduling_srv.runtime.time_slice import SharedSlice
 
@@ -132,10 +130,8 @@ class Lists:
                 await self._drop(token)  # two lists that wait for each other would wait for ever
                 await self.settle()
                 return None
-            await reached(points.LIST_DECIDE)
             receipt = await self.store.decide(token, pieces, self.clock.now(), source)
             decided = receipt is not None
-            await reached(points.LIST_DECIDED)
             return receipt
         finally:
             if not decided:  # or it is not known: what is decided cannot be dropped
@@ -159,7 +155,6 @@ class Lists:
                     return refusal._replace(place=place + refusal.place)
                 else:
                     place += len(part)
-                    await reached(points.LIST_KEPT)
             await time_slice.yield_if_used()
         return number
 
@@ -167,7 +162,7 @@ class Lists:
         """Give up a list of ours. The owner does it later if Redis does not answer."""
         with suppress(Unavailable):
             while await self.store.drop(token, own=True) == "dropped":
-                await reached(points.LIST_DROPPED)
+                pass
 
     # --- What is decided ----------------------------------------------------------------------
 
@@ -211,7 +206,6 @@ class Lists:
         receipts: list[Receipt] = []
         async with self._applying:
             while applied := await self.store.apply(token, self.clock.now()):
-                await reached(points.LIST_APPLIED)
                 receipt, left = applied
                 if not left:
                     return

@@ -1,7 +1,7 @@
-"""Which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
+"""Reads which entries of the outbox belong together, and what undoes them (docs/decisions/0009).
 
-The head of a group says how many entries follow. After that it may say which of them are a list,
-which record a list comes from, and what its jobs were before.
+The head of a group gives its number of entries. It may also name lists among them, the record of a
+list, and the jobs that a list replaced.
 """
 
 from __future__ import annotations

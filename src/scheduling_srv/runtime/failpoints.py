@@ -1,7 +1,8 @@
 """Failpoints: the process dies, fails or hangs at a named place, because a test wants it to.
 
-`SCHEDULING_FAILPOINTS` holds `point=action`, several with `;` between. Without it, passing a point
-costs 0.1 us (a test looks after that): once a batch or a call, never once a job.
+`SCHEDULING_FAILPOINTS` holds `point=action`, several with `;` between. Without it, points around
+ports are not there, and passing one of the others costs 0.1 us (a test looks after that): once a
+batch or a call, never once a job.
 
 | action | what happens |
 |---|---|
@@ -118,6 +119,11 @@ def enable(environment: Mapping[str, str]) -> None:
     global _enabled  # noqa: PLW0603 - one a process, like its environment
     text = environment.get(VARIABLE, "")
     _enabled = Failpoints(text) if text else None
+
+
+def are_enabled() -> bool:
+    """Whether `enable` was given any."""
+    return _enabled is not None
 
 
 async def reached(point: Point) -> None:

@@ -19,11 +19,11 @@ from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner.balance import Balance
-from scheduling_srv.app.owner.owner import Extra
 from scheduling_srv.app.sharding.coordinator import ShardCoordinator
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
+from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.service.shard import Shard, Site
@@ -69,14 +69,18 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
-    balance = Balance(site.name, shards[0].signals, [shard.schedule for shard in shards])
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)
     restores = [shard.restores for shard in shards]
     for shard in shards:
         coordinator = ShardCoordinator(shard.number, restores, store.claims)
         extras = _extras(store.courier, shard.number)
-        shard.build_loops(reader, coordinator, extras=extras, held_back=balance.held_back)
-    balance.owners = [shard.owner for shard in shards]
+        shard.build_loops(reader, coordinator, extras=extras)
+    balance = Balance(
+        name=site.name,
+        signals=shards[0].signals,
+        leases=[shard.schedule for shard in shards],
+        owners=[shard.owner for shard in shards],
+    )
     group = _group(site)
     listener = Listener(
         group,
@@ -136,7 +140,7 @@ def _commands(site: Site, store: ShardedStore, shards: Sequence[Shard], health: 
     )
 
 
-def _extras(courier: Courier, shard: int) -> tuple[Extra, ...]:
+def _extras(courier: Courier, shard: int) -> tuple[Work, ...]:
     """One shard has nothing to deliver."""
 
     async def deliver(_token: str) -> None:

@@ -1,4 +1,7 @@
-"""SCHEDULING_DELIVERY: what takes a shard's outbox to Kafka."""
+"""SCHEDULING_DELIVERY: builds what takes a shard's outbox to Kafka.
+
+`exactly_once` publishes each batch in a transaction; `at_least_once` sends runs ahead of it.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,22 @@ from typing import TypeAlias
 from scheduling_srv.adapters.kafka.at_once import AtOncePublisher
 from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.owner.at_least_once import AtLeastOnce
-from scheduling_srv.app.owner.owner import Extra
+from scheduling_srv.app.owner.batch import BatchPublisher
+from scheduling_srv.app.owner.idempotent_publisher import IdempotentPublisher
 from scheduling_srv.app.owner.publisher import OutboxPublisher
-from scheduling_srv.app.ports import Clock, Outbox
+from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import failpoints
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
-SHORTEST_PATIENCE = 1_000
-"""Milliseconds that a broker is given at least, however short the lease is."""
+SHORTEST_PATIENCE_MS = 1_000
+"""A broker is given so long at least, however short the lease is."""
 
 Producers: TypeAlias = TransactionalPublisher | AtOncePublisher
-Emptier: TypeAlias = OutboxPublisher | AtLeastOnce
 
 
 def make_producers(
@@ -38,19 +42,28 @@ def make_producers(
     )
     if settings.delivery == "exactly_once":
         return transactional
-    return AtOncePublisher(transactional, patience=max(SHORTEST_PATIENCE, settings.lease))
+    return AtOncePublisher(transactional, patience=max(SHORTEST_PATIENCE_MS, settings.lease))
 
 
-def make_emptier(  # noqa: PLR0917 - what both need
+def make_publisher(
     producers: Producers,
-    outbox: Outbox,
+    *,
+    announcer: Announcer,
     announcements: Announcements,
     clock: Clock,
     rules: ShardRules,
-    announcer: Announcer,
-) -> tuple[Emptier, tuple[Extra, ...]]:
-    """The loop that empties a shard's outbox, and what runs beside it."""
+) -> BatchPublisher:
+    """What publishes the batches of a shard's outbox."""
     if isinstance(producers, TransactionalPublisher):
-        return OutboxPublisher(outbox, producers, announcer, announcements, clock), ()
-    loop = AtLeastOnce(outbox, producers, announcer, announcements, clock, rules=rules)
-    return loop, (loop.settle,)
+        exact = OutboxPublisher(
+            publisher=producers, announcer=announcer, announcements=announcements, clock=clock
+        )
+        return around(exact, failpoints.EXACTLY_ONCE)
+    swift = IdempotentPublisher(
+        publisher=around(producers, failpoints.FOLLOWING),
+        announcer=announcer,
+        announcements=announcements,
+        clock=clock,
+        rules=rules,
+    )
+    return around(swift, failpoints.AT_LEAST_ONCE)

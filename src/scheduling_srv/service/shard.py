@@ -1,9 +1,12 @@
-"""One shard, put together: its store, its way to Kafka, and the loops of its owner."""
+"""Puts one shard together: its store, its way to Kafka, and its owner.
+
+Failpoints lie around the ports here, and only if they are switched on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduling_srv.adapters.kafka.history import KafkaHistory
@@ -24,11 +27,14 @@ from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
-from scheduling_srv.app.owner.owner import Extra, Owner
+from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager
+from scheduling_srv.app.owner.standby import StandBy
 from scheduling_srv.app.owner.sweeper import Sweeper
 from scheduling_srv.app.ports import ExactClock, Inputs
 from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
@@ -37,11 +43,12 @@ from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
-from scheduling_srv.app.supervision import isolated
+from scheduling_srv.app.supervision import Work, isolated
 from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
-from scheduling_srv.service import delivery
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import delivery, failpoints
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
@@ -64,6 +71,8 @@ class Site:
     """Which deployment this is, and which others there are."""
     restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One shard of a replica restores at a time (docs/decisions/0018)."""
+    holdings: Holdings = field(default_factory=Holdings)
+    """Shards that this replica owns."""
 
 
 class Shard:
@@ -78,7 +87,7 @@ class Shard:
         self.number = number
         settings, redis, namespace = site.settings, site.redis, site.settings.namespace
         shards = settings.shards
-        self.store = RedisJobStore(
+        store = RedisJobStore(
             redis,
             namespace,
             number,
@@ -89,7 +98,9 @@ class Shard:
             waiting_retries=settings.waiting_retries,
             shards=shards,
         )
-        self.restores = RedisRestores(redis, namespace, number, shards)
+        self.store = around(store, failpoints.JOBS)
+        restores = RedisRestores(redis, namespace, number, shards)
+        self.restores = around(restores, failpoints.RESTORES)
         self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
         self.transfers = RedisTransfers(
             redis,
@@ -111,28 +122,29 @@ class Shard:
             start=settings.start_offset,
             shards=shards,
         )
-        self.announcements = Announcements()
+        self.announcements = around(Announcements(), failpoints.ANNOUNCEMENTS)
+        lists = RedisLists(
+            redis,
+            namespace,
+            number,
+            shards,
+            outbox_limit=settings.outbox_limit,
+            outbox_bytes=settings.outbox_bytes,
+        )
         self.lists = Lists(
-            RedisLists(
-                redis,
-                namespace,
-                number,
-                shards,
-                outbox_limit=settings.outbox_limit,
-                outbox_bytes=settings.outbox_bytes,
-            ),
-            self.store,
-            self.announcements,
-            site.clock,
+            store=around(lists, failpoints.LISTS),
+            inputs=self.store,
+            announcements=self.announcements,
+            clock=site.clock,
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self.sweeper = Sweeper(self.store)
         self.refill = Refill(
-            RedisRefill(redis, namespace, number, shards),
-            site.admin,
-            number,
-            site.clock,
-            site.watch,
+            store=RedisRefill(redis, namespace, number, shards),
+            logs=site.admin,
+            shard=number,
+            clock=site.clock,
+            board=site.watch,
             most_bytes=lambda: largest(site.watch.kafka, Topic.JOURNAL),
         )
         site.watch.on_identity.append(self.refill.notice)
@@ -143,35 +155,32 @@ class Shard:
         return ShardPorts(self.store, self.store, self.transfers, self.announcements, self.lists)
 
     def build_loops(
-        self,
-        inputs: Inputs,
-        coordinator: Coordinator,
-        *,
-        extras: tuple[Extra, ...],
-        held_back: Callable[[], float],
+        self, inputs: Inputs, coordinator: Coordinator, *, extras: Sequence[Work] = ()
     ) -> None:
-        """Build the loops of the owner. `extras` run beside those of every shard."""
+        """Build the owner. `extras` run beside what the owner of every shard does."""
         self.restorer = self._build_restorer(coordinator)
+        catch_up = CatchUp(inputs=inputs, limit_ms=self.site.rules.catch_up_limit)
         beside = (
+            catch_up.run,
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
-        self.owner = self._build_owner(inputs, beside, held_back)
+        self.owner = self._build_owner(inputs, catch_up, beside)
         self.follower = Follower(
-            self.signals,
-            self.schedule,
-            self.announcements,
-            (self.owner.notice, self._notice),
+            signals=self.signals,
+            shard=self.schedule,
+            announcements=self.announcements,
+            listeners=(self.owner.notice, self._notice),
         )
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
         return Restorer(
             store=self.store,
             restores=self.restores,
-            history=self.history,
+            history=around(self.history, failpoints.RESTORED_LOG),
             clock=self.site.clock,
             services=self.site.settings.services,
             coordinator=coordinator,
@@ -180,56 +189,75 @@ class Shard:
             lock=self.site.restore_lock,
         )
 
-    def _build_owner(
-        self, inputs: Inputs, extras: tuple[Extra, ...], held_back: Callable[[], float]
-    ) -> Owner:
+    def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
-        catch_up = CatchUp(inputs, limit=rules.catch_up_limit)
-        planner = Planner(schedule, rules)
-        recovery = Recovery(
-            schedule,
-            self.producers,
-            self.history,
-            self._build_rebuild(),
-            store=self.store,
-            clock=clock,
-            neighbours=self.site.neighbours,
-        )
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
-        publisher, beside = delivery.make_emptier(
-            self.producers, schedule, self.announcements, clock, rules, announcer
-        )
         refusals = Refusals(
-            schedule,
-            self.producers,
-            announcer,
-            self.announcements,
-            clock,
+            outbox=around(schedule, failpoints.REFUSALS),
+            publisher=self.producers,
+            announcer=announcer,
+            announcements=self.announcements,
+            clock=clock,
             topics=self.site.topics,
         )
         return Owner(
             name=self.site.name,
             shard=self.number,
-            lease=schedule,
-            recovery=recovery,
-            stager=Stager(schedule, planner, clock, rules, catch_up),
-            publisher=publisher,
+            lease=around(schedule, failpoints.LEASE),
+            standby=StandBy(
+                lease=schedule,
+                clock=clock,
+                rules=rules,
+                connect=(self.producers.prepare, self.history.prepare, inputs.prepare),
+            ),
+            holdings=self.site.holdings,
+            recovery=self._build_recovery(),
+            refusals=refusals,
+            emitter=self._build_emitter(catch_up, announcer, refusals),
+            beside=beside,
             clock=clock,
             rules=rules,
+        )
+
+    def _build_emitter(
+        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals
+    ) -> Emitter:
+        clock, rules = self.site.clock, self.site.rules
+        schedule = around(self.schedule, failpoints.STAGING)
+        planner = Planner(schedule=schedule, rules=rules)
+        return Emitter(
+            shard=self.number,
+            stager=Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=rules),
+            outbox=self.schedule,
+            publisher=delivery.make_publisher(
+                self.producers,
+                announcer=announcer,
+                announcements=self.announcements,
+                clock=clock,
+                rules=rules,
+            ),
             refusals=refusals,
-            catch_up=catch_up,
-            extras=(*extras, *beside),
-            prepare=(self.producers.prepare, self.history.prepare, inputs.prepare),
-            held_back=held_back,
+            clock=clock,
+        )
+
+    def _build_recovery(self) -> Recovery:
+        return Recovery(
+            shard=around(self.schedule, failpoints.RECOVERED_STORE),
+            publisher=around(self.producers, failpoints.FENCING),
+            history=around(self.history, failpoints.RECOVERED_LOG),
+            rebuild=self._build_rebuild(),
+            store=self.store,
+            clock=self.site.clock,
+            neighbours=self.site.neighbours,
         )
 
     def _build_rebuild(self) -> Rebuild:
         shards, number = self.site.settings.shards, self.number
         return Rebuild(
-            self.schedule,
-            self.history,
+            shard=around(self.schedule, failpoints.REBUILT_STORE),
+            history=around(self.history, failpoints.REBUILT_LOG),
             jobs_topic=self.site.settings.topic_jobs,
             clock=self.site.clock,
             is_ours=lambda instance: instance % shards == number,

@@ -28,8 +28,7 @@ from scheduling_srv.domain.errors import TooMany, Unavailable
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry
-from scheduling_srv.runtime import garbage, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import garbage
 from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)
@@ -72,7 +71,6 @@ class RestoreStarter:
         for other in others:
             await other.begin(text, self.clock.now(), None, 2 * MAX_RESTORES)
         await answering.begin(text, self.clock.now(), source)
-        await reached(points.RESTORE_NOTED)
 
 
 class Restorer:
@@ -138,7 +136,6 @@ class Restorer:
             equal = _next_equal(await self.restores.pending())
             if not equal:
                 return 0
-            await reached(points.RESTORE_BEGUN)
             request = _loads(equal[-1].text)
             with garbage.none_expected():
                 answer = await Pass(self.ports, token, equal[-1].number, request).run()
@@ -156,9 +153,7 @@ class Restorer:
         entry = event_entry(Topic.COMMANDS, b"restoreResponse", response)
         if not await self.coordinator.is_last(restore.text) or not await self.heard():
             entry = b""
-        await reached(points.RESTORE_END)
         await self.restores.end(token, restore.number, entry)
-        await reached(points.RESTORE_ENDED)
 
 
 def _next_equal(pending: Sequence[tuple[str, str]]) -> Sequence[PendingRestore]:

@@ -21,8 +21,6 @@ from scheduling_srv.app.ports import Clock, JobStore, Restores
 from scheduling_srv.app.replies import Span
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.kafka_records import Extent, LogRecord
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
@@ -100,7 +98,6 @@ class Pass:
         wanted = await self._find(
             [extent._replace(first=max(extent.first, offset)) for extent in extents]
         )
-        await reached(points.RESTORE_READ)
         await self._put_all_back(wanted)
         if not self.is_void and (missed := wanted.end()):
             log.error("events were deleted during a restore", topic=topic, events=missed)
@@ -176,4 +173,3 @@ class Pass:
                 self.token, self.number, targets, removed, span
             )
         self.is_void = not goes_on
-        await reached(points.RESTORE_PUT_BACK)

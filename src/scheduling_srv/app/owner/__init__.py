@@ -1,1 +1,1 @@
-"""The owner of a shard: it stages and publishes runs."""
+"""The owner of a shard: its lease, its emitter, and how shards spread over the replicas."""

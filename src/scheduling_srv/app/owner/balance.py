@@ -1,46 +1,75 @@
-"""Spreads the shards over the replicas (docs/decisions/0004)."""
+"""Spreads the shards over the replicas (docs/decisions/0004).
+
+A replica leaves free leases to others while it owns shards, and gives one back that others lack.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
-from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.ports import Lease, Signals
 from scheduling_srv.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-LOOK = 1.0
-"""Seconds between looks."""
-HELD_BACK = 0.3
-"""Seconds, for each shard that this replica owns, that it leaves a free lease to others."""
-LONGEST = 1.5
-"""Seconds at most: nobody else may want it."""
-UNEVEN = 2
-"""Shards that one replica may have more than another, less one: giving one back must help."""
+LOOK_SECONDS = 1.0
+"""Between looks."""
+COURTESY_SECONDS = 0.3
+"""For each shard that this replica owns, it leaves a free lease to others for so long."""
+MOST_COURTESY_SECONDS = 1.5
+"""At most: perhaps no other replica wants it."""
+UNEVEN_SHARDS = 2
+"""With so many more than another replica, this one gives a shard back: giving must help."""
+
+
+class ShardOwner(Protocol):
+    """The owner of a shard in this replica, as `Balance` sees it."""
+
+    @property
+    def shard(self) -> int:
+        """Its number."""
+
+    @property
+    def owning(self) -> bool:
+        """Whether this replica has the lease."""
+
+    @property
+    def emitting(self) -> bool:
+        """Whether it is at work."""
+
+    def leave(self) -> None:
+        """Let others have it."""
+
+
+class Holdings(set[int]):
+    """Numbers of the shards that this replica owns."""
+
+    def courtesy_seconds(self) -> float:
+        """How long to wait before taking another lease."""
+        return min(MOST_COURTESY_SECONDS, COURTESY_SECONDS * len(self))
 
 
 class Balance:
-    """Gives a shard back when another replica has two fewer, and lets others take leases first."""
+    """Gives a shard back when another replica has two fewer."""
 
-    def __init__(self, name: str, signals: Signals, leases: Sequence[Lease]) -> None:
+    def __init__(
+        self, *, name: str, signals: Signals, leases: Sequence[Lease], owners: Sequence[ShardOwner]
+    ) -> None:
+        """`name` is that of the replica; `owners` are those of its shards."""
         self.name = name
         self.signals = signals
         self.leases = leases
-        self.owners: Sequence[Owner] = ()
-
-    def held_back(self) -> float:
-        """Seconds to wait before taking another lease."""
-        return min(LONGEST, HELD_BACK * sum(owner.owning for owner in self.owners))
+        self.owners = owners
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.run_once()
             except Unavailable as fault:
@@ -49,14 +78,14 @@ class Balance:
     async def run_once(self) -> bool:
         """Give back one shard, if that helps and all of ours are at work."""
         ours = [owner for owner in self.owners if owner.owning]
-        if len(ours) < UNEVEN or not all(owner.emitting for owner in ours):
+        if len(ours) < UNEVEN_SHARDS or not all(owner.emitting for owner in ours):
             return False
         owned = Counter(dict.fromkeys(await self.signals.replicas(), 0))
         for holder in await asyncio.gather(*(lease.holder() for lease in self.leases)):
             if holder is None:
                 return False  # somebody is about to take it
             owned[holder.token.rpartition(":")[0]] += 1
-        if owned[self.name] - min(owned.values()) < UNEVEN:
+        if owned[self.name] - min(owned.values()) < UNEVEN_SHARDS:
             return False
         log.info("giving a shard to another replica", shard=ours[-1].shard)
         ours[-1].leave()

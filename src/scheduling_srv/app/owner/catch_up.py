@@ -1,7 +1,7 @@
-"""Inputs before time: what lies on the jobs topic is applied before time moves on (decision 12).
+"""Applies the waiting events of the jobs topic before time moves on (docs/decisions/0012).
 
-After a start or a take-over the owner reads the topic itself, and only then stages overdue runs. At
-all times a run expires only after the topic was read up to its end as of the run's deadline.
+After a take-over the owner reads the topic itself, and stages overdue runs only after that. A run
+expires only after the owner has read the topic up to its end as of the run's deadline.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ RETRY_SECONDS = 0.2
 
 
 class CatchUp:
-    """Of one owner. `limit` in ms bounds how long overdue runs wait for it."""
+    """Of one shard, for its owner."""
 
-    def __init__(self, inputs: Inputs, *, limit: int) -> None:
+    def __init__(self, *, inputs: Inputs, limit_ms: int) -> None:
+        """`limit_ms` bounds how long overdue runs wait for it."""
         self.inputs = inputs
-        self.limit = limit
+        self.limit_ms = limit_ms
         self.read_at = 0
         """All that the topic held at this instant, in epoch ms, is applied."""
         self._wanted = asyncio.Event()
@@ -34,12 +35,12 @@ class CatchUp:
         """Return when all inputs are applied, or when the limit is reached."""
         self.read_at = 0
         try:
-            async with asyncio.timeout(self.limit / 1000):
+            async with asyncio.timeout(self.limit_ms / 1000):
                 await self._until_read()
         except TimeoutError:
             log.warning(
                 "not all waiting events are applied: overdue runs are emitted now",
-                waited_ms=self.limit,
+                waited_ms=self.limit_ms,
             )
 
     def covers(self, deadline: int) -> bool:

@@ -1,8 +1,7 @@
-"""For whom a task works: a client of the gRPC API, or the service itself.
+"""Says for whom a task works: a client of the gRPC API, or the service itself.
 
-Both have connections to Redis of their own, so that clients queue among themselves and the owner
-and the listener never wait for them. A context variable carries it, so that no signature in
-between speaks of it; tasks inherit it from the task that makes them.
+Each has connections to Redis of its own, so clients queue among themselves and never delay the
+owner or the listener. A context variable carries it to all tasks that a task makes.
 """
 
 from __future__ import annotations

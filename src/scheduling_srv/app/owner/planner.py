@@ -1,4 +1,7 @@
-"""Computes the next times of cron jobs, which need time zones and therefore Python."""
+"""Computes the next times of cron jobs, which need time zones and therefore Python.
+
+Lua puts a cron job that has run into `plan`; the planner puts it back into `due`.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,13 @@ from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.trigger import Matches
 from scheduling_srv.formats.layouts import MEMBER
 from scheduling_srv.formats.messages import read_cron
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
-PLAN_LIMIT = 500
-"""Jobs of one round."""
+PLAN_JOBS = 500
+"""So many in one round."""
 
 
 class Planner:
@@ -30,7 +32,7 @@ class Planner:
     not keep others from being planned. Each start of the service tries again.
     """
 
-    def __init__(self, schedule: Schedule, rules: ShardRules) -> None:
+    def __init__(self, *, schedule: Schedule, rules: ShardRules) -> None:
         self.schedule = schedule
         self.rules = rules
         self.begun = False
@@ -38,16 +40,14 @@ class Planner:
         self._aside = metrics.Part(metrics.UNPLANNABLE)
 
     async def run_once(self, token: str) -> int:
-        """Plan at most `PLAN_LIMIT` jobs or set them aside; returns how many those were."""
+        """Plan at most `PLAN_JOBS` jobs or set them aside; returns how many those were."""
         if not self.begun:
             while await self.schedule.plan_again(token):
                 pass
             self.begun = True
-        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_LIMIT)
-        await reached(points.PLAN_READ)
+        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
         planned = await self._plan_all(unplanned, cutoff)
         self._aside.set(await self.schedule.plan(token, planned))
-        await reached(points.PLAN_DONE)
         return len(planned)
 
     async def _plan_all(self, jobs: Sequence[Unplanned], cutoff: int) -> Sequence[Planned]:

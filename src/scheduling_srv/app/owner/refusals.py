@@ -1,8 +1,8 @@
-"""Finds what Kafka refuses for good, and sets it aside: nothing may stop the shard.
+"""Finds records that Kafka refuses for good, and sets them aside: none may stop the shard.
 
-After a refusal the owner has recovered, and nothing is staged. What could not be published is
-published record by record, which shows what is refused. It is then replaced in the outbox, in the
-call that undoes what it announced (docs/decisions/0009).
+After a refusal and a recovery, nothing is staged: it publishes record by record to find those that
+Kafka refuses. One call to Redis replaces them in the outbox and undoes the change that they
+announced (docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 
 from scheduling_srv.app.announcements import Announcements, dump_news
 from scheduling_srv.app.log_ports import Publisher
-from scheduling_srv.app.owner.publisher import count_outcome, measure
+from scheduling_srv.app.owner.batch import count_outcome, measure
 from scheduling_srv.app.ports import Asides, Clock
 from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
 from scheduling_srv.domain.errors import Diverged, RecordRefused
@@ -53,21 +53,20 @@ from scheduling_srv.formats.outbox_entries import (
     read_event,
 )
 from scheduling_srv.formats.position_record import Position, advance
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
-PIECE = 100
-"""Entries of one careful transaction, unless a group is longer."""
+PIECE_ENTRIES = 100
+"""Of one careful transaction, unless a group is longer."""
 PIECE_BYTES = 2_000_000
 """Bytes after which it takes no further groups."""
-LONGEST_REASON = 1_000
-"""Characters of Kafka's reason that a header repeats."""
+REASON_CHARACTERS = 1_000
+"""So much of Kafka's reason does a header repeat."""
 SCREEN_MS = 10_000
 """After a run was too large, so long others of its size are not tried: each would cost a pause."""
-MOST_UNDONE = 10_000
-"""Undone jobs that are remembered."""
+MOST_UNDONE_JOBS = 10_000
+"""So many are remembered."""
 LISTS = frozenset({CREATE, NEW_NOW, HAND_ON})
 """Entries without which their list is not complete."""
 OPTIONAL = frozenset({Topic.DEAD_LETTER, Topic.COMMANDS})
@@ -115,12 +114,12 @@ class Refusals:
 
     def __init__(
         self,
+        *,
         outbox: Asides,
         publisher: Publisher,
         announcer: Announcer,
         announcements: Announcements,
         clock: Clock,
-        *,
         topics: Mapping[Topic, str],
     ) -> None:
         """`topics` are their names."""
@@ -192,6 +191,10 @@ class Refusals:
         """Go on as usual. The caller has made sure that it is the owner."""
         await self.publisher.open()
 
+    def shrink_batches(self) -> None:
+        """Send fewer records together: none was refused by itself, but they were together."""
+        self.publisher.shrink_batches()
+
     async def _publish(
         self, piece: Sequence[bytes], position: Position, lineage: str
     ) -> tuple[Position, _Batch | None]:
@@ -231,7 +234,6 @@ class Refusals:
     # --- Setting aside ------------------------------------------------------------------------
 
     async def _set_aside(self, token: str, lineage: str, batch: _Batch) -> None:
-        await reached(points.REFUSE_FOUND)
         for group in groups(batch.entries):
             self._treat(batch, group)
         aside = batch.aside
@@ -248,7 +250,6 @@ class Refusals:
         await self.outbox.set_aside(token, lineage, aside, self.clock.now())
         if aside.news:
             self.announcements.refused(aside.news)
-        await reached(points.REFUSE_SET_ASIDE)
 
     def _treat(self, batch: _Batch, group: Group) -> None:
         """Decide about the refused entries of a group: whole lists first, then what is left."""
@@ -265,7 +266,7 @@ class Refusals:
                 self._drop(batch, place)
 
     def _remember(self, undone: Sequence[tuple[bytes, int]]) -> None:
-        if len(self._undone) > MOST_UNDONE:
+        if len(self._undone) > MOST_UNDONE_JOBS:
             self._undone.clear()
         self._undone.update(undone)
 
@@ -392,7 +393,7 @@ def first_piece(entries: Sequence[bytes]) -> Sequence[bytes]:
     end = size = 0
     for group in groups(entries):
         size += sum(map(len, entries[group.start : group.end]))
-        if end and (group.end > PIECE or size > PIECE_BYTES):
+        if end and (group.end > PIECE_ENTRIES or size > PIECE_BYTES):
             break
         end = group.end
     return entries[:end]
@@ -428,7 +429,7 @@ def _new_jobs(aside: Aside) -> Sequence[tuple[bytes, int]]:
 
 
 def _reason(refusal: Refusal) -> bytes:
-    return refusal.reason[:LONGEST_REASON].encode()
+    return refusal.reason[:REASON_CHARACTERS].encode()
 
 
 def _count(kind: str, refusal: Refusal, **more: object) -> None:

@@ -1,32 +1,29 @@
-"""Moves due runs into the outbox, at their instant."""
+"""Moves due runs into the outbox at their instant, and keeps the schedule going after that.
+
+After each staging call it plans cron jobs that have run, and expires runs that got no answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.planner import Planner
-from scheduling_srv.app.ports import Clock, Schedule
-from scheduling_srv.app.replies import Staged
+from scheduling_srv.app.ports import Schedule
+from scheduling_srv.app.replies import Cursor, Staged
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
-SAFETY_LOOK = 2_000
-"""Milliseconds after which it looks although nobody called: signals may be lost."""
-FULL_PAUSE = 50
-"""Milliseconds to wait when Kafka is behind."""
-EXPIRE_LIMIT = 500
-"""Runs that time out in one call."""
+SAFETY_LOOK_MS = 2_000
+"""It looks so often without being called: signals may be lost."""
+FULL_PAUSE_MS = 50
+"""The pause while the outbox is full: Kafka is slow or away."""
+EXPIRE_RUNS = 500
+"""So many time out in one call."""
 INPUTS_LOOK_MS = 200
-"""After so long it looks again whether runs may expire: the inputs before were not read yet."""
-
-
-StageCall: TypeAlias = Callable[[str, int, int], Awaitable[Staged]]
-"""`Schedule.stage` with a token, the time and a limit, or what calls it."""
+"""It looks so often whether runs may expire whose inputs were not read yet."""
 
 
 class StageResult(NamedTuple):
@@ -39,33 +36,37 @@ class StageResult(NamedTuple):
 
 
 class Stager:
-    """The loop that makes jobs run. The owner's."""
+    """Of one shard, for its emitter."""
 
     def __init__(
         self,
+        *,
         schedule: Schedule,
         planner: Planner,
-        clock: Clock,
-        rules: ShardRules,
         catch_up: CatchUp,
+        rules: ShardRules,
     ) -> None:
-        self.catch_up = catch_up
         self.schedule = schedule
         self.planner = planner
-        self.clock = clock
+        self.catch_up = catch_up
         self.rules = rules
         self.limit = rules.stage_limit
 
-    async def run_once(self, token: str, stage: StageCall) -> StageResult:
-        """Stage what is due by now. Raises `LeaseLost`, `Diverged` and `StoreUnavailable`."""
-        now = self.clock.now()
-        await reached(points.STAGE_CALL)
-        staged = await stage(token, now, self.limit)
-        await reached(points.STAGE_DONE)
+    async def apply_inputs(self) -> None:
+        """Apply waiting events, before anything is staged."""
+        await self.catch_up.before_staging()
+
+    async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
+        """Stage what is due by `now`, as `Schedule.stage` does."""
+        staged = await self.schedule.stage(token, now, self.limit, cursor)
         busy = staged.entries >= self.limit  # each call costs a write to disk: make fewer
         self.limit = self.rules.most_staged if busy else self.rules.stage_limit
+        return staged
+
+    async def finish(self, token: str, now: int, staged: Staged) -> StageResult:
+        """Plan and expire after a staging call. Raises `LeaseLost` and `StoreUnavailable`."""
         if staged.full:
-            return StageResult(0, now + FULL_PAUSE)
+            return StageResult(0, now + FULL_PAUSE_MS)
         wants_plans = staged.unplanned or not self.planner.begun
         if wants_plans and await self.planner.run_once(token):
             return StageResult(staged.entries, now)
@@ -73,15 +74,16 @@ class Stager:
         if expiry is not None and expiry <= now:
             if not self.catch_up.covers(expiry):
                 return StageResult(staged.entries, _first(now + INPUTS_LOOK_MS, staged.next_due))
-            await reached(points.EXPIRE_CALL)
-            as_of = min(now, self.catch_up.read_at)
-            expired = await self.schedule.expire(token, as_of, EXPIRE_LIMIT)
-            await reached(points.EXPIRE_DONE)
-            metrics.RUNS_EXPIRED.inc(expired.expired)
-            note_given_up(expired.given_up)
-            note_ended(expired.ended, "timed-out")
+            await self._expire(token, now)
             return StageResult(staged.entries, now)
-        return StageResult(staged.entries, _first(now + SAFETY_LOOK, staged.next_due, expiry))
+        return StageResult(staged.entries, _first(now + SAFETY_LOOK_MS, staged.next_due, expiry))
+
+    async def _expire(self, token: str, now: int) -> None:
+        as_of = min(now, self.catch_up.read_at)
+        expired = await self.schedule.expire(token, as_of, EXPIRE_RUNS)
+        metrics.RUNS_EXPIRED.inc(expired.expired)
+        note_given_up(expired.given_up)
+        note_ended(expired.ended, "timed-out")
 
 
 def _first(*instants: int | None) -> int:

@@ -1,4 +1,7 @@
-"""Waiting for the lease: it is given back, it ends, or its holder is gone."""
+"""Waits for the lease of a shard: it is given back, it ends, or its holder is gone.
+
+A standby connects to Kafka meanwhile, so that taking over is quick.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ log = structlog.get_logger(__name__)
 Prepare: TypeAlias = Callable[[], Awaitable[None]]
 """Connects, and returns at once when that is done already. Disturbs nobody."""
 
-GONE_FOR = 500
-"""Milliseconds for which a holder must not be connected to be taken for dead.
+GONE_MS = 500
+"""A holder that was not connected for so long is taken for dead.
 
 Longer than a living one needs to connect again when Redis was restarted. A mistake costs a
 take-over and nothing else: whoever is replaced is fenced, dead or alive.
 """
-LOOK = 250
-"""Milliseconds between looks."""
+LOOK_MS = 250
+"""Between looks."""
 
 
 class StandBy:
     """Watches the holder of the lease, and finds out whether it is dead."""
 
     def __init__(
-        self, lease: Lease, clock: Clock, rules: ShardRules, connect: Sequence[Prepare] = ()
+        self, *, lease: Lease, clock: Clock, rules: ShardRules, connect: Sequence[Prepare] = ()
     ) -> None:
         self.connect = connect
         self.lease = lease
@@ -58,11 +61,11 @@ class StandBy:
             return 0
         if not holder.gone:
             self._missed = self.dead = ""
-            return min(holder.left + 1, LOOK, max(1, self.rules.lease // 6))
+            return min(holder.left + 1, LOOK_MS, max(1, self.rules.lease // 6))
         now = self.clock.now()
         if self._missed != holder.token:
             self._missed, self._missed_since, self.dead = holder.token, now, ""
-        left = self._missed_since + GONE_FOR - now
+        left = self._missed_since + GONE_MS - now
         if left <= 0:
             self.dead = holder.token
         return max(0, min(left, holder.left + 1))

@@ -1,4 +1,7 @@
-"""Removes void jobs, if nobody else did, and waiting retries of jobs that are gone."""
+"""Removes void jobs that a crash has left, and waiting retries of jobs that are gone.
+
+The replica that deletes sweeps at once; the owner sweeps again, in case that replica has died.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)
 
-LOOK = 30.0
-"""Seconds after which the owner looks although nobody called."""
-PIECE_PAUSE_S = 0.02
-"""Seconds between two pieces of waiting retries: nobody waits for their removal."""
+LOOK_SECONDS = 30.0
+"""The owner looks so often without being called."""
+PIECE_PAUSE_SECONDS = 0.02
+"""Between two pieces of waiting retries: no caller waits for their removal."""
 
 
 class Sweeper:
-    """Whoever deletes sweeps at once; the owner sweeps again, in case that one has died."""
+    """Of one shard, for its owner."""
 
     def __init__(self, store: JobStore) -> None:
         self.store = store
@@ -37,7 +40,7 @@ class Sweeper:
             while True:
                 self._called.clear()
                 await self.run_once()
-                await wait(self._called, LOOK)
+                await wait(self._called, LOOK_SECONDS)
 
     async def run_once(self) -> None:
         """Sweep what there is."""
@@ -53,4 +56,4 @@ class Sweeper:
         while True:
             if not await self.store.sweep_retries():
                 return
-            await asyncio.sleep(PIECE_PAUSE_S)
+            await asyncio.sleep(PIECE_PAUSE_SECONDS)

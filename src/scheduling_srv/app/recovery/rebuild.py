@@ -34,8 +34,7 @@ from scheduling_srv.formats.kafka_records import (
 )
 from scheduling_srv.formats.messages import answer_instance, read_cron
 from scheduling_srv.formats.position_record import Position
-from scheduling_srv.runtime import garbage, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import garbage
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.time_slice import TimeSlice
 
@@ -130,11 +129,8 @@ class Attempt:
         """See `Rebuild.run`."""
         log.warning("rebuilding the schedule from Kafka", position=self.position.number)
         await self.shard.begin_rebuild(self.token)
-        await reached(points.REBUILD_BEGUN)
         await self._settle()
-        await reached(points.REBUILD_SETTLED)
         await self._load_journal()
-        await reached(points.REBUILD_JOURNAL)
         await self._load_rest()
         await self._load_runs(self.settlement.unanswered())
         return await self._initialise()
@@ -158,7 +154,6 @@ class Attempt:
             origin=position.incarnation,
             jump=SEQ_JUMP,
         )
-        await reached(points.REBUILD_INITIALISED)
         log.warning("the schedule is rebuilt", jobs=self.jobs, runs=self.runs)
         return go_on, lineage
 
@@ -244,7 +239,6 @@ class Attempt:
     async def _load_jobs(self, jobs: Sequence[RebuiltJob]) -> None:
         more = await self.shard.load_jobs(self.token, jobs)
         self.jobs += more
-        await reached(points.REBUILD_JOBS)
 
     def _rebuilt(self, job_id: str, value: bytes) -> RebuiltJob:
         if not value:
@@ -301,4 +295,3 @@ class Attempt:
         for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE):
             loaded = await self.shard.load_runs(self.token, piece)
             self.runs += loaded
-            await reached(points.REBUILD_RUNS)

@@ -14,8 +14,7 @@ from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_in
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import Undecided
 from scheduling_srv.formats.position_record import Position, with_inputs
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +58,6 @@ class Recovery:
             log.warning("a transaction has lost its end", reason=str(fault))
             await self.publisher.settle()
             recovered = await self._recover(token, careful=careful)
-        await reached(points.RECOVER_SETTLED)
         await self.shard.note_backlog(token, recovered[0].number)
         await self.shard.note_shards()
         await self.neighbours.note()
@@ -69,9 +67,7 @@ class Recovery:
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
         await self.publisher.open(careful=careful)  # from here on nobody else can commit
-        await reached(points.RECOVER_FENCED)
         position = await self.history.last_position()
-        await reached(points.RECOVER_POSITION)
         state = await self.shard.state()
         if state.ready:
             metrics.RECOVERIES.labels(how="redis").inc()
@@ -142,6 +138,5 @@ class Recovery:
         position = Position(0, new_incarnation(), at=now, instance=first)
         position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
-        await reached(points.RECOVER_INITIALISED)
         log.info("a new schedule begins", incarnation=position.incarnation)
         return position, lineage

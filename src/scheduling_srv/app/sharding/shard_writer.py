@@ -13,8 +13,6 @@ from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, WriteMo
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 
 
 class ShardWriter:
@@ -87,12 +85,10 @@ class ShardWriter:
 
     async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
         async for _ in self._ways():
-            await reached(points.DELETE_CALL)
             try:
                 done = await self.store.delete(ids, self.clock.now(), source)
             except Contended:
                 continue
-            await reached(points.DELETE_DONE)
             return done
         raise AssertionError  # `_ways` does not end
 

@@ -36,8 +36,6 @@ from scheduling_srv.domain.errors import NotAnnounced, Unavailable
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.job_record import Note, has_note
-from scheduling_srv.runtime import points
-from scheduling_srv.runtime.failpoints import reached
 
 LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
@@ -134,7 +132,6 @@ class ShardedStore:
 
         It waits for the parts of other shards in any case: until then a Read would miss them.
         """
-        await reached(points.WRITE_WAIT)
         if not self.wait_for_announcement:
             changes = [each for each in changes if each.change]
         if not changes:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.owner import at_least_once
-from scheduling_srv.app.owner.at_least_once import RUN_PAUSE, AtLeastOnce
-from scheduling_srv.app.owner.publisher import MARKER_PAUSE
+from scheduling_srv.app.owner import idempotent_publisher
+from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.idempotent_publisher import RUN_PAUSE_MS, IdempotentPublisher
+from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.shard_rules import ShardRules
@@ -69,23 +71,39 @@ class World:
         self.published: list[list[Record]] = []
         self.deliveries: list[asyncio.Future[float]] = []
         self.confirms = True
-        self.woken = 0
         self.announcements = Announcements()
         world: Any = self
-        self.loop = AtLeastOnce(
-            world,
-            world,
-            Announcer(),
-            self.announcements,
-            world,
+        self.publisher = IdempotentPublisher(
+            publisher=world,
+            announcer=Announcer(),
+            announcements=self.announcements,
+            clock=world,
             rules=ShardRules(),
             monotonic=lambda: self.time / 1000,
         )
-        self.loop.wake = self._wake
-        self.loop.begin(Position(0, "i", lineage=lineage), LINEAGE)
+        self.emitter = Emitter(
+            shard=0,
+            stager=world,
+            outbox=world,
+            publisher=self.publisher,
+            refusals=world,
+            clock=world,
+            monotonic=lambda: self.time / 1000,
+        )
+        self.emitter.begin(Position(0, "i", lineage=lineage), LINEAGE)
 
-    def _wake(self) -> None:
-        self.woken += 1
+    @property
+    def woken(self) -> bool:
+        """Whether the publish loop is to look."""
+        return self.emitter._work.is_set()
+
+    async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
+        return False
+
+    async def offer(self, cursor: Cursor) -> None:
+        """The stager takes a batch."""
+        at = self.time
+        self.emitter.offer(Batch(at, cursor, await self.take("token", cursor)))
 
     def now(self) -> int:
         return NOW
@@ -118,11 +136,12 @@ class World:
         self.said.append("abandoned")
 
     async def run(self) -> int:
-        return await self.loop.run_once("token")
+        self.emitter._work.clear()
+        return await self.emitter.publish_once("token")
 
     async def settle(self, until: Callable[[], bool]) -> None:
         """Let the second loop work until something is true."""
-        task = asyncio.create_task(self.loop.settle("token"))
+        task = asyncio.create_task(self.emitter._follow())
         async with asyncio.timeout(5):
             while not until() and not task.done():  # noqa: ASYNC110 - of a loop that tells nobody
                 await asyncio.sleep(0)
@@ -136,10 +155,10 @@ async def test_runs_go_first_and_the_rest_follows_with_the_position() -> None:
     world = World(queued("a"), created("b"), MARKER)
     assert await world.run() == 3
     assert world.said == [b"i-1"]
-    await world.settle(lambda: world.loop.position.number == 3)
+    await world.settle(lambda: world.publisher.position.number == 3)
     assert world.said == [b"i-1", 3, "abandoned"]
     assert [record.topic for record in world.published[0]] == [Topic.RESOURCES, Topic.JOURNAL]
-    assert world.loop.position == Position(
+    assert world.publisher.position == Position(
         3, "i", at=NOW, replay_from=3, seq=5, instance=6, reset=7, cleared=8, lineage=LINEAGE
     )
     assert world.announcements.number == 3
@@ -151,24 +170,24 @@ async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
     world = World(queued("a"))
     await world.run()
     world.entries.append(queued("b"))
-    cursor = world.loop.cursor()
+    cursor = world.publisher.cursor()
     assert cursor == Cursor(0, LINEAGE, 1)
-    world.loop.offer(await world.take("token", cursor), cursor)
-    assert (world.loop.offered, world.loop.cursor(), world.woken) == (True, None, 1)
-    world.time += RUN_PAUSE
-    await world.settle(lambda: world.loop.position.number == 1)
+    await world.offer(cursor)
+    assert world.woken
+    world.time += RUN_PAUSE_MS
+    await world.settle(lambda: world.publisher.position.number == 1)
     assert await world.run() == 1
     assert world.said == [b"i-1", 1, "abandoned", b"i-2"]
-    assert world.loop.cursor() == Cursor(1, LINEAGE, 1)
+    assert world.publisher.cursor() == Cursor(1, LINEAGE, 1)
 
 
 async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_it() -> None:
     """Somebody else may own the shard by now."""
     world = World(queued("a"))
-    cursor = world.loop.cursor()
+    cursor = world.publisher.cursor()
     assert cursor
     world.frozen_for = ShardRules().lease
-    world.loop.offer(await world.take("token", cursor), cursor)
+    await world.offer(cursor)
     assert await world.run() == 1
     assert world.said == []
     assert await world.run() == 1
@@ -178,10 +197,10 @@ async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_i
 async def test_what_does_not_follow_is_not_sent() -> None:
     """Whatever has gone wrong: recovery finds out where Kafka is."""
     world = World(queued("a"))
-    cursor = world.loop.cursor()
+    cursor = world.publisher.cursor()
     assert cursor
     await world.run()
-    world.loop.offer(Taken(0, world.entries, 1), cursor)
+    world.emitter.offer(Batch(0, cursor, Taken(0, world.entries, 1)))
     with pytest.raises(Diverged):
         await world.run()
     assert world.said == [b"i-1"]
@@ -189,11 +208,11 @@ async def test_what_does_not_follow_is_not_sent() -> None:
 
 async def test_nothing_is_taken_for_it_while_it_may_not_send() -> None:
     """Before it has said whose runs they are, and while a run waits for its job's transaction."""
-    assert World(lineage="").loop.cursor() is None
+    assert World(lineage="").publisher.cursor() is None
     world = World(created("a"), queued("a"))
     await world.run()
     await world.run()
-    assert world.loop.cursor() is None
+    assert world.publisher.cursor() is None
 
 
 async def test_the_next_batch_does_not_wait_for_the_one_before() -> None:
@@ -212,7 +231,7 @@ async def test_no_position_before_the_runs_are_on_kafka() -> None:
     world.confirms = False
     waiting = asyncio.create_task(world.announcements.wait(Receipt(LINEAGE, 2)))
     await world.run()
-    settling = asyncio.create_task(world.loop.settle("token"))
+    settling = asyncio.create_task(world.emitter._follow())
     for _ in range(10):
         await asyncio.sleep(0)
     assert world.said == [b"i-1"]
@@ -228,15 +247,15 @@ async def test_kafka_is_told_first_in_which_store_runs_may_be_ahead() -> None:
     world = World(queued(), lineage="content:server before")
     await world.run()
     assert world.said == [0, b"i-1"]
-    assert world.loop.position.lineage == LINEAGE
+    assert world.publisher.position.lineage == LINEAGE
 
 
 @pytest.mark.parametrize(
     ("entries", "wait"),
     [
-        ([queued()], RUN_PAUSE),
-        ([b"Xa"], RUN_PAUSE),
-        ([MARKER], MARKER_PAUSE),
+        ([queued()], RUN_PAUSE_MS),
+        ([b"Xa"], RUN_PAUSE_MS),
+        ([MARKER], MARKER_PAUSE_MS),
         ([queued(), MARKER, created("b")], 0),
         ([b"Da"], 0),
     ],
@@ -245,9 +264,9 @@ async def test_what_somebody_may_wait_for_follows_at_once(entries: list[bytes], 
     """Runs have been seen already: their position may lag behind them for a moment."""
     world = World(*entries)
     await world.run()
-    assert world.loop._due() == wait
+    assert world.publisher._due() == wait
     world.time += wait
-    await world.settle(lambda: world.loop.position.number == len(entries))
+    await world.settle(lambda: world.publisher.position.number == len(entries))
     assert len(entries) in world.said
 
 
@@ -258,8 +277,8 @@ async def test_a_run_waits_for_a_change_of_its_job_and_others_for_the_run(change
     assert await world.run() == 2
     assert await world.run() == 0
     assert world.said == [b"i-1"]
-    assert not world.loop.settled
-    await world.settle(lambda: world.woken > 0)
+    assert not world.publisher.settled
+    await world.settle(lambda: world.woken)
     assert await world.run() == 2
     assert world.said == [b"i-1", 2, "abandoned", b"i-3", b"i-4"]
 
@@ -276,7 +295,7 @@ async def test_a_now_job_of_a_record_waits() -> None:
     world = World(group, created("a", b"N"), MARKER, queued("a", TriggerKind.NOW))
     assert await world.run() == 3
     assert await world.run() == 0
-    await world.settle(lambda: world.woken > 0)
+    await world.settle(lambda: world.woken)
     assert await world.run() == 1
     assert world.said == [3, "abandoned", b"i-4"]
 
@@ -297,12 +316,12 @@ async def test_a_job_that_became_a_now_job_waits() -> None:
 
 async def test_it_is_never_too_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a crash sends again is bounded; the position follows at once then."""
-    monkeypatch.setattr(at_least_once, "AHEAD", 2)
+    monkeypatch.setattr(idempotent_publisher, "MOST_AHEAD_ENTRIES", 2)
     world = World(queued("a"), queued("b"))
     await world.run()
     world.entries.append(queued("c"))
     assert await world.run() == 0
-    await world.settle(lambda: world.woken > 0)
+    await world.settle(lambda: world.woken)
     assert await world.run() == 1
     assert world.said == [b"i-1", b"i-2", 2, "abandoned", b"i-3"]
 
@@ -326,29 +345,42 @@ async def test_a_run_that_is_not_delivered_ends_both_loops() -> None:
     with pytest.raises(PublishFailed):
         await world.settle(lambda: False)
     assert world.said == [b"i-1", "abandoned"]
-    assert world.woken == 1
+    assert world.woken
     with pytest.raises(PublishFailed):
         await world.run()
     world.confirms = True
-    world.loop.begin(Position(0, "i", lineage=LINEAGE), LINEAGE)
+    world.emitter.begin(Position(0, "i", lineage=LINEAGE), LINEAGE)
     assert await world.run() == 2
     assert world.said == [b"i-1", "abandoned", b"i-1"]
+
+
+async def test_whatever_ends_the_second_loop_ends_the_first() -> None:
+    """Else an owner that leaves would wait for ever for what is owed."""
+    world = World(queued(), created("b"))
+    world.confirms = False
+    await world.run()
+    world.deliveries[0].set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await world.settle(lambda: False)
+    assert world.woken
+    with pytest.raises(ZeroDivisionError):
+        await world.run()
 
 
 async def test_it_is_settled_when_redis_knows_as_well() -> None:
     """An owner that stops leaves nothing that would be sent again, and nobody who waits."""
     world = World(queued())
-    settled = [world.loop.settled]
+    settled = [world.publisher.settled]
     await world.run()
-    settled.append(world.loop.settled)
-    world.time += RUN_PAUSE
-    await world.settle(lambda: world.woken > 0)
-    settled.append(world.loop.settled)
+    settled.append(world.publisher.settled)
+    world.time += RUN_PAUSE_MS
+    await world.settle(lambda: world.woken)
+    settled.append(world.publisher.settled)
     await world.run()
-    settled.append(world.loop.settled)
+    settled.append(world.publisher.settled)
     world.entries.append(MARKER)
     await world.run()
-    settled.append(world.loop.settled)
+    settled.append(world.publisher.settled)
     assert settled == [True, False, False, True, True]
 
 
@@ -363,7 +395,7 @@ async def test_what_is_screened_is_taken_again() -> None:
         world.entries = [queued("a"), MARKER]
         return len(seen) == 1
 
-    world.loop.screen = screen
+    world.screen = screen  # type: ignore[method-assign]
     assert await world.run() == 1
     assert world.said == []
     assert await world.run() == 2

@@ -1,13 +1,13 @@
-"""The stager and the publisher take turns while there is little to do."""
+"""The stage and the publish loop wait for each other while few runs are due."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from scheduling_srv.app.owner import turns
-from scheduling_srv.app.owner.turns import AHEAD, FEW, Turns
+from scheduling_srv.app.owner import emitter
+from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.owner.emitter import FEW_RUNS, MOST_AHEAD_ENTRIES, Emitter, Pace
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from tests.harness.virtual_time import VIRTUAL_TIME
 
@@ -24,27 +24,35 @@ SOON = 30.0
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn that waits for its patience to end does not end in time."""
-    monkeypatch.setattr(turns, "PATIENCE", 100 * SOON)
+    monkeypatch.setattr(emitter, "PATIENCE_SECONDS", 100 * SOON)
 
 
 class Loops:
     """A stager and a publisher that note what they do; the test says what is due."""
 
     def __init__(self, due: list[int]) -> None:
-        self.handed_out: Callable[[Backlog], None]
-        self.turns = turns_of(self)
         self.due = due
         self.done: list[str] = []
         self.entries = 0
         """In the outbox."""
-        self.given: Taken | None = None
+        self.published = 0
         self.takes = False
         """Whether the stager may take for the publisher."""
+        world: Any = self
+        self.emitter = Emitter(
+            shard=0,
+            stager=world,
+            outbox=world,
+            publisher=world,
+            refusals=world,
+            clock=world,
+        )
+        self.pace = self.emitter.pace
 
-    # --- The schedule -----------------------------------------------------------------------
+    # --- The stager and the outbox ----------------------------------------------------------
 
-    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
-        del token, now, limit
+    async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
+        del token, now
         entries = self.due.pop(0)
         self.entries += entries
         self.done.append(f"stage {entries}")
@@ -52,56 +60,57 @@ class Loops:
             return Staged(full=False, entries=entries)
         self.done.append("take")
         await asyncio.sleep(0.01)
-        return Staged(full=False, entries=entries, taken=self.take())
+        return Staged(full=False, entries=entries, taken=self.hand_out())
 
-    def take(self) -> Taken:
+    async def take(self, token: str, cursor: Cursor) -> Taken:
+        del token, cursor
+        self.done.append("take")
+        return self.hand_out()
+
+    def hand_out(self) -> Taken:
         entries, self.entries = self.entries, 0
-        return Taken(0, [b"Q"] * entries, entries)
+        return Taken(self.published, [b"Q"] * entries, entries)
+
+    async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
+        return False
 
     # --- The publisher ----------------------------------------------------------------------
 
-    @property
-    def offered(self) -> bool:
-        return self.given is not None
+    async def prepare(self) -> None:
+        """Nothing precedes a batch."""
 
-    def cursor(self) -> Cursor | None:
-        return Cursor(0, "") if self.takes else None
+    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
+        at_rest = not self.emitter._publishing
+        if under_way or (at_rest and not self.takes):
+            return None
+        return Cursor(self.published, "")
 
-    def offer(self, taken: Taken, cursor: Cursor) -> None:
-        del cursor
-        self.given = taken
-        self.handed_out(Backlog())
+    def may_wait(self, entries: list[bytes]) -> bool:
+        return False
 
-    async def run_once(self, token: str) -> int:
-        del token
-        if not self.given:
-            self.done.append("take")
-        taken, self.given = self.given or self.take(), None
-        self.handed_out(Backlog())
+    async def publish(self, batch: Batch) -> int:
         await asyncio.sleep(0.01)  # the transaction
-        self.done.append(f"publish {len(taken.entries)}")
-        return len(taken.entries)
+        entries = len(batch.taken.entries)
+        self.published += entries
+        self.done.append(f"publish {entries}")
+        return entries
 
-    # --- What the owner does ----------------------------------------------------------------
+    # --- The loops --------------------------------------------------------------------------
 
     async def stage_all(self) -> None:
         while self.due:
-            staged = await self.turns.stage("", 0, 500)
-            await self.turns.after_staging(staged.entries)
-        self.turns.nothing_due()
+            staged = await self.emitter.stage_once("", 0)
+            await self.pace.after_staging(staged.entries)
+        self.pace.note_looked()
 
-    async def publish(self, times: int) -> None:
+    async def publish_all(self, times: int) -> None:
         for _ in range(times):
-            await self.turns.publish("")
-
-
-def turns_of(world: Any) -> Turns:
-    return Turns(world, world)
+            await self.emitter.publish_once("")
 
 
 async def run(loops: Loops, times: int) -> list[str]:
     async with asyncio.timeout(5):
-        await asyncio.gather(loops.stage_all(), loops.publish(times))
+        await asyncio.gather(loops.stage_all(), loops.publish_all(times))
     return loops.done
 
 
@@ -134,9 +143,9 @@ async def test_nothing_is_taken_for_a_publisher_that_is_busy() -> None:
     loops = Loops([1])
     loops.takes = True
     loops.entries = 5
-    publishing = asyncio.create_task(loops.publish(1))
+    publishing = asyncio.create_task(loops.publish_all(1))
     await asyncio.sleep(0)
-    assert (await loops.turns.stage("", 0, 500)).taken is None
+    assert (await loops.emitter.stage_once("", 0)).taken is None
     await publishing
     assert loops.done == ["take", "stage 1", "publish 5"]
 
@@ -147,13 +156,13 @@ async def test_a_cursor_is_never_one_of_before_a_publication() -> None:
     loops.takes = True
 
     async def look_twice() -> Staged:
-        await loops.turns.stage("", 0, 500)
-        loops.given = None  # nothing was there
-        return await loops.turns.stage("", 0, 500)
+        await loops.emitter.stage_once("", 0)
+        loops.emitter._offered = None  # nothing was there
+        return await loops.emitter.stage_once("", 0)
 
     looking = asyncio.create_task(look_twice())
     await asyncio.sleep(0)
-    publishing = asyncio.create_task(loops.turns.publish(""))
+    publishing = asyncio.create_task(loops.emitter.publish_once(""))
     assert (await looking).taken is None
     await publishing
     assert loops.done == ["stage 0", "take", "stage 0", "take", "publish 0"]
@@ -166,30 +175,29 @@ async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_
     await asyncio.sleep(0)
     async with asyncio.timeout(SOON):
         for _ in range(3):
-            loops.given = Taken(0, [b"C"], 2)
-            loops.handed_out(Backlog(1))
-            await loops.turns.publish("")
+            loops.emitter.offer(Batch(0, Cursor(0, ""), Taken(loops.published, [b"C"], 2)))
+            await loops.emitter.publish_once("")
     assert [each for each in loops.done if each == "stage 1"] == ["stage 1"] * 3
     staging.cancel()
 
 
 async def test_many_are_staged_while_others_are_published() -> None:
     """They would only get more."""
-    done = await run(Loops([FEW, FEW, FEW]), 1)
-    assert done == [f"stage {FEW}"] * 3 + ["take", f"publish {3 * FEW}"]
+    done = await run(Loops([FEW_RUNS, FEW_RUNS, FEW_RUNS]), 1)
+    assert done == [f"stage {FEW_RUNS}"] * 3 + ["take", f"publish {3 * FEW_RUNS}"]
 
 
 async def test_nobody_waits_when_nothing_is_due() -> None:
     """A single run is published at once."""
     loops = Loops([1])
     async with asyncio.timeout(SOON):
-        await asyncio.gather(loops.stage_all(), loops.publish(1))
+        await asyncio.gather(loops.stage_all(), loops.publish_all(1))
     assert loops.done == ["stage 1", "take", "publish 1"]
 
 
 async def test_the_stager_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """The publisher may be busy with a Kafka that is away; runs time out all the same."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    monkeypatch.setattr(emitter, "PATIENCE_SECONDS", 0.01)
     assert await run(Loops([1, 1]), 0) == ["stage 1", "stage 1"]
 
 
@@ -201,54 +209,54 @@ async def test_the_publisher_does_not_wait_for_a_stager_that_has_ended() -> None
     staging.cancel()
     await asyncio.gather(staging, return_exceptions=True)
     async with asyncio.timeout(SOON):
-        await loops.publish(1)
+        await loops.publish_all(1)
 
 
 async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stager's look may take long: Redis is slow."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    monkeypatch.setattr(emitter, "PATIENCE_SECONDS", 0.01)
 
     class Slow(Loops):
         async def stage_all(self) -> None:
-            await self.turns.after_staging(1)
+            await self.pace.after_staging(1)
             await asyncio.sleep(100 * SOON)
 
     loops = Slow([])
     staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
     async with asyncio.timeout(SOON):
-        await loops.publish(1)
+        await loops.publish_all(1)
     staging.cancel()
 
 
 async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
     """What a client creates now would be announced behind all that was staged before."""
-    loops = Loops([AHEAD, AHEAD])
+    loops = Loops([MOST_AHEAD_ENTRIES, MOST_AHEAD_ENTRIES])
     staging = asyncio.create_task(loops.stage_all())
     await asyncio.sleep(0)
-    loops.handed_out(Backlog(AHEAD))
+    loops.pace.note_taken(Backlog(MOST_AHEAD_ENTRIES))
     await asyncio.sleep(0)
-    assert loops.done == [f"stage {AHEAD}"]
-    loops.handed_out(Backlog(AHEAD - 1))
+    assert loops.done == [f"stage {MOST_AHEAD_ENTRIES}"]
+    loops.pace.note_taken(Backlog(MOST_AHEAD_ENTRIES - 1))
     async with asyncio.timeout(SOON):
         while len(loops.done) < 2:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
-    loops.handed_out(Backlog())
+    loops.pace.note_taken(Backlog())
     await staging
 
 
 async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
     """The stager goes on at once."""
-    loops = Loops([AHEAD, AHEAD])
+    loops = Loops([MOST_AHEAD_ENTRIES, MOST_AHEAD_ENTRIES])
     loops.takes = True
     async with asyncio.timeout(SOON):
-        await loops.turns.stage("", 0, AHEAD)
-        await loops.turns.after_staging(AHEAD)
+        await loops.emitter.stage_once("", 0)
+        await loops.pace.after_staging(MOST_AHEAD_ENTRIES)
 
 
 async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     """A job that is far behind would otherwise run once a transaction, and may never catch up."""
-    waiting = Loops([]).turns
+    waiting = Pace()
     async with asyncio.timeout(SOON):
         for _ in range(100):
             await waiting.after_staging(1, more=True)
@@ -257,15 +265,15 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
 async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
     """What clients create fills the outbox as well; the next run may be due in a moment."""
     loops = Loops([])
-    loops.handed_out(Backlog(10 * AHEAD))
+    loops.pace.note_taken(Backlog(10 * MOST_AHEAD_ENTRIES))
     async with asyncio.timeout(SOON):
-        await loops.turns.after_staging(0)
+        await loops.pace.after_staging(0)
 
 
 async def test_who_leaves_holds_nobody_up() -> None:
-    waiting = Loops([]).turns
+    waiting = Pace()
     staging = asyncio.create_task(waiting.after_staging(1))
     await asyncio.sleep(0)
-    waiting.leave()
+    waiting.end()
     async with asyncio.timeout(SOON):
         await staging
