@@ -1,18 +1,19 @@
-"""Failpoints: the process dies, fails or hangs at a named place, because a test wants it to.
+"""Failpoints: a test makes the process die, fail or hang at a named point.
 
-`SCHEDULING_FAILPOINTS` holds `point=action`, several with `;` between. Without it, passing a point
-costs 0.1 us (a test looks after that): once a batch or a call, never once a job.
+`SCHEDULING_FAILPOINTS` holds `point=action` pairs, separated by `;`. Without it, passing a point
+costs 0.1 us, once a batch or a call, never once a job. A test checks this cost.
 
-| action | what happens |
+| action | effect |
 |---|---|
-| `kill` | SIGKILL; `kill:5ms`: so much later, while the process goes on |
-| `raise` | an error of the kind that the place may really meet |
-| `raise:unexpected` | an error that nobody expects |
-| `pause:5s` | that step waits, everything else goes on |
-| `stop:5s` | the whole process stops, as by SIGSTOP, and goes on after that time |
+| `kill` | SIGKILL; with `kill:5ms` 5 ms later, and the process continues until then |
+| `raise` | an error of the kind that this step may really meet |
+| `raise:unexpected` | an error of a kind that the code does not expect |
+| `pause:5s` | this step waits, all others continue |
+| `stop:5s` | the whole process stops, as by SIGSTOP, and continues after this time |
 
-Each happens once, the first time that the point is passed; with `@3` behind it the third time.
-`@FILE` instead of all this: the file holds it, and counts anew whenever it is written.
+Each action happens once, when the point is passed for the first time. With `@3` appended it
+happens the third time. The value `@FILE` names a file that holds the pairs. The counts begin anew
+whenever that file is written.
 """
 
 from __future__ import annotations
