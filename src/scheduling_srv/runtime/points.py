@@ -333,8 +333,8 @@ LIST_DECIDE = Point(
 LIST_DECIDED = Point(
     "list.decided",
     _REDIS,
-    "One step has decided the list, put the decision into the outbox after the pieces, and moved"
-    " the position past its record. The owner applies all of the list.",
+    "One step has decided the list, in Redis and in the outbox after its pieces, and moved the"
+    " position past its record. The owner applies all of the list.",
 )
 LIST_APPLIED = Point(
     "list.applied",
