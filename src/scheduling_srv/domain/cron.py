@@ -1,12 +1,14 @@
 """Cron expressions and the instants at which they are due (docs/contract.md).
 
-An expression whose minute or hour field has a star or a step follows elapsed time: it is due
-whenever the clock shows a matching time, so a skipped time is left out and a repeated one is due
-twice. Any other is for fixed local times. Each of those is due once, at the first instant at which
-the clock shows that time or a later one: this is the first of two showings, and the first instant
-after a gap for all times in that gap together. A seconds field changes nothing in that.
+An expression whose minute or hour field has a star or a step follows elapsed time. It is due
+whenever the clock shows a matching time: a skipped time is left out, a repeated one is due twice.
 
-Our own search, not cronsim's: that one gives up the DST rule when there are seconds, reads the
+Any other expression is for fixed local times. Each of them is due once, at the first instant at
+which the clock shows that time or a later one. A repeated time is due at its first showing. All
+times in a gap are due together, at the first instant after it. A seconds field does not change
+this.
+
+The search is our own, not cronsim's. Cronsim drops the DST rule when there are seconds, parses the
 expression again for each answer, and walks through dates that never come.
 """
 
@@ -52,9 +54,9 @@ _FIELDS = (
 def looks_like_cron(text: str) -> bool:
     """Whether `text` is meant as a cron expression, right or wrong, and not as an interval.
 
-    It is if it starts with an `@`, has a star, or has five words or more of which the first two
-    have no letters ("1 hour 30 minutes 15 seconds" is six words, too). So are words that mean one
-    ("every monday at 9"). `@every 5m` is an interval.
+    A cron expression starts with an `@`, or has a star, or has five words or more. In the last case
+    its first two words have no letters ("1 hour 30 minutes 15 seconds" is six words, too). Words
+    such as "every monday at 9" also mean one. `@every 5m` is an interval.
     """
     return _looks_like_cron(text[: LONGEST_TEXT + 1])
 

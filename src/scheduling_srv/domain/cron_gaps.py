@@ -1,6 +1,6 @@
 """How close to each other the occurrences of a cron expression can be.
 
-Counted on the clock of the job's zone. What daylight saving moves together twice a year does not
+Counted on the clock of the job's zone. Occurrences that daylight saving moves together do not
 count.
 """
 

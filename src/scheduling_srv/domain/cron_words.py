@@ -53,7 +53,7 @@ _HOURS = 24
 
 
 class Words(NamedTuple):
-    """What words mean."""
+    """The meaning of words."""
 
     expression: str
     """Cron's."""

@@ -44,12 +44,12 @@ POLL_S = 0.5
 QUIET_LEVEL = 6
 """librdkafka's log level that tells of closed connections; only `Brokers` reads those lines."""
 EVERYTHING = 7
-"""librdkafka's log level of what the property `debug` asks for."""
+"""librdkafka's log level of the lines that the property `debug` asks for."""
 SERIOUS = 2
 """librdkafka's log level up to which a line is passed on unless the operator asks for more."""
 
 RAISED = frozenset({"FAIL", "FATAL", "TXNERR"})
-"""Lines about what a call raises as well, or, of a client that was given up, what nobody needs."""
+"""Lines about errors that a call raises as well, or about a client that was thrown away."""
 
 NO_ANSWER = frozenset(
     {
@@ -97,7 +97,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"SSL_HANDSHAKE.*disconnected|disconnected.*SSL_HANDSHAKE", NO_TLS),
         (r"(?:disconnected|closed|reset|failed).*in state (?:APIVERSION|AUTH|SASL)", CLOSES),
-        # A SASL port tells a client without SASL what it is, and closes at the next question.
+        # A SASL port introduces itself to a client without SASL, and closes at the next request.
         (r"(?:disconnected|closed|reset).*after \d{1,3}ms in state UP", CLOSES),
         (r"disconnected|closed by peer|reset by peer|broken pipe", CLOSED),
     )
@@ -125,7 +125,7 @@ class Trouble(NamedTuple):
 
 
 class Brokers:
-    """The last trouble with each broker of a cluster. Callbacks come in whatever thread polls."""
+    """The last fault of each broker of a cluster. Callbacks come in the thread that polls."""
 
     def __init__(
         self, bootstrap: str = "", *, monotonic: Callable[[], float] = time.monotonic
@@ -146,7 +146,7 @@ class Brokers:
         self.note(error.str())
 
     def note(self, text: str) -> None:
-        """What librdkafka says of a broker; texts about none are nothing to it."""
+        """Note librdkafka's text about a broker; texts about none are ignored."""
         about = _ABOUT.match(text)
         if not about:
             return
@@ -194,7 +194,7 @@ class Brokers:
 
 
 def in_words(text: str) -> str:
-    """What librdkafka says of a broker, in words of an operator."""
+    """Return librdkafka's text about a broker in an operator's words."""
     for pattern, reason in _REASONS:
         if pattern.search(text):
             return reason
@@ -251,9 +251,9 @@ def ask(client: AdminClient, config: Config, topic: str, seconds: float) -> None
 
 
 def make_producer(config: Config, *, polled: bool = True) -> Producer:
-    """A producer. `polled`: from here, every half second, so that nobody else need to.
+    """A producer. With `polled` this module polls it every half second.
 
-    One whose deliveries are waited for in one thread is not polled from another one.
+    A producer whose thread waits for deliveries must not be polled from another thread.
     """
     if not polled:
         return Producer(_with_log(config))
@@ -304,7 +304,7 @@ class _Lines(logging.Logger):
         if facility == "FAIL":
             self._brokers.note(text)
         if level >= self._least and (facility not in RAISED or self._all):
-            # What was asked for is shown, and what was not is no more than a warning.
+            # Show the lines that the operator asked for; others are at most warnings.
             level = min(max(level, logging.INFO), logging.WARNING)
             log.log(level, "Kafka client", facility=facility, client=client, text=text or str(msg))
 

@@ -44,11 +44,11 @@ _NAMES = frozenset(point.name for point in POINTS)
 
 
 class Unexpected(Exception):
-    """Nobody handles it."""
+    """An error that no code handles."""
 
 
 class Action(NamedTuple):
-    """What happens at a point, when it is passed for the `hit`-th time."""
+    """The action at a point, when it is passed for the `hit`-th time."""
 
     kind: str
     seconds: float = 0.0
@@ -89,7 +89,7 @@ class Failpoints:
         self._lock = threading.Lock()
 
     def action(self, point: Point) -> Action | None:
-        """What is to happen now."""
+        """The action for this passing, if any."""
         with self._lock:
             self._look()
             action = self._actions.get(point.name)
@@ -115,7 +115,7 @@ _enabled: Failpoints | None = None
 
 
 def enable(environment: Mapping[str, str]) -> None:
-    """Do what the environment says from here on. Raises `StartError`."""
+    """Switch on the failpoints of `SCHEDULING_FAILPOINTS`. Raises `StartError`."""
     global _enabled  # noqa: PLW0603 - one a process, like its environment
     text = environment.get(VARIABLE, "")
     _enabled = Failpoints(text) if text else None
@@ -165,7 +165,7 @@ def _later(seconds: float, act: Callable[[], None]) -> None:
 
 
 def _stop(seconds: float) -> None:
-    """Somebody else has to wake this process up."""
+    """Stop the process; a child wakes it up, as a stopped process cannot."""
     command = f"sleep {seconds}; kill -CONT {os.getpid()}"
     waker = subprocess.Popen(["/bin/sh", "-c", command])  # noqa: S603 - two numbers
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -228,7 +228,7 @@ def allow_types(types: Sequence[str]) -> None:
     STORE.types = tuple(types)
 
 
-# --- What is asked of Redis -----------------------------------------------------------------------
+# --- Figures of Redis -----------------------------------------------------------------------------
 
 
 class StoreMetrics(Collector):
@@ -261,7 +261,7 @@ class StoreMetrics(Collector):
         self.figures, self.unanswered = {}, {}
 
     def collect(self) -> Iterator[Metric]:
-        """What is known."""
+        """The figures that are known."""
         for family in self.describe():
             if family.name in self.LABELS:
                 for type_, value in self.unanswered.items():
@@ -292,7 +292,7 @@ STATUSES = (
     "FAILED_PRECONDITION",
     "INTERNAL",
 )
-"""What is answered to a request that is at fault, or meets a fault of ours."""
+"""Answers to a request that is at fault, or that meets a fault of the service."""
 KINDS = (
     *("job", "run", "dead_letter", "response", "deletion"),
     *("tombstone", "retry", "parcel", "list", "journal"),
@@ -323,7 +323,7 @@ class Part:
         self.value = 0
 
     def set(self, value: int) -> None:
-        """Instead of what it was."""
+        """Replace the value of this part."""
         self.gauge.inc(value - self.value)
         self.value = value
 

@@ -1,8 +1,8 @@
-"""Says what changes for the worse or for the better: once, and once a minute while it lasts.
+"""Logs each change from working to failing and back: once, and once a minute while it fails.
 
-A loop that fails again has nothing new to say. It tells a `State`, and the state decides what the
-log hears of it. While a server is away, the line about the server is the cause of all others, so
-the loops that wait for it are silent.
+A loop that fails again has nothing new to log. It reports to a `State`, and the state decides which
+lines to log. While a server is away, the line about the server explains all others. So the loops
+that wait for it are silent.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from weakref import WeakSet
 import structlog
 
 SUMMARY_S = 60.0
-"""Seconds between two lines about what lasts."""
+"""Seconds between two lines about a lasting failure."""
 OTHER_REASON_S = 10.0
 """Seconds before a trouble whose reason has changed is told again."""
 GRACE_S = 5.0
 """Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
 TICK_S = 1.0
-"""Seconds between looks for what is to be said."""
+"""Seconds between looks for lines that are due."""
 
 MOST_TEXTS = 100
 _DURATION = re.compile(r"\d+(?:\.\d+)? m?s\b")
@@ -46,7 +46,7 @@ class States:
         self.all: WeakSet[State] = WeakSet()
 
     def tick(self) -> None:
-        """Say what is due."""
+        """Log the lines that are due."""
         for state in sorted(self.all, key=lambda each: each.since):
             state.tick()
 
@@ -85,7 +85,7 @@ class State:
         states: States = STATES,
         **about: object,
     ) -> None:
-        """`fails` and `works` are what the log says, with the fields `about`."""
+        """`fails` and `works` are the events of the log lines, `about` their fields."""
         self.says = fails, works
         self.kind = kind
         self.about = about
@@ -136,7 +136,7 @@ class State:
 
     @contextmanager
     def watched(self) -> Iterator[State]:
-        """For a loop that is cancelled: what it has told does not stay open."""
+        """For a loop that may be cancelled: a failure that it has logged does not stay open."""
         try:
             yield self
         finally:
@@ -150,7 +150,7 @@ class State:
         self.since, self._told = float("inf"), []
 
     def tick(self) -> None:
-        """Say what is due: that it fails, another reason, or that it still fails."""
+        """Log a line if one is due: it fails, for another reason, or still fails."""
         now = self._states.monotonic()
         if not self.failing or now < self._from():
             return

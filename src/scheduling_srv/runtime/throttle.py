@@ -1,7 +1,7 @@
 """Log lines that stand for many: the first one at once, later ones together after a pause.
 
-What a client or a worker does wrong, it does thousands of times. A line for each would fill the log
-and hide the others. No occurrence goes untold: a timer tells those that no later line has told.
+A fault of a client or a worker comes thousands of times. A line for each would fill the log and
+hide the others. Every occurrence is counted: a timer logs those that no later line has counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 MINUTE_S = 60.0
 """Seconds between two lines about the same."""
 TICK_S = 1.0
-"""Seconds between looks for what no line has told."""
+"""Seconds between looks for occurrences that no line has counted."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Throttle:
         self._tell(untold)
 
     def tick(self) -> None:
-        """Tell what no later occurrence has told."""
+        """Log the occurrences that no line has counted yet."""
         for untold in self._kinds.values():
             if untold.count:
                 self._tell(untold)

@@ -1,4 +1,4 @@
-"""One replica, from its start to its end; `shard.py` and `front.py` put together what it runs."""
+"""One replica, from its start to its end; `shard.py` and `front.py` put its parts together."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ log = structlog.get_logger(__name__)
 GRACE = 3.0
 """Seconds that calls under way have to end."""
 STOP_WITHIN = 8.0
-"""Seconds after which what does not end is cancelled: the process ends within ten."""
+"""Seconds after which tasks that do not end are cancelled: the process ends within ten."""
 CUT_OFF = 9.0
-"""Seconds after which the process ends whatever still waits for a server that is away."""
+"""Seconds after which the process ends, even if a task still waits for a server that is away."""
 SERVER_PAUSE = 0.5
 """Seconds between looks for a server that is not there yet."""
 THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
@@ -123,8 +123,8 @@ def kafka_config(settings: Settings) -> KafkaOptions:
         "client.id": settings.kafka_client_id,
         # A broker that creates a topic by itself does not compact it.
         "allow.auto.create.topics": False,
-        "log_level": 2,  # what goes wrong is in our own log, as one sentence
-        # librdkafka makes its connections half of this apart, which counts when it starts.
+        "log_level": 2,  # the service logs each fault itself, as one sentence
+        # librdkafka opens connections half of this apart, which delays a start.
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 1_000,  # not ten seconds: runs wait for a broker that is back
         **settings.kafka_options,
@@ -291,7 +291,7 @@ class Service:
         )
 
     def _client_id(self) -> str:
-        """Of the consumer in the group: other services read there who this is."""
+        """Client id of the consumer: in the group's member list it tells services apart."""
         return tagged(self.settings.kafka_client_id, self.deployment.tag)
 
     def _conditions(self) -> Conditions:
@@ -373,7 +373,7 @@ class Service:
             self._keep("neighbours", neighbours.run)
 
     def _watch_states(self) -> None:
-        """Look at the health as soon as something fails, and sum up what lasts."""
+        """Check the health as soon as something fails, and log lasting failures."""
         STATES.listeners.append(self.health.notice)
         loop = asyncio.get_running_loop()
 
@@ -401,7 +401,7 @@ class Service:
         return [*producers, *consumers, Client(AdminClient, self.kafka)]
 
     async def _watch(self) -> None:
-        """Leave the servers to the start; if that waits, find out what it waits for."""
+        """Watch the servers once the start has reached them, or has waited for too long."""
         await wait(self.servers_there, WATCH_AFTER)
         await self.watch.run()
 
@@ -448,7 +448,7 @@ class Service:
         self.health.close()
 
     async def _stop(self) -> int:
-        """No new work; what was begun is finished (docs/operations.md)."""
+        """Accept no new work, and finish the current work (docs/operations.md)."""
         _end_within(CUT_OFF, 1 if self.broken else 0)
         await self.grpc.stop(GRACE)
         for task in self.tasks:

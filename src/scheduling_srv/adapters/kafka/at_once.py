@@ -1,8 +1,8 @@
 """Sends runs at once, and everything else in transactions (docs/decisions/0005).
 
-The producer of the runs is idempotent and nothing more: a broker cannot tell whether whoever uses
-it still owns the shard. All that a rebuild believes goes through the transactional one, which is
-fenced.
+The producer of the runs is idempotent, but not fenced: a broker cannot tell whether its user still
+owns the shard. Every record that a rebuild relies on goes through the transactional producer, which
+is fenced.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ GIVEN_UP = "Its producer was given up."
 class AtOncePublisher:
     """Implements `SwiftPublisher` for one shard.
 
-    A run that Kafka has not confirmed after `patience` milliseconds has failed, and is sent no
-    more: what a frozen process still held back then is dropped when it goes on.
+    A run that Kafka has not confirmed after `patience` milliseconds has failed, and is not sent any
+    more. So a process that was frozen drops such runs when it continues.
     """
 
     def __init__(self, transactional: TransactionalPublisher, *, patience: int) -> None:
@@ -55,7 +55,7 @@ class AtOncePublisher:
             self.prepared = await self._make()
 
     async def open(self, *, careful: bool = False) -> None:
-        """Fence transactions of earlier owners, and drop what this one has not sent.
+        """Fence transactions of earlier owners, and drop runs that this one has not sent.
 
         Careful: runs go in transactions as well.
         """
@@ -105,7 +105,7 @@ class AtOncePublisher:
             raise publish_failed(fault, said(fault, self.transactional.config)) from fault
 
     def abandon(self) -> None:
-        """What is in the queue is not sent any more."""
+        """Send no more records of the queue."""
         if self.sender is not None:
             self.sender.end()
             self.sender = None
@@ -142,7 +142,7 @@ class AtOncePublisher:
             "batch.size": self.transactional.batch_size(),
             "enable.idempotence": True,
             "acks": "all",
-            # A run behind one that failed is not sent: what Kafka has of a partition has no gaps.
+            # A run after a failed one is not sent: the runs of a partition on Kafka have no gaps.
             "enable.gapless.guarantee": True,
             "linger.ms": 0,
             "message.timeout.ms": self.patience,
@@ -185,7 +185,7 @@ class Sender:
 
 
 class Delivery:
-    """What becomes of one batch of runs. Nobody is woken by it: whoever wants to know waits."""
+    """The results of one batch of runs. It wakes no task: a task that needs them waits."""
 
     def __init__(self, sender: Sender, waiter: ThreadPoolExecutor) -> None:
         self.sender = sender

@@ -1,4 +1,4 @@
-"""Reads back what has been committed to Kafka."""
+"""Reads committed records back from Kafka."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 
 def as_record(message: Message) -> LogRecord:
-    """A consumed message without what only librdkafka knows."""
+    """A consumed message as a plain record, without librdkafka."""
     _, timestamp = message.timestamp()
     return LogRecord(
         message.partition() or 0,
@@ -215,7 +215,7 @@ class _Reader:
     def __init__(self, config: Mapping[str, str | int | float | bool], timeout: float) -> None:
         self.config = config
         self.consumer = make_consumer(config, polled=False)
-        # To one that reads what is committed, a log ends before the first open transaction.
+        # For a read_committed consumer a log ends before the first open transaction.
         self.looker = make_consumer({**config, "isolation.level": "read_uncommitted"}, polled=False)
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
@@ -227,7 +227,7 @@ class _Reader:
         self.piece = 1
         """Records that are wanted at once: by their size in the piece before."""
         self.undecided = ""
-        """The topic, when what follows belongs to a transaction that has not ended."""
+        """The topic, if the next records belong to a transaction that has not ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -326,7 +326,7 @@ class _Reader:
             self.met = True
 
     def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        """The first offset that is left, and the one behind the last."""
+        """The first offset that is left, and the offset after the last one."""
         self.meet(topic, self.timeout)
         place, deadline = TopicPartition(topic, partition), time.monotonic() + self.timeout
         while True:

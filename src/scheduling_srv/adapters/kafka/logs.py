@@ -1,4 +1,4 @@
-"""What Kafka says of topics: their ids, their ends, and what is newer than an instant."""
+"""Asks Kafka for the ids and ends of topics, and for the first record after an instant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PASSING = frozenset(
         KafkaError._NOENT,  # noqa: SLF001 - its public name: no partition has a leader
     }
 )
-"""What is said of a partition that was just made, is being moved, or has no leader."""
+"""Errors about a partition that was just created, is being moved, or has no leader."""
 
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -89,7 +89,7 @@ class KafkaLogs:
         return {place: None if offset < 0 else offset for place, offset in found.items()}
 
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """Where each ends, with what open transactions have written. Raises `LogUnavailable`."""
+        """The end of each, including open transactions. Raises `LogUnavailable`."""
         return await self._offsets(dict.fromkeys(places, LATEST), committed=False)
 
     async def _offsets(

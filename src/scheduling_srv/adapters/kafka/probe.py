@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from scheduling_srv.kafka import clients as kafka_clients
 
 TIMEOUT = 0.9
-"""Seconds: whoever asks for health does not wait longer than one."""
+"""Seconds: a request for the health waits no longer than one."""
 
 
 class KafkaProbe:

@@ -1,12 +1,12 @@
 """The only producer: one transaction a batch, with the position record in it (docs/decisions/0001).
 
-Two transactional producers take turns: a transaction begun right after another one's commit on
-the *same* producer waits for the broker (CONCURRENT_TRANSACTIONS), on the other one it does not.
-Each begins only after the other's commit has returned, so the order of positions holds.
+Two transactional producers take turns. A transaction that begins right after a commit of the *same*
+producer waits for the broker (CONCURRENT_TRANSACTIONS); on the other producer it does not. Each
+begins only after the other's commit has returned, so the order of positions holds.
 
-A batch with a record that Kafka refuses fails as a whole, and Kafka does not say which record it
-was. Then the application opens *careful* producers: they send each record by itself and hear what
-becomes of it (docs/decisions/0009).
+A batch with a record that Kafka refuses fails as a whole, and Kafka does not name the record. Then
+the application opens *careful* producers: they send each record by itself and get its result
+(docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ PARTITION_ZERO = frozenset({Topic.COMMANDS})
 
 Result = TypeVar("Result")
 Delivered: TypeAlias = Callable[[KafkaError | None, object], None]
-"""Hears what became of a record."""
+"""Gets the result of a record."""
 Faults: TypeAlias = Mapping[int, KafkaError]
-"""What became of records that have failed, by their place."""
+"""Index in the batch -> error, of the records that have failed."""
 
 
 def dump_position(position: Position) -> bytes:
@@ -86,7 +86,7 @@ def dump_position(position: Position) -> bytes:
 
 
 def position_headers(position: Position) -> list[tuple[str, bytes]]:
-    """What the record holds beside its value."""
+    """The headers of a position record."""
     headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
     if position.origins:
         text = json.dumps(position.origins).encode()
@@ -135,7 +135,7 @@ class TransactionalPublisher:
         self.timeout = timeout
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
-        """Connected, and not yet used: nobody is fenced by them."""
+        """Connected, and not yet initialised: they fence no other producer."""
         self.prepared_for = 0
         """The bytes of their batches."""
         self.partitions: dict[Topic, int] = {}
@@ -363,7 +363,7 @@ class TransactionalPublisher:
         return _refusals(records, faults)
 
     def _refused_at_once(self, record: Record, told: Delivered) -> KafkaError | None:
-        """Produce; what librdkafka itself refuses, as it is too large for any topic."""
+        """Produce; returns an error if librdkafka itself refuses the record as too large."""
         topic, key, value, headers, route = record
         try:
             self.producers[0].produce(
@@ -419,9 +419,9 @@ class TransactionalPublisher:
 
 
 def _check(producer: Producer) -> None:
-    """Raises what a transaction that is under way has failed with, if it has.
+    """Raises the error of the current transaction, if it has failed.
 
-    librdkafka tells it to whoever tries to begin another one.
+    librdkafka reports it at the attempt to begin another one.
     """
     try:
         producer.begin_transaction()

@@ -1,4 +1,4 @@
-"""The topics on the brokers: what they are set to, and creating those that are missing.
+"""The topics on the brokers: reads their settings, and creates the missing ones.
 
 Nothing here changes a topic that exists: it may be an operator's (docs/decisions/0013).
 """
@@ -40,7 +40,7 @@ FIRST_TIMEOUT = 1.0
 LOOK_TIMEOUT = 3.0
 """Seconds to wait for each answer when the brokers are only looked at."""
 UNKNOWN_IDS = frozenset({"", "AAAAAAAAAAAAAAAAAAAAAA"})
-"""What a broker without topic ids says: nothing, or zeros."""
+"""Answers of a broker without topic ids: an empty text, or zeros."""
 BROKERS = "brokers"
 
 Config = Mapping[str, str | int | float | bool]
@@ -62,7 +62,7 @@ class KafkaTopics:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="topics")
 
     async def ensure(self) -> None:
-        """Create what is missing at the start.
+        """Create missing topics at the start.
 
         Raises `LogUnavailable`, also for a missing topic that may not be created and is needed;
         `StartError` for topics that belong to another number of shards.
@@ -188,7 +188,7 @@ class KafkaTopics:
 
 
 async def ensure_topics(config: Config, topics: Mapping[Topic, str], *, shards: int) -> None:
-    """Create what is missing. Raises `LogUnavailable`, `StartError`."""
+    """Create missing topics. Raises `LogUnavailable`, `StartError`."""
     await KafkaTopics(config, topics, shards=shards).ensure()
 
 
@@ -269,7 +269,7 @@ def _check_partitions(name: str, partitions: int, shards: int) -> None:
 
 
 def _new_topic(topic: Topic, name: str, shards: int) -> NewTopic:
-    """With the brokers' defaults, but for what the promises depend on."""
+    """With the brokers' defaults, except for settings that the promises depend on."""
     if topic in COMPACTED:
         return NewTopic(name, num_partitions=shards, config={"cleanup.policy": "compact"})
     return NewTopic(name, num_partitions=1)

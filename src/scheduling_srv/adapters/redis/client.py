@@ -34,7 +34,7 @@ Value: TypeAlias = str | bytes | int | float
 log = structlog.get_logger(__name__)
 
 CLOSED = "the handler is closed"
-"""What uvloop says, as a RuntimeError, of a connection that ended before it was used."""
+"""Text of uvloop's RuntimeError for a connection that ended before it was used."""
 
 CALL_CONNECTIONS = 16
 """Of a replica, for each shard: those that calls of clients share."""
@@ -84,14 +84,14 @@ class Subscription:
         self._ended = False
 
     def end(self) -> None:
-        """Whoever waits for a message, or asks for one, is told that the connection has ended."""
+        """End the connection: `message` raises `ConnectionError` from now on."""
         self._ended = True
         connection: Any = self._pubsub.connection
         if connection:
             connection._close()  # noqa: SLF001 - without waiting for the server
 
     async def message(self) -> bytes:
-        """The next one. Raises what redis-py raises, and `ConnectionError` at the end."""
+        """The next one. Raises redis-py's errors, and `ConnectionError` at the end."""
         while not self._ended:  # redis-py would connect again, and say nothing
             message = await self._pubsub.get_message(timeout=None)
             if message:
@@ -170,7 +170,7 @@ class RedisClient:
         return await self.execute("EVAL", PRIMARY, 0, *command)
 
     async def _send(self, pool: ConnectionPool, packed: bytes) -> Any:  # noqa: ANN401
-        """What `Redis.execute_command` does, which packs in Python: a microsecond an argument.
+        """As `Redis.execute_command`, which packs in Python: a microsecond an argument.
 
         A connection whose answer was not read is closed, so that no other call reads it.
         """
@@ -201,8 +201,8 @@ class RedisClient:
             raise
         await pool.release(connection)
         if _cancellations() > cancellations:
-            # redis-py sends within asyncio.wait_for, which in Python 3.11 drops a cancellation that
-            # comes when all is sent: who waits for the end of this task would wait for ever.
+            # redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that
+            # comes when all is sent: a task that waits for this one would wait for ever.
             raise asyncio.CancelledError
         return answer
 

@@ -47,7 +47,7 @@ DEFAULTS = ShardRules()
 
 
 def bounds(entries: int, size: int) -> str:
-    """What the outbox may hold, as `is_full` in `lua/lib/outbox.lua` reads it."""
+    """The limits of the outbox, as `is_full` in `lua/lib/outbox.lua` reads them."""
     return f"{entries}/{size}"
 
 
@@ -78,7 +78,7 @@ def _behind(source: Source) -> str:
 
 
 def _ends(groups: Sequence[WriteGroup], source: Source | None) -> Sequence[tuple[Value, Value]]:
-    """For each group its partition, and the position behind it."""
+    """For each group its partition, and the position after it."""
     if source is None:
         return [("", "")] * len(groups)
     ids = {each.partition: each.topic_id for each in (source, *source.others)}
@@ -242,7 +242,7 @@ class RedisJobStore:
         checked(await self.scripts.run_list("set_positions", args))
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
-        """`forget_inputs.lua`, and what was shown of them."""
+        """`forget_inputs.lua`, and the keys of their shown offsets."""
         args: list[Value] = [lineage, now]
         for place, offset in positions.items():
             args += (place.name, offset)

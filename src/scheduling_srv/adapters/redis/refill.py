@@ -1,4 +1,4 @@
-"""What the store knows of the logs on Kafka, and writing its content to the journal again."""
+"""Notes about the topics on Kafka, and writing the store's content to the journal again."""
 
 from __future__ import annotations
 

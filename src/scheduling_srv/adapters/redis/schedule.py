@@ -40,7 +40,7 @@ NEXT, MISSED = 0, 2
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""
 KEPT = ("meta", "lease", "restores", "removed")
-"""What a rebuild leaves: who does it, and what was ordered."""
+"""Keys that a rebuild keeps: the lease, the ordered restores, and notes."""
 
 
 def _instant(text: bytes) -> int | None:

@@ -40,7 +40,7 @@ class RedisSignals:
         name: str,
         states: States = STATES,
     ) -> None:
-        """`name` is what others see to be connected while this listens."""
+        """Other replicas see `name` as connected while this listens."""
         self.client = client
         self.states = states
         self.channel = keys.channel(namespace, shard)
