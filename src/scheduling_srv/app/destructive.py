@@ -70,7 +70,7 @@ class DeletionLog:
         self._tell(caller, deletions)
 
     def tick(self) -> None:
-        """Tell what a later call has not, and forget callers that have told everything."""
+        """Log deletions that no line has counted, and forget callers without any."""
         for caller, deletions in [*self._callers.items()]:
             if deletions.calls:
                 self._tell(caller, deletions)

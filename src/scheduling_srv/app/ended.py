@@ -27,7 +27,7 @@ class EndedLog:
         )
 
     def note(self, ended: Ended, failure: str) -> None:
-        """What one call to the store has ended; `failure` is the outcome of those that failed."""
+        """Count the runs that a store call has ended; `failure` is the outcome of failed ones."""
         for type_, done, failed in ended.by_type():
             metrics.ENDED["done"].of(type_).inc(done)
             metrics.ENDED[failure].of(type_).inc(failed)

@@ -15,11 +15,11 @@ from scheduling_srv.domain.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 LOOK = 1.0
-"""Seconds between looks for those who wait."""
+"""Seconds between looks while calls wait."""
 
 
 class Follower:
-    """Tells the owner, the waiting calls and the restorer what the store says."""
+    """Passes the store's signals to the owner, the waiting calls and the restorer."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Follower:
             elif signal.kind == "refused":
                 self.announcements.refused(signal.news)
             elif signal.kind == "connected" and self.announcements.waiting:
-                await self.look_once()  # what was refused before has to be known first
+                await self.look_once()  # earlier refusals have to be known first
             for listener in self.listeners:
                 listener(signal)
 

@@ -1,11 +1,10 @@
-"""When a store call for a few jobs is worth making.
+"""Decides when to make a store call for a few jobs.
 
-Each costs a write to disk, and a transaction that announces it. What is stored while another
-transaction is under way, or about to begin, is announced by the one behind it, as is all that comes
-until then. So calls with few jobs wait for its end. Its end answers the calls that it announced;
-who made them may be about to make the next ones, so these are waited for as well while they keep
-coming. A client that was alone is not kept waiting by that: its own call is the one that was waited
-for.
+Each store call costs a write to disk, and a transaction that announces it. Anything stored during a
+transaction is published by the next one. So calls with few jobs wait for the end of the current
+transaction. Its end answers calls, and their clients may soon make the next ones. So the store call
+also waits for those, as long as they keep coming. A single client does not wait longer: the next
+call is its own.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from scheduling_srv.app.waiting import wait
 PATIENCE = 0.02
 """Seconds that a call may wait for the end of a transaction."""
 GAP = 0.003
-"""Seconds without a call after which nobody is likely to come back."""
+"""Seconds without a call after which no further client is likely to call again."""
 LONGEST = 0.02
-"""Seconds that a call may wait for others to come back, however many do."""
+"""Seconds that a call may wait for other clients to call again."""
 MOST = 0.75
-"""Of those who were answered, so many are enough."""
+"""Share of the answered clients that is enough."""
 
 
 class Gathering:
@@ -72,7 +71,7 @@ class Gathering:
         return stored.lineage == published.lineage and stored.number > published.number
 
     async def until_worthwhile(self) -> None:
-        """Return when what is stored next may well be announced next."""
+        """Return when the next transaction can announce a change that is stored now."""
         if not self._quiet.is_set():
             await wait(self._quiet, PATIENCE)
         elif self._is_pending():

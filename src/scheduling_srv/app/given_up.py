@@ -25,7 +25,7 @@ class GivenUpLog:
         self._next = float("-inf")
 
     def note(self, given_up: GivenUp) -> None:
-        """What one call to the store has given up."""
+        """Count the retries that a store call has given up."""
         if not given_up.runs:
             return
         metrics.RETRIES_GIVEN_UP.inc(given_up.runs)

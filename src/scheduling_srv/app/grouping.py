@@ -32,7 +32,7 @@ class GroupCommit:
         self._writer: asyncio.Task[None] | None = None
 
     async def write(self, group: WriteGroup) -> Outcome:
-        """Write the group, with whatever else waits. Raises `Unavailable`."""
+        """Write the group, together with other waiting groups. Raises `Unavailable`."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((group, future))
         if self.gathering:
@@ -63,7 +63,7 @@ class GroupCommit:
                     future.set_result((written.receipt, refusal))
 
     def _next_batch(self) -> list[tuple[WriteGroup, asyncio.Future[Outcome]]]:
-        # Who has given up is told nothing any more: its jobs are not written.
+        # The jobs of a caller that has given up are not written.
         self._queue = [call for call in self._queue if not call[1].done()]
         size = jobs = volume = 0
         for group, _ in self._queue[:MOST_GROUPS]:

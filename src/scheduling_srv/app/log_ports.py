@@ -50,7 +50,7 @@ class SwiftPublisher(Publisher, Protocol):
         """Send the runs among about `size` records; the others are returned, to be published."""
 
     def abandon(self) -> None:
-        """Send no more of what was not sent yet."""
+        """Send no more of the records that were not sent yet."""
 
 
 class History(Protocol):

@@ -1,7 +1,7 @@
-"""Every port of the application, on one page: what must hold, not how it is done.
+"""Every port of the application, on one page: its invariants, not its implementation.
 
-`token` is the lease's owner and epoch. A call that carries one changes nothing and raises
-`LeaseLost` when another replica holds the lease by now. Instants are epoch milliseconds.
+`token` is the lease's owner and epoch. A call with a token changes nothing and raises `LeaseLost`
+if another replica holds the lease by now. Instants are epoch milliseconds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ExactClock(Clock, Protocol):
         """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
 
 
-# --- What goes into the store -------------------------------------------------------------------
+# --- Changes of the store -----------------------------------------------------------------------
 
 
 class WriteMode(StrEnum):
@@ -73,8 +73,8 @@ class WriteMode(StrEnum):
 class Source(NamedTuple):
     """The consumed records that a change comes from.
 
-    Applied only if the store is where the consumer believes it to be: neither has somebody else
-    applied them, nor has a restarted Redis forgotten the ones before.
+    Applied only if the store's position is the consumer's. So no other replica has applied them,
+    and no restarted Redis has lost the records before.
     """
 
     partition: str
@@ -82,7 +82,7 @@ class Source(NamedTuple):
     stored: int
     """The partition's position in the store."""
     next: int
-    """Offset behind the last record."""
+    """Offset after the last record."""
     lineage: str
     """Of the store whose positions the consumer follows."""
     stamp: int = 0
@@ -94,11 +94,11 @@ class Source(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """The place in the outbox behind a change: published means announced."""
+    """The place in the outbox after a change: once that is published, the change is announced."""
 
     lineage: str
-    """The life of what Redis holds: another one after a rebuild, and after a restart of Redis,
-    which may have forgotten the change and given its number to another one."""
+    """Names one life of Redis's data. It changes with a rebuild and with a restart of Redis, which
+    may have lost the change and given its number to another one."""
     number: int
 
 
@@ -129,7 +129,7 @@ class WriteGroup:
     """Ids that the client has given; told where there are several shards."""
 
     def own(self, source: Source) -> Source:
-        """What the group's record moves, of all that the source does."""
+        """The part of the source that the group's record moves."""
         every = (source, *source.others)
         at = next((each for each in every if each.partition == self.partition), source)
         return at._replace(next=self.offset + 1, stamp=self.stamp or at.stamp, others=())
@@ -149,7 +149,7 @@ class Refusal(NamedTuple):
 class Written:
     """The results of the groups, in order.
 
-    With a source, groups behind the first refused one were not looked at and are not in `refusals`.
+    With a source, groups after the first refused one were not looked at and are not in `refusals`.
     """
 
     receipt: Receipt
@@ -179,11 +179,11 @@ class Answer(NamedTuple):
     instance: int
     failed: bool
     next: int = 0
-    """Offset behind its record; 0: that of the source."""
+    """Offset after its record; 0: that of the source."""
     partition: str = ""
     """`topic:partition` of its record; empty: that of the source."""
     error: str = ""
-    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
+    """The worker's text about a failure, at most `LONGEST_ERROR` bytes."""
 
 
 LONGEST_ERROR = 1024
@@ -194,7 +194,7 @@ class Answered(NamedTuple):
     """The results of answers."""
 
     looked_at: int
-    """How many of them, from the first on. The position is behind them; the others come again."""
+    """How many of them, from the first on. The position is after them; the others come again."""
     known: int
     """How many of those had a run."""
     given_up: GivenUp = GivenUp()
@@ -217,8 +217,8 @@ class JobStore(Protocol):
     ) -> tuple[Receipt, int]:
         """Delete the jobs that exist. Every run staged before lies before the receipt.
 
-        Returns how many ids it has come to: what it takes out may be too much for one call. With a
-        source it has done nothing then. Raises `Contended` when a long list changes one of them.
+        Returns how many ids it has processed: the jobs may be too many for one call. With a source
+        it has done nothing then. Raises `Contended` when a long list changes one of them.
         """
 
     async def clear(
@@ -229,13 +229,13 @@ class JobStore(Protocol):
         *,
         announced: bool,
     ) -> Receipt:
-        """Make every resource void and announce its removal, or every job and run without a word.
+        """Make every resource void and announce its removal, or every job and run in silence.
 
-        That, and appending `entries`, is one atomic step. What is void is never staged again.
+        This and appending `entries` are one atomic step. A void job is never staged again.
         """
 
     async def sweep(self) -> Receipt | None:
-        """Remove what is void, also what a crash has left; the receipt of the last piece."""
+        """Remove void jobs, also those left by a crash; returns the receipt of the last piece."""
 
     async def sweep_retries(self) -> bool:
         """Remove some waiting retries of jobs that are gone; whether there are more."""
@@ -316,9 +316,9 @@ class Restores(Protocol):
     ) -> bool:
         """Put jobs into the journal and the schedule, take others out; announce nothing.
 
-        Left alone is a job that is there with the same definition or is newer than `span.last`, one
-        that was removed since the restore was noted, and a one-time job whose time has passed.
-        False: a reset or a delete of everything has come after the restore.
+        Skips a job that exists with the same definition or is newer than `span.last`. Also skips a
+        job that was removed since the restore was noted, and a one-time job whose time has passed.
+        Returns False if a reset or a delete of everything came after the restore.
         """
 
     async def end(self, token: str, number: str, entry: bytes) -> None:
@@ -363,9 +363,9 @@ class ListStore(Protocol):
     ) -> Refusal | None:
         """Keep the next piece, and keep others from changing its jobs.
 
-        `lasts`: ms for which nobody else may drop the list. Refused as `JobStore.write` does, and
-        as `moving` (another list changes a job), `gone` (it was dropped) or `large` (what it
-        replaces is too much for one call).
+        `lasts`: ms for which no other caller may drop the list. Refuses as `JobStore.write` does,
+        and with `moving` (another list changes a job), `gone` (the list was dropped) or `large`
+        (the replaced jobs are too large for one call).
         """
 
     async def decide(
@@ -387,7 +387,7 @@ class ListStore(Protocol):
         """Of all lists there are."""
 
 
-# --- What the owner does with it ----------------------------------------------------------------
+# --- Calls of the owner -------------------------------------------------------------------------
 
 
 class Schedule(Protocol):
@@ -397,8 +397,8 @@ class Schedule(Protocol):
         """Move at most `limit` due runs to the outbox, in the order of docs/contract.md.
 
         It ends with the run that uses up the budget in bytes; then `next_due` has passed already.
-        With `cursor` also do what `Outbox.take` does, in the same call: then it may raise
-        `Diverged` as well, and has done nothing. An outbox that is full hands out nothing.
+        With `cursor` the same call also does the work of `Outbox.take`. It may then raise
+        `Diverged` as well, and has done nothing. A full outbox returns no entries.
         """
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
@@ -418,15 +418,15 @@ class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
-        """Trim what is published, then hand out what comes next.
+        """Trim the published entries, then return the next ones.
 
-        How far it goes is stored before it is handed out. Raises `Diverged` when the cursor does
-        not lie within the outbox, or the store is of another lineage.
+        Stores how far they go before it returns them. Raises `Diverged` if the cursor is not within
+        the outbox, or the store is of another lineage.
         """
 
 
 class Asides(Outbox, Protocol):
-    """The outbox while nothing is staged: what Kafka refuses is set aside (docs/decisions/0009)."""
+    """The outbox while staging pauses: sets refused records aside (docs/decisions/0009)."""
 
     async def state(self) -> ShardState:
         """How far it was handed out."""
@@ -447,7 +447,7 @@ class Lease(Protocol):
         """The token, or None while another one holds the lease, except `dead`, if still gone."""
 
     async def holder(self) -> Holder | None:
-        """Who holds the lease."""
+        """The holder of the lease, if any."""
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         """Stay the owner for another lease, and say whether due jobs are being emitted."""
@@ -464,7 +464,7 @@ class ShardProgress(Protocol):
 
 
 class ShardCounts(Protocol):
-    """What operators ask for."""
+    """Counts of a shard for operators."""
 
     async def counts(self, types: Sequence[str]) -> Counts:
         """Count now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
@@ -490,7 +490,7 @@ class ShardStore(Protocol):
         """How far this Redis has got."""
 
     async def mark_inputs(self, token: str, now: int) -> None:
-        """Append what tells Kafka all of the listener's positions."""
+        """Append an entry that writes all positions of the listener to Kafka."""
 
     async def note_backlog(self, token: str, published: int) -> None:
         """The time of runs that are still in the outbox begins when they are published."""
@@ -520,10 +520,10 @@ class ShardStore(Protocol):
         """
 
     async def load_piece(self, token: str, piece: ListPiece) -> None:
-        """Put back what was not applied of a long list. Without its decision it is dropped."""
+        """Put back an unapplied piece of a long list. Without a decision it is dropped."""
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
-        """Put back what may not have been delivered."""
+        """Put back a parcel that may not have been delivered."""
 
     async def note_shards(self) -> None:
         """Store how many shards there are, if the store has lost it."""

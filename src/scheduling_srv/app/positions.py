@@ -36,7 +36,7 @@ class InputPosition(NamedTuple):
     """How far a partition is applied."""
 
     next: int
-    """Offset behind the last record that was applied or skipped."""
+    """Offset after the last record that was applied or skipped."""
     stamp: int = 0
     """The newest time stamp before it, in epoch ms; 0: unknown."""
     topic_id: str = ""
@@ -75,7 +75,7 @@ class PartitionLog(NamedTuple):
     low: int
     """The first offset that is left."""
     high: int
-    """The offset behind the last record."""
+    """The offset after the last record."""
     topic_id: str = ""
     """Empty: the broker has no ids."""
 
@@ -89,7 +89,7 @@ class Topic(NamedTuple):
 
 
 class Logs(Protocol):
-    """What Kafka says of topics. Raises `LogUnavailable`."""
+    """Ids and ends of topics on Kafka. Raises `LogUnavailable`."""
 
     async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
         """Those that there are."""
@@ -98,7 +98,7 @@ class Logs(Protocol):
         """Where each partition begins and ends; those that are gone are left out."""
 
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """Where each partition ends, with what open transactions have written."""
+        """The end of each partition, including records of open transactions."""
 
     async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
         """The first offset whose record is newer than the time stamp; None: there is none."""

@@ -1,4 +1,4 @@
-"""What calls to the store answer, and what the owner hands it. Instants are epoch ms."""
+"""Arguments and results of calls to the store. Instants are epoch ms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Span(NamedTuple):
-    """What a restore may touch."""
+    """The jobs that a restore may change."""
 
     now: int
     last: int
@@ -25,7 +25,7 @@ class Cursor(NamedTuple):
     lineage: str
     """Of the store which that entry is of."""
     ahead: int = 0
-    """Entries behind it that were handed out before and are still under way."""
+    """Entries after it that were taken before and are still under way."""
 
 
 class Backlog(NamedTuple):
@@ -47,7 +47,7 @@ class Taken(NamedTuple):
     """Bytes that the outbox holds, within a megabyte."""
 
     def left(self, ahead: int) -> Backlog:
-        """What nobody has taken, where `ahead` entries before these are under way."""
+        """The entries that are not taken yet; `ahead` entries before these are under way."""
         entries = self.waiting - ahead - len(self.entries)
         return Backlog(entries, self.size * entries // self.waiting if entries > 0 else 0)
 
@@ -75,7 +75,7 @@ class Replaced(NamedTuple):
 
 @dataclass(slots=True)
 class Aside:
-    """What is done about records that Kafka refuses (docs/decisions/0009)."""
+    """Changes that set refused records aside (docs/decisions/0009)."""
 
     replaced: list[Replaced] = field(default_factory=list)
     undone: list[tuple[bytes, int]] = field(default_factory=list)
@@ -83,9 +83,9 @@ class Aside:
     kept: list[tuple[bytes, str]] = field(default_factory=list)
     """Ids that do not go to another shard, and the name of the parcel that they were in."""
     before: list[bytes] = field(default_factory=list)
-    """What those jobs were before: letter and bytes of each section."""
+    """Those jobs before the change: letter and bytes of each section."""
     ended: list[tuple[StagedRun, bytes]] = field(default_factory=list)
-    """Runs that end, each with what announces that its one-time job goes."""
+    """Runs that end, each with the announcement of its one-time job's deletion."""
     appended: list[bytes] = field(default_factory=list)
     """Further entries."""
     news: str = ""
@@ -96,7 +96,7 @@ class Staged(NamedTuple):
     """One staging call."""
 
     full: bool
-    """The outbox holds as much as it may: Kafka is behind."""
+    """The outbox is at its limit: Kafka is slow or away."""
     entries: int = 0
     size: int = 0
     """Bytes of the entries."""
@@ -106,7 +106,7 @@ class Staged(NamedTuple):
     oldest_start: int | None = None
     """Start of the run that has waited longest for its answer."""
     taken: Taken | None = None
-    """What was handed out with it, if that was asked for."""
+    """The entries that were taken in the same call, if that was requested."""
 
 
 class Unplanned(NamedTuple):
@@ -153,7 +153,7 @@ class Ended(NamedTuple):
     attempts: int = 0
     """Of that run."""
     error: bytes = b""
-    """The start of what the worker said of it, perhaps cut within a character."""
+    """The start of the worker's text, perhaps cut within a character."""
 
     def by_type(self) -> Iterator[tuple[bytes, int, int]]:
         """The figures of each type."""
@@ -162,7 +162,7 @@ class Ended(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """What a look at runs without an answer has done."""
+    """The result of a look at runs without an answer."""
 
     looked_at: int
     """Runs; some of them were published later than they were staged, and have time left."""
@@ -172,7 +172,7 @@ class Expired(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who holds a lease, how many ms it lasts yet, and whether the holder's connection is gone."""
+    """The holder of a lease, the ms until it ends, and whether the holder's connection is gone."""
 
     token: str
     left: int
@@ -180,7 +180,7 @@ class Holder(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
+    """A message of the store to all replicas. Signals may be lost, so every loop also polls."""
 
     kind: str
     """`work`, `published`, `refused`, `released`, `restore`, `sweep` or `connected`."""
@@ -192,7 +192,7 @@ class Signal(NamedTuple):
 
 
 class ShardState(NamedTuple):
-    """What Redis says of itself."""
+    """The state of a shard in Redis."""
 
     ready: bool
     incarnation: str
@@ -206,7 +206,7 @@ class ShardState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a shard's store says of the work that is due."""
+    """The due work of a shard, as its store sees it."""
 
     working: bool
     """The owner has said within its lease that its loops work."""
@@ -261,7 +261,7 @@ class RebuiltRun(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a shard says to a claim."""
+    """A shard's answer to a claim."""
 
     state: str
     """`ok`, `claimed` (by another call) or `moving` (to another shard)."""
@@ -277,7 +277,7 @@ class Held(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is said of a piece of a long list, beside its jobs."""
+    """The facts about a piece of a long list, beside its jobs."""
 
     number: int
     """From 1."""

@@ -1,4 +1,4 @@
-"""What the operator decides about a shard. All durations are in milliseconds."""
+"""The operator's settings for a shard. All durations are in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ShardRules:
     lease: int = 3_000
     catch_up_limit: int = 10_000
     outbox_limit: int = 200_000
-    """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
+    """Entries that may wait for Kafka before staging pauses: this bounds Redis's memory."""
     outbox_bytes: int = 268_435_456
     """The same in bytes."""
     waiting_retries: int = 10_000

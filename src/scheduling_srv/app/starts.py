@@ -130,7 +130,7 @@ class Starts:
         stored: Mapping[str, InputPosition],
         topics: Mapping[str, Topic],
     ) -> None:
-        """Drop what is gone: partitions of topics that have fewer, and topics not read any more.
+        """Drop positions of removed partitions, and of topics that are not read any more.
 
         A topic that is to be read and is not there keeps its positions: it may come back.
         """

@@ -1,4 +1,4 @@
-"""Parts of the service that must not end: what breaks one is told, and it starts again."""
+"""Parts of the service that must not end: a fault of one is logged, and it starts again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOUND_AFTER_S = 60.0
 
 Part: TypeAlias = Callable[[], Awaitable[None]]
 Work: TypeAlias = Callable[[str], Awaitable[None]]
-"""What an owner does beside emitting, given its token."""
+"""A task of an owner beside emitting; it gets the token."""
 
 
 async def supervised(
@@ -37,7 +37,7 @@ async def supervised(
     """Run a part until it returns or is cancelled; `stopping`: it is not started again.
 
     An error that it raises is a fault of ours: it is logged with its traceback, and the part starts
-    again after a pause. Raises only what is `passing`.
+    again after a pause. Raises only `passing` errors.
     """
     stopping, pause = stopping or asyncio.Event(), FIRST_PAUSE_S
     while True:

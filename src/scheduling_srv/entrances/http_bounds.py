@@ -68,7 +68,7 @@ class BoundedProtocol(H11Protocol):
         if len(self.connections) > MAX_CONNECTIONS:
             others = (each for each in self.connections if isinstance(each, BoundedProtocol))
             oldest = min(others, key=lambda each: (each.has_asked, each.made_at))
-            self.connections.discard(oldest)  # the loop tells of the end only after other accepts
+            self.connections.discard(oldest)  # the loop reports the end only after other accepts
             oldest._refuse(f"More than {MAX_CONNECTIONS} connections.")  # noqa: SLF001
 
     def data_received(self, data: bytes) -> None:

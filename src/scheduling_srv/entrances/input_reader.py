@@ -1,8 +1,8 @@
 """Reads the jobs topic beside the consumer group, up to where it ends now (docs/decisions/0012).
 
-The group needs its session time-out to give a dead member's partitions to somebody else. The owner
-does not wait for that: what it applies goes through the same calls, which move a position only from
-where it is. Whoever is second begins again behind the first.
+The group needs its session timeout to give a dead member's partitions to another one. The owner
+does not wait for that. It applies records through the same calls, and these move a position only
+from its current value. The second one of two readers continues after the first one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 500
 """Records of one round."""
 CONNECT_SECONDS = 3.0
 FAR = 10_000
-"""Offsets behind which the position is stored although there was nothing to apply."""
+"""Offsets after which the position is stored although no record was applied."""
 
 Result = TypeVar("Result")
 
@@ -92,7 +92,7 @@ class InputReader:
             self.sentry.check()
             asked_at = self.clock.now()
             ends = await self._ends()
-            # What the consumer group is about to apply need not be read twice.
+            # Records that the consumer group is about to apply need not be read twice.
             behind = await self._begin(ends)
             if behind:
                 try:
@@ -103,7 +103,7 @@ class InputReader:
         return asked_at
 
     async def _ends(self) -> Mapping[Place, int]:
-        """Where each partition ends, with what open transactions have written."""
+        """The end of each partition, including records of open transactions."""
         found = await self.logs.topics([self.topic])
         partitions = found[self.topic].partitions if self.topic in found else 0
         return await self.logs.high_watermarks([Place(self.topic, n) for n in range(partitions)])

@@ -1,4 +1,4 @@
-"""Reads protobuf back out of what this service has stored or published."""
+"""Decodes protobuf messages that this service has stored or published."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The system commands: health_check, version, reset and restore (docs/contract.md).
 
-The name decides which command runs, on both transports. What a command answers is also an event on
-the commands topic. The key of the event that brought a command only matters when the name is no
-command's: then it says whose Response event carries the error.
+The name decides which command runs, on both transports. The answer of a command is also an event on
+the commands topic. If no command has that name, the key of the command's event decides which
+Response event carries the error.
 """
 
 from __future__ import annotations
@@ -78,11 +78,13 @@ async def is_heard() -> bool:
 class Commands:
     """Runs commands.
 
-    `encode` makes a CommandResponse of logical names and JSON; `start_restore` begins a restore
-    that emits its own Response event at its end, and stores the source's position; `announced`
-    returns once what stands before a receipt is on Kafka; `heard` says whether the topic of
-    responses exists, as one without a topic would hold up the runs behind it. `resources_topic` is
-    the topic that can be restored from, `version` that of the package.
+    * `encode` makes a CommandResponse of logical names and JSON.
+    * `start_restore` begins a restore. It emits its own Response event at its end, and stores the
+      source's position.
+    * `announced` returns once all entries before a receipt are on Kafka.
+    * `heard` says whether the topic of responses exists: a response without a topic would hold up
+      the runs after it.
+    * `resources_topic` is the topic to restore from, `version` the version of the package.
     """
 
     def __init__(
@@ -171,9 +173,9 @@ class Commands:
     async def _informed(
         self, name: str, answer: Json, source: Source | None, services: Sequence[str]
     ) -> Json:
-        """Emit an answer that is true whether or not it can be emitted.
+        """Emit an answer, and return it even if it cannot be emitted.
 
-        A caller who asks how things are must be told so above all when Redis is away.
+        A caller needs the health and the version above all while Redis is away.
         """
         if source is not None:
             await self._emit(EVENTS[name].response, answer, source, services)

@@ -1,4 +1,4 @@
-"""What commands are told: JSON objects, and what `restore` reads out of them (docs/contract.md)."""
+"""Payloads of commands: JSON objects, and the request in that of `restore` (docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def parse_payload(raw: bytes | None) -> Json:
 
 
 def parse_restore(payload: Json, topic: str) -> RestoreRequest:
-    """What to restore from `topic`, in any of the three shapes.
+    """The request to restore from `topic`, in any of the three shapes.
 
     Entries for other resources and topics are left to the services that have them. Raises
     `InvalidRequest` if there is none for us, more than one, or a number is not an offset.

@@ -33,7 +33,7 @@ class Identity(NamedTuple):
 
 
 class Tag(NamedTuple):
-    """Who a consumer says that it is."""
+    """The identity in the client id of a consumer."""
 
     deployment: str
     fingerprint: str
@@ -108,7 +108,7 @@ class Deployment:
         return Identity(self.id, self.fingerprint)
 
     def be(self, identity: Identity) -> None:
-        """This is what all replicas have agreed on."""
+        """Set the identity that all replicas have agreed on."""
         self.id, self.fingerprint = identity
         self.ids.add(self.id)
         self.fingerprints.add(self.fingerprint)

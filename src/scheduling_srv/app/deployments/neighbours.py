@@ -50,7 +50,7 @@ QUIET_SECONDS = 60.0
 WAITS_FOR_CONFLICT = "waiting for a service that is dead, or is not a replica of this one"
 WAITS_FOR_TOPIC = "waiting for another service to leave"
 TOPIC_IS_SHARED = "another service uses the jobs topic"
-"""What the log says."""
+"""Event of the log line."""
 
 Ask = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 """Puts a question until the servers answer it."""
@@ -286,7 +286,8 @@ class Neighbours(Alone):
             stranger = member.tag.deployment not in self.deployment.ids
             overlaps = not ours.isdisjoint(member.topics) or not member.stable
             in_our_group = stranger and overlaps and member.group == self.rules.group
-            # The writer fences us, whatever it reads: we may have all partitions of its group.
+            # The writer fences us even if it reads nothing: we may have all partitions of its
+            # group.
             fences = member.tag.deployment == writer or self.deployment.has_another_redis(member)
             if (in_our_group or fences) and not await self._is_ours(member):
                 return member

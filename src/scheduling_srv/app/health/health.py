@@ -1,4 +1,4 @@
-"""Whether the service does what it is for, and if not, why (docs/operations.md)."""
+"""Whether the service works, and the reasons if it does not (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Report(NamedTuple):
     reason: str
     """Sentences for humans; empty when SERVING."""
     degraded: Sequence[str] = ()
-    """Sentences about what is worse than usual while SERVING."""
+    """Sentences about parts that are worse than usual while SERVING."""
 
 
 NO_REASON = "There is no answer in time."
@@ -69,18 +69,18 @@ class Details(NamedTuple):
     reasons: Sequence[str]
     """Why it is not ready."""
     degraded: Sequence[str]
-    """What does not work although runs are emitted."""
+    """Parts that do not work although runs are emitted."""
     at_risk: Mapping[str, str]
     """Guarantees that do not hold: reason -> sentence (docs/operations.md)."""
     notes: Mapping[str, str]
     unknown: Sequence[str]
-    """What could not be found out."""
+    """Settings that the service may not read."""
 
 
 class Health:
     """Asks Redis, Kafka and the shards, at most every half second, for at most one second.
 
-    `conditions` says what is known besides: it is asked each time, and must not wait.
+    `conditions` adds findings of others: it is called each time, and must not wait.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Health:
         return Details(status is Status.SERVING, status, reasons, degraded, *known[2:])
 
     async def watch(self) -> None:
-        """Look regularly until cancelled: the log tells of changes even if nobody asks."""
+        """Check regularly until cancelled, so that changes are logged without a request."""
         while True:
             self._called.clear()
             report = await self.report()
@@ -216,9 +216,9 @@ def _count(report: Report) -> None:
 
 
 class _Log:
-    """One line for each change.
+    """Logs one line for each change.
 
-    Before the first SERVING the start tells of servers that are away, and everything else has a few
+    Before the first SERVING the start itself logs servers that are away. All other parts have a few
     seconds to begin.
     """
 
@@ -235,7 +235,7 @@ class _Log:
         self._degraded = State("degraded", "no longer degraded", states=states)
 
     def servers(self, found: Sequence[Report]) -> None:
-        """What Redis and Kafka have answered."""
+        """Log changes in the answers of Redis and Kafka."""
         if not self._served:
             return
         for state, report in zip(self._servers, found, strict=True):
@@ -247,7 +247,7 @@ class _Log:
                 state.works()
 
     def note(self, report: Report) -> None:
-        """What all of it means."""
+        """Log changes of the whole report."""
         if report.status is not Status.SERVING:
             self._degraded.ends("The service is not serving.")
             (self._serving if self._served else self._starting).fails(report.reason)

@@ -14,7 +14,7 @@ from scheduling_srv.app.replies import ListPiece, Parcel
 OVERHEAD = 300
 """Bytes that Python needs for an entry beside its key and its value."""
 NOT_OF_A_JOB = b"\0"
-"""Stands in the key of what is no job; no id holds it."""
+"""Marks the keys of records that are no jobs; no id holds it."""
 
 
 class Window:
@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 class Rest:
     """Retries, parcels and pieces of long lists, or one share of them if they exceed the budget.
 
-    What has no room is read again: once for each other share of the keys.
+    Records that have no room are read again: once for each other share of the keys.
     """
 
     def __init__(self, most_bytes: int, shares: int = 1, share: int = 0) -> None:

@@ -1,8 +1,9 @@
 """Fills the journal again from Redis when Kafka has lost it (docs/decisions/0013).
 
-The owner's. A rebuild puts together what the journal holds. If the journal is empty or gone while
-Redis lives, a later loss of Redis would forget the jobs. So all that lives is written again:
-through the outbox, in the Lua call that reads it, so that a later change comes after it.
+The owner runs it. A rebuild loads only jobs that are in the journal. If the journal is empty or
+gone while Redis lives, a later loss of Redis would lose the jobs. So the owner writes all living
+jobs, retries and parcels again. It does so through the outbox, in the Lua call that reads them, so
+that a later change comes after them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scheduling_srv.domain.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between looks although nobody called."""
+"""Between looks without a request."""
 RETRY_SECONDS = 1.0
 """After which a refill goes on that Redis or Kafka has interrupted."""
 AGAIN_SECONDS = 600.0
@@ -30,7 +31,7 @@ AGAIN_SECONDS = 600.0
 FIRST_COUNT, MOST_COUNT = 10, 100
 """Places of a hash that the first call looks at, and that any call does."""
 PIECE_BYTES = 250_000
-"""Bytes of one call, about: what is staged meanwhile waits behind them."""
+"""Bytes of one call, about: runs that are staged meanwhile wait for them."""
 OUTBOX_MOST = 200
 """Entries in the outbox with which a refill waits: emission goes first."""
 BUSY_SECONDS = 0.05
@@ -71,10 +72,10 @@ class Extent(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What Redis knows of the logs."""
+    """Redis's notes about the journal and the position on Kafka."""
 
     journal: Extent | None
-    """That holds all that lives; None: none was seen yet."""
+    """The one that holds all living jobs and parcels; None: none was seen yet."""
     position: Extent | None
     refilling: str
     """Which refill is under way, as `refill.lua` notes it; empty: none."""
@@ -83,7 +84,7 @@ class Seen(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one call has done."""
+    """The result of one call."""
 
     state: str
     """`ok`, `busy` (emission goes first), `ended` (all is in the outbox) or `published`."""
@@ -98,7 +99,7 @@ class RefillStore(Protocol):
     """The shard. Raises `LeaseLost`, `StoreUnavailable`."""
 
     async def logs_seen(self) -> Seen:
-        """What is noted of the logs."""
+        """The notes about the journal and the position."""
 
     async def note_log(
         self, token: str, topic: Topic, extent: Extent, now: int | None = None
@@ -106,9 +107,9 @@ class RefillStore(Protocol):
         """This log holds all that it has to; with `now` a position is written as well."""
 
     async def refill(self, token: str, extent: Extent, now: int, count: int, most: int) -> Piece:
-        """Write the next piece of what lives; begin anew for another log or another lineage.
+        """Write the next piece of the store; begin anew for another log or another lineage.
 
-        `count` is how many places of a hash to look at, `most` how large a record may be (0: any).
+        `count` is the number of slots of a hash to look at, `most` the largest record (0: any).
         """
 
 
@@ -177,7 +178,7 @@ class Refill:
             self.board.risk(Risk.JOURNAL_REFILLING, self.shard, "")
 
     async def run_once(self, token: str) -> None:
-        """Look at the logs; refill what Kafka has lost. Raises `Unavailable`, `LeaseLost`."""
+        """Look at both topics; refill what Kafka lost. Raises `Unavailable`, `LeaseLost`."""
         extents = await self.logs.extents(self.shard)
         seen = await self.store.logs_seen()
         if journal := extents.get(Topic.JOURNAL):

@@ -1,4 +1,4 @@
-"""Which runs were emitted, answered, or wait for a retry: what the topics say of them."""
+"""Finds out from the topics which runs were emitted, were answered, or wait for a retry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_NUMBER = 1 << 63
 INSTANCES = 1 << 32
 """How many instance ids there are (docs/contract.md)."""
 MOST_ATTEMPTS = 1 << 32
-"""Numbers beyond them are nobody's of ours."""
+"""Attempts from here on were not written by this service."""
 BLOCK_BITS = 6
 """Of an instance id: its place within a block of answers."""
 
@@ -69,7 +69,7 @@ class JournalRetry(NamedTuple):
     """A run that waits for its retry, as the journal has it.
 
     Attempt 1 waits for its start: the schedule of its job has changed. Attempt 0 was emitted
-    before its job was updated: the job goes on behind it.
+    before its job was updated: the job continues after it.
     """
 
     run: RunKey
@@ -99,7 +99,7 @@ class OpenRun(NamedTuple):
 
 @dataclass(slots=True)
 class Settlement:
-    """Collects what the topics say; later records override earlier ones.
+    """Collects the records of runs; later records override earlier ones.
 
     There may be millions of runs. So an emission is two byte strings, some 250 bytes in all, and
     those that are closed are forgotten. A run with several attempts is kept: partitions are read
