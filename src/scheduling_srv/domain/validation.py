@@ -52,14 +52,14 @@ NO_LIMIT = 1 << 62
 
 @dataclass(slots=True)
 class TopicLimit:
-    """Kafka's limit. It may change while the service runs, so all copies of rules share it."""
+    """What Kafka takes. It may change while the service runs, so all copies of rules share it."""
 
     largest: int = NO_LIMIT
     """Bytes of the largest batch of records."""
     topic: str = ""
     """Whose limit that is."""
     sure: int = NO_LIMIT
-    """A job of at most so many bytes fits with any id."""
+    """A job of at most so many bytes fits, whatever its id."""
 
     def set(self, largest: int | None, topic: str) -> None:
         """Another limit; None: it is not known."""

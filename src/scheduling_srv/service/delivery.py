@@ -1,4 +1,4 @@
-"""SCHEDULING_DELIVERY: makes the parts that publish a shard's outbox to Kafka."""
+"""SCHEDULING_DELIVERY: what takes a shard's outbox to Kafka."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_producers(
     topics: Mapping[Topic, str],
     takes: Callable[[], int | None] = lambda: None,
 ) -> Producers:
-    """The producers of a shard. `takes`: see `TransactionalPublisher`."""
+    """What sends a shard's records. `takes`: see `TransactionalPublisher`."""
     transactional = TransactionalPublisher(
         kafka, settings.namespace, shard, topics, largest=settings.max_job_bytes, takes=takes
     )
@@ -41,7 +41,7 @@ def make_producers(
     return AtOncePublisher(transactional, patience=max(SHORTEST_PATIENCE, settings.lease))
 
 
-def make_emptier(  # noqa: PLR0917 - both modes need all of them
+def make_emptier(  # noqa: PLR0917 - what both need
     producers: Producers,
     outbox: Outbox,
     announcements: Announcements,
@@ -49,7 +49,7 @@ def make_emptier(  # noqa: PLR0917 - both modes need all of them
     rules: ShardRules,
     announcer: Announcer,
 ) -> tuple[Emptier, tuple[Extra, ...]]:
-    """The loop that empties a shard's outbox, and the loops beside it."""
+    """The loop that empties a shard's outbox, and what runs beside it."""
     if isinstance(producers, TransactionalPublisher):
         return OutboxPublisher(outbox, producers, announcer, announcements, clock), ()
     loop = AtLeastOnce(outbox, producers, announcer, announcements, clock, rules=rules)
