@@ -52,14 +52,14 @@ NO_LIMIT = 1 << 62
 
 @dataclass(slots=True)
 class TopicLimit:
-    """What Kafka takes. It may change while the service runs, so all copies of rules share it."""
+    """Kafka's limit. It may change while the service runs, so all copies of rules share it."""
 
     largest: int = NO_LIMIT
     """Bytes of the largest batch of records."""
     topic: str = ""
     """Whose limit that is."""
     sure: int = NO_LIMIT
-    """A job of at most so many bytes fits, whatever its id."""
+    """A job of at most so many bytes fits with any id."""
 
     def set(self, largest: int | None, topic: str) -> None:
         """Another limit; None: it is not known."""
@@ -152,7 +152,7 @@ class ListCheck:
 def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | None = None) -> NewJob:
     """One job, checked. Raises `InvalidRequest` with the field and the sentence.
 
-    `replacing` is given if it may replace a job with its id: the note for the store.
+    `replacing`: it may replace a job with this id; what the store has to know of the request.
     """
     check_fields(request)
     is_new = replacing is None or not request.id
