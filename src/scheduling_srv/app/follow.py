@@ -57,7 +57,7 @@ class Follower:
         try:
             state = await self.shard.state()
         except Unavailable as fault:
-            log.debug("cannot look", reason=str(fault))
+            log.debug("the state of the shard cannot be read", reason=str(fault))
             return
         for news in state.refused:
             self.announcements.refused(news)

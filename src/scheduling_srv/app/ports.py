@@ -50,7 +50,7 @@ class Clock(Protocol):
 
 
 class ExactClock(Clock, Protocol):
-    """One that tells fractions of milliseconds as well."""
+    """A clock that also tells fractions of milliseconds."""
 
     def until(self, instant: int) -> float:
         """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
@@ -63,11 +63,11 @@ class WriteMode(StrEnum):
     """How a write treats ids that exist, and ids that do not (docs/contract.md)."""
 
     CREATE = "create"
-    """Existing: refused."""
+    """Refuses ids that exist."""
     UPDATE = "update"
-    """Not existing: refused."""
+    """Refuses ids that do not exist."""
     UPSERT = "upsert"
-    """Existing ones are replaced, others created."""
+    """Replaces ids that exist, creates the others."""
 
 
 class Source(NamedTuple):
@@ -126,7 +126,7 @@ class WriteGroup:
     stamp: int = 0
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
-    """Ids that the client has given; told where there are several shards."""
+    """Ids that the client has given; set only if there are several shards."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -167,9 +167,9 @@ class Page(NamedTuple):
     """Some jobs in order of creation."""
 
     total: int
-    """How many match in all."""
+    """Number of all matches."""
     cursor: str
-    """Where the next page begins; empty: this is the last one. A page before it may be empty."""
+    """Start of the next page; empty: this is the last one. A page before it may be empty."""
     jobs: Sequence[StoredJob]
 
 
@@ -194,9 +194,9 @@ class Answered(NamedTuple):
     """The results of answers."""
 
     looked_at: int
-    """How many of them, from the first on. The position is after them; the others come again."""
+    """Number of answers applied, from the first on. The position is after them."""
     known: int
-    """How many of those had a run."""
+    """Number of these that had a run."""
     given_up: GivenUp = GivenUp()
     ended: Ended = Ended()
 
@@ -210,7 +210,7 @@ class JobStore(Protocol):
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
-        """Write each group as a whole; all of it, and its announcements, in one atomic step."""
+        """Write each group as a whole. All groups and announcements are one atomic step."""
 
     async def delete(
         self, ids: Sequence[str], now: int, source: Source | None = None
@@ -238,7 +238,7 @@ class JobStore(Protocol):
         """Remove void jobs, also those left by a crash; returns the receipt of the last piece."""
 
     async def sweep_retries(self) -> bool:
-        """Remove some waiting retries of jobs that are gone; whether there are more."""
+        """Remove some waiting retries of jobs that are gone; returns whether there are more."""
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """The jobs with the first of these ids, `now` jobs included: one, or as many as fit."""
@@ -257,7 +257,7 @@ class InputStore(Protocol):
     """Applies the records of the listener, together with their positions."""
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
-        """Apply answers to the runs they belong to, all or as many as the budget allows."""
+        """Apply answers to their runs: all, or as many as the budget allows."""
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -265,16 +265,16 @@ class InputStore(Protocol):
         """Append ready outbox entries; with a source, store its position."""
 
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
-        """The lineage, and `topic:partition` -> how far it is applied."""
+        """The lineage, and `topic:partition` -> its applied position."""
 
     async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
-        """Apply the partitions from there on, if their positions are still those `before`."""
+        """Move the partitions to these starts, if their positions are still those `before`."""
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
         """Drop partitions that are gone, if they are still at these offsets."""
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
-        """Store the offsets where operators look for them (docs/contract.md)."""
+        """Store the offsets in the keys that operators read (docs/contract.md)."""
 
 
 class Inputs(Protocol):
@@ -306,7 +306,7 @@ class Restores(Protocol):
         """Store a restore command. Raises `TooMany` if `limit` of them are pending."""
 
     async def count(self) -> int:
-        """How many restore commands are pending."""
+        """Number of pending restore commands."""
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """Number and request of each, in order."""
@@ -338,12 +338,12 @@ class Transfers(Protocol):
         """Let others decide again."""
 
     async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
-        """Whether each one-time job lives here and was due before when it is due now."""
+        """Whether each one-time job exists here with the same due time."""
 
     async def commit(
         self, change: Change, now: int, held: Held | None = None, source: Source | None = None
     ) -> Receipt | None:
-        """Do this shard's part and keep the others', in one step. None: a claim has run out."""
+        """Do this shard's part and store the others', in one step. None: a claim has expired."""
 
     async def parcels(self) -> Sequence[Parcel]:
         """The parcels that are not delivered yet, in order."""
@@ -374,7 +374,7 @@ class ListStore(Protocol):
         """Decide that the list is applied, if all pieces are there. None: it was dropped."""
 
     async def apply(self, token: str, now: int) -> tuple[Receipt, int] | None:
-        """Apply the next piece of a decided list; how many are left. None: there is none."""
+        """Apply the next piece of a decided list; returns how many are left. None: no such list."""
 
     async def drop(self, token: str, *, own: bool) -> str:
         """Drop the next piece of a list that is not decided.
@@ -384,7 +384,7 @@ class ListStore(Protocol):
         """
 
     async def tokens(self) -> Sequence[str]:
-        """Of all lists there are."""
+        """The tokens of all lists."""
 
 
 # --- Calls of the owner -------------------------------------------------------------------------
@@ -408,7 +408,7 @@ class Schedule(Protocol):
         """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
 
     async def plan_again(self, token: str) -> int:
-        """Ask again for some of those set aside; returns how many still are."""
+        """Plan some of those set aside again; returns how many are still aside."""
 
     async def expire(self, token: str, now: int, limit: int) -> Expired:
         """Count runs without an answer as failed: at most `limit`, as many as the budget allows."""
@@ -429,7 +429,7 @@ class Asides(Outbox, Protocol):
     """The outbox while staging pauses: sets refused records aside (docs/decisions/0009)."""
 
     async def state(self) -> ShardState:
-        """How far it was handed out."""
+        """The state of the shard, with the last entry that was taken."""
 
     async def find_runs(
         self, token: str, after: int, jobs: Sequence[tuple[bytes, int]]
@@ -437,30 +437,33 @@ class Asides(Outbox, Protocol):
         """Runs of these jobs (id, creation number) among the entries that follow number `after`."""
 
     async def set_aside(self, token: str, lineage: str, aside: Aside, now: int) -> None:
-        """Do all of it, in one atomic step. Raises `Diverged` if the entries are others."""
+        """Apply `aside` in one atomic step. Raises `Diverged` if the entries have changed."""
 
 
 class Lease(Protocol):
-    """One owner a shard."""
+    """Makes one replica the owner of a shard."""
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
-        """The token, or None while another one holds the lease, except `dead`, if still gone."""
+        """The token, or None while another replica holds the lease.
+
+        The holder `dead` does not count if its connection is still gone.
+        """
 
     async def holder(self) -> Holder | None:
         """The holder of the lease, if any."""
 
     async def renew(self, token: str, *, emitting: bool) -> None:
-        """Stay the owner for another lease, and say whether due jobs are being emitted."""
+        """Stay the owner for another lease, and report whether due jobs are being emitted."""
 
     async def release(self, token: str) -> None:
-        """Let the next one in at once."""
+        """Give the lease back, so that the next owner takes over at once."""
 
 
 class ShardProgress(Protocol):
     """Questions about the work of a shard that any replica may ask."""
 
     async def progress(self) -> Progress:
-        """Look now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
+        """The progress now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
 
 
 class ShardCounts(Protocol):
@@ -474,7 +477,7 @@ class Signals(Protocol):
     """The shard's channel."""
 
     def listen(self) -> AsyncIterator[Signal]:
-        """All signals from now on; reconnects by itself and then says `connected`."""
+        """All signals from now on. It reconnects by itself, and then yields `connected`."""
 
     async def replicas(self) -> Sequence[str]:
         """Names of the replicas that are connected, as far as that can be known."""
@@ -487,20 +490,20 @@ class ShardStore(Protocol):
     """The shard as a whole, for the owner's recovery."""
 
     async def state(self) -> ShardState:
-        """How far this Redis has got."""
+        """The state of the shard in this Redis."""
 
     async def mark_inputs(self, token: str, now: int) -> None:
         """Append an entry that writes all positions of the listener to Kafka."""
 
     async def note_backlog(self, token: str, published: int) -> None:
-        """The time of runs that are still in the outbox begins when they are published."""
+        """Let the completion timeout of runs in the outbox begin at their publication."""
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
     ) -> str:
-        """Make the shard ready under the position's incarnation, counting on from it.
+        """Make the shard ready under the position's incarnation; numbers continue from it.
 
-        `origin` is the incarnation that it was rebuilt from, `jump` is added to the creation
+        `origin` is the incarnation that it was rebuilt from. `jump` is added to the creation
         numbers. Returns the lineage.
         """
 
@@ -510,13 +513,13 @@ class ShardStore(Protocol):
     async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
         """Put jobs into the store and the schedule, in place of those with the same ids.
 
-        No id stands twice in one call. Returns by how many there are more of them.
+        An id may come only once in a call. Returns by how many the number of jobs has grown.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
-        """Put unanswered runs and waiting retries into the store; returns how many.
+        """Put unanswered runs and waiting retries into the store; returns their number.
 
-        All jobs are there already: a one-time job whose run waits has no other occurrence.
+        All jobs are loaded before: a one-time job whose run waits has no other occurrence.
         """
 
     async def load_piece(self, token: str, piece: ListPiece) -> None:
@@ -526,4 +529,4 @@ class ShardStore(Protocol):
         """Put back a parcel that may not have been delivered."""
 
     async def note_shards(self) -> None:
-        """Store how many shards there are, if the store has lost it."""
+        """Store the number of shards again, if the store has lost it."""

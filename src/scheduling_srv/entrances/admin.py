@@ -67,6 +67,6 @@ class AdminServer:
                 await pages.serve(place, self._health, self._measure, self._ended)
         except Exception:
             # Jobs continue without the pages; requests are refused instead of kept waiting.
-            log.exception("no pages for operators any more")
+            log.exception("the admin port has failed")
         finally:
             place.close()

@@ -126,7 +126,7 @@ async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
         raise StoreRefused(msg)
     for command in lacking:
         name = command.decode()
-        log.warning("Redis forbids what is useful", command=name, loss=LOSSES[name])
+        log.warning("Redis forbids a useful command", command=name, loss=LOSSES[name])
     presence = keys.presence(namespace, 0, "check")
     alive = keys.alive(namespace, client.database, "check")
     async with client.subscription(names[WAKE], presence, alive):

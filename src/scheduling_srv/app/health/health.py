@@ -206,7 +206,7 @@ class Health:
             return Report(Status.NOT_SERVING, said if doubled else f"{sentence} {said}")
         except Exception:
             if self._seldom.is_due(sentence):
-                log.exception("the health cannot be found out", probe=sentence)
+                log.exception("a health check broke", probe=sentence)
             return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
 
 

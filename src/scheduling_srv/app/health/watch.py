@@ -272,12 +272,12 @@ class ServerWatch:
         warnings = {*self._risks.values(), *filter(None, (limit,))}
         unknown = {*self.kafka.unknown, *self.redis.unknown}
         for sentence in sorted(warnings - self._said):
-            log.warning("a setting of a server", reason=sentence)
+            log.warning("a setting of a server needs attention", reason=sentence)
         for sentence in sorted(unknown - self._said):
             log.info("a setting of a server is not known", reason=sentence)
         gone = self._said - warnings - unknown
         for sentence in sorted(gone):
-            log.info("a setting of a server is well again", was=sentence)
+            log.info("a setting of a server is in order again", was=sentence)
         self._said = frozenset(warnings | unknown)
 
     def conditions(self) -> Conditions:
@@ -358,9 +358,9 @@ def _limits(kafka: KafkaFacts, wanted: Wanted) -> Limits:
 
 
 async def _quietly(asking: Awaitable[Result]) -> Result | None:
-    """None: the server does not answer. Health says so, so it is not said here."""
+    """None if the server does not answer: health reports that, so there is no line here."""
     try:
         return await asking
     except SchedulingError as fault:
-        log.debug("not looked at", reason=str(fault))
+        log.debug("the settings of a server cannot be read", reason=str(fault))
         return None

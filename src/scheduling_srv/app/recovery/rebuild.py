@@ -186,7 +186,7 @@ class Attempt:
             try:
                 emission = Emission.parse(entry)
             except ValueError:
-                log.warning("queuedJob of somebody else", offset=entry.offset)
+                log.warning("a queuedJob of another service was skipped", offset=entry.offset)
             else:
                 if self.rebuild.is_ours(emission.instance):
                     self.settlement.emitted(emission)
@@ -276,7 +276,7 @@ class Attempt:
         try:
             return Matches(self.rebuild.read_cron(stored)).next_after(latest)
         except RequestError as fault:
-            log.warning("cannot be planned", job=job_id, reason=str(fault))
+            log.warning("a job cannot be planned", job=job_id, reason=str(fault))
             return None
 
     # --- Retries, parcels and unanswered runs ---------------------------------------------------

@@ -94,7 +94,10 @@ class Recovery:
             log.error("Redis has lost writes", published=position.number, noted=state.taken)
             return await self._rebuild(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
-            log.error("this Redis is of another life", published=position.incarnation)
+            log.error(
+                "Redis holds other data than the position",
+                published=position.incarnation,
+            )
             return await self._rebuild(token, position)
         if position.number < state.trimmed:
             log.warning(

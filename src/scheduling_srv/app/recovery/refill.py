@@ -171,7 +171,7 @@ class Refill:
                 try:
                     await self.run_once(token)
                 except Unavailable as fault:
-                    log.debug("the journal is not looked at", reason=str(fault))
+                    log.debug("the journal cannot be read", reason=str(fault))
                     pause = RETRY_SECONDS
                 await wait(self._called, pause)
         finally:
