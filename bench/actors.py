@@ -45,7 +45,7 @@ def memory_bytes(pid: int) -> int:
 
 
 class Failed(Exception):
-    """A helper could not do what it was told."""
+    """A helper could not carry out its command."""
 
 
 class Actor:

@@ -1,4 +1,4 @@
-"""BullMQ with a worker that produces to Kafka: what it takes to start it, if Node.js is there."""
+"""Starts BullMQ with a worker that produces to Kafka, if Node.js is there."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """`make bench-compare BASE=...`: this checkout beside an older commit, in interleaved pairs.
 
-Each pair measures both versions one right after the other on the same servers, so that a machine
-that gets slower slows both. A figure counts as worse only if the whole confidence interval of its
-paired ratio lies beyond the tolerance. Results are kept after each pair: a run that was stopped
-goes on where it was.
+Each pair measures both versions one right after the other on the same servers. So a machine that
+gets slower slows both. A figure is worse only if the whole confidence interval of its paired ratio
+is beyond the tolerance. Results are kept after each pair: a run that was stopped resumes.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the pairs say of a figure. Ratios are costs, head / base; above 1 is worse."""
+    """The result of the pairs for a figure. Ratios are costs, head / base; above 1 is worse."""
 
     figure: Figure
     base: float

@@ -1,4 +1,4 @@
-"""The two pictures of docs/performance.md: lateness against load, and against what waits."""
+"""The two pictures of docs/performance.md: lateness against load, and against waiting jobs."""
 
 from __future__ import annotations
 
@@ -81,6 +81,6 @@ def _save(figure: Figure, axes: Axes, name: str) -> None:
 
 
 def draw(results: Results) -> None:
-    """Both; what was not measured yet says so."""
+    """Draw both; a workload without results is named as such."""
     load_picture(results)
     waiting_picture(results)

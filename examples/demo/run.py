@@ -21,7 +21,7 @@ from examples.demo.terminal import Stop
 from scheduling_srv import __version__
 
 PATIENCE = 12.0
-"""Seconds that --check waits for what has to happen."""
+"""Seconds that --check waits for each step."""
 HEARTBEATS = 2
 """Runs of the recurring job that --check wants to see after the restart."""
 
@@ -67,7 +67,7 @@ def _introduce(session: Session, screen: Screen) -> None:
 
 
 def examine(data: Path, screen: Screen, stop: Stop) -> int:
-    """The same without a person: two starts, and a verdict."""
+    """The demo unattended: two starts, and a verdict."""
     began = time.monotonic()
     verdicts = check.Verdicts()
     screen.title("The demonstration, checked")
