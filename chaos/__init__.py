@@ -1,5 +1,5 @@
-"""Campaigns that hurt the whole product for minutes, and the checker that says what it cost.
+"""Campaigns that inject faults into the whole product for minutes, and their checker.
 
-`python -m chaos` runs one; `python -m chaos.check FILE` checks its history again. What judges
+`python -m chaos` runs one; `python -m chaos.check FILE` checks its history again. The checker
 (history, model, rules, times) shares no code with the product.
 """

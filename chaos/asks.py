@@ -74,12 +74,12 @@ def with_schedule_of(rng: random.Random, old: Ask, job_id: str) -> Ask:
 
 
 def metronome() -> Ask:
-    """Every 100 ms, before all others: its silence is what recovery times are taken from."""
+    """Every 100 ms, before all others: its silence shows the recovery times."""
     return Ask(f"metronome-{next(_tags)}", INTERVAL, "metronome", period=100, priority=-15)
 
 
 def sentinel(type_: str = "sentinel") -> Ask:
-    """The least urgent of all: when it runs, whatever was due before it has run.
+    """The least urgent of all: when it runs, all jobs that were due before it have run.
 
     Its limit is the smallest of its type, for the same reason.
     """

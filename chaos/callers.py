@@ -1,4 +1,4 @@
-"""Clients that write, read and delete jobs, and note down what they were told."""
+"""Clients that write, read and delete jobs, and record the answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.client.grpc_client import JOBS
 DEADLINE = 6.0
 TRIGGERS = (NOW, NOW, WHEN, WHEN, WHEN, INTERVAL, INTERVAL, CRON)
 OPEN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "ABORTED", "INTERNAL"}
-"""Codes after which a client does not know what was done."""
+"""Codes after which a client does not know whether its change was made."""
 METHODS = {CREATE: "Create", UPDATE: "Update", UPSERT: "Upsert", DELETE: "Delete", READ: "Read"}
 EVENTS = {CREATE: "createJobs", UPDATE: "modifyJobs", DELETE: "deleteJobs"}
 
@@ -111,7 +111,7 @@ class KafkaCalls:
         )
 
     def close(self) -> None:
-        """Wait until what was sent has arrived, or not."""
+        """Wait until each record has arrived or failed."""
         self._producer.flush(60)
 
     def write(self, op: str, asks: Sequence[Ask]) -> None:
@@ -204,7 +204,7 @@ class Caller:
         self._leaving.set()
 
     def join(self) -> None:
-        """Wait for that; raises what went wrong."""
+        """Wait for that; raises the error of a client."""
         self._thread.join(30)
         if self.failure:
             raise self.failure

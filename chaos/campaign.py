@@ -280,7 +280,7 @@ class Campaign:
         return True
 
     def _is_empty(self, calls: GrpcCalls, worker: Worker) -> bool:
-        """Deletes what recurs, and waits until nothing runs for long enough."""
+        """Deletes recurring jobs, and waits until no job has run for long enough."""
         until = time.monotonic() + EMPTY_WITHIN
         silence = (self.options.completion_timeout + 2 * self.options.margin + 2000) / 1000
         while time.monotonic() < until:

@@ -1,7 +1,7 @@
 """`make fuzz`: a million requests and records that are almost right, against the running service.
 
-It must refuse what is wrong with a status and a sentence, do what is right, and stay what it was:
-one process, of the same size, that runs every ordinary job once. Exits with 0 only then.
+The service must refuse wrong input with a status and a sentence, and apply right input. It must
+stay one process of the same size that runs every ordinary job once. Exits with 0 only then.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ODD_NAME = (b"\xff\xfe", b"no UTF-8")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run."""
+    """The inputs to send."""
 
     directory: Path
     count: int = 1_000_000
@@ -64,7 +64,7 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it."""
+    """The result of a fuzz run."""
 
     book: Book
     seconds: float = 0.0
@@ -206,7 +206,7 @@ class Fuzz:
     # --- The end ------------------------------------------------------------------------------
 
     def _rebuild(self) -> None:
-        """Redis loses everything: what was fuzzed must not stand in the way of coming back."""
+        """Redis loses everything: fuzzed records must not prevent the rebuild."""
         self.client.create(lasting("witness-rebuilt"))
         self.valkey.flush()
         began = time.monotonic()
@@ -278,7 +278,7 @@ def _seconds(text: str) -> float:
 
 
 def report(outcome: Outcome) -> str:
-    """What happened, on one page."""
+    """The result, on one page."""
     book, memory = outcome.book, outcome.memory
     verdicts = ", ".join(f"{each.name.lower()} {book.verdicts.count(each):,}" for each in Verdict)
     codes = ", ".join(f"{name} {count:,}" for name, count in sorted(book.codes.items()))

@@ -1,4 +1,4 @@
-"""What must come of a fuzzed input, and whether it did. Shares no code with the product."""
+"""The expected result of each fuzzed input, and its check. Shares no code with the product."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ KINDS = {
     "jobDone": (JobDone,),
     "jobFailed": (JobFailed,),
 }
-"""What each may be read as; the other ones are answered whatever is in them."""
+"""Method or event -> the messages that its input may be; others are answered with any content."""
 WRITES = {name for name, kinds in KINDS.items() if kinds == (JobList,)}
-"""What is announced, job by job, unless it is refused."""
+"""Inputs whose jobs are announced one by one, unless they are refused."""
 RIGHT = {JOBS + "Create", JOBS + "Read", JOBS + "Delete", "createJobs", "deleteJobs", "jobDone"}
-"""Taken whenever nothing was done to them; an Update depends on what there is."""
+"""Inputs that are accepted without mutations. An Update depends on the existing jobs."""
 
 
 class Verdict(IntEnum):
-    """What must come of an input."""
+    """The expected result of an input."""
 
     EITHER = 0
     """It may be right or wrong; it is answered as such."""
@@ -64,7 +64,7 @@ class Verdict(IntEnum):
     IGNORED = 3
     """A record that is no event of ours."""
     ANSWERED = 4
-    """A command: a Response event says what came of it, also of a wrong one."""
+    """A command: a Response event has its result, also that of a wrong one."""
 
 
 def verdict(made: Input) -> Verdict:
@@ -197,7 +197,7 @@ class Book:
             self.fault(f"the dead letter of record {number} is cut too short")
 
     def judge_announced(self, announced: Collection[str]) -> None:
-        """What was not refused was done. After `judge_letters`."""
+        """Check that accepted input was applied. After `judge_letters`."""
         for number, ids in self.named.items():
             if missing := [each for each in ids if each not in announced]:
                 self.fault(f"input {number} was not refused, and {missing} never announced")

@@ -1,4 +1,4 @@
-"""Sends fuzzed inputs, with ordinary jobs between them, and watches what becomes of those."""
+"""Sends fuzzed inputs, with ordinary jobs between them, and watches the ordinary jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 60.0
 EVERY = 200
 """Inputs between two ordinary jobs."""
 WITNESS = "witness-"
-"""What the payloads of ordinary jobs begin with; nothing that is fuzzed has that."""
+"""Prefix of the payloads of ordinary jobs; no fuzzed input has it."""
 
 
 class Watch:
@@ -47,7 +47,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; raises what went wrong."""
+        """End; raises the error of the thread."""
         self._leaving.set()
         self._thread.join(90)
         if self.failure:
@@ -90,7 +90,7 @@ class Load:
         self.tags: list[str] = []
         """Of the ordinary one-time jobs since they were last looked at."""
         self.ends: dict[str, int] = {}
-        """Offset behind the last record of each topic."""
+        """Offset after the last record of each topic."""
         self._tagged = 0
         self._producer = _producer(bootstrap)
 

@@ -100,7 +100,7 @@ class Fault:
     begun: int
     ended: int
     healed: int = 0
-    """When what was broken had been started again; 0: nothing had to be."""
+    """When all faults were repaired; 0: there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Settings:
     delivery: str = "exactly_once"
     """With `at_least_once` a run may be there again: the same run, recognisably."""
     shards: int = 1
-    """Each type is in one of them; what is in two of them has no order."""
+    """Each type is in one shard; jobs of two shards have no order."""
 
     def shard(self, type_: str) -> int:
         """As docs/decisions/0004 has it."""

@@ -1,4 +1,4 @@
-"""Rules about changes: what is announced, in which order, and what calls were told."""
+"""Rules about changes: their announcements, the order of these, and the answers to calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chaos.history import CREATE, KAFKA, OK, READ, REFUSED, UPDATE, UPSERT, WHEN
 from chaos.model import FOREVER, Model, Version, Violation
 
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
-"""Faults after which, until they are noticed, Redis may show what was."""
+"""Faults after which Redis may show old data until they are noticed."""
 NOTICED = 15_000
 """Milliseconds within which they are noticed."""
 
@@ -154,7 +154,7 @@ def _within(call: Call, spans: list[tuple[int, int]]) -> bool:
 
 
 def _refused_rightly(model: Model, call: Call, *, stale: bool) -> Iterator[Violation]:
-    """Until a loss of Redis is noticed, an Update may miss what a Read misses: it is `stale`."""
+    """`stale`: until a loss of Redis is noticed, an Update may miss a job, as a Read may."""
     code, at = call.code, call.ended or 0
     if call.via == KAFKA:
         letters = model.dead_letters.get(model.sent[call.number].offset)

@@ -12,7 +12,7 @@ KAFKA_FAULTS = ("kafka-kill", "kafka-hide", "broker-kill")
 KAFKA_RECOVERY_MS = 10_000
 """How long Kafka may need to recover from a fault."""
 AHEAD = 200
-"""Runs behind a run that are looked at for one that should have come first."""
+"""Number of later runs to search for one that should have come first."""
 
 
 def attempts(model: Model) -> Iterator[Violation]:
@@ -143,7 +143,7 @@ def _parallel_of(model: Model, runs: list[Run]) -> Iterator[Violation]:
 
 
 def priority(model: Model) -> Iterator[Violation]:
-    """Of what is due, the most urgent first, then what was due first, then by creation."""
+    """Of the due runs the most urgent one first, then the earliest, then by creation."""
     firsts = [run for run in model.runs if run.attempt == 1 and run.tag in model.versions]
     previous = _previous(model)
     for place, run in enumerate(firsts):

@@ -148,7 +148,7 @@ def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
 def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
     """FLUSHALL, and the replica that rebuilds the schedule becomes a zombie meanwhile.
 
-    What it was just about to load comes to the store when another one has done all of it.
+    Its next load reaches the store after another replica has finished the rebuild.
     """
     frozen: list[Replica] = []
     happened = threading.Event()
@@ -224,8 +224,8 @@ def fail_over(world: World, rng: random.Random, scale: float) -> str:
 def change_places(world: World, rng: random.Random, scale: float) -> str:
     """The primary and its replica change places, and back again: both live all the time.
 
-    What the old primary takes in after the new one was promoted is lost. Then it is a read-only
-    replica, for a while under the address of the primary. Connections to it stay, or are closed.
+    Writes that the old primary accepts after the promotion are lost. Then it is a read-only
+    replica, for a while at the address of the primary. Connections to it stay, or are closed.
     """
     world.follow()
     done = []
