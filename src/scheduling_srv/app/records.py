@@ -49,7 +49,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The position record: how far the outbox is on Kafka, and further facts for a rebuild."""
+    """The position record: how far the outbox is on Kafka, and what a rebuild needs to know."""
 
     number: int
     incarnation: str

@@ -1,4 +1,4 @@
-"""Decodes protobuf messages that this service has stored or published."""
+"""Reads protobuf back out of what this service has stored or published."""
 
 from __future__ import annotations
 
