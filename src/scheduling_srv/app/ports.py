@@ -179,11 +179,11 @@ class Answer(NamedTuple):
     instance: int
     failed: bool
     next: int = 0
-    """Offset after its record; 0: that of the source."""
+    """Offset behind its record; 0: that of the source."""
     partition: str = ""
     """`topic:partition` of its record; empty: that of the source."""
     error: str = ""
-    """The worker's text about a failure, at most `LONGEST_ERROR` bytes."""
+    """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
 
 
 LONGEST_ERROR = 1024

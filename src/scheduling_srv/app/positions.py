@@ -36,7 +36,7 @@ class InputPosition(NamedTuple):
     """How far a partition is applied."""
 
     next: int
-    """Offset after the last record that was applied or skipped."""
+    """Offset behind the last record that was applied or skipped."""
     stamp: int = 0
     """The newest time stamp before it, in epoch ms; 0: unknown."""
     topic_id: str = ""

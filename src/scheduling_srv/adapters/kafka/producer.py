@@ -86,7 +86,7 @@ def dump_position(position: Position) -> bytes:
 
 
 def position_headers(position: Position) -> list[tuple[str, bytes]]:
-    """The headers of a position record."""
+    """What the record holds beside its value."""
     headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
     if position.origins:
         text = json.dumps(position.origins).encode()

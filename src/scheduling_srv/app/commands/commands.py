@@ -78,13 +78,11 @@ async def is_heard() -> bool:
 class Commands:
     """Runs commands.
 
-    * `encode` makes a CommandResponse of logical names and JSON.
-    * `start_restore` begins a restore. It emits its own Response event at its end, and stores the
-      source's position.
-    * `announced` returns once all entries before a receipt are on Kafka.
-    * `heard` says whether the topic of responses exists: a response without a topic would hold up
-      the runs after it.
-    * `resources_topic` is the topic to restore from, `version` the version of the package.
+    `encode` makes a CommandResponse of logical names and JSON; `start_restore` begins a restore
+    that emits its own Response event at its end, and stores the source's position; `announced`
+    returns once what stands before a receipt is on Kafka; `heard` says whether the topic of
+    responses exists, as one without a topic would hold up the runs behind it. `resources_topic` is
+    the topic that can be restored from, `version` that of the package.
     """
 
     def __init__(

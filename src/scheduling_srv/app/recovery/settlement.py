@@ -25,7 +25,7 @@ LONGEST_NUMBER = 1 << 63
 INSTANCES = 1 << 32
 """How many instance ids there are (docs/contract.md)."""
 MOST_ATTEMPTS = 1 << 32
-"""Attempts from here on were not written by this service."""
+"""Numbers beyond them are nobody's of ours."""
 BLOCK_BITS = 6
 """Of an instance id: its place within a block of answers."""
 
@@ -69,7 +69,7 @@ class JournalRetry(NamedTuple):
     """A run that waits for its retry, as the journal has it.
 
     Attempt 1 waits for its start: the schedule of its job has changed. Attempt 0 was emitted
-    before its job was updated: the job continues after it.
+    before its job was updated: the job goes on behind it.
     """
 
     run: RunKey
