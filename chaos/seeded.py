@@ -43,7 +43,7 @@ def _replace_in_scripts(real: str, planted: str, *, known: str, spared: str = ""
 
 
 def no_position_record() -> None:
-    """No owner finds out how far the outbox was published: each trusts Redis."""
+    """Nobody finds out how far the outbox was published; Redis is believed."""
 
     async def last_position(_history: KafkaHistory) -> Position | None:
         return None
@@ -52,7 +52,7 @@ def no_position_record() -> None:
 
 
 def trim_before_commit() -> None:
-    """The outbox drops entries that are about to be published."""
+    """The outbox forgets what is about to be published."""
     run_once = OutboxPublisher.run_once
 
     async def trimming(publisher: OutboxPublisher, token: str) -> int:
@@ -74,9 +74,9 @@ class _TrimFirst:
 
 
 def no_fencing() -> None:
-    """Each producer has its own transactional id: the old one is not fenced.
+    """Each producer has a transactional id of its own: nobody shuts the old one out.
 
-    Recovery does not wait for its open transaction either: that alone would keep the promise.
+    Nor is its open transaction waited for: that alone would keep the promise.
     """
     properties = producer.TransactionalPublisher._properties  # noqa: SLF001
 
@@ -92,7 +92,7 @@ def no_fencing() -> None:
 
 
 def lease_without_epoch() -> None:
-    """Every earlier holder of the lease passes for its owner, until it renews the lease."""
+    """Whoever has ever had the lease passes for its owner, until it asks for more time."""
     real = "redis.call('GET', K.lease) == token"
     _replace_in_scripts(real, "true", known="stage", spared="renew")
 
