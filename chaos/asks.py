@@ -23,9 +23,9 @@ CRONS = (
 LIMITED = {"one": (1,), "three": (3,), "mixed": (0, 1, 2, 4)}
 """Types with limits, and the limits of their jobs."""
 FREE = ("red", "green", "blue", "grey")
-LONGEST_WAIT = 12_000
+LONGEST_WAIT_MS = 12_000
 """Milliseconds that a `when` job waits at most, far ones apart."""
-FAR = 86_400_000
+FAR_MS = 86_400_000
 SENTINEL = "sentinel-"
 """Prefix of the tags of sentinel jobs."""
 LARGE_BYTES, LARGE_SHARE = 300_000, 0.05
@@ -51,7 +51,7 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
         fields["large"] = LARGE_BYTES
     if trigger == WHEN:
         far = rng.random() < 0.1
-        fields["due"] = now_ms() + (FAR if far else rng.randrange(200, LONGEST_WAIT))
+        fields["due"] = now_ms() + (FAR_MS if far else rng.randrange(200, LONGEST_WAIT_MS))
     elif trigger == INTERVAL:
         shortest = 2000 if type_ in LIMITED else 300
         fields["period"] = rng.choice((shortest, rng.randrange(shortest, 3000)))

@@ -36,7 +36,7 @@ from chaos.history import (
 from tests.client.contract import DeleteRequest, JobFilter, JobList, JobReadRequest
 from tests.client.grpc_client import JOBS
 
-DEADLINE = 6.0
+DEADLINE_SECONDS = 6.0
 TRIGGERS = (NOW, NOW, WHEN, WHEN, WHEN, INTERVAL, INTERVAL, CRON)
 OPEN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "ABORTED", "INTERNAL"}
 """Codes after which a client does not know whether its change was made."""
@@ -81,7 +81,7 @@ class GrpcCalls:
         method: grpc.UnaryUnaryMultiCallable[bytes, bytes]
         method = channel.unary_unary(JOBS + METHODS[op])
         try:
-            raw = method(request.SerializeToString(), timeout=DEADLINE)
+            raw = method(request.SerializeToString(), timeout=DEADLINE_SECONDS)
         except grpc.RpcError as fault:
             code = fault.code().name
             outcome = UNKNOWN if code in OPEN else REFUSED

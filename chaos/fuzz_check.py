@@ -31,7 +31,7 @@ STATUSES = {"INVALID_ARGUMENT", "ALREADY_EXISTS", "NOT_FOUND", "RESOURCE_EXHAUST
 KNOWN = {each.encode() for each in (*EVENTS, *COMMANDS)}
 PRIORITIES = {0, 10, -5, -10, -15}
 MOST_TOLD = 40
-KEPT = 500_000
+KEPT_BYTES = 500_000
 """Bytes of a value that a dead letter has at least."""
 KINDS = {
     JOBS + "Create": (JobList,),
@@ -193,7 +193,7 @@ class Book:
         whole = "truncated-from" not in letter.headers
         if whole and self.sums[number] != _sum(letter.key.encode(), letter.value):
             self.fault(f"the dead letter of record {number} is not what was sent")
-        if not whole and len(letter.value) < KEPT:
+        if not whole and len(letter.value) < KEPT_BYTES:
             self.fault(f"the dead letter of record {number} is cut too short")
 
     def judge_announced(self, announced: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from tests.harness.names import Names
 
 IN_FLIGHT = 256
 """Calls at a time."""
-DEADLINE = 60.0
+DEADLINE_SECONDS = 60.0
 EVERY = 200
 """Inputs between two ordinary jobs."""
 WITNESS = "witness-"
@@ -118,7 +118,7 @@ class Load:
         metadata = [(name, "x" * 20) for name in ("traceparent", "tracestate") * (made.number % 2)]
         call: Any = channel.unary_unary(made.path)
         try:
-            await call(made.value, timeout=DEADLINE, metadata=metadata)
+            await call(made.value, timeout=DEADLINE_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as refusal:
             self.book.answered(made, refusal.code().name, refusal.details() or "")
         else:
@@ -164,7 +164,7 @@ class Load:
             self._producer.produce(self.topics["jobs"], raw, "createJobs", partition=0)
         else:
             call: Any = channel.unary_unary(JOBS + "Create")
-            await call(raw, timeout=DEADLINE)
+            await call(raw, timeout=DEADLINE_SECONDS)
 
 
 def ordinary(tag: str, **fields: Any) -> Any:

@@ -9,7 +9,7 @@ from chaos.model import FOREVER, Model, Version, Violation
 
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which Redis may show old data until they are noticed."""
-NOTICED = 15_000
+NOTICED_MS = 15_000
 """Milliseconds within which they are noticed."""
 
 
@@ -135,7 +135,7 @@ def living(model: Model) -> Iterator[Violation]:
 def told(model: Model) -> Iterator[Violation]:
     """Refusals that were wrong, errors that should not be, Reads that missed or showed too much."""
     losses = [
-        (fault.begun, max(fault.ended, fault.healed) + NOTICED)
+        (fault.begun, max(fault.ended, fault.healed) + NOTICED_MS)
         for fault in model.history.faults
         if fault.name.startswith(LOSSES)
     ]

@@ -13,7 +13,7 @@ from chaos.times import next_cron
 SPELLINGS = {NOW: "NOW", WHEN: "ONCE", INTERVAL: "RECURR", CRON: "RECURR"}
 TICK, BACKLOG = 2_000, 5_000
 """Milliseconds: the runs that end an outage's silence may be as far from it; a backlog as old."""
-SPARE = 2
+SPARE_MS = 2
 """Milliseconds: `now` differs by the rounding of two clocks."""
 
 
@@ -148,7 +148,7 @@ def phase(model: Model) -> Iterator[Violation]:
 
 def _phase_of_now(model: Model, version: Version) -> Iterator[Violation]:
     nominals = {run.nominal for run in version.runs}
-    begun = model.begun(version.call) - model.skew - SPARE
+    begun = model.begun(version.call) - model.skew - SPARE_MS
     if len(nominals) > 1 or min(nominals) < begun:
         yield Violation("phase", f"{version} was due at {sorted(nominals)}, asked for at {begun}")
 
@@ -194,7 +194,7 @@ def _broken_phase(model: Model, version: Version, first: int) -> Iterator[Violat
 def _creation(model: Model, version: Version) -> tuple[int, int]:
     """Between which instants it was created."""
     latest = version.created[0].at if version.created else version.runs[0].at
-    return model.begun(version.call) - model.skew - SPARE, latest + model.skew
+    return model.begun(version.call) - model.skew - SPARE_MS, latest + model.skew
 
 
 def own(model: Model, version: Version) -> list[int]:

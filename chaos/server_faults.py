@@ -14,7 +14,7 @@ from chaos.world import Replica, World
 from tests.harness.proxy import Proxy
 
 LOST_SECONDS = 2.0
-LOADED = 2_000
+LOADED_BYTES = 2_000
 """Bytes above which a call with the token of its sender is one that loads jobs."""
 
 
@@ -172,7 +172,7 @@ def _freeze_at_load(replica: Replica, frozen: list[Replica], happened: threading
     token = f"-{pid}-".encode()
 
     def loads(data: bytes) -> bool:
-        return len(data) > LOADED and token in data
+        return len(data) > LOADED_BYTES and token in data
 
     def freeze() -> bool:
         if replica.alive and not frozen:

@@ -20,7 +20,7 @@ from examples.demo.session import Session
 from examples.demo.terminal import Stop
 from scheduling_srv import __version__
 
-PATIENCE = 12.0
+PATIENCE_SECONDS = 12.0
 """Seconds that --check waits for each step."""
 HEARTBEATS = 2
 """Runs of the recurring job that --check wants to see after the restart."""
@@ -73,10 +73,12 @@ def examine(data: Path, screen: Screen, stop: Stop) -> int:
     screen.title("The demonstration, checked")
     with Session(data, os.environ, stop.is_told) as first:
         first.create_jobs()
-        first.watch(lambda: check.one_time_jobs_are_over(first.events.log), PATIENCE)
+        first.watch(lambda: check.one_time_jobs_are_over(first.events.log), PATIENCE_SECONDS)
     screen.say("  first start is over; starting again on the same data")
     with Session(data, os.environ, stop.is_told) as second:
-        second.watch(lambda: check.done(second.events.log, HEARTBEAT) >= HEARTBEATS, PATIENCE)
+        second.watch(
+            lambda: check.done(second.events.log, HEARTBEAT) >= HEARTBEATS, PATIENCE_SECONDS
+        )
     check.check_first_start(first.events.log, verdicts)
     check.check_second_start(
         first.events.log, second.events.log, [job.id for job in second.kept], verdicts

@@ -14,7 +14,7 @@ from scheduling_srv.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-LOOK = 1.0
+POLL_SECONDS = 1.0
 """Seconds between looks while calls wait."""
 
 
@@ -48,7 +48,7 @@ class Follower:
     async def look(self) -> None:
         """While calls wait, ask how far the outbox is; until cancelled."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_SECONDS)
             if self.announcements.waiting:
                 await self.look_once()
 

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.waiting import wait
 
-PATIENCE = 0.02
+PATIENCE_SECONDS = 0.02
 """Seconds that a call may wait for the end of a transaction."""
-GAP = 0.003
+GAP_SECONDS = 0.003
 """Seconds without a call after which no further client is likely to call again."""
-LONGEST = 0.02
+LONGEST_SECONDS = 0.02
 """Seconds that a call may wait for other clients to call again."""
-MOST = 0.75
+ENOUGH_SHARE = 0.75
 """Share of the answered clients that is enough."""
 
 
@@ -64,7 +64,7 @@ class Gathering:
         if not self._is_pending():
             self._announced.set()
         if answered:
-            self._awaited = int(answered * MOST)
+            self._awaited = int(answered * ENOUGH_SHARE)
 
     def _is_pending(self) -> bool:
         stored, published = self._stored, self._published
@@ -73,17 +73,17 @@ class Gathering:
     async def until_worthwhile(self) -> None:
         """Return when the next transaction can announce a change that is stored now."""
         if not self._quiet.is_set():
-            await wait(self._quiet, PATIENCE)
+            await wait(self._quiet, PATIENCE_SECONDS)
         elif self._is_pending():
             self._announced.clear()
-            await wait(self._announced, PATIENCE)
+            await wait(self._announced, PATIENCE_SECONDS)
         await self._until_back()
 
     async def _until_back(self) -> None:
-        last = self.monotonic() + LONGEST
+        last = self.monotonic() + LONGEST_SECONDS
         while self._awaited > 0:
             before = self._awaited
             self._back.clear()
-            await wait(self._back, GAP)
+            await wait(self._back, GAP_SECONDS)
             if self._awaited == before or self.monotonic() > last:
                 self._awaited = 0

@@ -12,7 +12,7 @@ from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
-PAUSE_S = 60.0
+PAUSE_SECONDS = 60.0
 """Seconds between two log lines: a job that fails all day would fill the log."""
 
 
@@ -30,7 +30,7 @@ class GivenUpLog:
             return
         metrics.RETRIES_GIVEN_UP.inc(given_up.runs)
         if self.monotonic() >= self._next:
-            self._next = self.monotonic() + PAUSE_S
+            self._next = self.monotonic() + PAUSE_SECONDS
             log.warning(
                 "failed runs are not retried: too many retries of their job wait",
                 job=given_up.job.decode(errors="replace"),

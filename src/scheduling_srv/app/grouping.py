@@ -10,7 +10,7 @@ from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGro
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 
-FEW = 200
+FEW_JOBS = 200
 """Jobs below which a store call may wait for more."""
 MOST_GROUPS = 500
 """Calls that share one store call."""
@@ -43,7 +43,7 @@ class GroupCommit:
 
     async def _write_all(self) -> None:
         while self._queue:
-            if self.gathering and sum(len(group.jobs) for group, _ in self._queue) < FEW:
+            if self.gathering and sum(len(group.jobs) for group, _ in self._queue) < FEW_JOBS:
                 await self.gathering.until_worthwhile()
             if not (batch := self._next_batch()):
                 continue

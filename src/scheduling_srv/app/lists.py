@@ -43,15 +43,15 @@ MOVING, GONE, LARGE = "moving", "gone", "large"
 piece replaces more than one call may read."""
 LASTS_MS = 15_000
 """How long a list stays open after its last piece; then its caller counts as dead."""
-PATIENCE = 20.0
+PATIENCE_SECONDS = 20.0
 """Seconds that a list may take until it is decided, and again until it is applied."""
-PAUSE = 0.02
+PAUSE_SECONDS = 0.02
 """Seconds between looks at a list whose caller has not decided yet."""
-AHEAD = 4
+AHEAD_PIECES = 4
 """Pieces that may wait for Kafka: one transaction. Runs of other jobs wait for no more."""
-KAFKA_PATIENCE = 1.0
+KAFKA_PATIENCE_SECONDS = 1.0
 """Seconds that the next piece waits for Kafka at most."""
-LOOK = 5.0
+POLL_SECONDS = 5.0
 """Seconds after which the owner looks for lists whose caller has died."""
 CONTENDED = "Another call changes a job of this id: nothing was changed, send it again."
 SLOW = "The list could not be stored in time: nothing was changed, send it again."
@@ -92,7 +92,7 @@ class Lists:
                     state.fails(str(fault))
                 else:
                     state.works()
-                await wait(never, LOOK)
+                await wait(never, POLL_SECONDS)
 
     async def write(
         self, mode: str, jobs: Sequence[NewJob], source: Source | None = None, *, named: bool = True
@@ -105,7 +105,7 @@ class Lists:
         token, receipt = "", None
         outcome: Receipt | Refusal | None = Refusal("", 0)
         try:
-            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+            async with asyncio.timeout(deadline.at_most(PATIENCE_SECONDS)):
                 while receipt is None:
                     token = uuid.uuid4().hex
                     outcome = await self._try(token, Piece(0, mode, named), jobs, source)
@@ -182,11 +182,11 @@ class Lists:
             if state == "decided":
                 await self._apply(token)
             elif state == "open":
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _finish(self, token: str, decided: Receipt) -> Receipt:
         try:
-            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+            async with asyncio.timeout(deadline.at_most(PATIENCE_SECONDS)):
                 await self._apply(token)
                 end = await self.inputs.append([], self.clock.now())
         except StoreNotReady as fault:
@@ -216,12 +216,12 @@ class Lists:
                 if not left:
                     return
                 receipts.append(receipt)
-                if len(receipts) >= AHEAD:
+                if len(receipts) >= AHEAD_PIECES:
                     await self._let_others_through(receipts.pop(0))
 
     async def _let_others_through(self, receipt: Receipt) -> None:
         with suppress(TimeoutError, OutcomeUnknown):
-            async with asyncio.timeout(KAFKA_PATIENCE):
+            async with asyncio.timeout(KAFKA_PATIENCE_SECONDS):
                 await self.announcements.wait(receipt)
 
 

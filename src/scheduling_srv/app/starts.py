@@ -27,7 +27,7 @@ from scheduling_srv.domain.errors import StaleSource
 
 log = structlog.get_logger(__name__)
 
-PIECE = 500
+PIECE_PARTITIONS = 500
 """Partitions of one store call."""
 
 
@@ -118,7 +118,7 @@ class Starts:
             for place, to in found.items()
             if stored.get(place.name) != to
         ]
-        for piece in pieces(changed, PIECE):
+        for piece in pieces(changed, PIECE_PARTITIONS):
             starts = [Start(place.name, at.next if at else None, to) for place, at, to in piece]
             await store.set_positions(starts, lineage, self.clock.now())
         _tell([(place, at, to) for place, at, to in changed if at and at.next != to.next])
@@ -139,7 +139,7 @@ class Starts:
         if others := {place.topic for place in known} - {*self.topics}:
             found = await self.logs.topics(sorted(others))
             gone |= {p for p in known if p.topic in others and not _is_there(p, found)}
-        for piece in pieces(sorted(gone), PIECE):
+        for piece in pieces(sorted(gone), PIECE_PARTITIONS):
             log.info("partitions are gone", partitions=[place.name for place in piece])
             await store.forget({place: known[place] for place in piece}, lineage, self.clock.now())
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-WEEK = 7 * 86_400.0
+WEEK_SECONDS = 7 * 86_400.0
 """Seconds that Kafka keeps records by default: older copies cannot come."""
-SWEEP = 60.0
+SWEEP_SECONDS = 60.0
 """Seconds between two looks for outcomes that are old enough to be forgotten."""
 
 Headers = Iterable[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
@@ -62,7 +62,7 @@ class Occurrences:
         self,
         path: str | Path = ":memory:",
         *,
-        keep: float = WEEK,
+        keep: float = WEEK_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._keep, self._now = keep, now
@@ -120,7 +120,7 @@ class Occurrences:
     def _sweep(self) -> None:
         now = self._now()
         if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP
+            self._sweep_at = now + SWEEP_SECONDS
             self._database.execute("DELETE FROM outcomes WHERE finished < ?", (now - self._keep,))
 
 

@@ -22,7 +22,13 @@ from scheduling_srv.domain import cron_fields as fields
 from scheduling_srv.domain.cron_days import Calendar, DayRule, highest, lengths, lowest
 from scheduling_srv.domain.cron_words import LONGEST_WORDS, in_words
 from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.localtime import DAY, furthest_shown, last_change, offset_at, reading
+from scheduling_srv.domain.localtime import (
+    DAY_SECONDS,
+    furthest_shown,
+    last_change,
+    offset_at,
+    reading,
+)
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
 
 LONGEST_TEXT = 1000
@@ -140,7 +146,7 @@ class Cron:
         return reading(self._next_local(furthest_shown(after, zone) + 1), zone).first
 
     def _last_fixed(self, last: int, since: int, zone: ZoneInfo) -> int | None:
-        local = self._last_local(furthest_shown(last, zone), since - 2 * DAY)
+        local = self._last_local(furthest_shown(last, zone), since - 2 * DAY_SECONDS)
         return None if local is None else reading(local, zone).first
 
     def _next_elapsed(self, after: int, zone: ZoneInfo) -> int:
@@ -153,7 +159,7 @@ class Cron:
             offset = offset_at(start, zone)
             local = self._next_local(start + offset)
             found = local - offset
-            ahead = min(found, start + DAY)
+            ahead = min(found, start + DAY_SECONDS)
             if offset_at(ahead, zone) != offset:
                 start = last_change(start, ahead, zone)
             elif ahead == found:
@@ -168,9 +174,9 @@ class Cron:
         """Mirror `_next_elapsed`."""
         while last >= since:
             offset = offset_at(last, zone)
-            local = self._last_local(last + offset, since - 2 * DAY)
+            local = self._last_local(last + offset, since - 2 * DAY_SECONDS)
             # Where no time matches before, the hour before a change may still have one.
-            back = last - DAY if local is None else max(local - offset, last - DAY)
+            back = last - DAY_SECONDS if local is None else max(local - offset, last - DAY_SECONDS)
             if offset_at(back, zone) != offset:
                 last = last_change(back, last, zone) - 1
             elif local is None:
@@ -186,31 +192,31 @@ class Cron:
 
     def _next_local(self, local: int) -> int:
         """Return the first matching local time from `local` on."""
-        day, second_of_day = divmod(local, DAY)
+        day, second_of_day = divmod(local, DAY_SECONDS)
         found = self.calendar.next(day)
         if found == day:
             minute, second = divmod(second_of_day, 60)
             if self.minutes >> minute & 1 and (rest := self.seconds >> second):
                 return local + lowest(rest)
             if rest := self.minutes >> minute + 1:
-                return day * DAY + (minute + 1 + lowest(rest)) * 60 + lowest(self.seconds)
+                return day * DAY_SECONDS + (minute + 1 + lowest(rest)) * 60 + lowest(self.seconds)
             found = self.calendar.next(day + 1)
-        return found * DAY + lowest(self.minutes) * 60 + lowest(self.seconds)
+        return found * DAY_SECONDS + lowest(self.minutes) * 60 + lowest(self.seconds)
 
     def _last_local(self, local: int, since: int) -> int | None:
         """Return the last matching local time up to `local`; None before the day of `since`."""
-        day, second_of_day = divmod(local, DAY)
-        found = self.calendar.previous(day, since // DAY)
+        day, second_of_day = divmod(local, DAY_SECONDS)
+        found = self.calendar.previous(day, since // DAY_SECONDS)
         if found == day:
             minute, second = divmod(second_of_day, 60)
             if self.minutes >> minute & 1 and (rest := self.seconds & (1 << second + 1) - 1):
-                return day * DAY + minute * 60 + highest(rest)
+                return day * DAY_SECONDS + minute * 60 + highest(rest)
             if rest := self.minutes & (1 << minute) - 1:
-                return day * DAY + highest(rest) * 60 + highest(self.seconds)
-            found = self.calendar.previous(day - 1, since // DAY)
+                return day * DAY_SECONDS + highest(rest) * 60 + highest(self.seconds)
+            found = self.calendar.previous(day - 1, since // DAY_SECONDS)
         if found is None:
             return None
-        return found * DAY + highest(self.minutes) * 60 + highest(self.seconds)
+        return found * DAY_SECONDS + highest(self.minutes) * 60 + highest(self.seconds)
 
 
 @lru_cache(maxsize=4096)

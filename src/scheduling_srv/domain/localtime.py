@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-DAY = 86_400
+DAY_SECONDS = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time has no zone
 _SECOND = timedelta(seconds=1)
 

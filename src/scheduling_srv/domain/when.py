@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import BASIC_CLOCK, CLOCK, clock_ms
 from scheduling_srv.domain.errors import ElapsedTime, Unparsable
-from scheduling_srv.domain.localtime import DAY, instant_ms
+from scheduling_srv.domain.localtime import DAY_SECONDS, instant_ms
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
 from scheduling_srv.domain.when_relative import parse_relative
@@ -175,7 +175,7 @@ def _parse(plain: str, now_ms: int, zone: ZoneInfo, *, comment: bool) -> int | N
     time = clock_ms(match) if found["hour"] else 0
     if time is None:
         raise ValueError("there is no such time of day")
-    local_ms = _day(found) * DAY * 1000 + time
+    local_ms = _day(found) * DAY_SECONDS * 1000 + time
     offset = _offset_ms(found)
     if offset is not None:
         return local_ms - offset

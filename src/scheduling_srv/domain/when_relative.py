@@ -24,13 +24,13 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import spoken_time
 from scheduling_srv.domain.interval import LONGEST_MS, in_words
-from scheduling_srv.domain.localtime import DAY, instant_ms, offset_at
+from scheduling_srv.domain.localtime import DAY_SECONDS, instant_ms, offset_at
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 
 _WEEK = 7
 _DAYS_AHEAD = {"tomorrow": 1, "yesterday": -1}
 _EPOCH_WEEKDAY = 3  # a Thursday, Monday being 0
-_DAY_MS = DAY * 1000
+_DAY_MS = DAY_SECONDS * 1000
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _YEARS_UNTIL_ANY_DATE = 8

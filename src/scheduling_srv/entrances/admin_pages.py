@@ -22,7 +22,7 @@ from scheduling_srv.runtime import metrics
 
 STOP_SECONDS = 1
 """How long requests under way may take when the process ends."""
-TICK = 1.0
+TICK_SECONDS = 1.0
 """Seconds between changes of the header `Date`."""
 
 _PAGE = """<!doctype html>
@@ -56,7 +56,7 @@ class _Server(uvicorn.Server):
         while not self.ended.is_set():
             await self.on_tick(0)
             REFUSALS.tick()
-            await wait(self.ended, TICK)
+            await wait(self.ended, TICK_SECONDS)
 
 
 Measure = Callable[[], Awaitable[None]]

@@ -30,10 +30,10 @@ from scheduling_srv.kafka.connecting import connect
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1
-BATCH = 500
+BATCH_RECORDS = 500
 """Records of one round."""
 CONNECT_SECONDS = 3.0
-FAR = 10_000
+FAR_OFFSETS = 10_000
 """Offsets after which the position is stored although no record was applied."""
 
 Result = TypeVar("Result")
@@ -136,7 +136,7 @@ class InputReader:
                     del behind[place]
         # A short way is read again next time: the group's consumer need not go back for it.
         await self.intake.skip(
-            {place: end for place, end in last.items() if end.offset - starts[place] > FAR}
+            {place: end for place, end in last.items() if end.offset - starts[place] > FAR_OFFSETS}
         )
 
     async def _apply(self, messages: Sequence[Message]) -> None:
@@ -194,7 +194,7 @@ class InputReader:
         if (first := consumer.poll(POLL_SECONDS)) is None:
             return [], {}
         records, ended = [], dict[Place, int]()
-        for message in (first, *consumer.consume(BATCH - 1, timeout=0)):
+        for message in (first, *consumer.consume(BATCH_RECORDS - 1, timeout=0)):
             if error := message.error():
                 self._note(error)
                 if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name

@@ -31,15 +31,15 @@ MOST_BROKERS = 16
 """Brokers that are remembered: clusters have hundreds, and one sentence names a few."""
 NAMED = 3
 """Brokers that a sentence names."""
-LASTS_S = 60.0
+LASTS_SECONDS = 60.0
 """Seconds after which a trouble is forgotten: librdkafka repeats those that last every second."""
-SPECIFIC_S = 5.0
+SPECIFIC_SECONDS = 5.0
 """Seconds for which a bare "has closed the connection" does not replace a reason that says more."""
 LONGEST_REASON = 200
 """Characters."""
-SOON_S = 0.25
+SOON_SECONDS = 0.25
 """Seconds after which a question ends if all brokers are known to be away."""
-POLL_S = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two times that clients without a loop of their own are polled."""
 QUIET_LEVEL = 6
 """librdkafka's log level that tells of closed connections; only `Brokers` reads those lines."""
@@ -121,7 +121,7 @@ class Trouble(NamedTuple):
 
     def says_more(self, now: float) -> bool:
         """Than that the connection was closed, which often follows."""
-        return self.reason not in _VAGUE and now - self.at < SPECIFIC_S
+        return self.reason not in _VAGUE and now - self.at < SPECIFIC_SECONDS
 
 
 class Brokers:
@@ -187,7 +187,7 @@ class Brokers:
         return "; ".join(parts)
 
     def _fresh(self, now: float) -> dict[str, Trouble]:
-        old = [name for name, trouble in self._troubles.items() if now - trouble.at > LASTS_S]
+        old = [name for name, trouble in self._troubles.items() if now - trouble.at > LASTS_SECONDS]
         for name in old:
             del self._troubles[name]
         return self._troubles
@@ -237,13 +237,13 @@ def ask(client: AdminClient, config: Config, topic: str, seconds: float) -> None
     would go on trying to the end.
     """
     brokers, began = brokers_of(config), time.monotonic()
-    soon = min(SOON_S, seconds)
+    soon = min(SOON_SECONDS, seconds)
     for patience in (soon, seconds - soon):
         try:
             found: Any = client.list_topics(topic, timeout=patience)
         except KafkaException:
             hear(client)  # the reason waits there
-            if patience != soon or brokers.all_away_since(began - SOON_S):
+            if patience != soon or brokers.all_away_since(began - SOON_SECONDS):
                 raise
         else:
             brokers.answered(found.orig_broker_name or "")
@@ -330,7 +330,7 @@ def _polled(client: Client) -> Client:
 def _poll_all() -> None:
     """Librdkafka hands callbacks out when a client is polled: without, they would pile up."""
     while True:
-        time.sleep(POLL_S)
+        time.sleep(POLL_SECONDS)
         with _clients_lock:
             clients = list(_clients)
         for client in clients:

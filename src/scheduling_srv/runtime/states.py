@@ -17,13 +17,13 @@ from weakref import WeakSet
 
 import structlog
 
-SUMMARY_S = 60.0
+SUMMARY_SECONDS = 60.0
 """Seconds between two lines about a lasting failure."""
-OTHER_REASON_S = 10.0
+OTHER_REASON_SECONDS = 10.0
 """Seconds before a trouble whose reason has changed is told again."""
-GRACE_S = 5.0
+GRACE_SECONDS = 5.0
 """Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
-TICK_S = 1.0
+TICK_SECONDS = 1.0
 """Seconds between looks for lines that are due."""
 
 MOST_TEXTS = 100
@@ -53,7 +53,7 @@ class States:
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_SECONDS)
             self.tick()
 
 
@@ -156,9 +156,9 @@ class State:
             return
         if not self._told:
             self._tell(now, self.says[0])
-        elif _gist(self.reason) not in self._told and now - self._told_at >= OTHER_REASON_S:
+        elif _gist(self.reason) not in self._told and now - self._told_at >= OTHER_REASON_SECONDS:
             self._tell(now, self.says[0], for_seconds=round(now - self.since))
-        elif now - self._told_at >= SUMMARY_S:
+        elif now - self._told_at >= SUMMARY_SECONDS:
             self._tell(now, f"{self.says[0]}, still", for_seconds=round(now - self.since))
 
     def _from(self) -> float:
@@ -168,8 +168,8 @@ class State:
         if self._states.causes or self._failed_at < self._states.well_since:
             return float("inf")  # a reason of before may not hold any more
         if self.kind is Kind.LOOP:
-            return max(self.since, self._states.well_since) + GRACE_S
-        return max(self.since, self._states.well_since + GRACE_S)
+            return max(self.since, self._states.well_since) + GRACE_SECONDS
+        return max(self.since, self._states.well_since + GRACE_SECONDS)
 
     def _tell(self, now: float, event: str, **more: object) -> None:
         self._told_at = now
@@ -193,7 +193,7 @@ class Seldom:
     def is_due(self, text: str) -> bool:
         """True: it is said now."""
         now = self._monotonic()
-        if now - self._said.get(text, float("-inf")) < SUMMARY_S:
+        if now - self._said.get(text, float("-inf")) < SUMMARY_SECONDS:
             return False
         if len(self._said) >= MOST_TEXTS:
             self._said.clear()

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-MINUTE_S = 60.0
+MINUTE_SECONDS = 60.0
 """Seconds between two lines about the same."""
-TICK_S = 1.0
+TICK_SECONDS = 1.0
 """Seconds between looks for occurrences that no line has counted."""
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class Throttle:
         event: str,
         *,
         counted: str,
-        seconds: float = MINUTE_S,
+        seconds: float = MINUTE_SECONDS,
         level: int = logging.WARNING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +73,6 @@ class _Untold:
 async def tick_all(throttles: Iterable[Throttle]) -> None:
     """Tick until cancelled."""
     while True:
-        await asyncio.sleep(TICK_S)
+        await asyncio.sleep(TICK_SECONDS)
         for each in throttles:
             each.tick()

@@ -63,17 +63,17 @@ from scheduling_srv.settings.types import KafkaOptions
 
 log = structlog.get_logger(__name__)
 
-GRACE = 3.0
+GRACE_SECONDS = 3.0
 """Seconds that calls under way have to end."""
-STOP_WITHIN = 8.0
+STOP_SECONDS = 8.0
 """Seconds after which tasks that do not end are cancelled: the process ends within ten."""
-CUT_OFF = 9.0
+CUT_OFF_SECONDS = 9.0
 """Seconds after which the process ends, even if a task still waits for a server that is away."""
-SERVER_PAUSE = 0.5
+SERVER_PAUSE_SECONDS = 0.5
 """Seconds between looks for a server that is not there yet."""
 THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
 """Lines of the log that stand for many."""
-WATCH_AFTER = 2.0
+WATCH_AFTER_SECONDS = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
 
@@ -402,7 +402,7 @@ class Service:
 
     async def _watch(self) -> None:
         """Watch the servers once the start has reached them, or has waited for too long."""
-        await wait(self.servers_there, WATCH_AFTER)
+        await wait(self.servers_there, WATCH_AFTER_SECONDS)
         await self.watch.run()
 
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -414,7 +414,7 @@ class Service:
                 raise StartError(str(fault)) from fault
             except Unavailable as fault:
                 state.fails(str(fault))
-                await asyncio.sleep(SERVER_PAUSE)
+                await asyncio.sleep(SERVER_PAUSE_SECONDS)
             else:
                 state.works()
                 return
@@ -449,14 +449,14 @@ class Service:
 
     async def _stop(self) -> int:
         """Accept no new work, and finish the current work (docs/operations.md)."""
-        _end_within(CUT_OFF, 1 if self.broken else 0)
-        await self.grpc.stop(GRACE)
+        _end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
+        await self.grpc.stop(GRACE_SECONDS)
         for task in self.tasks:
             if task.stop:
                 task.stop()
         ending = [task.task for task in self.tasks if task.stop]
         if ending:
-            await asyncio.wait(ending, timeout=STOP_WITHIN - GRACE)
+            await asyncio.wait(ending, timeout=STOP_SECONDS - GRACE_SECONDS)
         for task in self.tasks:
             task.task.cancel()
         await asyncio.gather(*(task.task for task in self.tasks), return_exceptions=True)

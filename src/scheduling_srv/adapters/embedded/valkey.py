@@ -26,13 +26,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scheduling_srv.domain.errors import StartError
 
-LOCK_TIMEOUT = 5.0
+LOCK_TIMEOUT_SECONDS = 5.0
 """Seconds for the child of a parent that was killed a moment ago to end."""
-START_TIMEOUT = 60.0
+START_TIMEOUT_SECONDS = 60.0
 """Seconds to be ready; reading a long AOF takes a while."""
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
 """Seconds for an orderly end before it is killed."""
-PAUSE = 0.01
+POLL_SECONDS = 0.01
 """Seconds between two looks at a server that is starting."""
 
 # Starts the server on Linux. It asks the kernel for SIGTERM at the parent's death, makes sure that
@@ -102,7 +102,7 @@ class EmbeddedValkey:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(STOP_TIMEOUT):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await process.wait()
         except TimeoutError:
             process.kill()
@@ -135,16 +135,16 @@ class EmbeddedValkey:
         }
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
-        deadline = monotonic() + START_TIMEOUT
+        deadline = monotonic() + START_TIMEOUT_SECONDS
         async with Redis.from_url(self.url, socket_connect_timeout=1) as client:
             while await _answering(client) != process.pid:
                 if process.returncode is not None:
                     msg = f"The embedded Valkey has ended at its start: {self._last_words()}"
                     raise StartError(msg)
                 if monotonic() > deadline:
-                    msg = f"The embedded Valkey was not ready within {START_TIMEOUT:g} s."
+                    msg = f"The embedded Valkey was not ready within {START_TIMEOUT_SECONDS:g} s."
                     raise StartError(msg)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(POLL_SECONDS)
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
@@ -183,7 +183,7 @@ def _command(binary: Path, settings: dict[str, str]) -> list[str]:
 
 async def _locked(handle: int, data_dir: Path) -> int:
     """The same handle, once it holds the lock. Raises `StartError`, and closes it then."""
-    deadline = monotonic() + LOCK_TIMEOUT
+    deadline = monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -192,7 +192,7 @@ async def _locked(handle: int, data_dir: Path) -> int:
             os.close(handle)
             msg = f"The data directory {data_dir} is in use by another embedded Valkey."
             raise StartError(msg)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _answering(client: Redis) -> int | None:

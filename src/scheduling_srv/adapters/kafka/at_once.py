@@ -16,16 +16,20 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from scheduling_srv.adapters.kafka.producer import PREPARE_TIMEOUT, ROOM, TransactionalPublisher
+from scheduling_srv.adapters.kafka.producer import (
+    PREPARE_SECONDS,
+    ROOM_BYTES,
+    TransactionalPublisher,
+)
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.kafka.clients import make_producer, said
 from scheduling_srv.kafka.connecting import connect
 from scheduling_srv.kafka.errors import error_of, failed, publish_failed
 
-POLL = 0.05
+POLL_SECONDS = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
-FEW = 50
+FEW_ENTRIES = 50
 """Entries whose runs are handed over in the event loop: another thread would take longer."""
 GIVEN_UP = "Its producer was given up."
 
@@ -92,7 +96,7 @@ class AtOncePublisher:
             raise RecordRefused(self.transactional.unusable[Topic.JOBS])
         partitions = self.transactional.partitions[Topic.JOBS]
         try:
-            if size <= FEW:
+            if size <= FEW_ENTRIES:
                 return sender.send(records, partitions, delivery), delivery
             loop = asyncio.get_running_loop()
             return (
@@ -136,7 +140,7 @@ class AtOncePublisher:
     ) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
-            "message.max.bytes": self.transactional.largest + ROOM,
+            "message.max.bytes": self.transactional.largest + ROOM_BYTES,
             "socket.nagle.disable": True,
             **config,
             "batch.size": self.transactional.batch_size(),
@@ -156,7 +160,7 @@ class Sender:
         self.topic = topic
         self.config = properties
         self.producer = make_producer(properties)
-        connect(self.producer, topic, PREPARE_TIMEOUT)
+        connect(self.producer, topic, PREPARE_SECONDS)
         self.ended = False
 
     def end(self) -> None:
@@ -224,8 +228,8 @@ class Delivery:
     def _wait(self) -> None:
         while self.missing and not self.fault and not self.sender.ended:
             try:
-                self.sender.producer.poll(POLL)
+                self.sender.producer.poll(POLL_SECONDS)
             except KafkaException as fault:  # fatal: a run has failed, so no other is sent
                 with suppress(KafkaException):
-                    self.sender.producer.poll(POLL)  # hear why
+                    self.sender.producer.poll(POLL_SECONDS)  # hear why
                 self.fault = self.fault or error_of(fault)

@@ -20,7 +20,7 @@ from scheduling_srv.kafka.connecting import connect
 from scheduling_srv.kafka.errors import JUST_MADE
 from scheduling_srv.kafka.headers import headers_of
 
-PIECE = 2000
+PIECE_RECORDS = 2000
 """Records read at once, at most."""
 PIECE_BYTES = 4_000_000
 """Bytes read at once, about: as many records as had so much in the piece before."""
@@ -32,13 +32,13 @@ FETCH_BYTES = 4_000_000
 """Bytes that the broker may send at once."""
 CLOSE_SECONDS = 0.5
 """How long a thread that waits for the broker takes to notice that its reader is closing."""
-PREPARE_TIMEOUT = 3.0
+PREPARE_SECONDS = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
-UNDECIDED_TIMEOUT = 3.0
+UNDECIDED_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for the end of a transaction: all that may be open are about to be committed."""
-TAIL = 16
+TAIL_OFFSETS = 16
 """Offsets looked at first when the last record of a partition is wanted."""
-MADE_PAUSE = 0.02
+CREATED_POLL_SECONDS = 0.02
 """Seconds between questions about it."""
 
 Result = TypeVar("Result")
@@ -269,7 +269,7 @@ class _Reader:
 
     def read(self, end: int) -> list[LogRecord]:
         """The next records below `end`; sets `ended` when there are no more."""
-        first = self._wait(UNDECIDED_TIMEOUT if self.undecided else self.timeout)
+        first = self._wait(UNDECIDED_TIMEOUT_SECONDS if self.undecided else self.timeout)
         if first is None:
             if self.closing:
                 self.ended = True
@@ -288,7 +288,7 @@ class _Reader:
             else:
                 records.append(as_record(message))
                 size += len(message)
-        self.piece = max(1, min(PIECE, PIECE_BYTES * len(messages) // max(1, size)))
+        self.piece = max(1, min(PIECE_RECORDS, PIECE_BYTES * len(messages) // max(1, size)))
         if records and records[-1].offset >= end - 1:
             self.ended = True
             records = [record for record in records if record.offset < end]
@@ -314,9 +314,9 @@ class _Reader:
 
     def connect(self, topic: str, partition: int) -> None:
         """Have both consumers know the broker that has the partition."""
-        self.meet(topic, PREPARE_TIMEOUT)
+        self.meet(topic, PREPARE_SECONDS)
         for client in (self.looker, self.consumer):
-            client.get_watermark_offsets(TopicPartition(topic, partition), timeout=PREPARE_TIMEOUT)
+            client.get_watermark_offsets(TopicPartition(topic, partition), timeout=PREPARE_SECONDS)
 
     def meet(self, topic: str, seconds: float) -> None:
         """Have both consumers know their brokers."""
@@ -335,7 +335,7 @@ class _Reader:
             except KafkaException as fault:
                 if fault.args[0].code() not in JUST_MADE or time.monotonic() > deadline:
                     raise
-                time.sleep(MADE_PAUSE)
+                time.sleep(CREATED_POLL_SECONDS)
             else:
                 return low, high
 
@@ -360,7 +360,7 @@ class _Reader:
 def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> Position | None:
     name = topics[Topic.POSITION]
     low, high = reader.watermarks(name, shard)
-    reach = TAIL
+    reach = TAIL_OFFSETS
     while low < high:
         start = max(low, high - reach)
         reader.ended = False

@@ -22,7 +22,7 @@ from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.kafka import clients as kafka_clients
 from scheduling_srv.kafka.connecting import connect
 
-TIMEOUT = 10.0
+TIMEOUT_SECONDS = 10.0
 """Seconds to wait for each answer."""
 MOCK = "mockCluster"
 """Beginning of the cluster's name in librdkafka's mock, which has no controller to ask for ids."""
@@ -62,7 +62,9 @@ class KafkaLogs:
         admin = await self._connected(topics[0])
         if not self._has_ids:
             return await self._call(lambda: _listed(admin, topics))
-        asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
+        asked = admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=TIMEOUT_SECONDS
+        )
         found = {}
         for name, answer in asked.items():
             said = await self._answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
@@ -103,7 +105,7 @@ class KafkaLogs:
             isolation_level=(
                 IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
             ),
-            request_timeout=TIMEOUT,
+            request_timeout=TIMEOUT_SECONDS,
         )
         found: dict[Place, int] = {}
         for partition, answer in asked.items():
@@ -115,8 +117,8 @@ class KafkaLogs:
     async def _connected(self, topic: str) -> AdminClient:
         if self._admin is None:
             admin = kafka_clients.make_admin(self.config)
-            await self._call(lambda: connect(admin, topic, TIMEOUT))
-            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT))
+            await self._call(lambda: connect(admin, topic, TIMEOUT_SECONDS))
+            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT_SECONDS))
             self._has_ids = not (about.cluster_id or "").startswith(MOCK)
             self._admin = admin
         return self._admin
@@ -138,5 +140,5 @@ class KafkaLogs:
 
 
 def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:
-    there = admin.list_topics(timeout=TIMEOUT).topics
+    there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     return {name: Topic("", len(there[name].partitions)) for name in topics if name in there}

@@ -36,9 +36,9 @@ from scheduling_srv.runtime.failpoints import passed
 log = structlog.get_logger(__name__)
 
 PRODUCERS = 2
-PREPARE_TIMEOUT = 3.0
+PREPARE_SECONDS = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
-ROOM = 100_000
+ROOM_BYTES = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
 POSITION_FIELDS = tuple(
@@ -50,18 +50,18 @@ LARGEST_PLAIN = 4_000
 """Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
 SETTLED_KEY = b"\0settled"
 """Of records that say nothing; no job has such an id."""
-LOOK = 0.25
+POLL_SECONDS = 0.25
 """Seconds between looks whether a transaction has failed while its records are under way."""
-MISSING_LOOK = 2.0
+MISSING_POLL_SECONDS = 2.0
 """Seconds between looks whether a topic has been deleted while its records are under way."""
 MISSING = "The topic {} does not exist, or may not be seen."
-MADE_TIMEOUT = 2.0
+CREATED_TIMEOUT_SECONDS = 2.0
 """Seconds in which a broker that creates missing topics by itself has made one."""
-MADE_POLL = 0.05
+CREATED_POLL_SECONDS = 0.05
 """Seconds between looks for it."""
-LARGEST_BATCH = 1_000_000
+LARGEST_BATCH_BYTES = 1_000_000
 """librdkafka's default for `batch.size`. It does not split a batch that is refused."""
-SMALLEST_BATCH = 10_000
+SMALLEST_BATCH_BYTES = 10_000
 """Bytes below which smaller batches do not help."""
 CAREFUL = {"batch.num.messages": 1, "max.in.flight": 1}
 """Properties of producers whose delivery reports tell records apart. With several requests in
@@ -142,7 +142,7 @@ class TransactionalPublisher:
         """Of the topics that can be used."""
         self.unusable: dict[Topic, str] = {}
         """Topics that cannot be used: a sentence for the operator."""
-        self.batch_bytes = int(config.get("batch.size", LARGEST_BATCH))
+        self.batch_bytes = int(config.get("batch.size", LARGEST_BATCH_BYTES))
         """Bytes of records that go to a broker together."""
         self.turn = 0
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"publisher-{shard}")
@@ -171,7 +171,7 @@ class TransactionalPublisher:
 
     def shrink_batches(self) -> None:
         """Send fewer records together: Kafka bounds a batch by the size of one record."""
-        self.batch_bytes = max(SMALLEST_BATCH, self.batch_bytes // 2)
+        self.batch_bytes = max(SMALLEST_BATCH_BYTES, self.batch_bytes // 2)
         self.prepared = []  # they have the old size
         log.warning("Kafka refuses batches of this size: smaller ones", bytes=self.batch_bytes)
 
@@ -197,7 +197,7 @@ class TransactionalPublisher:
             for slot in range(PRODUCERS)
         ]
         topic = self.topics[Topic.POSITION]
-        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
+        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_SECONDS))
         return producers
 
     def _open(self, *, careful: bool) -> None:
@@ -232,7 +232,7 @@ class TransactionalPublisher:
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
-            "message.max.bytes": self.largest + ROOM,
+            "message.max.bytes": self.largest + ROOM_BYTES,
             "transaction.timeout.ms": 60_000,
             **self.config,
             "batch.size": self.batch_size(),
@@ -257,14 +257,14 @@ class TransactionalPublisher:
 
     def _count_new(self, name: str) -> int:
         """Partitions of a topic that was missing: a broker may create it when it is named."""
-        deadline = time.monotonic() + MADE_TIMEOUT
+        deadline = time.monotonic() + CREATED_TIMEOUT_SECONDS
         while True:
             found = self.producers[0].list_topics(name, timeout=self.timeout).topics[name]
             if found.partitions or meaning_of(found.error) is not Meaning.PASSING:
                 return len(found.partitions)
             if time.monotonic() > deadline:
                 return 0
-            time.sleep(MADE_POLL)
+            time.sleep(CREATED_POLL_SECONDS)
 
     def _place(self, topic: Topic, route: bytes) -> int:
         """The partition of a record."""
@@ -307,23 +307,23 @@ class TransactionalPublisher:
         )
 
     def _commit(self, producer: Producer) -> None:
-        """Commit. A refused record shows within `LOOK` seconds, a deleted topic soon after.
+        """Commit. A refused record shows within `POLL_SECONDS`, a deleted topic soon after.
 
         `commit_transaction` alone may wait for its time-out: librdkafka does not look at the
         transaction's error while it waits for records that it will not send any more.
         """
         began = looked = time.monotonic()
-        while producer.flush(LOOK) and (now := time.monotonic()) < began + self.timeout:
+        while producer.flush(POLL_SECONDS) and (now := time.monotonic()) < began + self.timeout:
             _check(producer)
-            if now > looked + MISSING_LOOK:
+            if now > looked + MISSING_POLL_SECONDS:
                 looked = now
                 self._look_for_missing(producer)
-        producer.commit_transaction(max(LOOK, began + self.timeout - time.monotonic()))
+        producer.commit_transaction(max(POLL_SECONDS, began + self.timeout - time.monotonic()))
 
     def _look_for_missing(self, producer: Producer) -> None:
         """Librdkafka waits for half a minute for a topic to appear again."""
         try:
-            known = producer.list_topics(timeout=MISSING_LOOK).topics
+            known = producer.list_topics(timeout=MISSING_POLL_SECONDS).topics
         except KafkaException:
             return  # no broker answers: that is why it takes so long
         for topic in self.partitions:

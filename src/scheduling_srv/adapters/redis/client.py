@@ -40,11 +40,11 @@ CALL_CONNECTIONS = 16
 """Of a replica, for each shard: those that calls of clients share."""
 OWN_CONNECTIONS = 8
 """Of a replica, for each shard: those of its owner, its listener and its health."""
-PATIENCE_S = 5.0
+PATIENCE_SECONDS = 5.0
 """Seconds to wait for a connection while all are in use."""
-PING_S = 0.9
+PING_SECONDS = 0.9
 """Seconds to wait for the answer to a ping: a question for health ends within one."""
-LEAVE_PAUSE_S = 0.5
+LEAVE_PAUSE_SECONDS = 0.5
 """Seconds between two times that all connections are given up because the server is a replica."""
 PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 """A script that may write, and so is refused by a replica: its reads are never old ones."""
@@ -70,7 +70,7 @@ class Lane:
             await self.free.acquire()
             return
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.free.acquire()
         except TimeoutError:
             raise self.crowded() from None
@@ -237,7 +237,7 @@ class RedisClient:
     def _leave(self) -> None:
         """The address may lead to the new primary by now: each connection is made anew."""
         now = time.monotonic()
-        if now - self._left < LEAVE_PAUSE_S:
+        if now - self._left < LEAVE_PAUSE_SECONDS:
             return
         self._left = now
         if self._seldom.is_due("replica"):
@@ -272,7 +272,7 @@ class RedisClient:
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when there is no answer soon, or not of a primary."""
         try:
-            async with asyncio.timeout(PING_S):
+            async with asyncio.timeout(PING_SECONDS):
                 await self.on_primary("PING")
         except TimeoutError:
             msg = f"Redis does not answer: {self.address} does not answer in time."

@@ -31,13 +31,13 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 
-PIECE = 1000
+PIECE_JOBS = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 SEPARATOR = "\0"
 """Between partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
-MOST_LOOKS = 5_000
+PAGE_ENTRIES = 5_000
 """Entries of the order of creation that one page looks at: of one creator there may be few."""
 RETRIES_PIECE = 500
 """Waiting retries of jobs that are gone, removed in one call."""
@@ -171,7 +171,7 @@ class RedisJobStore:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""
         receipt, more = None, b"1"
         while more == b"1":
-            reply = checked(await self.scripts.run("sweep", PIECE))
+            reply = checked(await self.scripts.run("sweep", PIECE_JOBS))
             receipt, more = _receipt(reply), reply[3]
             await reached(points.SWEEP_PIECE)
         cursor = b"0"
@@ -188,7 +188,7 @@ class RedisJobStore:
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """`get.lua`."""
-        piece = ids[:PIECE]
+        piece = ids[:PIECE_JOBS]
         records = checked(await self.scripts.run("get", PIECE_BYTES, *piece))
         return [
             StoredJob(job_id.encode(), record) if record else None
@@ -199,7 +199,7 @@ class RedisJobStore:
         """`page.lua`."""
         order = "desc" if descending else "asc"
         scope = "creator" if creator else ""
-        args = (scope, creator, order, cursor, limit, PIECE_BYTES, MOST_LOOKS)
+        args = (scope, creator, order, cursor, limit, PIECE_BYTES, PAGE_ENTRIES)
         reply = checked(await self.scripts.run("page", *args))
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)
@@ -259,8 +259,8 @@ class RedisJobStore:
         pairs: list[Value] = []
         for place, offset in offsets.items():
             pairs += (keys.offset(self.client_id, *place), str(offset))
-        for start in range(0, len(pairs), PIECE):
-            await self.client.execute("MSET", *pairs[start : start + PIECE])
+        for start in range(0, len(pairs), PIECE_JOBS):
+            await self.client.execute("MSET", *pairs[start : start + PIECE_JOBS])
 
 
 class RedisRestores:

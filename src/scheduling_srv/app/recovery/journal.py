@@ -11,7 +11,7 @@ from scheduling_srv.app.records import LogRecord
 from scheduling_srv.app.recovery.settlement import JournalRetry
 from scheduling_srv.app.replies import ListPiece, Parcel
 
-OVERHEAD = 300
+OVERHEAD_BYTES = 300
 """Bytes that Python needs for an entry beside its key and its value."""
 NOT_OF_A_JOB = b"\0"
 """Marks the keys of records that are no jobs; no id holds it."""
@@ -112,4 +112,4 @@ def is_of_a_job(entry: LogRecord) -> bool:
 
 
 def _size(key: bytes, value: bytes | None) -> int:
-    return len(key) + len(value or b"") + OVERHEAD
+    return len(key) + len(value or b"") + OVERHEAD_BYTES

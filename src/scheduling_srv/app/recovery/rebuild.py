@@ -41,13 +41,13 @@ from scheduling_srv.runtime.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-SKEW = 10_000
+SKEW_MS = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
-PIECE = 500
+PIECE_ENTRIES = 500
 """Jobs or runs of one call."""
 PIECE_BYTES = 1_000_000
 """Bytes of one call, unless a single job has more."""
-AT_ONCE = 3
+CALLS_AT_ONCE = 3
 """Such calls under way."""
 MEMORY_BYTES = 32_000_000
 """Memory for the journals of all shards of a replica: half for jobs, half for other records."""
@@ -171,7 +171,7 @@ class Attempt:
     # --- The jobs topic -------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        since = max(0, self.position.replay_from - SKEW)
+        since = max(0, self.position.replay_from - SKEW_MS)
         async with aclosing(self.rebuild.history.jobs_since(since)) as pieces:
             async for piece in pieces:
                 for entry in piece:
@@ -206,7 +206,10 @@ class Attempt:
     async def _load_journal(self) -> None:
         """A later window replaces what an earlier one has loaded: one at a time."""
         entries = 0
-        async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
+        async with (
+            Calls(CALLS_AT_ONCE) as calls,
+            aclosing(self.rebuild.history.journal()) as pieces,
+        ):
             async for piece in pieces:
                 entries += len(piece)
                 for entry in piece:
@@ -237,7 +240,7 @@ class Attempt:
         await calls.finish()
         piece, size = list[RebuiltJob](), 0
         for key, value in self.window.jobs.items():
-            if piece and (len(piece) == PIECE or size + len(value) > PIECE_BYTES):
+            if piece and (len(piece) == PIECE_ENTRIES or size + len(value) > PIECE_BYTES):
                 await calls.begin(self._load_jobs(piece))
                 piece, size = [], 0
             piece.append(self._rebuilt(key.decode(), value))
@@ -264,7 +267,7 @@ class Attempt:
         latest = self.settlement.latest_nominal(job_id, record.seq(stored))
         if kind <= TriggerKind.ONCE:
             return due if latest is None else None
-        if latest is None and due >= replay_from - SKEW:
+        if latest is None and due >= replay_from - SKEW_MS:
             return due  # an emission would have been seen
         # Occurrences before `replay_from` are closed, and all later emissions were read. The last
         # one seen may be older than both: the retry of an occurrence of long ago.
@@ -304,7 +307,7 @@ class Attempt:
 
     async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
         wanted = (run for run in runs if run.seq > self.position.reset)
-        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE):
+        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE_ENTRIES):
             loaded = await self.shard.load_runs(self.token, piece)
             self.runs += loaded
             await reached(points.REBUILD_RUNS)
