@@ -191,7 +191,7 @@ async def test_a_late_retry_does_not_bring_settled_occurrences_back(
     valkey: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that is seen of the job is the retry of an old occurrence; a newer one was answered."""
-    monkeypatch.setattr(rebuild, "SKEW_MS", 0)
+    monkeypatch.setattr(rebuild, "SKEW", 0)
     minutes = 60_000
     job = Spec("a", TriggerKind.INTERVAL, 5 * minutes, attempts=2, delay=7 * minutes)
     created = Write(WriteMode.CREATE, [replace(job, interval=5 * minutes)])
@@ -210,5 +210,5 @@ def test_random_losses(valkey: Store, steps: list[Step]) -> None:
     """Whatever has happened, and wherever Kafka has been cut off, nothing is lost or doubled."""
     run: Callable[..., None] = uvloop.run
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebuild, "SKEW_MS", 0)  # here all clocks are one
+        patch.setattr(rebuild, "SKEW", 0)  # here all clocks are one
         run(live(valkey.url, steps))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduling_srv.adapters.redis.jobs import PIECE_BYTES, PIECE_JOBS
+from scheduling_srv.adapters.redis.jobs import PIECE, PIECE_BYTES
 from scheduling_srv.app.ports import Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.positions import InputPosition, Place, Start
 from scheduling_srv.domain.errors import StoreNotReady
@@ -259,7 +259,7 @@ async def test_ten_thousand_jobs_in_one_list(shard: Shard) -> None:
     jobs = [once(f"j{number}", NOW + number % 7) for number in range(10_000)]
     await shard.create(*jobs)
     assert len(await shard.ids()) == 10_000
-    assert len(await shard.jobs.get([job.id for job in jobs])) == PIECE_JOBS
+    assert len(await shard.jobs.get([job.id for job in jobs])) == PIECE
     staged = await shard.drain(NOW + 10)
     assert len(staged) == len({run.instance for run in staged}) == 10_000
     assert await shard.done(*staged[:5000]) == 5000

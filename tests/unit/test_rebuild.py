@@ -10,13 +10,7 @@ from structlog.testing import capture_logs
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.records import LogRecord, Position
-from scheduling_srv.app.recovery.rebuild import (
-    INSTANCE_JUMP,
-    MEMORY_BYTES,
-    SEQ_JUMP,
-    SKEW_MS,
-    Rebuild,
-)
+from scheduling_srv.app.recovery.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.recovery.settlement import Emission, JournalRetry, RunKey, Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.time_slice import TimeSlice
@@ -239,7 +233,7 @@ async def test_it_is_ready_only_at_the_end() -> None:
     assert (found.number, found.seq, found.instance) == (50, 9, 500 + INSTANCE_JUMP)
     assert found.incarnation not in ("", "old")
     assert kafka.position == found
-    assert kafka.since == NOW - SKEW_MS
+    assert kafka.since == NOW - SKEW
 
 
 async def test_instance_ids_begin_anew_behind_the_last_one() -> None:

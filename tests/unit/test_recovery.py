@@ -8,7 +8,7 @@ import pytest
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.positions import InputPosition
 from scheduling_srv.app.records import LogRecord, Position, with_inputs
-from scheduling_srv.app.recovery.rebuild import SKEW_MS
+from scheduling_srv.app.recovery.rebuild import SKEW
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import StartError, Undecided
@@ -57,7 +57,7 @@ class World:
             yield [LogRecord(0, 0, 0, b"a", b"", {})]
 
     async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        assert instant == NOW - SKEW_MS
+        assert instant == NOW - SKEW
         self.looked += 1
         yield [LogRecord(0, 0, 0, b"queuedJob", b"", {"event-id": event}) for event in self.events]
 

@@ -14,7 +14,7 @@ from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
-from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE_SECONDS, Lists
+from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
 from scheduling_srv.app.pieces import pieces
 from scheduling_srv.app.ports import (
     NO_RECORD,
@@ -201,7 +201,7 @@ class Jobs:
 
         Between them that list comes to its end. Raises `Contended` when it does not.
         """
-        ends = time.monotonic() + deadline.at_most(PATIENCE_SECONDS)
+        ends = time.monotonic() + deadline.at_most(PATIENCE)
         while True:
             yield
             if not self.lists or time.monotonic() >= ends:

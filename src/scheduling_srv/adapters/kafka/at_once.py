@@ -16,11 +16,7 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from scheduling_srv.adapters.kafka.producer import (
-    PREPARE_SECONDS,
-    ROOM_BYTES,
-    TransactionalPublisher,
-)
+from scheduling_srv.adapters.kafka.producer import PREPARE_TIMEOUT, ROOM, TransactionalPublisher
 from scheduling_srv.app.records import Position, Record, Refusal, Topic
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.kafka.clients import make_producer, said
@@ -140,7 +136,7 @@ class AtOncePublisher:
     ) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
-            "message.max.bytes": self.transactional.largest + ROOM_BYTES,
+            "message.max.bytes": self.transactional.largest + ROOM,
             "socket.nagle.disable": True,
             **config,
             "batch.size": self.transactional.batch_size(),
@@ -160,7 +156,7 @@ class Sender:
         self.topic = topic
         self.config = properties
         self.producer = make_producer(properties)
-        connect(self.producer, topic, PREPARE_SECONDS)
+        connect(self.producer, topic, PREPARE_TIMEOUT)
         self.ended = False
 
     def end(self) -> None:

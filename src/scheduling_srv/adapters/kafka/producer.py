@@ -36,9 +36,9 @@ from scheduling_srv.runtime.failpoints import passed
 log = structlog.get_logger(__name__)
 
 PRODUCERS = 2
-PREPARE_SECONDS = 3.0
+PREPARE_TIMEOUT = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
-ROOM_BYTES = 100_000
+ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 POSITION_KEY = b"position"
 POSITION_FIELDS = tuple(
@@ -197,7 +197,7 @@ class TransactionalPublisher:
             for slot in range(PRODUCERS)
         ]
         topic = self.topics[Topic.POSITION]
-        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_SECONDS))
+        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
         return producers
 
     def _open(self, *, careful: bool) -> None:
@@ -232,7 +232,7 @@ class TransactionalPublisher:
     def _properties(self, slot: int) -> dict[str, str | int | float | bool]:
         return {
             "queue.buffering.max.messages": 1_000_000,
-            "message.max.bytes": self.largest + ROOM_BYTES,
+            "message.max.bytes": self.largest + ROOM,
             "transaction.timeout.ms": 60_000,
             **self.config,
             "batch.size": self.batch_size(),

@@ -31,7 +31,7 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
 
-PIECE_JOBS = 1000
+PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 SEPARATOR = "\0"
 """Between partitions in one argument."""
@@ -171,7 +171,7 @@ class RedisJobStore:
         """`sweep.lua` and `sweep_now.lua`, piece by piece."""
         receipt, more = None, b"1"
         while more == b"1":
-            reply = checked(await self.scripts.run("sweep", PIECE_JOBS))
+            reply = checked(await self.scripts.run("sweep", PIECE))
             receipt, more = _receipt(reply), reply[3]
             await reached(points.SWEEP_PIECE)
         cursor = b"0"
@@ -188,7 +188,7 @@ class RedisJobStore:
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """`get.lua`."""
-        piece = ids[:PIECE_JOBS]
+        piece = ids[:PIECE]
         records = checked(await self.scripts.run("get", PIECE_BYTES, *piece))
         return [
             StoredJob(job_id.encode(), record) if record else None
@@ -259,8 +259,8 @@ class RedisJobStore:
         pairs: list[Value] = []
         for place, offset in offsets.items():
             pairs += (keys.offset(self.client_id, *place), str(offset))
-        for start in range(0, len(pairs), PIECE_JOBS):
-            await self.client.execute("MSET", *pairs[start : start + PIECE_JOBS])
+        for start in range(0, len(pairs), PIECE):
+            await self.client.execute("MSET", *pairs[start : start + PIECE])
 
 
 class RedisRestores:

@@ -14,7 +14,7 @@ from scheduling_srv.app.replies import Claimed, Held, Parcel
 from scheduling_srv.app.sharding.changes import Change, moves, pack
 from scheduling_srv.domain.job import NewJob
 
-PIECE_JOBS = 100
+PIECE = 100
 """Jobs of one look."""
 
 
@@ -49,9 +49,9 @@ class RedisTransfers:
     async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
         """`elapsed.lua`."""
         found: list[bool] = []
-        for start in range(0, len(jobs), PIECE_JOBS):
+        for start in range(0, len(jobs), PIECE):
             args: list[Value] = []
-            for job in jobs[start : start + PIECE_JOBS]:
+            for job in jobs[start : start + PIECE]:
                 args += (job.id, job.due, job.record)
             reply = checked(await self.scripts.run_list("elapsed", args))
             found += [bool(may) for may in reply]

@@ -41,7 +41,7 @@ from scheduling_srv.runtime.failpoints import reached
 
 log = structlog.get_logger(__name__)
 
-SKEW_MS = 10_000
+SKEW = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
 PIECE_ENTRIES = 500
 """Jobs or runs of one call."""
@@ -171,7 +171,7 @@ class Attempt:
     # --- The jobs topic -------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        since = max(0, self.position.replay_from - SKEW_MS)
+        since = max(0, self.position.replay_from - SKEW)
         async with aclosing(self.rebuild.history.jobs_since(since)) as pieces:
             async for piece in pieces:
                 for entry in piece:
@@ -267,7 +267,7 @@ class Attempt:
         latest = self.settlement.latest_nominal(job_id, record.seq(stored))
         if kind <= TriggerKind.ONCE:
             return due if latest is None else None
-        if latest is None and due >= replay_from - SKEW_MS:
+        if latest is None and due >= replay_from - SKEW:
             return due  # an emission would have been seen
         # Occurrences before `replay_from` are closed, and all later emissions were read. The last
         # one seen may be older than both: the retry of an occurrence of long ago.

@@ -11,7 +11,7 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.log_ports import History, Publisher
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.records import Position, with_inputs
-from scheduling_srv.app.recovery.rebuild import SKEW_MS, Rebuild, Recovered, new_incarnation
+from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import Undecided
 from scheduling_srv.runtime import metrics, points
@@ -120,7 +120,7 @@ class Recovery:
         if not position.lineage or known:
             return False
         incarnation = state.incarnation.encode()
-        async with aclosing(self.history.jobs_since(max(0, position.at - SKEW_MS))) as pieces:
+        async with aclosing(self.history.jobs_since(max(0, position.at - SKEW))) as pieces:
             async for piece in pieces:
                 for entry in piece:
                     name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
