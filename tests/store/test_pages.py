@@ -22,7 +22,7 @@ async def test_a_creator_with_few_jobs_is_looked_for_in_pieces(
     shard: Shard, descending: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each list of the order of creation holds one of its jobs at most."""
-    monkeypatch.setattr(jobs, "PAGE_ENTRIES", LOOKS)
+    monkeypatch.setattr(jobs, "MOST_LOOKS", LOOKS)
     creators = ["rare" if number % EVERY == 0 else "often" for number in range(JOBS)]
     await shard.create(*[once(f"j{n:04}", creator=who) for n, who in enumerate(creators)])
     expected = [f"j{n:04}" for n in range(0, JOBS, EVERY)]

@@ -28,7 +28,7 @@ from scheduling_srv.domain.record import header
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.entrances import convert, intake
 from scheduling_srv.entrances.intake import REFUSED, Consumed, End, Intake
-from scheduling_srv.runtime.throttle import MINUTE_SECONDS, Throttle
+from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
 from scheduling_srv.service.service import THROTTLES
 from scheduling_srv.wire import job_pb2
 from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
@@ -224,7 +224,7 @@ async def test_refused_records_share_a_line_a_minute_for_each_topic_and_status(
     monkeypatch.setattr(intake, "REFUSED", throttle)
     with capture_logs() as lines:
         await world.apply(*(record(n, b"createJobs", b"\x0a\x7f\x01") for n in range(50)))
-        now = MINUTE_SECONDS
+        now = MINUTE_S
         throttle.tick()
         throttle.tick()
     told = [(line["last_offset"], line["refused_since_last_line"]) for line in lines]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-MINUTE_SECONDS = 60.0
+MINUTE_S = 60.0
 """Seconds between two lines about the same."""
 TICK_SECONDS = 1.0
 """Seconds between looks for occurrences that no line has counted."""
@@ -29,7 +29,7 @@ class Throttle:
         event: str,
         *,
         counted: str,
-        seconds: float = MINUTE_SECONDS,
+        seconds: float = MINUTE_S,
         level: int = logging.WARNING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

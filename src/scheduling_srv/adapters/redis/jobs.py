@@ -37,7 +37,7 @@ SEPARATOR = "\0"
 """Between partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
-PAGE_ENTRIES = 5_000
+MOST_LOOKS = 5_000
 """Entries of the order of creation that one page looks at: of one creator there may be few."""
 RETRIES_PIECE = 500
 """Waiting retries of jobs that are gone, removed in one call."""
@@ -199,7 +199,7 @@ class RedisJobStore:
         """`page.lua`."""
         order = "desc" if descending else "asc"
         scope = "creator" if creator else ""
-        args = (scope, creator, order, cursor, limit, PIECE_BYTES, PAGE_ENTRIES)
+        args = (scope, creator, order, cursor, limit, PIECE_BYTES, MOST_LOOKS)
         reply = checked(await self.scripts.run("page", *args))
         jobs = [StoredJob(*pair) for pair in zip(reply[2::2], reply[3::2], strict=True)]
         return Page(reply[0], reply[1].decode(), jobs)

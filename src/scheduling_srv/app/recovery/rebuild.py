@@ -47,7 +47,7 @@ PIECE_ENTRIES = 500
 """Jobs or runs of one call."""
 PIECE_BYTES = 1_000_000
 """Bytes of one call, unless a single job has more."""
-CALLS_AT_ONCE = 3
+AT_ONCE = 3
 """Such calls under way."""
 MEMORY_BYTES = 32_000_000
 """Memory for the journals of all shards of a replica: half for jobs, half for other records."""
@@ -206,10 +206,7 @@ class Attempt:
     async def _load_journal(self) -> None:
         """A later window replaces what an earlier one has loaded: one at a time."""
         entries = 0
-        async with (
-            Calls(CALLS_AT_ONCE) as calls,
-            aclosing(self.rebuild.history.journal()) as pieces,
-        ):
+        async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
             async for piece in pieces:
                 entries += len(piece)
                 for entry in piece:
