@@ -65,7 +65,7 @@ async def test_a_timeout_is_one() -> None:
 async def test_a_ping_that_is_not_answered_says_who_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "PING_S", 0.01)
+    monkeypatch.setattr(client_module, "PING_SECONDS", 0.01)
     client = RedisClient("redis://127.0.0.1:1/0")
     client.own.pool = Deaf()  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable, match=r": 127\.0\.0\.1:1 does not answer in time\.$"):

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-COARSE_SECONDS = 0.002
+COARSE = 0.002
 """Seconds by which a timer of the event loop may be late: it counts in whole milliseconds."""
 
 
@@ -30,7 +30,7 @@ class Alarm:
 
         The last two milliseconds pass in a thread, and no event ends them.
         """
-        if seconds > COARSE_SECONDS:
-            await wait(event, seconds - COARSE_SECONDS)
+        if seconds > COARSE:
+            await wait(event, seconds - COARSE)
         else:
             await asyncio.get_running_loop().run_in_executor(self._thread, time.sleep, seconds)
