@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
-"""In nanoseconds."""
+"""Nanoseconds."""
 
 
 class SystemClock:

@@ -28,7 +28,7 @@ def jobs_of(group: WriteGroup) -> int:
 
 
 def bytes_of(group: WriteGroup) -> int:
-    """Of its records."""
+    """Bytes of its records."""
     return sum(len(job.record) for job in group.jobs)
 
 

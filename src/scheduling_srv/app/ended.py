@@ -10,7 +10,7 @@ from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.throttle import Throttle
 
 PAUSE_SECONDS = 1.0
-"""Between two log lines: a worker that fails all the time would fill the log."""
+"""Seconds between two log lines: a worker that fails all the time would fill the log."""
 LONGEST_ERROR = 200
 """Characters of a worker's error that a line repeats."""
 

@@ -28,7 +28,7 @@ ENOUGH_SHARE = 0.75
 
 
 class Gathering:
-    """Of one shard."""
+    """Decides for one shard when a store call is made."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic

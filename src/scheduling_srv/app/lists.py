@@ -62,7 +62,7 @@ Outcome = tuple[Receipt, Refusal | None]
 
 
 class Lists:
-    """Of one shard, in one replica."""
+    """The long lists of one shard, in one replica."""
 
     def __init__(
         self,

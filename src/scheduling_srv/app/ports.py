@@ -84,11 +84,11 @@ class Source(NamedTuple):
     next: int
     """Offset after the last record."""
     lineage: str
-    """Of the store whose positions the consumer follows."""
+    """Lineage of the store whose positions the consumer follows."""
     stamp: int = 0
     """The newest time stamp before `next`, in epoch ms; 0: unknown."""
     topic_id: str = ""
-    """Of the topic that the offsets belong to; empty: unknown."""
+    """Id of the topic that the offsets belong to; empty: unknown."""
     others: Sequence[Source] = ()
     """Further partitions that move in the same call. Their lineage is that of this one."""
 

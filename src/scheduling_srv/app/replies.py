@@ -18,12 +18,12 @@ class Span(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """From where on the outbox is handed out."""
+    """The place from which the outbox is taken."""
 
     published: int
     """Number of the last entry that is on Kafka: all up to it is trimmed."""
     lineage: str
-    """Of the store which that entry is of."""
+    """Lineage of the store that has this entry."""
     ahead: int = 0
     """Entries after it that were taken before and are still under way."""
 
@@ -56,7 +56,7 @@ class StagedRun(NamedTuple):
     """A run that is in the outbox."""
 
     number: int
-    """Of its entry."""
+    """Number of its entry."""
     job_id: bytes
     seq: int
     instance: int
@@ -87,7 +87,7 @@ class Aside:
     ended: list[tuple[StagedRun, bytes]] = field(default_factory=list)
     """Runs that end, each with the announcement of its one-time job's deletion."""
     appended: list[bytes] = field(default_factory=list)
-    """Further entries."""
+    """Further entries of the outbox."""
     news: str = ""
     """For the calls that wait for the undone jobs; see `parse_news`."""
 
@@ -125,7 +125,7 @@ class Planned(NamedTuple):
     member: bytes
     due: int | None
     settled: bool
-    """It is the latest missed occurrence: run it, however late."""
+    """Whether it is the latest missed occurrence: it then runs, however late."""
     aside: bool = False
     """No time can be computed: set it aside until it is asked for again."""
 
@@ -143,15 +143,15 @@ class Ended(NamedTuple):
 
     done: int = 0
     failed: int = 0
-    """Without another attempt; of those that `Expired` tells of, by the completion timeout."""
+    """Runs that failed without another attempt; in `Expired`, by the completion timeout."""
     job: bytes = b""
     """The id of the job of one that failed."""
     types: Sequence[Any] = ()
     """Type, how many were done and how many failed, and so on for each type."""
     type: bytes = b""
-    """Of that job."""
+    """Type of that job."""
     attempts: int = 0
-    """Of that run."""
+    """Attempts of that run."""
     error: bytes = b""
     """The start of the worker's text, perhaps cut within a character."""
 
@@ -188,7 +188,7 @@ class Signal(NamedTuple):
     lineage: str = ""
     number: int = 0
     news: str = ""
-    """Of refused jobs."""
+    """News of refused jobs, see `Aside`."""
 
 
 class ShardState(NamedTuple):
@@ -215,7 +215,7 @@ class Progress(NamedTuple):
     waiting: int
     """Entries of the outbox that are not published."""
     idle_ms: int
-    """Since the outbox last advanced, or began to fill."""
+    """Milliseconds since the outbox last advanced, or began to fill."""
 
 
 class Counts(NamedTuple):
@@ -229,7 +229,7 @@ class Counts(NamedTuple):
     """Due runs that `parallel` holds back."""
     unanswered: int
     unanswered_of: Mapping[str, int]
-    """Of these types."""
+    """Unanswered runs of each requested type."""
 
 
 class RebuiltJob(NamedTuple):
@@ -255,9 +255,9 @@ class RebuiltRun(NamedTuple):
     instance: int = 0
     start: int = 0
     due: int | None = None
-    """Of a run that waits. It is left out if its job is gone or has another creation number."""
+    """Due time of a waiting run. The run is dropped if its job is gone or was created anew."""
     type: bytes = b""
-    """Of unanswered runs."""
+    """Type of an unanswered run."""
 
 
 class Claimed(NamedTuple):
@@ -280,9 +280,9 @@ class Piece(NamedTuple):
     """The facts about a piece of a long list, beside its jobs."""
 
     number: int
-    """From 1."""
+    """Number of the piece, from 1."""
     mode: str
-    """Of the list: as `WriteMode`, or `delete`."""
+    """Mode of the list: as `WriteMode`, or `delete`."""
     named: bool
     """Others may know the ids of its jobs: they are kept from changing these."""
 
@@ -292,7 +292,7 @@ class ListPiece(NamedTuple):
 
     token: str
     number: int
-    """From 1; 0: the decision."""
+    """Number of the piece, from 1; 0: the decision."""
     value: bytes
 
 
@@ -302,4 +302,4 @@ class Parcel(NamedTuple):
     name: str
     value: bytes
     announced: bool = True
-    """It is on Kafka, so that it may be delivered."""
+    """Whether it is on Kafka, so that it may be delivered."""

@@ -32,19 +32,19 @@ PIECE_PARTITIONS = 500
 
 
 class Begun(NamedTuple):
-    """Where a shard goes on."""
+    """The positions from which a shard continues."""
 
     lineage: str
-    """Of the store whose positions these are."""
+    """Lineage of the store whose positions these are."""
     positions: Mapping[Place, InputPosition]
 
 
 class Found(NamedTuple):
-    """Where each shard goes on, in their order."""
+    """The positions from which each shard continues, in the order of shards."""
 
     shards: Sequence[Begun]
     topic_ids: Mapping[str, str]
-    """Of the topics that there are."""
+    """Id of each topic that exists."""
 
 
 class Starts:
@@ -59,7 +59,7 @@ class Starts:
         self.topics = topics
 
     async def find(self, places: Sequence[Place]) -> Found:
-        """Where to read from. Partitions that are not there are left out.
+        """The positions to read from. Missing partitions are left out.
 
         Raises `Unavailable` and `StaleSource`: then nothing is known, and it may be asked again.
         """

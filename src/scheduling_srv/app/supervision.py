@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS = 1.0
 """Seconds before a part that broke starts again; twice as long each time."""
 LONGEST_PAUSE_SECONDS = 30.0
-"""Seconds at most."""
+"""Longest pause before it starts again."""
 SOUND_AFTER_SECONDS = 60.0
 """Seconds after which a part that broke before counts as sound again."""
 

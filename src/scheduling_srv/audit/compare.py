@@ -73,7 +73,7 @@ class Report:
     coalesced: int
     """Occurrences that an outage swallowed, as docs/contract.md has it."""
     lateness: tuple[int, ...]
-    """Of each first attempt, in ms, sorted."""
+    """Lateness of each first attempt, in ms, sorted."""
     findings: tuple[Finding, ...]
 
     @property

@@ -15,7 +15,7 @@ CLOCK = (
 )
 """Pattern of a time of day; `clock_ms` reads its groups."""
 BASIC_CLOCK = rf"(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?:{_SECOND})?(?P<half>)"
-"""The same without colons, as in ISO 8601's basic format."""
+"""Pattern of a time without colons, as in ISO 8601's basic format."""
 
 _NAMED = {"noon": 12 * 3_600_000, "midnight": 0}
 _CLOCK = re.compile(CLOCK)

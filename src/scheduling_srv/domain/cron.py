@@ -35,7 +35,7 @@ LONGEST_TEXT = 1000
 """Characters of an expression; one that lists every number has fewer."""
 
 _ZONE = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S*) ?(?P<rest>.*)", re.IGNORECASE)
-"""As cronie and robfig/cron take it."""
+"""A time zone before the fields, as cronie and robfig/cron accept it."""
 _EVERY = "@every "
 """robfig/cron has intervals with it."""
 _FINGERPRINT_BYTES = 6

@@ -15,7 +15,7 @@ _SECOND_MS = 1000
 _MINUTE = 60
 _FIRST_YEAR = 2000
 _YEARS = 29
-"""In so many years all neighbouring months meet, with all their lengths and first weekdays."""
+"""Within these years every pair of neighbouring months occurs, with all lengths and weekdays."""
 _LONGEST_IN_A_YEAR_DAYS = 365
 _CYCLE_YEARS = 401
 """The calendar repeats itself after 400 years."""

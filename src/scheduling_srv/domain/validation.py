@@ -57,7 +57,7 @@ class TopicLimit:
     largest: int = NO_LIMIT
     """Bytes of the largest batch of records."""
     topic: str = ""
-    """Whose limit that is."""
+    """The topic with that limit."""
     sure: int = NO_LIMIT
     """A job of at most so many bytes fits with any id."""
 

@@ -17,7 +17,7 @@ _LARGEST_PORT = 65535
 
 
 class Address(NamedTuple):
-    """Where to listen."""
+    """An address to listen on."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""From the errors of the domain to canonical gRPC codes with rich details (docs/contract.md)."""
+"""Maps the errors of the domain to canonical gRPC codes with rich details (docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ SENTENCE_BYTES = 1_200
 """Of the sentence, as it travels: percent-encoded. It travels twice, in `grpc-message` and in the
 details. Clients take 8 KiB of headers in all by default, and answer RESOURCE_EXHAUSTED to more."""
 VIOLATION_BYTES = 600
-"""Of the field, and of the description, of one violation."""
+"""Bytes of the field, and of the description, of one violation."""
 DETAILS_BYTES = 2_500
-"""Of all violations; base64 makes four of three."""
+"""Bytes of all violations; base64 makes four bytes of three."""
 ELLIPSIS = "..."
 LONGEST_CHARACTER = 12
 """Percent-encoded bytes."""

@@ -18,9 +18,9 @@ from scheduling_srv.entrances.admin import MAX_CONNECTIONS
 from scheduling_srv.runtime.throttle import Throttle
 
 REQUEST_SECONDS = 5.0
-"""From the connection to the end of its request."""
+"""Seconds from the connection to the end of its request."""
 ANSWER_SECONDS = 30.0
-"""From the end of the request until the client has the whole answer."""
+"""Seconds from the end of the request until the client has the whole answer."""
 ONE_REQUEST = [("Connection", "close")]
 """The headers of all answers: a connection is for one request."""
 

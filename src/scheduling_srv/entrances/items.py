@@ -25,7 +25,7 @@ class Field(NamedTuple):
     number: int
     wire_type: int
     start: int
-    """Of its content."""
+    """Start of its content."""
     end: int
 
 

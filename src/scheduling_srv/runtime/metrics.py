@@ -250,7 +250,7 @@ class StoreMetrics(Collector):
 
     def __init__(self) -> None:
         self.types: Sequence[str] = ()
-        """Those that have labels of their own."""
+        """Types that have their own label."""
         self.figures: Mapping[str, float] = {}
         """By name, without those that have a label."""
         self.unanswered: Mapping[str, float] = {}

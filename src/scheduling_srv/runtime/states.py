@@ -179,7 +179,7 @@ class State:
 
 
 def _gist(reason: str) -> str:
-    """Without durations: that it lasts longer is no other reason."""
+    """The reason without durations: a longer duration is not another reason."""
     return _DURATION.sub("", reason)
 
 

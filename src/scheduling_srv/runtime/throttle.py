@@ -62,7 +62,7 @@ class Throttle:
 
 
 class _Untold:
-    """Of one kind, since its last line."""
+    """Occurrences of one kind since its last line."""
 
     def __init__(self) -> None:
         self.next_line = float("-inf")

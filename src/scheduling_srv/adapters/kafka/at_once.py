@@ -128,7 +128,7 @@ class AtOncePublisher:
             raise PublishFailed(said(fault, publisher.config)) from fault
 
     def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
-        """Of each kind of producer that is made."""
+        """The properties of each kind of producer that it makes."""
         return [*self.transactional.properties(), self._properties(self.transactional.config)]
 
     def _properties(
@@ -197,7 +197,7 @@ class Delivery:
         self._lock = Lock()
 
     def expect(self, count: int) -> None:
-        """So many runs were sent."""
+        """Note that `count` runs were sent."""
         with self._lock:
             self.missing += count
 

@@ -56,7 +56,7 @@ class KafkaLogs:
         self._has_ids = True
 
     async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
-        """Those that there are. Raises `LogUnavailable`."""
+        """The topics that exist. Raises `LogUnavailable`."""
         if not topics:
             return {}
         admin = await self._connected(topics[0])
@@ -76,7 +76,7 @@ class KafkaLogs:
         return found
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
-        """Where each begins and ends. Raises `LogUnavailable`."""
+        """The begin and the end of each. Raises `LogUnavailable`."""
         lows = await self._offsets(dict.fromkeys(places, EARLIEST))
         highs = await self._offsets(dict.fromkeys(places, LATEST))
         return {place: (low, highs[place]) for place, low in lows.items() if place in highs}

@@ -24,7 +24,7 @@ from scheduling_srv.kafka.errors import Meaning, meaning_of
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 6.0
-"""Of one look at all groups."""
+"""Seconds that one look at all groups may take."""
 GAP_SECONDS = 30.0
 """A broker that does not answer for so long is gone: Kafka has given its groups to others."""
 STABLE = "Stable"

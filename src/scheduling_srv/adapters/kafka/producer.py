@@ -49,7 +49,7 @@ ORIGINS = "origins"
 LARGEST_PLAIN = 4_000
 """Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
 SETTLED_KEY = b"\0settled"
-"""Of records that say nothing; no job has such an id."""
+"""Key of records without meaning; no job has such an id."""
 POLL_SECONDS = 0.25
 """Seconds between looks whether a transaction has failed while its records are under way."""
 MISSING_POLL_SECONDS = 2.0
@@ -139,7 +139,7 @@ class TransactionalPublisher:
         self.prepared_for = 0
         """The bytes of their batches."""
         self.partitions: dict[Topic, int] = {}
-        """Of the topics that can be used."""
+        """Number of partitions of each usable topic."""
         self.unusable: dict[Topic, str] = {}
         """Topics that cannot be used: a sentence for the operator."""
         self.batch_bytes = int(config.get("batch.size", LARGEST_BATCH_BYTES))
@@ -222,7 +222,7 @@ class TransactionalPublisher:
             each.result()
 
     def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
-        """Of each kind of producer that is made."""
+        """The properties of each kind of producer that it makes."""
         return [self._properties(0)]
 
     def batch_size(self) -> int:
@@ -445,6 +445,6 @@ def _refusals(records: Sequence[Record], faults: Faults) -> Sequence[Refusal]:
 
 
 def _to_blame(faults: Faults) -> dict[int, KafkaError]:
-    """Those that are refused; others were given up because of them."""
+    """The refused records; the others failed because of them."""
     refused = {Meaning.REFUSED, Meaning.TOPIC}
     return {number: error for number, error in faults.items() if meaning_of(error) in refused}

@@ -85,7 +85,7 @@ class KafkaTopics:
         return await self._call(self._look)
 
     async def extents(self, shard: int) -> Mapping[Topic, Extent]:
-        """Where the shard's partitions of the compacted topics begin and end.
+        """The extents of the shard's partitions of the compacted topics.
 
         A topic that does not exist is left out. Raises `LogUnavailable`.
         """

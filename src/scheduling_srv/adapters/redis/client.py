@@ -37,9 +37,9 @@ CLOSED = "the handler is closed"
 """Text of uvloop's RuntimeError for a connection that ended before it was used."""
 
 CALL_CONNECTIONS = 16
-"""Of a replica, for each shard: those that calls of clients share."""
+"""Connections of a replica for each shard, shared by the calls of clients."""
 OWN_CONNECTIONS = 8
-"""Of a replica, for each shard: those of its owner, its listener and its health."""
+"""Connections of a replica for each shard, for its owner, its listener and its health."""
 PATIENCE_SECONDS = 5.0
 """Seconds to wait for a connection while all are in use."""
 PING_SECONDS = 0.9
@@ -228,7 +228,7 @@ class RedisClient:
             del error, fault  # they refer to this frame: the cycle would keep both
 
     def _log_fault(self, fault: Exception) -> None:
-        """With its traceback, now and then: a loop may meet it many times a second."""
+        """Log the traceback, but seldom: a loop may meet the fault many times a second."""
         if self._seldom.is_due(str(fault)):
             log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
 

@@ -34,7 +34,7 @@ from scheduling_srv.runtime.failpoints import reached
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 SEPARATOR = "\0"
-"""Between partitions in one argument."""
+"""Separates partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
 MOST_LOOKS = 5_000
@@ -251,7 +251,7 @@ class RedisJobStore:
         await self.client.execute("DEL", *shown)
 
     async def last_seq(self) -> int:
-        """From the meta hash."""
+        """See `JobStore`; it is in the meta hash."""
         return int(await self.client.on_primary("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:

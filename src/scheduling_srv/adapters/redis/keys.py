@@ -92,7 +92,7 @@ def deployment(namespace: str) -> str:
 
 
 def offset(client_id: str, topic: str, partition: int) -> str:
-    """Where the next offset to read is shown, as decimal text (docs/contract.md)."""
+    """Key of the shown offset: the next one to read, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"
     return name if partition == 0 else f"{name}:{partition}"
 

@@ -58,7 +58,7 @@ class RedisHome:
         self.key = keys.deployment(namespace)
 
     async def read(self) -> Identity | None:
-        """Of this deployment, if Redis has it. Raises `Unavailable`."""
+        """The identity of this deployment, if Redis has it. Raises `Unavailable`."""
         stored: bytes | None = await self.client.on_primary("GET", self.key)
         return _identity(stored) if stored else None
 

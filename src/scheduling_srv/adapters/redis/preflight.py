@@ -104,7 +104,7 @@ return lacking
 Returns: a command that is refused or '', why, then commands that are refused and only useful."""
 
 TWO_SLOTS = "#!lua flags=allow-oom\nreturn 1"
-"""With keys of two slots, which a server in cluster mode refuses."""
+"""A script with keys of two slots, which a server in cluster mode refuses."""
 
 
 async def preflight(client: RedisClient, namespace: str, shown: str) -> None:

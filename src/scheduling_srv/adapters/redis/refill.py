@@ -14,7 +14,7 @@ from scheduling_srv.domain.errors import StoreNotReady
 from scheduling_srv.domain.validation import RECORD_ROOM
 
 FIELDS = {Topic.JOURNAL: "journal", Topic.POSITION: "position_log"}
-"""Of the meta hash."""
+"""Topic -> field of the meta hash."""
 
 
 class RedisRefill:
@@ -26,7 +26,7 @@ class RedisRefill:
         self.base = keys.prefix(namespace, shard)
 
     async def logs_seen(self) -> Seen:
-        """From the meta hash."""
+        """See `RefillStore`; the notes are in the meta hash."""
         names = (*FIELDS.values(), "refill")
         found = await self.client.on_primary("HMGET", self.base + "meta", *names)
         journal, position, refilling = (_text(each) for each in found)

@@ -126,7 +126,7 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
 
 
 def meaning_of(fault: BaseException) -> Meaning:
-    """Of any error that redis-py or the network raises."""
+    """The meaning of any error of redis-py or of the network."""
     if type(fault) is exceptions.ResponseError:
         # Of errors without a class, redis-py cuts `ERR` off and leaves other prefixes.
         text = f"{fault.status_code or ''} {fault}".strip()

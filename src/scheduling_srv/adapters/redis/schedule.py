@@ -38,7 +38,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 NEXT, MISSED = 0, 2
 """Kinds of members of `due`; see `lua/lib/member.lua`."""
 LOOK_BYTES = 4_000_000
-"""Of entries that one call looks through."""
+"""Bytes of the entries that one call searches."""
 KEPT = ("meta", "lease", "restores", "removed")
 """Keys that a rebuild keeps: the lease, the ordered restores, and notes."""
 
@@ -267,7 +267,7 @@ class RedisSchedule:
         owned(await self.scripts.run("load_parcel", token, parcel.name, parcel.value, *ids))
 
     async def note_shards(self) -> None:
-        """It is of no shard, so no script of one may touch it."""
+        """See `ShardStore`. The key belongs to no shard, so no script of one may touch it."""
         await note_shards(self.client, self.namespace, self.shards)
 
 

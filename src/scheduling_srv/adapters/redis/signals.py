@@ -14,7 +14,7 @@ from scheduling_srv.runtime.states import STATES, State, States
 RECONNECT_SECONDS = 0.2
 """Seconds between attempts to subscribe again; twice as long after each that fails."""
 LONGEST_RECONNECT_SECONDS = 5.0
-"""Seconds at most."""
+"""Longest pause between two attempts."""
 
 
 def parse(text: str) -> Signal:

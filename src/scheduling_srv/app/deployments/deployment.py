@@ -29,7 +29,7 @@ class Identity(NamedTuple):
 
     deployment: str
     fingerprint: str
-    """Of the content of Redis: another one whenever Redis was emptied."""
+    """Names the content of Redis. It changes whenever Redis was emptied."""
 
 
 class Tag(NamedTuple):
@@ -38,7 +38,7 @@ class Tag(NamedTuple):
     deployment: str
     fingerprint: str
     name: str
-    """Of the replica."""
+    """Name of the replica."""
 
 
 class Member(NamedTuple):
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     group: str
     host: str
     topics: frozenset[str]
-    """Whose partitions it has."""
+    """Topics of its partitions."""
     stable: bool = True
     """Whether its group is stable. If not, Kafka may leave out the partitions."""
 
@@ -92,19 +92,19 @@ class Deployment:
         self.id = ""
         self.fingerprint = ""
         self.headers: Headers = []
-        """Of each queuedJob."""
+        """Headers of each queuedJob."""
         self.ids: set[str] = set()
         """All ids that this process has known as its own."""
         self.fingerprints: set[str] = set()
 
     @property
     def tag(self) -> Tag:
-        """For Kafka."""
+        """The identity for the client id on Kafka."""
         return Tag(self.id, self.fingerprint, self.name)
 
     @property
     def identity(self) -> Identity:
-        """For Redis."""
+        """The identity that Redis keeps."""
         return Identity(self.id, self.fingerprint)
 
     def be(self, identity: Identity) -> None:

@@ -36,13 +36,13 @@ OLD_SESSION_SECONDS = 45.0
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
-"""Between looks at a conflict."""
+"""Seconds between looks at a conflict."""
 LOOK_SECONDS = 3.0
-"""Between looks for a service that shares the jobs topic."""
+"""Seconds between looks for a service that shares the jobs topic."""
 UNSTABLE_LOOK_SECONDS = 0.5
 """The same while a group that may read it is not stable."""
 STARTING_SECONDS = 60.0
-"""After which a process has started. From then on it waits and does not end (decision 7)."""
+"""Seconds that a start takes at most. Later the process waits and does not end (decision 7)."""
 QUIET_SECONDS = 60.0
 """The jobs topic is ours again after so long without a living member of the other deployment."""
 
@@ -70,7 +70,7 @@ class Home(Protocol):
     """Redis. Raises `Unavailable`."""
 
     async def read(self) -> Identity | None:
-        """Of this deployment."""
+        """The identity of this deployment, if Redis has it."""
 
     async def note(self, identity: Identity) -> Identity:
         """Store it unless there is one; returns the one that is stored then."""
@@ -88,7 +88,7 @@ class Rules(NamedTuple):
     namespace: str
     group: str
     topic: str
-    """Of jobs."""
+    """Name of the jobs topic."""
     commands: str
     """The topic of commands."""
     session_seconds: float
@@ -118,7 +118,7 @@ class Alone:
 
     @property
     def first_instance(self) -> int:
-        """Where the instance ids of a new deployment begin."""
+        """The first instance id of a new deployment."""
         return first_instance(self.deployment.id)
 
     async def introduce(self, ask_kafka: Callable[[], Awaitable[str]]) -> None:
@@ -141,7 +141,7 @@ class Alone:
         """Return when nothing speaks against fencing. Raises `StartError` and `Unavailable`."""
 
     async def before_rebuild(self, written_by: str) -> None:
-        """The same, given the deployment of the position that is to be rebuilt from."""
+        """As `check`, before a rebuild from a position that `written_by` wrote."""
         del written_by
         await self.note()
 
@@ -151,7 +151,7 @@ class Alone:
         return False
 
     def saw(self, header: bytes) -> None:
-        """Such a queuedJob was consumed: there is none here."""
+        """Note that such a queuedJob was consumed; this class meets none."""
 
 
 class Neighbours(Alone):

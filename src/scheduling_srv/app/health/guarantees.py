@@ -59,7 +59,7 @@ class TopicFacts:
     """Its identity; empty where the broker has none (Kafka before 2.8)."""
     partitions: int = 0
     replicas: int = 0
-    """Of the partition that has the fewest."""
+    """Replicas of the partition that has the fewest."""
     max_message_bytes: int | None = None
     cleanup: frozenset[str] | None = None
     retention_ms: int | None = None

@@ -30,7 +30,7 @@ WATCH_SECONDS = 5
 PING_SECONDS = 1.0
 """How often it asks in between whether the servers answer, and looks while it is not serving."""
 CALM_SECONDS = 0.2
-"""Between two looks that something has called for."""
+"""Seconds between two looks that were requested by `notice`."""
 
 log = structlog.get_logger()
 
@@ -109,7 +109,7 @@ class Health:
         self._closing = False
         self._called = asyncio.Event()
         self._noticed = False
-        """Since the last look began."""
+        """Whether `notice` was called since the last look began."""
 
     def notice(self) -> None:
         """Something fails: `watch` looks at once. Only within the event loop."""

@@ -40,9 +40,9 @@ from scheduling_srv.runtime.states import State
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between looks at all settings."""
+"""Seconds between looks at all settings."""
 GLANCE_SECONDS = 5.0
-"""Between looks at which topics exist."""
+"""Seconds between looks at which topics exist."""
 FIRST_SECONDS = 2.0
 """How long a start waits for the first look."""
 CREATE_AFTER_SECONDS = 10.0
@@ -54,7 +54,7 @@ GIVE_UP_SECONDS = 4.0
 FRESH_SECONDS = 1.0
 """How long a finding about a topic is trusted when a record is about to be written to it."""
 POLL_SECONDS = 0.5
-"""Between looks while a record waits for its topic."""
+"""Seconds between looks while a record waits for its topic."""
 
 Result = TypeVar("Result")
 
@@ -100,7 +100,7 @@ class Limits:
     job: int | None = None
     """The smallest limit of the topics that whole jobs are written to."""
     job_topic: str = ""
-    """Whose limit that is."""
+    """The topic with that limit."""
     dead_letter: int | None = None
     batch: int | None = None
     """The smallest limit of all topics."""
@@ -300,7 +300,7 @@ class ServerWatch:
     # --- For the parts that write ---------------------------------------------------------------
 
     def is_missing(self, topic: Topic) -> bool:
-        """As far as is known."""
+        """Whether the topic is known to be missing."""
         return topic in self._absences.since
 
     async def is_there(self, topic: Topic) -> bool:
@@ -332,7 +332,7 @@ class EmbeddedWatch(ServerWatch):
         """Nothing to do."""
 
     def conditions(self) -> Conditions:
-        """That they are embedded."""
+        """The note that the servers are embedded."""
         return Conditions(notes=notes_of(self.kafka, self.redis, self.wanted, embedded=True))
 
 

@@ -38,7 +38,7 @@ class Window:
         self.size += _size(key, value) if known is None else len(value) - len(known)
 
     def clear(self) -> None:
-        """It was loaded."""
+        """Empty the window: it was loaded."""
         self.jobs.clear()
         self.size = 0
 
@@ -86,20 +86,20 @@ class Rest:
         self.size = sum(_size(key, kept.value) for key, kept in self.kept.items())
 
     def retries(self) -> Iterator[JournalRetry]:
-        """Those of one job stand together."""
+        """The waiting retries, ordered by job."""
         for key in sorted(self.kept):
             kind, value = self.kept[key]
             if kind == JOURNAL_RETRY:
                 yield JournalRetry.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
-        """Those that may not have been delivered."""
+        """The parcels that may not have been delivered."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PARCEL:
                 yield Parcel(key.rpartition(b"\0")[2].decode(), value)
 
     def pieces(self) -> Iterator[ListPiece]:
-        """Of long lists: those that were not applied, and decisions."""
+        """Pieces of long lists that were not applied, and decisions."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_LIST:
                 token, number = key.decode().split("\0")[-2:]

@@ -48,7 +48,7 @@ PIECE_ENTRIES = 500
 PIECE_BYTES = 1_000_000
 """Bytes of one call, unless a single job has more."""
 AT_ONCE = 3
-"""Such calls under way."""
+"""Number of such calls under way."""
 MEMORY_BYTES = 32_000_000
 """Memory for the journals of all shards of a replica: half for jobs, half for other records."""
 LEAST_MEMORY_BYTES = 2_000_000

@@ -23,11 +23,11 @@ from scheduling_srv.domain.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between looks without a request."""
+"""Seconds between looks without a request."""
 RETRY_SECONDS = 1.0
-"""After which a refill goes on that Redis or Kafka has interrupted."""
+"""Seconds until a refill that Redis or Kafka has interrupted continues."""
 AGAIN_SECONDS = 600.0
-"""Between two refills because Kafka deletes the beginning of the journal."""
+"""Seconds between two refills if Kafka deletes the beginning of the journal."""
 FIRST_COUNT, MOST_COUNT = 10, 100
 """Places of a hash that the first call looks at, and that any call does."""
 PIECE_BYTES = 250_000
@@ -35,7 +35,7 @@ PIECE_BYTES = 250_000
 OUTBOX_MOST = 200
 """Entries in the outbox with which a refill waits: emission goes first."""
 BUSY_SECONDS = 0.05
-"""After which it looks again then."""
+"""Seconds until it looks again then."""
 REST = 3
 """How many times as long as a call took the refill rests after it."""
 LEAST_REST_SECONDS = 0.005
@@ -45,7 +45,7 @@ class Extent(NamedTuple):
     """A partition of a log, as it was seen."""
 
     id: str
-    """Of its topic; empty where topics have none."""
+    """Id of its topic; empty if topics have none."""
     start: int
     end: int
 
@@ -117,11 +117,11 @@ class Logs(Protocol):
     """The partitions on Kafka."""
 
     async def extents(self, shard: int) -> Mapping[Topic, Extent]:
-        """Of the shard's compacted topics that exist. Raises `LogUnavailable`."""
+        """The extents of the shard's compacted topics that exist. Raises `LogUnavailable`."""
 
 
 class RiskBoard(Protocol):
-    """Where a risk is shown."""
+    """Shows risks to operators."""
 
     def risk(self, name: Risk, shard: int, sentence: str) -> None:
         """Note a risk of a shard; an empty sentence takes it back."""
@@ -135,7 +135,7 @@ class MillisecondClock(Protocol):
 
 
 class Refill:
-    """Of one shard. `most_bytes` says how large a batch of records the journal takes, if known."""
+    """Refills the journal of one shard. `most_bytes` returns the journal's limit for a batch."""
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ class Refill:
 
 
 def _next_count(count: int, read: int) -> int:
-    """So that the next call reads about `PIECE_BYTES`. It grows slowly: sizes may differ."""
+    """The count for the next call to read about `PIECE_BYTES`. It grows slowly: sizes differ."""
     if read > PIECE_BYTES:
         return max(1, count * PIECE_BYTES // read)
     return min(MOST_COUNT, count * 2)
