@@ -1,4 +1,4 @@
-"""One replica, from its start to its end; `shard.py` and `front.py` put its parts together."""
+"""One replica, from its start to its end; `shard.py` and `front.py` put together what it runs."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Deployment:
         self.id = ""
         self.fingerprint = ""
         self.headers: Headers = []
-        """Headers of each queuedJob."""
+        """Of each queuedJob."""
         self.ids: set[str] = set()
         """All ids that this process has known as its own."""
         self.fingerprints: set[str] = set()
