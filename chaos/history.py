@@ -139,7 +139,7 @@ class Quiet:
     settled: int
     """Every recurring job that lived then has had its time to run all that was due until then."""
     complete: int
-    """All that was due by then has had its time to run, retries and time-outs included."""
+    """All that was due by then has had its time to run, retries and timeouts included."""
     living: tuple[str, ...]
     """The result of Read after that."""
 

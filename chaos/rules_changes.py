@@ -63,7 +63,7 @@ def _has_reason(model: Model, version: Version) -> bool:
 
 
 def _may_be_complete(model: Model, version: Version, by: int) -> bool:
-    """Whether the last answer to a one-time job, or its last time-out, may have come by then."""
+    """Whether the last answer to a one-time job, or its last timeout, may have come by then."""
     if version.ask.recurs:
         return False
     for run in version.runs:

@@ -63,9 +63,7 @@ def _answered_in_time(model: Model, version: Version, run: Run, after: Run) -> I
         for fault in model.history.faults
     )
     if arrived + 2 * model.skew < deadline and not unread:
-        text = (
-            f"{after}: the attempt before it was done {deadline - arrived} ms before its time-out"
-        )
+        text = f"{after}: the attempt before it was done {deadline - arrived} ms before its timeout"
         yield Violation("answers", text)
 
 

@@ -1,6 +1,6 @@
 """Kafka clients that say why a broker does not answer.
 
-librdkafka's calls end with one text for every trouble (`Local: Broker transport failure`). Only its
+librdkafka's calls end with one text for every fault (`Local: Broker transport failure`). Only its
 callbacks tell which broker it is and why, so each client that is polled gets them here. They share
 one record for each cluster: one client finds out, and the others know as well.
 """
@@ -32,7 +32,7 @@ MOST_BROKERS = 16
 NAMED = 3
 """Brokers that a sentence names."""
 LASTS_SECONDS = 60.0
-"""Seconds after which a trouble is forgotten: librdkafka repeats those that last every second."""
+"""Seconds after which a fault is forgotten: librdkafka repeats lasting faults every second."""
 SPECIFIC_SECONDS = 5.0
 """Seconds for which a bare "has closed the connection" does not replace a reason that says more."""
 LONGEST_REASON = 200
@@ -133,7 +133,7 @@ class Brokers:
         self.bootstrap = bootstrap
         self.monotonic = monotonic
         self.listeners: list[Callable[[], None]] = []
-        """Called in any thread when a broker that answered has a trouble."""
+        """Called in any thread when a broker that answered begins to fail."""
         self._all_away = float("-inf")
         """When a client has found all of them away."""
         self._lock = threading.Lock()
@@ -275,7 +275,7 @@ class _Producer(Producer):
 
 
 def _with_log(config: Config) -> dict[str, Any]:
-    """No line on standard error. Of troubles nothing is told: it would pile up until a poll."""
+    """No line on standard error, and no fault reports: they would pile up until a poll."""
     wanted = EVERYTHING if config.get("debug") else int(config.get("log_level", SERIOUS))
     return {**config, "log_level": wanted, "logger": _Lines(brokers_of(config), wanted)}
 

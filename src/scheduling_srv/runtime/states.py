@@ -20,7 +20,7 @@ import structlog
 SUMMARY_SECONDS = 60.0
 """Seconds between two lines about a lasting failure."""
 OTHER_REASON_SECONDS = 10.0
-"""Seconds before a trouble whose reason has changed is told again."""
+"""Seconds before a failure is logged again because its reason has changed."""
 GRACE_SECONDS = 5.0
 """Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
 TICK_SECONDS = 1.0

@@ -1,7 +1,7 @@
 """Asks Kafka which services like this one live (docs/decisions/0019).
 
 It asks with the old call `list_groups`. The newer `describe_consumer_groups` aborts the process if
-a broker answers after the time-out: github.com/confluentinc/librdkafka/issues/4605.
+a broker answers after the timeout: github.com/confluentinc/librdkafka/issues/4605.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ SMALLEST_BATCH_BYTES = 10_000
 """Bytes below which smaller batches do not help."""
 CAREFUL = {"batch.num.messages": 1, "max.in.flight": 1}
 """Properties of producers whose delivery reports tell records apart. With several requests in
-flight, librdkafka waits for its time-out when one of them was refused."""
+flight, librdkafka waits for its timeout when one of them was refused."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (docs/contract.md)."""
 
@@ -309,7 +309,7 @@ class TransactionalPublisher:
     def _commit(self, producer: Producer) -> None:
         """Commit. A refused record shows within `POLL_SECONDS`, a deleted topic soon after.
 
-        `commit_transaction` alone may wait for its time-out: librdkafka does not look at the
+        `commit_transaction` alone may wait for its timeout: librdkafka does not look at the
         transaction's error while it waits for records that it will not send any more.
         """
         began = looked = time.monotonic()

@@ -1,4 +1,4 @@
-"""The owner's side of a shard in Redis: staging, planning, time-outs, the outbox and the lease."""
+"""The owner's side of a shard in Redis: staging, planning, timeouts, the outbox and the lease."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 LEAST_PATIENCE_SECONDS = 10.0
 """How long a conflicting member may take to leave, or to connect to our Redis."""
 SESSION_ROOM_SECONDS = 4.0
-"""The same beyond the session time-out, after which Kafka drops a dead member."""
+"""The same beyond the session timeout, after which Kafka drops a dead member."""
 OLD_SESSION_SECONDS = 45.0
-"""The longest session time-out that a dead replica of ours is likely to have had."""
+"""The longest session timeout that a dead replica of ours is likely to have had."""
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
@@ -198,7 +198,7 @@ class Neighbours(Alone):
         return max(LEAST_PATIENCE_SECONDS, self.rules.session_seconds + SESSION_ROOM_SECONDS)
 
     def _patience_for(self, member: Member) -> float:
-        """A dead replica of ours has the time-out of its own configuration, perhaps a longer one.
+        """A dead replica of ours has the timeout of its own configuration, perhaps a longer one.
 
         It leaves in a rebalance: until that has ended it is no living one.
         """
