@@ -34,7 +34,7 @@ from scheduling_srv.runtime.failpoints import reached
 PIECE = 1000
 """Jobs that one call may touch when the whole need not be atomic."""
 SEPARATOR = "\0"
-"""Separates partitions in one argument."""
+"""Between partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
 MOST_LOOKS = 5_000
@@ -47,7 +47,7 @@ DEFAULTS = ShardRules()
 
 
 def bounds(entries: int, size: int) -> str:
-    """The limits of the outbox, as `is_full` in `lua/lib/outbox.lua` reads them."""
+    """What the outbox may hold, as `is_full` in `lua/lib/outbox.lua` reads it."""
     return f"{entries}/{size}"
 
 
@@ -78,7 +78,7 @@ def _behind(source: Source) -> str:
 
 
 def _ends(groups: Sequence[WriteGroup], source: Source | None) -> Sequence[tuple[Value, Value]]:
-    """For each group its partition, and the position after it."""
+    """For each group its partition, and the position behind it."""
     if source is None:
         return [("", "")] * len(groups)
     ids = {each.partition: each.topic_id for each in (source, *source.others)}
@@ -242,7 +242,7 @@ class RedisJobStore:
         checked(await self.scripts.run_list("set_positions", args))
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
-        """`forget_inputs.lua`, and the keys of their shown offsets."""
+        """`forget_inputs.lua`, and what was shown of them."""
         args: list[Value] = [lineage, now]
         for place, offset in positions.items():
             args += (place.name, offset)
@@ -251,7 +251,7 @@ class RedisJobStore:
         await self.client.execute("DEL", *shown)
 
     async def last_seq(self) -> int:
-        """See `JobStore`; it is in the meta hash."""
+        """From the meta hash."""
         return int(await self.client.on_primary("HGET", self.base + "meta", "seq") or 0)
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:

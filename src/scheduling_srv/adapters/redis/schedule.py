@@ -1,4 +1,4 @@
-"""The owner's side of a shard in Redis: staging, planning, timeouts, the outbox and the lease."""
+"""The owner's side of a shard in Redis: staging, planning, time-outs, the outbox and the lease."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from scheduling_srv.app.shard_rules import ShardRules
 NEXT, MISSED = 0, 2
 """Kinds of members of `due`; see `lua/lib/member.lua`."""
 LOOK_BYTES = 4_000_000
-"""Bytes of the entries that one call searches."""
+"""Of entries that one call looks through."""
 KEPT = ("meta", "lease", "restores", "removed")
-"""Keys that a rebuild keeps: the lease, the ordered restores, and notes."""
+"""What a rebuild leaves: who does it, and what was ordered."""
 
 
 def _instant(text: bytes) -> int | None:
@@ -267,7 +267,7 @@ class RedisSchedule:
         owned(await self.scripts.run("load_parcel", token, parcel.name, parcel.value, *ids))
 
     async def note_shards(self) -> None:
-        """See `ShardStore`. The key belongs to no shard, so no script of one may touch it."""
+        """It is of no shard, so no script of one may touch it."""
         await note_shards(self.client, self.namespace, self.shards)
 
 

@@ -1,4 +1,4 @@
-"""Changes that concern several shards: the typed side of claim, commit and parcels."""
+"""What shards hand to one another: the typed side of claim, commit and parcels."""
 
 from __future__ import annotations
 
