@@ -1,6 +1,6 @@
 """`make bench`: every workload, each contender in turn, checked; a table, JSON and pictures.
 
-A run that is lost, doubled or early fails the measurement, and its figure is dropped.
+What was lost, doubled or early makes the run fail, and its figure is dropped.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Run:
         self.broken = False
 
     def warm_up(self) -> None:
-        """Let Kafka's JVM compile its code: otherwise the first contender waits for that."""
+        """Let Kafka compile what it is about to run; what the first contender had to wait for."""
         _say("not counted, Kafka warms up:")
         for workload in WARM_UP:
             self._once(workload, PRODUCT, {}, {})

@@ -45,7 +45,7 @@ def memory_bytes(pid: int) -> int:
 
 
 class Failed(Exception):
-    """A helper could not carry out its command."""
+    """A helper could not do what it was told."""
 
 
 class Actor:

@@ -2,8 +2,8 @@
 
 One Lua call claims a batch, notes it and checks the lease; one Kafka transaction holds its records
 and the position. Two producers take turns, and while one commits, the next claim is under way.
-It has no limits, priorities, answers or timeouts, and no listener. So it shows the best figures of
-Redis, Kafka and their clients in Python. A helper (`bench.actors`).
+There are no limits, priorities, answers or time-outs, and nobody is listened to: this is what
+Redis, Kafka and their clients in Python can do at best. A helper (`bench.actors`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Log:
 
 
 class Bare:
-    """The loop, and the parts to measure it."""
+    """The loop, and what it needs to be measured."""
 
     def __init__(self) -> None:
         self.store: Store
@@ -155,7 +155,7 @@ class Bare:
         return {}
 
     def load(self, ids: str) -> Reply:
-        """Store the prepared jobs, and write their ids to a file."""
+        """Store what was prepared, and write its ids to a file."""
         for start in range(0, len(self.jobs), PUT):
             self.store.send_script("put", KEYS[:2], *_flat(self.jobs[start : start + PUT]))
             self.store.answer()
@@ -163,7 +163,7 @@ class Bare:
         return {"jobs": len(self.jobs)}
 
     def submit(self) -> Reply:
-        """Store the prepared jobs and announce them as the product does: a transaction a batch."""
+        """Store what was prepared, and announce it as the product does: a batch, a transaction."""
         pieces = [self.jobs[at : at + PUT] for at in range(0, len(self.jobs), PUT)]
         flat = [_flat(piece) for piece in pieces]
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Starts BullMQ with a worker that produces to Kafka, if Node.js is there."""
+"""BullMQ with a worker that produces to Kafka: what it takes to start it, if Node.js is there."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from bench.load import CREATE, batches, job
 from scheduling_srv.wire import job_pb2
 
 GRPC_FRAME = 5
-"""Bytes before a gRPC message."""
+"""Bytes in front of a gRPC message."""
 
 
 class Client:
@@ -53,7 +53,7 @@ class Client:
         return {"calls": len(self.requests)}
 
     def submit(self, in_flight: int, pace: float = 0.0) -> Reply:
-        """Send the prepared requests, `pace` seconds apart."""
+        """Send what was prepared; `pace`: so many seconds apart."""
         if self.connection is None:
             raise RuntimeError("connect first")
         began = time.perf_counter()
@@ -74,7 +74,7 @@ class Client:
         }
 
     def _again(self) -> str:
-        """The answer to the first request, sent again by a client that can read it."""
+        """What the service says to the first request, sent by a client that can read it."""
         address, path = self.place
         with grpc.insecure_channel(address) as channel:
             call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)

@@ -1,8 +1,9 @@
 """`make bench-compare BASE=...`: this checkout beside an older commit, in interleaved pairs.
 
-Each pair measures both versions one right after the other on the same servers. So a machine that
-gets slower slows both. A figure is worse only if the whole confidence interval of its paired ratio
-is beyond the tolerance. Results are kept after each pair: a run that was stopped resumes.
+Each pair measures both versions one right after the other on the same servers, so that a machine
+that gets slower slows both. A figure counts as worse only if the whole confidence interval of its
+paired ratio lies beyond the tolerance. Results are kept after each pair: a run that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of the pairs for a figure. Ratios are costs, head / base; above 1 is worse."""
+    """What the pairs say of a figure. Ratios are costs, head / base; above 1 is worse."""
 
     figure: Figure
     base: float

@@ -24,7 +24,7 @@ ID_TAG = 8
 
 
 class Cycle:
-    """One worker, some clients, and a bound on the jobs between them."""
+    """One worker, some clients, and a bound on what is between them."""
 
     def __init__(self, address: str, bootstrap: str, url: str, topic: str, keys: list[str]) -> None:
         self.address = address
@@ -50,7 +50,7 @@ class Cycle:
         self.body = job_pb2.JobList(items=[message] * BATCH).SerializeToString()
 
     def run(self, count: int, in_flight: int) -> Reply:
-        """Seconds until the last job is gone, and the lost, doubled and remaining jobs."""
+        """Seconds until the last job is gone; what was lost, doubled or left."""
         self.unsent, self.unanswered = count // BATCH, 0
         clients = [threading.Thread(target=self._submit, args=(in_flight,)) for _ in range(CLIENTS)]
         began = last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""An empty server on grpc.aio: the cost of a call without any work in it."""
+"""An empty server on grpc.aio: what a call costs before anybody does anything with it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ JOB_BYTES = 220
 
 
 class Submitted(NamedTuple):
-    """The answers to a client."""
+    """What a client was told."""
 
     ids: list[str]
     seconds: float
@@ -65,7 +65,7 @@ async def submit(address: str, requests: Iterable[bytes], in_flight: int) -> Sub
         began = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(in_flight)))
         seconds = time.perf_counter() - began
-    # Reading the answers is not measured.
+    # Reading the answers is not part of what is measured.
     ids = [item.id for answer in answers for item in job_pb2.JobList.FromString(answer).items]
     return Submitted(ids, seconds)
 

@@ -1,7 +1,7 @@
-"""Fills the store through its own code, and the topics as a service would: a helper.
+"""Fills the store through its own code, and topics as a service would have: a helper.
 
-It takes minutes instead of a client's hours. `load_jobs`, which a rebuild uses, stores jobs without
-announcing them. Afterwards the store is as if the service had accepted them.
+What a client would need hours for takes minutes: `load_jobs`, which a rebuild uses, takes jobs in
+without announcing them. Afterwards the store is as if the service had taken them in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A greedy client that does its worst within the limits: a helper (`bench.actors`).
 
-It reads with a filter that matches few jobs. It creates and updates the longest lists with costly
-texts, and deletes them again. It floods the jobs topic with records that cannot be decoded. None of
-its jobs is due within a month.
+It reads by a filter that matches little, creates and updates the longest lists with costly texts,
+deletes them again, and floods the jobs topic with records that cannot be decoded. None of its jobs
+is due within a month.
 """
 
 from __future__ import annotations

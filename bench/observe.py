@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Counts that must be zero."""
+    """What must be zero."""
 
     lost: int
     doubled: int
@@ -66,7 +66,7 @@ class Observer:
             now = time.time()
             for message in messages:
                 if not message.error() and message.key() == b"queuedJob":
-                    headers: Any = message.headers()  # pairs, although its type allows more
+                    headers: Any = message.headers()  # pairs, whatever else its type allows
                     self.raw.append((now, message.timestamp()[1], headers))
 
     def wait(self, count: int, patience: float) -> None:
@@ -78,7 +78,7 @@ class Observer:
             time.sleep(0.01)
 
     def arrivals(self, since: int = 0) -> list[Arrival]:
-        """The arrivals after the first `since` runs."""
+        """What arrived after the first `since` runs."""
         return [_arrival(*each) for each in self.raw[since:]]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The two pictures of docs/performance.md: lateness against load, and against waiting jobs."""
+"""The two pictures of docs/performance.md: lateness against load, and against what waits."""
 
 from __future__ import annotations
 
@@ -81,6 +81,6 @@ def _save(figure: Figure, axes: Axes, name: str) -> None:
 
 
 def draw(results: Results) -> None:
-    """Draw both; a workload without results is named as such."""
+    """Both; what was not measured yet says so."""
     load_picture(results)
     waiting_picture(results)

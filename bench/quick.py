@@ -1,8 +1,7 @@
-"""`make bench-quick`: the most important figures and their floors, on real servers.
+"""`make bench-quick`: the figures that the shape of the product has to reach, on real servers.
 
-Runs one Kafka and one Valkey (`appendfsync always`, acks=all, exactly_once), and one replica. The
-client and the consumer are on the same machine. Prints a table. Exits with 1 if a figure is below
-its floor or a check fails.
+One Kafka and one Valkey (`appendfsync always`, acks=all, exactly_once), one replica, the client and
+the consumer, all on this machine. Prints a table; exits 1 below a floor or when a check fails.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Bench:
 
 
 def submit_rate(bench: Bench) -> list[Figure]:
-    """Batches of 500, answered when durable and announced; and the memory of the waiting jobs."""
+    """Batches of 500, answered when durable and announced; and the memory of what then waits."""
     bench.send([time.time() + FAR] * bench.count(20_000))  # warms up JVM and connections
     delete_all(bench.service.address)
     before, count = _used_memory(bench), bench.count(50_000)

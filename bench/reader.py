@@ -1,6 +1,6 @@
 """A read_committed consumer that notes when records arrive: a helper (`bench.actors`).
 
-While it measures it only takes messages from librdkafka; it decodes them afterwards.
+While it measures it only takes messages from librdkafka; what they say is read afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BUCKETS = 200
 
 
 class Arrived(NamedTuple):
-    """The content of a record, and its arrival. Epoch seconds."""
+    """What a record says, and when it came. Epoch seconds."""
 
     job_id: str
     occurrence: str
@@ -61,7 +61,7 @@ class Reader:
         return {}
 
     def forget(self) -> Reply:
-        """Forget the records so far."""
+        """What has come so far does not count."""
         self.pieces, self.arrived = [], []
         return {}
 
@@ -147,7 +147,7 @@ class Reader:
 
 
 def _arrived(now: float, message: Message) -> Arrived:
-    pairs: Any = message.headers()  # pairs, although its type allows more
+    pairs: Any = message.headers()  # pairs, whatever else its type allows
     known = {name: value.decode() for name, value in pairs or ()}
     nominal = datetime.fromisoformat(known["nominal-time"]).timestamp()
     occurrence = known.get("occurrence-id", "")

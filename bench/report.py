@@ -91,7 +91,7 @@ def missing(results: Results) -> list[str]:
 
 
 def cpu_table(results: Results) -> str:
-    """Microseconds of CPU a job, by process."""
+    """Microseconds of CPU a job, by who used them."""
     body = []
     for name, workload in results.workloads.items():
         for contender, entry in workload["contenders"].items():
@@ -137,7 +137,7 @@ def facts(results: Results) -> str:
 
 
 def replaced(page: str, name: str, content: str, command: str = "make bench") -> str:
-    """The page with new `content` between the markers of `name`, which `command` writes."""
+    """A page with what stands between the markers of `name`, which `command` makes, made anew."""
     begin, end = f"<!-- {name}: {command} -->\n", f"<!-- end of {name} -->\n"
     before, found, rest = page.partition(begin)
     _, ended, after = rest.partition(end)

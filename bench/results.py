@@ -1,4 +1,4 @@
-"""Results, kept as JSON. A workload that is measured again replaces its old results."""
+"""What was measured, kept as JSON: workloads that are measured again replace what was there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """The results in a file; empty if there is none."""
+        """What a file holds; nothing if there is none."""
         return cls(**json.loads(path.read_text())) if path.exists() else cls()
 
     def write(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class Results:
         }
 
     def contender(self, workload: str, contender: str) -> Entry:
-        """The results of one contender."""
+        """What is known of one."""
         entry: Entry = self.workloads.get(workload, {}).get("contenders", {}).get(contender, {})
         return entry
 
@@ -86,7 +86,7 @@ def summary(samples: Sequence[Sample]) -> Entry:
 
 
 def describe_machine(**versions: str) -> dict[str, Any]:
-    """The machine and the `versions` of the servers: the figures depend on them."""
+    """What the figures depend on; `versions` of the servers."""
     model, memory = platform.processor() or platform.machine(), 0.0
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

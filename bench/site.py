@@ -1,4 +1,4 @@
-"""The servers of a run, the helpers, and the CPU time of each process."""
+"""The servers of a run, the helpers, and accounts of who used how much CPU."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Sample:
 
     figures: dict[str, float]
     jobs: int = 0
-    """The divisor of the CPU time."""
+    """What the CPU is divided by."""
     cpu: dict[str, float] = field(default_factory=dict)
     """Seconds of CPU by part: service, valkey, kafka, client, reader."""
     late: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Site:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.kafka = KafkaServer(folder / "kafka", quick_start=False)
-        # A rewrite of the log during a measurement would disturb it.
+        # A rewrite of the log in the middle of a measurement would be somebody else's work.
         self.valkey = ValkeyServer(folder / "valkey", "--auto-aof-rewrite-percentage", "0")
         for server in (self.kafka, self.valkey):
             server.directory.mkdir()
@@ -90,18 +90,18 @@ class Site:
         self.serve: Sequence[str] = SERVE
         """The command of the product's process."""
         self.label = ""
-        """Name of the current measurement."""
+        """What is measured."""
         self.profile: tuple[Path, str] | None = None
         """Where profiles go, and their format."""
         self.profiles: list[Path] = []
         self._numbers = itertools.count(1)
 
     def file(self, name: str) -> Path:
-        """A new file."""
+        """A file that nobody else uses."""
         return self.folder / f"{self.number()}-{name}"
 
     def number(self) -> int:
-        """A new number."""
+        """A number that nobody else uses."""
         return next(self._numbers)
 
     def meter(self, **parts: int) -> Meter:
@@ -117,7 +117,7 @@ class Site:
         return Meter({**parts, **servers, **helpers}, profile)
 
     def versions(self) -> dict[str, str]:
-        """Of the servers and of BullMQ."""
+        """Of the servers, and of what is compared with."""
         server = self.store.info("server")
         kept = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
         return {
@@ -185,7 +185,7 @@ class Product:
             site.file("service.log"),
             bootstrap=site.kafka.bootstrap,
             redis_url=site.valkey.url,
-            # An installed service runs from compiled files, so drop the caller's setting.
+            # An installed service runs from compiled files, whatever who measures has set.
             settings={
                 "SCHEDULING_LOG_LEVEL": "info",
                 "PYTHONDONTWRITEBYTECODE": "",
@@ -226,7 +226,7 @@ class Product:
         return f"{self.names.namespace}:{{0}}:{name}"
 
     def submit(self, first: float, step: float, count: int, size: int = 500) -> Reply:
-        """Submit jobs that are due from `first` on; returns the client's measurement."""
+        """Jobs due from `first` on; returns what the client measured."""
         self.site.client.ask("prepare", first=first, step=step, count=count, size=size)
         return self.site.client.ask("submit", in_flight=8)
 

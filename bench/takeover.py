@@ -1,7 +1,7 @@
-"""`python -m bench.takeover`: the gap in emission when an owner dies, restarts, or hands over.
+"""`python -m bench.takeover`: how long nobody emits when an owner dies, restarts, or hands over.
 
-A job runs every 20 ms, and a read_committed consumer reads the runs. Each run is checked: every
-occurrence once, none early. Prints min, median and p99 for each kind of change:
+A job runs every 20 ms; what counts is what a read_committed consumer has on the topic. Each run is
+checked: every occurrence once, none early. Prints min, median and p99 for each kind of change:
 
 * standby: SIGKILL of the owner while another replica stands by: the gap on the topic;
 * restart: SIGKILL of the only replica, started again at once: from its "listening" to its first
@@ -46,7 +46,7 @@ PATIENCE = 30.0
 
 
 class Figure(NamedTuple):
-    """The result of one kind of change, in seconds."""
+    """What came of one kind of change, in seconds."""
 
     name: str
     bound: float
@@ -148,7 +148,7 @@ def restart(site: Site) -> float:
 
 
 class Change(NamedTuple):
-    """A kind of change, the number of replicas that it needs, and the bound of its p99."""
+    """A kind of change, how many replicas it needs, and what p99 it has to stay within."""
 
     happen: Callable[[Site], float]
     replicas: int
@@ -163,7 +163,7 @@ CHANGES = {
 
 
 def _said(replica: Service, event: str, behind: int) -> float | None:
-    """When the replica logged `event`, beyond the first `behind` bytes of its log."""
+    """When the replica said `event`, after its log was `behind` bytes long."""
     *lines, _ = replica.log.read_bytes()[behind:].split(b"\n")
     for line in lines:
         said = json.loads(line)

@@ -1,4 +1,4 @@
-"""The figures of the page, and their targets."""
+"""The figures that are shown, and what each has to reach."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Holds = Callable[[Results, "Row"], bool | None]
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a figure."""
+    """What a figure has to reach."""
 
     text: str
     holds: Holds
@@ -34,7 +34,7 @@ class Row:
     higher_is_better: bool = False
 
     def value(self, results: Results, contender: str = PRODUCT) -> float | None:
-        """The measured figure."""
+        """What was measured."""
         return results.figure(self.workload, contender, self.figure)
 
 
@@ -59,7 +59,7 @@ def at_most(value: float) -> Target:
 
 
 def times(contender: str, factor: float, text: str = "") -> Target:
-    """At least `factor` times the figure of another contender."""
+    """At least `factor` times what another contender reaches."""
 
     def bound(results: Results, row: Row) -> float | None:
         other = row.value(results, contender)
@@ -69,12 +69,12 @@ def times(contender: str, factor: float, text: str = "") -> Target:
 
 
 def share(contender: str, part: float, name: str = "") -> Target:
-    """At least a share of the figure of another contender."""
+    """At least a share of what another contender reaches."""
     return times(contender, part, f">= {part:.0%} of {name or NAMES[contender]}")
 
 
 def within(contender: str, *, factor: float = 1.0, plus: float = 0.0) -> Target:
-    """At most the figure of another contender, times `factor`, and `plus`."""
+    """At most what another contender has, times `factor`, and `plus`."""
 
     def bound(results: Results, row: Row) -> float | None:
         other = row.value(results, contender)

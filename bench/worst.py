@@ -2,10 +2,10 @@
 
 Each case fills a shard on a real Valkey with the worst legal input of one path, then uses that
 path. The table shows the longest call to Redis and the longest time that the event loop was held.
-Both are CPU time, of the server's main thread and of the loop's thread. On an idle machine others
-wait for so long, and a busy machine does not change it. The budgets are those of
-docs/decisions/0007. A case is a function with `@case`: it prepares, then returns the coroutine to
-measure. Add yours below.
+Both are processor time, of the server's main thread and of the loop's thread: on an idle machine
+that is the time that others wait, and on a busy one it does not change. The budgets are those of
+docs/decisions/0007. A case is a function with `@case`: it prepares, then returns the coroutine that
+is measured. Add yours below.
 
     python -m bench.worst [--only NAME,NAME] [--write FILE] [--before FILE]
 """
@@ -43,7 +43,7 @@ LARGE = 850_000
 """Bytes of a large job: the default limit is 900,000."""
 NORMAL = 220
 BEFORE = Path(__file__).with_name("worst_before.json")
-"""For comparison: the same cases at the commit before the budgets."""
+"""What the table compares with: the same cases at the commit before the budgets."""
 
 Act: TypeAlias = Callable[[], Awaitable[None]]
 Prepare: TypeAlias = Callable[[Shard], Awaitable[Act]]
@@ -212,7 +212,7 @@ async def take_group(shard: Shard) -> Act:
 
 @case("take.lua")
 async def take_mixed(shard: Shard) -> Act:
-    """Dead letters of 500 kB after 99 small entries."""
+    """Dead letters of 500 kB behind 99 small entries."""
     await publish(shard)
     for _ in range(4):
         await shard.jobs.append([b"E" + b"x" * 200] * 60, NOW)
@@ -410,7 +410,7 @@ class LoopWatch:
 
 
 class TimedClient(RedisClient):
-    """Notes the cost of each script for the server. One call at a time."""
+    """Notes what each script costs the server. One call at a time."""
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.url, timeout=120.0)

@@ -1,4 +1,4 @@
-"""`make chaos`: run a campaign, print its report, exit with 0 only if no rule was violated."""
+"""`make chaos`: run a campaign, print what happened, exit 0 only when nothing was violated."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ CRONS = (
 LIMITED = {"one": (1,), "three": (3,), "mixed": (0, 1, 2, 4)}
 """Types with limits, and the limits of their jobs."""
 FREE = ("red", "green", "blue", "grey")
-LONGEST_WAIT_MS = 12_000
+LONGEST_WAIT = 12_000
 """Milliseconds that a `when` job waits at most, far ones apart."""
-FAR_MS = 86_400_000
+FAR = 86_400_000
 SENTINEL = "sentinel-"
 """Prefix of the tags of sentinel jobs."""
 LARGE_BYTES, LARGE_SHARE = 300_000, 0.05
@@ -51,7 +51,7 @@ def random_ask(rng: random.Random, trigger: str, job_id: str = "") -> Ask:
         fields["large"] = LARGE_BYTES
     if trigger == WHEN:
         far = rng.random() < 0.1
-        fields["due"] = now_ms() + (FAR_MS if far else rng.randrange(200, LONGEST_WAIT_MS))
+        fields["due"] = now_ms() + (FAR if far else rng.randrange(200, LONGEST_WAIT))
     elif trigger == INTERVAL:
         shortest = 2000 if type_ in LIMITED else 300
         fields["period"] = rng.choice((shortest, rng.randrange(shortest, 3000)))
@@ -74,12 +74,12 @@ def with_schedule_of(rng: random.Random, old: Ask, job_id: str) -> Ask:
 
 
 def metronome() -> Ask:
-    """Every 100 ms, before all others: its silence shows the recovery times."""
+    """Every 100 ms, before all others: its silence is what recovery times are taken from."""
     return Ask(f"metronome-{next(_tags)}", INTERVAL, "metronome", period=100, priority=-15)
 
 
 def sentinel(type_: str = "sentinel") -> Ask:
-    """The least urgent of all: when it runs, all jobs that were due before it have run.
+    """The least urgent of all: when it runs, whatever was due before it has run.
 
     Its limit is the smallest of its type, for the same reason.
     """

@@ -1,4 +1,4 @@
-"""Clients that write, read and delete jobs, and record the answers."""
+"""Clients that write, read and delete jobs, and note down what they were told."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from chaos.history import (
 from tests.client.contract import DeleteRequest, JobFilter, JobList, JobReadRequest
 from tests.client.grpc_client import JOBS
 
-DEADLINE_SECONDS = 6.0
+DEADLINE = 6.0
 TRIGGERS = (NOW, NOW, WHEN, WHEN, WHEN, INTERVAL, INTERVAL, CRON)
 OPEN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "ABORTED", "INTERNAL"}
-"""Codes after which a client does not know whether its change was made."""
+"""Codes after which a client does not know what was done."""
 METHODS = {CREATE: "Create", UPDATE: "Update", UPSERT: "Upsert", DELETE: "Delete", READ: "Read"}
 EVENTS = {CREATE: "createJobs", UPDATE: "modifyJobs", DELETE: "deleteJobs"}
 
@@ -81,7 +81,7 @@ class GrpcCalls:
         method: grpc.UnaryUnaryMultiCallable[bytes, bytes]
         method = channel.unary_unary(JOBS + METHODS[op])
         try:
-            raw = method(request.SerializeToString(), timeout=DEADLINE_SECONDS)
+            raw = method(request.SerializeToString(), timeout=DEADLINE)
         except grpc.RpcError as fault:
             code = fault.code().name
             outcome = UNKNOWN if code in OPEN else REFUSED
@@ -111,7 +111,7 @@ class KafkaCalls:
         )
 
     def close(self) -> None:
-        """Wait until each record has arrived or failed."""
+        """Wait until what was sent has arrived, or not."""
         self._producer.flush(60)
 
     def write(self, op: str, asks: Sequence[Ask]) -> None:
@@ -204,7 +204,7 @@ class Caller:
         self._leaving.set()
 
     def join(self) -> None:
-        """Wait for that; raises the error of a client."""
+        """Wait for that; raises what went wrong."""
         self._thread.join(30)
         if self.failure:
             raise self.failure

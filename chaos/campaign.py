@@ -26,10 +26,10 @@ from chaos.world import World
 from tests.client.topics import TopicReader
 from tests.harness.leaks import leaked_keys
 
-SKEW_MS = 200
-RECOVERY_SECONDS = 60.0
+SKEW = 200
+BACK_WITHIN = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
-DRAIN_SECONDS = 150.0
+EMPTY_WITHIN = 150.0
 """Seconds for all that is left to run."""
 SHOWN_VIOLATIONS = 30
 """All of them are in the table, by category."""
@@ -107,7 +107,7 @@ class Campaign:
         self.settings = Settings(
             completion_timeout=options.completion_timeout,
             catch_up_window=options.catch_up_window,
-            skew=SKEW_MS if "skew" in names else 0,
+            skew=SKEW if "skew" in names else 0,
             delivery=options.delivery,
             shards=options.shards,
         )
@@ -193,7 +193,7 @@ class Campaign:
         return [*callers, kafka]
 
     def _metronome(self, calls: GrpcCalls) -> None:
-        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], RECOVERY_SECONDS)
+        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], BACK_WITHIN)
 
     def _until_ok(self, attempt: Callable[[int], str], seconds: float) -> bool:
         until, number = time.monotonic() + seconds, 0
@@ -229,16 +229,16 @@ class Campaign:
         began = time.monotonic()
         worker.honest = True
         if not self._is_back(world, calls, worker):
-            self._give_up(f"not back within {RECOVERY_SECONDS:g} s\n{world.tails()}")
+            self._give_up(f"not back within {BACK_WITHIN:g} s\n{world.tails()}")
             return
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
         settled = now_ms()
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
-            self._give_up(f"runs are held for {DRAIN_SECONDS:g} s\n{world.tails()}")
+            self._give_up(f"runs are held for {EMPTY_WITHIN:g} s\n{world.tails()}")
             return
         time.sleep(self.options.margin / 1000)
         if not self._is_empty(calls, worker):
-            self._give_up(f"still running after {DRAIN_SECONDS:g} s\n{world.tails()}")
+            self._give_up(f"still running after {EMPTY_WITHIN:g} s\n{world.tails()}")
             return
         outcome, answer = calls.read((), 0)
         if outcome != OK:
@@ -246,14 +246,14 @@ class Campaign:
             return
         complete = now_ms() - self.options.margin
         recorder.quiet(Quiet(settled, complete, tuple(job.id for job in answer.items)))
-        self._until_ok(lambda n: calls.delete((), n), RECOVERY_SECONDS)
+        self._until_ok(lambda n: calls.delete((), n), BACK_WITHIN)
         recorder.write("left", keys=self._keys_left(world))
 
     def _give_up(self, why: str) -> None:
         self.troubles.append(why)
 
     def _is_back(self, world: World, calls: GrpcCalls, worker: Worker) -> bool:
-        until = time.monotonic() + RECOVERY_SECONDS
+        until = time.monotonic() + BACK_WITHIN
         while not all(replica.service.is_serving() for replica in world.replicas):
             if time.monotonic() > until:
                 return False
@@ -262,7 +262,7 @@ class Campaign:
         return self._runs("sentinel", calls, worker, until - time.monotonic())
 
     def _runs(
-        self, type_: str, calls: GrpcCalls, worker: Worker, seconds: float = DRAIN_SECONDS
+        self, type_: str, calls: GrpcCalls, worker: Worker, seconds: float = EMPTY_WITHIN
     ) -> bool:
         """Whether the least urgent job of this type runs within that time."""
         until, asks = time.monotonic() + seconds, list[Ask]()
@@ -280,8 +280,8 @@ class Campaign:
         return True
 
     def _is_empty(self, calls: GrpcCalls, worker: Worker) -> bool:
-        """Deletes recurring jobs, and waits until no job has run for long enough."""
-        until = time.monotonic() + DRAIN_SECONDS
+        """Deletes what recurs, and waits until nothing runs for long enough."""
+        until = time.monotonic() + EMPTY_WITHIN
         silence = (self.options.completion_timeout + 2 * self.options.margin + 2000) / 1000
         while time.monotonic() < until:
             outcome, answer = calls.read((), 0)

@@ -1,4 +1,4 @@
-"""`python -m chaos.check FILE`: check a campaign's history against the promises."""
+"""`python -m chaos.check FILE`: what a campaign's history says of the promises."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ BROKEN_PER_SECOND = 200
 """Broken records that are sent meanwhile."""
 SMALL_LIMIT_BYTES, USUAL_LIMIT_BYTES = 100_000, 1_048_588
 """`max.message.bytes` of the jobs topic. Every large job exceeds the small limit."""
-FILL_TIMEOUT_SECONDS = 90.0
+FILL_TIMEOUT = 90.0
 """Seconds within which the owner must notice a lost journal and fill it again."""
 
 
@@ -102,7 +102,7 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
         old = topic_id(world.bootstrap, topic)
         eventually(
             lambda: world.has_recovered() and all(world.is_filled(each, old) for each in shards),
-            timeout=FILL_TIMEOUT_SECONDS,
+            timeout=FILL_TIMEOUT,
             what="a store that has all jobs",
         )
         delete_topic(world.bootstrap, topic)
@@ -114,7 +114,7 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
     began, new = time.monotonic(), topic_id(world.bootstrap, topic)
     eventually(
         lambda: all(world.is_filled(each, new) for each in shards),
-        timeout=FILL_TIMEOUT_SECONDS,
+        timeout=FILL_TIMEOUT,
         what="a journal that is filled again",
     )
     return f"filled after {time.monotonic() - began:.1f} s"

@@ -40,7 +40,7 @@ class Conductor:
         ]
 
     def run(self, seconds: float) -> None:
-        """Run until the time is up and every fault is over. Raises the error of a lane."""
+        """Until the time is up and every fault is over. Raises what went wrong."""
         self.start()
         self.finish(seconds)
 

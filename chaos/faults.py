@@ -1,4 +1,4 @@
-"""Faults of replicas: kills, freezes, skewed clocks."""
+"""What is done to replicas: killed, frozen, moved in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPLICAS, SERVERS = "replicas", "servers"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault. `act` injects it, repairs it, and returns the name of its target."""
+    """A kind of fault. `act` does it, undoes it, and returns what it was done to."""
 
     name: str
     lane: str
@@ -139,7 +139,7 @@ def _at(replica: Replica, request: int, number: int, *, passes: bool) -> bool:
 
 
 def move_clock(world: World, rng: random.Random, _scale: float) -> str:
-    """Restarted with a clock that is 200 ms fast or slow."""
+    """Restarted with a clock that is 200 ms ahead or behind."""
     replica = _any(world, rng)
     replica.kill()
     replica.start(skew=rng.choice((-200, 200)))

@@ -1,7 +1,7 @@
 """`make fuzz`: a million requests and records that are almost right, against the running service.
 
-The service must refuse wrong input with a status and a sentence, and apply right input. It must
-stay one process of the same size that runs every ordinary job once. Exits with 0 only then.
+It must refuse what is wrong with a status and a sentence, do what is right, and stay what it was:
+one process, of the same size, that runs every ordinary job once. Exits with 0 only then.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
-ROUND_INPUTS = 20_000
+ROUND = 20_000
 """Inputs after which everything is looked at, and deleted."""
-HANDLED_SECONDS = 300.0
-RUN_SECONDS = 60.0
-REBUILD_SECONDS = 180.0
+HANDLED_WITHIN = 300.0
+RUN_WITHIN = 60.0
+BACK_WITHIN = 180.0
 """Seconds for a rebuild from all that was fuzzed."""
-GROWTH_MIB = 96
+GROWTH = 96
 """MiB by which the process may be larger in the end than after its first round."""
 NO_CRASHES = ("--appendfsync", "everysec")
 """No server is killed here, and thousands of records need not wait for the disk one by one."""
@@ -53,7 +53,7 @@ ODD_NAME = (b"\xff\xfe", b"no UTF-8")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The inputs to send."""
+    """What to run."""
 
     directory: Path
     count: int = 1_000_000
@@ -64,7 +64,7 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """The result of a fuzz run."""
+    """What came of it."""
 
     book: Book
     seconds: float = 0.0
@@ -121,17 +121,17 @@ class Fuzz:
     def _rounds(self) -> None:
         options, began, pid = self.options, time.monotonic(), self.service.process.pid
         self.outcome.memory.append(_memory(pid))
-        for number, start in enumerate(range(0, options.count, ROUND_INPUTS)):
+        for number, start in enumerate(range(0, options.count, ROUND)):
             metronome, kept = f"witness-metronome-{number}", f"witness-kept-{number}"
             self.client.create(ordinary(metronome, interval="1 second"), lasting(kept))
             first = options.first + start
-            last = options.first + min(start + ROUND_INPUTS, options.count)
+            last = options.first + min(start + ROUND, options.count)
             asyncio.run(self.load.send(make(options.seed, n) for n in range(first, last)))
             self._odd_headers(number)
             self._handled()
             self._witnesses()
             eventually(
-                partial(self.watch.nominals.get, metronome), timeout=RUN_SECONDS, what=metronome
+                partial(self.watch.nominals.get, metronome), timeout=RUN_WITHIN, what=metronome
             )
             if [job.id for job in self._living(kept)] != [kept]:
                 self.book.fault(f"round {number}: {kept} is gone")
@@ -160,7 +160,7 @@ class Fuzz:
                 name = f"{self.names.client_id}:{topic}"
                 eventually(
                     partial(_has_passed, client, name, end),
-                    timeout=HANDLED_SECONDS,
+                    timeout=HANDLED_WITHIN,
                     what=f"{name} at {end}",
                     every=0.1,
                 )
@@ -170,7 +170,7 @@ class Fuzz:
         tags, self.load.tags = self.load.tags, []
         self.outcome.witnesses += len(tags)
         runs = self.watch.runs
-        deadline = time.monotonic() + RUN_SECONDS
+        deadline = time.monotonic() + RUN_WITHIN
         while any(not runs[tag] for tag in tags) and time.monotonic() < deadline:
             time.sleep(0.05)
         for tag in tags:
@@ -206,13 +206,11 @@ class Fuzz:
     # --- The end ------------------------------------------------------------------------------
 
     def _rebuild(self) -> None:
-        """Redis loses everything: fuzzed records must not prevent the rebuild."""
+        """Redis loses everything: what was fuzzed must not stand in the way of coming back."""
         self.client.create(lasting("witness-rebuilt"))
         self.valkey.flush()
         began = time.monotonic()
-        eventually(
-            lambda: self._is_back("witness-rebuilt"), timeout=REBUILD_SECONDS, what="a rebuild"
-        )
+        eventually(lambda: self._is_back("witness-rebuilt"), timeout=BACK_WITHIN, what="a rebuild")
         self.say(f"rebuilt from Kafka in {time.monotonic() - began:.1f} s")
         self.client.create(ordinary("witness-now", now=True))
         self.client.create(ordinary("witness-soon", when="in 1 second"))
@@ -236,7 +234,7 @@ class Fuzz:
         if log := self.service.log.read_text(errors="replace").splitlines():
             self.book.fault(f"the log has {len(log)} lines of errors:\n" + "\n".join(log[:3]))
         first, last = self.outcome.memory[1], self.outcome.memory[-1]
-        if last - first > GROWTH_MIB:
+        if last - first > GROWTH:
             self.book.fault(f"the process grew from {first:.0f} to {last:.0f} MiB")
 
     def _end_service(self) -> None:
@@ -252,7 +250,7 @@ class Fuzz:
         book.judge_announced(announced)
         book.judge_ids([*jobs, *resources, *commands])
         responses = [each for each in commands if "event-id" in each.headers]
-        sweeps = -(-self.options.count // ROUND_INPUTS)
+        sweeps = -(-self.options.count // ROUND)
         book.judge_responses(len(responses), self.load.called + 2 * sweeps)
 
     def _all(self, topic: str) -> list[Record]:
@@ -280,7 +278,7 @@ def _seconds(text: str) -> float:
 
 
 def report(outcome: Outcome) -> str:
-    """The result, on one page."""
+    """What happened, on one page."""
     book, memory = outcome.book, outcome.memory
     verdicts = ", ".join(f"{each.name.lower()} {book.verdicts.count(each):,}" for each in Verdict)
     codes = ", ".join(f"{name} {count:,}" for name, count in sorted(book.codes.items()))

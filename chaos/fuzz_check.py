@@ -1,4 +1,4 @@
-"""The expected result of each fuzzed input, and its check. Shares no code with the product."""
+"""What must come of a fuzzed input, and whether it did. Shares no code with the product."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATUSES = {"INVALID_ARGUMENT", "ALREADY_EXISTS", "NOT_FOUND", "RESOURCE_EXHAUST
 KNOWN = {each.encode() for each in (*EVENTS, *COMMANDS)}
 PRIORITIES = {0, 10, -5, -10, -15}
 MOST_TOLD = 40
-KEPT_BYTES = 500_000
+KEPT = 500_000
 """Bytes of a value that a dead letter has at least."""
 KINDS = {
     JOBS + "Create": (JobList,),
@@ -46,15 +46,15 @@ KINDS = {
     "jobDone": (JobDone,),
     "jobFailed": (JobFailed,),
 }
-"""Method or event -> the messages that its input may be; others are answered with any content."""
+"""What each may be read as; the other ones are answered whatever is in them."""
 WRITES = {name for name, kinds in KINDS.items() if kinds == (JobList,)}
-"""Inputs whose jobs are announced one by one, unless they are refused."""
+"""What is announced, job by job, unless it is refused."""
 RIGHT = {JOBS + "Create", JOBS + "Read", JOBS + "Delete", "createJobs", "deleteJobs", "jobDone"}
-"""Inputs that are accepted without mutations. An Update depends on the existing jobs."""
+"""Taken whenever nothing was done to them; an Update depends on what there is."""
 
 
 class Verdict(IntEnum):
-    """The expected result of an input."""
+    """What must come of an input."""
 
     EITHER = 0
     """It may be right or wrong; it is answered as such."""
@@ -64,7 +64,7 @@ class Verdict(IntEnum):
     IGNORED = 3
     """A record that is no event of ours."""
     ANSWERED = 4
-    """A command: a Response event has its result, also that of a wrong one."""
+    """A command: a Response event says what came of it, also of a wrong one."""
 
 
 def verdict(made: Input) -> Verdict:
@@ -193,11 +193,11 @@ class Book:
         whole = "truncated-from" not in letter.headers
         if whole and self.sums[number] != _sum(letter.key.encode(), letter.value):
             self.fault(f"the dead letter of record {number} is not what was sent")
-        if not whole and len(letter.value) < KEPT_BYTES:
+        if not whole and len(letter.value) < KEPT:
             self.fault(f"the dead letter of record {number} is cut too short")
 
     def judge_announced(self, announced: Collection[str]) -> None:
-        """Check that accepted input was applied. After `judge_letters`."""
+        """What was not refused was done. After `judge_letters`."""
         for number, ids in self.named.items():
             if missing := [each for each in ids if each not in announced]:
                 self.fault(f"input {number} was not refused, and {missing} never announced")

@@ -1,6 +1,6 @@
-"""Requests and records that are almost right: valid ones with seeded mutations.
+"""Requests and records that are almost right: valid ones, broken by a seeded hand.
 
-Input `n` of a seed is always the same, so one input can be repeated alone.
+Input `n` of a seed is always the same, so whatever it does can be done again alone.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ HEADERS = (
 
 
 class Input(NamedTuple):
-    """One input: a call if `path` is set, else a record."""
+    """What is sent: a call if `path` is set, else a record."""
 
     number: int
     path: str
@@ -74,7 +74,7 @@ class Input(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[bytes, bytes | None], ...]
     mutations: tuple[str, ...]
-    """Names of its mutations; none: it is valid."""
+    """What was done to it; none: it is as it should be."""
 
 
 def make(seed: int, number: int) -> Input:
@@ -104,7 +104,7 @@ def _make(rng: random.Random, number: int) -> Input:
     return Input(number, "", topic, key, sent, tuple(chosen), done)
 
 
-# --- Valid inputs -----------------------------------------------------------------------------
+# --- What is right ----------------------------------------------------------------------------
 
 
 def _job(rng: random.Random, job_id: str) -> Job:
@@ -203,7 +203,7 @@ RECORDS: dict[str, Maker] = {
 }
 
 
-# --- Inputs that are not sent -----------------------------------------------------------------
+# --- What is not sent -------------------------------------------------------------------------
 
 
 def _sweeps(made: Input) -> bool:
@@ -223,7 +223,7 @@ def _sweeps(made: Input) -> bool:
 
 
 def _is_json(raw: bytes) -> bool:
-    """Whether a restore might begin: this test does not read all of jobs.resource."""
+    """Whether a restore might begin: reading all of jobs.resource is not what is tried here."""
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Sends fuzzed inputs, with ordinary jobs between them, and watches the ordinary jobs."""
+"""Sends fuzzed inputs, with ordinary jobs between them, and watches what becomes of those."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.harness.names import Names
 
 IN_FLIGHT = 256
 """Calls at a time."""
-DEADLINE_SECONDS = 60.0
+DEADLINE = 60.0
 EVERY = 200
 """Inputs between two ordinary jobs."""
 WITNESS = "witness-"
-"""Prefix of the payloads of ordinary jobs; no fuzzed input has it."""
+"""What the payloads of ordinary jobs begin with; nothing that is fuzzed has that."""
 
 
 class Watch:
@@ -47,7 +47,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; raises the error of the thread."""
+        """End; raises what went wrong."""
         self._leaving.set()
         self._thread.join(90)
         if self.failure:
@@ -90,7 +90,7 @@ class Load:
         self.tags: list[str] = []
         """Of the ordinary one-time jobs since they were last looked at."""
         self.ends: dict[str, int] = {}
-        """Offset after the last record of each topic."""
+        """Offset behind the last record of each topic."""
         self._tagged = 0
         self._producer = _producer(bootstrap)
 
@@ -118,7 +118,7 @@ class Load:
         metadata = [(name, "x" * 20) for name in ("traceparent", "tracestate") * (made.number % 2)]
         call: Any = channel.unary_unary(made.path)
         try:
-            await call(made.value, timeout=DEADLINE_SECONDS, metadata=metadata)
+            await call(made.value, timeout=DEADLINE, metadata=metadata)
         except grpc.aio.AioRpcError as refusal:
             self.book.answered(made, refusal.code().name, refusal.details() or "")
         else:
@@ -164,7 +164,7 @@ class Load:
             self._producer.produce(self.topics["jobs"], raw, "createJobs", partition=0)
         else:
             call: Any = channel.unary_unary(JOBS + "Create")
-            await call(raw, timeout=DEADLINE_SECONDS)
+            await call(raw, timeout=DEADLINE)
 
 
 def ordinary(tag: str, **fields: Any) -> Any:

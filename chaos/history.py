@@ -100,7 +100,7 @@ class Fault:
     begun: int
     ended: int
     healed: int = 0
-    """When all faults were repaired; 0: there was none."""
+    """When what was broken had been started again; 0: nothing had to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Settings:
     delivery: str = "exactly_once"
     """With `at_least_once` a run may be there again: the same run, recognisably."""
     shards: int = 1
-    """Each type is in one shard; jobs of two shards have no order."""
+    """Each type is in one of them; what is in two of them has no order."""
 
     def shard(self, type_: str) -> int:
         """As docs/decisions/0004 has it."""
@@ -139,7 +139,7 @@ class Quiet:
     settled: int
     """Every recurring job that lived then has had its time to run all that was due until then."""
     complete: int
-    """All that was due by then has had its time to run, retries and timeouts included."""
+    """All that was due by then has had its time to run, retries and time-outs included."""
     living: tuple[str, ...]
     """The result of Read after that."""
 

@@ -12,9 +12,9 @@ from chaos.history import Fault, History
 TAKE_OVERS = ("kill-emitter", "kill-in-transaction")
 RESTARTS = ("kill-all", "outage")
 HAND_OVERS = ("terminate",)
-SOON_MS = 300
+SOON = 300
 """Milliseconds after a fault within which its silence has begun."""
-NEAR_MS = 2_500
+NEAR = 2_500
 """Milliseconds within which two faults may be felt as one."""
 
 
@@ -30,7 +30,7 @@ def silences(history: History, names: tuple[str, ...], *, from_end: bool = False
     for fault in history.faults:
         if fault.name in names and not any(_near(fault, other) for other in history.faults):
             first = bisect_right(times, fault.begun) - 1
-            last = bisect_right(times, fault.ended + SOON_MS)
+            last = bisect_right(times, fault.ended + SOON)
             around = pairwise(times[max(0, first) : last + 1])
             gaps = [
                 later - (max(earlier, fault.ended) if from_end else earlier)
@@ -42,7 +42,7 @@ def silences(history: History, names: tuple[str, ...], *, from_end: bool = False
 
 
 def _near(fault: Fault, other: Fault) -> bool:
-    apart = other.begun - NEAR_MS > fault.ended or fault.begun > other.ended + NEAR_MS
+    apart = other.begun - NEAR > fault.ended or fault.begun > other.ended + NEAR
     return other is not fault and not apart
 
 

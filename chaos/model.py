@@ -1,4 +1,4 @@
-"""The history, arranged for the rules: versions of jobs, runs, answers."""
+"""The history, arranged by what the rules ask of it: versions of jobs, runs, answers."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ class Model:
         return min((self.begun(call) for call in self.enders(version)), default=FOREVER)
 
     def answers_to(self, run: Run) -> list[Answer]:
-        """Answers that came after the run, in the order of the topic."""
+        """Answers that came behind the run, in the order of the topic."""
         return [each for each in self.answers.get(run.instance, ()) if each.offset > run.offset]
 
     def earliest_timeout(self, run: Run, version: Version) -> int:
@@ -326,8 +326,8 @@ class Model:
 class Overtakers:
     """Whether a run that was due later, and not more urgent, was staged before some instant.
 
-    Runs are staged in the order of urgency, then due time. So a run that waits when such a run is
-    staged must have been staged before it.
+    Runs are staged in the order of urgency, then due time: what stands in the queue when such a
+    run is staged must have been staged before it.
     """
 
     def __init__(self, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""Mutations of valid bytes: flips, cuts, and fields that are almost right."""
+"""What is done to bytes that are right: flips, cuts, and fields that are almost what they were."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Other = Callable[[random.Random], bytes]
 
 
 class Field(NamedTuple):
-    """One field as protobuf writes it: its place and its content."""
+    """One field as protobuf writes it: where it stands, and what it holds."""
 
     number: int
     kind: int
@@ -64,7 +64,7 @@ class Field(NamedTuple):
 
 
 def fields_of(raw: bytes) -> list[Field] | None:
-    """The fields; None if the bytes are no message, or have groups."""
+    """The fields; None for what is no message, or has groups."""
     fields, at = [], 0
     while at < len(raw):
         tag, at = _varint_at(raw, at)
@@ -113,7 +113,7 @@ def _varint_at(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _within(change: Callable[[list[Field], int, random.Random], None]) -> Mutation:
-    """Changes a field somewhere, at any depth."""
+    """Changes a field somewhere, at whatever depth there is."""
 
     def mutate(raw: bytes, rng: random.Random) -> bytes:
         fields = fields_of(raw)
@@ -174,7 +174,7 @@ def _drop(fields: list[Field], place: int, _rng: random.Random) -> None:
 
 
 def _add(fields: list[Field], place: int, rng: random.Random) -> None:
-    """An unknown field."""
+    """A field that nobody knows."""
     number = rng.choice((5, 100, 999, 2**29 - 1))
     fields.insert(place, Field(number, 2, rng.choice(NASTY_TEXTS)))
 

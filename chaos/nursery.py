@@ -1,7 +1,7 @@
 """Replicas that start at once: forked from a process that has imported everything already.
 
 Importing the product costs more than a second of computing, and a campaign starts hundreds of
-replicas. A fork is a process like any other, made before any thread or connection exists.
+replicas. What is forked is a process like any other, before any thread or connection exists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One replica of the product under test, with the faults that a campaign plants in it.
+"""One replica of the product under test, with what a campaign wants to be wrong with it.
 
 `python -m chaos.replica serve` is `scheduling-srv serve`, but CHAOS_SKEW (milliseconds) moves its
 clock and CHAOS_BUG names a bug from `chaos.seeded`. The product itself knows neither.
@@ -13,7 +13,7 @@ from scheduling_srv.cli import main as cli
 
 
 def move_clock(skew: int) -> None:
-    """Let the product's clock be fast by `skew` ms (slow, if negative)."""
+    """Let the product's clock be ahead (or behind, if negative)."""
     true_now, true_until = SystemClock.now, SystemClock.until
 
     def now(self: SystemClock) -> int:

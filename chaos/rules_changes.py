@@ -1,4 +1,4 @@
-"""Rules about changes: their announcements, the order of these, and the answers to calls."""
+"""Rules about changes: what is announced, in which order, and what calls were told."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from chaos.history import CREATE, KAFKA, OK, READ, REFUSED, UPDATE, UPSERT, WHEN
 from chaos.model import FOREVER, Model, Version, Violation
 
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
-"""Faults after which Redis may show old data until they are noticed."""
-NOTICED_MS = 15_000
+"""Faults after which, until they are noticed, Redis may show what was."""
+NOTICED = 15_000
 """Milliseconds within which they are noticed."""
 
 
@@ -63,7 +63,7 @@ def _has_reason(model: Model, version: Version) -> bool:
 
 
 def _may_be_complete(model: Model, version: Version, by: int) -> bool:
-    """Whether the last answer to a one-time job, or its last timeout, may have come by then."""
+    """Whether the last answer to a one-time job, or its last time-out, may have come by then."""
     if version.ask.recurs:
         return False
     for run in version.runs:
@@ -135,7 +135,7 @@ def living(model: Model) -> Iterator[Violation]:
 def told(model: Model) -> Iterator[Violation]:
     """Refusals that were wrong, errors that should not be, Reads that missed or showed too much."""
     losses = [
-        (fault.begun, max(fault.ended, fault.healed) + NOTICED_MS)
+        (fault.begun, max(fault.ended, fault.healed) + NOTICED)
         for fault in model.history.faults
         if fault.name.startswith(LOSSES)
     ]
@@ -154,7 +154,7 @@ def _within(call: Call, spans: list[tuple[int, int]]) -> bool:
 
 
 def _refused_rightly(model: Model, call: Call, *, stale: bool) -> Iterator[Violation]:
-    """`stale`: until a loss of Redis is noticed, an Update may miss a job, as a Read may."""
+    """Until a loss of Redis is noticed, an Update may miss what a Read misses: it is `stale`."""
     code, at = call.code, call.ended or 0
     if call.via == KAFKA:
         letters = model.dead_letters.get(model.sent[call.number].offset)

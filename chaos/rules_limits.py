@@ -12,7 +12,7 @@ KAFKA_FAULTS = ("kafka-kill", "kafka-hide", "broker-kill")
 KAFKA_RECOVERY_MS = 10_000
 """How long Kafka may need to recover from a fault."""
 AHEAD = 200
-"""Number of later runs to search for one that should have come first."""
+"""Runs behind a run that are looked at for one that should have come first."""
 
 
 def attempts(model: Model) -> Iterator[Violation]:
@@ -63,7 +63,9 @@ def _answered_in_time(model: Model, version: Version, run: Run, after: Run) -> I
         for fault in model.history.faults
     )
     if arrived + 2 * model.skew < deadline and not unread:
-        text = f"{after}: the attempt before it was done {deadline - arrived} ms before its timeout"
+        text = (
+            f"{after}: the attempt before it was done {deadline - arrived} ms before its time-out"
+        )
         yield Violation("answers", text)
 
 
@@ -141,7 +143,7 @@ def _parallel_of(model: Model, runs: list[Run]) -> Iterator[Violation]:
 
 
 def priority(model: Model) -> Iterator[Violation]:
-    """Of the due runs the most urgent one first, then the earliest, then by creation."""
+    """Of what is due, the most urgent first, then what was due first, then by creation."""
     firsts = [run for run in model.runs if run.attempt == 1 and run.tag in model.versions]
     previous = _previous(model)
     for place, run in enumerate(firsts):

@@ -13,8 +13,8 @@ from chaos.times import next_cron
 SPELLINGS = {NOW: "NOW", WHEN: "ONCE", INTERVAL: "RECURR", CRON: "RECURR"}
 TICK, BACKLOG = 2_000, 5_000
 """Milliseconds: the runs that end an outage's silence may be as far from it; a backlog as old."""
-SPARE_MS = 2
-"""Milliseconds: `now` differs by the rounding of two clocks."""
+SPARE = 2
+"""Milliseconds: what `now` means differs by the rounding of two clocks."""
 
 
 def nobody_asked(model: Model) -> Iterator[Violation]:
@@ -148,7 +148,7 @@ def phase(model: Model) -> Iterator[Violation]:
 
 def _phase_of_now(model: Model, version: Version) -> Iterator[Violation]:
     nominals = {run.nominal for run in version.runs}
-    begun = model.begun(version.call) - model.skew - SPARE_MS
+    begun = model.begun(version.call) - model.skew - SPARE
     if len(nominals) > 1 or min(nominals) < begun:
         yield Violation("phase", f"{version} was due at {sorted(nominals)}, asked for at {begun}")
 
@@ -194,7 +194,7 @@ def _broken_phase(model: Model, version: Version, first: int) -> Iterator[Violat
 def _creation(model: Model, version: Version) -> tuple[int, int]:
     """Between which instants it was created."""
     latest = version.created[0].at if version.created else version.runs[0].at
-    return model.begun(version.call) - model.skew - SPARE_MS, latest + model.skew
+    return model.begun(version.call) - model.skew - SPARE, latest + model.skew
 
 
 def own(model: Model, version: Version) -> list[int]:
@@ -259,7 +259,7 @@ def _is_first(model: Model, version: Version, nominal: int) -> bool:
 
 
 def pending_of_line(model: Model, version: Version) -> int | None:
-    """The occurrence after the last one that ran, of it or the versions whose schedule it has."""
+    """The occurrence behind the last one that ran, of it or the versions whose schedule it has."""
     at: Version | None = version
     while at and not (ran := own(model, at)):
         at = at.before if at.carries_on else None
@@ -296,8 +296,8 @@ def following(version: Version, nominal: int) -> int:
 def _coalesced(model: Model, version: Version, nominal: int, missed: int) -> bool:
     """Whether the occurrences from `missed` to this one may have been left out (docs/contract.md).
 
-    The run stands for those that were missed before the catch-up window. So it is older than the
-    window itself when it comes. In an outage no run was emitted for longer than the window.
+    It stands for those that were missed before the catch-up window, so it is older than that
+    itself when it comes, and in an outage nothing at all was emitted for longer than the window.
     """
     run = version.of(nominal, 1)
     window = model.settings.catch_up_window
@@ -376,7 +376,7 @@ def _must_have_run(model: Model, version: Version, pending: int) -> bool:
 
 
 def _was_overtaken(model: Model, version: Version, pending: int, overtakers: Overtakers) -> bool:
-    """Whether it waited in the queue when a run after it was staged."""
+    """Whether it stood in the queue when something behind it was staged."""
     ask = version.ask
     if ask.trigger not in (WHEN, INTERVAL) or ask.parallel or not version.created:
         return False

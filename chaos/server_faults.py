@@ -14,7 +14,7 @@ from chaos.world import Replica, World
 from tests.harness.proxy import Proxy
 
 LOST_SECONDS = 2.0
-LOADED_BYTES = 2_000
+LOADED = 2_000
 """Bytes above which a call with the token of its sender is one that loads jobs."""
 
 
@@ -148,7 +148,7 @@ def flush_running(world: World, _rng: random.Random, _scale: float) -> str:
 def freeze_rebuilding(world: World, rng: random.Random, scale: float) -> str:
     """FLUSHALL, and the replica that rebuilds the schedule becomes a zombie meanwhile.
 
-    Its next load reaches the store after another replica has finished the rebuild.
+    What it was just about to load comes to the store when another one has done all of it.
     """
     frozen: list[Replica] = []
     happened = threading.Event()
@@ -172,7 +172,7 @@ def _freeze_at_load(replica: Replica, frozen: list[Replica], happened: threading
     token = f"-{pid}-".encode()
 
     def loads(data: bytes) -> bool:
-        return len(data) > LOADED_BYTES and token in data
+        return len(data) > LOADED and token in data
 
     def freeze() -> bool:
         if replica.alive and not frozen:
@@ -224,8 +224,8 @@ def fail_over(world: World, rng: random.Random, scale: float) -> str:
 def change_places(world: World, rng: random.Random, scale: float) -> str:
     """The primary and its replica change places, and back again: both live all the time.
 
-    Writes that the old primary accepts after the promotion are lost. Then it is a read-only
-    replica, for a while at the address of the primary. Connections to it stay, or are closed.
+    What the old primary takes in after the new one was promoted is lost. Then it is a read-only
+    replica, for a while under the address of the primary. Connections to it stay, or are closed.
     """
     world.follow()
     done = []

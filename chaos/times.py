@@ -11,7 +11,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-FARTHEST_SECONDS = 3 * 86_400
+FARTHEST = 3 * 86_400
 """Seconds that are walked; campaigns use nothing rarer."""
 
 
@@ -19,11 +19,11 @@ def next_cron(expression: str, timezone: str, after: int) -> int:
     """The first instant after `after` (epoch ms) at which the expression matches."""
     place = ZoneInfo(timezone or "UTC")
     second = after // 1000 + 1
-    for instant in range(second, second + FARTHEST_SECONDS):
+    for instant in range(second, second + FARTHEST):
         shown = datetime.fromtimestamp(instant, UTC).astimezone(place)
         if _matches(expression, shown):
             return instant * 1000
-    msg = f"{expression} does not match within {FARTHEST_SECONDS} s"
+    msg = f"{expression} does not match within {FARTHEST} s"
     raise ValueError(msg)
 
 

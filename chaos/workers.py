@@ -66,7 +66,7 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; raises the error of the thread."""
+        """End; raises what went wrong."""
         self._leaving.set()
         self._thread.join(90)
         if self.failure:
@@ -99,7 +99,7 @@ class Worker:
         for delay, failed in _answers(manner, job.id):
             due = time.monotonic() + delay
             heapq.heappush(self._due, (due, next(self._order), job.id, failed))
-        if manner == "stranger":  # answers to runs that were never emitted change nothing
+        if manner == "stranger":  # answers to what was never emitted change nothing
             heapq.heappush(self._due, (0.0, next(self._order), 4_000_000_000 + job.id % 1000, True))
 
     def _manner(self, record: Record, job: Any) -> str:

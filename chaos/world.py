@@ -1,4 +1,4 @@
-"""The servers and replicas of one campaign, and the proxies between them."""
+"""The servers and replicas of one campaign, and proxies in front of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
 APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
-"""One file that only grows: its size at an instant then tells its content."""
+"""One file that only grows: then its size at an instant says what was in it."""
 LOSS_NOTICED_SECONDS = 20.0
 """How long the service may take to notice that the store lost data."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
@@ -60,14 +60,14 @@ class Replica:
             self._was_ended = False
 
     def kill(self) -> None:
-        """SIGKILL, in any state."""
+        """SIGKILL, whatever state it is in."""
         with self._lock:
             if self.alive:
                 self.service.kill()
                 self._was_ended = True
 
     def expect_death(self) -> None:
-        """Another part is about to send a SIGKILL."""
+        """Somebody else is about to send a SIGKILL."""
         self._was_ended = True
 
     def terminate(self) -> int | None:
@@ -181,7 +181,7 @@ class World:
         return self.valkey.client()
 
     def emitter(self) -> Replica | None:
-        """The replica that holds the lease."""
+        """Who holds the lease."""
         try:
             with self.client() as client:
                 lease = client.get(f"{self.names.namespace}:{{0}}:lease")
@@ -252,7 +252,7 @@ class World:
             client.replicaof("127.0.0.1", str(primary.port))
 
     def until_in_step(self) -> None:
-        """Wait until the spare store has all data of the one in use."""
+        """Wait until the spare store has what the one in use has."""
         with self.spare.client() as client:
             eventually(lambda: is_in_step(client), timeout=20, what="the spare store follows")
 

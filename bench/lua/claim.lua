@@ -2,7 +2,7 @@
 -- committed: the list of the batch before the last one is dropped.
 -- KEYS: due, jobs, lists of the odd and of the even batches, lease
 -- ARGV: now, limit, 3 or 4: which list, token
--- Returns: due ms of the next job or '', then for each job: id, due ms, value
+-- Returns: due ms of what is next or '', then for each job: id, due ms, value
 if redis.call('GET', KEYS[5]) ~= ARGV[4] then
     return redis.error_reply('lost')
 end

@@ -1,4 +1,4 @@
-"""The workloads: each has one function a contender, which returns a `Sample`."""
+"""What is measured: for each workload one function a contender, which returns a `Sample`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SECOND = 1.0
 
 
 def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str, float]]:
-    """Emit `count` runs, `step` seconds apart, and check them; the reader's result, and CPU."""
+    """Emit `count` runs, `step` seconds apart, and check them; what the reader saw, and CPU."""
     for trial in range(TRIES):
         with arm(site) as armed:
             if placed := in_place(armed, step, count, trial):
@@ -94,7 +94,7 @@ MIXED_RATE = 200
 
 
 def mixed(site: Site, count: int) -> Sample:
-    """Single creates, one each 5 ms without waiting for answers, while jobs fire at one instant."""
+    """Single creates, one each 5 ms whatever the answers take, while jobs fire at one instant."""
     calls = int(MIXED_RATE * (2 + count / 20_000))
     for trial in range(TRIES):
         with site.product() as service:

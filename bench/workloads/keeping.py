@@ -1,4 +1,4 @@
-"""Workloads that depend on the number of waiting jobs: idle, start, rebuild, growth."""
+"""What depends on how much waits: idling, starting, rebuilding, and whether anything grows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scheduling_srv.wire import commandinterface_pb2
 
 COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 BYTES_A_JOB = 700
-"""Memory that must be free for each waiting job. The real size is measured."""
+"""Of memory that has to be free for a job that is to wait; what it really takes is measured."""
 SPREAD = 0.1
 """Seconds between jobs that wait."""
 IDLE_SECONDS = 20.0
@@ -34,7 +34,7 @@ QUIET = 5.0
 
 
 def available_memory() -> float:
-    """Bytes of memory that are free; unknown without `/proc`."""
+    """Bytes that may still be used; without `/proc` nobody knows."""
     try:
         text = Path("/proc/meminfo").read_text()
     except OSError:
@@ -58,7 +58,7 @@ def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
         raise Skipped(f"{count:,} jobs need more memory than is free")
     if not count:
         return 0.0
-    # Loading them is not measured.
+    # How they came there is not what is measured.
     site.store.config_set("appendfsync", "no")
     with _loader(site) as loader:
         place = {"url": site.valkey.url, "namespace": service.names.namespace}

@@ -64,7 +64,7 @@ def submit_bare(site: Site, count: int) -> Sample:
 
 
 def submit_bullmq(site: Site, count: int) -> Sample:
-    """Its addBulk, answered when the jobs are in Redis. It announces none of them."""
+    """Its addBulk, answered when the jobs are in Redis; nobody announces them."""
     with queue(site) as (bull, _):
         for size in (WARM_UP, count):
             bull.ask("prepare", first=time.time() + FAR, step=0.001, count=size)
@@ -135,7 +135,7 @@ def _send(producer: Producer, product: Product, count: int) -> None:
 
 
 def memory_product(site: Site, count: int) -> Sample:
-    """The memory of Redis for so many waiting jobs."""
+    """What Redis uses more when so many jobs wait."""
     with site.product() as product:
         _warm(product)
         before = used_memory(site)
