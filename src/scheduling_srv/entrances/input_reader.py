@@ -1,8 +1,8 @@
 """Reads the jobs topic beside the consumer group, up to where it ends now (docs/decisions/0012).
 
-The group needs its session timeout to give a dead member's partitions to another one. The owner
-does not wait for that. It applies records through the same calls, and these move a position only
-from its current value. The second one of two readers continues after the first one.
+The group needs its session time-out to give a dead member's partitions to somebody else. The owner
+does not wait for that: what it applies goes through the same calls, which move a position only from
+where it is. Whoever is second begins again behind the first.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from scheduling_srv.kafka.connecting import connect
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1
-BATCH_RECORDS = 500
+BATCH = 500
 """Records of one round."""
 CONNECT_SECONDS = 3.0
-FAR_OFFSETS = 10_000
-"""Offsets after which the position is stored although no record was applied."""
+FAR = 10_000
+"""Offsets behind which the position is stored although there was nothing to apply."""
 
 Result = TypeVar("Result")
 
@@ -92,7 +92,7 @@ class InputReader:
             self.sentry.check()
             asked_at = self.clock.now()
             ends = await self._ends()
-            # Records that the consumer group is about to apply need not be read twice.
+            # What the consumer group is about to apply need not be read twice.
             behind = await self._begin(ends)
             if behind:
                 try:
@@ -103,7 +103,7 @@ class InputReader:
         return asked_at
 
     async def _ends(self) -> Mapping[Place, int]:
-        """The end of each partition, including records of open transactions."""
+        """Where each partition ends, with what open transactions have written."""
         found = await self.logs.topics([self.topic])
         partitions = found[self.topic].partitions if self.topic in found else 0
         return await self.logs.high_watermarks([Place(self.topic, n) for n in range(partitions)])
@@ -136,7 +136,7 @@ class InputReader:
                     del behind[place]
         # A short way is read again next time: the group's consumer need not go back for it.
         await self.intake.skip(
-            {place: end for place, end in last.items() if end.offset - starts[place] > FAR_OFFSETS}
+            {place: end for place, end in last.items() if end.offset - starts[place] > FAR}
         )
 
     async def _apply(self, messages: Sequence[Message]) -> None:
@@ -194,7 +194,7 @@ class InputReader:
         if (first := consumer.poll(POLL_SECONDS)) is None:
             return [], {}
         records, ended = [], dict[Place, int]()
-        for message in (first, *consumer.consume(BATCH_RECORDS - 1, timeout=0)):
+        for message in (first, *consumer.consume(BATCH - 1, timeout=0)):
             if error := message.error():
                 self._note(error)
                 if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name

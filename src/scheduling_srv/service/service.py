@@ -291,7 +291,7 @@ class Service:
         )
 
     def _client_id(self) -> str:
-        """Client id of the consumer: in the group's member list it tells services apart."""
+        """Of the consumer in the group: other services read there who this is."""
         return tagged(self.settings.kafka_client_id, self.deployment.tag)
 
     def _conditions(self) -> Conditions:
