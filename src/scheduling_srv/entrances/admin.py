@@ -17,12 +17,12 @@ log = structlog.get_logger(__name__)
 SETTING = "SCHEDULING_ADMIN_ADDRESS"
 OFF = "off"
 MAX_CONNECTIONS = 64
-"""At a further one, the oldest one without a whole request is closed."""
+"""At a further connection, the oldest one without a whole request is closed."""
 PAGES = "scheduling_srv.entrances.admin_pages"
 
 
 async def _nothing() -> None:
-    """There are no figures."""
+    """For a service without figures."""
 
 
 class AdminServer:

@@ -187,7 +187,7 @@ BUILD = Gauge(
 
 
 class ByType:
-    """A counter by type of job. Its children are made once: a type costs a look into a dict."""
+    """A counter by type of job. Its children are made once: a type costs one lookup in a dict."""
 
     def __init__(self, counter: Counter, **labels: str) -> None:
         self._counter = counter
@@ -202,7 +202,7 @@ class ByType:
         }
 
     def count(self, amount: int, types: Callable[[], Iterable[bytes]]) -> None:
-        """Count so many things; `types` of each are asked for only if any has a label."""
+        """Count `amount`; calls `types` only if a type has a label."""
         if not self._children:
             self._other.inc(amount)
             return
@@ -232,7 +232,7 @@ def allow_types(types: Sequence[str]) -> None:
 
 
 class StoreMetrics(Collector):
-    """Figures of Redis. They are left out while they are not known: an old one would be a lie."""
+    """Figures of Redis. Unknown figures are left out: an old value would be wrong."""
 
     HELP: Mapping[str, str] = {
         "scheduling_jobs": "Jobs that Redis holds, over all shards; those that wait for an answer"
@@ -257,7 +257,7 @@ class StoreMetrics(Collector):
         """By type, `OTHER` included."""
 
     def forget(self) -> None:
-        """Redis does not answer."""
+        """Drop the figures: Redis does not answer."""
         self.figures, self.unanswered = {}, {}
 
     def collect(self) -> Iterator[Metric]:

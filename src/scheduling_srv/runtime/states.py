@@ -22,7 +22,7 @@ SUMMARY_SECONDS = 60.0
 OTHER_REASON_SECONDS = 10.0
 """Seconds before a failure is logged again because its reason has changed."""
 GRACE_SECONDS = 5.0
-"""Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
+"""Seconds that a loop has to recover without a line, after a failure or its server's return."""
 TICK_SECONDS = 1.0
 """Seconds between looks for lines that are due."""
 
@@ -61,14 +61,14 @@ STATES = States()
 
 
 class Kind(Enum):
-    """When the log hears of a failure."""
+    """When a failure is logged."""
 
     CAUSE = "cause"
     """At once. A server: its absence explains failures of loops."""
     CHANGE = "change"
     """At once. Its summaries are left to the cause, if there is one."""
     EFFECT = "effect"
-    """At once, but not while a server is away: it says nothing new then."""
+    """At once, but not while a server is away: its line would add nothing."""
     LOOP = "loop"
     """After a grace, and only while no server is away."""
 
@@ -93,10 +93,10 @@ class State:
         """When it began to fail."""
         self.reason = ""
         self._failed_at = float("-inf")
-        """When it has failed last."""
+        """When it failed last."""
         self._states = states
         self._told: list[str] = []
-        """Reasons that the log has heard since it began to fail."""
+        """Reasons that were logged since it began to fail."""
         self._told_at = float("-inf")
         states.all.add(self)
 
@@ -106,7 +106,7 @@ class State:
         return self.since != float("inf")
 
     def fails(self, reason: str) -> None:
-        """It has failed, perhaps again."""
+        """Report a failure, perhaps not the first one."""
         begins, self.reason = not self.failing, reason
         self._failed_at = self._states.monotonic()
         if begins:
@@ -119,7 +119,7 @@ class State:
                 tell()
 
     def works(self) -> None:
-        """It works, perhaps again."""
+        """Report that it works, perhaps after failures."""
         if not self.failing:
             return
         seconds = round(self._states.monotonic() - self.since)
@@ -128,7 +128,7 @@ class State:
         self.forget()
 
     def ends(self, why: str) -> None:
-        """Nothing will tell whether it works: the log hears no more of it, and why."""
+        """Report that no part watches it any more, and why."""
         if self._told:
             event = f"{self.says[0]}, no longer watched"
             log.info(event, **self.about, reason=why)
@@ -143,7 +143,7 @@ class State:
             self.ends("This replica has ended the work that met it.")
 
     def forget(self) -> None:
-        """It does not fail any more, and nothing is said of that."""
+        """It does not fail any more, and no line says so."""
         if self.kind is Kind.CAUSE and self.failing:
             self._states.causes.discard(self)
             self._states.well_since = self._states.monotonic()
@@ -162,7 +162,7 @@ class State:
             self._tell(now, f"{self.says[0]}, still", for_seconds=round(now - self.since))
 
     def _from(self) -> float:
-        """The instant from which on something may be said."""
+        """The instant from which a line may be logged."""
         if self.kind is Kind.CAUSE or (self.kind is Kind.CHANGE and not self._told):
             return self.since
         if self._states.causes or self._failed_at < self._states.well_since:
@@ -184,14 +184,14 @@ def _gist(reason: str) -> str:
 
 
 class Seldom:
-    """Whether a text is to be said again: once a minute. Bounded, as a text may be anything."""
+    """Whether a text may be logged again: once a minute. Bounded, as there may be many texts."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._said: dict[str, float] = {}
 
     def is_due(self, text: str) -> bool:
-        """True: it is said now."""
+        """Whether to log it now."""
         now = self._monotonic()
         if now - self._said.get(text, float("-inf")) < SUMMARY_SECONDS:
             return False

@@ -1,4 +1,4 @@
-"""Log lines that stand for many: the first one at once, later ones together after a pause.
+"""Summarises repeated log lines: logs the first one at once, later ones together after a pause.
 
 A fault of a client or a worker comes thousands of times. A line for each would fill the log and
 hide the others. Every occurrence is counted: a timer logs those that no later line has counted.
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Throttle:
-    """One event of the log. The kinds of it have lines and pauses of their own."""
+    """One event of the log. Each kind of it has its own lines and pauses."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Throttle:
         self._kinds: dict[tuple[str, ...], _Untold] = {}
 
     def note(self, *kind: str, count: int = 1, **last: object) -> None:
-        """It has happened `count` times. `last` are the fields of a line; kinds must be few."""
+        """Count `count` occurrences. `last` are the fields of a line; there must be few kinds."""
         untold = self._kinds.setdefault(kind, _Untold())
         untold.count += count
         untold.last = last

@@ -277,7 +277,7 @@ def _problem(error: ErrorDetails) -> str:
 
 
 def _bounds(name: str) -> tuple[object, object]:
-    """The least and the most that a number may be."""
+    """The least and the greatest value of a number."""
     metadata = Settings.model_fields[name].metadata
     return tuple(
         next(getattr(each, end) for each in metadata if hasattr(each, end)) for end in ("ge", "le")
@@ -297,7 +297,7 @@ def origin(name: str, settings: Settings) -> str:
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:
-    """The variable that sets it; empty: none does."""
+    """The variable that sets it; empty if there is none."""
     given = (each for each in (_NAMES[name], _NAMES[name] + _FILE) if each in environment)
     return next(given, "")
 
@@ -314,6 +314,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as files have it: `grpc_address` for `SCHEDULING_GRPC_ADDRESS`, `grpcAddress`."""
+    """The spelling in files: `grpc_address` for `SCHEDULING_GRPC_ADDRESS`, `grpcAddress`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).lower().removeprefix(PREFIX.lower())
