@@ -68,7 +68,7 @@ class Recovery:
         return replace(position, deployment=self.neighbours.deployment.id), lineage
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
-        await self.publisher.open(careful=careful)  # from here on no other owner can commit
+        await self.publisher.open(careful=careful)  # from here on nobody else can commit
         await reached(points.RECOVER_FENCED)
         position = await self.history.last_position()
         await reached(points.RECOVER_POSITION)
