@@ -3,13 +3,13 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
-# The interpreter that makes .venv; anything from Python 3.11 on. Empty: the first one that is found.
+# The interpreter that makes .venv: Python 3.11 or newer. Empty: the first one that is found.
 PYTHON ?=
 PYTEST_ARGS ?=
-# Processes that `make test` runs tests in. Each has servers of its own, and waits most of the time.
+# Number of processes of `make test`. Each has its own servers, and waits most of the time.
 WORKERS ?= 5
 BENCH_ARGS ?=
-# What `make chaos` does; FAULTS: only these, with commas between.
+# Options of `make chaos`; FAULTS: only these, separated by commas.
 MINUTES ?= 10
 SEED ?= 1
 REPLICAS ?= 2
@@ -18,18 +18,18 @@ NODES ?= 1
 FAULTS ?=
 DELIVERY ?= exactly_once
 NAME ?= all-faults
-# What `make fuzz` sends.
+# Number of inputs of `make fuzz`.
 COUNT ?= 1000000
-# What `make bench` measures: docs/performance.md.
+# Options of `make bench`: docs/performance.md.
 ONLY ?=
 ROUNDS ?= 5
 SIZE ?= 1
 CONTENDERS ?=
-# What `make bench-compare` compares with, and how often.
+# The commit that `make bench-compare` compares with, and the number of pairs.
 BASE ?=
 PAIRS ?= 10
 PROFILE ?=
-# Where `make run` keeps its jobs.
+# Directory of the jobs of `make run`.
 DATA ?= .data
 
 BIN := .venv/bin
@@ -43,56 +43,56 @@ PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipr
 ##@ Start
 
 .PHONY: setup
-setup: $(STAMP) ## Install everything that is locked into .venv (instant when nothing changed)
+setup: $(STAMP) ## Install the locked dependencies into .venv (instant if nothing changed)
 
 $(STAMP): requirements.lock pyproject.toml tools/setup
 	@PYTHON="$(PYTHON)" sh tools/setup
 	@touch $@
 
 .PHONY: run
-run: setup ## Start it all on this machine and watch jobs run, until Ctrl-C (DATA=.data keeps jobs)
+run: setup ## Start service, worker and servers, and watch jobs run until Ctrl-C (DATA=.data)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
 
 .PHONY: demo-check
-demo-check: setup ## The same without a person; fails unless all of it happened
+demo-check: setup ## For CI: run the demo unattended; fails unless every step happened
 	@$(BIN)/python -m examples.demo --check
 
 ##@ Check
 
 .PHONY: test
-test: setup lint types imports proto-check kafka ## All checks and all quick tests, most of them on real servers (WORKERS=5)
+test: setup lint types imports proto-check kafka ## Run all checks and all quick tests (WORKERS=5)
 	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
-test-all: test ## The same, then the slow tests: every failpoint, outages, campaigns, fuzz, bench
+test-all: test ## The same, then the slow tests: failpoints, outages, campaigns, fuzz, bench
 	$(PARALLEL) -m slow --ignore tests/chaos --ignore tests/bench $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m slow tests/chaos tests/bench $(PYTEST_ARGS)
 
 .PHONY: unit
-unit: setup ## The tests that need no server
+unit: setup ## Run the tests that need no server
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: setup kafka ## The tests that need Kafka and Valkey; started here unless given
+e2e: setup kafka ## Run the tests that need Kafka and Valkey; starts both unless given
 	$(BIN)/python -m pytest tests --ignore=tests/unit $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup ## Style of the code and of the protos
+lint: setup ## Check the style of code and protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 
 .PHONY: types
-types: setup ## Static types
+types: setup ## Check the static types
 	$(BIN)/mypy
 
 .PHONY: imports
-imports: setup ## Who may import whom
+imports: setup ## Check the import rules
 	$(BIN)/lint-imports
 
 .PHONY: proto-check
-proto-check: setup ## Fail when the generated code is not what the protos say
+proto-check: setup ## Check that the generated code matches the protos
 	@rm -rf build/proto && mkdir -p build/proto
 	@$(call generate,build/proto)
 	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_srv/wire $(WIRE) \
@@ -101,50 +101,50 @@ proto-check: setup ## Fail when the generated code is not what the protos say
 ##@ Measure
 
 .PHONY: bench
-bench: setup kafka ## Every workload beside a bare loop and BullMQ; writes the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
+bench: setup kafka ## Measure every workload and write the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
 	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
 		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
 
 .PHONY: bench-compare
-bench-compare: setup kafka ## This checkout beside BASE=commit in interleaved pairs; exits 1 when a figure is worse (ONLY=, PAIRS=, SIZE=, BENCH_ARGS=--note)
+bench-compare: setup kafka ## Compare with BASE=commit in pairs; fails if a figure is worse (ONLY=, PAIRS=, SIZE=, BENCH_ARGS=--note)
 	@test -n "$(BASE)" || { echo 'make bench-compare BASE=commit' >&2; exit 2; }
 	@$(BIN)/python -m bench.compare --base "$(BASE)" --pairs $(PAIRS) --size $(SIZE) \
 		$(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
 .PHONY: bench-quick
-bench-quick: setup kafka ## Submit, fire, lateness and memory on real servers, checked, against their floors
+bench-quick: setup kafka ## Measure submit, fire, lateness and memory; fails below a floor
 	@$(BIN)/python -m bench --only submit,fire,steady,memory --contenders product --rounds 1 \
 		--size 0.2 --floors $(BENCH_ARGS)
 
 .PHONY: bench-worst
-bench-worst: setup ## The longest call to Redis of each path with its worst legal input; fails over the budget
+bench-worst: setup ## Measure each path with its worst legal input; fails over a budget
 	@$(BIN)/python -m bench.worst $(BENCH_ARGS)
 
 .PHONY: chaos
-chaos: setup kafka ## Kill, freeze, lose and cut for MINUTES=10, check that nothing was broken (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
+chaos: setup kafka ## Inject faults for MINUTES=10 and check every promise (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
 		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY) --shards $(SHARDS)
 
 .PHONY: chaos-series
-chaos-series: setup kafka ## A long campaign in pieces that goes on where it was stopped; writes docs/lab (NAME=all-faults, MINUTES=60, SEED=, SHARDS=, DELIVERY=)
+chaos-series: setup kafka ## Run a long campaign that resumes where it stopped; writes docs/lab (NAME=, MINUTES=60, SEED=, SHARDS=, DELIVERY=)
 	@$(BIN)/python -m chaos.series $(NAME) --minutes $(MINUTES) --seed $(SEED) --delivery $(DELIVERY) --shards $(SHARDS)
 
 .PHONY: fuzz
-fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, check that nothing else broke (SEED=)
+fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, and check the service (SEED=)
 	@$(BIN)/python -m chaos.fuzz --count $(COUNT) --seed $(SEED)
 
 .PHONY: accept-alive
-accept-alive: setup kafka ## Show point by point that the service stays alive (ONLY=1,2: these points; 25 minutes)
+accept-alive: setup kafka ## Prove that the service stays alive, point by point (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept alive $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-traps
-accept-traps: setup kafka ## Show point by point that the first week holds no silent traps (ONLY=1,2: these points; 25 minutes)
+accept-traps: setup kafka ## Prove that the first week has no silent traps (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept traps $(if $(ONLY),--only "$(ONLY)")
 
 ##@ Change
 
 .PHONY: format
-format: setup ## Rewrite code and protos in the house style
+format: setup ## Format code and protos
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
@@ -162,7 +162,7 @@ $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
 endef
 
 .PHONY: docs
-docs: setup ## Write the generated parts of pages: settings, examples, figures, failpoints, metrics
+docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.snippets
 	@$(BIN)/python -m tools.readme_figures
@@ -170,11 +170,11 @@ docs: setup ## Write the generated parts of pages: settings, examples, figures, 
 	@$(BIN)/python -m tools.metrics_page
 
 .PHONY: picture
-picture: setup ## Draw what "make run" shows, from a real run
+picture: setup ## Draw the picture of the demo from a real run
 	@$(BIN)/python -m tools.picture
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew, keeping what still fits (LOCK_ARGS=--upgrade renews all)
+lock: ## Resolve the dependencies again; keeps versions that still fit (LOCK_ARGS=--upgrade)
 	@test -x $(BIN)/uv || PYTHON="$(PYTHON)" sh tools/setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --all-extras --group dev --group bench $(LOCK_ARGS) \
@@ -183,22 +183,22 @@ lock: ## Resolve the dependencies anew, keeping what still fits (LOCK_ARGS=--upg
 ##@ Servers for tests
 
 .PHONY: java
-java: ## See to it that Java 17 is there
+java: ## Install Java 17 if it is missing
 	@sh tests/harness/java/install
 
 .PHONY: kafka
-kafka: ## See to it that Kafka can be started (nothing to do when KAFKA_BOOTSTRAP_SERVERS names one)
+kafka: ## Fetch Kafka if it is missing (not if KAFKA_BOOTSTRAP_SERVERS names one)
 	@test -n "$$KAFKA_BOOTSTRAP_SERVERS" || sh tests/harness/java/fetch-kafka
 
 ##@ Other
 
 .PHONY: clean
-clean: ## Remove what was made here
+clean: ## Remove all generated files
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
-help: ## This list
+help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

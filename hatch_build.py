@@ -48,7 +48,7 @@ def urls(repository: str) -> dict[str, str]:
 
 
 class PackagePage(MetadataHookInterface):
-    """Fills in what pyproject.toml calls dynamic."""
+    """Sets the fields that pyproject.toml calls dynamic."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Add the readme and the URLs."""

@@ -1,1 +1,1 @@
-"""Shows, point by point, that what an issue asked for holds: `make accept-NAME`."""
+"""Proves, point by point, that the demands of an issue are met: `make accept-NAME`."""

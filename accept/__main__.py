@@ -1,4 +1,4 @@
-"""`python -m accept NAME`: run what shows each point, print a table, exit 0 if all of it holds."""
+"""`python -m accept NAME`: run the tests of each point, print a table, exit with 0 if all hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSED, FAILED, SKIPPED, MISSING = "passed", "FAILED", "skipped", "MISSING"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Something that has to hold, and what shows it."""
+    """A demand, and the tests that prove it."""
 
     name: str
     """Its number in the issue."""
@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(slots=True)
 class Shown:
-    """What became of a point."""
+    """The result of a point."""
 
     results: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -74,7 +74,7 @@ def _case(element: ET.Element) -> Case:
 
 
 def judge(points: Iterable[Point], ran: Sequence[Case]) -> dict[str, Shown]:
-    """What the tests say of each point. A test that did not run shows nothing."""
+    """The result of each point. A test that did not run proves nothing."""
     found: dict[str, Shown] = {}
     for point in points:
         shown = found[point.name] = Shown()

@@ -1,4 +1,4 @@
-"""What shows that the service stays alive: `make accept-alive`."""
+"""The proof that the service stays alive: `make accept-alive`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shows that the first week holds no silent traps: `make accept-traps`."""
+"""The proof that the first week has no silent traps: `make accept-traps`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What remakes files of this repository; each is run by a make target."""
+"""Generators of files in this repository; a make target runs each of them."""

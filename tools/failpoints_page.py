@@ -18,26 +18,31 @@ BEGIN = """\
 
 <!-- Written by `make docs` from src/scheduling_srv/runtime/points.py: change that. -->
 
-Places at which a test makes the process die, fail or hang, what is left behind then, and why
-that is safe.
+At each failpoint a test makes the process die, fail or hang. The tables describe the state that a
+crash there leaves, and why that state is safe.
 """
 END = """\
 ## How they are tested
 
-`tests/e2e/test_failpoints.py` reaches each of them with a kill, an error, an unexpected error, a
-pause of the step and a stop of the whole process for longer than two leases, under load, on a real
-Kafka and a real Valkey. The product recovers by itself; then the checker of the campaigns
-(`python -m chaos.checker`), which shares no code with it, compares what clients were told with what
-is on the topics: nothing lost, nothing twice, nothing early, nothing after an answered Delete or
-Update, announcements exact, answers applied once, one dead letter a record, nothing left over in
-Redis.
+`tests/e2e/test_failpoints.py` reaches each point under load, on a real Kafka and a real Valkey. It
+tries five actions at each: a kill, an error, an unexpected error, a pause of the step, and a stop
+of the whole process. Pause and stop last longer than two leases.
+
+The service recovers without help. Then the checker of the campaigns (`python -m chaos.checker`)
+compares the answers to clients with the records on the topics. It shares no code with the service.
+It checks these rules:
+
+* No run is lost, doubled or early. No run follows an answered Delete or Update.
+* Announcements are exact. Answers are applied once.
+* Each record that cannot be applied has one dead letter.
+* No key is left over in Redis.
 """
 WHERE = """\
 ## Where they are
 
-Most points lie around the calls of a port. The assembly wraps the port
-(`src/scheduling_srv/service/failpoints.py`), and only if failpoints are switched on. The use cases
-do not know of them. All others lie within a step that no port shows:
+Most points lie around the calls of a port. The assembly wraps the port, and only if failpoints are
+switched on: see `src/scheduling_srv/service/failpoints.py`. The use cases do not know of them. All
+others lie within a step that no port shows:
 
 | point | why it is not around a port |
 |---|---|
@@ -58,7 +63,7 @@ INSIDE = {
     ),
 }
 """Points within a step, and why."""
-HEAD = "| point | what it leaves behind, and why that is safe |\n|---|---|\n"
+HEAD = "| point | state after a crash here, and why it is safe |\n|---|---|\n"
 PARTS = {
     "stage": "Staging",
     "publish": "Publishing",
@@ -68,11 +73,11 @@ PARTS = {
     "rebuild": "Rebuilding",
     "restore": "Restoring",
 }
-"""First names of the points at which a part of the page begins."""
+"""First part of a point's name -> heading of the section that begins there."""
 
 
 def page() -> str:
-    """The page as it has to be."""
+    """The whole page as Markdown."""
     usage = (failpoints.__doc__ or "").partition("\n\n")[2]
     return "\n".join((BEGIN, usage, *_parts(POINTS), _where(), END))
 

@@ -1,4 +1,4 @@
-"""Draws what `make run` shows into docs/demo.svg: `make picture`.
+"""Draws the output of `make run` into docs/demo.svg: `make picture`.
 
 The lines are those of a real run. An SVG of text, so that it is sharp, small and searchable; fonts
 are the reader's own.

@@ -1,1 +1,1 @@
-"""The demonstration behind `make run` and `make demo-check`: the whole service on one machine."""
+"""The demo of `make run` and `make demo-check`: the whole service on one machine."""

@@ -1,4 +1,4 @@
-"""What has to have happened in the demonstration; each claim with what was seen of it."""
+"""The claims of the demo, each with the evidence for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNS = {"greet": 1, "remind": 1, "print": ATTEMPTS}
 
 @dataclass
 class Verdicts:
-    """What was checked."""
+    """The claims and their results."""
 
     rows: list[tuple[bool, str, str]] = field(default_factory=list)
 
@@ -25,7 +25,7 @@ class Verdicts:
         return all(good for good, _, _ in self.rows)
 
     def add(self, claim: str, seen: str, *, good: bool) -> None:
-        """A claim and what was seen."""
+        """Note a claim and its evidence."""
         self.rows.append((good, claim, seen))
 
 

@@ -1,4 +1,4 @@
-"""What happens to jobs, read off Kafka as any consumer could."""
+"""Reads the events of jobs from Kafka, as any consumer could."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def epoch_ms() -> int:
 
 @dataclass
 class Events:
-    """Follows both topics, and knows what it has seen."""
+    """Follows both topics, and keeps the events that it has seen."""
 
     bootstrap: str
     now: Callable[[], int] = epoch_ms
@@ -79,7 +79,7 @@ class Events:
         self._types.update({job.id: job.type for job in jobs})
 
     def poll(self, seconds: float = 0.1) -> list[Event]:
-        """What has happened since the last look, in order."""
+        """The events since the last call, in order."""
         first = self._consumer.poll(seconds)
         if first is not None:
             messages = [first, *self._consumer.consume(100, timeout=0)]

@@ -20,8 +20,8 @@ from examples.demo.session import Session
 from examples.demo.terminal import Stop
 from scheduling_srv import __version__
 
-PATIENCE = 12.0
-"""Seconds that --check waits for what has to happen."""
+PATIENCE_SECONDS = 12.0
+"""Seconds that --check waits for each step."""
 HEARTBEATS = 2
 """Runs of the recurring job that --check wants to see after the restart."""
 
@@ -67,16 +67,18 @@ def _introduce(session: Session, screen: Screen) -> None:
 
 
 def examine(data: Path, screen: Screen, stop: Stop) -> int:
-    """The same without a person: two starts, and a verdict."""
+    """The demo unattended: two starts, and a verdict."""
     began = time.monotonic()
     verdicts = check.Verdicts()
     screen.title("The demonstration, checked")
     with Session(data, os.environ, stop.is_told) as first:
         first.create_jobs()
-        first.watch(lambda: check.one_time_jobs_are_over(first.events.log), PATIENCE)
+        first.watch(lambda: check.one_time_jobs_are_over(first.events.log), PATIENCE_SECONDS)
     screen.say("  first start is over; starting again on the same data")
     with Session(data, os.environ, stop.is_told) as second:
-        second.watch(lambda: check.done(second.events.log, HEARTBEAT) >= HEARTBEATS, PATIENCE)
+        second.watch(
+            lambda: check.done(second.events.log, HEARTBEAT) >= HEARTBEATS, PATIENCE_SECONDS
+        )
     check.check_first_start(first.events.log, verdicts)
     check.check_second_start(
         first.events.log, second.events.log, [job.id for job in second.kept], verdicts

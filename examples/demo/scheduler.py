@@ -13,7 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from scheduling_srv.wire import job_pb2 as wire
 from scheduling_srv.wire import job_pb2_grpc as services
 
-DEADLINE = 10.0
+DEADLINE_SECONDS = 10.0
 """Seconds that a call may take. A Create is answered when it is stored and announced on Kafka."""
 
 
@@ -46,9 +46,11 @@ class Scheduler:
 
     def create(self, *jobs: wire.Job) -> Sequence[wire.Job]:
         """All of them, or none; with the ids that they have from now on."""
-        return self._service.Create(wire.JobList(items=jobs), timeout=DEADLINE).items
+        return self._service.Create(wire.JobList(items=jobs), timeout=DEADLINE_SECONDS).items
 
     def read(self, *ids: str, creator: str = "") -> Sequence[wire.Job]:
         """The jobs with these ids and of this creator, in order of creation; all without either."""
         chosen = wire.JobFilter(jobs_ids=ids, creator=creator)
-        return self._service.Read(wire.JobReadRequest(filter=chosen), timeout=DEADLINE).items
+        return self._service.Read(
+            wire.JobReadRequest(filter=chosen), timeout=DEADLINE_SECONDS
+        ).items

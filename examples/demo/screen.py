@@ -42,7 +42,7 @@ class Screen:
         self._stream.flush()
 
     def title(self, text: str) -> None:
-        """What the lines below are about."""
+        """A heading for the next lines."""
         self.say(text, _BOLD)
 
     def facts(self, facts: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ class Screen:
         self, at: int, job: str, what: str, *, run: str = "", late: str = "", note: str = ""
     ) -> None:
         """One line of the table."""
-        moment = datetime.fromtimestamp(at / 1000)  # noqa: DTZ006 - the time of who looks on
+        moment = datetime.fromtimestamp(at / 1000)  # noqa: DTZ006 - the user's local time
         time = f"{moment:%H:%M:%S}.{at % 1000:03d}"
         event = self._styled(f"{what:<7}", _STYLES[what])
         line = f"{self._styled(time, _DIM)}  {job:<9}  {event}  {run:>11}  {late:>9}  {note}"
@@ -85,7 +85,7 @@ class Screen:
 
 
 def remark(event: Event) -> str:
-    """What is worth saying about an event."""
+    """A remark about an event."""
     if event.what == "created":
         return PLANS.get(event.job_type, "")
     if event.what == "queued" and event.late > CATCHING_UP_MS:

@@ -30,7 +30,7 @@ _NAME = "scheduling-srv: "
 
 
 class DemoError(Exception):
-    """The demonstration cannot go on; a sentence for the person who looks on."""
+    """The demo cannot continue; a sentence for its user."""
 
 
 class Stopped(Exception):
@@ -137,10 +137,10 @@ class Worker:
 
 
 def free_addresses(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Settings for the addresses that nobody set, and what to say about taken ports.
+    """Settings for the addresses that are not set, and remarks about ports in use.
 
-    A taken port is no reason not to show anything: any free one will do, if it is said which. An
-    address that somebody chose is left alone: then it is an error if it cannot be had.
+    If a default port is in use, the demo takes a free one and names it. An address that the user
+    has set is not changed: it is an error if it is in use.
     """
     chosen, notes = {}, []
     for setting, address in DEFAULTS.items():

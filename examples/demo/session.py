@@ -1,4 +1,4 @@
-"""One start of everything: service, worker, and who looks on."""
+"""One start of service, worker and screen."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Session:
         return self.scheduler.create(*jobs)
 
     def poll(self) -> list[Event]:
-        """What has happened since the last look. Raises `DemoError` if a part has ended."""
+        """The events since the last call. Raises `DemoError` if a part has ended."""
         for part, name in ((self.service, "service"), (self.worker, "worker")):
             if not (part.alive or self.is_told_to_stop()):
                 raise DemoError(f"The {name} has ended; {self.data / name}.log says why.")

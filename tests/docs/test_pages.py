@@ -1,4 +1,4 @@
-"""Pages lead where they say."""
+"""Links of pages lead somewhere, and their prose keeps the rules of CONTRIBUTING.md."""
 
 import re
 from pathlib import Path
@@ -55,20 +55,59 @@ def test_a_picture_is_as_wide_as_its_longest_line() -> None:
     assert float(root.attrib["width"]) >= LEFT + 200 * CHARACTER
 
 
-NOT_WRAPPED = {"architecture.md", "scale.md", "CHANGELOG.md"}
-WRAPPED = [
+GUIDES = [
     page
     for page in pages()
-    if page.parent.name not in {"decisions", "lab"} and page.name not in NOT_WRAPPED
+    if page.parent.name not in {"decisions", "lab"} and page.name != "CHANGELOG.md"
 ]
 GENERATED = re.compile(r"<!-- [a-z]+: make .*?<!-- end of \w+ -->", re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
+TARGET = re.compile(r"\]\([^)]*\)")
+NO_PROSE = re.compile(r"#|\||<|!\[")
+ITEM = re.compile(r"(?:[*-]|\d+\.) ")
+END_OF_SENTENCE = re.compile(r"(?<=[.!?:;])[\"')*]*\s+")
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9'.-]*")
+CLUMSY = re.compile(
+    r"\b(what|whatever|whoever|nobody|somebody|no one|someone|behind|in front of)\b",
+    re.IGNORECASE,
+)
 WIDTH = 100
+MOST_WORDS = 20
 
 
-@pytest.mark.parametrize("page", WRAPPED, ids=named)
+def prose(page: Path) -> list[str]:
+    """Lines without code blocks, tables, headings, pictures and generated parts."""
+    text = FENCED.sub("", GENERATED.sub("", page.read_text()))
+    return ["" if NO_PROSE.match(line) else line for line in text.splitlines()]
+
+
+def sentences(page: Path) -> list[str]:
+    """Sentences of the prose; code counts as one word, targets of links as none."""
+    text = "\n".join("\n\n" + line if ITEM.match(line.strip()) else line for line in prose(page))
+    paragraphs = CODE.sub("code", TARGET.sub("]", text)).split("\n\n")
+    return [s for each in paragraphs for s in END_OF_SENTENCE.split(" ".join(each.split())) if s]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
 def test_lines_are_short(page: Path) -> None:
-    """But rows of tables, and code that cannot be broken."""
-    lines = GENERATED.sub("", page.read_text()).splitlines()
-    prose = [line for line in lines if not line.startswith("|")]
-    assert [line for line in prose if len(CODE.sub("", line)) > WIDTH] == []
+    """Except for code that cannot be broken."""
+    assert [line for line in prose(page) if len(CODE.sub("", line)) > WIDTH] == []
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
+def test_sentences_are_short(page: Path) -> None:
+    assert [s for s in sentences(page) if len(WORD.findall(s)) > MOST_WORDS] == []
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
+def test_sentences_are_plain(page: Path) -> None:
+    """Quoted words are mentioned, not used."""
+    unquoted = [re.sub(r'"[^"]*"', "", sentence) for sentence in sentences(page)]
+    assert [sentence for sentence in unquoted if CLUMSY.search(sentence)] == []
+
+
+def test_the_parts_of_a_page_are_told_apart(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A heading\n\nOne `a b` two.\nThree\n[four](x y): five.\n* six\n| seven |\n")
+    assert sentences(page) == ["One code two.", "Three [four]:", "five.", "* six"]

@@ -140,7 +140,7 @@ def test_a_user_without_what_is_only_useful_will_do(
 ) -> None:
     """INFO, PUBSUB and CLIENT forbidden: told, and gone without."""
     product = deploy(2, valkey=restricted)
-    assert_says(product, "redis forbids what is useful")
+    assert_says(product, "redis forbids a useful command")
     kind, job_id = fresh("type"), fresh()
     product.client.create(contract.job(id=job_id, type=kind, interval="200 ms"))
     product.run(kind, 3)

@@ -117,7 +117,7 @@ async def test_calls_are_held_back_while_something_is_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """But not for long: Kafka may be away."""
-    monkeypatch.setattr(gathering_module, "PATIENCE", 600)
+    monkeypatch.setattr(gathering_module, "PATIENCE_SECONDS", 600)
     gathering = Announcements().gathering
     await gathering.until_worthwhile()
     with gathering.under_way():
@@ -125,7 +125,7 @@ async def test_calls_are_held_back_while_something_is_published(
         await asyncio.sleep(0)
         assert not held.done()
     await asyncio.wait_for(held, 30)
-    monkeypatch.setattr(gathering_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(gathering_module, "PATIENCE_SECONDS", 0.01)
     with gathering.under_way():
         await asyncio.wait_for(gathering.until_worthwhile(), 30)
 

@@ -61,7 +61,7 @@ class TestValkey:
     async def test_one_directory_serves_one_at_a_time(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(valkey, "LOCK_TIMEOUT", 0.05)
+        monkeypatch.setattr(valkey, "LOCK_TIMEOUT_SECONDS", 0.05)
         async with EmbeddedValkey(tmp_path):
             with pytest.raises(StartError, match=f"{tmp_path} is in use"):
                 await EmbeddedValkey(tmp_path).start()

@@ -140,7 +140,7 @@ async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) 
     await asyncio.gather(*tasks)
     assert store.calls == [["a", "b"]]
     with gathering.under_way():
-        await asyncio.gather(*await start(commit, group("many", grouping.FEW)))
+        await asyncio.gather(*await start(commit, group("many", grouping.FEW_JOBS)))
     assert store.calls[1:] == [["many"]]
 
 
@@ -161,7 +161,7 @@ async def test_nobody_waits_for_what_was_refused_or_stored_in_another_life(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is never announced."""
-    monkeypatch.setattr(gathering_module, "PATIENCE", 60.0)
+    monkeypatch.setattr(gathering_module, "PATIENCE_SECONDS", 60.0)
     commit, gathering = gathering_commits(store)
     gathering.published("i", 0, 0)
     async with asyncio.timeout(5):
@@ -187,7 +187,7 @@ async def test_calls_of_those_who_were_just_answered_are_waited_for(store: Store
 async def test_one_call_after_the_other_never_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering_module, "GAP", 60.0)
+    monkeypatch.setattr(gathering_module, "GAP_SECONDS", 60.0)
     commit, gathering = gathering_commits(store)
     async with asyncio.timeout(5):
         for name in "abc":
@@ -199,11 +199,11 @@ async def test_one_call_after_the_other_never_waits(
 async def test_who_does_not_come_back_is_waited_for_only_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering_module, "GAP", 0.01)
+    monkeypatch.setattr(gathering_module, "GAP_SECONDS", 0.01)
     commit, gathering = gathering_commits(store)
     gathering.published("i", 0, 100)
     await commit.write(group("a"))
-    monkeypatch.setattr(gathering_module, "GAP", 60.0)
+    monkeypatch.setattr(gathering_module, "GAP_SECONDS", 60.0)
     async with asyncio.timeout(5):
         await commit.write(group("b"))
 
@@ -212,7 +212,7 @@ async def test_while_they_keep_coming_back_the_others_are_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many need longer to come back than a few; but nobody waits for ever."""
-    monkeypatch.setattr(gathering_module, "GAP", 0.02)
+    monkeypatch.setattr(gathering_module, "GAP_SECONDS", 0.02)
     now = [0.0]
     gathering = Gathering(lambda: now[0])
     store.gate.set()
@@ -223,7 +223,7 @@ async def test_while_they_keep_coming_back_the_others_are_waited_for(
         await asyncio.sleep(0.01)
         tasks += await start(commit, group(str(number)))
     assert store.calls == []
-    now[0] = gathering_module.LONGEST + 0.001
+    now[0] = gathering_module.LONGEST_SECONDS + 0.001
     tasks += await start(commit, group("last"))
     await asyncio.gather(*tasks)
     assert store.calls == [["0", "1", "2", "3", "4", "5", "last"]]

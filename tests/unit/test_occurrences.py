@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scheduling_srv.client import Occurrences, Outcome, occurrence_id
-from scheduling_srv.client.occurrences import SWEEP
+from scheduling_srv.client.occurrences import SWEEP_SECONDS
 
 DAY = 86_400.0
 
@@ -91,7 +91,7 @@ def test_what_is_older_than_kafka_keeps_is_forgotten() -> None:
         clock.time += DAY - 1
         occurrences.note("new")
         assert occurrences.outcome("old")
-        clock.time += SWEEP + 1
+        clock.time += SWEEP_SECONDS + 1
         occurrences.note("newer")
         assert occurrences.outcome("old") is None
         assert occurrences.outcome("new")

@@ -65,7 +65,7 @@ async def test_a_timeout_is_one() -> None:
 async def test_a_ping_that_is_not_answered_says_who_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "PING_S", 0.01)
+    monkeypatch.setattr(client_module, "PING_SECONDS", 0.01)
     client = RedisClient("redis://127.0.0.1:1/0")
     client.own.pool = Deaf()  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable, match=r": 127\.0\.0\.1:1 does not answer in time\.$"):
@@ -172,7 +172,7 @@ async def test_calls_of_clients_cannot_use_up_the_connections_of_the_owner() -> 
 
 async def test_a_call_that_finds_no_connection_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis answers: it is not what the sentence may blame."""
-    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     client, calls, own = slow_client()
     with client_call():
         waiting = [asyncio.create_task(client.execute("PING")) for _ in range(CALL_CONNECTIONS)]

@@ -66,7 +66,7 @@ async def test_a_refusal_is_said_once_and_asked_about_less_and_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A right may be taken away while the service runs: it goes on without signals."""
-    monkeypatch.setattr(states, "GRACE_S", 0.0)
+    monkeypatch.setattr(states, "GRACE_SECONDS", 0.0)
     monkeypatch.setattr(states.STATES, "causes", set())
     heard, server = listening(monkeypatch, *[NoPermissionError("no channels")] * 8)
     with capture_logs() as logs:

@@ -195,9 +195,9 @@ async def test_a_risk_is_said_once_and_when_it_is_over() -> None:
         await watch.run_once()
     said = [(each["log_level"], each["event"]) for each in logs]
     assert said == [
-        ("warning", "a setting of a server"),
+        ("warning", "a setting of a server needs attention"),
         ("info", "a setting of a server is not known"),
-        *[("info", "a setting of a server is well again")] * 2,
+        *[("info", "a setting of a server is in order again")] * 2,
     ]
 
 

@@ -1,1 +1,1 @@
-"""What the product does, in terms of ports."""
+"""The use cases of the service, in terms of ports."""

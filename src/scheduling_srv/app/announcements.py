@@ -22,7 +22,7 @@ LOST = "Redis has lost writes: whether the change was kept is not known."
 
 
 class Announcements:
-    """How far a shard has published, as far as this replica knows, and who waits for more."""
+    """How far a shard has published, as far as this replica knows, and the calls that wait."""
 
     def __init__(self) -> None:
         self.lineage = ""
@@ -42,9 +42,9 @@ class Announcements:
     async def wait(self, receipt: Receipt, floor: int = 0) -> None:
         """Return when the change is published.
 
-        `floor` is `number` as it was before the change: a receipt below it comes from a Redis that
-        has lost what was published already. Raises `OutcomeUnknown` then, and if the store is
-        rebuilt meanwhile. Cancel it to give up.
+        `floor` is `number` as it was before the change. A receipt below it comes from a Redis that
+        has lost published entries. Raises `OutcomeUnknown` then, and if the store is rebuilt
+        meanwhile. Cancel it to give up.
         """
         if receipt.lineage == self.lineage and receipt.number < floor:
             raise OutcomeUnknown(LOST)
@@ -77,7 +77,7 @@ class Announcements:
                 raise FailedPrecondition(f"{sentence} Nothing of the request was kept.")
 
     def _forget_one(self) -> None:
-        """While Kafka is away more and more calls give up, and nobody comes to take them out."""
+        """While Kafka is away more and more calls give up: remove them now and then."""
         self._gone += 1
         if self._gone > max(MOST_GONE, len(self._waiting) // 2):
             self._waiting = [place for place in self._waiting if not place[-1].done()]
@@ -103,7 +103,7 @@ class Announcements:
         self.gathering.published(lineage, self.number, answered)
 
     def _begin(self, lineage: str) -> None:
-        """Numbers of another lineage say nothing about those who wait."""
+        """Numbers of another lineage do not count for the calls that wait."""
         self.lineage, self.number = lineage, 0
         kept = []
         for place in self._waiting:

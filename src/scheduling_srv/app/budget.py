@@ -14,7 +14,7 @@ CALL_JOBS = 2_000
 CALL_BYTES = 4_000_000
 """Bytes of its records."""
 PIECE_JOBS = 250
-"""Jobs of a piece of a long list, whatever it does to them."""
+"""Jobs of a piece of a long list, for every kind of change."""
 PIECE_BYTES = 250_000
 """Bytes of a piece, or `SCHEDULING_MAX_JOB_BYTES` if that is less, unless a single job has more. It
 is one record of the journal, which takes the largest job."""
@@ -23,12 +23,12 @@ DELETED_IDS = 250
 
 
 def jobs_of(group: WriteGroup) -> int:
-    """What the group counts in `LIST_JOBS` and `CALL_JOBS`."""
+    """The count of the group in `LIST_JOBS` and `CALL_JOBS`."""
     return len(group.jobs) * (1 if group.mode is WriteMode.CREATE else 3)
 
 
 def bytes_of(group: WriteGroup) -> int:
-    """Of its records."""
+    """Bytes of its records."""
     return sum(len(job.record) for job in group.jobs)
 
 

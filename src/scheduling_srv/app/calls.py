@@ -45,10 +45,10 @@ async def cancel(task: asyncio.Future[Any]) -> None:
 
 
 class Calls:
-    """At most `most` at a time. The fault of one is raised where the next is begun or awaited.
+    """At most `most` calls at a time. `begin` and `finish` raise the fault of an earlier one.
 
-    On leaving, what is still under way is cancelled. No exception outlives it: a group of them
-    would hold its frames, and all that was read, until garbage is looked for.
+    On leaving, calls under way are cancelled. No exception outlives it: a group of exceptions would
+    hold its frames, and all data that was read, until the next garbage collection.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,9 +1,9 @@
 """How long the caller of a use case waits for its answer.
 
-The gRPC entrance knows the deadline of the call; the use case that waits for an announcement has
-to answer before it, or the caller learns nothing of what became of its change (docs/contract.md). A
-context variable carries it, so that no signature in between speaks of it. Tasks that serve several
-callers must not look here.
+The gRPC entrance knows the deadline of the call. The use case that waits for an announcement has to
+answer before it: otherwise the caller does not learn the fate of its change (docs/contract.md). A
+context variable carries the deadline, so that no signature in between needs it. Tasks that serve
+several callers must not read it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def within(seconds: float | None) -> Iterator[None]:
-    """Let what runs inside know that its caller waits for `seconds`; None: for as long as it takes.
+    """Note for the code inside that its caller waits for `seconds`; None: without limit.
 
-    Some of it, a tenth but at most a quarter of a second, is kept back for the way of the answer.
+    A tenth of it, but at most a quarter of a second, is reserved for sending the answer.
     """
     margin = 0.0 if seconds is None else min(seconds * _MARGIN_SHARE, _LONGEST_MARGIN)
     token = _deadline.set(None if seconds is None else time.monotonic() + seconds - margin)

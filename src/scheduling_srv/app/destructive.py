@@ -15,12 +15,12 @@ from contextvars import ContextVar
 import structlog
 
 LOG_EVERY_SECONDS = 60.0
-"""Between two lines about deletions by id. Some applications delete jobs all the time."""
+"""Seconds between two lines about deletions by id. Some applications delete jobs all the time."""
 MAX_CALLERS = 100
 """Callers with lines of their own; deletions by all others share one line."""
 OTHERS = "others"
 TICK_SECONDS = 5.0
-"""Between looks for deletions that no line has told."""
+"""Seconds between looks for deletions that no line has counted."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class DeletionLog:
         self._tell(caller, deletions)
 
     def tick(self) -> None:
-        """Tell what a later call has not, and forget callers that have told everything."""
+        """Log deletions that no line has counted, and forget callers without any."""
         for caller, deletions in [*self._callers.items()]:
             if deletions.calls:
                 self._tell(caller, deletions)

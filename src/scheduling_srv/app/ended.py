@@ -10,7 +10,7 @@ from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.throttle import Throttle
 
 PAUSE_SECONDS = 1.0
-"""Between two log lines: a worker that fails all the time would fill the log."""
+"""Seconds between two log lines: a worker that fails all the time would fill the log."""
 LONGEST_ERROR = 200
 """Characters of a worker's error that a line repeats."""
 
@@ -27,7 +27,7 @@ class EndedLog:
         )
 
     def note(self, ended: Ended, failure: str) -> None:
-        """What one call to the store has ended; `failure` is the outcome of those that failed."""
+        """Count the runs that a store call has ended; `failure` is the outcome of failed ones."""
         for type_, done, failed in ended.by_type():
             metrics.ENDED["done"].of(type_).inc(done)
             metrics.ENDED[failure].of(type_).inc(failed)

@@ -14,12 +14,12 @@ from scheduling_srv.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-LOOK = 1.0
-"""Seconds between looks for those who wait."""
+POLL_SECONDS = 1.0
+"""Seconds between looks while calls wait."""
 
 
 class Follower:
-    """Tells the owner, the waiting calls and the restorer what the store says."""
+    """Passes the store's signals to the owner, the waiting calls and the restorer."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Follower:
             elif signal.kind == "refused":
                 self.announcements.refused(signal.news)
             elif signal.kind == "connected" and self.announcements.waiting:
-                await self.look_once()  # what was refused before has to be known first
+                await self.look_once()  # earlier refusals have to be known first
             for listener in self.listeners:
                 listener(signal)
 
     async def look(self) -> None:
         """While calls wait, ask how far the outbox is; until cancelled."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_SECONDS)
             if self.announcements.waiting:
                 await self.look_once()
 
@@ -57,7 +57,7 @@ class Follower:
         try:
             state = await self.shard.state()
         except Unavailable as fault:
-            log.debug("cannot look", reason=str(fault))
+            log.debug("the state of the shard cannot be read", reason=str(fault))
             return
         for news in state.refused:
             self.announcements.refused(news)

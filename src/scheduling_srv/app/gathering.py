@@ -1,11 +1,10 @@
-"""When a store call for a few jobs is worth making.
+"""Decides when to make a store call for a few jobs.
 
-Each costs a write to disk, and a transaction that announces it. What is stored while another
-transaction is under way, or about to begin, is announced by the one behind it, as is all that comes
-until then. So calls with few jobs wait for its end. Its end answers the calls that it announced;
-who made them may be about to make the next ones, so these are waited for as well while they keep
-coming. A client that was alone is not kept waiting by that: its own call is the one that was waited
-for.
+Each store call costs a write to disk, and a transaction that announces it. Anything stored during a
+transaction is published by the next one. So calls with few jobs wait for the end of the current
+transaction. Its end answers calls, and their clients may soon make the next ones. So the store call
+also waits for those, as long as they keep coming. A single client does not wait longer: the next
+call is its own.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from contextlib import contextmanager
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.waiting import wait
 
-PATIENCE = 0.02
+PATIENCE_SECONDS = 0.02
 """Seconds that a call may wait for the end of a transaction."""
-GAP = 0.003
-"""Seconds without a call after which nobody is likely to come back."""
-LONGEST = 0.02
-"""Seconds that a call may wait for others to come back, however many do."""
-MOST = 0.75
-"""Of those who were answered, so many are enough."""
+GAP_SECONDS = 0.003
+"""Seconds without a call after which no further client is likely to call again."""
+LONGEST_SECONDS = 0.02
+"""Seconds that a call may wait for other clients to call again."""
+ENOUGH_SHARE = 0.75
+"""Share of the answered clients that is enough."""
 
 
 class Gathering:
-    """Of one shard."""
+    """Decides for one shard when a store call is made."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
@@ -65,26 +64,26 @@ class Gathering:
         if not self._is_pending():
             self._announced.set()
         if answered:
-            self._awaited = int(answered * MOST)
+            self._awaited = int(answered * ENOUGH_SHARE)
 
     def _is_pending(self) -> bool:
         stored, published = self._stored, self._published
         return stored.lineage == published.lineage and stored.number > published.number
 
     async def until_worthwhile(self) -> None:
-        """Return when what is stored next may well be announced next."""
+        """Return when the next transaction can announce a change that is stored now."""
         if not self._quiet.is_set():
-            await wait(self._quiet, PATIENCE)
+            await wait(self._quiet, PATIENCE_SECONDS)
         elif self._is_pending():
             self._announced.clear()
-            await wait(self._announced, PATIENCE)
+            await wait(self._announced, PATIENCE_SECONDS)
         await self._until_back()
 
     async def _until_back(self) -> None:
-        last = self.monotonic() + LONGEST
+        last = self.monotonic() + LONGEST_SECONDS
         while self._awaited > 0:
             before = self._awaited
             self._back.clear()
-            await wait(self._back, GAP)
+            await wait(self._back, GAP_SECONDS)
             if self._awaited == before or self.monotonic() > last:
                 self._awaited = 0

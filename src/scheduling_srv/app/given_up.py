@@ -12,7 +12,7 @@ from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
 
-PAUSE_S = 60.0
+PAUSE_SECONDS = 60.0
 """Seconds between two log lines: a job that fails all day would fill the log."""
 
 
@@ -25,12 +25,12 @@ class GivenUpLog:
         self._next = float("-inf")
 
     def note(self, given_up: GivenUp) -> None:
-        """What one call to the store has given up."""
+        """Count the retries that a store call has given up."""
         if not given_up.runs:
             return
         metrics.RETRIES_GIVEN_UP.inc(given_up.runs)
         if self.monotonic() >= self._next:
-            self._next = self.monotonic() + PAUSE_S
+            self._next = self.monotonic() + PAUSE_SECONDS
             log.warning(
                 "failed runs are not retried: too many retries of their job wait",
                 job=given_up.job.decode(errors="replace"),

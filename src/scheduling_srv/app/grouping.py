@@ -8,7 +8,7 @@ from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
 from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Clock, JobStore, Receipt, Refusal, WriteGroup
 
-FEW = 200
+FEW_JOBS = 200
 """Jobs below which a store call may wait for more."""
 MOST_GROUPS = 500
 """Calls that share one store call."""
@@ -30,7 +30,7 @@ class GroupCommit:
         self._writer: asyncio.Task[None] | None = None
 
     async def write(self, group: WriteGroup) -> Outcome:
-        """Write the group, with whatever else waits. Raises `Unavailable`."""
+        """Write the group, together with other waiting groups. Raises `Unavailable`."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((group, future))
         if self.gathering:
@@ -41,7 +41,7 @@ class GroupCommit:
 
     async def _write_all(self) -> None:
         while self._queue:
-            if self.gathering and sum(len(group.jobs) for group, _ in self._queue) < FEW:
+            if self.gathering and sum(len(group.jobs) for group, _ in self._queue) < FEW_JOBS:
                 await self.gathering.until_worthwhile()
             if not (batch := self._next_batch()):
                 continue
@@ -59,7 +59,7 @@ class GroupCommit:
                     future.set_result((written.receipt, refusal))
 
     def _next_batch(self) -> list[tuple[WriteGroup, asyncio.Future[Outcome]]]:
-        # Who has given up is told nothing any more: its jobs are not written.
+        # The jobs of a caller that has given up are not written.
         self._queue = [call for call in self._queue if not call[1].done()]
         size = jobs = volume = 0
         for group, _ in self._queue[:MOST_GROUPS]:

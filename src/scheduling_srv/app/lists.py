@@ -1,9 +1,9 @@
 """Long lists: applied in pieces, all or nothing (docs/decisions/0010).
 
-The pieces are kept first, each in one bounded call. Nobody else changes their jobs from then on.
-One small call decides; with a record it also stores the record's position. Then the pieces are
-applied, each in one bounded call. What is decided is applied whatever crashes: by its caller, by
-whoever needs one of its jobs, or by the owner. What is not decided is dropped.
+The pieces are kept first, each in one bounded call. No other call changes their jobs from then on.
+One small call decides the list; for a record it also stores the record's position. Then the pieces
+are applied, each in one bounded call. A decided list is applied through any crash: by its caller,
+by a call that needs one of its jobs, or by the owner. A list that is not decided is dropped.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ LASTS_MS = 15_000
 """How long a list stays open after its last piece; then its caller counts as dead."""
 PATIENCE = 20.0
 """Seconds that a list may take until it is decided, and again until it is applied."""
-PAUSE = 0.02
+PAUSE_SECONDS = 0.02
 """Seconds between looks at a list whose caller has not decided yet."""
-AHEAD = 4
-"""Pieces that may wait for Kafka: a transaction. The runs of other jobs wait behind no more."""
-KAFKA_PATIENCE = 1.0
+AHEAD_PIECES = 4
+"""Pieces that may wait for Kafka: one transaction. Runs of other jobs wait for no more."""
+KAFKA_PATIENCE_SECONDS = 1.0
 """Seconds that the next piece waits for Kafka at most."""
-LOOK = 5.0
+POLL_SECONDS = 5.0
 """Seconds after which the owner looks for lists whose caller has died."""
 CONTENDED = "Another call changes a job of this id: nothing was changed, send it again."
 SLOW = "The list could not be stored in time: nothing was changed, send it again."
@@ -60,7 +60,7 @@ Outcome = tuple[Receipt, Refusal | None]
 
 
 class Lists:
-    """Of one shard, in one replica."""
+    """The long lists of one shard, in one replica."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Lists:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, _token: str) -> None:
-        """The owner's task: finish what a caller has left, until cancelled."""
+        """The owner's task: finish lists that their callers have left, until cancelled."""
         never = asyncio.Event()
         with State("long lists wait", "long lists go on").watched() as state:
             while True:
@@ -90,7 +90,7 @@ class Lists:
                     state.fails(str(fault))
                 else:
                     state.works()
-                await wait(never, LOOK)
+                await wait(never, POLL_SECONDS)
 
     async def write(
         self, mode: str, jobs: Sequence[NewJob], source: Source | None = None, *, named: bool = True
@@ -134,7 +134,7 @@ class Lists:
             decided = receipt is not None
             return receipt
         finally:
-            if not decided:  # or it is not known: what is decided cannot be dropped
+            if not decided:  # or unknown: the store refuses to drop a decided list
                 await asyncio.shield(self._drop(token))
 
     async def _keep(self, token: str, kind: Piece, jobs: Sequence[NewJob]) -> int | Refusal:
@@ -164,10 +164,10 @@ class Lists:
             while await self.store.drop(token, own=True) == "dropped":
                 pass
 
-    # --- What is decided ----------------------------------------------------------------------
+    # --- Decided lists ------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Apply what is decided by now, and drop what dead callers have left.
+        """Apply the decided lists, and drop undecided ones of dead callers.
 
         Waits a moment if a list is open whose caller may live. Raises `Unavailable`.
         """
@@ -177,7 +177,7 @@ class Lists:
             if state == "decided":
                 await self._apply(token)
             elif state == "open":
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _finish(self, token: str, decided: Receipt) -> Receipt:
         try:
@@ -202,7 +202,7 @@ class Lists:
             await self._apply(token)
 
     async def _apply(self, token: str) -> None:
-        """All pieces of a decided list, whoever else applies them as well."""
+        """Apply all pieces of a decided list. Others may apply them at the same time."""
         receipts: list[Receipt] = []
         async with self._applying:
             while applied := await self.store.apply(token, self.clock.now()):
@@ -210,12 +210,12 @@ class Lists:
                 if not left:
                     return
                 receipts.append(receipt)
-                if len(receipts) >= AHEAD:
+                if len(receipts) >= AHEAD_PIECES:
                     await self._let_others_through(receipts.pop(0))
 
     async def _let_others_through(self, receipt: Receipt) -> None:
         with suppress(TimeoutError, OutcomeUnknown):
-            async with asyncio.timeout(KAFKA_PATIENCE):
+            async with asyncio.timeout(KAFKA_PATIENCE_SECONDS):
                 await self.announcements.wait(receipt)
 
 

@@ -18,41 +18,41 @@ class Publisher(Protocol):
     """
 
     async def open(self, *, careful: bool = False) -> None:
-        """Fence every earlier producer of the shard and settle its open transaction."""
+        """Fence every earlier producer of the shard, and end its open transaction."""
 
     async def publish(self, records: Iterable[Record], position: Position) -> None:
-        """One transaction with all of it, committed. `records` are read in another thread."""
+        """Commit all of it in one transaction. `records` are iterated in another thread."""
 
     async def publish_carefully(
         self, records: Sequence[Record], position: Position
     ) -> Sequence[Refusal]:
-        """One transaction, committed; or nothing of it, and which of the records are refused."""
+        """Commit one transaction, or commit nothing and return the refused records."""
 
     def shrink_batches(self) -> None:
-        """Send fewer records together: none was refused by itself, but they were together."""
+        """Send fewer records together: a batch was refused, but none of its records was."""
 
     async def settle(self) -> None:
-        """End transactions whose end Kafka has lost: with the next one of the same producer."""
+        """End transactions whose end Kafka has lost, by the next one of the same producer."""
 
 
 class Delivery(Protocol):
     """Runs on their way to Kafka."""
 
     async def wait(self) -> float:
-        """Return when Kafka has all of them: how many seconds the slowest one took.
+        """Wait until Kafka has all of them; returns the seconds that the slowest one took.
 
-        Raises `PublishFailed` when it is not known whether Kafka has one of them.
+        Raises `PublishFailed` if Kafka may or may not have one of them.
         """
 
 
 class SwiftPublisher(Publisher, Protocol):
-    """It also sends runs at once, outside of transactions, so it cannot be fenced from that."""
+    """It also sends runs at once, outside transactions. A broker cannot fence these runs."""
 
     async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
         """Send the runs among about `size` records; the others are returned, to be published."""
 
     def abandon(self) -> None:
-        """Send no more of what was not sent yet."""
+        """Send no more of the records that were not sent yet."""
 
 
 class UnknownEvent(NamedTuple):
@@ -133,16 +133,16 @@ class GroupConsumer(Consumer, Protocol):
 class History(Protocol):
     """Reads committed records back from Kafka. Raises `LogUnavailable`.
 
-    Nothing is read past a transaction that has not ended: `Undecided` is raised if that lasts.
+    Records after a transaction that has not ended are not read: `Undecided` if that lasts.
     """
 
     async def last_position(self) -> Position | None:
         """The last committed position record of the shard."""
 
     async def input_starts(self) -> Mapping[str, InputPosition]:
-        """Where listening begins on the very first start, by `topic:partition`.
+        """Starts of listening on the very first start, by `topic:partition`.
 
-        Positions at the end hold the present as their time stamp: all before it is skipped.
+        Positions at the end have the present as their time stamp: all older records are skipped.
         """
 
     def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:

@@ -1,7 +1,7 @@
-"""Every port of the application, on one page: what must hold, not how it is done.
+"""Every port of the application, on one page: its invariants, not its implementation.
 
-`token` is the lease's owner and epoch. A call that carries one changes nothing and raises
-`LeaseLost` when another replica holds the lease by now. Instants are epoch milliseconds.
+`token` is the lease's owner and epoch. A call with a token changes nothing and raises `LeaseLost`
+if another replica holds the lease by now. Instants are epoch milliseconds.
 """
 
 from __future__ import annotations
@@ -51,31 +51,31 @@ class Clock(Protocol):
 
 
 class ExactClock(Clock, Protocol):
-    """One that tells fractions of milliseconds as well."""
+    """A clock that also tells fractions of milliseconds."""
 
     def until(self, instant: int) -> float:
         """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
 
 
-# --- What goes into the store -------------------------------------------------------------------
+# --- Changes of the store -----------------------------------------------------------------------
 
 
 class WriteMode(StrEnum):
     """How a write treats ids that exist, and ids that do not (docs/contract.md)."""
 
     CREATE = "create"
-    """Existing: refused."""
+    """Refuses ids that exist."""
     UPDATE = "update"
-    """Not existing: refused."""
+    """Refuses ids that do not exist."""
     UPSERT = "upsert"
-    """Existing ones are replaced, others created."""
+    """Replaces ids that exist, creates the others."""
 
 
 class Source(NamedTuple):
     """The consumed records that a change comes from.
 
-    Applied only if the store is where the consumer believes it to be: neither has somebody else
-    applied them, nor has a restarted Redis forgotten the ones before.
+    Applied only if the store's position is the consumer's. So no other replica has applied them,
+    and no restarted Redis has lost the records before.
     """
 
     partition: str
@@ -83,23 +83,23 @@ class Source(NamedTuple):
     stored: int
     """The partition's position in the store."""
     next: int
-    """Offset behind the last record."""
+    """Offset after the last record."""
     lineage: str
-    """Of the store whose positions the consumer follows."""
+    """Lineage of the store whose positions the consumer follows."""
     stamp: int = 0
     """The newest time stamp before `next`, in epoch ms; 0: unknown."""
     topic_id: str = ""
-    """Of the topic that the offsets belong to; empty: unknown."""
+    """Id of the topic that the offsets belong to; empty: unknown."""
     others: Sequence[Source] = ()
     """Further partitions that move in the same call. Their lineage is that of this one."""
 
 
 class Receipt(NamedTuple):
-    """The place in the outbox behind a change: published means announced."""
+    """The place in the outbox after a change: once that is published, the change is announced."""
 
     lineage: str
-    """The life of what Redis holds: another one after a rebuild, and after a restart of Redis,
-    which may have forgotten the change and given its number to another one."""
+    """Names one life of Redis's data. It changes with a rebuild and with a restart of Redis, which
+    may have lost the change and given its number to another one."""
     number: int
 
 
@@ -127,10 +127,10 @@ class WriteGroup:
     stamp: int = 0
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
-    """Ids that the client has given; told where there are several shards."""
+    """Ids that the client has given; set only if there are several shards."""
 
     def own(self, source: Source) -> Source:
-        """What the group's record moves, of all that the source does."""
+        """The part of the source that the group's record moves."""
         every = (source, *source.others)
         at = next((each for each in every if each.partition == self.partition), source)
         return at._replace(next=self.offset + 1, stamp=self.stamp or at.stamp, others=())
@@ -150,7 +150,7 @@ class Refusal(NamedTuple):
 class Written:
     """The results of the groups, in order.
 
-    With a source, groups behind the first refused one were not looked at and are not in `refusals`.
+    With a source, groups after the first refused one were not looked at and are not in `refusals`.
     """
 
     receipt: Receipt
@@ -161,9 +161,9 @@ class Page(NamedTuple):
     """Some jobs in order of creation."""
 
     total: int
-    """How many match in all."""
+    """Number of all matches."""
     cursor: str
-    """Where the next page begins; empty: this is the last one. A page before it may be empty."""
+    """Start of the next page; empty: this is the last one. A page before it may be empty."""
     jobs: Sequence[StoredJob]
 
 
@@ -171,9 +171,9 @@ class Answered(NamedTuple):
     """The results of answers."""
 
     looked_at: int
-    """How many of them, from the first on. The position is behind them; the others come again."""
+    """Number of answers applied, from the first on. The position is after them."""
     known: int
-    """How many of those had a run."""
+    """Number of these that had a run."""
     given_up: GivenUp = GivenUp()
     ended: Ended = Ended()
 
@@ -187,15 +187,15 @@ class JobStore(Protocol):
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
     ) -> Written:
-        """Write each group as a whole; all of it, and its announcements, in one atomic step."""
+        """Write each group as a whole. All groups and announcements are one atomic step."""
 
     async def delete(
         self, ids: Sequence[str], now: int, source: Source | None = None
     ) -> tuple[Receipt, int]:
         """Delete the jobs that exist. Every run staged before lies before the receipt.
 
-        Returns how many ids it has come to: what it takes out may be too much for one call. With a
-        source it has done nothing then. Raises `Contended` when a long list changes one of them.
+        Returns how many ids it has processed: the jobs may be too many for one call. With a source
+        it has done nothing then. Raises `Contended` when a long list changes one of them.
         """
 
     async def clear(
@@ -206,16 +206,16 @@ class JobStore(Protocol):
         *,
         announced: bool,
     ) -> Receipt:
-        """Make every resource void and announce its removal, or every job and run without a word.
+        """Make every resource void and announce its removal, or every job and run in silence.
 
-        That, and appending `entries`, is one atomic step. What is void is never staged again.
+        This and appending `entries` are one atomic step. A void job is never staged again.
         """
 
     async def sweep(self) -> Receipt | None:
-        """Remove what is void, also what a crash has left; the receipt of the last piece."""
+        """Remove void jobs, also those left by a crash; returns the receipt of the last piece."""
 
     async def sweep_retries(self) -> bool:
-        """Remove some waiting retries of jobs that are gone; whether there are more."""
+        """Remove some waiting retries of jobs that are gone; returns whether there are more."""
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """The jobs with the first of these ids, `now` jobs included: one, or as many as fit."""
@@ -234,7 +234,7 @@ class InputStore(Protocol):
     """Applies the records of the listener, together with their positions."""
 
     async def complete(self, answers: Sequence[Answer], now: int, source: Source) -> Answered:
-        """Apply answers to the runs they belong to, all or as many as the budget allows."""
+        """Apply answers to their runs: all, or as many as the budget allows."""
 
     async def append(
         self, entries: Sequence[bytes], now: int, source: Source | None = None
@@ -242,16 +242,16 @@ class InputStore(Protocol):
         """Append ready outbox entries; with a source, store its position."""
 
     async def positions(self) -> tuple[str, Mapping[str, InputPosition]]:
-        """The lineage, and `topic:partition` -> how far it is applied."""
+        """The lineage, and `topic:partition` -> its applied position."""
 
     async def set_positions(self, starts: Sequence[Start], lineage: str, now: int) -> None:
-        """Apply the partitions from there on, if their positions are still those `before`."""
+        """Move the partitions to these starts, if their positions are still those `before`."""
 
     async def forget(self, positions: Mapping[Place, int], lineage: str, now: int) -> None:
         """Drop partitions that are gone, if they are still at these offsets."""
 
     async def show_offsets(self, offsets: Mapping[Place, int]) -> None:
-        """Store the offsets where operators look for them (docs/contract.md)."""
+        """Store the offsets in the keys that operators read (docs/contract.md)."""
 
 
 class Inputs(Protocol):
@@ -283,7 +283,7 @@ class Restores(Protocol):
         """Store a restore command. Raises `TooMany` if `limit` of them are pending."""
 
     async def count(self) -> int:
-        """How many restore commands are pending."""
+        """Number of pending restore commands."""
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """Number and request of each, in order."""
@@ -293,9 +293,9 @@ class Restores(Protocol):
     ) -> bool:
         """Put jobs into the journal and the schedule, take others out; announce nothing.
 
-        Left alone is a job that is there with the same definition or is newer than `span.last`, one
-        that was removed since the restore was noted, and a one-time job whose time has passed.
-        False: a reset or a delete of everything has come after the restore.
+        Skips a job that exists with the same definition or is newer than `span.last`. Also skips a
+        job that was removed since the restore was noted, and a one-time job whose time has passed.
+        Returns False if a reset or a delete of everything came after the restore.
         """
 
     async def end(self, token: str, number: str, entry: bytes) -> None:
@@ -315,12 +315,12 @@ class Transfers(Protocol):
         """Let others decide again."""
 
     async def may_have_elapsed(self, jobs: Sequence[NewJob]) -> Sequence[bool]:
-        """Whether each one-time job lives here and was due before when it is due now."""
+        """Whether each one-time job exists here with the same due time."""
 
     async def commit(
         self, change: Change, now: int, held: Held | None = None, source: Source | None = None
     ) -> Receipt | None:
-        """Do this shard's part and keep the others', in one step. None: a claim has run out."""
+        """Do this shard's part and store the others', in one step. None: a claim has expired."""
 
     async def parcels(self) -> Sequence[Parcel]:
         """The parcels that are not delivered yet, in order."""
@@ -340,9 +340,9 @@ class ListStore(Protocol):
     ) -> Refusal | None:
         """Keep the next piece, and keep others from changing its jobs.
 
-        `lasts`: ms for which nobody else may drop the list. Refused as `JobStore.write` does, and
-        as `moving` (another list changes a job), `gone` (it was dropped) or `large` (what it
-        replaces is too much for one call).
+        `lasts`: ms for which no other caller may drop the list. Refuses as `JobStore.write` does,
+        and with `moving` (another list changes a job), `gone` (the list was dropped) or `large`
+        (the replaced jobs are too large for one call).
         """
 
     async def decide(
@@ -351,7 +351,7 @@ class ListStore(Protocol):
         """Decide that the list is applied, if all pieces are there. None: it was dropped."""
 
     async def apply(self, token: str, now: int) -> tuple[Receipt, int] | None:
-        """Apply the next piece of a decided list; how many are left. None: there is none."""
+        """Apply the next piece of a decided list; returns how many are left. None: no such list."""
 
     async def drop(self, token: str, *, own: bool) -> str:
         """Drop the next piece of a list that is not decided.
@@ -361,10 +361,10 @@ class ListStore(Protocol):
         """
 
     async def tokens(self) -> Sequence[str]:
-        """Of all lists there are."""
+        """The tokens of all lists."""
 
 
-# --- What the owner does with it ----------------------------------------------------------------
+# --- Calls of the owner -------------------------------------------------------------------------
 
 
 class Schedule(Protocol):
@@ -374,8 +374,8 @@ class Schedule(Protocol):
         """Move at most `limit` due runs to the outbox, in the order of docs/contract.md.
 
         It ends with the run that uses up the budget in bytes; then `next_due` has passed already.
-        With `cursor` also do what `Outbox.take` does, in the same call: then it may raise
-        `Diverged` as well, and has done nothing. An outbox that is full hands out nothing.
+        With `cursor` the same call also does the work of `Outbox.take`. It may then raise
+        `Diverged` as well, and has done nothing. A full outbox returns no entries.
         """
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
@@ -385,7 +385,7 @@ class Schedule(Protocol):
         """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
 
     async def plan_again(self, token: str) -> int:
-        """Ask again for some of those set aside; returns how many still are."""
+        """Plan some of those set aside again; returns how many are still aside."""
 
     async def expire(self, token: str, now: int, limit: int) -> Expired:
         """Count runs without an answer as failed: at most `limit`, as many as the budget allows."""
@@ -395,18 +395,18 @@ class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
-        """Trim what is published, then hand out what comes next.
+        """Trim the published entries, then return the next ones.
 
-        How far it goes is stored before it is handed out. Raises `Diverged` when the cursor does
-        not lie within the outbox, or the store is of another lineage.
+        Stores how far they go before it returns them. Raises `Diverged` if the cursor is not within
+        the outbox, or the store is of another lineage.
         """
 
 
 class Asides(Outbox, Protocol):
-    """The outbox while nothing is staged: what Kafka refuses is set aside (docs/decisions/0009)."""
+    """The outbox while staging pauses: sets refused records aside (docs/decisions/0009)."""
 
     async def state(self) -> ShardState:
-        """How far it was handed out."""
+        """The state of the shard, with the last entry that was taken."""
 
     async def find_runs(
         self, token: str, after: int, jobs: Sequence[tuple[bytes, int]]
@@ -414,34 +414,37 @@ class Asides(Outbox, Protocol):
         """Runs of these jobs (id, creation number) among the entries that follow number `after`."""
 
     async def set_aside(self, token: str, lineage: str, aside: Aside, now: int) -> None:
-        """Do all of it, in one atomic step. Raises `Diverged` if the entries are others."""
+        """Apply `aside` in one atomic step. Raises `Diverged` if the entries have changed."""
 
 
 class Lease(Protocol):
-    """One owner a shard."""
+    """Makes one replica the owner of a shard."""
 
     async def acquire(self, owner: str, *, dead: str = "") -> str | None:
-        """The token, or None while another one holds the lease, except `dead`, if still gone."""
+        """The token, or None while another replica holds the lease.
+
+        The holder `dead` does not count if its connection is still gone.
+        """
 
     async def holder(self) -> Holder | None:
-        """Who holds the lease."""
+        """The holder of the lease, if any."""
 
     async def renew(self, token: str, *, emitting: bool) -> None:
-        """Stay the owner for another lease, and say whether due jobs are being emitted."""
+        """Stay the owner for another lease, and report whether due jobs are being emitted."""
 
     async def release(self, token: str) -> None:
-        """Let the next one in at once."""
+        """Give the lease back, so that the next owner takes over at once."""
 
 
 class ShardProgress(Protocol):
     """Questions about the work of a shard that any replica may ask."""
 
     async def progress(self) -> Progress:
-        """Look now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
+        """The progress now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
 
 
 class ShardCounts(Protocol):
-    """What operators ask for."""
+    """Counts of a shard for operators."""
 
     async def counts(self, types: Sequence[str]) -> Counts:
         """Count now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
@@ -451,7 +454,7 @@ class Signals(Protocol):
     """The shard's channel."""
 
     def listen(self) -> AsyncIterator[Signal]:
-        """All signals from now on; reconnects by itself and then says `connected`."""
+        """All signals from now on. It reconnects by itself, and then yields `connected`."""
 
     async def replicas(self) -> Sequence[str]:
         """Names of the replicas that are connected, as far as that can be known."""
@@ -464,20 +467,20 @@ class ShardStore(Protocol):
     """The shard as a whole, for the owner's recovery."""
 
     async def state(self) -> ShardState:
-        """How far this Redis has got."""
+        """The state of the shard in this Redis."""
 
     async def mark_inputs(self, token: str, now: int) -> None:
-        """Append what tells Kafka all of the listener's positions."""
+        """Append an entry that writes all positions of the listener to Kafka."""
 
     async def note_backlog(self, token: str, published: int) -> None:
-        """The time of runs that are still in the outbox begins when they are published."""
+        """Let the completion timeout of runs in the outbox begin at their publication."""
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0
     ) -> str:
-        """Make the shard ready under the position's incarnation, counting on from it.
+        """Make the shard ready under the position's incarnation; numbers continue from it.
 
-        `origin` is the incarnation that it was rebuilt from, `jump` is added to the creation
+        `origin` is the incarnation that it was rebuilt from. `jump` is added to the creation
         numbers. Returns the lineage.
         """
 
@@ -487,20 +490,20 @@ class ShardStore(Protocol):
     async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
         """Put jobs into the store and the schedule, in place of those with the same ids.
 
-        No id stands twice in one call. Returns by how many there are more of them.
+        An id may come only once in a call. Returns by how many the number of jobs has grown.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
-        """Put unanswered runs and waiting retries into the store; returns how many.
+        """Put unanswered runs and waiting retries into the store; returns their number.
 
-        All jobs are there already: a one-time job whose run waits has no other occurrence.
+        All jobs are loaded before: a one-time job whose run waits has no other occurrence.
         """
 
     async def load_piece(self, token: str, piece: ListPiece) -> None:
-        """Put back what was not applied of a long list. Without its decision it is dropped."""
+        """Put back an unapplied piece of a long list. Without a decision it is dropped."""
 
     async def load_parcel(self, token: str, parcel: Parcel, ids: Sequence[str]) -> None:
-        """Put back what may not have been delivered."""
+        """Put back a parcel that may not have been delivered."""
 
     async def note_shards(self) -> None:
-        """Store how many shards there are, if the store has lost it."""
+        """Store the number of shards again, if the store has lost it."""

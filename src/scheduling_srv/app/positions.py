@@ -1,4 +1,4 @@
-"""Where a partition is read from (docs/decisions/0008).
+"""Finds the position at which reading a partition begins (docs/decisions/0008).
 
 A position belongs to one topic. A topic that was deleted and created again has another id, and its
 offsets begin anew: it is read from the first record that is newer than the last applied one.
@@ -31,7 +31,7 @@ class PartitionLog(NamedTuple):
     low: int
     """The first offset that is left."""
     high: int
-    """The offset behind the last record."""
+    """The offset after the last record."""
     topic_id: str = ""
     """Empty: the broker has no ids."""
 
@@ -45,16 +45,16 @@ class Topic(NamedTuple):
 
 
 class Logs(Protocol):
-    """What Kafka says of topics. Raises `LogUnavailable`."""
+    """Ids and ends of topics on Kafka. Raises `LogUnavailable`."""
 
     async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
-        """Those that there are."""
+        """The topics that exist."""
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
-        """Where each partition begins and ends; those that are gone are left out."""
+        """The begin and the end of each partition; missing partitions are left out."""
 
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """Where each partition ends, with what open transactions have written."""
+        """The end of each partition, including records of open transactions."""
 
     async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
         """The first offset whose record is newer than the time stamp; None: there is none."""
@@ -72,7 +72,7 @@ def is_another(known: InputPosition, found: PartitionLog) -> bool:
 def begin(
     known: InputPosition | None, found: PartitionLog, first_newer: int | None = None
 ) -> InputPosition:
-    """Where to read from. `first_newer`: the first record newer than `known`, if there is one.
+    """The position to read from. `first_newer`: the first record newer than `known`, if any.
 
     A partition that was added since the first start is read from its beginning.
     """

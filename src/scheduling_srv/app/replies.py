@@ -1,4 +1,4 @@
-"""What calls to the store answer, and what the owner hands it. Instants are epoch ms."""
+"""Arguments and results of calls to the store. Instants are epoch ms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Span(NamedTuple):
-    """What a restore may touch."""
+    """The jobs that a restore may change."""
 
     now: int
     last: int
@@ -18,14 +18,14 @@ class Span(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """From where on the outbox is handed out."""
+    """The place from which the outbox is taken."""
 
     published: int
     """Number of the last entry that is on Kafka: all up to it is trimmed."""
     lineage: str
-    """Of the store which that entry is of."""
+    """Lineage of the store that has this entry."""
     ahead: int = 0
-    """Entries behind it that were handed out before and are still under way."""
+    """Entries after it that were taken before and are still under way."""
 
 
 class Backlog(NamedTuple):
@@ -47,7 +47,7 @@ class Taken(NamedTuple):
     """Bytes that the outbox holds, within a megabyte."""
 
     def left(self, ahead: int) -> Backlog:
-        """What nobody has taken, where `ahead` entries before these are under way."""
+        """The entries that are not taken yet; `ahead` entries before these are under way."""
         entries = self.waiting - ahead - len(self.entries)
         return Backlog(entries, self.size * entries // self.waiting if entries > 0 else 0)
 
@@ -56,7 +56,7 @@ class StagedRun(NamedTuple):
     """A run that is in the outbox."""
 
     number: int
-    """Of its entry."""
+    """Number of its entry."""
     job_id: bytes
     seq: int
     instance: int
@@ -75,7 +75,7 @@ class Replaced(NamedTuple):
 
 @dataclass(slots=True)
 class Aside:
-    """What is done about records that Kafka refuses (docs/decisions/0009)."""
+    """Changes that set refused records aside (docs/decisions/0009)."""
 
     replaced: list[Replaced] = field(default_factory=list)
     undone: list[tuple[bytes, int]] = field(default_factory=list)
@@ -83,11 +83,11 @@ class Aside:
     kept: list[tuple[bytes, str]] = field(default_factory=list)
     """Ids that do not go to another shard, and the name of the parcel that they were in."""
     before: list[bytes] = field(default_factory=list)
-    """What those jobs were before: letter and bytes of each section."""
+    """Those jobs before the change: letter and bytes of each section."""
     ended: list[tuple[StagedRun, bytes]] = field(default_factory=list)
-    """Runs that end, each with what announces that its one-time job goes."""
+    """Runs that end, each with the announcement of its one-time job's deletion."""
     appended: list[bytes] = field(default_factory=list)
-    """Further entries."""
+    """Further entries of the outbox."""
     news: str = ""
     """For the calls that wait for the undone jobs; see `parse_news`."""
 
@@ -96,7 +96,7 @@ class Staged(NamedTuple):
     """One staging call."""
 
     full: bool
-    """The outbox holds as much as it may: Kafka is behind."""
+    """The outbox is at its limit: Kafka is slow or away."""
     entries: int = 0
     size: int = 0
     """Bytes of the entries."""
@@ -106,7 +106,7 @@ class Staged(NamedTuple):
     oldest_start: int | None = None
     """Start of the run that has waited longest for its answer."""
     taken: Taken | None = None
-    """What was handed out with it, if that was asked for."""
+    """The entries that were taken in the same call, if that was requested."""
 
 
 class Unplanned(NamedTuple):
@@ -125,7 +125,7 @@ class Planned(NamedTuple):
     member: bytes
     due: int | None
     settled: bool
-    """It is the latest missed occurrence: run it, however late."""
+    """Whether it is the latest missed occurrence: it then runs, however late."""
     aside: bool = False
     """No time can be computed: set it aside until it is asked for again."""
 
@@ -143,17 +143,17 @@ class Ended(NamedTuple):
 
     done: int = 0
     failed: int = 0
-    """Without another attempt; of those that `Expired` tells of, by the completion timeout."""
+    """Runs that failed without another attempt; in `Expired`, by the completion timeout."""
     job: bytes = b""
     """The id of the job of one that failed."""
     types: Sequence[Any] = ()
     """Type, how many were done and how many failed, and so on for each type."""
     type: bytes = b""
-    """Of that job."""
+    """Type of that job."""
     attempts: int = 0
-    """Of that run."""
+    """Attempts of that run."""
     error: bytes = b""
-    """The start of what the worker said of it, perhaps cut within a character."""
+    """The start of the worker's text, perhaps cut within a character."""
 
     def by_type(self) -> Iterator[tuple[bytes, int, int]]:
         """The figures of each type."""
@@ -162,7 +162,7 @@ class Ended(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """What a look at runs without an answer has done."""
+    """The result of a look at runs without an answer."""
 
     looked_at: int
     """Runs; some of them were published later than they were staged, and have time left."""
@@ -172,7 +172,7 @@ class Expired(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who holds a lease, how many ms it lasts yet, and whether the holder's connection is gone."""
+    """The holder of a lease, the ms until it ends, and whether the holder's connection is gone."""
 
     token: str
     left: int
@@ -180,7 +180,7 @@ class Holder(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """What the store says to all replicas. Signals may be lost: every loop also looks by itself."""
+    """A message of the store to all replicas. Signals may be lost, so every loop also polls."""
 
     kind: str
     """`work`, `published`, `refused`, `released`, `restore`, `sweep` or `connected`."""
@@ -188,11 +188,11 @@ class Signal(NamedTuple):
     lineage: str = ""
     number: int = 0
     news: str = ""
-    """Of refused jobs."""
+    """News of refused jobs, see `Aside`."""
 
 
 class ShardState(NamedTuple):
-    """What Redis says of itself."""
+    """The state of a shard in Redis."""
 
     ready: bool
     incarnation: str
@@ -206,7 +206,7 @@ class ShardState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a shard's store says of the work that is due."""
+    """The due work of a shard, as its store sees it."""
 
     working: bool
     """The owner has said within its lease that its loops work."""
@@ -215,7 +215,7 @@ class Progress(NamedTuple):
     waiting: int
     """Entries of the outbox that are not published."""
     idle_ms: int
-    """Since the outbox last advanced, or began to fill."""
+    """Milliseconds since the outbox last advanced, or began to fill."""
 
 
 class Counts(NamedTuple):
@@ -229,7 +229,7 @@ class Counts(NamedTuple):
     """Due runs that `parallel` holds back."""
     unanswered: int
     unanswered_of: Mapping[str, int]
-    """Of these types."""
+    """Unanswered runs of each requested type."""
 
 
 class RebuiltJob(NamedTuple):
@@ -255,13 +255,13 @@ class RebuiltRun(NamedTuple):
     instance: int = 0
     start: int = 0
     due: int | None = None
-    """Of a run that waits. It is left out if its job is gone or has another creation number."""
+    """Due time of a waiting run. The run is dropped if its job is gone or was created anew."""
     type: bytes = b""
-    """Of unanswered runs."""
+    """Type of an unanswered run."""
 
 
 class Claimed(NamedTuple):
-    """What a shard says to a claim."""
+    """A shard's answer to a claim."""
 
     state: str
     """`ok`, `claimed` (by another call) or `moving` (to another shard)."""
@@ -277,12 +277,12 @@ class Held(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is said of a piece of a long list, beside its jobs."""
+    """The facts about a piece of a long list, beside its jobs."""
 
     number: int
-    """From 1."""
+    """Number of the piece, from 1."""
     mode: str
-    """Of the list: as `WriteMode`, or `delete`."""
+    """Mode of the list: as `WriteMode`, or `delete`."""
     named: bool
     """Others may know the ids of its jobs: they are kept from changing these."""
 
@@ -292,7 +292,7 @@ class ListPiece(NamedTuple):
 
     token: str
     number: int
-    """From 1; 0: the decision."""
+    """Number of the piece, from 1; 0: the decision."""
     value: bytes
 
 
@@ -302,4 +302,4 @@ class Parcel(NamedTuple):
     name: str
     value: bytes
     announced: bool = True
-    """It is on Kafka, so that it may be delivered."""
+    """Whether it is on Kafka, so that it may be delivered."""

@@ -1,4 +1,4 @@
-"""What the operator decides about a shard. All durations are in milliseconds."""
+"""The operator's settings for a shard. All durations are in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ShardRules:
     lease: int = 3_000
     catch_up_limit: int = 10_000
     outbox_limit: int = 200_000
-    """Entries that may wait for Kafka before staging pauses: what bounds Redis's memory then."""
+    """Entries that may wait for Kafka before staging pauses: this bounds Redis's memory."""
     outbox_bytes: int = 268_435_456
-    """The same in bytes."""
+    """The same limit in bytes."""
     waiting_retries: int = 10_000
     """Retries of one job that may wait; a run that fails beyond it is not retried."""
     batch_records: int = 1_000
@@ -29,4 +29,4 @@ class ShardRules:
     stage_limit: int = 500
     """Runs of one staging call: it blocks Redis for some 5 ms."""
     most_staged: int = 1_000
-    """The same while more than that is due."""
+    """Runs of one staging call while more than `stage_limit` are due."""

@@ -19,24 +19,24 @@ from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
 
-PIECE = 500
+PIECE_PARTITIONS = 500
 """Partitions of one store call."""
 
 
 class Begun(NamedTuple):
-    """Where a shard goes on."""
+    """The positions from which a shard continues."""
 
     lineage: str
-    """Of the store whose positions these are."""
+    """Lineage of the store whose positions these are."""
     positions: Mapping[Place, InputPosition]
 
 
 class Found(NamedTuple):
-    """Where each shard goes on, in their order."""
+    """The positions from which each shard continues, in the order of shards."""
 
     shards: Sequence[Begun]
     topic_ids: Mapping[str, str]
-    """Of the topics that there are."""
+    """Id of each topic that exists."""
 
 
 class Starts:
@@ -51,7 +51,7 @@ class Starts:
         self.topics = topics
 
     async def find(self, places: Sequence[Place]) -> Found:
-        """Where to read from. Partitions that are not there are left out.
+        """The positions to read from. Missing partitions are left out.
 
         Raises `Unavailable` and `StaleSource`: then nothing is known, and it may be asked again.
         """
@@ -110,7 +110,7 @@ class Starts:
             for place, to in found.items()
             if stored.get(place.name) != to
         ]
-        for piece in pieces(changed, PIECE):
+        for piece in pieces(changed, PIECE_PARTITIONS):
             starts = [Start(place.name, at.next if at else None, to) for place, at, to in piece]
             await store.set_positions(starts, lineage, self.clock.now())
         _tell([(place, at, to) for place, at, to in changed if at and at.next != to.next])
@@ -122,7 +122,7 @@ class Starts:
         stored: Mapping[str, InputPosition],
         topics: Mapping[str, Topic],
     ) -> None:
-        """Drop what is gone: partitions of topics that have fewer, and topics not read any more.
+        """Drop positions of removed partitions, and of topics that are not read any more.
 
         A topic that is to be read and is not there keeps its positions: it may come back.
         """
@@ -131,7 +131,7 @@ class Starts:
         if others := {place.topic for place in known} - {*self.topics}:
             found = await self.logs.topics(sorted(others))
             gone |= {p for p in known if p.topic in others and not _is_there(p, found)}
-        for piece in pieces(sorted(gone), PIECE):
+        for piece in pieces(sorted(gone), PIECE_PARTITIONS):
             log.info("partitions are gone", partitions=[place.name for place in piece])
             await store.forget({place: known[place] for place in piece}, lineage, self.clock.now())
 

@@ -1,4 +1,4 @@
-"""Parts of the service that must not end: what breaks one is told, and it starts again."""
+"""Parts of the service that must not end: a fault of one is logged, and it starts again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from scheduling_srv.domain.errors import SchedulingError, StartError
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE_S = 1.0
+FIRST_PAUSE_SECONDS = 1.0
 """Seconds before a part that broke starts again; twice as long each time."""
-LONGEST_PAUSE_S = 30.0
-"""Seconds at most."""
-SOUND_AFTER_S = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""Longest pause before it starts again."""
+SOUND_AFTER_SECONDS = 60.0
 """Seconds after which a part that broke before counts as sound again."""
 
 Part: TypeAlias = Callable[[], Awaitable[None]]
 Work: TypeAlias = Callable[[str], Awaitable[None]]
-"""What an owner does beside emitting, given its token."""
+"""A task of an owner beside emitting; it gets the token."""
 
 
 async def supervised(
@@ -37,9 +37,9 @@ async def supervised(
     """Run a part until it returns or is cancelled; `stopping`: it is not started again.
 
     An error that it raises is a fault of ours: it is logged with its traceback, and the part starts
-    again after a pause. Raises only what is `passing`.
+    again after a pause. Raises only `passing` errors.
     """
-    stopping, pause = stopping or asyncio.Event(), FIRST_PAUSE_S
+    stopping, pause = stopping or asyncio.Event(), FIRST_PAUSE_SECONDS
     while True:
         began = monotonic()
         try:
@@ -47,13 +47,13 @@ async def supervised(
         except passing:
             raise
         except Exception:
-            if monotonic() - began > SOUND_AFTER_S:
-                pause = FIRST_PAUSE_S
+            if monotonic() - began > SOUND_AFTER_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
             log.exception("a part of the service broke", part=name, again_in_seconds=pause)
         await wait(stopping, pause)
         if stopping.is_set():
             return None
-        pause = min(2 * pause, LONGEST_PAUSE_S)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def isolated(name: str, work: Work) -> Work:

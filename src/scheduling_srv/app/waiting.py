@@ -12,7 +12,7 @@ COARSE = 0.002
 
 
 async def wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event, or for so long; None: however long it takes."""
+    """Return at the event, or after `seconds`; None: without limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -26,9 +26,9 @@ class Alarm:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Return at the event or the instant, or before: whoever waits looks, and waits again.
+        """Return at the event or the instant, or before: callers check, and wait again.
 
-        The last two milliseconds pass in a thread, and whatever happens then.
+        The last two milliseconds pass in a thread, and no event ends them.
         """
         if seconds > COARSE:
             await wait(event, seconds - COARSE)

@@ -1,7 +1,7 @@
-"""The audit: what should have been emitted against what is on the topics (read-only).
+"""The audit: compares the expected runs with the runs on the topics. Only reads.
 
-It knows nothing of Redis. Schedules come from `jobsCreated` and `jobsDeleted` and, for jobs whose
-creation has left its topic, from the journal; runs and answers from the jobs topic, as a
+It does not read Redis. Schedules come from `jobsCreated` and `jobsDeleted`. For jobs whose creation
+has left its topic, they come from the journal. Runs and answers come from the jobs topic, as a
 read_committed consumer sees them.
 """
 
@@ -44,12 +44,12 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is looked at; all in epoch ms, or ms."""
+    """The audited time and its rules; all in epoch ms, or ms."""
 
     since: int
     until: int
     grace: int = 10_000
-    """What is younger than that may still come, and a delete may have crossed a run."""
+    """Younger runs may still come, and a delete may have crossed a run."""
     late: int = 1_000
     """A run that came later than that is reported."""
     catch_up: int = 60_000
@@ -71,7 +71,7 @@ class Report:
     coalesced: int
     """Occurrences that an outage swallowed, as docs/contract.md has it."""
     lateness: tuple[int, ...]
-    """Of each first attempt, in ms, sorted."""
+    """Lateness of each first attempt, in ms, sorted."""
     findings: tuple[Finding, ...]
 
     @property
@@ -158,7 +158,7 @@ class Audit:
     emissions: dict[str, list[Emission]] = field(default_factory=lambda: defaultdict(list))
     replies: dict[int, Reply] = field(default_factory=dict)
     living: dict[tuple[int, str], bytes] = field(default_factory=dict)
-    """What the journal of a shard has of a job: one that has left a shard may live in another."""
+    """Record of a job in a shard's journal. A job that has left a shard may live in another one."""
     gone: dict[str, int] = field(default_factory=dict)
     """When the journal let go of a job."""
 
@@ -233,7 +233,7 @@ class Audit:
             self.living[place] = entry.value
 
     def _settle_journal(self) -> None:
-        """What `jobs.resource` does not say: it may have lost a creation, and a reset is silent."""
+        """Apply the journal: `jobs.resource` may lack a creation, and a reset announces nothing."""
         living = {job_id for _, job_id in self.living}
         for (_, job_id), value in self.living.items():
             if job_id not in self.schedules:
@@ -312,7 +312,7 @@ class Audit:
     def _missing(
         self, schedule: Schedule, emissions: Iterable[Emission], *, full: bool
     ) -> tuple[list[Finding], int]:
-        """What did not come; `full`: no more may run, so the latest may still be waiting."""
+        """The missing runs. `full`: `parallel` is reached, so the latest run may still wait."""
         window = self.window
         there = Later((emission.run.nominal, emission.timestamp) for emission in emissions)
         missing, coalesced = [], 0

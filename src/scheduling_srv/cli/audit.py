@@ -1,4 +1,4 @@
-"""`scheduling-srv audit`: the operator's proof, put together and printed."""
+"""`scheduling-srv audit`: run the audit and print its report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from scheduling_srv.settings.types import KafkaOptions
 FOUND = 1
 """Exit code when a run is missing, doubled or early."""
 KAFKA_SECONDS = 10.0
-"""How long Kafka has to answer."""
+"""How long the audit waits for an answer of Kafka."""
 MOST_LINES = 1_000
-"""Findings that are printed; all are counted."""
+"""At most this many findings are printed; all are counted."""
 
 
 def audit(settings: Settings, *, since: str, until: str, late: str, as_json: bool) -> int:
@@ -42,9 +42,9 @@ def audit(settings: Settings, *, since: str, until: str, late: str, as_json: boo
         completion_timeout=settings.completion_timeout,
     )
     if window.since >= window.until:
-        raise StartError("--since lies behind --until: there is nothing to audit.")
+        raise StartError("--since is after --until: there is nothing to audit.")
     if window.until > now:
-        raise StartError("--until lies in the future: what is due then cannot be there yet.")
+        raise StartError("--until is in the future: runs that are due then cannot be there yet.")
     config = kafka_config(settings)
     history = KafkaHistory(
         config, settings.namespace, 0, topic_names(settings), timeout=KAFKA_SECONDS
@@ -59,7 +59,7 @@ def audit(settings: Settings, *, since: str, until: str, late: str, as_json: boo
 
 
 def _ask_kafka(config: KafkaOptions, topic: str) -> None:
-    """Raises `LogUnavailable` with the reason, which a consumer alone is not told."""
+    """Raises `LogUnavailable` with the reason, which a consumer does not report."""
     try:
         ask(make_admin(config), config, topic, KAFKA_SECONDS)
     except KafkaException as fault:
@@ -67,7 +67,7 @@ def _ask_kafka(config: KafkaOptions, topic: str) -> None:
 
 
 def _instant(text: str, now: int) -> int:
-    """An RFC 3339 instant, or a duration that lies that long ago; `now`."""
+    """Milliseconds since 1970 for an RFC 3339 instant, a duration ago, or `now`."""
     if text == "now":
         return now
     instant = _ago(text, now)
@@ -91,7 +91,7 @@ def _ago(text: str, now: int) -> int | None:
 
 
 def _moment(text: str) -> int | None:
-    """Python would take a number, such as milliseconds since 1970, for some year; we do not."""
+    """Refuses plain numbers: Python would read milliseconds since 1970 as a year."""
     try:
         moment = None if text.isdecimal() else datetime.fromisoformat(text)
     except ValueError:

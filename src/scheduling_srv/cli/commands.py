@@ -1,4 +1,4 @@
-"""The commands and their options. What help does not need is not imported: it comes at once."""
+"""The commands and their options. Heavy imports are inside the commands, so help is fast."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def serve(
     embedded: Annotated[bool, Parameter(negative="")] = False,
     data_dir: Path | None = None,
 ) -> int:
-    """Run one replica until it is told to stop (SIGTERM or Ctrl-C).
+    """Run one replica until SIGTERM or Ctrl-C.
 
     Parameters
     ----------
     config
-        TOML or YAML file with settings, such as `lease: 3s`; the environment goes before it.
+        TOML or YAML file with settings, such as `lease: 3s`. The environment takes precedence.
     embedded
-        Bring a Valkey and a broker of its own: a first look without any server.
+        Start an own Valkey and broker, to try the service without servers.
     data_dir
-        Where the embedded Valkey keeps its data; without it they end with the process.
+        Directory for the data of the embedded Valkey. Without it, jobs are lost at the end.
     """
     return serving.serve(config=config, embedded=embedded, data_dir=data_dir)
 
@@ -65,10 +65,10 @@ def version(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] =
 
 @app.command
 def settings(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """List every setting: its name in the environment, its default, and what it means.
+    """List every setting: its name in the environment, its default and its meaning.
 
-    In a configuration file the name is without SCHEDULING_ and in small letters. Any setting
-    can also stand in a file of its own, named by its variable with _FILE behind it.
+    In a configuration file, write the name without SCHEDULING_ and in small letters. Any setting
+    may have its own file: append _FILE to its variable to name that file.
 
     Parameters
     ----------
@@ -95,22 +95,22 @@ def audit(
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Compare what should have been emitted with what is on the topics. Only reads.
+    """Compare the expected runs with the runs on the topics. Only reads.
 
-    Exits 0 when every run is there, once and not early, and 1 when one is missing, doubled or
-    early. Runs that are late, or wait because `parallel` holds them back, are told as well and
-    break no promise. Nothing is known of `now` jobs but that their runs are not doubled or early.
+    Exits with 0 if every run is there, once and not early. Exits with 1 if a run is missing,
+    doubled or early. Late runs, and runs that `parallel` holds back, are listed but break no
+    promise. Missing runs of `now` jobs are not found.
 
     Parameters
     ----------
     since
-        Where to begin: how long ago, such as 1h, or an instant such as 2026-01-15T10:30:00Z.
+        Start: a duration ago, such as 1h, or an instant such as 2026-01-15T10:30:00Z.
     until
-        Where to end, likewise; not in the future.
+        End, written the same way; not in the future.
     late
-        Runs that came later than that are listed.
+        Runs that were later than this are listed.
     config
-        TOML or YAML file with settings; the environment goes before it.
+        TOML or YAML file with settings. The environment takes precedence.
     as_json
         As a JSON object.
     """
@@ -121,7 +121,7 @@ def audit(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit code. Raises `StartError`, also for a wrong line."""
+    """Run a command; returns the exit code. Raises `StartError`, also for a wrong command line."""
     try:
         code: int | None = app(
             arguments,

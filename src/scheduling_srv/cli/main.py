@@ -1,4 +1,4 @@
-"""The command `scheduling-srv`. What it does not need it does not import."""
+"""The command `scheduling-srv`. It imports only the modules that the given command needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _end_at_once(_number: int, _frame: object) -> None:
 
 @contextmanager
 def _signals_end_it() -> Iterator[None]:
-    """Until the service listens to signals, one of them ends the process without a traceback."""
+    """A signal ends the process without a traceback, until the service handles signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _signals_end_it():
-            if given == ["serve"]:  # nothing to read: importing what reads it would take 80 ms
+            if given == ["serve"]:  # no options to parse: importing cyclopts takes 80 ms
                 return serve()
             from scheduling_srv.cli.commands import run  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What consumers of `queuedJob` need besides Kafka and protobuf; it imports nothing of the service.
+"""For consumers of `queuedJob`, besides Kafka and protobuf. It imports nothing of the service.
 
 Kafka hands a record to a consumer at least once. `Occurrences` makes a worker do a run once.
 """

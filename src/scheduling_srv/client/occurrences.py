@@ -1,15 +1,14 @@
 """Does each run once, by the `occurrence-id` of its record.
 
-A record comes to a consumer again after a crash, a rebalance, or when its group is set back; and a
-consumer that reads uncommitted data sees copies that were aborted. All copies of a run have the
-same `occurrence-id`, and no other run has it: a retry is another run with an id of its own.
+A consumer gets a record again after a crash, a rebalance, or a reset of its group. A consumer that
+reads uncommitted data also sees copies that were aborted. All copies of a run have the same
+`occurrence-id`, and no other run has it. A retry is another run with its own id.
 
-What is remembered is the outcome, so that a copy can be answered as the first one was. Answering
-twice is harmless: the scheduler applies an answer once.
+The file keeps the outcome of each run, so that a copy gets the same answer as the first one.
+Answering twice is harmless: the scheduler applies an answer once.
 
-What this cannot do: a worker that dies between its work and the note does the work again. Where
-that matters, keep the occurrence id with the effects of the work, in the same transaction of the
-same database, under a unique key.
+One gap remains: a worker that dies between its work and the note does the work again. To close it,
+store the occurrence id in the transaction of the work, under a unique key.
 
 It needs the standard library only, so that the file may be copied.
 """
@@ -23,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-WEEK = 7 * 86_400.0
+WEEK_SECONDS = 7 * 86_400.0
 """Seconds that Kafka keeps records by default: older copies cannot come."""
-SWEEP = 60.0
+SWEEP_SECONDS = 60.0
 """Seconds between two looks for outcomes that are old enough to be forgotten."""
 
 Headers = Iterable[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
@@ -55,15 +54,15 @@ class Outcome(NamedTuple):
 class Occurrences:
     """The outcomes of the last `keep` seconds, in the SQLite file `path`, or in memory.
 
-    Each consumer thread has its own; threads and processes may share a file, as long as no two of
-    them work on the same run at once. Kafka sees to that: one partition has one consumer.
+    Each consumer thread has its own object. Threads and processes may share a file if no two of
+    them work on the same run at once. Kafka ensures that: one partition has one consumer.
     """
 
     def __init__(
         self,
         path: str | Path = ":memory:",
         *,
-        keep: float = WEEK,
+        keep: float = WEEK_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._keep, self._now = keep, now
@@ -95,7 +94,7 @@ class Occurrences:
         error = None
         try:
             work()
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the run has failed
+        except Exception as fault:  # noqa: BLE001 - with any exception the run has failed
             error = str(fault) or type(fault).__name__
         self.note(occurrence, error)
         return Outcome(error)
@@ -121,7 +120,7 @@ class Occurrences:
     def _sweep(self) -> None:
         now = self._now()
         if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP
+            self._sweep_at = now + SWEEP_SECONDS
             self._database.execute("DELETE FROM outcomes WHERE finished < ?", (now - self._keep,))
 
 

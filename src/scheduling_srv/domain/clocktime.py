@@ -1,7 +1,7 @@
 """Times of day as texts: ``10:30``, ``10:30:15.250``, ``9:00 am``, ``9 in the morning``, ``noon``.
 
-All texts here are lower-case, single-spaced ASCII. A finer fraction than milliseconds is rounded
-up: what is due then must not run early.
+All texts here are lower-case, single-spaced ASCII. Fractions finer than milliseconds are rounded
+up, because no run may be early.
 """
 
 import math
@@ -13,9 +13,9 @@ CLOCK = (
     rf"(?P<hour>[0-9]{{1,2}})(?::(?P<minute>[0-9]{{2}})(?::{_SECOND})?)?"
     r"(?: ?(?P<half>am|pm|a\.m\.|p\.m\.))?"
 )
-"""A time of day in a pattern; `clock_ms` reads what its groups caught."""
+"""Pattern of a time of day; `clock_ms` reads its groups."""
 BASIC_CLOCK = rf"(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?:{_SECOND})?(?P<half>)"
-"""The same without colons, as in ISO 8601's basic format."""
+"""Pattern of a time without colons, as in ISO 8601's basic format."""
 
 _NAMED = {"noon": 12 * 3_600_000, "midnight": 0}
 _CLOCK = re.compile(CLOCK)

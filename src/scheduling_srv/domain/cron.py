@@ -1,12 +1,14 @@
 """Cron expressions and the instants at which they are due (docs/contract.md).
 
-An expression whose minute or hour field has a star or a step follows elapsed time: it is due
-whenever the clock shows a matching time, so a skipped time is left out and a repeated one is due
-twice. Any other is for fixed local times. Each of those is due once, at the first instant at which
-the clock shows that time or a later one: this is the first of two showings, and the first instant
-after a gap for all times in that gap together. A seconds field changes nothing in that.
+An expression whose minute or hour field has a star or a step follows elapsed time. It is due
+whenever the clock shows a matching time: a skipped time is left out, a repeated one is due twice.
 
-Our own search, not cronsim's: that one gives up the DST rule when there are seconds, reads the
+Any other expression is for fixed local times. Each of them is due once, at the first instant at
+which the clock shows that time or a later one. A repeated time is due at its first showing. All
+times in a gap are due together, at the first instant after it. A seconds field does not change
+this.
+
+The search is our own, not cronsim's. Cronsim drops the DST rule when there are seconds, parses the
 expression again for each answer, and walks through dates that never come.
 """
 
@@ -20,14 +22,20 @@ from scheduling_srv.domain import cron_fields as fields
 from scheduling_srv.domain.cron_days import Calendar, DayRule, highest, lengths, lowest
 from scheduling_srv.domain.cron_words import LONGEST_WORDS, in_words
 from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.localtime import DAY, furthest_shown, last_change, offset_at, reading
+from scheduling_srv.domain.localtime import (
+    DAY_SECONDS,
+    furthest_shown,
+    last_change,
+    offset_at,
+    reading,
+)
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
 
 LONGEST_TEXT = 1000
 """Characters of an expression; one that lists every number has fewer."""
 
 _ZONE = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S*) ?(?P<rest>.*)", re.IGNORECASE)
-"""As cronie and robfig/cron take it."""
+"""A time zone before the fields, as cronie and robfig/cron accept it."""
 _EVERY = "@every "
 """robfig/cron has intervals with it."""
 _FINGERPRINT_BYTES = 6
@@ -52,9 +60,9 @@ _FIELDS = (
 def looks_like_cron(text: str) -> bool:
     """Whether `text` is meant as a cron expression, right or wrong, and not as an interval.
 
-    It is if it starts with an `@`, has a star, or has five words or more of which the first two
-    have no letters ("1 hour 30 minutes 15 seconds" is six words, too). So are words that mean one
-    ("every monday at 9"). `@every 5m` is an interval.
+    A cron expression starts with an `@`, or has a star, or has five words or more. In the last case
+    its first two words have no letters ("1 hour 30 minutes 15 seconds" is six words, too). Words
+    such as "every monday at 9" also mean one. `@every 5m` is an interval.
     """
     return _looks_like_cron(text[: LONGEST_TEXT + 1])
 
@@ -138,7 +146,7 @@ class Cron:
         return reading(self._next_local(furthest_shown(after, zone) + 1), zone).first
 
     def _last_fixed(self, last: int, since: int, zone: ZoneInfo) -> int | None:
-        local = self._last_local(furthest_shown(last, zone), since - 2 * DAY)
+        local = self._last_local(furthest_shown(last, zone), since - 2 * DAY_SECONDS)
         return None if local is None else reading(local, zone).first
 
     def _next_elapsed(self, after: int, zone: ZoneInfo) -> int:
@@ -151,7 +159,7 @@ class Cron:
             offset = offset_at(start, zone)
             local = self._next_local(start + offset)
             found = local - offset
-            ahead = min(found, start + DAY)
+            ahead = min(found, start + DAY_SECONDS)
             if offset_at(ahead, zone) != offset:
                 start = last_change(start, ahead, zone)
             elif ahead == found:
@@ -166,9 +174,9 @@ class Cron:
         """Mirror `_next_elapsed`."""
         while last >= since:
             offset = offset_at(last, zone)
-            local = self._last_local(last + offset, since - 2 * DAY)
+            local = self._last_local(last + offset, since - 2 * DAY_SECONDS)
             # Where no time matches before, the hour before a change may still have one.
-            back = last - DAY if local is None else max(local - offset, last - DAY)
+            back = last - DAY_SECONDS if local is None else max(local - offset, last - DAY_SECONDS)
             if offset_at(back, zone) != offset:
                 last = last_change(back, last, zone) - 1
             elif local is None:
@@ -184,31 +192,31 @@ class Cron:
 
     def _next_local(self, local: int) -> int:
         """Return the first matching local time from `local` on."""
-        day, second_of_day = divmod(local, DAY)
+        day, second_of_day = divmod(local, DAY_SECONDS)
         found = self.calendar.next(day)
         if found == day:
             minute, second = divmod(second_of_day, 60)
             if self.minutes >> minute & 1 and (rest := self.seconds >> second):
                 return local + lowest(rest)
             if rest := self.minutes >> minute + 1:
-                return day * DAY + (minute + 1 + lowest(rest)) * 60 + lowest(self.seconds)
+                return day * DAY_SECONDS + (minute + 1 + lowest(rest)) * 60 + lowest(self.seconds)
             found = self.calendar.next(day + 1)
-        return found * DAY + lowest(self.minutes) * 60 + lowest(self.seconds)
+        return found * DAY_SECONDS + lowest(self.minutes) * 60 + lowest(self.seconds)
 
     def _last_local(self, local: int, since: int) -> int | None:
         """Return the last matching local time up to `local`; None before the day of `since`."""
-        day, second_of_day = divmod(local, DAY)
-        found = self.calendar.previous(day, since // DAY)
+        day, second_of_day = divmod(local, DAY_SECONDS)
+        found = self.calendar.previous(day, since // DAY_SECONDS)
         if found == day:
             minute, second = divmod(second_of_day, 60)
             if self.minutes >> minute & 1 and (rest := self.seconds & (1 << second + 1) - 1):
-                return day * DAY + minute * 60 + highest(rest)
+                return day * DAY_SECONDS + minute * 60 + highest(rest)
             if rest := self.minutes & (1 << minute) - 1:
-                return day * DAY + highest(rest) * 60 + highest(self.seconds)
-            found = self.calendar.previous(day - 1, since // DAY)
+                return day * DAY_SECONDS + highest(rest) * 60 + highest(self.seconds)
+            found = self.calendar.previous(day - 1, since // DAY_SECONDS)
         if found is None:
             return None
-        return found * DAY + highest(self.minutes) * 60 + highest(self.seconds)
+        return found * DAY_SECONDS + highest(self.minutes) * 60 + highest(self.seconds)
 
 
 @lru_cache(maxsize=4096)

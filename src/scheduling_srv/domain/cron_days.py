@@ -1,9 +1,9 @@
 """Which days match a cron expression: months as bits, looked up by length and first weekday.
 
-There are only 28 kinds of month (28 to 31 days, starting on one of seven weekdays), and each of
-them occurs. So whether a date ever comes is a look at 28 sets of bits, and a search goes from month
-to month, not from day to day. Bit n is day n of the month. The sets are computed when a search
-looks at them: most need one or two, and all 28 cost more than the rest of a parse.
+There are only 28 kinds of month: 28 to 31 days, starting on one of seven weekdays. Each of them
+occurs. So 28 sets of bits tell whether a date ever comes, and a search goes by months, not by days.
+Bit n is day n of the month. A set is computed when a search needs it. Most searches need one or
+two, and all 28 cost more than the rest of a parse.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,11 @@
 """The grammar of cron's fields (docs/contract.md): each becomes a set of numbers, kept as bits.
 
-An element of a field is ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n`` or ``a/n`` (from a to the end);
-a field is a list of elements. ``?`` stands for ``*`` in the two day fields. The day-of-month field
-has ``L`` for the month's last day, ``L-3`` for the third day before it, ``15W`` for the weekday
-(Monday to Friday) nearest to the 15th within the month, and ``LW``. The day-of-week field has
-``5L`` for the month's last Friday and ``5#2`` for its second.
+A field is a list of elements: ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n`` or ``a/n`` (from a to the
+end). ``?`` stands for ``*`` in the two day fields.
+
+The day-of-month field also has ``L`` for the month's last day, and ``L-3`` for the third day before
+it. ``15W`` is the weekday (Monday to Friday) nearest to the 15th within the month, ``LW`` the last
+weekday. The day-of-week field has ``5L`` for the month's last Friday and ``5#2`` for its second.
 
 Ranges go up: cronie and robfig/cron refuse ``22-2``, Quartz goes round midnight. Sunday may end a
 range, as it is 7, too.
@@ -35,7 +36,7 @@ _MOST_BEFORE_LAST = 30
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: what it is called, its numbers, the names for some of them, its longest step."""
+    """One field: its name, its numbers, the names of some numbers, its longest step."""
 
     name: str
     low: int

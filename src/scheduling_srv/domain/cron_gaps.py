@@ -1,6 +1,6 @@
 """How close to each other the occurrences of a cron expression can be.
 
-Counted on the clock of the job's zone. What daylight saving moves together twice a year does not
+Counted on the clock of the job's zone. Occurrences that daylight saving moves together do not
 count.
 """
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.cron_days import Calendar, highest, lowest
-from scheduling_srv.domain.localtime import DAY
+from scheduling_srv.domain.localtime import DAY_SECONDS
 
 _SECOND_MS = 1000
 _MINUTE = 60
 _FIRST_YEAR = 2000
 _YEARS = 29
-"""In so many years all neighbouring months meet, with all their lengths and first weekdays."""
-_LONGEST_IN_A_YEAR = 365
+"""Within these years every pair of neighbouring months occurs, with all lengths and weekdays."""
+_LONGEST_IN_A_YEAR_DAYS = 365
 _CYCLE_YEARS = 401
 """The calendar repeats itself after 400 years."""
 _NONE = 401 * 366
@@ -34,15 +34,16 @@ def smallest_gap_ms(cron: Cron, limit_ms: int) -> int:
     within = _within_a_day(cron)
     first = lowest(cron.minutes) * _MINUTE + lowest(cron.seconds)
     last = highest(cron.minutes) * _MINUTE + highest(cron.seconds)
-    across = DAY - (last - first)  # from the last one of a day to the first one of the next day
+    # From the last one of a day to the first one of the next day.
+    across = DAY_SECONDS - (last - first)
     if across < within and across * _SECOND_MS < limit_ms:
-        across += DAY * (_fewest_days(cron.calendar) - 1)
+        across += DAY_SECONDS * (_fewest_days(cron.calendar) - 1)
     return min(within, across) * _SECOND_MS
 
 
 def _within_a_day(cron: Cron) -> int:
     """Seconds between two occurrences of a day; no limit if it has only one."""
-    gaps = [DAY * _NONE]
+    gaps = [DAY_SECONDS * _NONE]
     if (seconds := _closest(cron.seconds)) is not None:
         gaps.append(seconds)
     if (minutes := _closest(cron.minutes)) is not None:
@@ -67,7 +68,7 @@ def _fewest_days(calendar: Calendar) -> int:
         fewest = min(fewest, distance)
         if fewest == 1:
             return fewest
-    if fewest > _LONGEST_IN_A_YEAR:  # such as every 29 February
+    if fewest > _LONGEST_IN_A_YEAR_DAYS:  # such as every 29 February
         fewest = min(_distances(calendar, _CYCLE_YEARS), default=_NONE)
     return fewest
 

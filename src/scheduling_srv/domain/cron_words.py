@@ -53,7 +53,7 @@ _HOURS = 24
 
 
 class Words(NamedTuple):
-    """What words mean."""
+    """The meaning of words."""
 
     expression: str
     """Cron's."""
@@ -125,7 +125,7 @@ def _weekdays(days: str) -> str | None:
 
 
 def _weekday(name: str) -> int | None:
-    """As cron has it: Sunday is 0."""
+    """The weekday's number in cron: Sunday is 0."""
     found = WEEKDAYS.get(name, WEEKDAYS.get(name.removesuffix("s")))
     return None if found is None else (found + 1) % 7
 

@@ -13,7 +13,7 @@
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   ├── StoreFull     Redis has no room left
-    │   │   ├── StoreRefused  Redis does not let us do what is needed
+    │   │   ├── StoreRefused  Redis refuses a right, or is a read-only replica
     │   │   └── StoreFault    Redis has answered an error that is a fault of ours
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
@@ -45,7 +45,7 @@ class Violation(NamedTuple):
     field: str
     """Path of the field, such as ``items[3].interval``."""
     description: str
-    """What is wrong with it, naming the item."""
+    """A sentence that names the item and its fault."""
 
 
 class SchedulingError(Exception):
@@ -101,7 +101,7 @@ class StoreUnavailable(Unavailable):
 
 
 class StoreFull(StoreUnavailable):
-    """Redis has no room left (`maxmemory`); what makes room still goes on."""
+    """Redis has no room left (`maxmemory`). Writes that make room continue."""
 
 
 class StoreRefused(StoreUnavailable):
@@ -112,7 +112,7 @@ class StoreRefused(StoreUnavailable):
 
 
 class StoreFault(StoreUnavailable):
-    """A script has failed: a fault of ours, or of what is stored. Loops treat it as an outage."""
+    """A script has failed: a fault of the code or of stored data. Loops treat it as an outage."""
 
 
 class StoreNotReady(Unavailable):
@@ -120,7 +120,7 @@ class StoreNotReady(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """More is under way than may be: calls, what they hold, or what waits for Kafka."""
+    """A limit is reached: calls under way, their memory, or entries that wait for Kafka."""
 
 
 class LogUnavailable(Unavailable):
@@ -128,7 +128,7 @@ class LogUnavailable(Unavailable):
 
 
 class Undecided(LogUnavailable):
-    """A transaction has neither been committed nor aborted: what follows cannot be read yet."""
+    """A transaction is neither committed nor aborted: records after it cannot be read yet."""
 
 
 class SharedTopic(Unavailable):

@@ -1,9 +1,9 @@
 """Intervals in words and ISO 8601 durations (docs/contract.md).
 
-A month is 30 days and a year 365. Words come as amounts and units (``1.5 hours``, ``1h30m``,
-``half an hour``, ``twenty-five minutes``), with spaces, a comma, ``and`` or both between them, and
-``every`` may go first. A unit alone is one of it (``hour``, ``every hour``). Each unit is given
-once, in any order. ``@every 5m`` is robfig/cron's way to write an interval.
+A month is 30 days and a year 365. Words are amounts and units: ``1.5 hours``, ``1h30m``,
+``half an hour``, ``twenty-five minutes``. Spaces, a comma, ``and`` or both separate them, and
+``every`` may go first. A unit without an amount is one (``hour``, ``every hour``). Each unit is
+given once, in any order. ``@every 5m`` is robfig/cron's way to write an interval.
 """
 
 import re
@@ -71,8 +71,8 @@ _ISO_UNITS = (YEAR_MS, MONTH_MS, WEEK_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS)
 def parse_interval(text: str) -> int:
     """Return the milliseconds of an interval in words or of an ISO 8601 duration.
 
-    Errors: Unparsable, saying what is accepted, unless the whole text is understood and means a
-    whole number of milliseconds above zero and of at most 100 years.
+    The whole text must be understood. It must mean a whole number of milliseconds above zero, and
+    at most 100 years. Errors: Unparsable, whose sentence names the accepted texts.
     """
     plain = lowered(single_spaced(text, LONGEST_TEXT, "Interval"))
     total = None if plain is None else duration(plain)

@@ -1,4 +1,4 @@
-"""What a job is: the request of a client, its trigger, and the job as it is kept."""
+"""Jobs: the request of a client, its trigger, and the job as it is stored."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Priority(IntEnum):
 
 
 RANKS: dict[int, int] = {priority: rank for rank, priority in enumerate(sorted(Priority))}
-"""Place of each priority in the order, 0 (CRITICAL) to 4 (LOW): what the store sorts by."""
+"""Rank of each priority, 0 (CRITICAL) to 4 (LOW): the store sorts by it."""
 
 
 class TriggerKind(IntEnum):
-    """What makes a job due (docs/contract.md). The numbers are stored."""
+    """The kinds of trigger (docs/contract.md). The numbers are stored."""
 
     NOW = 0
     """Once, at once; never a job resource that Read shows."""
@@ -84,7 +84,7 @@ class JobRequest:
 
 
 class NewJob(NamedTuple):
-    """A job that passed every check: what the store takes in."""
+    """A job that passed every check, as the store accepts it."""
 
     id: str
     due: int

@@ -1,17 +1,16 @@
-"""What a zone's wall clock shows, and when: the arithmetic below cron and `when`.
+"""Local times of a zone and their instants: the arithmetic that cron and `when` use.
 
-An *instant* is in whole seconds since 1970 UTC. A *local time* is what the wall clock shows,
-counted in the same way as if the clock were UTC, so that days and minutes are divisions. Where a
-zone's clock jumps, some local times are skipped and some are shown twice. All that is known of a
-zone is its offset at an instant; changes of it are found by halving, for which no two may be less
-than a day apart.
+An *instant* is in whole seconds since 1970 UTC. A *local time* is the reading of the wall clock,
+counted as if the clock were UTC, so that days and minutes are divisions. Where a zone's clock
+jumps, some local times are skipped and some are shown twice. A zone only tells its offset at an
+instant. A binary search finds the changes; it needs at least a day between two of them.
 """
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-DAY = 86_400
+DAY_SECONDS = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time has no zone
 _SECOND = timedelta(seconds=1)
 
@@ -72,7 +71,7 @@ def instant_ms(local_ms: int, zone: ZoneInfo) -> int:
 def furthest_shown(instant: int, zone: ZoneInfo) -> int:
     """Return the latest local time that the clock has shown up to `instant`.
 
-    It is what the clock shows, but for the hour after the clock was put back.
+    It is the reading of the clock, except in the hour after the clock was put back.
     """
     moment = datetime.fromtimestamp(instant, zone)
     offset = _seconds(moment.utcoffset())

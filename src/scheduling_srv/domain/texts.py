@@ -1,4 +1,4 @@
-"""What every grammar does with a client's text before reading it, and how errors show it."""
+"""Prepares a client's text for every grammar, and shows it in errors."""
 
 import re
 
@@ -22,8 +22,8 @@ def counted(count: int, noun: str) -> str:
 def single_spaced(text: str, limit: int, what: str) -> str:
     """Trim `text` and make every run of spaces one space.
 
-    Errors: Unparsable, in the name of `what`, if the text is longer than `limit` characters.
-    This is looked at first, so that no grammar ever works on a long text.
+    Errors: Unparsable, about `what`, if the text is longer than `limit` characters. This check
+    comes first, so that no grammar ever works on a long text.
     """
     if len(text) > limit:
         raise Unparsable(f"{what} {shown(text)} is longer than {limit} characters.")

@@ -1,4 +1,4 @@
-"""From what a client asked for to what the store takes in, or the sentences of docs/contract.md."""
+"""Checks the requests of clients. The sentences of its errors are part of docs/contract.md."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ NO_LIMIT = 1 << 62
 
 @dataclass(slots=True)
 class TopicLimit:
-    """What Kafka takes. It may change while the service runs, so all copies of rules share it."""
+    """Kafka's limit. It may change while the service runs, so all copies of rules share it."""
 
     largest: int = NO_LIMIT
     """Bytes of the largest batch of records."""
     topic: str = ""
-    """Whose limit that is."""
+    """The topic with that limit."""
     sure: int = NO_LIMIT
-    """A job of at most so many bytes fits, whatever its id."""
+    """A job of at most so many bytes fits with any id."""
 
     def set(self, largest: int | None, topic: str) -> None:
         """Another limit; None: it is not known."""

@@ -1,8 +1,9 @@
 """The texts of `when`: a date with or without a time and an offset, or English (docs/contract.md).
 
-A text without an offset is a local time of the job's zone: one that its clock skips means the first
-instant after the gap, one that it shows twice the first of these. A date alone is its midnight.
-What cannot be (30 February, 25:00, a weekday that the date does not have) is refused, never moved.
+A text without an offset is a local time of the job's zone. A time that the clock skips means the
+first instant after the gap. A time that it shows twice means the first of the two. A date without a
+time is its midnight. Impossible times (30 February, 25:00, a weekday that the date does not have)
+are refused, never moved.
 """
 
 import re
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import BASIC_CLOCK, CLOCK, clock_ms
 from scheduling_srv.domain.errors import ElapsedTime, Unparsable
-from scheduling_srv.domain.localtime import DAY, instant_ms
+from scheduling_srv.domain.localtime import DAY_SECONDS, instant_ms
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 from scheduling_srv.domain.texts import lowered, shown, single_spaced
 from scheduling_srv.domain.when_relative import parse_relative
@@ -75,7 +76,7 @@ def parse_when(text: str, now_ms: int, zone: ZoneInfo) -> int:
     Fractions finer than milliseconds are rounded up, so that nothing is early. An instant that has
     passed is returned as it is: see `check_not_elapsed`.
 
-    Errors: Unparsable, saying what is accepted, unless the whole text is understood.
+    The whole text must be understood. Errors: Unparsable, whose sentence names the accepted texts.
     """
     due = _rfc3339_ms(text)
     if due is not None:
@@ -134,7 +135,7 @@ def has_elapsed(due_ms: int, now_ms: int) -> bool:
 def elapsed(due_ms: int, now_ms: int, zone: ZoneInfo, text: str = "") -> ElapsedTime:
     """Return the error for an instant that has passed: its zone's clock, and now.
 
-    `text` is what was understood as that instant.
+    `text` is the client's text for that instant.
     """
     instant, now = _on_the_clock(due_ms, zone), _on_the_clock(now_ms, zone)
     is_due = f"{shown(text)} is {instant}" if text else f"it is due at {instant}"
@@ -164,7 +165,7 @@ def _without_comment(text: str) -> tuple[str, bool]:
 
 
 def _parse(plain: str, now_ms: int, zone: ZoneInfo, *, comment: bool) -> int | None:
-    """Errors: ValueError with a reason, where the form is understood and what it says cannot be."""
+    """Errors: ValueError with a reason, for a text of a known form with an impossible value."""
     match = next(filter(None, (form.fullmatch(plain) for form in _FORMS)), None)
     if not match:
         if dotted := _DOTTED.fullmatch(plain):
@@ -174,7 +175,7 @@ def _parse(plain: str, now_ms: int, zone: ZoneInfo, *, comment: bool) -> int | N
     time = clock_ms(match) if found["hour"] else 0
     if time is None:
         raise ValueError("there is no such time of day")
-    local_ms = _day(found) * DAY * 1000 + time
+    local_ms = _day(found) * DAY_SECONDS * 1000 + time
     offset = _offset_ms(found)
     if offset is not None:
         return local_ms - offset

@@ -1,7 +1,7 @@
 """Instants in English that depend on now (docs/contract.md).
 
 * ``in 90 seconds``, ``4 seconds from now``, ``5 seconds``, ``+5 minutes``, ``an hour later``,
-  ``now``: elapsed time, whatever the clocks do; a month is 30 days and a year 365, as in intervals.
+  ``now``: elapsed time, across clock changes; a month is 30 days and a year 365, as in intervals.
 * ``yesterday``, ``5 minutes ago``: instants that have passed, for an error that says so.
 * ``tomorrow``, ``friday``, ``next friday`` without a time: that day, at the time of now.
 * ``tomorrow at 5pm``, ``today at 17:30``, ``monday at 9am``, ``next friday at noon``: the ``at``
@@ -13,8 +13,8 @@
 * ``midnight``, ``noon``, ``5pm``, ``at 17:30``: the next such time.
 
 A weekday is the next one to come, today if that time is still ahead; with ``next`` it is never
-today. Days and times are those of the job's zone: a time that its clock skips means the first
-instant after the gap, one that it shows twice the first of these.
+today. Days and times are those of the job's zone. A time that its clock skips means the first
+instant after the gap. A time that it shows twice means the first of the two.
 """
 
 import math
@@ -24,13 +24,13 @@ from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.clocktime import spoken_time
 from scheduling_srv.domain.interval import LONGEST_MS, in_words
-from scheduling_srv.domain.localtime import DAY, instant_ms, offset_at
+from scheduling_srv.domain.localtime import DAY_SECONDS, instant_ms, offset_at
 from scheduling_srv.domain.names import MONTHS, WEEKDAYS
 
 _WEEK = 7
 _DAYS_AHEAD = {"tomorrow": 1, "yesterday": -1}
 _EPOCH_WEEKDAY = 3  # a Thursday, Monday being 0
-_DAY_MS = DAY * 1000
+_DAY_MS = DAY_SECONDS * 1000
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _YEARS_UNTIL_ANY_DATE = 8

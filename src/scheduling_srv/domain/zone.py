@@ -14,7 +14,7 @@ UTC = ZoneInfo("UTC")
 def _names() -> frozenset[str]:
     """Return the zones that the `tzdata` package lists.
 
-    They are the same on every host, and none is a path, a directory or a file of the host's own.
+    They are the same on every host. None is a path, a directory or a file of the host.
     """
     return frozenset(files("tzdata").joinpath("zones").read_text("ascii").split())
 

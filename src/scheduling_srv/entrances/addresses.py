@@ -1,4 +1,4 @@
-"""Addresses to listen on, `host:port`, and why one cannot be had."""
+"""Addresses to listen on, `host:port`, and the reasons if that fails."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LARGEST_PORT = 65535
 
 
 class Address(NamedTuple):
-    """Where to listen."""
+    """An address to listen on."""
 
     host: str
     port: int
-    """0: any free one."""
+    """0 takes any free port."""
 
 
 def parse_address(text: str) -> Address:
@@ -51,7 +51,7 @@ def check_loopback(text: str, setting: str) -> None:
 
 
 def with_port(text: str, port: int | None) -> str:
-    """The address with the port that was really had; as it is without one."""
+    """The address with the port in use; unchanged if `port` is None."""
     return text if port is None else f"{text.rpartition(':')[0]}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""HTTP for operators: is it alive, is it ready, what do the numbers say (docs/operations.md)."""
+"""HTTP for operators: liveness, readiness and metrics (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = structlog.get_logger(__name__)
 SETTING = "SCHEDULING_ADMIN_ADDRESS"
 OFF = "off"
 MAX_CONNECTIONS = 64
-"""At a further one, the oldest one without a whole request is closed."""
+"""At a further connection, the oldest one without a whole request is closed."""
 PAGES = "scheduling_srv.entrances.admin_pages"
 
 
 async def _nothing() -> None:
-    """There are no figures."""
+    """For a service without figures."""
 
 
 class AdminServer:
@@ -31,7 +31,7 @@ class AdminServer:
     def __init__(
         self, address: str, health: Health, measure: Callable[[], Awaitable[None]] = _nothing
     ) -> None:
-        """`measure` brings figures up to date when somebody asks for them. Must not raise."""
+        """`measure` updates the figures for a request of `/metrics`. Must not raise."""
         self._address = address
         self._measure = measure
         self._health = health
@@ -56,7 +56,7 @@ class AdminServer:
             await self._serving
 
     async def _serve(self, place: socket.socket) -> None:
-        """Import the pages when somebody asks for one: a start need not wait for that."""
+        """Import the pages at the first request for one: a start need not wait for that."""
         loop = asyncio.get_running_loop()
         loop.add_reader(place, self._asked.set)
         await self._asked.wait()
@@ -66,7 +66,7 @@ class AdminServer:
                 pages = await asyncio.to_thread(import_module, PAGES)
                 await pages.serve(place, self._health, self._measure, self._ended)
         except Exception:
-            # Jobs go on without them; who asks for a page is refused instead of kept waiting.
-            log.exception("no pages for operators any more")
+            # Jobs continue without the pages; requests are refused instead of kept waiting.
+            log.exception("the admin port has failed")
         finally:
             place.close()

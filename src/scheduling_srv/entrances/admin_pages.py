@@ -1,4 +1,4 @@
-"""The pages for operators, and the server that has them; `admin.py` says when."""
+"""The pages for operators, and their server; `admin.py` starts it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from scheduling_srv.entrances.http_bounds import ONE_REQUEST, REFUSALS, BoundedP
 from scheduling_srv.runtime import metrics
 
 STOP_SECONDS = 1
-"""How long requests under way may take when the process ends."""
-TICK = 1.0
+"""Seconds that requests under way may take when the process ends."""
+TICK_SECONDS = 1.0
 """Seconds between changes of the header `Date`."""
 
 _PAGE = """<!doctype html>
@@ -41,7 +41,7 @@ _PAGE = """<!doctype html>
 
 
 class _Server(uvicorn.Server):
-    """Serves until `ended`. Signals are the process's business, not that of one of its servers."""
+    """Serves until `ended`. The process handles signals, not one of its servers."""
 
     def __init__(self, config: uvicorn.Config, ended: asyncio.Event) -> None:
         super().__init__(config)
@@ -52,11 +52,11 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Uvicorn's own one looks ten times a second whether it is to end."""
+        """Replaces uvicorn's loop, which checks ten times a second whether to end."""
         while not self.ended.is_set():
             await self.on_tick(0)
             REFUSALS.tick()
-            await wait(self.ended, TICK)
+            await wait(self.ended, TICK_SECONDS)
 
 
 Measure = Callable[[], Awaitable[None]]

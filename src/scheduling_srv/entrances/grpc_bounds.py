@@ -17,11 +17,11 @@ from scheduling_srv.entrances.grpc_errors import refuse
 from scheduling_srv.entrances.receive_slots import ReceiveSlots, present
 
 MAX_REQUEST_BYTES = 2**16
-"""Of a request of these services."""
+"""Largest request of these services."""
 MAX_WATCHES, MAX_REFLECTIONS = 1_000, 8
 """Streams of health, and of reflection, that may be open at a time."""
 HEALTH_SLOTS, HEALTH_PATIENCE_TICKS = 4, 1
-"""A request of health has some bytes. It must not wait behind lists of jobs, or slow senders."""
+"""A request for the health has some bytes. It must not wait for lists of jobs or slow senders."""
 
 FAULTS = (DecodeError, SchedulingError)
 

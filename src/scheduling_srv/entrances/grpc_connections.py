@@ -1,4 +1,4 @@
-"""Counts the connections of the gRPC server, and logs that it refuses more (docs/operations.md).
+"""Counts the connections of the gRPC server, and logs when it refuses more (docs/operations.md).
 
 gRPC closes a connection beyond its limit without a word. Only its channelz knows their number.
 """

@@ -1,4 +1,4 @@
-"""From the errors of the domain to canonical gRPC codes with rich details (docs/contract.md)."""
+"""Maps the errors of the domain to canonical gRPC codes with rich details (docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ SENTENCE_BYTES = 1_200
 """Of the sentence, as it travels: percent-encoded. It travels twice, in `grpc-message` and in the
 details. Clients take 8 KiB of headers in all by default, and answer RESOURCE_EXHAUSTED to more."""
 VIOLATION_BYTES = 600
-"""Of the field, and of the description, of one violation."""
+"""Bytes of the field, and of the description, of one violation."""
 DETAILS_BYTES = 2_500
-"""Of all violations; base64 makes four of three."""
+"""Bytes of all violations; base64 makes four bytes of three."""
 ELLIPSIS = "..."
 LONGEST_CHARACTER = 12
 """Percent-encoded bytes."""
@@ -81,7 +81,7 @@ def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[
             except grpc.aio.AbortError:  # `refuse` has ended the call
                 outcome.append(grpc.StatusCode.UNAVAILABLE)
                 raise
-            except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
+            except Exception as error:  # noqa: BLE001 - the border: every exception ends here
                 failure = _failure_of(error)
             outcome.append(failure.code)
         return await _abort(context, failure)
@@ -136,7 +136,7 @@ def status_of(error: Exception) -> Status:
 
 
 def _internal(error: Exception) -> Status:
-    """What a client may know of a fault of ours: where in our log it is."""
+    """The answer about a fault of ours: only its reference in the log."""
     reference = secrets.token_hex(4)
     log.error("a call broke", reference=reference, exc_info=error)
     sentence = f"Internal error, see {reference} in the service's log."
@@ -158,7 +158,7 @@ def _bad_request(violations: Sequence[Violation]) -> BadRequest:
 
 
 def _short(text: str, size: int) -> str:
-    """Cut to `size` percent-encoded bytes, and with what UTF-8 cannot carry escaped."""
+    """Cut to `size` percent-encoded bytes; characters that UTF-8 cannot encode are escaped."""
     clean = text.encode("utf-8", "backslashreplace").decode()
     if len(clean) * LONGEST_CHARACTER <= size:
         return clean

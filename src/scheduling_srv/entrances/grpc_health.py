@@ -15,13 +15,13 @@ from scheduling_srv.app.health.health import Health
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 WATCH_SECONDS = 0.5
-"""How soon a watcher hears of a change, at the latest."""
+"""Seconds within which a watcher gets a change."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthService(HealthServicer):
-    """Health of the process and of each of its services, which is all one.
+    """Health of the process; each of its services has the same.
 
     `services` are the names that may be asked for, besides the empty one.
     """
@@ -32,7 +32,7 @@ class HealthService(HealthServicer):
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Tell all watchers that the end is near, and let them go."""
+        """Send NOT_SERVING to all watchers, and end their streams."""
         self._closing.set()
 
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:  # noqa: N802
@@ -42,7 +42,7 @@ class HealthService(HealthServicer):
         return await self._answer()
 
     async def List(self, _request: object, _context: Context) -> object:  # noqa: N802
-        """A HealthListResponse, which the published types do not know yet."""
+        """Returns a HealthListResponse, which the published types lack."""
         statuses = dict.fromkeys(self._names, await self._answer())
         return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]
 

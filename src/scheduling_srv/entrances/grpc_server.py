@@ -1,7 +1,7 @@
 """The gRPC entrance: jobs, commands, reflection and health (docs/contract.md).
 
-Methods take and give bytes, so that a message that cannot be read is the client's fault and not an
-INTERNAL error of the server, and so that answers are made of stored bytes.
+Methods take and return bytes. So an unreadable message is a fault of the client, not an INTERNAL
+error of the server, and answers are made of stored bytes.
 """
 
 from __future__ import annotations
@@ -119,9 +119,9 @@ class Write(Protocol):
 class GrpcServer:
     """A server on `address` (`host:port`; port 0: any). Health also knows the names `services`.
 
-    A list of more than `max_items` jobs, or with one of more than `max_job_bytes`, is refused
-    before it is looked at. `call_memory` is what
-    all calls under way may hold, in bytes; half of it an answer.
+    A list of more than `max_items` jobs, or with a job of more than `max_job_bytes`, is refused
+    before it is decoded. `call_memory` is the memory budget of all calls, in bytes; an answer may
+    have half of it.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ def _handlers(
 
 
 class Limits(NamedTuple):
-    """What is refused before it is looked at."""
+    """Limits of requests that are checked before they are decoded."""
 
     items: int
     job_bytes: int
@@ -254,7 +254,7 @@ def _command(commands: CommandsPort) -> Bounded:
 async def _pieces(
     pages: AsyncGenerator[Sequence[StoredJob]], fields: Selection | None, memory: Reservation
 ) -> Sequence[bytes]:
-    """The answer page by page: what was read of the store is let go as it is encoded."""
+    """The answer page by page: each page of the store is released once it is encoded."""
     pieces, size = list[bytes](), 0
     async for page in pages:
         piece = await messages.write_items(page, fields)

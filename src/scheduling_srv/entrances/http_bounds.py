@@ -18,9 +18,9 @@ from scheduling_srv.entrances.admin import MAX_CONNECTIONS
 from scheduling_srv.runtime.throttle import Throttle
 
 REQUEST_SECONDS = 5.0
-"""From the connection to the end of its request."""
+"""Seconds from the connection to the end of its request."""
 ANSWER_SECONDS = 30.0
-"""From the end of the request until the client has the whole answer."""
+"""Seconds from the end of the request until the client has the whole answer."""
 ONE_REQUEST = [("Connection", "close")]
 """The headers of all answers: a connection is for one request."""
 
@@ -68,7 +68,7 @@ class BoundedProtocol(H11Protocol):
         if len(self.connections) > MAX_CONNECTIONS:
             others = (each for each in self.connections if isinstance(each, BoundedProtocol))
             oldest = min(others, key=lambda each: (each.has_asked, each.made_at))
-            self.connections.discard(oldest)  # the loop tells of the end only after other accepts
+            self.connections.discard(oldest)  # the loop reports the end only after other accepts
             oldest._refuse(f"More than {MAX_CONNECTIONS} connections.")  # noqa: SLF001
 
     def data_received(self, data: bytes) -> None:

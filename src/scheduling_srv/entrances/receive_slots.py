@@ -1,6 +1,6 @@
 """Receive slots bound the bytes of messages that gRPC receives at a time (decision 17).
 
-gRPC receives a whole message, whatever its size, once the service calls `read`. Before that, a call
+gRPC receives a whole message of any size once the service calls `read`. Before that, a call
 holds no more than its HTTP/2 window. So a call gets a slot here before it reads.
 """
 

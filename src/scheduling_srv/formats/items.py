@@ -1,8 +1,8 @@
 """Finds the items of a serialized list without reading them.
 
-protobuf reads a message in one step, whatever it holds: 32 MB of empty items are sixteen million
-objects. A long list is cut into its items first, so that their number and sizes are checked before
-memory is spent, and others have their turn between two items.
+protobuf decodes a message in one step: 32 MB of empty items are sixteen million objects. So a long
+list is cut into its items first. Their number and sizes are checked before memory is spent, and
+other calls have their turn between two items.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Field(NamedTuple):
     number: int
     wire_type: int
     start: int
-    """Of its content."""
+    """Start of its content."""
     end: int
 
 

@@ -1,8 +1,8 @@
 """Which fields of its items an answer holds: `JobReadRequest.field` (docs/contract.md).
 
 A name is that of a field, such as `interval`, or of a field within a message field, such as
-`data.payload`. With names to include, only those are left; names to exclude are taken away from
-what is left; without any, everything is left.
+`data.payload`. With names to include, only those fields are left. Fields to exclude are removed
+from these. Without any name, all fields are left.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Path = tuple[str, ...]
 
 
 class Selection(NamedTuple):
-    """What has to be taken out of each message."""
+    """The fields to remove from each message."""
 
     cleared: Sequence[Path]
     known_only: bool
-    """Fields that have no name here go as well: nobody asked for them."""
+    """Unknown fields are removed as well: the request cannot name them."""
 
     def apply(self, message: Message) -> None:
-        """Take out of `message` what was not selected."""
+        """Remove the fields that were not selected from `message`."""
         for *parents, name in self.cleared:
             target: Message | None = message
             for parent in parents:

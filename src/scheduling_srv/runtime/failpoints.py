@@ -1,19 +1,20 @@
-"""Failpoints: the process dies, fails or hangs at a named place, because a test wants it to.
+"""Failpoints: a test makes the process die, fail or hang at a named point.
 
-`SCHEDULING_FAILPOINTS` holds `point=action`, several with `;` between. Without it, points around
-ports are not there, and passing one of the others costs 0.1 us (a test looks after that): once a
-batch or a call, never once a job.
+`SCHEDULING_FAILPOINTS` holds `point=action` pairs, separated by `;`. Without it, the points around
+ports do not exist, and passing one of the others costs 0.1 us, once a batch or a call, never once a
+job. A test checks this cost.
 
-| action | what happens |
+| action | effect |
 |---|---|
-| `kill` | SIGKILL; `kill:5ms`: so much later, while the process goes on |
-| `raise` | an error of the kind that the place may really meet |
-| `raise:unexpected` | an error that nobody expects |
-| `pause:5s` | that step waits, everything else goes on |
-| `stop:5s` | the whole process stops, as by SIGSTOP, and goes on after that time |
+| `kill` | SIGKILL; with `kill:5ms` 5 ms later, and the process continues until then |
+| `raise` | an error of the kind that this step may really meet |
+| `raise:unexpected` | an error of a kind that the code does not expect |
+| `pause:5s` | this step waits, all others continue |
+| `stop:5s` | the whole process stops, as by SIGSTOP, and continues after this time |
 
-Each happens once, the first time that the point is passed; with `@3` behind it the third time.
-`@FILE` instead of all this: the file holds it, and counts anew whenever it is written.
+Each action happens once, when the point is passed for the first time. With `@3` appended it
+happens the third time. The value `@FILE` names a file that holds the pairs. The counts begin anew
+whenever that file is written.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _NAMES = frozenset(point.name for point in POINTS)
 
 
 class Unexpected(Exception):
-    """Nobody handles it."""
+    """An error that no code handles."""
 
 
 class Action(NamedTuple):
-    """What happens at a point, when it is passed for the `hit`-th time."""
+    """The action at a point, when it is passed for the `hit`-th time."""
 
     kind: str
     seconds: float = 0.0
@@ -89,7 +90,7 @@ class Failpoints:
         self._lock = threading.Lock()
 
     def action(self, point: Point) -> Action | None:
-        """What is to happen now."""
+        """The action for this passing, if any."""
         with self._lock:
             self._look()
             action = self._actions.get(point.name)
@@ -115,7 +116,7 @@ _enabled: Failpoints | None = None
 
 
 def enable(environment: Mapping[str, str]) -> None:
-    """Do what the environment says from here on. Raises `StartError`."""
+    """Switch on the failpoints of `SCHEDULING_FAILPOINTS`. Raises `StartError`."""
     global _enabled  # noqa: PLW0603 - one a process, like its environment
     text = environment.get(VARIABLE, "")
     _enabled = Failpoints(text) if text else None
@@ -170,7 +171,7 @@ def _later(seconds: float, act: Callable[[], None]) -> None:
 
 
 def _stop(seconds: float) -> None:
-    """Somebody else has to wake this process up."""
+    """Stop the process; a child wakes it up, as a stopped process cannot."""
     command = f"sleep {seconds}; kill -CONT {os.getpid()}"
     waker = subprocess.Popen(["/bin/sh", "-c", command])  # noqa: S603 - two numbers
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""When Python looks for cycles of garbage: what the service makes by the thousand has none."""
+"""Tunes Python's garbage collector. The objects that the service makes in bulk have no cycles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MADE = 50_000
 
 
 def tune() -> None:
-    """For a service: look less often, and never again at what is there from the start.
+    """For a service: collect less often, and never the objects that exist at the start.
 
     Ends a `none_expected`.
     """
@@ -22,7 +22,7 @@ def tune() -> None:
 
 @contextmanager
 def none_expected() -> Iterator[None]:
-    """Do not look at all: what holds millions of jobs, or is imported, is looked at in vain."""
+    """Collect nothing meanwhile: imports and millions of jobs are live, so looking is in vain."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -33,7 +33,7 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    # Of the libraries, only what an operator can do something about.
+    # Of the libraries, only lines that an operator can act on.
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger("scheduling_srv").setLevel(number)
 
@@ -55,20 +55,20 @@ def _last(style: Literal["json", "console"]) -> Sequence[Processor]:
             _in_order,
             structlog.processors.JSONRenderer(default=str, sort_keys=False),
         )
-    # The plain traceback: others show local variables, and with them what jobs carry.
+    # The plain traceback: others show local variables, and so the payloads of jobs.
     plain = structlog.dev.plain_traceback
     return (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),)
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """When, how bad and what first, as people read the lines as well."""
+    """Time, level and event first, as people read the lines as well."""
     first = {name: event.pop(name) for name in FIRST if name in event}
     logger = event.pop("logger", None)
     return {**first, **event, "logger": logger}
 
 
 def _without_payloads(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Bytes are somebody's data, and so are long texts: neither belongs in a log."""
+    """Bytes and long texts may be a client's data, which must not be logged."""
     for name, value in event.items():
         if isinstance(value, bytes | bytearray | memoryview):
             event[name] = f"<{len(value)} bytes>"

@@ -187,7 +187,7 @@ BUILD = Gauge(
 
 
 class ByType:
-    """A counter by type of job. Its children are made once: a type costs a look into a dict."""
+    """A counter by type of job. Its children are made once: a type costs one lookup in a dict."""
 
     def __init__(self, counter: Counter, **labels: str) -> None:
         self._counter = counter
@@ -202,7 +202,7 @@ class ByType:
         }
 
     def count(self, amount: int, types: Callable[[], Iterable[bytes]]) -> None:
-        """Count so many things; `types` of each are asked for only if any has a label."""
+        """Count `amount`; calls `types` only if a type has a label."""
         if not self._children:
             self._other.inc(amount)
             return
@@ -228,11 +228,11 @@ def allow_types(types: Sequence[str]) -> None:
     STORE.types = tuple(types)
 
 
-# --- What is asked of Redis -----------------------------------------------------------------------
+# --- Figures of Redis -----------------------------------------------------------------------------
 
 
 class StoreMetrics(Collector):
-    """Figures of Redis. They are left out while they are not known: an old one would be a lie."""
+    """Figures of Redis. Unknown figures are left out: an old value would be wrong."""
 
     HELP: Mapping[str, str] = {
         "scheduling_jobs": "Jobs that Redis holds, over all shards; those that wait for an answer"
@@ -250,18 +250,18 @@ class StoreMetrics(Collector):
 
     def __init__(self) -> None:
         self.types: Sequence[str] = ()
-        """Those that have labels of their own."""
+        """Types that have their own label."""
         self.figures: Mapping[str, float] = {}
         """By name, without those that have a label."""
         self.unanswered: Mapping[str, float] = {}
         """By type, `OTHER` included."""
 
     def forget(self) -> None:
-        """Redis does not answer."""
+        """Drop the figures: Redis does not answer."""
         self.figures, self.unanswered = {}, {}
 
     def collect(self) -> Iterator[Metric]:
-        """What is known."""
+        """The figures that are known."""
         for family in self.describe():
             if family.name in self.LABELS:
                 for type_, value in self.unanswered.items():
@@ -292,7 +292,7 @@ STATUSES = (
     "FAILED_PRECONDITION",
     "INTERNAL",
 )
-"""What is answered to a request that is at fault, or meets a fault of ours."""
+"""Answers to a request that is at fault, or that meets a fault of the service."""
 KINDS = (
     *("job", "run", "dead_letter", "response", "deletion"),
     *("tombstone", "retry", "parcel", "list", "journal"),
@@ -323,7 +323,7 @@ class Part:
         self.value = 0
 
     def set(self, value: int) -> None:
-        """Instead of what it was."""
+        """Replace the value of this part."""
         self.gauge.inc(value - self.value)
         self.value = value
 

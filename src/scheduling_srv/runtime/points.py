@@ -1,7 +1,7 @@
-"""Every failpoint: places at which a test makes the process die, fail or hang.
+"""Every failpoint: a point at which a test makes the process die, fail or hang.
 
-Each says what state a process that ends there leaves behind, and why that is safe. The page
-`docs/failpoints.md` is made of this list (`make docs`).
+Each one describes the state that a process leaves if it ends there, and why that state is safe.
+`make docs` writes `docs/failpoints.md` from this list.
 """
 
 from __future__ import annotations
@@ -12,45 +12,47 @@ from scheduling_srv.domain.errors import LogUnavailable, StoreUnavailable
 
 
 class Point(NamedTuple):
-    """A place in the code."""
+    """A named point in the code."""
 
     name: str
     fault: type[Exception]
-    """What may really be raised there."""
+    """An error that this step may really raise."""
     leaves: str
-    """What is left behind, and why that is safe."""
+    """The state that a crash here leaves, and why it is safe: sentences for the page."""
 
 
 _REDIS, _KAFKA = StoreUnavailable, LogUnavailable
 _PRODUCER = BufferError
-"""librdkafka's queue is full: one of the errors that the publisher's thread may meet."""
+"""librdkafka's queue is full: one of the errors that the publisher's thread may raise."""
 
 # --- Staging ------------------------------------------------------------------------------------
 
 STAGE_CALL = Point(
-    "stage.call", _REDIS, "Nothing has changed: what is due stays due, and the next call finds it."
+    "stage.call", _REDIS, "Nothing has changed: due runs stay due, and the next call finds them."
 )
 STAGE_DONE = Point(
     "stage.done",
     _REDIS,
-    "The runs are in the outbox and have left `due`, in one step: whoever publishes sends them,"
-    " and nobody stages them again.",
+    "One step has moved the runs from `due` to the outbox. The next owner publishes them, and does"
+    " not stage them again.",
 )
 PLAN_READ = Point(
     "plan.read",
     _REDIS,
-    "Cron jobs that have run are still in `plan`: the next owner computes their times.",
+    "Cron jobs that have run are still in `plan`: the next owner computes their next times.",
 )
 PLAN_DONE = Point(
-    "plan.done", _REDIS, "They are back in `due`: planning takes a job out of `plan` only once."
+    "plan.done", _REDIS, "They are back in `due`: planning removes a job from `plan` only once."
 )
 EXPIRE_CALL = Point(
-    "expire.call", _REDIS, "The runs that are out of time still count as running: found again."
+    "expire.call",
+    _REDIS,
+    "The expired runs still count as running: the next owner finds them again.",
 )
 EXPIRE_DONE = Point(
     "expire.done",
     _REDIS,
-    "They have failed and their retries wait, in one step; an answer that comes later has no run.",
+    "In one step they have failed and their retries wait. A later answer finds no run.",
 )
 
 # --- Publishing ---------------------------------------------------------------------------------
@@ -58,8 +60,8 @@ EXPIRE_DONE = Point(
 PUBLISH_TAKEN = Point(
     "publish.taken",
     _REDIS,
-    "Redis knows how far Kafka may be (`taken`), Kafka knows nothing: recovery finds the old"
-    " position and hands the same entries out again.",
+    "Redis has noted how far Kafka may be (`taken`), and Kafka has nothing new. Recovery finds the"
+    " old position and publishes the same entries.",
 )
 PUBLISH_BEGUN = Point(
     "publish.begun", _PRODUCER, "An empty transaction: the next owner's producer aborts it."
@@ -67,36 +69,37 @@ PUBLISH_BEGUN = Point(
 PUBLISH_PRODUCED = Point(
     "publish.produced",
     _PRODUCER,
-    "The records and their position are in an open transaction, which nobody reads: it is aborted"
-    " by the next owner's producer, and the entries are sent again. A process that ends a moment"
-    " later may have asked for the commit: then the position says whether it happened.",
+    "The records and their position are in an open transaction, which consumers do not see. The"
+    " next owner's producer aborts it, and the next owner sends the entries again. A process that"
+    " ends a moment later may have asked for the commit. The position then tells whether it"
+    " happened.",
 )
 PUBLISH_COMMITTED = Point(
     "publish.committed",
     _PRODUCER,
-    "Kafka has the batch, nobody here knows: recovery reads the position, which is in the batch,"
-    " and trims the outbox to it.",
+    "Kafka has the batch, and the service does not know it yet. Recovery reads the position, which"
+    " is in the batch, and trims the outbox to it.",
 )
 PUBLISH_KNOWN = Point(
     "publish.known",
     _REDIS,
-    "The position is known here and not yet in Redis: the next owner reads it from Kafka.",
+    "The owner knows the position, but Redis does not: the next owner reads it from Kafka.",
 )
 PUBLISH_TRIMMED = Point(
-    "publish.trimmed", _REDIS, "The outbox is empty and says so: nothing is left to be done."
+    "publish.trimmed", _REDIS, "The outbox is empty and trimmed: no work is left."
 )
 
 REFUSE_FOUND = Point(
     "refuse.found",
     _REDIS,
-    "What Kafka refuses is known here only, and its transaction is aborted: the next owner meets"
-    " the same refusal and finds it again.",
+    "Only this process knows which record Kafka refuses, and its transaction is aborted. The next"
+    " owner meets the same refusal and finds the record again.",
 )
 REFUSE_SET_ASIDE = Point(
     "refuse.set_aside",
     _REDIS,
-    "Other entries stand in the place of what Kafka refuses, and what it announced is undone, in"
-    " one step: the next owner publishes them.",
+    "In one step other entries have replaced the refused one, and the announced change is undone."
+    " The next owner publishes the new entries.",
 )
 
 # --- Sending at once (SCHEDULING_DELIVERY=at_least_once) ------------------------------------------
@@ -104,30 +107,32 @@ REFUSE_SET_ASIDE = Point(
 SEND_ANCHORED = Point(
     "send.anchored",
     _REDIS,
-    "The position on Kafka names this owner's store, and nothing was sent yet: whoever recovers"
-    " knows from it that runs may be ahead of their position.",
+    "The position on Kafka names this owner's store, and no run was sent yet. It tells the next"
+    " owner that runs may be ahead of their position.",
 )
 SEND_TAKEN = Point(
     "send.taken",
     _REDIS,
-    "Redis knows how far runs may be on Kafka (`taken`), none is: they are handed out again.",
+    "Redis has noted how far runs may be on Kafka (`taken`), and none is there. The next owner"
+    " sends them.",
 )
 SEND_SENT = Point(
     "send.sent",
     _REDIS,
-    "Kafka may have all of the batch's runs, some, or none, and has no position behind them: the"
-    " next owner sends all again, with the same ids.",
+    "Kafka may have all of the batch's runs, some, or none, and no position after them. The next"
+    " owner sends all of them again, with the same ids.",
 )
 SEND_DELIVERED = Point(
     "send.delivered",
     _REDIS,
-    "Kafka has the runs and no position behind them: they are sent again, with the same ids.",
+    "Kafka has the runs, and no position after them. The next owner sends them again, with the same"
+    " ids.",
 )
 SEND_SETTLED = Point(
     "send.settled",
     _REDIS,
-    "The runs, all else of their batches and the position are on Kafka, and Redis does not know:"
-    " recovery trims the outbox to that position, and sends nothing again.",
+    "The runs, all other records of their batches and the position are on Kafka, and Redis does not"
+    " know it. Recovery trims the outbox to that position, and sends no run again.",
 )
 
 # --- Listening ----------------------------------------------------------------------------------
@@ -135,35 +140,39 @@ SEND_SETTLED = Point(
 LISTEN_POLLED = Point(
     "listen.polled",
     _KAFKA,
-    "Nothing is applied, and Redis has the old position: the records are read again.",
+    "No record is applied, and Redis has the old position: the records are read again.",
 )
 LISTEN_APPLIED = Point(
     "listen.applied",
     _REDIS,
-    "The records are applied and the position moved in one step: who reads them again is told"
-    " that they are not the next ones.",
+    "One step has applied the records and moved the position. The store refuses them if a replica"
+    " reads them again.",
 )
 LISTEN_SHOW = Point(
     "listen.show",
     _REDIS,
-    "The position that counts is stored, the one that is shown is old: it is shown the next time.",
+    "The stored position is new, the shown one is old. The next round shows the new one.",
 )
 LISTEN_SHOWN = Point(
-    "listen.shown", _REDIS, "Only the group on Kafka knows less, and it decides nothing."
+    "listen.shown",
+    _REDIS,
+    "Only the offset of the consumer group on Kafka is old, and nothing depends on it.",
 )
 LISTEN_COMMITTED = Point(
-    "listen.committed", _REDIS, "Store, show and group agree: nothing is left to be done."
+    "listen.committed",
+    _REDIS,
+    "The stored position, the shown one and that of the group agree: the round is done.",
 )
 LISTEN_ASSIGNED = Point(
     "listen.assigned",
     _REDIS,
-    "Within the rebalance: the group gives the partitions to another member, which begins at the"
+    "Within a rebalance: the group gives the partitions to another member, which begins at the"
     " position in Redis.",
 )
 LISTEN_REVOKED = Point(
     "listen.revoked",
     _REDIS,
-    "What was read and not applied is dropped: the next member reads it again.",
+    "Records that were read and not applied are dropped: the next member reads them again.",
 )
 ANSWER_CALL = Point(
     "answer.call", _REDIS, "The run still counts as unanswered: the answer is read again."
@@ -171,56 +180,57 @@ ANSWER_CALL = Point(
 ANSWER_DONE = Point(
     "answer.done",
     _REDIS,
-    "The run has ended, its retry waits or its job is gone, and the position is behind the answer:"
-    " all in one step, so it is not applied again.",
+    "One step has ended the run, stored its retry or removed its job, and moved the position past"
+    " the answer. So the answer is not applied again.",
 )
 EVENT_CALL = Point(
-    "event.call", _REDIS, "No job of the event is stored: it is read and applied again."
+    "event.call", _REDIS, "No job of the event is stored: the event is read and applied again."
 )
 EVENT_DONE = Point(
     "event.done",
     _REDIS,
-    "Jobs, announcements and position are stored in one step: the event is not applied again.",
+    "One step has stored jobs, announcements and position: the event is not applied again.",
 )
 BURY_CALL = Point(
-    "bury.call", _REDIS, "The record that cannot be handled is read, and refused, again."
+    "bury.call", _REDIS, "The record that cannot be applied is read again, and refused again."
 )
 BURY_DONE = Point(
-    "bury.done", _REDIS, "The dead letter is in the outbox, with the position: there is one."
+    "bury.done",
+    _REDIS,
+    "One step has put the dead letter into the outbox and moved the position: there is one.",
 )
 
 # --- Calls --------------------------------------------------------------------------------------
 
-WRITE_CALL = Point("write.call", _REDIS, "Nothing is stored, and the caller was told nothing.")
+WRITE_CALL = Point("write.call", _REDIS, "Nothing is stored, and the caller has no answer.")
 WRITE_DONE = Point(
     "write.done",
     _REDIS,
-    "The jobs and their announcements are stored, the caller was told nothing: they run, once,"
-    " and who asks again with the same ids gets ALREADY_EXISTS.",
+    "The jobs and their announcements are stored, and the caller has no answer. The jobs run once."
+    " A second call with the same ids gets ALREADY_EXISTS.",
 )
 WRITE_WAIT = Point(
     "write.wait",
     _REDIS,
-    "The change is stored and will be announced by whoever owns the shard; the caller was told"
-    " nothing.",
+    "The change is stored, and the caller has no answer. The owner of the shard announces it.",
 )
-DELETE_CALL = Point("delete.call", _REDIS, "Nothing is deleted, and the caller was told nothing.")
+DELETE_CALL = Point("delete.call", _REDIS, "Nothing is deleted, and the caller has no answer.")
 DELETE_DONE = Point(
     "delete.done",
     _REDIS,
-    "The jobs are gone, their announcements are stored; the caller was told nothing.",
+    "The jobs are gone, their announcements are stored, and the caller has no answer.",
 )
-CLEAR_CALL = Point("clear.call", _REDIS, "Nothing is void.")
+CLEAR_CALL = Point("clear.call", _REDIS, "No job is void.")
 CLEAR_DONE = Point(
     "clear.done",
     _REDIS,
-    "All jobs up to a number are void and never staged again, though still there: whoever takes"
-    " over, or clears again, sweeps them away.",
+    "All jobs up to a number are void: still stored, but never staged. The next owner removes them,"
+    " as does the next Delete of everything.",
 )
 SWEEP_PIECE = Point(
     "sweep.piece",
     _REDIS,
-    "Some void jobs are removed and announced, each once; the rest as above.",
+    "Some void jobs are removed and announced, each once. The others are as above.",
 )
 
 # --- Owning -------------------------------------------------------------------------------------
@@ -228,22 +238,24 @@ SWEEP_PIECE = Point(
 LEASE_TAKEN = Point(
     "lease.taken",
     _REDIS,
-    "The lease is held by nobody who works: it ends, or its holder is seen to be gone.",
+    "A dead process holds the lease: it ends, or a replica notices that its holder is gone.",
 )
 LEASE_RENEWED = Point(
     "lease.renewed",
     _REDIS,
-    "An owner that hangs here loses its lease while its loops work: each of their calls carries"
-    " its epoch and is refused, and its transaction is fenced.",
+    "An owner that hangs here loses its lease while its loops work. Redis refuses their calls, as"
+    " each one carries its epoch, and Kafka fences its transaction.",
 )
 LEASE_RELEASE = Point(
-    "lease.release", _REDIS, "All is published, the lease is still held: it ends by itself."
+    "lease.release",
+    _REDIS,
+    "All entries are published, the lease is still held: it ends by itself.",
 )
 LEASE_RELEASED = Point("lease.released", _REDIS, "Another replica may be the owner already.")
 RECOVER_FENCED = Point(
     "recover.fenced",
     _KAFKA,
-    "No earlier owner can commit any more, and nobody emits: the next one fences again.",
+    "No earlier owner can commit any more, and no replica emits: the next owner fences again.",
 )
 RECOVER_POSITION = Point(
     "recover.position", _KAFKA, "The position was only read: it is read again."
@@ -251,12 +263,12 @@ RECOVER_POSITION = Point(
 RECOVER_SETTLED = Point(
     "recover.settled",
     _REDIS,
-    "What to go on from is decided and not yet used: Redis and Kafka are as they were.",
+    "The starting point is decided and not used yet: Redis and Kafka are unchanged.",
 )
 RECOVER_INITIALISED = Point(
     "recover.initialised",
     _REDIS,
-    "A first start has made the shard ready: the next one finds it so.",
+    "A first start has made the shard ready: the next owner finds it ready.",
 )
 TOPICS_CALL = Point("topics.call", _KAFKA, "Topics are missing: the next start creates them.")
 TOPICS_CREATED = Point("topics.created", _KAFKA, "The topics are there: the next start finds them.")
@@ -266,41 +278,45 @@ TOPICS_CREATED = Point("topics.created", _KAFKA, "The topics are there: the next
 REBUILD_BEGUN = Point(
     "rebuild.begun",
     _REDIS,
-    "The shard is empty and not ready: nobody reads or writes it, the next owner rebuilds it.",
+    "The shard is empty and not ready: calls are refused, and the next owner rebuilds it.",
 )
-REBUILD_SETTLED = Point("rebuild.settled", _KAFKA, "As above: nothing was loaded.")
+REBUILD_SETTLED = Point("rebuild.settled", _KAFKA, "As above: nothing is loaded yet.")
 REBUILD_JOBS = Point(
-    "rebuild.jobs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."
+    "rebuild.jobs", _REDIS, "Not ready: the next rebuild drops the jobs loaded so far."
 )
 REBUILD_JOURNAL = Point(
-    "rebuild.journal", _KAFKA, "Not ready: whoever rebuilds next drops what was loaded."
+    "rebuild.journal", _KAFKA, "Not ready: the next rebuild drops the jobs loaded so far."
 )
 REBUILD_RUNS = Point(
-    "rebuild.runs", _REDIS, "Not ready: whoever rebuilds next drops what was loaded."
+    "rebuild.runs", _REDIS, "Not ready: the next rebuild drops the jobs and runs loaded so far."
 )
 REBUILD_INITIALISED = Point(
     "rebuild.initialised",
     _REDIS,
-    "Ready, counting on from Kafka's position: the next owner finds an ordinary shard.",
+    "Ready. The outbox continues from Kafka's position: the next owner finds an ordinary shard.",
 )
 
 # --- Restoring ----------------------------------------------------------------------------------
 
 RESTORE_NOTED = Point(
-    "restore.noted", _REDIS, "The command is in Redis: the owner carries it out, whoever it is."
+    "restore.noted", _REDIS, "The command is in Redis: the owner of the shard carries it out."
 )
-RESTORE_BEGUN = Point("restore.begun", _REDIS, "The command is still noted: it is begun again.")
-RESTORE_READ = Point("restore.read", _KAFKA, "Nothing is put back: it is begun again.")
+RESTORE_BEGUN = Point("restore.begun", _REDIS, "The command is still noted: it begins again.")
+RESTORE_READ = Point("restore.read", _KAFKA, "No job is put back: the restore begins again.")
 RESTORE_PUT_BACK = Point(
     "restore.put_back",
     _REDIS,
     "Some jobs are back: restoring them again changes nothing.",
 )
 RESTORE_END = Point(
-    "restore.end", _REDIS, "All jobs are back, the command is still noted: done again, as above."
+    "restore.end",
+    _REDIS,
+    "All jobs are back, and the command is still noted: the restore begins again, as above.",
 )
 RESTORE_ENDED = Point(
-    "restore.ended", _REDIS, "The command is forgotten and its response is in the outbox, at once."
+    "restore.ended",
+    _REDIS,
+    "One step has removed the command and put its response into the outbox.",
 )
 
 # --- Long lists --------------------------------------------------------------------------------
@@ -308,27 +324,29 @@ RESTORE_ENDED = Point(
 LIST_KEPT = Point(
     "list.kept",
     _REDIS,
-    "Some pieces of a list are kept and nothing is decided: the owner drops them when the list's"
-    " time is over, and the caller was not answered.",
+    "Some pieces of a list are stored and the list is not decided. The caller has no answer. The"
+    " owner drops the pieces when the list expires.",
 )
-LIST_DECIDE = Point("list.decide", _REDIS, "All pieces are kept, nothing is decided: as above.")
+LIST_DECIDE = Point(
+    "list.decide", _REDIS, "All pieces are stored, the list is not decided: as above."
+)
 LIST_DECIDED = Point(
     "list.decided",
     _REDIS,
-    "The list is decided, in Redis and in the outbox behind its pieces, together with the position"
-    " of its record: the owner applies all of it.",
+    "One step has decided the list, in Redis and in the outbox after its pieces, and moved the"
+    " position past its record. The owner applies all of the list.",
 )
 LIST_APPLIED = Point(
     "list.applied",
     _REDIS,
-    "Some pieces are applied and forgotten, each in one step: the owner applies the others.",
+    "Some pieces are applied and removed, each in one step: the owner applies the others.",
 )
 LIST_DROPPED = Point(
     "list.dropped",
     _REDIS,
-    "Some pieces of a refused list are forgotten: nobody can decide it any more, and the owner"
-    " drops the others.",
+    "Some pieces of a refused list are removed. The list cannot be decided any more, and the owner"
+    " drops the other pieces.",
 )
 
 POINTS = tuple(point for point in list(globals().values()) if isinstance(point, Point))
-"""All of them, in order."""
+"""All points, in order."""

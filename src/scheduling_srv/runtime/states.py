@@ -1,8 +1,8 @@
-"""Says what changes for the worse or for the better: once, and once a minute while it lasts.
+"""Logs each change from working to failing and back: once, and once a minute while it fails.
 
-A loop that fails again has nothing new to say. It tells a `State`, and the state decides what the
-log hears of it. While a server is away, the line about the server is the cause of all others, so
-the loops that wait for it are silent.
+A loop that fails again has nothing new to log. It reports to a `State`, and the state decides which
+lines to log. While a server is away, the line about the server explains all others. So the loops
+that wait for it are silent.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from weakref import WeakSet
 
 import structlog
 
-SUMMARY_S = 60.0
-"""Seconds between two lines about what lasts."""
-OTHER_REASON_S = 10.0
-"""Seconds before a trouble whose reason has changed is told again."""
-GRACE_S = 5.0
-"""Seconds that a loop has, after a failure or after its server is back, to get well unnoticed."""
-TICK_S = 1.0
-"""Seconds between looks for what is to be said."""
+SUMMARY_SECONDS = 60.0
+"""Seconds between two lines about a lasting failure."""
+OTHER_REASON_SECONDS = 10.0
+"""Seconds before a failure is logged again because its reason has changed."""
+GRACE_SECONDS = 5.0
+"""Seconds that a loop has to recover without a line, after a failure or its server's return."""
+TICK_SECONDS = 1.0
+"""Seconds between looks for lines that are due."""
 
 MOST_TEXTS = 100
 _DURATION = re.compile(r"\d+(?:\.\d+)? m?s\b")
@@ -46,14 +46,14 @@ class States:
         self.all: WeakSet[State] = WeakSet()
 
     def tick(self) -> None:
-        """Say what is due."""
+        """Log the lines that are due."""
         for state in sorted(self.all, key=lambda each: each.since):
             state.tick()
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_SECONDS)
             self.tick()
 
 
@@ -61,14 +61,14 @@ STATES = States()
 
 
 class Kind(Enum):
-    """When the log hears of a failure."""
+    """When a failure is logged."""
 
     CAUSE = "cause"
     """At once. A server: its absence explains failures of loops."""
     CHANGE = "change"
     """At once. Its summaries are left to the cause, if there is one."""
     EFFECT = "effect"
-    """At once, but not while a server is away: it says nothing new then."""
+    """At once, but not while a server is away: its line would add nothing."""
     LOOP = "loop"
     """After a grace, and only while no server is away."""
 
@@ -85,7 +85,7 @@ class State:
         states: States = STATES,
         **about: object,
     ) -> None:
-        """`fails` and `works` are what the log says, with the fields `about`."""
+        """`fails` and `works` are the events of the log lines, `about` their fields."""
         self.says = fails, works
         self.kind = kind
         self.about = about
@@ -93,10 +93,10 @@ class State:
         """When it began to fail."""
         self.reason = ""
         self._failed_at = float("-inf")
-        """When it has failed last."""
+        """When it failed last."""
         self._states = states
         self._told: list[str] = []
-        """Reasons that the log has heard since it began to fail."""
+        """Reasons that were logged since it began to fail."""
         self._told_at = float("-inf")
         states.all.add(self)
 
@@ -106,7 +106,7 @@ class State:
         return self.since != float("inf")
 
     def fails(self, reason: str) -> None:
-        """It has failed, perhaps again."""
+        """Report a failure, perhaps not the first one."""
         begins, self.reason = not self.failing, reason
         self._failed_at = self._states.monotonic()
         if begins:
@@ -119,7 +119,7 @@ class State:
                 tell()
 
     def works(self) -> None:
-        """It works, perhaps again."""
+        """Report that it works, perhaps after failures."""
         if not self.failing:
             return
         seconds = round(self._states.monotonic() - self.since)
@@ -128,7 +128,7 @@ class State:
         self.forget()
 
     def ends(self, why: str) -> None:
-        """Nothing will tell whether it works: the log hears no more of it, and why."""
+        """Report that no part watches it any more, and why."""
         if self._told:
             event = f"{self.says[0]}, no longer watched"
             log.info(event, **self.about, reason=why)
@@ -136,40 +136,40 @@ class State:
 
     @contextmanager
     def watched(self) -> Iterator[State]:
-        """For a loop that is cancelled: what it has told does not stay open."""
+        """For a loop that may be cancelled: a failure that it has logged does not stay open."""
         try:
             yield self
         finally:
             self.ends("This replica has ended the work that met it.")
 
     def forget(self) -> None:
-        """It does not fail any more, and nothing is said of that."""
+        """It does not fail any more, and no line says so."""
         if self.kind is Kind.CAUSE and self.failing:
             self._states.causes.discard(self)
             self._states.well_since = self._states.monotonic()
         self.since, self._told = float("inf"), []
 
     def tick(self) -> None:
-        """Say what is due: that it fails, another reason, or that it still fails."""
+        """Log a line if one is due: it fails, for another reason, or still fails."""
         now = self._states.monotonic()
         if not self.failing or now < self._from():
             return
         if not self._told:
             self._tell(now, self.says[0])
-        elif _gist(self.reason) not in self._told and now - self._told_at >= OTHER_REASON_S:
+        elif _gist(self.reason) not in self._told and now - self._told_at >= OTHER_REASON_SECONDS:
             self._tell(now, self.says[0], for_seconds=round(now - self.since))
-        elif now - self._told_at >= SUMMARY_S:
+        elif now - self._told_at >= SUMMARY_SECONDS:
             self._tell(now, f"{self.says[0]}, still", for_seconds=round(now - self.since))
 
     def _from(self) -> float:
-        """The instant from which on something may be said."""
+        """The instant from which a line may be logged."""
         if self.kind is Kind.CAUSE or (self.kind is Kind.CHANGE and not self._told):
             return self.since
         if self._states.causes or self._failed_at < self._states.well_since:
             return float("inf")  # a reason of before may not hold any more
         if self.kind is Kind.LOOP:
-            return max(self.since, self._states.well_since) + GRACE_S
-        return max(self.since, self._states.well_since + GRACE_S)
+            return max(self.since, self._states.well_since) + GRACE_SECONDS
+        return max(self.since, self._states.well_since + GRACE_SECONDS)
 
     def _tell(self, now: float, event: str, **more: object) -> None:
         self._told_at = now
@@ -179,21 +179,21 @@ class State:
 
 
 def _gist(reason: str) -> str:
-    """Without durations: that it lasts longer is no other reason."""
+    """The reason without durations: a longer duration is not another reason."""
     return _DURATION.sub("", reason)
 
 
 class Seldom:
-    """Whether a text is to be said again: once a minute. Bounded, as a text may be anything."""
+    """Whether a text may be logged again: once a minute. Bounded, as there may be many texts."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._said: dict[str, float] = {}
 
     def is_due(self, text: str) -> bool:
-        """True: it is said now."""
+        """Whether to log it now."""
         now = self._monotonic()
-        if now - self._said.get(text, float("-inf")) < SUMMARY_S:
+        if now - self._said.get(text, float("-inf")) < SUMMARY_SECONDS:
             return False
         if len(self._said) >= MOST_TEXTS:
             self._said.clear()

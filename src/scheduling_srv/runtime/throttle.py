@@ -1,7 +1,7 @@
-"""Log lines that stand for many: the first one at once, later ones together after a pause.
+"""Summarises repeated log lines: logs the first one at once, later ones together after a pause.
 
-What a client or a worker does wrong, it does thousands of times. A line for each would fill the log
-and hide the others. No occurrence goes untold: a timer tells those that no later line has told.
+A fault of a client or a worker comes thousands of times. A line for each would fill the log and
+hide the others. Every occurrence is counted: a timer logs those that no later line has counted.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import structlog
 
 MINUTE_S = 60.0
 """Seconds between two lines about the same."""
-TICK_S = 1.0
-"""Seconds between looks for what no line has told."""
+TICK_SECONDS = 1.0
+"""Seconds between looks for occurrences that no line has counted."""
 
 log = structlog.get_logger(__name__)
 
 
 class Throttle:
-    """One event of the log. The kinds of it have lines and pauses of their own."""
+    """One event of the log. Each kind of it has its own lines and pauses."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class Throttle:
         self._kinds: dict[tuple[str, ...], _Untold] = {}
 
     def note(self, *kind: str, count: int = 1, **last: object) -> None:
-        """It has happened `count` times. `last` are the fields of a line; kinds must be few."""
+        """Count `count` occurrences. `last` are the fields of a line; there must be few kinds."""
         untold = self._kinds.setdefault(kind, _Untold())
         untold.count += count
         untold.last = last
         self._tell(untold)
 
     def tick(self) -> None:
-        """Tell what no later occurrence has told."""
+        """Log the occurrences that no line has counted yet."""
         for untold in self._kinds.values():
             if untold.count:
                 self._tell(untold)
@@ -62,7 +62,7 @@ class Throttle:
 
 
 class _Untold:
-    """Of one kind, since its last line."""
+    """Occurrences of one kind since its last line."""
 
     def __init__(self) -> None:
         self.next_line = float("-inf")
@@ -73,6 +73,6 @@ class _Untold:
 async def tick_all(throttles: Iterable[Throttle]) -> None:
     """Tick until cancelled."""
     while True:
-        await asyncio.sleep(TICK_S)
+        await asyncio.sleep(TICK_SECONDS)
         for each in throttles:
             each.tick()

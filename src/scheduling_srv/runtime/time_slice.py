@@ -12,7 +12,7 @@ SLICE_MS = 5.0
 
 
 class TimeSlice:
-    """Of one piece of work, such as the check of one list of jobs."""
+    """The time slice of one piece of work, such as the check of one list of jobs."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`monotonic` counts seconds."""
@@ -39,7 +39,7 @@ class TimeSlice:
 
 
 class SharedSlice(TimeSlice):
-    """Of the work of clients: all of it together has one slice in each round of the loop.
+    """The time slice of clients' work: all of it shares one slice in each round of the loop.
 
     Otherwise sixty long lists would hold the loop for sixty slices before the owner's turn.
     """
@@ -53,5 +53,5 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDic
 
 
 def _queue() -> asyncio.Lock:
-    """In which the work of clients waits for its next slice, in order."""
+    """The queue in which clients' work waits for its next slice, in order."""
     return _queues.setdefault(asyncio.get_running_loop(), asyncio.Lock())

@@ -15,7 +15,7 @@ from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings.model import Settings
 
 DEFAULT_PORT = 9092
-"""Where clients look for Kafka unless they are told otherwise."""
+"""The port at which clients look for Kafka by default."""
 
 KAFKA_OPTIONS = {
     "log_level": 2,

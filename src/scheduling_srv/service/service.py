@@ -63,17 +63,17 @@ from scheduling_srv.settings.types import KafkaOptions
 
 log = structlog.get_logger(__name__)
 
-GRACE = 3.0
+GRACE_SECONDS = 3.0
 """Seconds that calls under way have to end."""
-STOP_WITHIN = 8.0
-"""Seconds after which what does not end is cancelled: the process ends within ten."""
-CUT_OFF = 9.0
-"""Seconds after which the process ends whatever still waits for a server that is away."""
-SERVER_PAUSE = 0.5
+STOP_SECONDS = 8.0
+"""Seconds after which tasks that do not end are cancelled: the process ends within ten."""
+CUT_OFF_SECONDS = 9.0
+"""Seconds after which the process ends, even if a task still waits for a server that is away."""
+SERVER_PAUSE_SECONDS = 0.5
 """Seconds between looks for a server that is not there yet."""
 THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
 """Lines of the log that stand for many."""
-WATCH_AFTER = 2.0
+WATCH_AFTER_SECONDS = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
 
@@ -123,8 +123,8 @@ def kafka_config(settings: Settings) -> KafkaOptions:
         "client.id": settings.kafka_client_id,
         # A broker that creates a topic by itself does not compact it.
         "allow.auto.create.topics": False,
-        "log_level": 2,  # what goes wrong is in our own log, as one sentence
-        # librdkafka makes its connections half of this apart, which counts when it starts.
+        "log_level": 2,  # the service logs each fault itself, as one sentence
+        # librdkafka opens connections half of this apart, which delays a start.
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 1_000,  # not ten seconds: runs wait for a broker that is back
         **settings.kafka_options,
@@ -362,7 +362,7 @@ class Service:
             self._keep("neighbours", neighbours.run)
 
     def _watch_states(self) -> None:
-        """Look at the health as soon as something fails, and sum up what lasts."""
+        """Check the health as soon as something fails, and log lasting failures."""
         STATES.listeners.append(self.health.notice)
         loop = asyncio.get_running_loop()
 
@@ -391,8 +391,8 @@ class Service:
         return [*producers, *consumers, Client(AdminClient, self.kafka)]
 
     async def _watch(self) -> None:
-        """Leave the servers to the start; if that waits, find out what it waits for."""
-        await wait(self.servers_there, WATCH_AFTER)
+        """Watch the servers once the start has reached them, or has waited for too long."""
+        await wait(self.servers_there, WATCH_AFTER_SECONDS)
         await self.watch.run()
 
     async def _until_there(self, server: str, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -404,7 +404,7 @@ class Service:
                 raise StartError(str(fault)) from fault
             except Unavailable as fault:
                 state.fails(str(fault))
-                await asyncio.sleep(SERVER_PAUSE)
+                await asyncio.sleep(SERVER_PAUSE_SECONDS)
             else:
                 state.works()
                 return
@@ -438,15 +438,15 @@ class Service:
         self.health.close()
 
     async def _stop(self) -> int:
-        """No new work; what was begun is finished (docs/operations.md)."""
-        _end_within(CUT_OFF, 1 if self.broken else 0)
-        await self.grpc.stop(GRACE)
+        """Accept no new work, and finish the current work (docs/operations.md)."""
+        _end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
+        await self.grpc.stop(GRACE_SECONDS)
         for task in self.tasks:
             if task.stop:
                 task.stop()
         ending = [task.task for task in self.tasks if task.stop]
         if ending:
-            await asyncio.wait(ending, timeout=STOP_WITHIN - GRACE)
+            await asyncio.wait(ending, timeout=STOP_SECONDS - GRACE_SECONDS)
         for task in self.tasks:
             task.task.cancel()
         await asyncio.gather(*(task.task for task in self.tasks), return_exceptions=True)

@@ -1,6 +1,6 @@
-"""Where settings come from: the environment, files named by it, the configuration file, defaults.
+"""Sources of settings: the environment, files named by it, the configuration file, defaults.
 
-Whatever is wrong with them is a `StartError` of one sentence that says where it is.
+Any fault in them is a `StartError`: one sentence that names the place of the fault.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _file_values(path: Path | None) -> dict[str, object]:
-    """What the file sets, whatever it is called. Raises `StartError`."""
+    """The values in the file; its suffix need not name its format. Raises `StartError`."""
     if path is None:
         return {}
     values = _parsed(path)
@@ -220,7 +220,7 @@ def _check_keys(path: Path, document: yaml.Node | None) -> None:
 
     nodes, seen = [document], set[int]()
     for node in nodes:
-        if id(node) in seen:  # an alias may refer to what it is in
+        if id(node) in seen:  # an alias may refer to a node that contains it
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
@@ -264,7 +264,7 @@ def _as_written(value: object) -> str:
 
 
 def _problem(error: ErrorDetails) -> str:
-    """What follows the value in the sentence, in our own words."""
+    """The fault, in our own words: the end of the sentence about the value."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
@@ -277,7 +277,7 @@ def _problem(error: ErrorDetails) -> str:
 
 
 def _bounds(name: str) -> tuple[object, object]:
-    """The least and the most that a number may be."""
+    """The least and the greatest value of a number."""
     metadata = Settings.model_fields[name].metadata
     return tuple(
         next(getattr(each, end) for each in metadata if hasattr(each, end)) for end in ("ge", "le")
@@ -289,7 +289,7 @@ def _origin(name: str, environment: Mapping[str, str], config: Path | None) -> s
 
 
 def origin(name: str, settings: Settings) -> str:
-    """What an operator has to correct: the variable, or the key of the configuration file."""
+    """The place to correct: the variable, or the key of the configuration file."""
     if variable := _variable(name, _environment()):
         return variable
     is_in_file = name in settings.model_fields_set
@@ -297,7 +297,7 @@ def origin(name: str, settings: Settings) -> str:
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:
-    """The variable that sets it; empty: none does."""
+    """The variable that sets it; empty if there is none."""
     given = (each for each in (_NAMES[name], _NAMES[name] + _FILE) if each in environment)
     return next(given, "")
 
@@ -314,6 +314,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as files have it: `grpc_address` for `SCHEDULING_GRPC_ADDRESS`, `grpcAddress`."""
+    """The spelling in files: `grpc_address` for `SCHEDULING_GRPC_ADDRESS`, `grpcAddress`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).lower().removeprefix(PREFIX.lower())

@@ -1,7 +1,7 @@
-"""Every setting: what it means, its default, and what values it takes (README, Settings).
+"""Every setting: its meaning, its default and its values (docs/settings.md).
 
-Durations are kept in milliseconds. Where values come from is in `settings/load.py`, what a value
-looks like in `settings/types.py`.
+Durations are in milliseconds. `settings/load.py` reads the sources of values, `settings/types.py`
+their syntax.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scheduling_srv.settings.types import (
 
 PREFIX = "SCHEDULING_"
 OF_SERVERS = ("redis_url", "redis_password", "kafka_bootstrap_servers")
-"""Settings that lead to servers: with --embedded these are others."""
+"""Settings that name servers. Embedded mode ignores them."""
 
 
 def _of_namespace(given: dict[str, Any]) -> str:
@@ -42,7 +42,7 @@ def _log_format() -> Literal["json", "console"]:
 
 
 class Settings(BaseSettings):
-    """The settings of one replica. The environment goes before what it is made with."""
+    """The settings of one replica. The environment takes precedence over its arguments."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -56,8 +56,8 @@ class Settings(BaseSettings):
 
     grpc_address: Address = Field(
         "127.0.0.1:50054",
-        description="Where gRPC listens: `host:port`, an IPv6 host in brackets; port 0: any. An"
-        " address that other hosts reach needs `SCHEDULING_INSECURE=true`.",
+        description="Address of the gRPC port: `host:port`, an IPv6 host in brackets. Port 0 takes"
+        " any free port. An address that other hosts reach needs `SCHEDULING_INSECURE=true`.",
     )
     insecure: bool = Field(
         default=False,
@@ -66,42 +66,43 @@ class Settings(BaseSettings):
     )
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",
-        description="Where HTTP listens: `/livez`, `/readyz`, `/metrics`; `off`: nowhere.",
+        description="Address of the HTTP port: `/livez`, `/readyz`, `/metrics`. `off` opens none.",
     )
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="Redis >= 7.0 or Valkey >= 7.2; `rediss://` for TLS; may hold user, password.",
+        description="URL of Redis >= 7.0 or Valkey >= 7.2; `rediss://` for TLS. It may hold a user"
+        " and a password.",
     )
     redis_password: SecretStr | None = Field(
         None,
-        description="Goes before a password in the URL. Any setting can stand in a file of its own:"
-        " SCHEDULING_REDIS_PASSWORD_FILE names that of this one.",
+        description="Password of Redis; takes precedence over a password in the URL."
+        " SCHEDULING_REDIS_PASSWORD_FILE names a file that holds it.",
     )
     kafka_bootstrap_servers: Servers = Field(
-        "127.0.0.1:9092", description="Kafka >= 2.5: `host:port`, several with commas between."
+        "127.0.0.1:9092", description="Brokers of Kafka >= 2.5: `host:port`, separated by commas."
     )
     kafka_options: KafkaOptions = Field(
         default_factory=dict,
         repr=False,
-        description="JSON of further librdkafka properties, such as those of security.",
+        description="Further properties of librdkafka as JSON, such as those for TLS and SASL.",
         json_schema_extra={"default": "{}"},
     )
     embedded_kafka_port: int | None = Field(
         None,
         ge=0,
         le=65_535,
-        description="Port of the embedded broker on 127.0.0.1; 0: any. Unless set, it is 9092, or"
-        " any port if another program has that one.",
+        description="Port of the embedded broker on 127.0.0.1; 0 takes any free port. Unset, it is"
+        " 9092, or any free port if 9092 is in use.",
     )
     namespace: Name = Field(
         "scheduling",
-        description="Prefix of Redis keys, of transactional ids and of our own Kafka topics."
-        " Replicas that work together have the same; services that do not must not.",
+        description="Prefix of the service's Redis keys, transactional ids and own Kafka topics."
+        " All replicas of a service use the same, and two services never do.",
     )
     kafka_group_id: Name = Field(
         default_factory=_of_namespace,
-        description="Consumer group: its members share the events.",
+        description="Consumer group of the replicas.",
         json_schema_extra={"default": "{namespace}-srv"},
     )
     kafka_client_id: Name = Field(
@@ -113,16 +114,16 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=64,
-        description="Parts that types of jobs are spread over, each with an owner of its own."
-        " Fixed at the first start.",
+        description="Number of shards. Each type of jobs belongs to one shard, and each shard has"
+        " its own owner. Fixed at the first start.",
     )
     topic_jobs: Name = Field(
         "io.restorecommerce.jobs", description="Topic of job requests, runs and answers."
     )
     shared_topic: bool = Field(
         default=False,
-        description="Let another deployment use the same topic of jobs. Without it a service that"
-        " finds another one there consumes nothing and is NOT_SERVING.",
+        description="Let another deployment use the same jobs topic. `false`: a service that finds"
+        " another one there consumes nothing and is NOT_SERVING.",
     )
     topic_resources: Name = Field(
         "io.restorecommerce.jobs.resource", description="Topic of jobsCreated and jobsDeleted."
@@ -141,22 +142,24 @@ class Settings(BaseSettings):
     )
     require_guarantees: bool = Field(
         default=False,
-        description="Be NOT_SERVING while a server is set up so that a guarantee does not hold"
+        description="Report NOT_SERVING while the settings of a server put a guarantee at risk"
         " (operations, Guarantees at risk). Runs are emitted all the same.",
     )
     start_offset: Literal["latest", "earliest"] = Field(
         "latest",
-        description="Where the very first start reads from; after that, where it left off.",
+        description="Where the very first start reads the topics from. Later starts resume at the"
+        " stored position.",
     )
     offset_interval: Annotated[Milliseconds, between("10ms", "1h")] = Field(
-        1_000, description="How often positions are stored in Redis, at least."
+        1_000, description="Positions are stored in Redis at least this often."
     )
     recurring_spelling: Literal["RECURR", "RECCUR"] = Field(
         "RECURR",
         description="schedule_type of recurring runs; consumers of 2018 may want `RECCUR`.",
     )
     completion_timeout: Annotated[Milliseconds, between("1ms", "365d")] = Field(
-        3_600_000, description="A run without an answer for so long counts as jobFailed."
+        3_600_000,
+        description="How long a worker may take to answer. Then the run counts as jobFailed.",
     )
     max_backoff: Annotated[Milliseconds, between("1ms", "365d")] = Field(
         86_400_000, description="The longest delay that exponential backoff grows to."
@@ -165,78 +168,83 @@ class Settings(BaseSettings):
         100, description="The shortest interval that a job may have."
     )
     catch_up_window: Annotated[Milliseconds, between("0s", "365d")] = Field(
-        60_000, description="Occurrences missed in an outage that run all, counted from its end."
+        60_000,
+        description="How far back from the end of an outage every missed occurrence still runs.",
     )
     input_timeout: Annotated[Milliseconds, between("0s", "1h")] = Field(
         10_000,
-        description="How long an owner that has just started reads waiting events before it emits"
-        " overdue runs.",
+        description="How long a new owner reads waiting events before it emits overdue runs.",
     )
     missed_runs: Literal["latest", "skip"] = Field(
         "latest",
-        description="Of occurrences missed before that, run the `latest` one, or `skip` all.",
+        description="Of occurrences missed before the catch-up window, run the `latest` one, or"
+        " `skip` all.",
     )
     lease: Annotated[Milliseconds, between("100ms", "5m")] = Field(
-        3_000, description="An owner that says nothing for so long is replaced by another replica."
+        3_000,
+        description="How long an owner may stay silent before another replica takes over.",
     )
     acknowledge: Literal["announced", "stored"] = Field(
         "announced",
-        description="When a call is answered: once it is on Kafka, or once it is in Redis.",
+        description="When a call is answered: once its change is on Kafka (`announced`), or once"
+        " it is in Redis (`stored`).",
     )
     delivery: Delivery = Field(
         "exactly_once",
-        description="Or `at_least_once`: runs do not wait for a transaction; a crash may send one"
-        " again, with the same `occurrence-id`.",
+        description="`exactly_once`, or `at_least_once`: runs do not wait for a transaction. A"
+        " crash may then send a run again, with the same `occurrence-id`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least important messages that are logged."
+        "info",
+        description="Least severe level that is logged: `debug`, `info`, `warning`, `error`.",
     )
     log_format: Literal["json", "console"] = Field(
         default_factory=_log_format,
-        description="`json`, a line each, or `console` for people: the default on a terminal.",
+        description="`json` (one object a line), or `console` (for people). The default on a"
+        " terminal is `console`.",
         json_schema_extra={"default": "json"},
     )
     metrics_types: Types = Field(
         (),
-        description="Types of jobs that metrics show by name, with commas between; all others are"
-        " `other`.",
+        description="Types of jobs that have their own label in metrics, separated by commas. All"
+        " others have the label `other`.",
         json_schema_extra={"default": ""},
     )
     max_items: int = Field(
-        10_000, ge=1, le=1_000_000, description="How many jobs or ids one request may hold."
+        10_000, ge=1, le=1_000_000, description="Most jobs or ids in one request."
     )
     max_job_bytes: int = Field(
         900_000,
         ge=1_000,
         le=16_000_000,
-        description="How large a job may be, as far as the topics' max.message.bytes allow it.",
+        description="Largest size of a job in bytes. The topics' max.message.bytes may allow less.",
     )
     outbox_limit: int = Field(
         200_000,
         ge=1_000,
         le=100_000_000,
-        description="Announcements that may wait in Redis while Kafka is away; beyond it no run is "
-        "staged and no job taken in.",
+        description="Most announcements that wait in Redis while Kafka is away. Beyond it no run is"
+        " staged and no job is accepted.",
     )
     outbox_bytes: int = Field(
         2**28,
         ge=2**24,
         le=2**40,
-        description="The same in bytes, for large jobs; counted to within some megabytes.",
+        description="The same limit in bytes, accurate to some megabytes.",
     )
     waiting_retries: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
-        description="Retries of one recurring job that may wait; a run that fails beyond it is not "
-        "retried.",
+        description="Most waiting retries of one recurring job. A run that fails beyond it is not"
+        " retried.",
     )
     call_memory: int = Field(
         2**28,
         ge=2**28,
         le=2**36,
-        description="Bytes that gRPC calls under way may hold; beyond it a call is UNAVAILABLE. "
-        "An answer of more than half of it is RESOURCE_EXHAUSTED.",
+        description="Memory budget of gRPC calls in bytes. A call that exceeds it is UNAVAILABLE."
+        " An answer larger than half of it is RESOURCE_EXHAUSTED.",
     )
     services: Services = Field(
         (
@@ -244,7 +252,8 @@ class Settings(BaseSettings):
             "io-restorecommerce-scheduling-cis",
             "io-restorecommerce-scheduling-reflection",
         ),
-        description="Logical names in command responses, known to health_check; commas between.",
+        description="Logical service names in command responses and for health_check, separated by"
+        " commas.",
     )
 
     @model_validator(mode="after")
@@ -261,7 +270,7 @@ class Settings(BaseSettings):
         return self
 
     def ignored(self, *, embedded: bool) -> Iterator[str]:
-        """A sentence for each setting that was given and that this way to start does not use."""
+        """A sentence for each given setting that this mode ignores."""
         if not embedded and "embedded_kafka_port" in self.model_fields_set:
             yield f"{PREFIX}EMBEDDED_KAFKA_PORT is ignored: without --embedded there is no broker."
         for name in OF_SERVERS if embedded else ():
@@ -277,6 +286,6 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then what was read from files."""
+        """The environment, then the files."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings

@@ -3,7 +3,7 @@
 isort:skip_file
 System commands: health, version, restore, reset.
 
-Names, numbers and types are what deployed clients speak; they never change.
+Deployed clients use these names, numbers and types: they never change.
 """
 
 from collections import abc as _abc
@@ -52,7 +52,7 @@ Global___CommandRequest: _TypeAlias = CommandRequest  # noqa: Y015
 
 @_typing.final
 class CommandResponse(_message.Message):
-    """What a command answered, as an event."""
+    """The answer of a command, as an event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -3,7 +3,7 @@
 isort:skip_file
 System commands: health, version, restore, reset.
 
-Names, numbers and types are what deployed clients speak; they never change.
+Deployed clients use these names, numbers and types: they never change.
 """
 
 from collections import abc as _abc

@@ -70,14 +70,14 @@ class ServiceServicer:
 
     def Create(self, request, context):
         """Creates all items, or none. The answer is larger than the request: a client that sends more than
-        3 MiB raises the 4 MiB that gRPC lets it receive.
+        3 MiB has to raise gRPC's limit of 4 MiB for received messages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Read(self, request, context):
-        """Answers the jobs that match.
+        """Returns the jobs that match.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,7 +3,7 @@
 isort:skip_file
 The part of the 2018 resource base that job requests refer to.
 
-Names, numbers and types are what deployed clients speak; they never change.
+Deployed clients use these names, numbers and types: they never change.
 """
 
 from collections import abc as _abc
@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class FieldFilter(_message.Message):
-    """Which fields of a resource an answer holds."""
+    """Selects fields of the resources in an answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,7 +32,7 @@ class FieldFilter(_message.Message):
     name: _builtins.str
     """Name of a field of the resource."""
     include: _builtins.bool
-    """True: only the fields that are named so. False: all but the fields that are named so."""
+    """True: the answer has only the named fields. False: it has all others."""
     def __init__(
         self,
         *,

@@ -1,10 +1,10 @@
-"""The mock broker that librdkafka carries: good for a first look, never for data that matters.
+"""The mock broker in librdkafka: for trying and developing, never for data that matters.
 
-It is made through librdkafka's public mock interface (rdkafka_mock.h) rather than with the
-property `test.mock.num.brokers`: only so can topics have one partition, which clients of 2018
-expect, and groups start without a delay.
+It is made through librdkafka's public mock interface (rdkafka_mock.h), not with the property
+`test.mock.num.brokers`. Only this interface allows topics with one partition, which clients of 2018
+expect, and groups that start without a delay.
 
-What it is, as measured with confluent-kafka 2.16 (librdkafka 2.16):
+Its behaviour, as measured with confluent-kafka 2.16 (librdkafka 2.16):
 
 * A real listener on loopback, up in milliseconds, that other processes can use too. The port is
   the kernel's choice and cannot be fixed. All data is gone when the process ends.
@@ -15,14 +15,15 @@ What it is, as measured with confluent-kafka 2.16 (librdkafka 2.16):
 * A partition keeps about 5 MB: older batches vanish, its low watermark rises. A batch near or
   over 5 MB is acknowledged and vanishes at once. There is no limit on message size.
 * Transactions: init, begin, produce, commit, abort, send_offsets all succeed, at 1 ms a
-  transaction, and mean nothing. Aborted and open records are read by read_committed consumers,
-  a second producer with the same transactional.id does not fence the first, and offsets that are
-  sent to a transaction are not committed.
-* Groups of the classic protocol: the first member joins at once, commits are kept. Whoever joins
-  later, even after the first one has left, waits up to the session timeout (45 s by default, 1 s
-  with session.timeout.ms=2000). With `group.protocol=consumer` a later join takes 50 ms.
-* A fetch that finds nothing is answered after fetch.wait.max.ms (500 by default), even if a
-  record arrives meanwhile: set it low.
+  transaction, and have no effect. Consumers with read_committed read aborted and open records. A
+  second producer with the same transactional.id does not fence the first. Offsets that are sent to
+  a transaction are not committed.
+* Groups of the classic protocol: the first member joins at once, commits are kept. A member that
+  joins later waits up to the session timeout, even after the first one has left. It is 45 s by
+  default, and 1 s with session.timeout.ms=2000. With `group.protocol=consumer` a later join takes
+  50 ms.
+* A fetch that finds no record is answered after fetch.wait.max.ms (500 by default). A record that
+  arrives meanwhile does not shorten it: set it low.
 * get_watermark_offsets, committed offsets, headers and timestamps work. offsets_for_times
   answers "the end" for every time.
 """
@@ -135,7 +136,7 @@ def _new_handle() -> int:
 
 @cache
 def _library() -> ctypes.CDLL:
-    """The extension module; what it was linked with, librdkafka, is found through it."""
+    """The extension module; librdkafka, which it is linked with, is found through it."""
     return ctypes.CDLL(cimpl.__file__)
 
 

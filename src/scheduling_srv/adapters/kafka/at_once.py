@@ -1,8 +1,8 @@
 """Sends runs at once, and everything else in transactions (docs/decisions/0005).
 
-The producer of the runs is idempotent and nothing more: a broker cannot tell whether whoever uses
-it still owns the shard. All that a rebuild believes goes through the transactional one, which is
-fenced.
+The producer of the runs is idempotent, but not fenced: a broker cannot tell whether its user still
+owns the shard. Every record that a rebuild relies on goes through the transactional producer, which
+is fenced.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import Position
 
-POLL = 0.05
+POLL_SECONDS = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
-FEW = 50
+FEW_ENTRIES = 50
 """Entries whose runs are handed over in the event loop: another thread would take longer."""
 GIVEN_UP = "Its producer was given up."
 
@@ -34,8 +34,8 @@ GIVEN_UP = "Its producer was given up."
 class AtOncePublisher:
     """Implements `SwiftPublisher` for one shard.
 
-    A run that Kafka has not confirmed after `patience` milliseconds has failed, and is sent no
-    more: what a frozen process still held back then is dropped when it goes on.
+    A run that Kafka has not confirmed after `patience` milliseconds has failed, and is not sent any
+    more. So a process that was frozen drops such runs when it continues.
     """
 
     def __init__(self, transactional: TransactionalPublisher, *, patience: int) -> None:
@@ -56,7 +56,7 @@ class AtOncePublisher:
             self.prepared = await self._make()
 
     async def open(self, *, careful: bool = False) -> None:
-        """Fence transactions of earlier owners, and drop what this one has not sent.
+        """Fence transactions of earlier owners, and drop runs that this one has not sent.
 
         Careful: runs go in transactions as well.
         """
@@ -93,7 +93,7 @@ class AtOncePublisher:
             raise RecordRefused(self.transactional.unusable[Topic.JOBS])
         partitions = self.transactional.partitions[Topic.JOBS]
         try:
-            if size <= FEW:
+            if size <= FEW_ENTRIES:
                 return sender.send(records, partitions, delivery), delivery
             loop = asyncio.get_running_loop()
             return (
@@ -106,7 +106,7 @@ class AtOncePublisher:
             raise publish_failed(fault, said(fault, self.transactional.config)) from fault
 
     def abandon(self) -> None:
-        """What is in the queue is not sent any more."""
+        """Send no more records of the queue."""
         if self.sender is not None:
             self.sender.end()
             self.sender = None
@@ -129,7 +129,7 @@ class AtOncePublisher:
             raise PublishFailed(said(fault, publisher.config)) from fault
 
     def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
-        """Of each kind of producer that is made."""
+        """The properties of each kind of producer that it makes."""
         return [*self.transactional.properties(), self._properties(self.transactional.config)]
 
     def _properties(
@@ -143,7 +143,7 @@ class AtOncePublisher:
             "batch.size": self.transactional.batch_size(),
             "enable.idempotence": True,
             "acks": "all",
-            # A run behind one that failed is not sent: what Kafka has of a partition has no gaps.
+            # A run after a failed one is not sent: the runs of a partition on Kafka have no gaps.
             "enable.gapless.guarantee": True,
             "linger.ms": 0,
             "message.timeout.ms": self.patience,
@@ -186,7 +186,7 @@ class Sender:
 
 
 class Delivery:
-    """What becomes of one batch of runs. Nobody is woken by it: whoever wants to know waits."""
+    """The results of one batch of runs. It wakes no task: a task that needs them waits."""
 
     def __init__(self, sender: Sender, waiter: ThreadPoolExecutor) -> None:
         self.sender = sender
@@ -198,7 +198,7 @@ class Delivery:
         self._lock = Lock()
 
     def expect(self, count: int) -> None:
-        """So many runs were sent."""
+        """Note that `count` runs were sent."""
         with self._lock:
             self.missing += count
 
@@ -225,8 +225,8 @@ class Delivery:
     def _wait(self) -> None:
         while self.missing and not self.fault and not self.sender.ended:
             try:
-                self.sender.producer.poll(POLL)
+                self.sender.producer.poll(POLL_SECONDS)
             except KafkaException as fault:  # fatal: a run has failed, so no other is sent
                 with suppress(KafkaException):
-                    self.sender.producer.poll(POLL)  # hear why
+                    self.sender.producer.poll(POLL_SECONDS)  # hear why
                 self.fault = self.fault or error_of(fault)

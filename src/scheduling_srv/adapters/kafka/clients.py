@@ -1,6 +1,6 @@
 """Kafka clients that say why a broker does not answer.
 
-librdkafka's calls end with one text for every trouble (`Local: Broker transport failure`). Only its
+librdkafka's calls end with one text for every fault (`Local: Broker transport failure`). Only its
 callbacks tell which broker it is and why, so each client that is polled gets them here. They share
 one record for each cluster: one client finds out, and the others know as well.
 """
@@ -31,25 +31,25 @@ MOST_BROKERS = 16
 """Brokers that are remembered: clusters have hundreds, and one sentence names a few."""
 NAMED = 3
 """Brokers that a sentence names."""
-LASTS_S = 60.0
-"""Seconds after which a trouble is forgotten: librdkafka repeats those that last every second."""
-SPECIFIC_S = 5.0
+LASTS_SECONDS = 60.0
+"""Seconds after which a fault is forgotten: librdkafka repeats lasting faults every second."""
+SPECIFIC_SECONDS = 5.0
 """Seconds for which a bare "has closed the connection" does not replace a reason that says more."""
 LONGEST_REASON = 200
 """Characters."""
-SOON_S = 0.25
+SOON_SECONDS = 0.25
 """Seconds after which a question ends if all brokers are known to be away."""
-POLL_S = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two times that clients without a loop of their own are polled."""
 QUIET_LEVEL = 6
 """librdkafka's log level that tells of closed connections; only `Brokers` reads those lines."""
 EVERYTHING = 7
-"""librdkafka's log level of what the property `debug` asks for."""
+"""librdkafka's log level of the lines that the property `debug` asks for."""
 SERIOUS = 2
 """librdkafka's log level up to which a line is passed on unless the operator asks for more."""
 
 RAISED = frozenset({"FAIL", "FATAL", "TXNERR"})
-"""Lines about what a call raises as well, or, of a client that was given up, what nobody needs."""
+"""Lines about errors that a call raises as well, or about a client that was thrown away."""
 
 NO_ANSWER = frozenset(
     {
@@ -97,7 +97,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"SSL_HANDSHAKE.*disconnected|disconnected.*SSL_HANDSHAKE", NO_TLS),
         (r"(?:disconnected|closed|reset|failed).*in state (?:APIVERSION|AUTH|SASL)", CLOSES),
-        # A SASL port tells a client without SASL what it is, and closes at the next question.
+        # A SASL port introduces itself to a client without SASL, and closes at the next request.
         (r"(?:disconnected|closed|reset).*after \d{1,3}ms in state UP", CLOSES),
         (r"disconnected|closed by peer|reset by peer|broken pipe", CLOSED),
     )
@@ -121,11 +121,11 @@ class Trouble(NamedTuple):
 
     def says_more(self, now: float) -> bool:
         """Than that the connection was closed, which often follows."""
-        return self.reason not in _VAGUE and now - self.at < SPECIFIC_S
+        return self.reason not in _VAGUE and now - self.at < SPECIFIC_SECONDS
 
 
 class Brokers:
-    """The last trouble with each broker of a cluster. Callbacks come in whatever thread polls."""
+    """The last fault of each broker of a cluster. Callbacks come in the thread that polls."""
 
     def __init__(
         self, bootstrap: str = "", *, monotonic: Callable[[], float] = time.monotonic
@@ -133,7 +133,7 @@ class Brokers:
         self.bootstrap = bootstrap
         self.monotonic = monotonic
         self.listeners: list[Callable[[], None]] = []
-        """Called in any thread when a broker that answered has a trouble."""
+        """Called in any thread when a broker that answered begins to fail."""
         self._all_away = float("-inf")
         """When a client has found all of them away."""
         self._lock = threading.Lock()
@@ -146,7 +146,7 @@ class Brokers:
         self.note(error.str())
 
     def note(self, text: str) -> None:
-        """What librdkafka says of a broker; texts about none are nothing to it."""
+        """Note librdkafka's text about a broker; texts about none are ignored."""
         about = _ABOUT.match(text)
         if not about:
             return
@@ -187,14 +187,14 @@ class Brokers:
         return "; ".join(parts)
 
     def _fresh(self, now: float) -> dict[str, Trouble]:
-        old = [name for name, trouble in self._troubles.items() if now - trouble.at > LASTS_S]
+        old = [name for name, trouble in self._troubles.items() if now - trouble.at > LASTS_SECONDS]
         for name in old:
             del self._troubles[name]
         return self._troubles
 
 
 def in_words(text: str) -> str:
-    """What librdkafka says of a broker, in words of an operator."""
+    """Return librdkafka's text about a broker in an operator's words."""
     for pattern, reason in _REASONS:
         if pattern.search(text):
             return reason
@@ -237,13 +237,13 @@ def ask(client: AdminClient, config: Config, topic: str, seconds: float) -> None
     would go on trying to the end.
     """
     brokers, began = brokers_of(config), time.monotonic()
-    soon = min(SOON_S, seconds)
+    soon = min(SOON_SECONDS, seconds)
     for patience in (soon, seconds - soon):
         try:
             found: Any = client.list_topics(topic, timeout=patience)
         except KafkaException:
             hear(client)  # the reason waits there
-            if patience != soon or brokers.all_away_since(began - SOON_S):
+            if patience != soon or brokers.all_away_since(began - SOON_SECONDS):
                 raise
         else:
             brokers.answered(found.orig_broker_name or "")
@@ -251,9 +251,9 @@ def ask(client: AdminClient, config: Config, topic: str, seconds: float) -> None
 
 
 def make_producer(config: Config, *, polled: bool = True) -> Producer:
-    """A producer. `polled`: from here, every half second, so that nobody else need to.
+    """A producer. With `polled` this module polls it every half second.
 
-    One whose deliveries are waited for in one thread is not polled from another one.
+    A producer whose thread waits for deliveries must not be polled from another thread.
     """
     if not polled:
         return Producer(_with_log(config))
@@ -275,7 +275,7 @@ class _Producer(Producer):
 
 
 def _with_log(config: Config) -> dict[str, Any]:
-    """No line on standard error. Of troubles nothing is told: it would pile up until a poll."""
+    """No line on standard error, and no fault reports: they would pile up until a poll."""
     wanted = EVERYTHING if config.get("debug") else int(config.get("log_level", SERIOUS))
     return {**config, "log_level": wanted, "logger": _Lines(brokers_of(config), wanted)}
 
@@ -304,7 +304,7 @@ class _Lines(logging.Logger):
         if facility == "FAIL":
             self._brokers.note(text)
         if level >= self._least and (facility not in RAISED or self._all):
-            # What was asked for is shown, and what was not is no more than a warning.
+            # Show the lines that the operator asked for; others are at most warnings.
             level = min(max(level, logging.INFO), logging.WARNING)
             log.log(level, "Kafka client", facility=facility, client=client, text=text or str(msg))
 
@@ -330,7 +330,7 @@ def _polled(client: Client) -> Client:
 def _poll_all() -> None:
     """Librdkafka hands callbacks out when a client is polled: without, they would pile up."""
     while True:
-        time.sleep(POLL_S)
+        time.sleep(POLL_SECONDS)
         with _clients_lock:
             clients = list(_clients)
         for client in clients:

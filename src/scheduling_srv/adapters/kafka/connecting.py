@@ -1,7 +1,7 @@
 """Connecting a client to its brokers before it is needed.
 
-librdkafka gives its connection to `bootstrap.servers` up as soon as it knows the brokers by their
-numbers. What is on its way over that connection then, or looks for any connection, waits for one of
+librdkafka gives up its connection to `bootstrap.servers` as soon as it knows the brokers by their
+numbers. A request on that connection, or one that needs any connection, then waits for one of
 librdkafka's timers: 0.5 s for a coordinator, 0.7 s for the leader of a partition.
 """
 

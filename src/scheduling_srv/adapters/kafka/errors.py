@@ -1,4 +1,4 @@
-"""What each error of Kafka means to this product: one table, by librdkafka's code.
+"""The meaning of each error of Kafka: one table, by librdkafka's code.
 
 Never compare the text of an error. `tests/unit/test_kafka_errors.py` fails for every code of a new
 librdkafka until it stands here; a code that is unknown at run time is passing.
@@ -14,7 +14,7 @@ from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 
 
 class Meaning(StrEnum):
-    """What to do about an error."""
+    """The reaction to an error."""
 
     REFUSED = "refused"
     """The broker does not take this record, however often it is sent."""
@@ -23,7 +23,7 @@ class Meaning(StrEnum):
     UNCLEAR = "unclear"
     """A record has failed; the delivery reports say which one, and why."""
     GONE = "gone"
-    """What was to be read is not there any more: look anew where to begin."""
+    """The requested offset does not exist any more: find a new beginning."""
     FENCED = "fenced"
     """Another owner has taken over, or this client's state on the broker is void: begin anew."""
     MISCONFIGURED = "misconfigured"
@@ -106,7 +106,7 @@ MEANINGS: dict[int, Meaning] = {
     for name in names.split()
     if hasattr(KafkaError, name)  # an older librdkafka does not know them all
 }
-"""Code -> what it means."""
+"""Code -> meaning."""
 
 JUST_MADE = frozenset(
     {
@@ -115,14 +115,14 @@ JUST_MADE = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }
 )
-"""What a broker says for a moment of a partition that has just been made."""
+"""Errors that a broker answers for a moment about a partition that was just created."""
 
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 """Said of a record, and as well of a batch whose records are all small enough."""
 
 
 def meaning_of(error: KafkaError | None) -> Meaning:
-    """What an error means; a code that the table does not know is passing."""
+    """The meaning of an error; a code that the table does not know is passing."""
     return MEANINGS.get(error.code(), Meaning.PASSING) if error else Meaning.NONE
 
 

@@ -1,4 +1,4 @@
-"""Headers of consumed records, whatever is in them: both wings read records."""
+"""Headers of consumed records, also of malformed ones. Entrances and adapters read records."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ask = methodcaller("headers")
 def headers_of(message: Message) -> list[tuple[str, bytes]]:
     """The record's headers; none at all if the name of one is no UTF-8.
 
-    Kafka takes any bytes for a name, but confluent-kafka (2.16) answers to such a record with both
-    a list and an error. `message.headers()` lets the error pass and the list crash the process as
-    soon as it is looked at, so nobody may call that but this function, and only once a record.
+    Kafka accepts any bytes as a name. For such a record confluent-kafka (2.16) makes both a list
+    and an error: `message.headers()` hides the error, and the list crashes the process when read.
+    So only this function may call it, and only once a record.
     """
     try:
         headers = _ask(message) or []

@@ -1,4 +1,4 @@
-"""Reads back what has been committed to Kafka."""
+"""Reads committed records back from Kafka."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
 from scheduling_srv.formats.position_record import POSITION_KEY, Position, parse_position
 from scheduling_srv.formats.positions import InputPosition
 
-PIECE = 2000
+PIECE_RECORDS = 2000
 """Records read at once, at most."""
 PIECE_BYTES = 4_000_000
 """Bytes read at once, about: as many records as had so much in the piece before."""
@@ -32,20 +32,20 @@ FETCH_BYTES = 4_000_000
 """Bytes that the broker may send at once."""
 CLOSE_SECONDS = 0.5
 """How long a thread that waits for the broker takes to notice that its reader is closing."""
-PREPARE_TIMEOUT = 3.0
+PREPARE_SECONDS = 3.0
 """Seconds to wait for the broker when nothing is to be read yet."""
-UNDECIDED_TIMEOUT = 3.0
+UNDECIDED_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for the end of a transaction: all that may be open are about to be committed."""
-TAIL = 16
+TAIL_OFFSETS = 16
 """Offsets looked at first when the last record of a partition is wanted."""
-MADE_PAUSE = 0.02
+CREATED_POLL_SECONDS = 0.02
 """Seconds between questions about it."""
 
 Result = TypeVar("Result")
 
 
 def as_record(message: Message) -> LogRecord:
-    """A consumed message without what only librdkafka knows."""
+    """A consumed message as a plain record, without librdkafka."""
     _, timestamp = message.timestamp()
     return LogRecord(
         message.partition() or 0,
@@ -215,7 +215,7 @@ class _Reader:
     def __init__(self, config: Mapping[str, str | int | float | bool], timeout: float) -> None:
         self.config = config
         self.consumer = make_consumer(config, polled=False)
-        # To one that reads what is committed, a log ends before the first open transaction.
+        # For a read_committed consumer a log ends before the first open transaction.
         self.looker = make_consumer({**config, "isolation.level": "read_uncommitted"}, polled=False)
         self.timeout = timeout
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="history")
@@ -227,7 +227,7 @@ class _Reader:
         self.piece = 1
         """Records that are wanted at once: by their size in the piece before."""
         self.undecided = ""
-        """The topic, when what follows belongs to a transaction that has not ended."""
+        """The topic, if the next records belong to a transaction that has not ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -269,7 +269,7 @@ class _Reader:
 
     def read(self, end: int) -> list[LogRecord]:
         """The next records below `end`; sets `ended` when there are no more."""
-        first = self._wait(UNDECIDED_TIMEOUT if self.undecided else self.timeout)
+        first = self._wait(UNDECIDED_TIMEOUT_SECONDS if self.undecided else self.timeout)
         if first is None:
             if self.closing:
                 self.ended = True
@@ -288,7 +288,7 @@ class _Reader:
             else:
                 records.append(as_record(message))
                 size += len(message)
-        self.piece = max(1, min(PIECE, PIECE_BYTES * len(messages) // max(1, size)))
+        self.piece = max(1, min(PIECE_RECORDS, PIECE_BYTES * len(messages) // max(1, size)))
         if records and records[-1].offset >= end - 1:
             self.ended = True
             records = [record for record in records if record.offset < end]
@@ -314,9 +314,9 @@ class _Reader:
 
     def connect(self, topic: str, partition: int) -> None:
         """Have both consumers know the broker that has the partition."""
-        self.meet(topic, PREPARE_TIMEOUT)
+        self.meet(topic, PREPARE_SECONDS)
         for client in (self.looker, self.consumer):
-            client.get_watermark_offsets(TopicPartition(topic, partition), timeout=PREPARE_TIMEOUT)
+            client.get_watermark_offsets(TopicPartition(topic, partition), timeout=PREPARE_SECONDS)
 
     def meet(self, topic: str, seconds: float) -> None:
         """Have both consumers know their brokers."""
@@ -326,7 +326,7 @@ class _Reader:
             self.met = True
 
     def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        """The first offset that is left, and the one behind the last."""
+        """The first offset that is left, and the offset after the last one."""
         self.meet(topic, self.timeout)
         place, deadline = TopicPartition(topic, partition), time.monotonic() + self.timeout
         while True:
@@ -335,7 +335,7 @@ class _Reader:
             except KafkaException as fault:
                 if fault.args[0].code() not in JUST_MADE or time.monotonic() > deadline:
                     raise
-                time.sleep(MADE_PAUSE)
+                time.sleep(CREATED_POLL_SECONDS)
             else:
                 return low, high
 
@@ -360,7 +360,7 @@ class _Reader:
 def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> Position | None:
     name = topics[Topic.POSITION]
     low, high = reader.watermarks(name, shard)
-    reach = TAIL
+    reach = TAIL_OFFSETS
     while low < high:
         start = max(low, high - reach)
         reader.ended = False

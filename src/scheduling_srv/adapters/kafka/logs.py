@@ -1,4 +1,4 @@
-"""What Kafka says of topics: their ids, their ends, and what is newer than an instant."""
+"""Asks Kafka for the ids and ends of topics, and for the first record after an instant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scheduling_srv.app.positions import Topic
 from scheduling_srv.domain.errors import LogUnavailable
 from scheduling_srv.formats.positions import Place
 
-TIMEOUT = 10.0
+TIMEOUT_SECONDS = 10.0
 """Seconds to wait for each answer."""
 MOCK = "mockCluster"
 """Beginning of the cluster's name in librdkafka's mock, which has no controller to ask for ids."""
@@ -40,7 +40,7 @@ PASSING = frozenset(
         KafkaError._NOENT,  # noqa: SLF001 - its public name: no partition has a leader
     }
 )
-"""What is said of a partition that was just made, is being moved, or has no leader."""
+"""Errors about a partition that was just created, is being moved, or has no leader."""
 
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -57,13 +57,15 @@ class KafkaLogs:
         self._has_ids = True
 
     async def topics(self, topics: Sequence[str]) -> Mapping[str, Topic]:
-        """Those that there are. Raises `LogUnavailable`."""
+        """The topics that exist. Raises `LogUnavailable`."""
         if not topics:
             return {}
         admin = await self._connected(topics[0])
         if not self._has_ids:
             return await self._call(lambda: _listed(admin, topics))
-        asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
+        asked = admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=TIMEOUT_SECONDS
+        )
         found = {}
         for name, answer in asked.items():
             said = await self._answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
@@ -75,7 +77,7 @@ class KafkaLogs:
         return found
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
-        """Where each begins and ends. Raises `LogUnavailable`."""
+        """The begin and the end of each. Raises `LogUnavailable`."""
         lows = await self._offsets(dict.fromkeys(places, EARLIEST))
         highs = await self._offsets(dict.fromkeys(places, LATEST))
         return {place: (low, highs[place]) for place, low in lows.items() if place in highs}
@@ -90,7 +92,7 @@ class KafkaLogs:
         return {place: None if offset < 0 else offset for place, offset in found.items()}
 
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """Where each ends, with what open transactions have written. Raises `LogUnavailable`."""
+        """The end of each, including open transactions. Raises `LogUnavailable`."""
         return await self._offsets(dict.fromkeys(places, LATEST), committed=False)
 
     async def _offsets(
@@ -104,7 +106,7 @@ class KafkaLogs:
             isolation_level=(
                 IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
             ),
-            request_timeout=TIMEOUT,
+            request_timeout=TIMEOUT_SECONDS,
         )
         found: dict[Place, int] = {}
         for partition, answer in asked.items():
@@ -116,8 +118,8 @@ class KafkaLogs:
     async def _connected(self, topic: str) -> AdminClient:
         if self._admin is None:
             admin = kafka_clients.make_admin(self.config)
-            await self._call(lambda: connect(admin, topic, TIMEOUT))
-            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT))
+            await self._call(lambda: connect(admin, topic, TIMEOUT_SECONDS))
+            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT_SECONDS))
             self._has_ids = not (about.cluster_id or "").startswith(MOCK)
             self._admin = admin
         return self._admin
@@ -139,5 +141,5 @@ class KafkaLogs:
 
 
 def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:
-    there = admin.list_topics(timeout=TIMEOUT).topics
+    there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     return {name: Topic("", len(there[name].partitions)) for name in topics if name in there}

@@ -1,7 +1,7 @@
 """Asks Kafka which services like this one live (docs/decisions/0019).
 
 It asks with the old call `list_groups`. The newer `describe_consumer_groups` aborts the process if
-a broker answers after the time-out: github.com/confluentinc/librdkafka/issues/4605.
+a broker answers after the timeout: github.com/confluentinc/librdkafka/issues/4605.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scheduling_srv.domain.errors import LogUnavailable
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 6.0
-"""Of one look at all groups."""
+"""Seconds that one look at all groups may take."""
 GAP_SECONDS = 30.0
 """A broker that does not answer for so long is gone: Kafka has given its groups to others."""
 STABLE = "Stable"

@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.adapters.kafka import clients as kafka_clients
 
-TIMEOUT = 0.9
-"""Seconds: whoever asks for health does not wait longer than one."""
+TIMEOUT_SECONDS = 0.9
+"""Seconds: a request for the health waits no longer than one."""
 
 
 class KafkaProbe:
@@ -34,7 +34,8 @@ class KafkaProbe:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(
-                self.thread, lambda: kafka_clients.ask(self.admin, self.config, self.topic, TIMEOUT)
+                self.thread,
+                lambda: kafka_clients.ask(self.admin, self.config, self.topic, TIMEOUT_SECONDS),
             )
         except KafkaException as fault:
             raise kafka_clients.unavailable(fault, self.config) from fault

@@ -1,12 +1,12 @@
 """The only producer: one transaction a batch, with the position record in it (docs/decisions/0001).
 
-Two transactional producers take turns: a transaction begun right after another one's commit on
-the *same* producer waits for the broker (CONCURRENT_TRANSACTIONS), on the other one it does not.
-Each begins only after the other's commit has returned, so the order of positions holds.
+Two transactional producers take turns. A transaction that begins right after a commit of the *same*
+producer waits for the broker (CONCURRENT_TRANSACTIONS); on the other producer it does not. Each
+begins only after the other's commit has returned, so the order of positions holds.
 
-A batch with a record that Kafka refuses fails as a whole, and Kafka does not say which record it
-was. Then the application opens *careful* producers: they send each record by itself and hear what
-becomes of it (docs/decisions/0009).
+A batch with a record that Kafka refuses fails as a whole, and Kafka does not name the record. Then
+the application opens *careful* producers: they send each record by itself and get its result
+(docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -50,31 +50,31 @@ PREPARE_TIMEOUT = 3.0
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
 SETTLED_KEY = b"\0settled"
-"""Of records that say nothing; no job has such an id."""
-LOOK = 0.25
+"""Key of records without meaning; no job has such an id."""
+POLL_SECONDS = 0.25
 """Seconds between looks whether a transaction has failed while its records are under way."""
-MISSING_LOOK = 2.0
+MISSING_POLL_SECONDS = 2.0
 """Seconds between looks whether a topic has been deleted while its records are under way."""
 MISSING = "The topic {} does not exist, or may not be seen."
-MADE_TIMEOUT = 2.0
+CREATED_TIMEOUT_SECONDS = 2.0
 """Seconds in which a broker that creates missing topics by itself has made one."""
-MADE_POLL = 0.05
+CREATED_POLL_SECONDS = 0.05
 """Seconds between looks for it."""
-LARGEST_BATCH = 1_000_000
+LARGEST_BATCH_BYTES = 1_000_000
 """librdkafka's default for `batch.size`. It does not split a batch that is refused."""
-SMALLEST_BATCH = 10_000
+SMALLEST_BATCH_BYTES = 10_000
 """Bytes below which smaller batches do not help."""
 CAREFUL = {"batch.num.messages": 1, "max.in.flight": 1}
 """Properties of producers whose delivery reports tell records apart. With several requests in
-flight, librdkafka waits for its time-out when one of them was refused."""
+flight, librdkafka waits for its timeout when one of them was refused."""
 PARTITION_ZERO = frozenset({Topic.COMMANDS})
 """Topics whose every record goes to partition 0, where 2018 clients look (docs/contract.md)."""
 
 Result = TypeVar("Result")
 Delivered: TypeAlias = Callable[[KafkaError | None, object], None]
-"""Hears what became of a record."""
+"""Gets the result of a record."""
 Faults: TypeAlias = Mapping[int, KafkaError]
-"""What became of records that have failed, by their place."""
+"""Index in the batch -> error, of the records that have failed."""
 
 
 class TransactionalPublisher:
@@ -105,14 +105,14 @@ class TransactionalPublisher:
         self.timeout = timeout
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
-        """Connected, and not yet used: nobody is fenced by them."""
+        """Connected, and not yet initialised: they fence no other producer."""
         self.prepared_for = 0
         """The bytes of their batches."""
         self.partitions: dict[Topic, int] = {}
-        """Of the topics that can be used."""
+        """Number of partitions of each usable topic."""
         self.unusable: dict[Topic, str] = {}
         """Topics that cannot be used: a sentence for the operator."""
-        self.batch_bytes = int(config.get("batch.size", LARGEST_BATCH))
+        self.batch_bytes = int(config.get("batch.size", LARGEST_BATCH_BYTES))
         """Bytes of records that go to a broker together."""
         self.turn = 0
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"publisher-{shard}")
@@ -141,7 +141,7 @@ class TransactionalPublisher:
 
     def shrink_batches(self) -> None:
         """Send fewer records together: Kafka bounds a batch by the size of one record."""
-        self.batch_bytes = max(SMALLEST_BATCH, self.batch_bytes // 2)
+        self.batch_bytes = max(SMALLEST_BATCH_BYTES, self.batch_bytes // 2)
         self.prepared = []  # they have the old size
         log.warning("Kafka refuses batches of this size: smaller ones", bytes=self.batch_bytes)
 
@@ -192,7 +192,7 @@ class TransactionalPublisher:
             each.result()
 
     def properties(self) -> Sequence[Mapping[str, str | int | float | bool]]:
-        """Of each kind of producer that is made."""
+        """The properties of each kind of producer that it makes."""
         return [self._properties(0)]
 
     def batch_size(self) -> int:
@@ -227,14 +227,14 @@ class TransactionalPublisher:
 
     def _count_new(self, name: str) -> int:
         """Partitions of a topic that was missing: a broker may create it when it is named."""
-        deadline = time.monotonic() + MADE_TIMEOUT
+        deadline = time.monotonic() + CREATED_TIMEOUT_SECONDS
         while True:
             found = self.producers[0].list_topics(name, timeout=self.timeout).topics[name]
             if found.partitions or meaning_of(found.error) is not Meaning.PASSING:
                 return len(found.partitions)
             if time.monotonic() > deadline:
                 return 0
-            time.sleep(MADE_POLL)
+            time.sleep(CREATED_POLL_SECONDS)
 
     def _place(self, topic: Topic, route: bytes) -> int:
         """The partition of a record."""
@@ -277,23 +277,23 @@ class TransactionalPublisher:
         )
 
     def _commit(self, producer: Producer) -> None:
-        """Commit. A refused record shows within `LOOK` seconds, a deleted topic soon after.
+        """Commit. A refused record shows within `POLL_SECONDS`, a deleted topic soon after.
 
-        `commit_transaction` alone may wait for its time-out: librdkafka does not look at the
+        `commit_transaction` alone may wait for its timeout: librdkafka does not look at the
         transaction's error while it waits for records that it will not send any more.
         """
         began = looked = time.monotonic()
-        while producer.flush(LOOK) and (now := time.monotonic()) < began + self.timeout:
+        while producer.flush(POLL_SECONDS) and (now := time.monotonic()) < began + self.timeout:
             _check(producer)
-            if now > looked + MISSING_LOOK:
+            if now > looked + MISSING_POLL_SECONDS:
                 looked = now
                 self._look_for_missing(producer)
-        producer.commit_transaction(max(LOOK, began + self.timeout - time.monotonic()))
+        producer.commit_transaction(max(POLL_SECONDS, began + self.timeout - time.monotonic()))
 
     def _look_for_missing(self, producer: Producer) -> None:
         """Librdkafka waits for half a minute for a topic to appear again."""
         try:
-            known = producer.list_topics(timeout=MISSING_LOOK).topics
+            known = producer.list_topics(timeout=MISSING_POLL_SECONDS).topics
         except KafkaException:
             return  # no broker answers: that is why it takes so long
         for topic in self.partitions:
@@ -333,7 +333,7 @@ class TransactionalPublisher:
         return _refusals(records, faults)
 
     def _refused_at_once(self, record: Record, told: Delivered) -> KafkaError | None:
-        """Produce; what librdkafka itself refuses, as it is too large for any topic."""
+        """Produce; returns an error if librdkafka itself refuses the record as too large."""
         topic, key, value, headers, route = record
         try:
             self.producers[0].produce(
@@ -389,9 +389,9 @@ class TransactionalPublisher:
 
 
 def _check(producer: Producer) -> None:
-    """Raises what a transaction that is under way has failed with, if it has.
+    """Raises the error of the current transaction, if it has failed.
 
-    librdkafka tells it to whoever tries to begin another one.
+    librdkafka reports it at the attempt to begin another one.
     """
     try:
         producer.begin_transaction()
@@ -415,6 +415,6 @@ def _refusals(records: Sequence[Record], faults: Faults) -> Sequence[Refusal]:
 
 
 def _to_blame(faults: Faults) -> dict[int, KafkaError]:
-    """Those that are refused; others were given up because of them."""
+    """The refused records; the others failed because of them."""
     refused = {Meaning.REFUSED, Meaning.TOPIC}
     return {number: error for number, error in faults.items() if meaning_of(error) in refused}

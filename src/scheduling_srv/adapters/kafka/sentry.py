@@ -33,11 +33,11 @@ class Strangers(Protocol):
         """Whether a queuedJob with this header and time stamp is of another service."""
 
     def saw(self, header: bytes) -> None:
-        """Such a record was found."""
+        """Note that such a record was found."""
 
 
 class Sentry:
-    """Of one consumer."""
+    """Looks for foreign runs in the records of one consumer."""
 
     def __init__(
         self, strangers: Strangers, monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""The topics on the brokers: what they are set to, and creating those that are missing.
+"""The topics on the brokers: reads their settings, and creates the missing ones.
 
 Nothing here changes a topic that exists: it may be an operator's (docs/decisions/0013).
 """
@@ -33,14 +33,14 @@ from scheduling_srv.runtime.failpoints import passed
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 10.0
-"""Seconds to wait for the broker when topics are created."""
-FIRST_TIMEOUT = 1.0
+WAIT_SECONDS = 10.0
+"""Seconds to wait for the broker, as when topics are created."""
+FIRST_SECONDS = 1.0
 """Seconds to wait for the first answer: an operator who starts the service watches."""
-LOOK_TIMEOUT = 3.0
+READ_SECONDS = 3.0
 """Seconds to wait for each answer when the brokers are only looked at."""
 UNKNOWN_IDS = frozenset({"", "AAAAAAAAAAAAAAAAAAAAAA"})
-"""What a broker without topic ids says: nothing, or zeros."""
+"""Answers of a broker without topic ids: an empty text, or zeros."""
 BROKERS = "brokers"
 
 Config = Mapping[str, str | int | float | bool]
@@ -62,7 +62,7 @@ class KafkaTopics:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="topics")
 
     async def ensure(self) -> None:
-        """Create what is missing at the start.
+        """Create missing topics at the start.
 
         Raises `LogUnavailable`, also for a missing topic that may not be created and is needed;
         `StartError` for topics that belong to another number of shards.
@@ -85,7 +85,7 @@ class KafkaTopics:
         return await self._call(self._look)
 
     async def extents(self, shard: int) -> Mapping[Topic, Extent]:
-        """Where the shard's partitions of the compacted topics begin and end.
+        """The extents of the shard's partitions of the compacted topics.
 
         A topic that does not exist is left out. Raises `LogUnavailable`.
         """
@@ -106,8 +106,8 @@ class KafkaTopics:
     # --- Creating -----------------------------------------------------------------------------
 
     def _ensure(self) -> None:
-        kafka_clients.ask(self.client(), self.config, self.topics[Topic.JOBS], FIRST_TIMEOUT)
-        existing = self.client().list_topics(timeout=TIMEOUT).topics
+        kafka_clients.ask(self.client(), self.config, self.topics[Topic.JOBS], FIRST_SECONDS)
+        existing = self.client().list_topics(timeout=WAIT_SECONDS).topics
         for topic in COMPACTED:
             if found := existing.get(self.topics[topic]):
                 _check_partitions(self.topics[topic], len(found.partitions), self.shards)
@@ -120,21 +120,22 @@ class KafkaTopics:
     def _create(self, topics: Iterable[Topic]) -> None:
         new = [_new_topic(topic, self.topics[topic], self.shards) for topic in topics]
         passed(points.TOPICS_CALL)
-        for name, future in self.client().create_topics(new, operation_timeout=TIMEOUT).items():
-            _wait(name, future.exception(timeout=TIMEOUT))
+        created = self.client().create_topics(new, operation_timeout=WAIT_SECONDS)
+        for name, future in created.items():
+            _wait(name, future.exception(timeout=WAIT_SECONDS))
         passed(points.TOPICS_CREATED)
 
     # --- Looking ------------------------------------------------------------------------------
 
     def _look(self) -> KafkaFacts:
         topics, unknown = self._identities()
-        brokers = self.client().list_topics(self.topics[Topic.JOBS], timeout=LOOK_TIMEOUT).brokers
+        brokers = self.client().list_topics(self.topics[Topic.JOBS], timeout=READ_SECONDS).brokers
         there = {self.topics[topic]: topic for topic, found in topics.items() if found}
         wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in there]
         if brokers:
             wanted.append(ConfigResource(ConfigResource.Type.BROKER, str(min(brokers))))
         broker = BrokerFacts(len(brokers))
-        answers = self.client().describe_configs(wanted, request_timeout=LOOK_TIMEOUT)
+        answers = self.client().describe_configs(wanted, request_timeout=READ_SECONDS)
         refused: dict[str, str] = {}
         for resource, future in answers.items():
             settings, fault = _answer(future)
@@ -153,7 +154,7 @@ class KafkaTopics:
     def _identities(self) -> tuple[dict[Topic, TopicFacts | None], list[str]]:
         names = {name: topic for topic, name in self.topics.items()}
         futures = self.client().describe_topics(
-            TopicCollection(list(names)), request_timeout=LOOK_TIMEOUT
+            TopicCollection(list(names)), request_timeout=READ_SECONDS
         )
         found: dict[Topic, TopicFacts | None] = {}
         unknown = []
@@ -173,22 +174,22 @@ class KafkaTopics:
         places = {topic: TopicPartition(self.topics[topic], shard) for topic in there}
         first, last = (
             self.client().list_offsets(
-                dict.fromkeys(places.values(), spec), request_timeout=TIMEOUT
+                dict.fromkeys(places.values(), spec), request_timeout=WAIT_SECONDS
             )
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
         return {
             topic: Extent(
                 there[topic].id,
-                first[place].result(TIMEOUT).offset,
-                last[place].result(TIMEOUT).offset,
+                first[place].result(WAIT_SECONDS).offset,
+                last[place].result(WAIT_SECONDS).offset,
             )
             for topic, place in places.items()
         }
 
 
 async def ensure_topics(config: Config, topics: Mapping[Topic, str], *, shards: int) -> None:
-    """Create what is missing. Raises `LogUnavailable`, `StartError`."""
+    """Create missing topics. Raises `LogUnavailable`, `StartError`."""
     await KafkaTopics(config, topics, shards=shards).ensure()
 
 
@@ -198,7 +199,7 @@ def _answer(future: Future[Any], *nothing: int) -> tuple[Any, str]:
     Raises `KafkaException` when the broker does not answer at all.
     """
     try:
-        return future.result(TIMEOUT), ""
+        return future.result(WAIT_SECONDS), ""
     except KafkaException as fault:
         error = fault.args[0]
         if error.code() in nothing:
@@ -269,7 +270,7 @@ def _check_partitions(name: str, partitions: int, shards: int) -> None:
 
 
 def _new_topic(topic: Topic, name: str, shards: int) -> NewTopic:
-    """With the brokers' defaults, but for what the promises depend on."""
+    """With the brokers' defaults, except for settings that the promises depend on."""
     if topic in COMPACTED:
         return NewTopic(name, num_partitions=shards, config={"cleanup.policy": "compact"})
     return NewTopic(name, num_partitions=1)

@@ -34,17 +34,17 @@ Value: TypeAlias = str | bytes | int | float
 log = structlog.get_logger(__name__)
 
 CLOSED = "the handler is closed"
-"""What uvloop says, as a RuntimeError, of a connection that ended before it was used."""
+"""Text of uvloop's RuntimeError for a connection that ended before it was used."""
 
 CALL_CONNECTIONS = 16
-"""Of a replica, for each shard: those that calls of clients share."""
+"""Connections of a replica for each shard, shared by the calls of clients."""
 OWN_CONNECTIONS = 8
-"""Of a replica, for each shard: those of its owner, its listener and its health."""
-PATIENCE_S = 5.0
+"""Connections of a replica for each shard, for its owner, its listener and its health."""
+PATIENCE_SECONDS = 5.0
 """Seconds to wait for a connection while all are in use."""
-PING_S = 0.9
+PING_SECONDS = 0.9
 """Seconds to wait for the answer to a ping: a question for health ends within one."""
-LEAVE_PAUSE_S = 0.5
+LEAVE_PAUSE_SECONDS = 0.5
 """Seconds between two times that all connections are given up because the server is a replica."""
 PRIMARY = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 """A script that may write, and so is refused by a replica: its reads are never old ones."""
@@ -70,7 +70,7 @@ class Lane:
             await self.free.acquire()
             return
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.free.acquire()
         except TimeoutError:
             raise self.crowded() from None
@@ -84,14 +84,14 @@ class Subscription:
         self._ended = False
 
     def end(self) -> None:
-        """Whoever waits for a message, or asks for one, is told that the connection has ended."""
+        """End the connection: `message` raises `ConnectionError` from now on."""
         self._ended = True
         connection: Any = self._pubsub.connection
         if connection:
             connection._close()  # noqa: SLF001 - without waiting for the server
 
     async def message(self) -> bytes:
-        """The next one. Raises what redis-py raises, and `ConnectionError` at the end."""
+        """The next one. Raises redis-py's errors, and `ConnectionError` at the end."""
         while not self._ended:  # redis-py would connect again, and say nothing
             message = await self._pubsub.get_message(timeout=None)
             if message:
@@ -170,7 +170,7 @@ class RedisClient:
         return await self.execute("EVAL", PRIMARY, 0, *command)
 
     async def _send(self, pool: ConnectionPool, packed: bytes) -> Any:  # noqa: ANN401
-        """What `Redis.execute_command` does, which packs in Python: a microsecond an argument.
+        """As `Redis.execute_command`, which packs in Python: a microsecond an argument.
 
         A connection whose answer was not read is closed, so that no other call reads it.
         """
@@ -201,8 +201,8 @@ class RedisClient:
             raise
         await pool.release(connection)
         if _cancellations() > cancellations:
-            # redis-py sends within asyncio.wait_for, which in Python 3.11 drops a cancellation that
-            # comes when all is sent: who waits for the end of this task would wait for ever.
+            # redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that
+            # comes when all is sent: a task that waits for this one would wait for ever.
             raise asyncio.CancelledError
         return answer
 
@@ -228,7 +228,7 @@ class RedisClient:
             del error, fault  # they refer to this frame: the cycle would keep both
 
     def _log_fault(self, fault: Exception) -> None:
-        """With its traceback, now and then: a loop may meet it many times a second."""
+        """Log the traceback, but seldom: a loop may meet the fault many times a second."""
         if self._seldom.is_due(str(fault)):
             log.error("Redis has answered an error that is a fault of ours", exc_info=fault)
 
@@ -237,7 +237,7 @@ class RedisClient:
     def _leave(self) -> None:
         """The address may lead to the new primary by now: each connection is made anew."""
         now = time.monotonic()
-        if now - self._left < LEAVE_PAUSE_S:
+        if now - self._left < LEAVE_PAUSE_SECONDS:
             return
         self._left = now
         if self._seldom.is_due("replica"):
@@ -272,7 +272,7 @@ class RedisClient:
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when there is no answer soon, or not of a primary."""
         try:
-            async with asyncio.timeout(PING_S):
+            async with asyncio.timeout(PING_SECONDS):
                 await self.on_primary("PING")
         except TimeoutError:
             msg = f"Redis does not answer: {self.address} does not answer in time."

@@ -1,8 +1,8 @@
 """Every key of a shard, on one page (docs/decisions/0001).
 
-All keys of a shard share the hash tag `{<shard>}`, so that one Lua call may touch them in a
-cluster. Scripts get the fixed keys in the order of `FIXED`; keys that carry a name (a creator, a
-type) are made in Lua from `{prefix}` and listed in `NAMED`.
+All keys of a shard share the hash tag `{<shard>}`, so one Lua call may touch them in a cluster.
+Scripts get the fixed keys in the order of `FIXED`. Keys that carry a name (a creator, a type) are
+made in Lua from `{prefix}` and listed in `NAMED`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIXED = {
     "orphans": "hash: seq of a job that is gone -> its limit and type; its retries are to be swept",
     "sizes": "zset: bytes of the outbox up to an entry, by its number; one for each MB",
 }
-"""Name -> what it holds and what bounds it."""
+"""Name -> its content and its bound."""
 
 NAMED = {
     "creator:": "zset: which of the lists hold jobs of one creator, and how many",
@@ -41,24 +41,24 @@ NAMED = {
     "limits:": "set: the limits n of a type by which runs are held",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
-"""Prefix, or name, -> what it holds. Each disappears with its last member."""
+"""Prefix, or name, -> its content. Each disappears with its last member."""
 
 LISTS = {
     "lists": "set: tokens of the long lists that are applied in pieces",
     "list:": "hash: state and pieces of one of them; gone with its last piece",
     "moving": "hash: job id -> token of the list, or number of the parcel, that it is in",
 }
-"""What is there only while there are such lists or parcels (docs/decisions/0010)."""
+"""Keys that exist only while there are such lists or parcels (docs/decisions/0010)."""
 
 SHARED = {
     "parcels": "hash: number -> target shard and change; on their way to other shards",
     "claim:": "string: token of the call that decides about a job id; TTL",
 }
-"""What is there only where a namespace has several shards (docs/decisions/0004)."""
+"""Keys that exist only if a namespace has several shards (docs/decisions/0004)."""
 
 
 def prefix(namespace: str, shard: int) -> str:
-    """What every key of the shard begins with."""
+    """Prefix of every key of the shard."""
     return f"{namespace}:{{{shard}}}:"
 
 
@@ -94,7 +94,7 @@ def deployment(namespace: str) -> str:
 
 
 def offset(client_id: str, topic: str, partition: int) -> str:
-    """Where the next offset to read is shown, as decimal text (docs/contract.md)."""
+    """Key of the shown offset: the next one to read, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"
     return name if partition == 0 else f"{name}:{partition}"
 

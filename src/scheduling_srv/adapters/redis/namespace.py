@@ -1,4 +1,4 @@
-"""What all shards of a namespace share: how many there are, and which deployment they are."""
+"""Shared by all shards of a namespace: their number, and the deployment id."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from scheduling_srv.domain.errors import StartError
 from scheduling_srv.domain.texts import counted
 
 NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')"
-"""A plain SET is refused by a Redis that is full, also where it changes nothing: then nobody could
-take over, or start, and make room."""
+"""A full Redis refuses a plain SET, even one that changes nothing. Then no replica could start or
+take over, and make room."""
 STORE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1])"
 LISTENERS = """#!lua flags=allow-oom
 return redis.call('PUBLISH', ARGV[1], 'seen') - redis.call('PUBLISH', ARGV[2], 'seen')"""
@@ -58,7 +58,7 @@ class RedisHome:
         self.key = keys.deployment(namespace)
 
     async def read(self) -> Identity | None:
-        """Of this deployment, if Redis has it. Raises `Unavailable`."""
+        """The identity of this deployment, if Redis has it. Raises `Unavailable`."""
         stored: bytes | None = await self.client.on_primary("GET", self.key)
         return _identity(stored) if stored else None
 

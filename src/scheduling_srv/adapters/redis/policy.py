@@ -10,7 +10,7 @@ SECTIONS = ("memory", "persistence", "replication")
 
 
 class RedisPolicy:
-    """Asks for what INFO tells; CONFIG is forbidden on many managed servers."""
+    """Reads the policy from INFO, as many managed servers forbid CONFIG."""
 
     def __init__(self, client: RedisClient) -> None:
         self.client = client

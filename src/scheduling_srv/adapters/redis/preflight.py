@@ -1,7 +1,7 @@
-"""Asks Redis, before the first serving, for everything that the service will need of it.
+"""Tries, before the first serving, every command that the service needs of Redis.
 
-A right that is missing is found here and ends the start with a sentence, and not in the middle of
-work. Nothing is asked that may be forbidden, such as INFO or the user's rights: everything is done.
+So a missing right ends the start with a sentence, instead of an error in the middle of work. The
+check runs the commands. It does not read the user's rights, as that may be forbidden.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scheduling_srv.domain.errors import StoreRefused
 log = structlog.get_logger(__name__)
 
 KEY, SHOWN, WAKE = "@key", "@shown", "@wake"
-"""What stands for the key of the check, that of a shown offset, and the channel of signals."""
+"""Placeholders for the key of the check, the key of a shown offset, and the signals' channel."""
 
 COMMANDS: Sequence[Sequence[str]] = (
     ("UNLINK", KEY),
@@ -71,7 +71,7 @@ COMMANDS: Sequence[Sequence[str]] = (
 )
 """Every command that scripts use (a test compares), each with something that it may be done to."""
 USEFUL: Sequence[Sequence[str]] = (("INFO", "replication"), ("PUBSUB", "NUMSUB", WAKE))
-"""What the service can do without."""
+"""Commands that the service can do without."""
 LOSSES = {
     "INFO": "a restart or a failover of Redis that loses writes is not noticed by its replication"
     " id, and nothing is refused before maxmemory is reached",
@@ -104,11 +104,11 @@ return lacking
 Returns: a command that is refused or '', why, then commands that are refused and only useful."""
 
 TWO_SLOTS = "#!lua flags=allow-oom\nreturn 1"
-"""With keys of two slots, which a server in cluster mode refuses."""
+"""A script with keys of two slots, which a server in cluster mode refuses."""
 
 
 async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
-    """Raises `StoreRefused` for what its operator has to change, and `StoreUnavailable`.
+    """Raises `StoreRefused` for a fault that an operator has to correct, and `StoreUnavailable`.
 
     `shown` is the key of an offset that is shown to operators.
     """
@@ -126,7 +126,7 @@ async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
         raise StoreRefused(msg)
     for command in lacking:
         name = command.decode()
-        log.warning("Redis forbids what is useful", command=name, loss=LOSSES[name])
+        log.warning("Redis forbids a useful command", command=name, loss=LOSSES[name])
     presence = keys.presence(namespace, 0, "check")
     alive = keys.alive(namespace, client.database, "check")
     async with client.subscription(names[WAKE], presence, alive):

@@ -36,7 +36,7 @@ CLOSED = re.compile(r"closed|reset by peer|broken pipe|eof|^error connecting", r
 
 
 def in_words(text: str, address: str, *, tls: bool, connecting: bool) -> str:
-    """What redis-py or the network says while no answer comes, as a sentence.
+    """The text of redis-py or of the network about a missing answer, as a sentence.
 
     `connecting`: no answer has ever come over this connection.
     """

@@ -1,4 +1,4 @@
-"""What the store knows of the logs on Kafka, and writing its content to the journal again."""
+"""Notes about the topics on Kafka, and writing the store's content to the journal again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling_srv.domain.validation import RECORD_ROOM
 from scheduling_srv.formats.kafka_records import Topic
 
 FIELDS = {Topic.JOURNAL: "journal", Topic.POSITION: "position_log"}
-"""Of the meta hash."""
+"""Topic -> field of the meta hash."""
 
 
 class RedisRefill:
@@ -26,7 +26,7 @@ class RedisRefill:
         self.base = keys.prefix(namespace, shard)
 
     async def logs_seen(self) -> Seen:
-        """From the meta hash."""
+        """See `RefillStore`; the notes are in the meta hash."""
         names = (*FIELDS.values(), "refill")
         found = await self.client.on_primary("HMGET", self.base + "meta", *names)
         journal, position, refilling = (_text(each) for each in found)

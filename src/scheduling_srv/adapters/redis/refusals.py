@@ -1,4 +1,4 @@
-"""What an error of Redis means: one table, by redis-py's class, and else by the error's prefix.
+"""The meaning of Redis's errors: one table, by redis-py's class, and else by the error's prefix.
 
 redis-py cuts the prefix off an error that it has a class for, and `ERR` off any. A script that
 fails passes on the error of its command, with the class or the prefix at its beginning. Only a
@@ -18,14 +18,14 @@ from scheduling_srv.domain.errors import StoreFault, StoreFull, StoreRefused, St
 
 
 class Meaning(Enum):
-    """What an error says of the server."""
+    """The state of the server that an error shows."""
 
     ABSENT = "absent"
     """It does not answer."""
     BUSY = "busy"
-    """It cannot now, whoever asks."""
+    """It cannot serve any client now."""
     REPLICA = "replica"
-    """It is not the primary, or not any more: whatever it holds may be old."""
+    """It is not the primary, or not any more: its data may be old."""
     FULL = "full"
     """It has reached its `maxmemory`."""
     RIGHTS = "rights"
@@ -35,9 +35,9 @@ class Meaning(Enum):
     CLUSTER = "cluster"
     """It is in cluster mode."""
     SETTING = "setting"
-    """It has not what the settings, or this version, ask for."""
+    """It lacks a database or a feature that the settings, or this version, need."""
     UNKNOWN_SCRIPT = "unknown script"
-    """It has not seen the script yet: it is sent again, and nobody is told."""
+    """It does not know the script yet: the client sends it, without a log line."""
     OURS = "ours"
     """A script or this client is at fault."""
     OTHER = "other"
@@ -122,11 +122,11 @@ SENTENCES: Mapping[Meaning, tuple[type[StoreUnavailable], str]] = {
     ),
     Meaning.OURS: (StoreFault, "Redis has answered an error that this version does not know: {}"),
 }
-"""What each becomes. `{}` or `{said}` is what the server said, as a sentence."""
+"""Meaning -> error and its sentence. `{}` or `{said}` is the server's text, as a sentence."""
 
 
 def meaning_of(fault: BaseException) -> Meaning:
-    """Of any error that redis-py or the network raises."""
+    """The meaning of any error of redis-py or of the network."""
     if type(fault) is exceptions.ResponseError:
         # Of errors without a class, redis-py cuts `ERR` off and leaves other prefixes.
         text = f"{fault.status_code or ''} {fault}".strip()

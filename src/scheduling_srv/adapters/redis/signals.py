@@ -11,10 +11,10 @@ from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import StoreRefused, Unavailable
 from scheduling_srv.runtime.states import STATES, State, States
 
-RECONNECT_S = 0.2
+RECONNECT_SECONDS = 0.2
 """Seconds between attempts to subscribe again; twice as long after each that fails."""
-LONGEST_RECONNECT_S = 5.0
-"""Seconds at most."""
+LONGEST_RECONNECT_SECONDS = 5.0
+"""Longest pause between two attempts."""
 
 
 def parse(text: str) -> Signal:
@@ -40,7 +40,7 @@ class RedisSignals:
         name: str,
         states: States = STATES,
     ) -> None:
-        """`name` is what others see to be connected while this listens."""
+        """Other replicas see `name` as connected while this listens."""
         self.client = client
         self.states = states
         self.channel = keys.channel(namespace, shard)
@@ -50,14 +50,14 @@ class RedisSignals:
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
         """All signals; after each connection first `connected`, as some may have been missed."""
-        pause = RECONNECT_S
+        pause = RECONNECT_SECONDS
         names = "changes in Redis are not heard of", "changes in Redis are heard of again"
         state = State(*names, states=self.states)
         while True:
             try:
                 channels = self.channel, self.presence, self.alive
                 async with self.client.subscription(*channels) as heard:
-                    pause = RECONNECT_S
+                    pause = RECONNECT_SECONDS
                     state.works()
                     yield Signal("connected")
                     while True:
@@ -65,7 +65,7 @@ class RedisSignals:
             except Unavailable as fault:
                 state.fails(str(fault))
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_RECONNECT_S)
+                pause = min(2 * pause, LONGEST_RECONNECT_SECONDS)
 
     async def replicas(self) -> Sequence[str]:
         """Names of those that are connected; none where asking is forbidden."""

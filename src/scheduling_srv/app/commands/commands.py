@@ -1,8 +1,8 @@
 """The system commands: health_check, version, reset and restore (docs/contract.md).
 
-The name decides which command runs, on both transports. What a command answers is also an event on
-the commands topic. The key of the event that brought a command only matters when the name is no
-command's: then it says whose Response event carries the error.
+The name decides which command runs, on both transports. The answer of a command is also an event on
+the commands topic. If no command has that name, the key of the command's event decides which
+Response event carries the error.
 """
 
 from __future__ import annotations
@@ -166,9 +166,9 @@ class Commands:
     async def _informed(
         self, name: str, answer: Json, source: Source | None, services: Sequence[str]
     ) -> Json:
-        """Emit an answer that is true whether or not it can be emitted.
+        """Emit an answer, and return it even if it cannot be emitted.
 
-        A caller who asks how things are must be told so above all when Redis is away.
+        A caller needs the health and the version above all while Redis is away.
         """
         if source is not None:
             await self._emit(EVENTS[name].response, answer, source, services)

@@ -1,4 +1,4 @@
-"""What commands are told: JSON objects, and what `restore` reads out of them (docs/contract.md)."""
+"""Payloads of commands: JSON objects, and the request in that of `restore` (docs/contract.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_OFFSET = 2**63 - 1
 
 MOST_IGNORED = 10_000
 """Offsets that a restore may leave out."""
-LONGEST_PAYLOAD = 500_000
+LONGEST_PAYLOAD_BYTES = 500_000
 """Bytes: reading them holds up the event loop for some milliseconds."""
 
 _DIGITS = len(str(LARGEST_OFFSET))
@@ -42,8 +42,8 @@ def parse_payload(raw: bytes | None) -> Json:
 
     Raises `InvalidRequest`.
     """
-    if raw is not None and len(raw) > LONGEST_PAYLOAD:
-        _fail("payload", f"The command's payload is larger than {LONGEST_PAYLOAD} bytes.")
+    if raw is not None and len(raw) > LONGEST_PAYLOAD_BYTES:
+        _fail("payload", f"The command's payload is larger than {LONGEST_PAYLOAD_BYTES} bytes.")
     value = {} if raw is None or not raw.strip() else _json(raw)
     if not isinstance(value, dict):
         _fail("payload", "The command's payload is not a JSON object.")
@@ -51,7 +51,7 @@ def parse_payload(raw: bytes | None) -> Json:
 
 
 def parse_restore(payload: Json, topic: str) -> RestoreRequest:
-    """What to restore from `topic`, in any of the three shapes.
+    """The request to restore from `topic`, in any of the three shapes.
 
     Entries for other resources and topics are left to the services that have them. Raises
     `InvalidRequest` if there is none for us, more than one, or a number is not an offset.

@@ -25,16 +25,16 @@ class Identity(NamedTuple):
 
     deployment: str
     fingerprint: str
-    """Of the content of Redis: another one whenever Redis was emptied."""
+    """Names the content of Redis. It changes whenever Redis was emptied."""
 
 
 class Tag(NamedTuple):
-    """Who a consumer says that it is."""
+    """The identity in the client id of a consumer."""
 
     deployment: str
     fingerprint: str
     name: str
-    """Of the replica."""
+    """Name of the replica."""
 
 
 OLDER = Tag("", "", "")
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     group: str
     host: str
     topics: frozenset[str]
-    """Whose partitions it has."""
+    """Topics of its partitions."""
     stable: bool = True
     """Whether its group is stable. If not, Kafka may leave out the partitions."""
 
@@ -99,16 +99,16 @@ class Deployment:
 
     @property
     def tag(self) -> Tag:
-        """For Kafka."""
+        """The identity for the client id on Kafka."""
         return Tag(self.id, self.fingerprint, self.name)
 
     @property
     def identity(self) -> Identity:
-        """For Redis."""
+        """The identity that Redis keeps."""
         return Identity(self.id, self.fingerprint)
 
     def be(self, identity: Identity) -> None:
-        """This is what all replicas have agreed on."""
+        """Set the identity that all replicas have agreed on."""
         self.id, self.fingerprint = identity
         self.ids.add(self.id)
         self.fingerprints.add(self.fingerprint)

@@ -29,19 +29,19 @@ log = structlog.get_logger(__name__)
 LEAST_PATIENCE_SECONDS = 10.0
 """How long a conflicting member may take to leave, or to connect to our Redis."""
 SESSION_ROOM_SECONDS = 4.0
-"""The same beyond the session time-out, after which Kafka drops a dead member."""
+"""The same beyond the session timeout, after which Kafka drops a dead member."""
 OLD_SESSION_SECONDS = 45.0
-"""The longest session time-out that a dead replica of ours is likely to have had."""
+"""The longest session timeout that a dead replica of ours is likely to have had."""
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
-"""Between looks at a conflict."""
+"""Seconds between looks at a conflict."""
 LOOK_SECONDS = 3.0
-"""Between looks for a service that shares the jobs topic."""
+"""Seconds between looks for a service that shares the jobs topic."""
 UNSTABLE_LOOK_SECONDS = 0.5
 """The same while a group that may read it is not stable."""
 STARTING_SECONDS = 60.0
-"""After which a process has started. From then on it waits and does not end (decision 7)."""
+"""Seconds that a start takes at most. Later the process waits and does not end (decision 7)."""
 QUIET_SECONDS = 60.0
 """The jobs topic is ours again after so long without a living member of the other deployment."""
 
@@ -49,7 +49,7 @@ QUIET_SECONDS = 60.0
 WAITS_FOR_CONFLICT = "waiting for a service that is dead, or is not a replica of this one"
 WAITS_FOR_TOPIC = "waiting for another service to leave"
 TOPIC_IS_SHARED = "another service uses the jobs topic"
-"""What the log says."""
+"""Event of the log line."""
 
 Ask = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 """Puts a question until the servers answer it."""
@@ -69,7 +69,7 @@ class Home(Protocol):
     """Redis. Raises `Unavailable`."""
 
     async def read(self) -> Identity | None:
-        """Of this deployment."""
+        """The identity of this deployment, if Redis has it."""
 
     async def note(self, identity: Identity) -> Identity:
         """Store it unless there is one; returns the one that is stored then."""
@@ -87,7 +87,7 @@ class Rules(NamedTuple):
     namespace: str
     group: str
     topic: str
-    """Of jobs."""
+    """Name of the jobs topic."""
     commands: str
     """The topic of commands."""
     session_seconds: float
@@ -117,7 +117,7 @@ class Alone:
 
     @property
     def first_instance(self) -> int:
-        """Where the instance ids of a new deployment begin."""
+        """The first instance id of a new deployment."""
         return first_instance(self.deployment.id)
 
     async def introduce(self, ask_kafka: Callable[[], Awaitable[str]]) -> None:
@@ -140,7 +140,7 @@ class Alone:
         """Return when nothing speaks against fencing. Raises `StartError` and `Unavailable`."""
 
     async def before_rebuild(self, written_by: str) -> None:
-        """The same, given the deployment of the position that is to be rebuilt from."""
+        """As `check`, before a rebuild from a position that `written_by` wrote."""
         del written_by
         await self.note()
 
@@ -150,7 +150,7 @@ class Alone:
         return False
 
     def saw(self, header: bytes) -> None:
-        """Such a queuedJob was consumed: there is none here."""
+        """Note that such a queuedJob was consumed; this class meets none."""
 
 
 class Neighbours(Alone):
@@ -197,7 +197,7 @@ class Neighbours(Alone):
         return max(LEAST_PATIENCE_SECONDS, self.rules.session_seconds + SESSION_ROOM_SECONDS)
 
     def _patience_for(self, member: Member) -> float:
-        """A dead replica of ours has the time-out of its own configuration, perhaps a longer one.
+        """A dead replica of ours has the timeout of its own configuration, perhaps a longer one.
 
         It leaves in a rebalance: until that has ended it is no living one.
         """
@@ -287,7 +287,8 @@ class Neighbours(Alone):
             if member.tag == OLDER and (overlaps or not member.topics):
                 return member  # one of another service has partitions of other topics
             in_our_group = stranger and overlaps and member.group == self.rules.group
-            # The writer fences us, whatever it reads: we may have all partitions of its group.
+            # The writer fences us even if it reads nothing: we may have all partitions of its
+            # group.
             wrote = bool(writer) and member.tag.deployment == writer
             fences = wrote or self.deployment.has_another_redis(member)
             if (in_our_group or fences) and not await self._is_ours(member):

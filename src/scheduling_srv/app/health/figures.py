@@ -12,13 +12,13 @@ from scheduling_srv.domain.errors import Unavailable
 from scheduling_srv.runtime.metrics import OTHER, STORE, StoreMetrics
 
 FRESH_SECONDS = 1.0
-"""So long they are shown again: pages may be asked for often, Redis must not be."""
+"""How long figures are shown again: requests may be frequent, but not those to Redis."""
 PATIENCE_SECONDS = 0.5
 """A page does not wait longer for Redis."""
 
 
 class Figures:
-    """Of all shards."""
+    """The figures of all shards."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Settings of the servers, and the guarantees that they put at risk (docs/operations.md).
 
-Pure: facts in, findings out. A fact that is None is not known, because the server does not tell it
-or this service may not ask.
+Pure: facts in, findings out. None stands for an unknown fact: the server does not tell it, or the
+service may not ask.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scheduling_srv.domain.validation import RECORD_ROOM
 from scheduling_srv.formats.kafka_records import Topic
 
 COMPACTED = frozenset({Topic.JOURNAL, Topic.POSITION})
-"""Our own topics: the last record of each key is what counts."""
+"""Topics of the service itself: only the last record of each key counts."""
 NEEDED = frozenset({Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL, Topic.POSITION})
 """Topics without which no run can be published."""
 JOB_TOPICS = (Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL)
@@ -59,7 +59,7 @@ class TopicFacts:
     """Its identity; empty where the broker has none (Kafka before 2.8)."""
     partitions: int = 0
     replicas: int = 0
-    """Of the partition that has the fewest."""
+    """Replicas of the partition that has the fewest."""
     max_message_bytes: int | None = None
     cleanup: frozenset[str] | None = None
     retention_ms: int | None = None
@@ -94,7 +94,7 @@ class KafkaFacts:
     topics: Mapping[Topic, TopicFacts | None] = field(default_factory=dict)
     """None: it does not exist. A topic that is not in here could not be asked about."""
     unknown: Sequence[str] = ()
-    """Sentences: what could not be found out, and why."""
+    """Sentences about unknown facts, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _kept(topic: Topic, name: str, facts: TopicFacts) -> Iterator[Finding]:
 
 
 def _copies(topic: Topic, name: str, facts: TopicFacts, broker: BrokerFacts) -> Iterator[Finding]:
-    """What one lost broker may cost. A cluster of one has no second copy to ask for."""
+    """Risks of losing one broker. A cluster of one broker cannot have a second copy."""
     if broker.brokers > 1 and facts.replicas == 1:
         yield Finding(
             Risk.REPLICATION_FACTOR,

@@ -1,4 +1,4 @@
-"""Whether the service does what it is for, and if not, why (docs/operations.md)."""
+"""Whether the service works, and the reasons if it does not (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WATCH_SECONDS = 5
 PING_SECONDS = 1.0
 """How often it asks in between whether the servers answer, and looks while it is not serving."""
 CALM_SECONDS = 0.2
-"""Between two looks that something has called for."""
+"""Seconds between two looks that were requested by `notice`."""
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Report(NamedTuple):
     reason: str
     """Sentences for humans; empty when SERVING."""
     degraded: Sequence[str] = ()
-    """Sentences about what is worse than usual while SERVING."""
+    """Sentences about parts that are worse than usual while SERVING."""
 
 
 NO_REASON = "There is no answer in time."
@@ -69,18 +69,18 @@ class Details(NamedTuple):
     reasons: Sequence[str]
     """Why it is not ready."""
     degraded: Sequence[str]
-    """What does not work although runs are emitted."""
+    """Parts that do not work although runs are emitted."""
     at_risk: Mapping[str, str]
     """Guarantees that do not hold: reason -> sentence (docs/operations.md)."""
     notes: Mapping[str, str]
     unknown: Sequence[str]
-    """What could not be found out."""
+    """Settings that the service may not read."""
 
 
 class Health:
     """Asks Redis, Kafka and the shards, at most every half second, for at most one second.
 
-    `conditions` says what is known besides: it is asked each time, and must not wait.
+    `conditions` adds findings of others: it is called each time, and must not wait.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Health:
         self._closing = False
         self._called = asyncio.Event()
         self._noticed = False
-        """Since the last look began."""
+        """Whether `notice` was called since the last look began."""
 
     def notice(self) -> None:
         """Something fails: `watch` looks at once. Only within the event loop."""
@@ -148,7 +148,7 @@ class Health:
         return Details(status is Status.SERVING, status, reasons, degraded, *known[2:])
 
     async def watch(self) -> None:
-        """Look regularly until cancelled: the log tells of changes even if nobody asks."""
+        """Check regularly until cancelled, so that changes are logged without a request."""
         while True:
             self._called.clear()
             report = await self.report()
@@ -206,7 +206,7 @@ class Health:
             return Report(Status.NOT_SERVING, said if doubled else f"{sentence} {said}")
         except Exception:
             if self._seldom.is_due(sentence):
-                log.exception("the health cannot be found out", probe=sentence)
+                log.exception("a health check broke", probe=sentence)
             return Report(Status.UNKNOWN, f"Cannot find out: {sentence}")
 
 
@@ -216,9 +216,9 @@ def _count(report: Report) -> None:
 
 
 class _Log:
-    """One line for each change.
+    """Logs one line for each change.
 
-    Before the first SERVING the start tells of servers that are away, and everything else has a few
+    Before the first SERVING the start itself logs servers that are away. All other parts have a few
     seconds to begin.
     """
 
@@ -235,7 +235,7 @@ class _Log:
         self._degraded = State("degraded", "no longer degraded", states=states)
 
     def servers(self, found: Sequence[Report]) -> None:
-        """What Redis and Kafka have answered."""
+        """Log changes in the answers of Redis and Kafka."""
         if not self._served:
             return
         for state, report in zip(self._servers, found, strict=True):
@@ -247,7 +247,7 @@ class _Log:
                 state.works()
 
     def note(self, report: Report) -> None:
-        """What all of it means."""
+        """Log changes of the whole report."""
         if report.status is not Status.SERVING:
             self._degraded.ends("The service is not serving.")
             (self._serving if self._served else self._starting).fails(report.reason)

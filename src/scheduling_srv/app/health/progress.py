@@ -15,16 +15,16 @@ STALLED_MS = 5_000
 
 
 class Findings(NamedTuple):
-    """What was observed. Sentences for operators; both are empty when all is well."""
+    """Observations: sentences for operators. Both are empty when all is well."""
 
     problems: Sequence[str] = ()
     """Why the service is NOT_SERVING."""
     degraded: Sequence[str] = ()
-    """What is worse than usual, while the service is SERVING."""
+    """Parts that are worse than usual while the service is SERVING."""
 
 
 def judge(found: Progress, now: int, place: str = "") -> Findings:
-    """What the progress of a shard means at `now` in epoch ms; `place` names the shard."""
+    """Judge the progress of a shard at `now` in epoch ms; `place` names the shard."""
     if not found.working:
         return Findings([f"No replica is emitting due jobs{place}."])
     late = late_ms(found, now)

@@ -1,8 +1,8 @@
-"""Watches how the servers are set up, and creates topics that are missing (docs/decisions/0013).
+"""Watches the settings of the servers, and creates missing topics (docs/decisions/0013).
 
-It asks the brokers which topics exist every few seconds, and for all settings at the start, after
-each reconnect and once a minute. What it finds is kept here: limits for those who take jobs in,
-risks for health and metrics. It asks in threads of its own, so that it delays nothing.
+It asks the brokers every few seconds which topics exist. It asks for all settings at the start,
+after each reconnect and once a minute. It keeps the findings: limits for jobs that are accepted,
+risks for health and metrics. It asks in its own threads, so that it delays no other part.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from scheduling_srv.runtime.states import State
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between looks at all settings."""
+"""Seconds between looks at all settings."""
 GLANCE_SECONDS = 5.0
-"""Between looks at which topics exist."""
+"""Seconds between looks at which topics exist."""
 FIRST_SECONDS = 2.0
 """How long a start waits for the first look."""
 CREATE_AFTER_SECONDS = 10.0
@@ -52,9 +52,9 @@ NEEDED_AFTER_SECONDS = 3.0
 GIVE_UP_SECONDS = 4.0
 """How long a record waits for a topic that is missing: its partition waits as well."""
 FRESH_SECONDS = 1.0
-"""How long what is known of a topic is believed when a record is about to be written to it."""
+"""How long a finding about a topic is trusted when a record is about to be written to it."""
 POLL_SECONDS = 0.5
-"""Between looks while a record waits for its topic."""
+"""Seconds between looks while a record waits for its topic."""
 
 Result = TypeVar("Result")
 
@@ -69,7 +69,7 @@ class TopicAdmin(Protocol):
         """Which topics exist, and their ids; those that may not be described are left out."""
 
     async def create(self, topics: Iterable[Topic]) -> None:
-        """Create these topics, unless somebody else has."""
+        """Create these topics, unless they exist by now."""
 
 
 class StorePolicy(Protocol):
@@ -80,27 +80,27 @@ class StorePolicy(Protocol):
 
 
 class Conditions(NamedTuple):
-    """What operators are told beside the status."""
+    """Findings for operators beside the status."""
 
     reasons: Sequence[str] = ()
     """Why this service is not serving; empty: it may be."""
     degraded: Sequence[str] = ()
-    """What does not work although runs are emitted."""
+    """Parts that do not work although runs are emitted."""
     at_risk: Mapping[str, str] = {}
     """Guarantees that do not hold: reason -> sentence."""
     notes: Mapping[str, str] = {}
     unknown: Sequence[str] = ()
-    """What could not be found out."""
+    """Settings that the service may not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the topics take, in bytes of a batch of records; None: not known."""
+    """Limits of the topics, in bytes of a batch of records; None: not known."""
 
     job: int | None = None
     """The smallest limit of the topics that whole jobs are written to."""
     job_topic: str = ""
-    """Whose limit that is."""
+    """The topic with that limit."""
     dead_letter: int | None = None
     batch: int | None = None
     """The smallest limit of all topics."""
@@ -180,7 +180,7 @@ class ServerWatch:
             await wait(self._called, GLANCE_SECONDS)
 
     async def run_once(self) -> None:
-        """Glance, or look if it is time to; then create what has been missing for long."""
+        """Ask for the topics, or for all settings if due; then create long-missing topics."""
         if self.monotonic() - self._looked_at >= LOOK_SECONDS or self._kafka_away:
             await self._look()
         else:
@@ -210,7 +210,7 @@ class ServerWatch:
             self._glanced_at = self.monotonic()
             known = self.kafka.topics
             self._note_topics(topics)
-            # What is known of a topic's settings stays until the next look.
+            # The known settings of a topic stay until the next look.
             merged = {
                 topic: _merged(known.get(topic), facts) if facts else None
                 for topic, facts in topics.items()
@@ -229,7 +229,7 @@ class ServerWatch:
                 tell()
 
     async def _create_missing(self, seconds: float) -> None:
-        """Create what has been missing for so long."""
+        """Create the topics that have been missing for so long."""
         if not self._absences.since:
             self._creates.works()  # perhaps an operator has created them
         overdue = self._absences.longer_than(seconds, self.monotonic())
@@ -243,7 +243,7 @@ class ServerWatch:
             self._creates.works()
             await self.glance()
 
-    # --- What it means ------------------------------------------------------------------------
+    # --- Findings -----------------------------------------------------------------------------
 
     def risk(self, name: Risk, shard: int, sentence: str) -> None:
         """Note a risk that a shard has found; an empty sentence takes it back."""
@@ -266,22 +266,22 @@ class ServerWatch:
                 tell(limits)
 
     def _say(self) -> None:
-        """Say what has changed; what stays as it was is not repeated."""
+        """Log the findings that have changed."""
         notes = notes_of(self.kafka, self.redis, self.wanted)
         limit = notes.get(Note.JOB_LIMIT, "")
         warnings = {*self._risks.values(), *filter(None, (limit,))}
         unknown = {*self.kafka.unknown, *self.redis.unknown}
         for sentence in sorted(warnings - self._said):
-            log.warning("a setting of a server", reason=sentence)
+            log.warning("a setting of a server needs attention", reason=sentence)
         for sentence in sorted(unknown - self._said):
             log.info("a setting of a server is not known", reason=sentence)
         gone = self._said - warnings - unknown
         for sentence in sorted(gone):
-            log.info("a setting of a server is well again", was=sentence)
+            log.info("a setting of a server is in order again", was=sentence)
         self._said = frozenset(warnings | unknown)
 
     def conditions(self) -> Conditions:
-        """What health is told."""
+        """The findings for health."""
         names, absent = self.wanted.names, missing(self.kafka)
         creates = self.wanted.creates_topics
         reasons = [absence(names[topic], creates=creates) for topic in sorted(absent & NEEDED)]
@@ -297,10 +297,10 @@ class ServerWatch:
             (*self.kafka.unknown, *self.redis.unknown),
         )
 
-    # --- For those who write --------------------------------------------------------------------
+    # --- For the parts that write ---------------------------------------------------------------
 
     def is_missing(self, topic: Topic) -> bool:
-        """As far as is known."""
+        """Whether the topic is known to be missing."""
         return topic in self._absences.since
 
     async def is_there(self, topic: Topic) -> bool:
@@ -320,7 +320,7 @@ class ServerWatch:
 
 
 class EmbeddedWatch(ServerWatch):
-    """The embedded servers are what they are: there is nothing to ask them."""
+    """For the embedded servers: their settings are fixed, so it asks nothing."""
 
     async def run(self) -> None:
         """Nothing to do."""
@@ -332,7 +332,7 @@ class EmbeddedWatch(ServerWatch):
         """Nothing to do."""
 
     def conditions(self) -> Conditions:
-        """That they are embedded."""
+        """The note that the servers are embedded."""
         return Conditions(notes=notes_of(self.kafka, self.redis, self.wanted, embedded=True))
 
 
@@ -358,9 +358,9 @@ def _limits(kafka: KafkaFacts, wanted: Wanted) -> Limits:
 
 
 async def _quietly(asking: Awaitable[Result]) -> Result | None:
-    """None: the server does not answer. Health says so, so it is not said here."""
+    """None if the server does not answer: health reports that, so there is no line here."""
     try:
         return await asking
     except SchedulingError as fault:
-        log.debug("not looked at", reason=str(fault))
+        log.debug("the settings of a server cannot be read", reason=str(fault))
         return None

@@ -17,10 +17,10 @@ from scheduling_srv.formats.kafka_records import (
     piece_of_list,
 )
 
-OVERHEAD = 300
+OVERHEAD_BYTES = 300
 """Bytes that Python needs for an entry beside its key and its value."""
 NOT_OF_A_JOB = b"\0"
-"""Stands in the key of what is no job; no id holds it."""
+"""Marks the keys of records that are no jobs; no id holds it."""
 
 
 class Window:
@@ -44,7 +44,7 @@ class Window:
         self.size += _size(key, value) if known is None else len(value) - len(known)
 
     def clear(self) -> None:
-        """It was loaded."""
+        """Empty the window: it was loaded."""
         self.jobs.clear()
         self.size = 0
 
@@ -59,7 +59,7 @@ class Kept(NamedTuple):
 class Rest:
     """Retries, parcels and pieces of long lists, or one share of them if they exceed the budget.
 
-    What has no room is read again: once for each other share of the keys.
+    Records that have no room are read again: once for each other share of the keys.
     """
 
     def __init__(self, most_bytes: int, shares: int = 1, share: int = 0) -> None:
@@ -92,20 +92,20 @@ class Rest:
         self.size = sum(_size(key, kept.value) for key, kept in self.kept.items())
 
     def retries(self) -> Iterator[JournalRetry]:
-        """Those of one job stand together."""
+        """The waiting retries, ordered by job."""
         for key in sorted(self.kept):
             kind, value = self.kept[key]
             if kind == JOURNAL_RETRY:
                 yield JournalRetry.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
-        """Those that may not have been delivered."""
+        """The parcels that may not have been delivered."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PARCEL:
                 yield Parcel(parcel_name(key), value)
 
     def pieces(self) -> Iterator[ListPiece]:
-        """Of long lists: those that were not applied, and decisions."""
+        """Pieces of long lists that were not applied, and decisions."""
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_LIST:
                 yield ListPiece(*piece_of_list(key), value)
@@ -117,4 +117,4 @@ def is_of_a_job(entry: LogRecord) -> bool:
 
 
 def _size(key: bytes, value: bytes | None) -> int:
-    return len(key) + len(value or b"") + OVERHEAD
+    return len(key) + len(value or b"") + OVERHEAD_BYTES

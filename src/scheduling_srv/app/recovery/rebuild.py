@@ -42,18 +42,18 @@ log = structlog.get_logger(__name__)
 
 SKEW = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
-PIECE = 500
+PIECE_ENTRIES = 500
 """Jobs or runs of one call."""
 PIECE_BYTES = 1_000_000
 """Bytes of one call, unless a single job has more."""
 AT_ONCE = 3
-"""Such calls under way."""
+"""Number of such calls under way."""
 MEMORY_BYTES = 32_000_000
-"""What all shards of a replica may hold of their journals: half of it jobs, half of it the rest."""
+"""Memory for the journals of all shards of a replica: half for jobs, half for other records."""
 LEAST_MEMORY_BYTES = 2_000_000
-"""What one shard may hold, however many there are."""
+"""Least memory of one shard, even if there are many."""
 SEQ_JUMP = 1 << 20
-"""Creation numbers skipped: those given out behind the last marker are not known."""
+"""Creation numbers to skip: those given out after the last marker are not known."""
 INSTANCE_JUMP = 1 << 16
 """Instance ids skipped: runs that were sent at once may still come (docs/decisions/0005)."""
 
@@ -77,7 +77,7 @@ def memory_of_shard(shards: int) -> int:
 
 
 class Rebuild:
-    """Reads the end of the jobs topic and the journal, and loads what follows from them."""
+    """Reads the end of the jobs topic and the journal, and loads the shard from them."""
 
     def __init__(
         self,
@@ -92,8 +92,8 @@ class Rebuild:
     ) -> None:
         """`is_ours` says whether a run with this instance id is of this shard.
 
-        Runs of another `deployment` are none of ours. `memory_bytes` is what it may hold of the
-        journal.
+        Runs of another `deployment` are none of ours. `memory_bytes` limits the part of the journal
+        that it holds.
         """
         self.is_ours = is_ours
         self.deployment = deployment
@@ -110,7 +110,7 @@ class Rebuild:
 
 
 class Attempt:
-    """One rebuild of a shard. What it has read goes with it if it fails."""
+    """One rebuild of a shard. If it fails, the records that it has read go with it."""
 
     def __init__(self, rebuild: Rebuild, token: str, position: Position) -> None:
         self.rebuild = rebuild
@@ -175,7 +175,7 @@ class Attempt:
             try:
                 emission = Emission.parse(entry)
             except ValueError:
-                log.warning("queuedJob of somebody else", offset=entry.offset)
+                log.warning("a queuedJob of another service was skipped", offset=entry.offset)
             else:
                 if self.rebuild.is_ours(emission.instance):
                     self.settlement.emitted(emission)
@@ -226,7 +226,7 @@ class Attempt:
         await calls.finish()
         piece, size = list[RebuiltJob](), 0
         for key, value in self.window.jobs.items():
-            if piece and (len(piece) == PIECE or size + len(value) > PIECE_BYTES):
+            if piece and (len(piece) == PIECE_ENTRIES or size + len(value) > PIECE_BYTES):
                 await calls.begin(self._load_jobs(piece))
                 piece, size = [], 0
             piece.append(self._rebuilt(key.decode(), value))
@@ -254,8 +254,8 @@ class Attempt:
             return due if latest is None else None
         if latest is None and due >= replay_from - SKEW:
             return due  # an emission would have been seen
-        # Occurrences before `replay_from` are settled, all later emissions were looked at. What was
-        # seen last may be older than both: the retry of an occurrence of long ago.
+        # Occurrences before `replay_from` are closed, and all later emissions were read. The last
+        # one seen may be older than both: the retry of an occurrence of long ago.
         latest = max(latest or 0, replay_from - 1)
         if due > latest:
             return due
@@ -264,13 +264,13 @@ class Attempt:
         try:
             return Matches(read_cron(stored)).next_after(latest)
         except RequestError as fault:
-            log.warning("cannot be planned", job=job_id, reason=str(fault))
+            log.warning("a job cannot be planned", job=job_id, reason=str(fault))
             return None
 
     # --- Retries, parcels and unanswered runs ---------------------------------------------------
 
     async def _load_rest(self) -> None:
-        """Retries, parcels and pieces of lists; what had no room is read again, share by share."""
+        """Retries, parcels and pieces of lists; those without room are read again by shares."""
         for share in range(self.rest.shares):
             if share:
                 await self._read_share(share)
@@ -292,6 +292,6 @@ class Attempt:
 
     async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
         wanted = (run for run in runs if run.seq > self.position.reset)
-        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE):
+        for piece in pieces((RebuiltRun(*run) for run in wanted), PIECE_ENTRIES):
             loaded = await self.shard.load_runs(self.token, piece)
             self.runs += loaded

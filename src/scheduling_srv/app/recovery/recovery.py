@@ -1,4 +1,4 @@
-"""What a new owner does before it stages or publishes anything (docs/decisions/0001)."""
+"""The steps of a new owner before it stages or publishes (docs/decisions/0001)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Recovery:
         self.clock = clock
 
     async def run_once(self, token: str, *, careful: bool = False) -> Recovered:
-        """The position to go on from, and the lineage of the store that it was found for.
+        """The position to continue from, and the lineage of the store that it was found for.
 
-        `careful`: the publisher is opened to find what Kafka refuses.
+        `careful`: opens the publisher in the mode that finds refused records.
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`; `StartError`
         when a service that is not a replica of this one would be disturbed.
@@ -90,7 +90,10 @@ class Recovery:
             log.error("Redis has lost writes", published=position.number, noted=state.taken)
             return await self._rebuild(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
-            log.error("this Redis is of another life", published=position.incarnation)
+            log.error(
+                "Redis holds other data than the position",
+                published=position.incarnation,
+            )
             return await self._rebuild(token, position)
         if position.number < state.trimmed:
             log.warning(
@@ -106,8 +109,8 @@ class Recovery:
     async def _is_behind_its_runs(self, position: Position, state: ShardState) -> bool:
         """Whether a run is on Kafka that this Redis has not handed out (docs/decisions/0005).
 
-        Only runs that were sent at once can be there without their position, and Redis can only
-        have forgotten them if it is not the one any more that they came from.
+        Only runs that were sent at once can be there without their position. Redis can only have
+        lost them if it is another one, or another life of its data, than they came from.
         """
         known = position.lineage == state.lineage and not state.lineage.endswith(":")
         if not position.lineage or known:

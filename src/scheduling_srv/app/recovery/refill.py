@@ -1,8 +1,9 @@
 """Fills the journal again from Redis when Kafka has lost it (docs/decisions/0013).
 
-The owner's. A rebuild puts together what the journal holds. If the journal is empty or gone while
-Redis lives, a later loss of Redis would forget the jobs. So all that lives is written again:
-through the outbox, in the Lua call that reads it, so that a later change comes after it.
+The owner runs it. A rebuild loads only jobs that are in the journal. If the journal is empty or
+gone while Redis lives, a later loss of Redis would lose the jobs. So the owner writes all living
+jobs, retries and parcels again. It does so through the outbox, in the Lua call that reads them, so
+that a later change comes after them.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from scheduling_srv.formats.kafka_records import Topic
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-"""Between looks although nobody called."""
+"""Seconds between looks without a request."""
 RETRY_SECONDS = 1.0
-"""After which a refill goes on that Redis or Kafka has interrupted."""
+"""Seconds until a refill that Redis or Kafka has interrupted continues."""
 AGAIN_SECONDS = 600.0
-"""Between two refills because Kafka deletes the beginning of the journal."""
+"""Seconds between two refills if Kafka deletes the beginning of the journal."""
 FIRST_COUNT, MOST_COUNT = 10, 100
 """Places of a hash that the first call looks at, and that any call does."""
 PIECE_BYTES = 250_000
-"""Bytes of one call, about: what is staged meanwhile waits behind them."""
+"""Bytes of one call, about: runs that are staged meanwhile wait for them."""
 OUTBOX_MOST = 200
 """Entries in the outbox with which a refill waits: emission goes first."""
 BUSY_SECONDS = 0.05
-"""After which it looks again then."""
+"""Seconds until it looks again then."""
 REST = 3
 """How many times as long as a call took the refill rests after it."""
 LEAST_REST_SECONDS = 0.005
@@ -44,7 +45,7 @@ class Extent(NamedTuple):
     """A partition of a log, as it was seen."""
 
     id: str
-    """Of its topic; empty where topics have none."""
+    """Id of its topic; empty if topics have none."""
     start: int
     end: int
 
@@ -71,10 +72,10 @@ class Extent(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What Redis knows of the logs."""
+    """Redis's notes about the journal and the position on Kafka."""
 
     journal: Extent | None
-    """That holds all that lives; None: none was seen yet."""
+    """The one that holds all living jobs and parcels; None: none was seen yet."""
     position: Extent | None
     refilling: str
     """Which refill is under way, as `refill.lua` notes it; empty: none."""
@@ -83,7 +84,7 @@ class Seen(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one call has done."""
+    """The result of one call."""
 
     state: str
     """`ok`, `busy` (emission goes first), `ended` (all is in the outbox) or `published`."""
@@ -98,7 +99,7 @@ class RefillStore(Protocol):
     """The shard. Raises `LeaseLost`, `StoreUnavailable`."""
 
     async def logs_seen(self) -> Seen:
-        """What is noted of the logs."""
+        """The notes about the journal and the position."""
 
     async def note_log(
         self, token: str, topic: Topic, extent: Extent, now: int | None = None
@@ -106,9 +107,9 @@ class RefillStore(Protocol):
         """This log holds all that it has to; with `now` a position is written as well."""
 
     async def refill(self, token: str, extent: Extent, now: int, count: int, most: int) -> Piece:
-        """Write the next piece of what lives; begin anew for another log or another lineage.
+        """Write the next piece of the store; begin anew for another log or another lineage.
 
-        `count` is how many places of a hash to look at, `most` how large a record may be (0: any).
+        `count` is the number of slots of a hash to look at, `most` the largest record (0: any).
         """
 
 
@@ -116,11 +117,11 @@ class Logs(Protocol):
     """The partitions on Kafka."""
 
     async def extents(self, shard: int) -> Mapping[Topic, Extent]:
-        """Of the shard's compacted topics that exist. Raises `LogUnavailable`."""
+        """The extents of the shard's compacted topics that exist. Raises `LogUnavailable`."""
 
 
 class RiskBoard(Protocol):
-    """Where a risk is shown."""
+    """Shows risks to operators."""
 
     def risk(self, name: Risk, shard: int, sentence: str) -> None:
         """Note a risk of a shard; an empty sentence takes it back."""
@@ -134,7 +135,7 @@ class MillisecondClock(Protocol):
 
 
 class Refill:
-    """Of one shard. `most_bytes` says how large a batch of records the journal takes, if known."""
+    """Refills the journal of one shard. `most_bytes` returns the journal's limit for a batch."""
 
     def __init__(
         self,
@@ -170,14 +171,14 @@ class Refill:
                 try:
                     await self.run_once(token)
                 except Unavailable as fault:
-                    log.debug("the journal is not looked at", reason=str(fault))
+                    log.debug("the journal cannot be read", reason=str(fault))
                     pause = RETRY_SECONDS
                 await wait(self._called, pause)
         finally:
             self.board.risk(Risk.JOURNAL_REFILLING, self.shard, "")
 
     async def run_once(self, token: str) -> None:
-        """Look at the logs; refill what Kafka has lost. Raises `Unavailable`, `LeaseLost`."""
+        """Look at both topics; refill what Kafka lost. Raises `Unavailable`, `LeaseLost`."""
         extents = await self.logs.extents(self.shard)
         seen = await self.store.logs_seen()
         if journal := extents.get(Topic.JOURNAL):
@@ -239,7 +240,7 @@ class Refill:
 
 
 def _next_count(count: int, read: int) -> int:
-    """So that the next call reads about `PIECE_BYTES`. It grows slowly: sizes may differ."""
+    """The count for the next call to read about `PIECE_BYTES`. It grows slowly: sizes differ."""
     if read > PIECE_BYTES:
         return max(1, count * PIECE_BYTES // read)
     return min(MOST_COUNT, count * 2)

@@ -1,4 +1,4 @@
-"""Which runs were emitted, answered, or wait for a retry: what the topics say of them."""
+"""Finds out from the topics which runs were emitted, were answered, or wait for a retry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OpenRun(NamedTuple):
 
 @dataclass(slots=True)
 class Settlement:
-    """Collects what the topics say; later records override earlier ones.
+    """Collects the records of runs; later records override earlier ones.
 
     There may be millions of runs. So an emission is two byte strings, some 250 bytes in all, and
     those that are closed are forgotten. A run with several attempts is kept: partitions are read
