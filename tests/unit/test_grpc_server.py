@@ -523,7 +523,7 @@ async def test_the_use_case_knows_how_long_its_caller_waits(
     first = app.left
     await JobStub(channel).Create(a_list("a"), timeout=60)
     assert first is None
-    assert 0 < (app.left or 0) < 59.8
+    assert 0 < (app.left or 0) < 59.9  # gRPC rounds a minute up to 60.1 s
 
 
 async def test_a_call_whose_client_left_is_cancelled(
