@@ -83,4 +83,4 @@ def test_silent_grpc_connections_keep_others_out_for_seconds_only(deploy: Deploy
         eventually(lambda: "gRPC takes clients again" in log(), timeout=60, what="another line")
         with Client(product.service.address) as client:
             assert client.health() == "SERVING"
-        assert connections() < 100
+        eventually(lambda: connections() < 100, what="the others are closed")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.harness.reaper import reaper
@@ -86,8 +87,9 @@ class Process:
         reaper.buried(popen.pid)
 
     def pause(self) -> None:
-        """SIGSTOP: alive, holding its connections, doing nothing."""
+        """SIGSTOP: alive, holding its connections, doing nothing once this returns."""
         self._running().send_signal(signal.SIGSTOP)
+        eventually(self._has_stopped, what=f"{self.name} has stopped")
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
@@ -118,6 +120,14 @@ class Process:
             return f"({self.name} has no log)"
         text = self.log.read_text(errors="replace").splitlines()
         return "\n".join([f"--- log of {self.name} ---", *text[-lines:]])
+
+    def _has_stopped(self) -> bool:
+        """Whether no thread of it runs any more; unknown where there is no `/proc`."""
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                if thread.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                    return False
+        return True
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._popen is not None, f"{self.name} was never started"
