@@ -87,12 +87,11 @@ class Jobs:
         if not requests:
             sentence = f"Missing items in {mode} request."
             raise InvalidRequest(sentence, [Violation("items", sentence)])
-        now, time_slice = self.clock.now(), SharedSlice()
-        check = ListCheck(len(requests), now, self.rules, REPLACING[mode])
-        for piece in pieces(requests, CHECKED_AT_ONCE):
-            check.add(piece)
-            if time_slice.used:
-                await time_slice.pause()
+        check = ListCheck(len(requests), self.clock.now(), self.rules, REPLACING[mode])
+        if len(requests) <= CHECKED_AT_ONCE:
+            check.add(requests)
+        else:
+            await _add_in_turns(check, requests)
         jobs = check.finish()
         if mode is WriteMode.UPDATE:
             _check_named(requests)
@@ -157,6 +156,15 @@ class Jobs:
             jobs += shown
         jobs.sort(key=lambda job: job_record.seq(job.record), reverse=query.descending)
         return ReadResult(len(jobs), _in_pages(jobs[: query.limit] if query.limit else jobs))
+
+
+async def _add_in_turns(check: ListCheck, requests: Sequence[JobRequest]) -> None:
+    """Give the event loop back between pieces of a long list."""
+    time_slice = SharedSlice()
+    for piece in pieces(requests, CHECKED_AT_ONCE):
+        check.add(piece)
+        if time_slice.used:
+            await time_slice.pause()
 
 
 @asynccontextmanager

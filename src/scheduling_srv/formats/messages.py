@@ -103,13 +103,15 @@ async def read_job_list(
 
     An item of more than `largest` bytes is an `InvalidRequest` before it is read.
     """
-    requests, time_slice = list[JobRequest](), SharedSlice()
     if len(raw) <= LONG_LIST_BYTES:
         parsed = _parse(jobs.JobList, raw).items
         _check_count(len(parsed), limit)
+        if len(parsed) <= READ_AT_ONCE:  # most calls: nothing else may cost them time
+            return [_job_request(job, trace) for job in parsed]
         found: Iterable[Sequence[jobs.Job]] = pieces(parsed, READ_AT_ONCE)
     else:
         found = ((job,) for job in _items(raw, limit, largest + SLACK_BYTES))
+    requests, time_slice = list[JobRequest](), SharedSlice()
     for piece in found:
         requests += [_job_request(job, trace) for job in piece]
         if time_slice.used:
@@ -275,8 +277,10 @@ def encode_items(stored: Iterable[StoredJob], selection: Selection | None) -> by
     return b"".join([_item(job, selection) for job in stored])
 
 
-async def write_items(stored: Iterable[StoredJob], selection: Selection | None) -> bytes:
+async def write_items(stored: Sequence[StoredJob], selection: Selection | None) -> bytes:
     """As `encode_items`, but gives the event loop back between items."""
+    if len(stored) <= READ_AT_ONCE:
+        return encode_items(stored, selection)
     parts, time_slice = list[bytes](), SharedSlice()
     for job in stored:
         parts.append(_item(job, selection))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
-from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE
+from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
 from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, WriteMode, Written
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import Contended
@@ -30,14 +30,15 @@ class ShardWriter:
         """Write the list of a call, together with others or in pieces. Raises `Unavailable`."""
         if is_long(group):
             return await self._write_long(group)
-        async for _ in self._ways():
+        attempts = _Attempts(self.lists)
+        while True:
             outcome = await self.commits.write(group)
             reason = outcome[1].reason if outcome[1] else ""
             if reason == LARGE:
                 return await self._write_long(group)
             if reason != MOVING:
                 return outcome
-        raise AssertionError  # `_ways` does not end
+            await attempts.again()
 
     async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """Write the groups of records; of long ones only the first is looked at.
@@ -47,7 +48,8 @@ class ShardWriter:
         first, own = groups[0], groups[0].own(source)
         if is_long(first):
             return _written(await self._write_long(first, own))
-        async for _ in self._ways():
+        attempts = _Attempts(self.lists)
+        while True:
             written = await self.store.write(groups, self.clock.now(), source)
             last = written.refusals[-1]
             if not last or last.reason not in {MOVING, LARGE}:
@@ -56,7 +58,7 @@ class ShardWriter:
                 return Written(written.receipt, written.refusals[:-1])
             if last.reason == LARGE:
                 return _written(await self._write_long(first, own))
-        raise AssertionError  # `_ways` does not end
+            await attempts.again()
 
     async def _write_long(self, group: WriteGroup, source: Source | None = None) -> Outcome:
         named = group.mode is not WriteMode.CREATE or bool(group.named)
@@ -84,25 +86,29 @@ class ShardWriter:
         return receipt
 
     async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
-        async for _ in self._ways():
-            try:
-                done = await self.store.delete(ids, self.clock.now(), source)
-            except Contended:
-                continue
-            return done
-        raise AssertionError  # `_ways` does not end
-
-    async def _ways(self) -> AsyncIterator[None]:
-        """Attempts of a call that a long list may be in the way of.
-
-        Between them that list comes to its end. Raises `Contended` when it does not.
-        """
-        ends = time.monotonic() + deadline.at_most(PATIENCE)
+        attempts = _Attempts(self.lists)
         while True:
-            yield
-            if time.monotonic() >= ends:
-                raise Contended(CONTENDED)
-            await self.lists.settle()
+            try:
+                return await self.store.delete(ids, self.clock.now(), source)
+            except Contended:
+                await attempts.again()
+
+
+class _Attempts:
+    """Attempts of a call that a long list may be in the way of.
+
+    No async generator: asyncio closes one that is left early in a task, which each call would pay.
+    """
+
+    def __init__(self, lists: Lists) -> None:
+        self.lists = lists
+        self._ends = time.monotonic() + deadline.at_most(PATIENCE)
+
+    async def again(self) -> None:
+        """Let that list come to its end. Raises `Contended` when it does not in time."""
+        if time.monotonic() >= self._ends:
+            raise Contended(CONTENDED)
+        await self.lists.settle()
 
 
 def _written(outcome: Outcome) -> Written:
