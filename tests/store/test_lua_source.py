@@ -49,10 +49,18 @@ def test_arguments_get_names_and_numbers(folder: Path) -> None:
 
 
 def test_rows_are_read_by_name(folder: Path) -> None:
-    write(folder, s="--!args runs...\n--!row run id due:int\nreturn run_row(runs_at), RUN_ROW")
+    asked = "return run_row(runs_at + 0), RUN_ROW"
+    write(folder, s=f"--!args runs...\n--!row run id due:int\n{asked}")
     text = assemble("s")
     assert "local RUN_ROW = 2\n" in text
     assert "local function run_row(at) return args[at], tonumber(args[at + 1]) end\n" in text
+
+
+def test_a_row_at_a_name_costs_no_call(folder: Path) -> None:
+    write(folder, s="--!args runs...\n--!row run id due:int\nreturn run_row(runs_at)")
+    text = assemble("s")
+    assert "return args[runs_at], tonumber(args[runs_at + 1])" in text
+    assert "function run_row" not in text
 
 
 def test_only_keys_that_are_used_are_computed(folder: Path) -> None:

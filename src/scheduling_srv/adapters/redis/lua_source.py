@@ -13,7 +13,8 @@ name with `...` is the rest: `ids_at` is the place of its first one in the table
 line with `args` goes on.
 
 `row` says which values stand together in `args`: `answer_row(at)` returns those of the row that
-begins there, and `ANSWER_ROW` is how many there are.
+begins there, and `ANSWER_ROW` is how many there are. Where `at` is a name, the values are put in
+place of the call, as loops over rows are what most scripts spend their time with.
 
 The prelude holds the keys that the text names. The constants of `formats.layouts` are put in place
 of their names: Lua has room for 200 local variables, and a constant costs nothing when it runs.
@@ -42,6 +43,7 @@ KEY = re.compile(r"\bK\.(\w+)")
 DEFINED = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 CONSTANT = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\b[A-Z][A-Z_]+\b""")
 OURS = re.compile(r"\bARGV\b")
+ROW_CALL = re.compile(r"\b(\w+)_row\((\w+)\)")
 
 V = TypeVar("V")
 
@@ -114,12 +116,14 @@ def assemble(name: str, shards: int = 1) -> str:
     files = [*included, main]
     words = set[str]().union(*(each.words for each in files))
     used_keys = {key for each in files for key in KEY.findall(each.code)}
-    rows = [_row(row, fields, words) for each in files for row, fields in each.rows.items()]
-    parts = [keys.lua_table(used_keys, words, shards)]
-    if "args" in words or any(rows):
-        parts.append("local args = ARGV\n")
+    rows = {row: fields for each in files for row, fields in each.rows.items()}
     code = "".join([*(each.code for each in included), _arguments(main), main.code])
-    return "".join([*parts, *rows, CONSTANT.sub(_inlined, code)])
+    code = ROW_CALL.sub(lambda call: _values(rows[call[1]], call[2]), code)
+    readers = [_row(row, fields, code) for row, fields in rows.items()]
+    parts = [keys.lua_table(used_keys, words, shards)]
+    if "args" in words or rows:
+        parts.append("local args = ARGV\n")
+    return "".join([*parts, *readers, CONSTANT.sub(_inlined, code)])
 
 
 def _inlined(found: re.Match[str]) -> str:
@@ -200,14 +204,18 @@ def _row_names(row: str) -> tuple[str, str]:
     return f"{row}_row", f"{row.upper()}_ROW"
 
 
-def _row(row: str, fields: list[Argument], words: set[str]) -> str:
+def _row(row: str, fields: list[Argument], code: str) -> str:
     reader, size = _row_names(row)
+    words = set(WORD.findall(code))
     lines = [f"local {size} = {len(fields)}\n"] if size in words else []
     if reader in words:
-        places = ["args[at]", *(f"args[at + {n}]" for n in range(1, len(fields)))]
-        values = ", ".join(f.read(place) for f, place in zip(fields, places, strict=True))
-        lines.append(f"local function {reader}(at) return {values} end\n")
+        lines.append(f"local function {reader}(at) return {_values(fields, 'at')} end\n")
     return "".join(lines)
+
+
+def _values(fields: list[Argument], at: str) -> str:
+    places = [f"args[{at}]", *(f"args[{at} + {n}]" for n in range(1, len(fields)))]
+    return ", ".join(f.read(place) for f, place in zip(fields, places, strict=True))
 
 
 def _arguments(file: LuaFile) -> str:
