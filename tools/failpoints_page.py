@@ -50,13 +50,7 @@ others lie within a step that no port shows:
 INSIDE = {
     "publish.begun, publish.produced, publish.committed": "Within a transaction.",
     "listen.polled, listen.applied": "Within a poll.",
-    "listen.assigned, listen.revoked": "Within a rebalance, in a callback of librdkafka.",
-    "listen.show, listen.shown, listen.committed": (
-        "Around a commit of the consumer, which has no port yet."
-    ),
-    "answer.call, answer.done, event.call, event.done, bury.call, bury.done": (
-        "They tell answers, events and bad records apart. The port sees the same calls for all."
-    ),
+    "listen.revoked": "Within a rebalance, in a callback of librdkafka.",
     "clear.call, clear.done, sweep.piece": "Between two scripts of one call of the port.",
     "topics.call, topics.created": (
         "Within a look at Kafka, in a thread: most looks create no topic."

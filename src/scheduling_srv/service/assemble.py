@@ -26,6 +26,8 @@ from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import failpoints
 from scheduling_srv.service.shard import Shard, Site
 
 
@@ -83,10 +85,10 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     )
     group = _group(site)
     listener = Listener(
-        group,
+        around(group, failpoints.GROUP),
         _consume(site, jobs, commands),
-        starts,
-        shards[0].store,
+        around(starts, failpoints.STARTS),
+        around(shards[0].store, failpoints.SHOWN),
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )

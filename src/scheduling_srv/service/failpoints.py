@@ -5,15 +5,26 @@ All other points lie within a step that no port shows: docs/failpoints.md says w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.outbox_entries import read_event
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoint_wrappers import Around, Table
 
 
 def _is_of_a_caller(_groups: object, _now: object, source: object = None) -> bool:
     return source is None
+
+
+def _is_of_a_record(_groups: object, _now: object, source: object = None) -> bool:
+    return source is not None
+
+
+def _are_dead_letters(entries: Sequence[bytes], *_: object) -> bool:
+    return bool(entries) and read_event(entries[0])[0] is Topic.DEAD_LETTER
 
 
 def _works(_token: object, *, emitting: bool) -> bool:
@@ -47,7 +58,10 @@ def _is_there(result: Any) -> bool:  # noqa: ANN401 - of any port
 # --- Calls ----------------------------------------------------------------------------------------
 
 JOBS: Table = {
-    "write": Around(points.WRITE_CALL, points.WRITE_DONE, calls=_is_of_a_caller),
+    "write": (
+        Around(points.WRITE_CALL, points.WRITE_DONE, calls=_is_of_a_caller),
+        Around(points.EVENT_CALL, points.EVENT_DONE, calls=_is_of_a_record),
+    ),
     "delete": Around(points.DELETE_CALL, points.DELETE_DONE),
 }
 """`JobStore`."""
@@ -71,6 +85,20 @@ RESTORES: Table = {
 """`Restores`."""
 RESTORED_LOG: Table = {"resources": Around(after=points.RESTORE_READ)}
 """`History`, as a restore reads it."""
+
+# --- Consumed records -----------------------------------------------------------------------------
+
+INPUTS: Table = {
+    "complete": Around(points.ANSWER_CALL, points.ANSWER_DONE),
+    "append": Around(points.BURY_CALL, points.BURY_DONE, calls=_are_dead_letters),
+}
+"""`InputStore`, as consumed records use it."""
+STARTS: Table = {"find": Around(after=points.LISTEN_ASSIGNED)}
+"""`Starts`, as the listener uses it."""
+SHOWN: Table = {"show_offsets": Around(points.LISTEN_SHOW, points.LISTEN_SHOWN)}
+"""`JobStore`, as the listener uses it."""
+GROUP: Table = {"commit": Around(after=points.LISTEN_COMMITTED)}
+"""`GroupConsumer`."""
 
 # --- Owning ---------------------------------------------------------------------------------------
 
@@ -135,6 +163,10 @@ TABLES = (
     LISTS,
     RESTORES,
     RESTORED_LOG,
+    INPUTS,
+    STARTS,
+    SHOWN,
+    GROUP,
     LEASE,
     RECOVERED_STORE,
     RECOVERED_LOG,

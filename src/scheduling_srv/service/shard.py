@@ -152,7 +152,8 @@ class Shard:
     @property
     def ports(self) -> ShardPorts:
         """Its ports, as callers and consumed records use them."""
-        return ShardPorts(self.store, self.store, self.transfers, self.announcements, self.lists)
+        inputs = around(self.store, failpoints.INPUTS)
+        return ShardPorts(self.store, inputs, self.transfers, self.announcements, self.lists)
 
     def build_loops(
         self, inputs: Inputs, coordinator: Coordinator, *, extras: Sequence[Work] = ()

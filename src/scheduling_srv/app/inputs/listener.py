@@ -212,7 +212,6 @@ class Listener:
             began = time.monotonic()
             try:
                 found = await self.starts.find(places)
-                await reached(points.LISTEN_ASSIGNED)
             except SchedulingError as fault:
                 self._reads.fails(str(fault))
                 if self._stopping:
@@ -275,13 +274,10 @@ class Listener:
             return
         await self._verify([*moved])
         await self.consume.skip(moved)
-        await reached(points.LISTEN_SHOW)
         offsets = {place: end.offset for place, end in moved.items()}
         await self.store.show_offsets(offsets)
         self.shown |= offsets
-        await reached(points.LISTEN_SHOWN)
         await self.consumer.commit(offsets)
-        await reached(points.LISTEN_COMMITTED)
 
     def note_lag(self) -> None:
         """Show how far each partition is behind, as far as its end is known.

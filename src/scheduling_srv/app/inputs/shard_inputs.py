@@ -25,8 +25,7 @@ from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError, SchedulingError, StoreFault
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.positions import InputPosition, Place
-from scheduling_srv.runtime import metrics, points
-from scheduling_srv.runtime.failpoints import reached
+from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
@@ -240,9 +239,7 @@ class ShardInputs:
         """Apply answers; the store stops where its budget ends, and goes on with the next call."""
         while answers:
             source = self._source(records)
-            await reached(points.ANSWER_CALL)
             answered = await self.inputs.complete(answers, self.clock.now(), source)
-            await reached(points.ANSWER_DONE)
             done = answered.looked_at
             self._moved(self._source(records[:done]))
             _count_answers(answers[:done])
@@ -256,9 +253,7 @@ class ShardInputs:
     ) -> None:
         """Write groups; the store stops at one that it refuses, which goes to the dead letters."""
         while groups:
-            await reached(points.EVENT_CALL)
             written = await self.store.write_from(groups, self._source(records), self.shard)
-            await reached(points.EVENT_DONE)
             done = len(written.refusals)
             refusal = written.refusals[-1]
             accepted = done - 1 if refusal else done
@@ -284,9 +279,7 @@ class ShardInputs:
                 log_dropped(letter)
             metrics.DEAD_LETTERS_DROPPED.inc(len(letters))
             letters = ()
-        await reached(points.BURY_CALL)
         await self.inputs.append(letters, self.clock.now(), source)
-        await reached(points.BURY_DONE)
         self._moved(source)
 
     # --- Positions ------------------------------------------------------------------------------
