@@ -208,3 +208,19 @@ async def test_a_record_that_breaks_before_its_shard_is_known_is_put_aside(world
     world.reader.broken = True
     await world.consume.apply_alone(answer(3, 1))
     assert world.done == [(0, "append", 1)]
+
+
+async def test_a_record_that_breaks_once_is_not_applied_in_another_shard(world: World) -> None:
+    """The first shard would decide about a record of another one."""
+    world.reader.broken = True
+    broken = world.reader.read
+
+    async def once(record: Consumed) -> Content | None:
+        try:
+            return await broken(record)
+        finally:
+            world.reader.broken = False
+
+    world.reader.read = once  # type: ignore[method-assign]
+    await world.consume.apply_alone(answer(3, 1))
+    assert world.done == [(0, "append", 1)]

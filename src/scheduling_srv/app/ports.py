@@ -127,7 +127,7 @@ class WriteGroup:
     stamp: int = 0
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
-    """Ids that the client has given; set only if there are several shards."""
+    """Ids that the client has given."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""

@@ -63,8 +63,9 @@ class KafkaLogs:
         admin = await self._connected(topics[0])
         if not self._has_ids:
             return await self._call(lambda: _listed(admin, topics))
-        asked = admin.describe_topics(
-            TopicCollection(list(topics)), request_timeout=TIMEOUT_SECONDS
+        wanted = TopicCollection(list(topics))
+        asked = await self._call(
+            lambda: admin.describe_topics(wanted, request_timeout=TIMEOUT_SECONDS)
         )
         found = {}
         for name, answer in asked.items():
@@ -101,12 +102,12 @@ class KafkaLogs:
         if not wanted:
             return {}
         admin = await self._connected(next(iter(wanted)).topic)
-        asked = admin.list_offsets(
-            {TopicPartition(*place): spec for place, spec in wanted.items()},
-            isolation_level=(
-                IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-            ),
-            request_timeout=TIMEOUT_SECONDS,
+        specs = {TopicPartition(*place): spec for place, spec in wanted.items()}
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        asked = await self._call(
+            lambda: admin.list_offsets(
+                specs, isolation_level=level, request_timeout=TIMEOUT_SECONDS
+            )
         )
         found: dict[Place, int] = {}
         for partition, answer in asked.items():

@@ -99,8 +99,9 @@ class Consume:
             return
         try:
             record, route = await self._routed(record)
-        except Exception:  # noqa: BLE001 - a fault of ours, which the first shard meets again
-            route = FIRST
+        except Exception as fault:  # noqa: BLE001 - a fault of ours: no shard is known
+            await self.shards[0].put_aside(record, fault)
+            return
         await self._apply_in_order(record, route, alone=True)
 
     async def skip(self, ends: Mapping[Place, End]) -> None:

@@ -125,8 +125,14 @@ class ShardInputs:
         except Exception as fault:
             if isinstance(fault, SchedulingError) and not isinstance(fault, StoreFault):
                 raise
-            log.exception("a record broke", topic=record.topic, offset=record.offset)
-            await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
+            await self.put_aside(record, fault)
+
+    async def put_aside(self, record: Consumed, fault: Exception) -> None:
+        """Send a record that breaks the code to the dead letters, unless it came again."""
+        if record.offset < self.positions[record.place].next:
+            return
+        log.error("a record broke", topic=record.topic, offset=record.offset, exc_info=fault)
+        await self._bury(record, f"The record could not be handled: {type(fault).__name__}.")
 
     async def skip(self, ends: Mapping[Place, End]) -> None:
         """As `Consume.skip`, in this shard, as far as it is behind."""

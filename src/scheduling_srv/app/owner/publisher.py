@@ -76,7 +76,6 @@ class OutboxPublisher:
     async def publish(self, batch: Batch) -> int:
         """See `BatchPublisher`."""
         entries = batch.taken.entries
-        entries = batch.taken.entries
         if not entries:
             return 0
         await self._publish(batch.taken)

@@ -9,7 +9,7 @@ from scheduling_srv.app import deadline
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
 from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
-from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, Written
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
@@ -61,8 +61,7 @@ class ShardWriter:
             await attempts.again()
 
     async def _write_long(self, group: WriteGroup, source: Source | None = None) -> Outcome:
-        named = group.mode is not WriteMode.CREATE or bool(group.named)
-        return await self.lists.write(group.mode, group.jobs, source, named=named)
+        return await self.lists.write(group.mode, group.jobs, source, named=bool(group.named))
 
     async def delete(self, ids: Sequence[str]) -> Receipt:
         """Delete the jobs that exist, some at a time: a caller without an answer asks again."""
