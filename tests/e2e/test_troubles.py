@@ -186,6 +186,7 @@ def test_a_redis_that_is_killed(service: StartService, breakable_valkey: ValkeyS
     replica = quiet(service)
     replica.start()
     told(replica, "serving")
+    told(replica, "reading partitions")  # in any order
     begin = len(lines(replica))
     breakable_valkey.kill()
     told(replica, "Redis does not answer")
@@ -206,6 +207,7 @@ def test_a_kafka_that_is_killed(service: StartService, breakable_kafka: KafkaSer
     replica = quiet(service)
     replica.start()
     told(replica, "serving")
+    told(replica, "reading partitions")  # in any order
     begin = len(lines(replica))
     breakable_kafka.kill()
     line = told(replica, "Kafka does not answer")
