@@ -1,11 +1,14 @@
 """What shows a point is judged: a failed or missing check is never a passed one."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from accept.__main__ import FAILED, MISSING, PASSED, SKIPPED, Case, Point, cases, judge, table
 
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r'"(tests/[\w/]+\.py)((?:::\w+)*)')
 FILE = "tests/unit/test_a.py"
 POINT = Point("1", "It holds.", [FILE])
 
@@ -64,3 +67,11 @@ def test_the_table_has_a_line_a_point() -> None:
     lines = table([POINT], judge([POINT], [case(PASSED)])).splitlines()
     assert len(lines) == 2
     assert lines[1].split() == ["1", "passed", "1", "2", "It", "holds."]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "accept").glob("*.py")), ids=lambda path: path.stem)
+def test_the_tests_that_show_points_exist(path: Path) -> None:
+    for file, names in NAMED.findall(path.read_text()):
+        text = (ROOT / file).read_text()
+        for name in filter(None, names.split("::")):
+            assert re.search(rf"(def|class) {name}\b", text), f"{file}::{name}"
