@@ -115,7 +115,7 @@ POINTS = (
     Point(
         "14",
         "A job that cannot be planned, and many partitions, delay no others.",
-        ["tests/unit/test_intake.py", "tests/unit/test_stager.py"],
+        ["tests/unit/test_consume.py", "tests/unit/test_stager.py"],
     ),
     Point(
         "15",

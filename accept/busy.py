@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = (
     "tests/demo/test_demo.py::test_ctrl_c_ends_it_well_and_the_second_start_goes_on",
-    "tests/unit/test_turns.py",
+    "tests/unit/test_emitter.py",
     "tests/unit/test_failpoints.py::test_a_pause_is_one",
     "tests/unit/test_long_lists.py",
     "tests/unit/test_announcements.py",
