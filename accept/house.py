@@ -68,13 +68,13 @@ POINTS = (
         [
             f"{ROOMS}::test_there_are_two_distributions",
             f"{ROOMS}::test_no_module_lies_at_the_root_of_a_package",
+            f"{ROOMS}::test_the_import_contracts_hold",
             f"{ROOMS}::test_no_modules_import_each_other",
             f"{ROOMS}::test_no_packages_import_each_other",
             f"{CHECKOUT}::test_constructors_of_many_arguments_take_them_by_name",
             "tests/unit/test_packaging.py",
             "tests/unit/test_lock.py",
         ],
-        [("importlinter.cli",)],
     ),
     Point(
         "7",

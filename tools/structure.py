@@ -201,8 +201,9 @@ def report(found: Structure) -> Iterator[str]:
         ],
     )
     yield ""
-    rows = [(f"`{room}`", len(chain[room]), len(rooms[room])) for room in rooms]
-    yield from _table(("room", "floor", "arrows"), sorted(rows, key=lambda row: (-row[1], row[0])))
+    high_first = sorted(rooms, key=lambda room: (-len(chain[room]), room))
+    rows = [(f"`{room}`", len(chain[room]), len(rooms[room])) for room in high_first]
+    yield from _table(("room", "floor", "arrows"), rows)
     yield ""
     yield "Longest chain: " + ", ".join(f"`{name}`" for name in longest) + "."
     for group in module_cycles + room_cycles:

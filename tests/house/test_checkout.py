@@ -9,7 +9,8 @@ import pytest
 
 from accept import alive, busy, house, traps
 from bench.__main__ import ALL
-from tests.house.code import PACKAGES, ROOT, functions, modules, parsed
+from tests.house.code import PACKAGES, functions, modules, parsed
+from tools.structure import ROOT
 
 GLOSSARY_WORDS = 10
 COUNTS_LINES = re.compile(r"assert len\(.*splitlines\(\)\) <|end_lineno")

@@ -1,13 +1,24 @@
 """The rooms of the code, and the arrows between them (docs/decisions/0020)."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.house.code import LUA, PACKAGES, ROOT, STRUCTURE, modules
-from tools.structure import cycles, imported_names
+from tests.house.code import LUA, PACKAGES, STRUCTURE, modules
+from tools.structure import ROOT, cycles, imported_names
 
 
 def test_no_module_lies_at_the_root_of_a_package() -> None:
     assert [name for name in STRUCTURE.hallway if name.startswith("scheduling_srv.")] == []
+
+
+@pytest.mark.slow  # `make imports` runs it before the quick tests
+def test_the_import_contracts_hold() -> None:
+    command = [Path(sys.executable).parent / "lint-imports"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
+    assert ended.returncode == 0, ended.stdout
 
 
 def test_no_modules_import_each_other() -> None:
