@@ -43,6 +43,11 @@ class TriggerKind(IntEnum):
         """Whether the job stays after a run has ended."""
         return self >= TriggerKind.INTERVAL
 
+    @property
+    def planned(self) -> bool:
+        """Whether Python computes each occurrence; of intervals, Lua does (`is_planned`)."""
+        return self > TriggerKind.INTERVAL
+
 
 class Trigger(NamedTuple):
     """When a job runs.
