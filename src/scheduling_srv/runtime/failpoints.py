@@ -1,7 +1,7 @@
 """Failpoints: a test makes the process die, fail or hang at a named point.
 
 `SCHEDULING_FAILPOINTS` holds `point=action` pairs, separated by `;`. Without it, the points around
-ports do not exist. To pass one of the others costs 0.1 us, once a batch or a call, never once a
+ports do not exist. Passing one of the others costs 0.1 us, once a batch or a call, never once a
 job. A test checks this cost.
 
 | action | effect |
