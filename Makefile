@@ -141,6 +141,10 @@ accept-alive: setup kafka ## Prove that the service stays alive, point by point 
 accept-traps: setup kafka ## Prove that the first week has no silent traps (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept traps $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: accept-house
+accept-house: setup kafka ## Prove that the redesign is complete, point by point (ONLY=1,2; 25 minutes)
+	@$(BIN)/python -m accept house $(if $(ONLY),--only "$(ONLY)")
+
 ##@ Change
 
 .PHONY: format

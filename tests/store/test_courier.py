@@ -139,7 +139,7 @@ async def test_a_receipt_of_a_store_that_is_no_more_is_not_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing would ever come for it: the parcel would be on its way for good."""
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
     whole = await world.send(2, put(1, "a"))
     wait, old = world.known[1].wait, [Receipt("before", 1)]
 

@@ -208,7 +208,7 @@ async def test_calls_wait_for_a_list_that_changes_their_jobs(world: World, shard
 async def test_a_call_gives_up_when_a_list_is_not_decided(
     world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling_srv.app.sharding.shard_writer.PATIENCE", 0.05)
+    monkeypatch.setattr("scheduling_srv.app.sharding.shard_writer.PATIENCE_SECONDS", 0.05)
     await world.spy.keep("t", Piece(1, WriteMode.CREATE, named=True), many(3), 60_000)
     with pytest.raises(Contended, match="Another call changes a job of this id"):
         await world.jobs.delete(["j001"])

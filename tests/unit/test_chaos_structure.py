@@ -35,11 +35,6 @@ def test_only_replicas_know_the_product(path: Path) -> None:
     assert knows == (path.name in UNDER_TEST)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
-def test_no_module_is_long(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < 400
-
-
 def test_a_seed_says_what_comes_when() -> None:
     kinds = kinds_for(1)
     assert plan(3, 300, kinds) == plan(3, 300, kinds)

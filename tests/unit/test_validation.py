@@ -10,7 +10,7 @@ from scheduling_srv.app.commands.events import LENIENT
 from scheduling_srv.app.list_check import check_job, check_jobs
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.validation import MAX_DELAY, MAX_TEXT, Rules, check_ids, find_trigger
+from scheduling_srv.domain.validation import MAX_DELAY_MS, MAX_TEXT, Rules, check_ids, find_trigger
 from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.formats.job_record import Note, header, rest_of
 from scheduling_srv.wire import job_pb2
@@ -53,7 +53,7 @@ def asked(**changes: Any) -> JobRequest:
         ({"backoff_delay": -1.0}, "backoff.delay", "The backoff delay is a number"),
         ({"backoff_delay": math.nan}, "backoff.delay", "The backoff delay is a number"),
         ({"backoff_delay": math.inf}, "backoff.delay", "The backoff delay is a number"),
-        ({"backoff_delay": MAX_DELAY * 2}, "backoff.delay", "The backoff delay is a number"),
+        ({"backoff_delay": MAX_DELAY_MS * 2}, "backoff.delay", "The backoff delay is a number"),
         ({"id": "x" * (MAX_TEXT + 1)}, "id", f"The text is longer than {MAX_TEXT} bytes."),
         ({"id": "é" * MAX_TEXT}, "id", f"The text is longer than {MAX_TEXT} bytes."),
         ({"type": "x" * (MAX_TEXT + 1)}, "type", "The text is longer"),

@@ -12,7 +12,7 @@ from scheduling_srv.app.gathering import Gathering
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.errors import FailedPrecondition, OutcomeUnknown
 
-ANNOUNCE_TIMEOUT = 20.0
+ANNOUNCE_TIMEOUT_SECONDS = 20.0
 """Seconds that a call waits for its announcement; its own deadline may be shorter."""
 MOST_GONE = 1_000
 """Calls that have given up and are still remembered, at least."""

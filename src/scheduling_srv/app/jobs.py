@@ -40,7 +40,7 @@ LONG_READS = 4
 """Reads of more than a page that go on at once; others wait for their turn, with one page each."""
 READ_CALLS = 2
 """Store calls of all Reads that are under way at once: so long do the owner's calls wait."""
-READ_TIMEOUT = 60.0
+READ_TIMEOUT_SECONDS = 60.0
 """Seconds that a Read waits for its turn; the call's own deadline may be shorter."""
 BUSY = "Too many Reads are under way: send it again a little later, or select less."
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
@@ -171,7 +171,7 @@ async def _add_in_turns(check: ListCheck, requests: Sequence[JobRequest]) -> Non
 async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
     """Wait for a place, in order. Raises `Overloaded` when the caller's deadline comes first."""
     try:
-        async with asyncio.timeout(deadline.at_most(READ_TIMEOUT)):
+        async with asyncio.timeout(deadline.at_most(READ_TIMEOUT_SECONDS)):
             await turns.acquire()
     except TimeoutError as fault:
         raise Overloaded(BUSY) from fault

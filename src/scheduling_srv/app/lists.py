@@ -41,7 +41,7 @@ MOVING, GONE, LARGE = "moving", "gone", "large"
 piece replaces more than one call may read."""
 LASTS_MS = 15_000
 """How long a list stays open after its last piece; then its caller counts as dead."""
-PATIENCE = 20.0
+PATIENCE_SECONDS = 20.0
 """Seconds that a list may take until it is decided, and again until it is applied."""
 PAUSE_SECONDS = 0.02
 """Seconds between looks at a list whose caller has not decided yet."""
@@ -103,7 +103,7 @@ class Lists:
         token, receipt = "", None
         outcome: Receipt | Refusal | None = Refusal("", 0)
         try:
-            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+            async with asyncio.timeout(deadline.at_most(PATIENCE_SECONDS)):
                 while receipt is None:
                     token = uuid.uuid4().hex
                     outcome = await self._try(token, Piece(0, mode, named), jobs, source)
@@ -181,7 +181,7 @@ class Lists:
 
     async def _finish(self, token: str, decided: Receipt) -> Receipt:
         try:
-            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+            async with asyncio.timeout(deadline.at_most(PATIENCE_SECONDS)):
                 await self._apply(token)
                 end = await self.inputs.append([], self.clock.now())
         except StoreNotReady as fault:

@@ -100,7 +100,7 @@ class Schedule:
     """A job from its creation to its deletion."""
 
     job_id: str
-    kind: int
+    kind: TriggerKind
     first: int
     recurrence: Recurrence | None
     """None: it runs once."""
@@ -321,7 +321,7 @@ class Audit:
             if nominal in there.nominals:
                 continue
             if (
-                schedule.kind >= TriggerKind.INTERVAL
+                schedule.kind.recurring
                 and next_came is not None
                 and next_came - nominal > window.catch_up
             ):

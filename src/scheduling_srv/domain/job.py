@@ -1,4 +1,4 @@
-"""Jobs: the request of a client, its trigger, and the job as it is stored."""
+"""Jobs: the request of a client, and the job as it is stored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from scheduling_srv.domain.backoff import BackoffType
+from scheduling_srv.domain.trigger import Trigger, TriggerKind
 
 
 class Priority(IntEnum):
@@ -24,36 +25,6 @@ class Priority(IntEnum):
 
 RANKS: dict[int, int] = {priority: rank for rank, priority in enumerate(sorted(Priority))}
 """Rank of each priority, 0 (CRITICAL) to 4 (LOW): the store sorts by it."""
-
-
-class TriggerKind(IntEnum):
-    """The kinds of trigger (docs/contract.md). The numbers are stored."""
-
-    NOW = 0
-    """Once, at once; never a job resource that Read shows."""
-    ONCE = 1
-    """Once, at the instant of `when`."""
-    INTERVAL = 2
-    """Every so many milliseconds after its creation, in phase."""
-    CRON = 3
-    """At each match of a cron expression in the job's time zone."""
-
-    @property
-    def recurring(self) -> bool:
-        """Whether the job stays after a run has ended."""
-        return self >= TriggerKind.INTERVAL
-
-
-class Trigger(NamedTuple):
-    """When a job runs.
-
-    `due` is its first run in epoch ms. `interval` is the period in ms for INTERVAL, the
-    fingerprint of the expression for CRON, else 0.
-    """
-
-    kind: TriggerKind
-    due: int
-    interval: int = 0
 
 
 @dataclass(slots=True)

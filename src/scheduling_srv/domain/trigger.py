@@ -1,4 +1,4 @@
-"""Computes the occurrences of recurring jobs (docs/contract.md, Times).
+"""The kinds of trigger, and the occurrences of recurring jobs (docs/contract.md, Times).
 
 Planning, restore, rebuild and audit ask here. Two lines in Lua do the same for intervals
 (`lua/lib/staging.lua`, `lua/lib/outage.lua`): tests/store/test_trigger.py compares them with it.
@@ -7,13 +7,48 @@ Planning, restore, rebuild and audit ask here. Two lines in Lua do the same for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.job import Trigger, TriggerKind
 from scheduling_srv.domain.zone import zone
+
+
+class TriggerKind(IntEnum):
+    """The kinds of trigger (docs/contract.md). The numbers are stored."""
+
+    NOW = 0
+    """Once, at once; never a job resource that Read shows."""
+    ONCE = 1
+    """Once, at the instant of `when`."""
+    INTERVAL = 2
+    """Every so many milliseconds after its creation, in phase."""
+    CRON = 3
+    """At each match of a cron expression in the job's time zone."""
+
+    @property
+    def recurring(self) -> bool:
+        """Whether the job stays after a run has ended."""
+        return self >= TriggerKind.INTERVAL
+
+    @property
+    def planned(self) -> bool:
+        """Whether Python computes each occurrence; of intervals, Lua does (`is_planned`)."""
+        return self > TriggerKind.INTERVAL
+
+
+class Trigger(NamedTuple):
+    """When a job runs.
+
+    `due` is its first run in epoch ms. `interval` is the period in ms for INTERVAL, the
+    fingerprint of the expression for CRON, else 0.
+    """
+
+    kind: TriggerKind
+    due: int
+    interval: int = 0
 
 
 class Recurrence(Protocol):

@@ -23,7 +23,7 @@ TEXTS = ("id", "type", "data.creator", "interval", "when")
 BACKOFFS = frozenset(BackoffType)
 
 NO_SCHEDULE = "No schedule specified for job. Set one of interval, when and now."
-MAX_DELAY = 100.0 * 365 * 86_400_000
+MAX_DELAY_MS = 100.0 * 365 * 86_400_000
 """The longest backoff delay, in ms: a hundred years."""
 
 
@@ -166,7 +166,7 @@ def _check_numbers(request: JobRequest) -> None:
     if request.backoff_type not in BACKOFFS:
         _fail("backoff.type", "The backoff type is neither FIXED nor EXPONENTIAL.")
     delay = request.backoff_delay
-    if not math.isfinite(delay) or not 0 <= delay <= MAX_DELAY:
+    if not math.isfinite(delay) or not 0 <= delay <= MAX_DELAY_MS:
         _fail("backoff.delay", "The backoff delay is a number of milliseconds, not negative.")
 
 

@@ -20,8 +20,16 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
-from scheduling_srv.domain.job import LONGEST_ERROR, Answer, JobRequest, ReadQuery, StoredJob
-from scheduling_srv.domain.trigger import CronText
+from scheduling_srv.domain.job import (
+    LONGEST_ERROR,
+    Answer,
+    JobRequest,
+    ReadQuery,
+    StoredJob,
+    Trigger,
+    TriggerKind,
+)
+from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
 from scheduling_srv.domain.validation import too_large, too_many
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields
@@ -56,6 +64,7 @@ MOST_FIELDS = 1_000
 """Field names of a Read."""
 _COLLECTION, _IDS = 1, 2
 _NONE = frozenset[int]()
+_NO_TEXT = CronText("", "")
 
 M = TypeVar("M", bound=Message)
 
@@ -328,8 +337,20 @@ def encode_command_response(services: Sequence[str], payload: bytes) -> bytes:
 # --- Read back ----------------------------------------------------------------------------------
 
 
-def read_cron(stored: bytes) -> CronText:
-    """The expression and the time zone of a cron job's record. Raises `InvalidRequest`."""
+def read_recurrence(stored: bytes, first: int) -> Recurrence:
+    """The occurrences of a recurring job's record; `first` is one of them, in epoch ms.
+
+    Raises `InvalidRequest` for a record that cannot be read or does not recur.
+    """
+    head = job_record.header(stored)
+    trigger = Trigger(TriggerKind(head.kind), first, head.interval)
+    found = recurrence(trigger, _read_text(stored) if trigger.kind.planned else _NO_TEXT)
+    if found is None:
+        raise InvalidRequest("The stored job does not recur.")
+    return found
+
+
+def _read_text(stored: bytes) -> CronText:
     try:
         rest = jobs.Job.FromString(job_record.rest_of(stored))
         data = jobs.Data.FromString(job_record.data_of(stored))

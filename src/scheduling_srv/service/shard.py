@@ -18,7 +18,7 @@ from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
-from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT, Announcements
+from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.restore import Restorer
 from scheduling_srv.app.commands.restore_pass import Coordinator
@@ -270,7 +270,7 @@ class Shard:
         """Returns when all that is stored by now is on Kafka. Raises `Unavailable`."""
         receipt = await self.store.append([], self.site.clock.now())
         try:
-            async with asyncio.timeout(ANNOUNCE_TIMEOUT):
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT_SECONDS):
                 await self.announcements.wait(receipt)
         except TimeoutError as fault:
             raise NotAnnounced("Kafka does not answer.") from fault

@@ -19,7 +19,11 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from scheduling_srv.adapters.kafka.clients import make_producer, said
 from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.errors import error_of, failed, publish_failed
-from scheduling_srv.adapters.kafka.producer import PREPARE_TIMEOUT, ROOM, TransactionalPublisher
+from scheduling_srv.adapters.kafka.producer import (
+    PREPARE_TIMEOUT_SECONDS,
+    ROOM,
+    TransactionalPublisher,
+)
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import Position
@@ -157,7 +161,7 @@ class Sender:
         self.topic = topic
         self.config = properties
         self.producer = make_producer(properties)
-        connect(self.producer, topic, PREPARE_TIMEOUT)
+        connect(self.producer, topic, PREPARE_TIMEOUT_SECONDS)
         self.ended = False
 
     def end(self) -> None:

@@ -45,7 +45,7 @@ from scheduling_srv.runtime.failpoints import passed
 log = structlog.get_logger(__name__)
 
 PRODUCERS = 2
-PREPARE_TIMEOUT = 3.0
+PREPARE_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
@@ -167,7 +167,9 @@ class TransactionalPublisher:
             for slot in range(PRODUCERS)
         ]
         topic = self.topics[Topic.POSITION]
-        self._with_each(producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT))
+        self._with_each(
+            producers, lambda producer: connect(producer, topic, PREPARE_TIMEOUT_SECONDS)
+        )
         return producers
 
     def _open(self, *, careful: bool) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
 import structlog
 
@@ -34,21 +34,13 @@ LONGEST_NAME = 200
 log = structlog.get_logger()
 
 
-class Events(NamedTuple):
-    """Keys of a command's events on the commands topic."""
+class Command(NamedTuple):
+    """The keys of a command's events on the commands topic, and the method that runs it."""
 
-    command: str
+    event: str
     response: str
-
-
-EVENTS = {
-    "health_check": Events("healthCheckCommand", "healthCheckResponse"),
-    "version": Events("versionCommand", "versionResponse"),
-    "restore": Events("restoreCommand", "restoreResponse"),
-    "reset": Events("resetCommand", "resetResponse"),
-}
-COMMAND_EVENTS = {events.command: events.response for events in EVENTS.values()}
-"""Keys that the listener handles, and the key of the answer."""
+    run: Callable[[Commands, Json, Source | None], Awaitable[Json]]
+    """Takes the payload, and where it was consumed; returns the answer."""
 
 
 class HealthPort(Protocol):
@@ -99,12 +91,6 @@ class Commands:
         self._start_restore = start_restore
         self._services, self._resources_topic, self._version = services, resources_topic, version
         self._heard = heard
-        self._commands = {
-            "health_check": self._health_check,
-            "version": self._version_of,
-            "restore": self._restore,
-            "reset": self._reset,
-        }
 
     async def run(self, name: str, payload: bytes | None, source: Source | None = None) -> bytes:
         """Run a command; returns its JSON. `source` is where it was consumed, None for a call.
@@ -112,11 +98,11 @@ class Commands:
         Raises `InvalidRequest` for an unknown command or a wrong payload, `TooMany` if too many
         restores are pending, and `Unavailable`.
         """
-        command = self._commands.get(name)
+        command = COMMANDS.get(name)
         if command is None:
             sentence = _unknown(name)
             raise InvalidRequest(sentence, [Violation("name", sentence)])
-        return _dumps(await command(parse_payload(payload), source))
+        return _dumps(await command.run(self, parse_payload(payload), source))
 
     async def run_event(self, key: str, name: str, payload: bytes | None, source: Source) -> None:
         """Run the command of an event with this key; a faulty one is answered with its error."""
@@ -127,7 +113,7 @@ class Commands:
 
     async def refuse_event(self, key: str, name: str, sentence: str, source: Source) -> None:
         """Answer a command that cannot be run: one that `run` refuses, or no CommandRequest."""
-        response = EVENTS[name].response if name in EVENTS else COMMAND_EVENTS[key]
+        response = COMMANDS[name].response if name in COMMANDS else COMMAND_EVENTS[key]
         await self._emit(response, {"error": sentence}, source, self._services)
 
     async def _health_check(self, payload: Json, source: Source | None) -> Json:
@@ -150,7 +136,7 @@ class Commands:
 
     async def _reset(self, _payload: Json, source: Source | None) -> Json:
         answer: Json = {"status": "Reset concluded successfully"}
-        entries = await self._events(EVENTS["reset"].response, answer, self._services)
+        entries = await self._events(COMMANDS["reset"].response, answer, self._services)
         stored = await self._store.reset(entries, source)
         if source is None:
             # A caller may rely on it from here on; a partition does not wait for anybody.
@@ -171,11 +157,11 @@ class Commands:
         A caller needs the health and the version above all while Redis is away.
         """
         if source is not None:
-            await self._emit(EVENTS[name].response, answer, source, services)
+            await self._emit(COMMANDS[name].response, answer, source, services)
             return answer
         try:
             async with asyncio.timeout(BEST_EFFORT_SECONDS):
-                await self._emit(EVENTS[name].response, answer, source, services)
+                await self._emit(COMMANDS[name].response, answer, source, services)
         except (Unavailable, TimeoutError) as error:
             log.warning("a response is not sent", command=name, reason=str(error))
         return answer
@@ -196,9 +182,22 @@ class Commands:
         value = messages.encode_command_response(services, _dumps(answer))
         return [event_entry(Topic.COMMANDS, response.encode(), value)]
 
+    TABLE: ClassVar = {
+        "health_check": Command("healthCheckCommand", "healthCheckResponse", _health_check),
+        "version": Command("versionCommand", "versionResponse", _version_of),
+        "restore": Command("restoreCommand", "restoreResponse", _restore),
+        "reset": Command("resetCommand", "resetResponse", _reset),
+    }
+    """Each command: a new one is a row and its method."""
+
+
+COMMANDS: Mapping[str, Command] = Commands.TABLE
+COMMAND_EVENTS = {command.event: command.response for command in COMMANDS.values()}
+"""Keys that the listener handles, and the key of the answer."""
+
 
 def _unknown(name: str) -> str:
-    known = ", ".join(EVENTS)
+    known = ", ".join(COMMANDS)
     if not name:
         return f"Command name not specified: it is one of {known}."
     return f"Command {shown(name)} does not exist: it is one of {known}."

@@ -12,8 +12,8 @@ from typing import TypeVar
 import structlog
 
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
-from scheduling_srv.domain.job import JobRequest, NewJob, TriggerKind
-from scheduling_srv.domain.trigger import Every
+from scheduling_srv.domain.job import JobRequest, NewJob
+from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
 from scheduling_srv.domain.when import is_relative
 from scheduling_srv.formats import job_record, messages
@@ -203,7 +203,7 @@ def _skipped(offset: int, fault: Exception) -> None:
 
 
 def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
-    """The job with its next run, or None when its only run has passed.
+    """The job with its next run, or None when no run is left.
 
     Raises `InvalidRequest`: any client may write to that topic.
     """
@@ -214,18 +214,18 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     # The event may be younger than the due time of a one-time job, if it was announced late.
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
     first = trigger.due if first is None else first
-    if trigger.kind == TriggerKind.CRON:
-        trigger = find_trigger(request, now, LENIENT)
-        due = max(first, trigger.due)
-    elif trigger.kind == TriggerKind.INTERVAL:
-        due = Every(first, trigger.interval).next_after(now)
-    elif first <= now:
+    text = CronText(request.interval, request.timezone)
+    found = recurrence(trigger._replace(due=first), text)
+    if found:
+        due = found.next_after(now)
+        if due is None:
+            return None
+        return NewJob(request.id, max(first, due), job_record.pack(request, trigger))
+    if first <= now:
         return None
-    else:
-        due = first
-        if is_relative(request.when):
-            request = at_instant(request, due)
-    return NewJob(request.id, due, job_record.pack(request, trigger))
+    if is_relative(request.when):
+        request = at_instant(request, first)
+    return NewJob(request.id, first, job_record.pack(request, trigger))
 
 
 def first_due(nominal: bytes | None) -> int | None:

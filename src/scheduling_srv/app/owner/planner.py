@@ -1,6 +1,6 @@
-"""Computes the next times of cron jobs, which need time zones and therefore Python.
+"""Computes the next times of planned jobs, as cron: they need time zones and therefore Python.
 
-Lua puts a cron job that has run into `plan`; the planner puts it back into `due`.
+Lua puts a planned job that has run into `plan`; the planner puts it back into `due`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from scheduling_srv.app.ports import Schedule
 from scheduling_srv.app.replies import Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import RequestError
-from scheduling_srv.domain.trigger import Matches
 from scheduling_srv.formats.layouts import MEMBER
-from scheduling_srv.formats.messages import read_cron
+from scheduling_srv.formats.messages import read_recurrence
 from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.time_slice import TimeSlice
 
@@ -26,7 +25,7 @@ PLAN_JOBS = 500
 
 
 class Planner:
-    """Plans the cron jobs that have just run, and settles those whose runs were missed.
+    """Plans the jobs that have just run, and settles those whose runs were missed.
 
     A job that cannot be planned, because only an older version understood it, is set aside: it must
     not keep others from being planned. Each start of the service tries again.
@@ -66,9 +65,9 @@ class Planner:
             return Planned(job.member, None, settled=job.missed, aside=True)
 
     def _plan(self, job: Unplanned, cutoff: int) -> Planned:
-        matches = Matches(read_cron(job.record))
+        found = read_recurrence(job.record, job.after)
         if not job.missed:
-            return Planned(job.member, matches.next_after(job.after), settled=False)
+            return Planned(job.member, found.next_after(job.after), settled=False)
         if self.rules.missed_runs == "skip":
-            return Planned(job.member, matches.next_after(cutoff - 1), settled=False)
-        return Planned(job.member, matches.latest_before(cutoff, job.after), settled=True)
+            return Planned(job.member, found.next_after(cutoff - 1), settled=False)
+        return Planned(job.member, found.latest_before(cutoff, job.after), settled=True)

@@ -22,7 +22,6 @@ from scheduling_srv.app.recovery.settlement import OpenRun, Settlement, later_in
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.trigger import Every, Matches
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import unpack
 from scheduling_srv.formats.kafka_records import (
@@ -32,7 +31,7 @@ from scheduling_srv.formats.kafka_records import (
     Emission,
     LogRecord,
 )
-from scheduling_srv.formats.messages import answer_instance, read_cron
+from scheduling_srv.formats.messages import answer_instance, read_recurrence
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import garbage
 from scheduling_srv.runtime.pieces import pieces
@@ -259,10 +258,8 @@ class Attempt:
         latest = max(latest or 0, replay_from - 1)
         if due > latest:
             return due
-        if kind == TriggerKind.INTERVAL:
-            return Every(due, job_record.header(stored).interval).next_after(latest)
         try:
-            return Matches(read_cron(stored)).next_after(latest)
+            return read_recurrence(stored, due).next_after(latest)
         except RequestError as fault:
             log.warning("a job cannot be planned", job=job_id, reason=str(fault))
             return None

@@ -19,11 +19,11 @@ from scheduling_srv.domain.errors import Contended, Unavailable
 LASTS = 5_000
 """Milliseconds after which a claim of a call that has died is void. A call that is slower does no
 harm: its commit finds the claim gone, and it begins again."""
-PATIENCE = 15.0
+PATIENCE_SECONDS = 15.0
 """Seconds that a call waits for others which claim the same ids."""
 CLAIMED_IDS = 500
 """Ids of one call: it reads the jobs that they name."""
-PAUSE = 0.01
+PAUSE_SECONDS = 0.01
 """Seconds between attempts, on average."""
 
 
@@ -64,7 +64,7 @@ class Claims:
         """Decide about these ids. Raises `Unavailable`: then nothing is claimed for long."""
         token = uuid.uuid4().hex[:12]
         try:
-            async with asyncio.timeout(deadline.at_most(PATIENCE)):
+            async with asyncio.timeout(deadline.at_most(PATIENCE_SECONDS)):
                 claim = await self._claim(token, ids)
         except TimeoutError as fault:
             await self._give_back(token, ids)
@@ -93,7 +93,7 @@ class Claims:
             for shard, answer in enumerate(answers):
                 if answer.state == "moving":
                     await self.courier.settle(shard)
-            await asyncio.sleep(random.uniform(0, 2 * PAUSE))  # noqa: S311 - not a secret
+            await asyncio.sleep(random.uniform(0, 2 * PAUSE_SECONDS))  # noqa: S311 - not a secret
 
     async def _give_back(self, token: str, ids: Sequence[str]) -> None:
         """Void soon in any case, so nobody has to be told that it did not work."""

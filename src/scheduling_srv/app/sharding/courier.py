@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 LOOK = 1.0
 """Seconds after which an owner looks for parcels whose sender has died."""
-PAUSE = 0.02
+PAUSE_SECONDS = 0.02
 """Seconds between looks while Kafka does not know a parcel yet."""
-PATIENCE = 10.0
+PATIENCE_SECONDS = 10.0
 """Seconds to wait until Kafka knows what a parcel did, before looking again."""
 LOOK_AGAIN = (StaleSource, StoreNotReady, OutcomeUnknown, Contended, TimeoutError)
 """Somebody else delivers as well, or decides about a job, or the target is rebuilt."""
@@ -64,7 +64,7 @@ class Courier:
         Waits for as long as it takes; says whether there was anything. Raises `Unavailable`: then
         it will be delivered later.
         """
-        pauses = chain((0.001, 0.002, 0.005), repeat(PAUSE))
+        pauses = chain((0.001, 0.002, 0.005), repeat(PAUSE_SECONDS))
         async with self.locks[shard]:
             parcels = await self.shards[shard].transfers.parcels()
             first = awaited = {parcel.name for parcel in parcels}
@@ -115,7 +115,9 @@ class Courier:
         self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
     ) -> None:
         receipt = await self._apply(shard, target, changes)
-        async with asyncio.timeout(PATIENCE):  # the receipt may be of a store that is no more
+        async with asyncio.timeout(
+            PATIENCE_SECONDS
+        ):  # the receipt may be of a store that is no more
             await self.shards[target].announcements.wait(receipt)
         for parcel, change in changes:
             await self.shards[shard].transfers.delivered(parcel.name, list(change.ids()))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scheduling_srv.app import deadline
 from scheduling_srv.app.budget import DELETED_IDS, is_long
 from scheduling_srv.app.grouping import GroupCommit, Outcome
-from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE, Lists
+from scheduling_srv.app.lists import CONTENDED, DELETE, LARGE, MOVING, PATIENCE_SECONDS, Lists
 from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, Written
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import Contended
@@ -101,7 +101,7 @@ class _Attempts:
 
     def __init__(self, lists: Lists) -> None:
         self.lists = lists
-        self._ends = time.monotonic() + deadline.at_most(PATIENCE)
+        self._ends = time.monotonic() + deadline.at_most(PATIENCE_SECONDS)
 
     async def again(self) -> None:
         """Let that list come to its end. Raises `Contended` when it does not in time."""

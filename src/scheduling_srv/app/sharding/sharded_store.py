@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from scheduling_srv.app import deadline
-from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT
+from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS
 from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.ports import (
     Clock,
@@ -102,7 +102,7 @@ class ShardedStore:
         if self.count == 1:
             return [await self._clear(0)]
         try:
-            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
                 await self.courier.settle_all()
                 while True:
                     cleared = await asyncio.gather(*map(self._clear, range(self.count)))
@@ -118,7 +118,7 @@ class ShardedStore:
         """
         if source is None and self.count > 1:
             try:
-                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
                     await self._reset_others()
             except TimeoutError as fault:
                 raise NotAnnounced(NOT_RESET) from fault
@@ -137,7 +137,7 @@ class ShardedStore:
         if not changes:
             return
         try:
-            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT)):
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
                 if len(changes) == 1:
                     await self._announced(changes[0])
                 else:

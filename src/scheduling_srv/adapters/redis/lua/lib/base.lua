@@ -10,6 +10,11 @@ local function number(text)
     return string.format('%.0f', text)
 end
 
+-- Whether Python computes the next time of a job: of every recurring kind but INTERVAL.
+local function is_planned(job)
+    return job.kind > INTERVAL
+end
+
 local function meta(field)
     return tonumber(redis.call('HGET', K.meta, field) or '0')
 end

@@ -15,7 +15,7 @@ local function find_next(id, job)
         if score then -- it was there in time: no outage may swallow it
             return {due = score - job.rank * RANK, kind = MISSED}
         end
-        score = job.kind == CRON and redis.call('ZSCORE', K.plan, text)
+        score = is_planned(job) and redis.call('ZSCORE', K.plan, text)
         if score then
             return {due = tonumber(score), kind = kind, planning = true}
         end

@@ -16,7 +16,7 @@ end
 -- Occurrences before the cutoff were missed in an outage: at most the latest of them runs. Returns
 -- its due ms; nil: none does now, and the job has another place.
 local function catch_up(stage, job, id, due, from)
-    if job.kind == CRON then
+    if is_planned(job) then
         push(stage.plan, due, member(job.seq, MISSED, id))
         return nil
     end

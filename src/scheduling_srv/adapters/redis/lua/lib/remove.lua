@@ -38,14 +38,14 @@ end
 -- Takes a job out of every index. Its unanswered runs stay until they are answered.
 local function remove_job(id, job)
     redis.call('HDEL', K.jobs, id)
-    if job.kind ~= CRON and job.parallel == 0 then
+    if not is_planned(job) and job.parallel == 0 then
         redis.call('ZREM', K.due, member(job.seq, NEXT, id)) -- it is nowhere else
     else
         for _, kind in ipairs({NEXT, MISSED}) do
             local text = member(job.seq, kind, id)
             redis.call('ZREM', K.due, text)
             redis.call('ZREM', K.plan, text)
-            if job.kind == CRON then
+            if is_planned(job) then
                 redis.call('ZREM', K.aside, text)
             end
             if job.parallel > 0 then
@@ -83,7 +83,7 @@ local function find_place(id, job)
         if score then
             return 'd', MISSED, score
         end
-        score = job.kind == CRON and (redis.call('ZSCORE', K.plan, text) or redis.call('ZSCORE', K.aside, text))
+        score = is_planned(job) and (redis.call('ZSCORE', K.plan, text) or redis.call('ZSCORE', K.aside, text))
         if score then
             return 'p', kind, score
         end

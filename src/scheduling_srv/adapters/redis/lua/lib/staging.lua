@@ -12,7 +12,7 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     if job.kind == INTERVAL and is_next_run(kind) then
         push(stage.again, from + nominal + job.interval, member(job.seq, NEXT, id))
     end
-    if job.kind == CRON and is_next_run(kind) then
+    if is_planned(job) and is_next_run(kind) then
         push(stage.plan, nominal, member(job.seq, NEXT, id))
     end
 end
