@@ -156,7 +156,7 @@ class Recovery:
     async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
         first = self.neighbours.first_instance
-        position = Position(0, new_incarnation(), at=now, instance=first)
+        position = Position(0, new_incarnation(), at=now, instance=first, format=WRITES)
         position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
         log.info("a new schedule begins", incarnation=position.incarnation)
