@@ -3,9 +3,11 @@
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from threading import Event, Thread
 
 import pytest
+import redis
 
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.versions import FORMATS, READS
@@ -58,11 +60,9 @@ def format_of(product: Product, store: ValkeyServer) -> int:
 
 
 def version_of(product: Product, store: ValkeyServer, job_id: str) -> int:
-    with store.client() as client:
-        found = [
-            client.hget(key, job_id)
-            for key in client.scan_iter(f"{product.names.namespace}:{{*}}:jobs")
-        ]
+    with closing(redis.Redis.from_url(store.url)) as client:
+        keys = client.scan_iter(f"{product.names.namespace}:{{*}}:jobs")
+        found = [client.hget(key, job_id) for key in keys]
     (record,) = filter(None, found)
     return job_record.version(record)
 
@@ -86,8 +86,8 @@ def assert_refused(replica: Service, found: int = LATER, reads: int = READS) -> 
     text = replica.log.read_text()
     assert "Traceback" not in text
     assert text.splitlines()[-1] == (
-        f"scheduling-srv: {LATER_THAN}: it has format {found}, and this version reads up to {reads}."
-        " Start the version that wrote the data, or a later one."
+        f"scheduling-srv: {LATER_THAN}: it has format {found}, and this version reads up to"
+        f" {reads}. Start the version that wrote the data, or a later one."
     )
 
 

@@ -388,7 +388,14 @@ class Service:
     async def _note_format(self, writes: int) -> None:
         """Before this replica writes anything in it. `writes` 0 only looks for later formats."""
         for shard in self.shards:
-            await shard.schedule.note_format(writes)
+            before = await shard.schedule.note_format(writes)
+            if before < writes:
+                log.info(
+                    "the stored data has a new format",
+                    shard=shard.number,
+                    before=before,
+                    format=writes,
+                )
 
     def _kafka_clients(self) -> Sequence[Client]:
         producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]

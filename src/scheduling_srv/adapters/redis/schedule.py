@@ -231,9 +231,10 @@ class RedisSchedule:
             ready == b"1", incarnation, origin, lineage, trimmed, taken, refused, version
         )
 
-    async def note_format(self, writes: int) -> None:
-        """`format.lua`. Raises `NewerData`."""
-        await self.scripts.run("format", writes=writes)
+    async def note_format(self, writes: int) -> int:
+        """`format.lua`; returns the format that was noted before. Raises `NewerData`."""
+        before: int = await self.scripts.run("format", writes=writes)
+        return before
 
     async def note_backlog(self, token: str, published: int) -> None:
         """`behind.lua`."""
