@@ -16,7 +16,7 @@ NAMES = sorted(
 )
 GIVEN = set(
     "redis cjson struct string math table KEYS ARGV"
-    " ipairs pairs unpack select tonumber tostring type".split()
+    " error ipairs pairs unpack select tonumber tostring type".split()
 )
 """Globals that Redis 7.0 and Valkey 7.2 both have."""
 

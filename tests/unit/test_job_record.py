@@ -1,12 +1,16 @@
 """The stored form of a job: every field comes out as it went in."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_srv.domain.errors import NewerData
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
+from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from scheduling_srv.wire import job_pb2
 
 requests = st.builds(
@@ -32,9 +36,28 @@ def packed(request: JobRequest, trigger: Trigger) -> bytes:
     return job_record.pack(request, trigger)
 
 
-@given(request=requests, kind=st.sampled_from(TriggerKind), interval=st.integers(0, 2**63))
-def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, interval: int) -> None:
-    stored = packed(request, Trigger(kind, 0, interval))
+def of_version(record: bytes, version: int) -> bytes:
+    """The record as that version would have written it, if its layout were the same."""
+    at = job_record.KIND_AT
+    return record[:at] + bytes((record[at] & 0b1000_1111 | version << 4,)) + record[at + 1 :]
+
+
+@given(
+    request=requests,
+    kind=st.sampled_from(TriggerKind),
+    interval=st.integers(0, 2**63),
+    version=st.integers(0, FORMATS[READS].job),
+)
+def test_all_that_goes_in_comes_out(
+    request: JobRequest, kind: TriggerKind, interval: int, version: int
+) -> None:
+    """Of each version that is read."""
+    written = packed(request, Trigger(kind, 0, interval))
+    assert job_record.version(written) == FORMATS[WRITES].job
+    stored = of_version(written, version)
+    assert job_record.version(stored) == version
+    assert job_record.kind(stored) == kind
+    assert job_record.job_message(b"id", stored) == job_record.job_message(b"id", written)
     head = job_record.header(stored)
     assert head.seq == 0
     assert (head.kind, head.interval) == (kind, interval)
@@ -47,6 +70,25 @@ def test_all_that_goes_in_comes_out(request: JobRequest, kind: TriggerKind, inte
     assert job_record.rest_of(stored) == request.rest
     assert head.trace_size == len(request.trace)
     assert stored.endswith(request.trace)
+
+
+@given(request=requests, version=st.integers(FORMATS[READS].job + 1, 7))
+def test_a_record_of_a_later_version_is_refused(request: JobRequest, version: int) -> None:
+    stored = of_version(packed(request, Trigger(TriggerKind.ONCE, 0)), version)
+    readers: list[Callable[[bytes], object]] = [
+        job_record.header,
+        job_record.kind,
+        job_record.body_at,
+        job_record.creator_of,
+        job_record.data_of,
+        job_record.rest_of,
+        job_record.type_of,
+        lambda record: job_record.job_message(b"id", record),
+    ]
+    for read in readers:
+        with pytest.raises(NewerData, match=f"a job record of version {version}, and"):
+            read(stored)
+    assert job_record.seq(stored) == 0
 
 
 @given(request=requests, job_id=st.text(max_size=200))

@@ -27,18 +27,28 @@ WRITTEN_DOWN = {
     "PIECE_JOB": ("<HQI", "<I2I8I4"),
     "PARCEL_BASE": ("<Q", "<I8"),
     "PARCEL_TABLE": ("<I", "<I4"),
-    "RUN": ("<QQIQH", "<I8I8I4I8I2"),
+    "RUN": ("<6xHQIQH", "<I6I2I8I4I8I2"),
     "MEMBER": (">6xB", ">I6B"),
     "RUN_MEMBER": (">6xB6xI", ">I6BI6I4"),
     "ORPHAN": ("<I", "<I4"),
     "TAG": (">H", ">I2"),
 }
-"""Of version 0.1. A layout that changes needs a way to read what is stored already."""
+"""Of version 0.1, but for the version of RUN: two bytes that were zero.
+
+A layout that changes needs a way to read what is stored already (docs/decisions/0024).
+"""
 
 
 def test_layouts_are_those_that_are_stored() -> None:
     found = {name: (each.struct.format, each.lua) for name, each in LAYOUTS.items()}
     assert found == WRITTEN_DOWN
+
+
+def test_a_run_of_the_first_version_reads_as_one_of_version_0() -> None:
+    seq = (1 << 48) - 1
+    stored = struct.pack("<QQIQH", seq, 5, 6, 7, 8)
+    assert layouts.RUN.struct.unpack(stored) == (0, 5, 6, 7, 8)
+    assert int.from_bytes(stored[: layouts.RUN.before("version")], "little") == seq
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

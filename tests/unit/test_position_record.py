@@ -50,9 +50,21 @@ def test_one_of_before_the_identity_of_topics() -> None:
 def test_versions_of_before_read_ours() -> None:
     """They know these fields and no others; what is new is a header."""
     position = Position(
-        7, "inc", inputs={"a:0": 8}, origins={"a:0": "8 9 id"}, deployment="0123456789ab"
+        7,
+        "inc",
+        inputs={"a:0": 8},
+        origins={"a:0": "8 9 id"},
+        deployment="0123456789ab",
+        format=1,
     )
     assert json.loads(dump_position(position)).keys() == json.loads(FIRST).keys()
+
+
+def test_the_format_is_a_header() -> None:
+    position = Position(7, "inc", deployment="0123456789ab", format=1)
+    assert read(position) == position
+    assert ("format", b"1") in position_headers(position)
+    assert parse_position(FIRST, {}).format == 0
 
 
 def test_fields_of_a_later_version_are_kept() -> None:

@@ -1,18 +1,20 @@
 """What a new owner finds out before it stages or publishes anything: the table of decision 1."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.recovery.rebuild import SKEW
-from scheduling_srv.app.recovery.recovery import Recovery
+from scheduling_srv.app.recovery.recovery import STARTING_MS, Recovery
 from scheduling_srv.app.replies import ShardState
-from scheduling_srv.domain.errors import StartError, Undecided
+from scheduling_srv.domain.errors import NewerData, StartError, Undecided
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.position_record import Position, with_inputs
 from scheduling_srv.formats.positions import InputPosition
+from scheduling_srv.formats.versions import READS, WRITES
 
 NOW = 1_700_000_000_000
 STARTS = {"jobs:0": InputPosition(7, 5)}
@@ -111,7 +113,7 @@ async def test_the_usual_crash(number: int) -> None:
     """Kafka is within what was handed out: trim to its number, and go on with what it knows."""
     position = Position(number, "same", at=3, replay_from=4, seq=5, instance=6, inputs={"t": 1})
     found, done = await recovered(at_hand("same", 10, 15), position)
-    assert found == position
+    assert found == replace(position, format=WRITES)
     assert done == []
 
 
@@ -120,7 +122,7 @@ async def test_kafka_is_ahead() -> None:
     position = Position(16, "same")
     found, done = await recovered(at_hand("same", 10, 15), position)
     assert done == [("rebuild", "token", position)]
-    assert found == Position(16, "rebuilt")
+    assert found == Position(16, "rebuilt", format=WRITES)
 
 
 @pytest.mark.parametrize("journal", [True, False])
@@ -239,6 +241,42 @@ async def test_one_that_stays_open_is_waited_for() -> None:
         await recovery.run_once("token")
 
 
+# --- formats (decision 24) ---
+
+
+@pytest.mark.parametrize(("written", "in_redis", "goes_on"), [(0, 0, WRITES), (0, 1, 1), (1, 0, 1)])
+async def test_the_position_names_the_format_of_what_may_be_stored(
+    written: int, in_redis: int, goes_on: int
+) -> None:
+    state = at_hand("same", 10, 15)._replace(format=in_redis)
+    found, _ = await recovered(state, Position(12, "same", format=written))
+    assert found.format == goes_on
+
+
+async def test_a_later_format_in_redis_is_what_the_position_names() -> None:
+    state = at_hand("same", 10, 15)._replace(format=9)
+    found, _ = await recovered(state, Position(12, "same"))
+    assert found.format == 9
+
+
+@pytest.mark.parametrize("state", [at_hand("", 0, 0), at_hand("same", 10, 15)])
+async def test_the_position_of_a_later_version_ends_the_start(state: ShardState) -> None:
+    world: Any = World(state, Position(12, "same", format=READS + 1), journal=True)
+    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    with pytest.raises(StartError, match=f"has format {READS + 1}, and .* up to {READS}"):
+        await recovery.run_once("token")
+    assert world.done == ["open", "position"]
+
+
+async def test_a_replica_that_has_run_for_long_waits_for_a_later_version() -> None:
+    world: Any = World(at_hand("", 0, 0), Position(12, "same", format=READS + 1), journal=True)
+    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery.began_at -= STARTING_MS
+    with pytest.raises(NewerData):
+        await recovery.run_once("token")
+    assert world.done == ["open", "position"]
+
+
 class Neighbourhood:
     """Says what it was asked, and may refuse."""
 
@@ -301,7 +339,7 @@ async def test_another_service_is_looked_for_before_each_rebuild(
 async def test_the_usual_take_over_asks_nobody() -> None:
     found, done = await beside(at_hand("same", 3, 9), Position(7, "same"))
     assert done == ["open", "position", "backlog", "note", "sweep"]
-    assert found == Position(7, "same", deployment="004000000000")
+    assert found == Position(7, "same", deployment="004000000000", format=WRITES)
 
 
 async def test_a_new_deployment_numbers_its_runs_in_a_range_of_its_own() -> None:

@@ -203,6 +203,8 @@ class ShardState(NamedTuple):
     taken: int
     refused: Sequence[str] = ()
     """News of refused jobs of the last minute."""
+    format: int = 0
+    """Of the data that it may hold (docs/decisions/0024)."""
 
 
 class Progress(NamedTuple):

@@ -14,7 +14,8 @@
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   ├── StoreFull     Redis has no room left
     │   │   ├── StoreRefused  Redis refuses a right, or is a read-only replica
-    │   │   └── StoreFault    Redis has answered an error that is a fault of ours
+    │   │   ├── StoreFault    Redis has answered an error that is a fault of ours
+    │   │   └── NewerData     what is stored is of a later version of the service
     │   ├── StoreNotReady     the schedule is being recovered from Kafka
     │   ├── Overloaded        more is under way than may be: nothing more is taken in
     │   ├── LogUnavailable    Kafka does not answer, or not in time
@@ -113,6 +114,13 @@ class StoreRefused(StoreUnavailable):
 
 class StoreFault(StoreUnavailable):
     """A script has failed: a fault of the code or of stored data. Loops treat it as an outage."""
+
+
+class NewerData(StoreUnavailable):
+    """A later version of the service wrote what is stored in Redis or on Kafka.
+
+    At the start it ends the process; a replica that runs waits (docs/decisions/0024).
+    """
 
 
 class StoreNotReady(Unavailable):

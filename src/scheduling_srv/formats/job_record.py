@@ -17,7 +17,13 @@ from typing import NamedTuple
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.formats import layouts
-from scheduling_srv.formats.layouts import HAS_POLICY
+from scheduling_srv.formats.layouts import (
+    HAS_POLICY,
+    VERSION_UNIT,
+    VERSION_UNKNOWN,
+    VERSION_WRITTEN,
+)
+from scheduling_srv.formats.versions import newer
 
 HEADER = layouts.HEADER.struct
 POLICY = layouts.POLICY.struct
@@ -116,7 +122,7 @@ def pack(request: JobRequest, trigger: Trigger, notes: Note = Note.NONE) -> byte
     # The creator is a field of the data: point at it there instead of storing it twice.
     data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
     header = HEADER.pack(
-        trigger.kind | flag,
+        trigger.kind | VERSION_WRITTEN | flag,
         RANKS[request.priority],
         len(type_part),
         len(data_part),
@@ -139,8 +145,11 @@ def at_instant(request: JobRequest, due: int) -> JobRequest:
 
 
 def body_at(stored: bytes, at: int = 0) -> int:
-    """Where the type begins in a record that begins at `at`."""
-    return at + HEADER.size + (POLICY.size if stored[at + KIND_AT] & HAS_POLICY else 0)
+    """Where the type begins in a record that begins at `at`. Raises `NewerData`."""
+    of = stored[at + KIND_AT]
+    if of & ~HAS_POLICY >= VERSION_UNKNOWN:
+        raise newer("job", version(stored, at))
+    return at + HEADER.size + (POLICY.size if of & HAS_POLICY else 0)
 
 
 def has_note(new: bytes, note: Note) -> bool:
@@ -154,15 +163,26 @@ def seq(record: bytes) -> int:
 
 
 def kind(record: bytes) -> int:
-    """The trigger's kind alone."""
-    return record[KIND_AT] & ~HAS_POLICY
+    """The trigger's kind alone. Raises `NewerData`."""
+    return _kind_in(record[KIND_AT])
+
+
+def version(record: bytes, at: int = 0) -> int:
+    """The version of the layout of a record that begins at `at`."""
+    return (record[at + KIND_AT] & ~HAS_POLICY) // VERSION_UNIT
+
+
+def _kind_in(byte: int) -> int:
+    if byte & ~HAS_POLICY >= VERSION_UNKNOWN:
+        raise newer("job", (byte & ~HAS_POLICY) // VERSION_UNIT)
+    return byte % VERSION_UNIT
 
 
 def header(record: bytes) -> Header:
-    """The fixed part of `record`, and its policy."""
+    """The fixed part of `record`, and its policy. Raises `NewerData`."""
     of, *rest = HEADER.unpack_from(record)
     policy = POLICY.unpack_from(record, HEADER.size) if of & HAS_POLICY else NO_POLICY
-    return Header(seq(record), of & ~HAS_POLICY, *rest, *policy)
+    return Header(seq(record), _kind_in(of), *rest, *policy)
 
 
 def creator_of(record: bytes) -> str:

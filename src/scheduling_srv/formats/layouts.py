@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 
 
 class Form(NamedTuple):
@@ -69,6 +70,11 @@ LIMITS = POLICY.part("parallel", "interval")
 """The part that staging reads."""
 HAS_POLICY = 0x80
 """Added to the kind of a record that has a policy after its header."""
+VERSION_UNIT = 0x10
+"""The version of a record, times this, is added to its kind as well."""
+VERSION_WRITTEN = FORMATS[WRITES].job * VERSION_UNIT
+VERSION_UNKNOWN = (FORMATS[READS].job + 1) * VERSION_UNIT
+"""A kind without `HAS_POLICY` that is as large, or larger, is of a later version."""
 ELAPSED, RELATIVE, UPDATED = 1, 2, 4
 """Bits of the first byte of a record that has no `seq` yet: see `job_record.Note`."""
 
@@ -121,8 +127,9 @@ PARCEL_KEY, LIST_KEY = "\0parcel\0", "\0list\0"
 
 # --- Values that only scripts read --------------------------------------------------------------
 
-RUN = Layout("seq:u64 nominal:u64 attempt:u32 entry:u64 type_size:u16")
+RUN = Layout("seq:u48 version:u16 nominal:u64 attempt:u32 entry:u64 type_size:u16")
 """An unanswered run; type and id follow."""
+RUN_WRITTEN, RUN_NEWEST = FORMATS[WRITES].run, FORMATS[READS].run
 MEMBER = Layout("seq:u48 kind:u8", order=">")
 """A place in `due`, `plan` or the held runs; the id follows. Big-endian: equal scores keep the
 order of creation."""
@@ -157,13 +164,18 @@ _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
     RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
 """.split()
-_NUMBERS = "HAS_POLICY ELAPSED RELATIVE UPDATED NEXT RETRY MISSED KEPT".split()
+_NUMBERS = """
+    HAS_POLICY VERSION_UNIT VERSION_UNKNOWN RUN_WRITTEN RUN_NEWEST
+    ELAPSED RELATIVE UPDATED NEXT RETRY MISSED KEPT
+""".split()
 
 LUA: Mapping[str, str] = {
     **_layouts(),
     **{name: _text(bytes((globals()[name],))) for name in _LETTERS},
     **{name: str(globals()[name]) for name in _NUMBERS},
     **{kind.name: str(kind.value) for kind in TriggerKind},
+    "FORMAT_WRITTEN": str(WRITES),
+    "FORMAT_NEWEST": str(READS),
     "GROUP_BYTE": str(GROUP),
     "LIMITS_AT": str(POLICY.before("parallel") + 1),
     "PARCEL_KEY": _text(PARCEL_KEY),

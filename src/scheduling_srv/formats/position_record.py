@@ -45,6 +45,8 @@ class Position:
     """Packed `InputPosition` of each of `inputs` whose topic is known (docs/decisions/0008)."""
     deployment: str = ""
     """Which service has written it (docs/decisions/0019); empty: an older version."""
+    format: int = 0
+    """Of the data that the store may hold (docs/decisions/0024); 0: an older version."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields that another version has written; they are kept."""
 
@@ -66,11 +68,13 @@ def with_inputs(position: Position, inputs: Mapping[str, InputPosition]) -> Posi
 
 
 POSITION_KEY = b"position"
+ORIGINS, FORMAT = "origins", "format"
+"""The headers that hold `Position.origins` and `Position.format`."""
 POSITION_FIELDS = tuple(
-    each.name for each in fields(Position) if each.name not in {"origins", "deployment", "unknown"}
+    each.name
+    for each in fields(Position)
+    if each.name not in {ORIGINS, FORMAT, DEPLOYMENT, "unknown"}
 )
-ORIGINS = "origins"
-"""The header that holds `Position.origins`."""
 LARGEST_PLAIN = 4_000
 """Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
 
@@ -107,6 +111,8 @@ def dump_position(position: Position) -> bytes:
 def position_headers(position: Position) -> list[tuple[str, bytes]]:
     """What the record holds beside its value."""
     headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
+    if position.format:
+        headers.append((FORMAT, str(position.format).encode()))
     if position.origins:
         text = json.dumps(position.origins).encode()
         headers.append((ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text))
@@ -123,4 +129,10 @@ def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> 
     origins = headers.get(ORIGINS) or b"{}"
     if not origins.startswith(b"{"):
         origins = zlib.decompress(origins)
-    return Position(**known, origins=json.loads(origins), deployment=deployment, unknown=found)
+    return Position(
+        **known,
+        origins=json.loads(origins),
+        deployment=deployment,
+        format=int(headers.get(FORMAT, b"0")),
+        unknown=found,
+    )

@@ -44,7 +44,7 @@ from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
-from scheduling_srv.domain.errors import StartError, StoreRefused, Unavailable
+from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
@@ -52,6 +52,7 @@ from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
+from scheduling_srv.formats.versions import WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
@@ -334,10 +335,12 @@ class Service:
         about = self.redis, self.settings.namespace, self.settings.shards
         await self._until_there("Redis", self._ask_redis)
         await self._until_there("Redis", lambda: check_shards(*about))
+        await self._until_there("Redis", lambda: self._note_format(0))
         # Kafka may know another number than a Redis that has lost its own: first it is asked.
         await self._until_there("Kafka", self.admin_client.ensure)
         await self._until_there("Redis", lambda: fix_shards(*about))
         await self._meet_neighbours()
+        await self._until_there("Redis", lambda: self._note_format(WRITES))
         for shard in self.shards:
             self._keep("signals", shard.follower.run)
             self._keep("looks", shard.follower.look)
@@ -382,6 +385,18 @@ class Service:
         shown = keys.offset(settings.kafka_client_id, settings.topic_jobs, 0)
         await preflight(self.redis, settings.namespace, shown)
 
+    async def _note_format(self, writes: int) -> None:
+        """Before this replica writes anything in it. `writes` 0 only looks for later formats."""
+        for shard in self.shards:
+            before = await shard.schedule.note_format(writes)
+            if before < writes:
+                log.info(
+                    "the stored data has a new format",
+                    shard=shard.number,
+                    before=before,
+                    format=writes,
+                )
+
     def _kafka_clients(self) -> Sequence[Client]:
         producers = [Client(Producer, each) for each in self.shards[0].producers.properties()]
         consumers = [
@@ -400,7 +415,7 @@ class Service:
         while True:
             try:
                 await attempt()
-            except StoreRefused as fault:
+            except (NewerData, StoreRefused) as fault:
                 raise StartError(str(fault)) from fault
             except Unavailable as fault:
                 state.fails(str(fault))

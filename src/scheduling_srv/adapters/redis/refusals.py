@@ -15,6 +15,7 @@ from redis import exceptions
 
 from scheduling_srv.adapters.redis import reasons
 from scheduling_srv.domain.errors import StoreFault, StoreFull, StoreRefused, StoreUnavailable
+from scheduling_srv.formats.versions import newer
 
 
 class Meaning(Enum):
@@ -40,6 +41,8 @@ class Meaning(Enum):
     """It does not know the script yet: the client sends it, without a log line."""
     OURS = "ours"
     """A script or this client is at fault."""
+    NEWER = "newer"
+    """A script has met data that a later version of the service stored."""
     OTHER = "other"
     """It has answered an error that no version known to us has."""
 
@@ -95,6 +98,7 @@ BY_PREFIX: Mapping[str, Meaning] = {
     "ERR unknown command": Meaning.SETTING,  # renamed or removed by its operator
     "ERR user_script:": Meaning.OURS,  # Lua itself has failed
     "WRONGTYPE": Meaning.OURS,
+    "NEWERDATA": Meaning.NEWER,  # of `lua/lib/base.lua`
 }
 """Beginnings of errors that redis-py has no class for. All others mean `OTHER`."""
 
@@ -156,8 +160,11 @@ def translated(
         meaning = Meaning.SETTING
     if meaning is Meaning.ABSENT and getattr(fault, "status_code", None):
         meaning = Meaning.BUSY  # it has answered, only that it does not serve
-    kind, sentence = SENTENCES[meaning]
     said = _said(fault)
+    if meaning is Meaning.NEWER:
+        _, what, found = said.removesuffix(".").split()
+        return newer(what, int(found))
+    kind, sentence = SENTENCES[meaning]
     if meaning is Meaning.ABSENT and address:
         said = reasons.in_words(said, address, tls=tls, connecting=connecting)
     return kind(sentence.format(said, said=said, address=address or "It", supplied_by=supplied_by))

@@ -35,6 +35,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.versions import WRITES
 
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""
@@ -223,10 +224,17 @@ class RedisSchedule:
 
     async def state(self) -> ShardState:
         """`state.lua`."""
-        ready, *names, trimmed, taken = (reply := await self.scripts.run("state"))[:6]
+        ready, *names, trimmed, taken, version = (reply := await self.scripts.run("state"))[:7]
         incarnation, origin, lineage = (name.decode() for name in names)
-        refused = [news.decode() for news in reply[6:]]
-        return ShardState(ready == b"1", incarnation, origin, lineage, trimmed, taken, refused)
+        refused = [news.decode() for news in reply[7:]]
+        return ShardState(
+            ready == b"1", incarnation, origin, lineage, trimmed, taken, refused, version
+        )
+
+    async def note_format(self, writes: int) -> int:
+        """`format.lua`; returns the format that was noted before. Raises `NewerData`."""
+        before: int = await self.scripts.run("format", writes=writes)
+        return before
 
     async def note_backlog(self, token: str, published: int) -> None:
         """`behind.lua`."""
@@ -250,6 +258,7 @@ class RedisSchedule:
                 reset=position.reset,
                 cleared=position.cleared,
                 watermark=position.at,
+                format=max(position.format, WRITES),
                 inputs=inputs,
                 now=now,
             )

@@ -25,6 +25,7 @@ from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import (
     Diverged,
     LeaseLost,
+    NewerData,
     PublishFailed,
     RecordRefused,
     SchedulingError,
@@ -128,6 +129,8 @@ class Owner:
                     self._problem = ""
                     await self._stand_by()
             except Unavailable as fault:
+                if isinstance(fault, NewerData) and self._problem != str(fault):
+                    log.warning("the stored data is newer than this version", reason=str(fault))
                 self._problem = str(fault)
                 self.standby.forget()
                 await self._pause(RETRY_PAUSE_SECONDS)
@@ -187,6 +190,8 @@ class Owner:
                 await self._recover(token, refusal)
                 recovered = True
                 await self._emit(token)
+            except NewerData:
+                raise  # a replica of a later version may have the lease
             except (Diverged, PublishFailed, Unavailable) as fault:
                 self._halt(str(fault))
                 self._store_was_away = type(fault) is StoreUnavailable

@@ -219,6 +219,8 @@ class Attempt:
             self.last_seq = max(self.last_seq, seq)
             if seq <= self.position.reset:
                 value = None  # a reset has made it void
+            else:
+                job_record.body_at(value, JOURNAL_DUE.size)  # raises for a later version's
         self.window.add(key, value)
 
     async def _load_window(self, calls: Calls) -> None:

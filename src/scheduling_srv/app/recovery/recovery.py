@@ -12,11 +12,15 @@ from scheduling_srv.app.log_ports import History, Publisher
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
-from scheduling_srv.domain.errors import Undecided
+from scheduling_srv.domain.errors import NewerData, StartError, Undecided
 from scheduling_srv.formats.position_record import Position, with_inputs
+from scheduling_srv.formats.versions import WRITES, check_format
 from scheduling_srv.runtime import metrics
 
 log = structlog.get_logger(__name__)
+
+STARTING_MS = 60_000
+"""A process that is older waits, and does not end (decision 7)."""
 
 
 class Recovery:
@@ -40,6 +44,7 @@ class Recovery:
         self.history = history
         self.rebuild = rebuild
         self.clock = clock
+        self.began_at = clock.now()
 
     async def run_once(self, token: str, *, careful: bool = False) -> Recovered:
         """The position to continue from, and the lineage of the store that it was found for.
@@ -47,9 +52,11 @@ class Recovery:
         `careful`: opens the publisher in the mode that finds refused records.
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`; `StartError`
-        when a service that is not a replica of this one would be disturbed.
+        when a service that is not a replica of this one would be disturbed, or when a process that
+        is starting finds the position of a later version; later that is `NewerData`.
         """
-        if not (await self.shard.state()).ready:
+        state = await self.shard.state()
+        if not state.ready:
             await self.neighbours.check()
         try:
             recovered = await self._recover(token, careful=careful)
@@ -63,11 +70,14 @@ class Recovery:
         await self.neighbours.note()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
         position, lineage = recovered
-        return replace(position, deployment=self.neighbours.deployment.id), lineage
+        newest = max(position.format, state.format, WRITES)
+        return replace(position, deployment=self.neighbours.deployment.id, format=newest), lineage
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
         await self.publisher.open(careful=careful)  # from here on nobody else can commit
         position = await self.history.last_position()
+        if position:
+            self._check_format(position)
         state = await self.shard.state()
         if state.ready:
             metrics.RECOVERIES.labels(how="redis").inc()
@@ -76,6 +86,14 @@ class Recovery:
             return await self._first_start(token)
         metrics.RECOVERIES.labels(how="rebuilt").inc()
         return await self._rebuild(token, position or await self._unknown_position())
+
+    def _check_format(self, position: Position) -> None:
+        try:
+            check_format(position.format)
+        except NewerData as fault:
+            if self.clock.now() - self.began_at < STARTING_MS:
+                raise StartError(str(fault)) from fault
+            raise
 
     async def _settle(self, token: str, state: ShardState, position: Position | None) -> Recovered:
         if position is None:
@@ -138,7 +156,7 @@ class Recovery:
     async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
         first = self.neighbours.first_instance
-        position = Position(0, new_incarnation(), at=now, instance=first)
+        position = Position(0, new_incarnation(), at=now, instance=first, format=WRITES)
         position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
         log.info("a new schedule begins", incarnation=position.incarnation)

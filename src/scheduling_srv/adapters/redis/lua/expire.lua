@@ -1,4 +1,4 @@
---!include answer base marker outbox
+--!include answer base marker outbox run
 --!args token now:int timeout:int cap:int most:int limit
 -- Counts runs without an answer as failed (docs/contract.md).
 -- `timeout`, `cap` (of the backoff): ms. `most`: waiting retries of a job. `limit`: runs to look
@@ -28,7 +28,7 @@ for _, instance in ipairs(late) do
         break
     end
     looked_at = looked_at + 1
-    local _, _, _, place = struct.unpack(RUN, redis.call('HGET', K.runs, instance))
+    local _, _, _, place = read_run(redis.call('HGET', K.runs, instance))
     if seen_at(place) > now - timeout then
         redis.call('ZADD', K.running, seen_at(place), instance)
     else

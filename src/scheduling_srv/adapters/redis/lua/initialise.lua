@@ -1,8 +1,9 @@
 --!include base marker outbox
---!args token incarnation origin published seq instance reset cleared watermark inputs now:int
+--!args token incarnation origin published seq instance reset cleared watermark format:int inputs now:int
 -- Makes the shard ready, counting on from a position.
 -- `origin`: incarnation that it was rebuilt from, or ''. `published`: number of the last entry on
 -- Kafka.
+-- `format`: of what may be stored; one that is noted already counts if it is later.
 -- `inputs`: positions as JSON.
 -- Returns: lineage | lost()
 if not owns(token) then
@@ -10,7 +11,8 @@ if not owns(token) then
 end
 redis.call('HSET', K.meta, 'incarnation', incarnation, 'origin', origin, 'tail', published,
     'trimmed', published, 'taken', published, 'seq', seq, 'instance', instance, 'reset', reset,
-    'cleared', cleared, 'watermark', watermark)
+    'cleared', cleared, 'watermark', watermark,
+    'format', math.max(meta('format'), format))
 for partition, position in pairs(cjson.decode(inputs)) do
     redis.call('HSET', K.inputs, partition, (string.match(position, '^%d+')))
     if string.find(position, ' ', 1, true) then

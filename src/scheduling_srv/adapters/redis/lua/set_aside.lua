@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox remove
+--!include answer base job marker member order outbox remove run
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -108,7 +108,7 @@ each(ENDED_ROW, function(i)
     local id, seq, instance, nominal, attempt, farewell = ended_row(i)
     local run = redis.call('HGET', K.runs, instance)
     local stored = run or string.rep('\0', RUN_SIZE)
-    local of, at_time, number_of, _, size, from = struct.unpack(RUN, stored)
+    local of, at_time, number_of, _, size, from = read_run(stored)
     if not run or of ~= seq or at_time ~= nominal or number_of ~= attempt then
         return
     end

@@ -1,4 +1,4 @@
---!include base job limits member outbox remove
+--!include base job limits member outbox remove run
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(job, failures, cap)
     if job.backoff == 0 then
@@ -60,7 +60,7 @@ local function end_run(instance, outcome, now, cap, most, problem)
     if not run then
         return false
     end
-    local seq, nominal, attempt, _, size, at = struct.unpack(RUN, run)
+    local seq, nominal, attempt, _, size, at = read_run(run)
     local type = string.sub(run, at, at + size - 1)
     local due = free_place(instance, type) and now
     local id = string.sub(run, at + size)

@@ -19,8 +19,22 @@ local function meta(field)
     return tonumber(redis.call('HGET', K.meta, field) or '0')
 end
 
+-- Ends the script because of what a later version has stored (decision 24). `refusals.py` knows the
+-- word.
+local function refuse_newer(what, found)
+    error(redis.error_reply('NEWERDATA ' .. what .. ' ' .. number(found)))
+end
+
+local function check_format(found)
+    if found > FORMAT_NEWEST then
+        refuse_newer('format', found)
+    end
+end
+
 local function is_ready()
-    return redis.call('HGET', K.meta, 'state') == 'ready'
+    local found = redis.call('HMGET', K.meta, 'state', 'format')
+    check_format(tonumber(found[2] or '0'))
+    return found[1] == 'ready'
 end
 
 local holder -- the token of the owner, after `owns`; false: there is none

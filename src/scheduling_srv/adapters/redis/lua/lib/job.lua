@@ -12,16 +12,25 @@ local function read_creator(record, at)
     return string.sub(record, at + 1, at + size)
 end
 
+-- The kind in a header, without the version and without `HAS_POLICY`.
+local function kind_in(byte)
+    local kind = byte % HAS_POLICY
+    if kind >= VERSION_UNKNOWN then
+        refuse_newer('job', math.floor(kind / VERSION_UNIT))
+    end
+    return kind % VERSION_UNIT
+end
+
 local function read_job(record)
     local seq, kind, rank, type_size, data_size, trace_size, creator_at = struct.unpack(HEADER, record)
     local attempts, backoff, delay, parallel, interval, at = 0, 0, 0, 0, 0, HEADER_SIZE
     if kind >= HAS_POLICY then
         attempts, backoff, delay, parallel, interval = struct.unpack(POLICY, record, at + 1)
-        kind, at = kind - HAS_POLICY, at + POLICY_SIZE
+        at = at + POLICY_SIZE
     end
     local varint = type_size > 128 and 2 or 1
     return {
-        seq = seq, kind = kind, rank = rank, attempts = attempts, backoff = backoff, delay = delay,
+        seq = seq, kind = kind_in(kind), rank = rank, attempts = attempts, backoff = backoff, delay = delay,
         parallel = parallel, interval = interval, type_size = type_size, data_size = data_size,
         type = string.sub(record, at + varint + 1, at + type_size),
         trace_size = trace_size,
@@ -33,7 +42,7 @@ end
 -- Kind, rank, creator and creation number: what the indexes need.
 local function read_places(record)
     local seq, kind, rank, _, _, _, creator_at = struct.unpack(HEADER, record)
-    return kind % HAS_POLICY, rank, read_creator(record, creator_at), seq
+    return kind_in(kind), rank, read_creator(record, creator_at), seq
 end
 
 local function read_seq(record)

@@ -13,7 +13,7 @@ local function start_run(id, job, nominal, attempt, stage)
     end
     local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
     local name = number(instance)
-    push(started, name, struct.pack(RUN, job.seq, nominal, attempt, place, #job.type) .. job.type .. id)
+    push(started, name, struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #job.type) .. job.type .. id)
     push(begun, stage.now, name)
     types[job.type] = count(job.type) + 1
     emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,

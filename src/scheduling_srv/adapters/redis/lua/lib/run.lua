@@ -1,0 +1,10 @@
+--!include base
+-- What is noted of an unanswered run: creation number of its job, nominal time, attempt, number of
+-- its entry, size of the type, and the place behind, where type and id follow.
+local function read_run(run)
+    local seq, version, nominal, attempt, entry, size, at = struct.unpack(RUN, run)
+    if version > RUN_NEWEST then
+        refuse_newer('run', version)
+    end
+    return seq, nominal, attempt, entry, size, at
+end

@@ -1,0 +1,219 @@
+"""Stored data and the versions of the service that share it (docs/decisions/0024)."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from threading import Event, Thread
+
+import pytest
+import redis
+
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.versions import FORMATS, READS
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import Product, fresh, tomorrow
+from tests.harness.fixtures import StartService
+from tests.harness.given import Kafka
+from tests.harness.names import Names
+from tests.harness.service import Service
+from tests.harness.valkey import ValkeyServer
+from tests.harness.waiting import eventually
+
+PERIOD = 300
+JOBS_KEY = re.compile(r"\{\d+\}:jobs( |$)")
+LATER_THAN = "The stored data is newer than this version of the service"
+LATER = READS + 1
+LATER_VERSION = """
+from scheduling_srv.formats import versions
+versions.FORMATS = (*versions.FORMATS, versions.Format(job={job}, run={run}))
+versions.READS, versions.WRITES = {reads}, {writes}
+from scheduling_srv.cli.main import main
+raise SystemExit(main())
+"""
+
+
+def that_writes(number: int) -> tuple[str, ...]:
+    """The command of the next version: it reads one more format than this one."""
+    last = FORMATS[READS]
+    script = LATER_VERSION.format(job=last.job + 1, run=last.run + 1, reads=LATER, writes=number)
+    return sys.executable, "-c", script, "serve"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Redis that the test may watch and empty."""
+    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def meta(product: Product) -> str:
+    return f"{product.names.namespace}:{{0}}:meta"
+
+
+def format_of(product: Product, store: ValkeyServer) -> int:
+    with store.client() as client:
+        return int(client.hget(meta(product), "format") or 0)
+
+
+def version_of(product: Product, store: ValkeyServer, job_id: str) -> int:
+    with closing(redis.Redis.from_url(store.url)) as client:
+        keys = client.scan_iter(f"{product.names.namespace}:{{*}}:jobs")
+        found = [client.hget(key, job_id) for key in keys]
+    (record,) = filter(None, found)
+    return job_record.version(record)
+
+
+def recurring(product: Product) -> str:
+    kind = fresh("type")
+    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
+    product.run(kind)
+    return kind
+
+
+def assert_goes_on(product: Product, kind: str, more: int = 4) -> None:
+    """No occurrence is missing, none is doubled, and more follow."""
+    known = len(product.runs_so_far(kind))
+    dues = [run.nominal for run in product.runs(kind, known + more)]
+    assert dues == [dues[0] + PERIOD * number for number in range(len(dues))]
+
+
+def assert_refused(replica: Service, found: int = LATER, reads: int = READS) -> None:
+    assert replica.exit_code() == 2
+    text = replica.log.read_text()
+    assert "Traceback" not in text
+    assert text.splitlines()[-1] == (
+        f"scheduling-srv: {LATER_THAN}: it has format {found}, and this version reads up to"
+        f" {reads}. Start the version that wrote the data, or a later one."
+    )
+
+
+def test_data_of_a_later_format_is_refused(deploy: Deploy, own: ValkeyServer) -> None:
+    product = deploy(valkey=own)
+    kind = recurring(product)
+    replica = product.service
+    replica.stop()
+    assert format_of(product, own) == READS
+    with own.client() as client:
+        client.hset(meta(product), "format", LATER)
+    replica.launch()
+    assert_refused(replica)
+    with own.client() as client:
+        client.hset(meta(product), "format", READS)
+    replica.start()
+    assert_goes_on(product, kind)
+    product.client.delete(kind)
+    product.finish(kind)
+
+
+def test_a_rebuild_of_a_later_format_is_refused(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
+) -> None:
+    later = service(start=False, command=that_writes(LATER), valkey=own)
+    later.start()
+    with Product(kafka.bootstrap, names, later) as product:
+        kind = recurring(product)
+        later.stop()
+        own.flush()
+        present = service(start=False, valkey=own)
+        present.launch()
+        assert_refused(present)
+        later.start()
+        assert_goes_on(product, kind)
+        assert format_of(product, own) == LATER
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+def test_versions_share_data_and_the_next_one_may_be_taken_back(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
+) -> None:
+    """The present version, and the next one, which writes what the present one reads."""
+    present = service(valkey=own)
+    following = service(command=that_writes(READS), valkey=own)
+    with Product(kafka.bootstrap, names, present, following) as product:
+        kind = recurring(product)
+        present.stop()
+        assert_goes_on(product, kind)
+        present.start()
+        following.stop()
+        assert_goes_on(product, kind)
+        assert format_of(product, own) == READS
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+def test_a_version_that_is_two_behind_waits(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
+) -> None:
+    """The next version reads what the one after it writes, and goes on without it."""
+    present = service(valkey=own)
+    following = service(command=that_writes(READS), valkey=own)
+    with Product(kafka.bootstrap, names, following) as product:
+        kind = recurring(product)
+        last = service(command=that_writes(LATER), valkey=own)
+        eventually(
+            lambda: "the stored data is newer than this version" in present.log.read_text(),
+            what="the present version to wait",
+        )
+        eventually(lambda: LATER_THAN in present.get("/readyz?verbose")[1], what="its reason")
+        present.stop()
+        present.launch()
+        assert_refused(present)
+        assert_goes_on(product, kind)
+        assert format_of(product, own) == LATER
+        with Product(kafka.bootstrap, names, last) as other:
+            newer = recurring(other)
+        assert version_of(product, own, newer) == FORMATS[READS].job + 1
+        assert version_of(product, own, kind) == FORMATS[READS].job
+        last.stop()
+        assert_goes_on(product, kind)
+        assert_goes_on(product, newer)
+        assert {kind, newer} == set(product.living(kind, newer))
+        for each in (kind, newer):
+            product.client.delete(each)
+            product.finish(each)
+
+
+class Monitor(Thread):
+    """Notes each command that Redis carries out, those of scripts included."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.ready, self.seen = Event(), list[str]()
+
+    def run(self) -> None:
+        with self.server.client() as client, client.monitor() as monitor:
+            self.ready.set()
+            for command in monitor.listen():
+                self.seen.append(command["command"])
+                if command["command"] == "ECHO end":
+                    return
+
+    def end(self) -> list[str]:
+        with self.server.client() as client:
+            client.echo("end")
+        self.join()
+        return self.seen
+
+
+def test_a_start_reads_no_job(deploy: Deploy, own: ValkeyServer) -> None:
+    """However many there are: they are read, and written anew, when they are touched."""
+    product = deploy(valkey=own)
+    product.client.create(*(contract.job(id=f"w{n}", when=tomorrow()) for n in range(50)))
+    replica = product.service
+    replica.stop()
+    monitor = Monitor(own)
+    monitor.start()
+    assert monitor.ready.wait(10)
+    replica.start()
+    seen = monitor.end()
+    assert any(meta(product) in command for command in seen)
+    # MONITOR shows the keys of a script, then each command in it. How many there are is one number.
+    own_commands = [each for each in seen if not each.startswith(("EVAL", "HLEN"))]
+    assert [each for each in own_commands if JOBS_KEY.search(each)] == []
+    product.client.delete(*(f"w{n}" for n in range(50)))
