@@ -64,6 +64,7 @@ def version_of(product: Product, store: ValkeyServer, job_id: str) -> int:
         keys = client.scan_iter(f"{product.names.namespace}:{{*}}:jobs")
         found = [client.hget(key, job_id) for key in keys]
     (record,) = filter(None, found)
+    assert isinstance(record, bytes)
     return job_record.version(record)
 
 

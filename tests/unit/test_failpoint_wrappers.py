@@ -8,13 +8,15 @@ import pytest
 from scheduling_srv.app import log_ports, ports
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.batch import BatchPublisher
+from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.errors import StoreUnavailable
 from scheduling_srv.runtime import failpoint_wrappers, failpoints, points
 from scheduling_srv.runtime.failpoint_wrappers import Around, Table, around
 from scheduling_srv.runtime.points import Point
 from scheduling_srv.service import failpoints as tables
 
-KNOWN = [*vars(ports).values(), *vars(log_ports).values(), Announcements, BatchPublisher]
+OTHERS = [Announcements, BatchPublisher, Starts]
+KNOWN = [*vars(ports).values(), *vars(log_ports).values(), *OTHERS]
 
 
 class Store:
