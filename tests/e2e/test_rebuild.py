@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from scheduling_srv.formats.versions import WRITES
 from tests.client import contract
 from tests.client.contract import Backoff, Data, Job, JobFilter
 from tests.client.topics import Record
@@ -169,6 +170,12 @@ def test_the_schedule_is_back_with_the_same_ids(story: Story) -> None:
     found = story.product.client.read(sort=1, filter=JobFilter(jobs_ids=[*ids, "gone"]))
     assert list(found.items) == story.stored
     assert len(ids) == 52
+
+
+def test_the_format_of_what_is_stored_is_noted(story: Story) -> None:
+    with story.valkey.client() as client:
+        found = client.hget(f"{story.product.names.namespace}:{{0}}:meta", "format")
+    assert found == str(WRITES)
 
 
 def test_the_index_of_creators_is_back(story: Story) -> None:

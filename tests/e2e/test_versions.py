@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 import redis
@@ -62,7 +63,7 @@ def format_of(product: Product, store: ValkeyServer) -> int:
 def version_of(product: Product, store: ValkeyServer, job_id: str) -> int:
     with closing(redis.Redis.from_url(store.url)) as client:
         keys = client.scan_iter(f"{product.names.namespace}:{{*}}:jobs")
-        found = [client.hget(key, job_id) for key in keys]
+        found: list[Any] = [client.hget(key, job_id) for key in keys]
     (record,) = filter(None, found)
     assert isinstance(record, bytes)
     return job_record.version(record)

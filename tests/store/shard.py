@@ -20,7 +20,7 @@ from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.cron import Cron
 from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Priority, Trigger, TriggerKind
-from scheduling_srv.formats.job_record import Note, pack
+from scheduling_srv.formats.job_record import KIND_AT, Note, pack
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition
 from scheduling_srv.wire import job_pb2
@@ -123,6 +123,12 @@ def job(
     )
     shape = fingerprint(cron) if cron else interval
     return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes))
+
+
+def of_version(record: bytes, version: int) -> bytes:
+    """The record as that version would have written it, if its layout were the same."""
+    byte = record[KIND_AT] & 0b1000_1111 | version << 4
+    return record[:KIND_AT] + bytes((byte,)) + record[KIND_AT + 1 :]
 
 
 def rfc3339(instant: int) -> str:

@@ -14,10 +14,11 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, Priority, TriggerKind
+from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.store.model import Model, Spec
-from tests.store.shard import DAY, NOW, Shard
+from tests.store.shard import DAY, NOW, Shard, of_version
 
 IDS = ["a", "b", "c", "d", "e", "f"]
 TIMEOUT = 7000
@@ -26,6 +27,8 @@ TIMEOUT = 7000
 class Write(NamedTuple):
     mode: WriteMode
     specs: list[Spec]
+    version: int = FORMATS[WRITES].job
+    """Of the records: replicas of two versions may write."""
 
 
 class Delete(NamedTuple):
@@ -88,6 +91,7 @@ WRITE = st.builds(
     Write,
     st.sampled_from([WriteMode.CREATE, WriteMode.UPSERT, WriteMode.UPDATE, WriteMode.UPSERT]),
     st.lists(SPECS, min_size=1, max_size=4, unique_by=lambda spec: spec.id),
+    st.integers(0, FORMATS[READS].job),
 )
 RARE: st.SearchStrategy[Step] = st.one_of(
     st.builds(Delete, st.lists(st.sampled_from(IDS), min_size=1, max_size=3)),
@@ -109,8 +113,8 @@ class Life:
 
     async def do(self, step: Step) -> None:
         match step:
-            case Write(mode, asked):
-                await self.write(mode, [self.timed(spec) for spec in asked])
+            case Write(mode, asked, version):
+                await self.write(mode, [self.timed(spec) for spec in asked], version)
             case Delete(ids):
                 await self.shard.delete(*ids, now=self.now)
                 self.model.delete(ids)
@@ -141,8 +145,10 @@ class Life:
             due -= due % 2000
         return Spec(**{**vars(spec), "due": due})
 
-    async def write(self, mode: WriteMode, asked: list[Spec]) -> None:
-        written = await self.shard.write(mode, *[spec.job() for spec in asked], now=self.now)
+    async def write(self, mode: WriteMode, asked: list[Spec], version: int) -> None:
+        jobs = [spec.job() for spec in asked]
+        jobs = [job._replace(record=of_version(job.record, version)) for job in jobs]
+        written = await self.shard.write(mode, *jobs, now=self.now)
         assert written.refusals == [self.model.write(mode, asked, self.now)]
 
     async def answer(self, which: list[tuple[int, bool]]) -> None:

@@ -10,17 +10,24 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.domain.errors import NewerData
 from scheduling_srv.domain.job import Answer, NewJob
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.job_record import KIND_AT, Note
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
-from tests.store.shard import DAY, MINUTE, NOW, SECOND, Shard, at_once, cron, every, ids_of, once
+from tests.store.shard import (
+    DAY,
+    MINUTE,
+    NOW,
+    SECOND,
+    Shard,
+    at_once,
+    cron,
+    every,
+    ids_of,
+    of_version,
+    once,
+)
 
 LATER = FORMATS[READS].job + 1
-
-
-def of_version(record: bytes, version: int) -> bytes:
-    byte = record[KIND_AT] & 0b1000_1111 | version << 4
-    return record[:KIND_AT] + bytes((byte,)) + record[KIND_AT + 1 :]
 
 
 async def age(shard: Shard, *ids: str, version: int = 0) -> None:

@@ -12,6 +12,7 @@ from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from scheduling_srv.wire import job_pb2
+from tests.store.shard import of_version
 
 requests = st.builds(
     JobRequest,
@@ -34,12 +35,6 @@ def packed(request: JobRequest, trigger: Trigger) -> bytes:
     data = job_pb2.Data(timezone=request.timezone, creator=request.creator)
     request.data = data.SerializeToString()
     return job_record.pack(request, trigger)
-
-
-def of_version(record: bytes, version: int) -> bytes:
-    """The record as that version would have written it, if its layout were the same."""
-    at = job_record.KIND_AT
-    return record[:at] + bytes((record[at] & 0b1000_1111 | version << 4,)) + record[at + 1 :]
 
 
 @given(

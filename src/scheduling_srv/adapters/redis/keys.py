@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 FIXED = {
-    "meta": "hash: counters, positions, epoch, incarnation, logs that were seen; one field each",
+    "meta": "hash: counters, positions, epoch, incarnation, format, logs seen; one field each",
     "lease": "string: owner and epoch; TTL of the lease",
     "emitting": "string: set while the owner's loops do their work; TTL of the lease",
     "jobs": "hash: job id -> record; living jobs, `now` jobs included",
