@@ -137,7 +137,14 @@ def made(number: int) -> StoredJob:
 def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
     health = Health(redis=app.probe, kafka=app.probe, observe=app.observe, fresh_seconds=0)
     return GrpcServer(
-        address, jobs=app, commands=app, health=health, services=["logical"], max_items=3
+        address,
+        jobs=app,
+        commands=app,
+        health=health,
+        services=["logical"],
+        max_items=3,
+        max_job_bytes=900_000,
+        call_memory=2**28,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ShardRules:
-    """See the README for the settings of the same names."""
+    """See docs/settings.md for the settings of these names. Their defaults stand here."""
 
     completion_timeout: int = 3_600_000
     max_backoff: int = 86_400_000
@@ -30,3 +30,7 @@ class ShardRules:
     """Runs of one staging call: it blocks Redis for some 5 ms."""
     most_staged: int = 1_000
     """Runs of one staging call while more than `stage_limit` are due."""
+
+
+DEFAULTS = ShardRules()
+"""The defaults of the settings of the same names."""

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.commands.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
+from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
@@ -52,13 +53,13 @@ class Window:
     """Younger runs may still come, and a delete may have crossed a run."""
     late: int = 1_000
     """A run that came later than that is reported."""
-    catch_up: int = 60_000
+    catch_up: int = DEFAULTS.catch_up_window
     """SCHEDULING_CATCH_UP_WINDOW: older occurrences that an outage swallowed need not run."""
-    max_backoff: int = 86_400_000
+    max_backoff: int = DEFAULTS.max_backoff
     """SCHEDULING_MAX_BACKOFF."""
     repeats: bool = False
     """SCHEDULING_DELIVERY=at_least_once: a run may be there again, as the same instance."""
-    completion_timeout: int = 3_600_000
+    completion_timeout: int = DEFAULTS.completion_timeout
     """SCHEDULING_COMPLETION_TIMEOUT: an older run holds no place of `parallel`."""
 
 

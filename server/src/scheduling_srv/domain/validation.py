@@ -65,7 +65,7 @@ class TopicLimit:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The limits that the operator sets."""
+    """The limits that the operator sets: see docs/settings.md for the settings of these names."""
 
     min_interval: int = 100
     """The shortest interval, in ms."""
@@ -75,6 +75,10 @@ class Rules:
     """How large a job may be."""
     kafka: TopicLimit = field(default_factory=TopicLimit)
     """How large one may be to fit into a record on Kafka."""
+
+
+DEFAULTS = Rules()
+"""The defaults of the settings of the same names."""
 
 
 def check_fields(request: JobRequest) -> None:

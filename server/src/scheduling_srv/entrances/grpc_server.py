@@ -132,9 +132,9 @@ class GrpcServer:
         commands: CommandsPort,
         health: Health,
         services: Iterable[str] = (),
-        max_items: int = 10_000,
-        max_job_bytes: int = 900_000,
-        call_memory: int = 2**28,
+        max_items: int,
+        max_job_bytes: int,
+        call_memory: int,
     ) -> None:
         self._address = address
         names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE]

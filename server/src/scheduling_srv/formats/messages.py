@@ -25,7 +25,7 @@ from scheduling_client.wire import resourcebase_pb2 as resources
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import LONGEST_ERROR, Answer, JobRequest, ReadQuery, StoredJob
 from scheduling_srv.domain.trigger import CronText
-from scheduling_srv.domain.validation import too_large, too_many
+from scheduling_srv.domain.validation import DEFAULTS, too_large, too_many
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields
 from scheduling_srv.formats.job_record import job_message, sized, varint
@@ -86,7 +86,9 @@ class CommandCall(NamedTuple):
 # --- In -----------------------------------------------------------------------------------------
 
 
-def decode_job_list(raw: bytes, trace: bytes = b"", limit: int = 10_000) -> list[JobRequest]:
+def decode_job_list(
+    raw: bytes, trace: bytes = b"", limit: int = DEFAULTS.max_items
+) -> list[JobRequest]:
     """The jobs of a JobList, unchecked; `trace` is the trace context that each of them gets.
 
     Raises `InvalidRequest` for bytes that are no JobList, `TooLarge` for more than `limit` items.
@@ -97,7 +99,10 @@ def decode_job_list(raw: bytes, trace: bytes = b"", limit: int = 10_000) -> list
 
 
 async def read_job_list(
-    raw: bytes, trace: bytes = b"", limit: int = 10_000, largest: int = 900_000
+    raw: bytes,
+    trace: bytes = b"",
+    limit: int = DEFAULTS.max_items,
+    largest: int = DEFAULTS.max_job_bytes,
 ) -> list[JobRequest]:
     """As `decode_job_list`, but a long list gives the event loop back between its items.
 
@@ -202,7 +207,7 @@ def _backoff(job: jobs.Job) -> tuple[float, int]:
     return backoff.delay, backoff.type
 
 
-def decode_read(raw: bytes, limit: int = 10_000) -> ReadCall:
+def decode_read(raw: bytes, limit: int = DEFAULTS.max_items) -> ReadCall:
     """A JobReadRequest. UNSORTED is ascending, as a list of unknown order is of no use to anybody.
 
     Raises `InvalidRequest`, also for names of fields that jobs do not have, and `TooLarge` for more
@@ -227,7 +232,7 @@ def decode_read(raw: bytes, limit: int = 10_000) -> ReadCall:
     return ReadCall(query, select(jobs.Job.DESCRIPTOR, names))
 
 
-def decode_delete(raw: bytes, limit: int = 10_000) -> DeleteCall:
+def decode_delete(raw: bytes, limit: int = DEFAULTS.max_items) -> DeleteCall:
     """A DeleteRequest or a Deleted; these differ in the wire type of field 1 (docs/contract.md).
 
     Raises `InvalidRequest`, also for bytes that could be read either way, and `TooLarge` for more

@@ -100,9 +100,12 @@ def _group(site: Site) -> KafkaGroupConsumer:
         """Other services read there who this is."""
         return tagged(settings.kafka_client_id, site.neighbours.deployment.tag)
 
-    topics = settings.topic_jobs, settings.topic_commands
     return KafkaGroupConsumer(
-        site.kafka, settings.kafka_group_id, topics, site.neighbours, client_id
+        site.kafka,
+        group=settings.kafka_group_id,
+        topics=(settings.topic_jobs, settings.topic_commands),
+        strangers=site.neighbours,
+        client_id=client_id,
     )
 
 
@@ -110,7 +113,13 @@ def _reader(site: Site, consume: Consume, starts: Starts, logs: KafkaLogs) -> In
     topic, strangers = site.settings.topic_jobs, site.neighbours
     consumer = KafkaPartitionConsumer(site.kafka, site.settings.kafka_group_id, topic, strangers)
     return InputReader(
-        consumer, consume, starts, logs, site.clock, topic=topic, strangers=strangers
+        consumer=consumer,
+        consume=consume,
+        starts=starts,
+        logs=logs,
+        clock=site.clock,
+        topic=topic,
+        strangers=strangers,
     )
 
 
@@ -152,4 +161,9 @@ def _extras(courier: Courier, shard: int) -> tuple[Work, ...]:
 def _rules(site: Site) -> Rules:
     settings, kafka = site.settings, TopicLimit()
     site.watch.on_limits.append(lambda limits: kafka.set(limits.job, limits.job_topic))
-    return Rules(settings.min_interval, settings.max_items, settings.max_job_bytes, kafka)
+    return Rules(
+        min_interval=settings.min_interval,
+        max_items=settings.max_items,
+        max_job_bytes=settings.max_job_bytes,
+        kafka=kafka,
+    )

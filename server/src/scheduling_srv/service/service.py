@@ -241,11 +241,11 @@ class Service:
             client_id=settings.kafka_client_id,
         )
         return Neighbours(
-            self.deployment,
-            home,
-            groups,
-            rules,
-            SystemClock(),
+            deployment=self.deployment,
+            home=home,
+            groups=groups,
+            rules=rules,
+            clock=SystemClock(),
             runs_since=self._runs_since,
         )
 

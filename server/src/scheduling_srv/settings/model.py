@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from scheduling_srv.app.shard_rules import DEFAULTS as SHARD
+from scheduling_srv.domain.validation import DEFAULTS as JOBS
 from scheduling_srv.settings.types import (
     Address,
     AdminAddress,
@@ -158,30 +160,31 @@ class Settings(BaseSettings):
         description="schedule_type of recurring runs; consumers of 2018 may want `RECCUR`.",
     )
     completion_timeout: Annotated[Milliseconds, between("1ms", "365d")] = Field(
-        3_600_000,
+        SHARD.completion_timeout,
         description="How long a worker may take to answer. Then the run counts as jobFailed.",
     )
     max_backoff: Annotated[Milliseconds, between("1ms", "365d")] = Field(
-        86_400_000, description="The longest delay that exponential backoff grows to."
+        SHARD.max_backoff,
+        description="The longest delay that exponential backoff grows to.",
     )
     min_interval: Annotated[Milliseconds, between("1ms", "365d")] = Field(
-        100, description="The shortest interval that a job may have."
+        JOBS.min_interval, description="The shortest interval that a job may have."
     )
     catch_up_window: Annotated[Milliseconds, between("0s", "365d")] = Field(
-        60_000,
+        SHARD.catch_up_window,
         description="How far back from the end of an outage every missed occurrence still runs.",
     )
     input_timeout: Annotated[Milliseconds, between("0s", "1h")] = Field(
-        10_000,
+        SHARD.catch_up_limit,
         description="How long a new owner reads waiting events before it emits overdue runs.",
     )
     missed_runs: Literal["latest", "skip"] = Field(
-        "latest",
+        SHARD.missed_runs,
         description="Of occurrences missed before the catch-up window, run the `latest` one, or"
         " `skip` all.",
     )
     lease: Annotated[Milliseconds, between("100ms", "5m")] = Field(
-        3_000,
+        SHARD.lease,
         description="How long an owner may stay silent before another replica takes over.",
     )
     acknowledge: Literal["announced", "stored"] = Field(
@@ -211,29 +214,29 @@ class Settings(BaseSettings):
         json_schema_extra={"default": ""},
     )
     max_items: int = Field(
-        10_000, ge=1, le=1_000_000, description="Most jobs or ids in one request."
+        JOBS.max_items, ge=1, le=1_000_000, description="Most jobs or ids in one request."
     )
     max_job_bytes: int = Field(
-        900_000,
+        JOBS.max_job_bytes,
         ge=1_000,
         le=16_000_000,
         description="Largest size of a job in bytes. The topics' max.message.bytes may allow less.",
     )
     outbox_limit: int = Field(
-        200_000,
+        SHARD.outbox_limit,
         ge=1_000,
         le=100_000_000,
         description="Most announcements that wait in Redis while Kafka is away. Beyond it no run is"
         " staged and no job is accepted.",
     )
     outbox_bytes: int = Field(
-        2**28,
+        SHARD.outbox_bytes,
         ge=2**24,
         le=2**40,
         description="The same limit in bytes, accurate to some megabytes.",
     )
     waiting_retries: int = Field(
-        10_000,
+        SHARD.waiting_retries,
         ge=1,
         le=10_000_000,
         description="Most waiting retries of one recurring job. A run that fails beyond it is not"

@@ -54,6 +54,7 @@ class KafkaGroupConsumer:
     def __init__(
         self,
         config: Config,
+        *,
         group: str,
         topics: Sequence[str],
         strangers: Strangers,

@@ -32,6 +32,7 @@ from scheduling_srv.adapters.kafka.errors import (
     publish_failed,
 )
 from scheduling_srv.domain.errors import RecordRefused
+from scheduling_srv.domain.validation import DEFAULTS
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import (
     POSITION_KEY,
@@ -91,7 +92,7 @@ class TransactionalPublisher:
         shard: int,
         topics: Mapping[Topic, str],
         *,
-        largest: int = 900_000,
+        largest: int = DEFAULTS.max_job_bytes,
         timeout: float = 30.0,
         takes: Callable[[], int | None] = lambda: None,
     ) -> None:

@@ -23,7 +23,7 @@ from scheduling_srv.app.ports import (
 )
 from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import Ended, GivenUp, Span
-from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.formats.positions import InputPosition, Place
@@ -42,7 +42,6 @@ RETRIES_PIECE = 500
 """Waiting retries of jobs that are gone, removed in one call."""
 RETRIES_AHEAD = 1_000
 """Entries of the outbox with which their removal waits: other announcements go first."""
-DEFAULTS = ShardRules()
 
 
 def bounds(entries: int, size: int) -> str:

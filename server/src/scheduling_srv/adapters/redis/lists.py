@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.jobs import DEFAULTS, bounds, origin
+from scheduling_srv.adapters.redis.jobs import bounds, origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Refusal, Source
 from scheduling_srv.app.replies import Piece
+from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.job import NewJob
 
 REFUSED = frozenset({b"gone", b"large", b"moving", b"exists", b"missing", b"elapsed"})

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 
 from scheduling_srv.adapters.redis.client import RedisClient, Value
-from scheduling_srv.adapters.redis.jobs import DEFAULTS, bounds, origin
+from scheduling_srv.adapters.redis.jobs import bounds, origin
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
+from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change, moves, pack
 

@@ -158,12 +158,12 @@ class Neighbours(Alone):
 
     def __init__(
         self,
+        *,
         deployment: Deployment,
         home: Home,
         groups: Groups,
         rules: Rules,
         clock: Clock,
-        *,
         runs_since: Callable[[int], AsyncGenerator[Sequence[LogRecord]]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

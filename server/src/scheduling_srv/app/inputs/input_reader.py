@@ -36,12 +36,12 @@ class InputReader:
 
     def __init__(
         self,
+        *,
         consumer: PartitionConsumer,
         consume: Consume,
         starts: Starts,
         logs: Logs,
         clock: Clock,
-        *,
         topic: str,
         strangers: Alone,
     ) -> None:

@@ -139,12 +139,12 @@ class Refill:
 
     def __init__(
         self,
+        *,
         store: RefillStore,
         logs: Logs,
         shard: int,
         clock: MillisecondClock,
         board: RiskBoard,
-        *,
         most_bytes: Callable[[], int | None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
