@@ -36,8 +36,8 @@ BIN := .venv/bin
 # Tests of one file share servers, so they stay in one process.
 PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
-WIRE := src/scheduling_srv/wire
-PROTOS := proto/scheduling_srv/wire
+WIRE := client/src/scheduling_client/wire
+PROTOS := proto/scheduling_client/wire
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto
 
 ##@ Start
@@ -45,7 +45,7 @@ PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipr
 .PHONY: setup
 setup: $(STAMP) ## Install the locked dependencies into .venv (instant if nothing changed)
 
-$(STAMP): requirements.lock pyproject.toml tools/setup
+$(STAMP): requirements.lock pyproject.toml client/pyproject.toml server/pyproject.toml tools/setup
 	@PYTHON="$(PYTHON)" sh tools/setup
 	@touch $@
 
@@ -95,7 +95,7 @@ imports: setup ## Check the import rules
 proto-check: setup ## Check that the generated code matches the protos
 	@rm -rf build/proto && mkdir -p build/proto
 	@$(call generate,build/proto)
-	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_srv/wire $(WIRE) \
+	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_client/wire $(WIRE) \
 		|| { echo 'The generated code is stale: run "make proto".' >&2; exit 1; }
 
 ##@ Measure
@@ -156,7 +156,7 @@ format: setup ## Format code and protos
 .PHONY: proto
 proto: setup ## Generate the wire code from the protos
 	@rm -f $(WIRE)/*_pb2*
-	@$(call generate,src)
+	@$(call generate,client/src)
 
 # resourcebase has no service, so no gRPC code.
 define generate
@@ -181,8 +181,9 @@ picture: setup ## Draw the picture of the demo from a real run
 lock: ## Resolve the dependencies again; keeps versions that still fit (LOCK_ARGS=--upgrade)
 	@test -x $(BIN)/uv || PYTHON="$(PYTHON)" sh tools/setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make lock' --all-extras --group dev --group bench $(LOCK_ARGS) \
-		--output-file requirements.lock pyproject.toml
+		--custom-compile-command 'make lock' --all-extras --group dev --group bench \
+		--no-emit-package scheduling-client $(LOCK_ARGS) \
+		--output-file requirements.lock client/pyproject.toml server/pyproject.toml
 
 ##@ Servers for tests
 
@@ -199,7 +200,7 @@ kafka: ## Fetch Kafka if it is missing (not if KAFKA_BOOTSTRAP_SERVERS names one
 .PHONY: clean
 clean: ## Remove all generated files
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find client server tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help: ## Show this list

@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError
 
 from bench.actors import Reply, serve
 from bench.load import job
-from scheduling_srv.wire import job_pb2
+from scheduling_client.wire import job_pb2
 
 LUA = Path(__file__).parent / "lua"
 KEYS = ("bare:due", "bare:jobs", "bare:claimed:1", "bare:claimed:2", "bare:lease")

@@ -10,7 +10,7 @@ import grpc
 from bench.actors import Reply, quantile, serve
 from bench.http2 import Answer, CallFailed, Connection
 from bench.load import CREATE, batches, job
-from scheduling_srv.wire import job_pb2
+from scheduling_client.wire import job_pb2
 
 GRPC_FRAME = 5
 """Bytes in front of a gRPC message."""

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from bench.actors import Reply, serve
 from bench.http2 import Connection
 from bench.load import CREATE, job
-from scheduling_srv.wire import job_pb2
+from scheduling_client.wire import job_pb2
 
 BATCH = 100
 CLIENTS = 8

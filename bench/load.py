@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import grpc
 
-from scheduling_srv.wire import job_pb2, resourcebase_pb2
+from scheduling_client.wire import job_pb2, resourcebase_pb2
 
 CREATE = "/io.restorecommerce.job.Service/Create"
 DELETE = "/io.restorecommerce.job.Service/Delete"

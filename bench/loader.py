@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 
 from bench.actors import Reply, serve
 from bench.load import job
+from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.list_check import check_jobs
@@ -23,7 +24,6 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.position_record import Position
-from scheduling_srv.wire import job_pb2
 
 PIECE = 1_000
 IN_FLIGHT = 4

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 
 from bench.actors import Reply, serve
 from bench.load import job, submit
-from scheduling_srv.wire import job_pb2, resourcebase_pb2
+from scheduling_client.wire import job_pb2, resourcebase_pb2
 
 SERVICE = "/io.restorecommerce.job.Service/"
 RARE_EACH = 128

@@ -26,6 +26,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.app.ports import Source
@@ -33,7 +34,6 @@ from scheduling_srv.app.replies import Cursor, RebuiltRun
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Trigger, TriggerKind
 from scheduling_srv.formats.job_record import pack
-from scheduling_srv.wire import job_pb2
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import DAY, NOW, PARTITION, SECOND, Shard, every, once
 

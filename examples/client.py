@@ -5,7 +5,7 @@ import sys
 
 import grpc
 
-from scheduling_srv.wire import job_pb2, job_pb2_grpc, resourcebase_pb2
+from scheduling_client.wire import job_pb2, job_pb2_grpc, resourcebase_pb2
 
 ADDRESS = os.environ.get("SCHEDULING_GRPC_ADDRESS", "127.0.0.1:50054")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from scheduling_srv.client import Occurrences, Outcome, occurrence_id
-from scheduling_srv.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
+from scheduling_client import Occurrences, Outcome, occurrence_id
+from scheduling_client.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
 
 TOPIC = "io.restorecommerce.jobs"
 SERVERS = os.environ.get("SCHEDULING_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "failpoints.md"
 BEGIN = """\
 # Failpoints
 
-<!-- Written by `make docs` from src/scheduling_srv/runtime/points.py: change that. -->
+<!-- Written by `make docs` from server/src/scheduling_srv/runtime/points.py: change that. -->
 
 At each failpoint a test makes the process die, fail or hang. The tables describe the state that a
 crash there leaves, and why that state is safe.
@@ -41,8 +41,8 @@ WHERE = """\
 ## Where they are
 
 Most points lie around the calls of a port. The assembly wraps the port, and only if failpoints are
-switched on: see `src/scheduling_srv/service/failpoints.py`. The use cases do not know of them. All
-others lie within a step that no port shows:
+switched on: see `server/src/scheduling_srv/service/failpoints.py`. The use cases do not know of
+them. All others lie within a step that no port shows:
 
 | point | why it is not around a port |
 |---|---|

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 BEGIN = """\
 # Metrics
 
-<!-- Written by `make docs` from src/scheduling_srv/runtime/metrics.py: change that. -->
+<!-- Written by `make docs` from server/src/scheduling_srv/runtime/metrics.py: change that. -->
 
 `/metrics` at `SCHEDULING_ADMIN_ADDRESS` has them in the text format of Prometheus, beside those of
 Python and of the process. Times are in seconds.

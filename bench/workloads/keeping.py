@@ -18,7 +18,7 @@ from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
 from bench.workloads.firing import TOO_LATE, emit
 from bench.workloads.submitting import BATCH, FAR_SECONDS
-from scheduling_srv.wire import commandinterface_pb2
+from scheduling_client.wire import commandinterface_pb2
 
 COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 BYTES_A_JOB = 700

@@ -10,7 +10,7 @@ from datetime import datetime
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from examples.demo.jobs import retry_delay
-from scheduling_srv.wire import job_pb2 as wire
+from scheduling_client.wire import job_pb2 as wire
 
 JOBS, RESOURCES = "io.restorecommerce.jobs", "io.restorecommerce.jobs.resource"
 LONGEST_WAIT_MS = 5_000

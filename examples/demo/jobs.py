@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from examples.demo.scheduler import job
-from scheduling_srv.wire import job_pb2 as wire
+from scheduling_client.wire import job_pb2 as wire
 
 CREATOR = "demo"
 HEARTBEAT = "heartbeat"

@@ -10,8 +10,8 @@ from typing import Any, Self
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from scheduling_srv.wire import job_pb2 as wire
-from scheduling_srv.wire import job_pb2_grpc as services
+from scheduling_client.wire import job_pb2 as wire
+from scheduling_client.wire import job_pb2_grpc as services
 
 DEADLINE_SECONDS = 10.0
 """Seconds that a call may take. A Create is answered when it is stored and announced on Kafka."""

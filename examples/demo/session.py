@@ -12,7 +12,7 @@ from examples.demo.events import Event, Events
 from examples.demo.jobs import CREATOR, HEARTBEAT, heartbeat, one_time_jobs
 from examples.demo.scheduler import Scheduler
 from examples.demo.service import DemoError, Service, Worker, free_addresses
-from scheduling_srv.wire import job_pb2 as wire
+from scheduling_client.wire import job_pb2 as wire
 
 
 class Session:

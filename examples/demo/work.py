@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from examples.worker import main
-from scheduling_srv.wire.job_pb2 import ScheduledJob
+from scheduling_client.wire.job_pb2 import ScheduledJob
 
 LAST_ATTEMPT = 3
 FETCH_WAIT_MS = 10

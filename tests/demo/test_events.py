@@ -3,7 +3,7 @@
 from typing import Any
 
 from examples.demo.events import JOBS, LONGEST_WAIT_MS, RESOURCES, Events
-from scheduling_srv.wire import job_pb2 as wire
+from scheduling_client.wire import job_pb2 as wire
 
 
 class Record:

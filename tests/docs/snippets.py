@@ -31,7 +31,8 @@ def snippets(page: Path) -> list[Snippet]:
 
 def pages() -> list[Path]:
     """Every page that people read."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    own = [*ROOT.glob("*.md"), ROOT / "client" / "README.md"]
+    return sorted([*own, *(ROOT / "docs").rglob("*.md")])
 
 
 def links(page: Path) -> list[str]:

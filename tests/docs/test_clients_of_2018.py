@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.zone import zone
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.schedules.zone import zone
 from tests.docs.snippets import ROOT
 
 PAGE = (ROOT / "docs" / "clients-of-2018.md").read_text()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scheduling_srv.domain.cron import Cron, looks_like_cron
-from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.interval import parse_interval
-from scheduling_srv.domain.when import parse_when
-from scheduling_srv.domain.zone import zone
+from scheduling_client.schedules.cron import Cron, looks_like_cron
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.schedules.interval import parse_interval
+from scheduling_client.schedules.when import parse_when
+from scheduling_client.schedules.zone import zone
 from tests.docs.snippets import ROOT, snippets
 
 CONTRACT = ROOT / "docs" / "contract.md"
@@ -103,7 +103,7 @@ def test_stubs_are_generated_as_the_page_says(tmp_path: Path) -> None:
     subprocess.run(
         ["sh", "-eu", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True
     )
-    made = tmp_path / "stubs" / "scheduling_srv" / "wire"
-    ours = ROOT / "src" / "scheduling_srv" / "wire"
+    made = tmp_path / "stubs" / "scheduling_client" / "wire"
+    ours = ROOT / "client" / "src" / "scheduling_client" / "wire"
     for name in ("job_pb2.py", "job_pb2_grpc.py", "commandinterface_pb2_grpc.py"):
         assert (made / name).read_text() == (ours / name).read_text()

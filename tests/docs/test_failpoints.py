@@ -7,7 +7,7 @@ from scheduling_srv.runtime.points import POINTS, Point
 from tests.docs.snippets import ROOT
 from tools.failpoints_page import PAGE, around_ports, page, reason_inside
 
-SOURCE = ROOT / "src" / "scheduling_srv"
+SOURCE = ROOT / "server" / "src" / "scheduling_srv"
 
 
 def test_the_page_is_up_to_date() -> None:

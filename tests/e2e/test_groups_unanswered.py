@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.harness.kafka import KafkaServer
 
-SRC = Path(__file__).parents[2] / "src" / "scheduling_srv"
+SRC = Path(__file__).parents[2] / "server" / "src" / "scheduling_srv"
 ASK = """
 import asyncio, sys
 from confluent_kafka.admin import AdminClient

@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
 from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.formats.positions import InputPosition
-from scheduling_srv.wire import job_pb2
 
 
 class KafkaLog:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
@@ -17,13 +20,10 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.backoff import BackoffType
-from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.errors import Unparsable
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Priority, Trigger, TriggerKind
 from scheduling_srv.formats.job_record import KIND_AT, Note, pack
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition
-from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
 """A Tuesday, 22:13:20 UTC."""

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import Ended
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.outbox_entries import read_event
-from scheduling_srv.wire import job_pb2
 from tests.store.shard import (
     DAY,
     HOUR,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.jobs import origin
 from scheduling_srv.app.jobs import REPLACING
 from scheduling_srv.app.list_check import check_job
@@ -14,7 +15,6 @@ from scheduling_srv.domain.job import NewJob, Priority, TriggerKind
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.job_record import Note, header, kind
 from scheduling_srv.formats.messages import decode_job_list
-from scheduling_srv.wire import job_pb2
 from tests.store.shard import (
     DAY,
     HOUR,

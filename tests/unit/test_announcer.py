@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from scheduling_client.schedules.when import rfc3339
+from scheduling_client.wire import job_pb2
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import job_message
 from scheduling_srv.formats.kafka_records import Record, Topic
 from scheduling_srv.formats.outbox_entries import event_entry, nominal_time, occurrence_id
 from scheduling_srv.formats.position_record import Position, advance
-from scheduling_srv.wire import job_pb2
 from tests.store.shard import job
 
 NOMINAL = 1_700_000_000_123

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from scheduling_client.schedules.when import rfc3339
+from scheduling_client.wire import job_pb2
 from scheduling_srv.audit.compare import Audit, Report, Window
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.when import rfc3339
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.kafka_records import Extent, LogRecord
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition
-from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
 SECOND = 1_000

@@ -41,7 +41,7 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch) -> Bootstrap:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "server" / "pyproject.toml").read_text())["project"]
     assert __version__ == project["version"]
 
 

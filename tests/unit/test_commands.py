@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from scheduling_client.wire.commandinterface_pb2 import CommandResponse
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.ports import Answered, Receipt, Source
@@ -17,7 +18,6 @@ from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry, read_event
 from scheduling_srv.formats.positions import InputPosition, Place
-from scheduling_srv.wire.commandinterface_pb2 import CommandResponse
 
 SOURCE = Source("commands:0", 5, 6, "i")
 RECEIPT = Receipt("i", 1)

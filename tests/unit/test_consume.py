@@ -7,6 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from scheduling_client.wire import job_pb2
+from scheduling_client.wire.commandinterface_pb2 import CommandRequest
+from scheduling_client.wire.resourcebase_pb2 import DeleteRequest
 from scheduling_srv.app.inputs import dead_letters, shard_inputs
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.dead_letters import REFUSED
@@ -33,9 +36,6 @@ from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime.throttle import MINUTE_S, Throttle
 from scheduling_srv.service.service import THROTTLES
-from scheduling_srv.wire import job_pb2
-from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
-from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
 from tests.store.shard import one_shard
 
 JOBS, COMMANDS = Place("jobs", 0), Place("commands", 0)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from scheduling_client.wire import job_pb2
+from scheduling_client.wire.commandinterface_pb2 import CommandRequest
+from scheduling_client.wire.resourcebase_pb2 import DeleteRequest
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
@@ -22,9 +25,6 @@ from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.positions import InputPosition, Place
-from scheduling_srv.wire import job_pb2
-from scheduling_srv.wire.commandinterface_pb2 import CommandRequest
-from scheduling_srv.wire.resourcebase_pb2 import DeleteRequest
 
 JOBS, COMMANDS = Place("jobs", 0), Place("commands", 0)
 NOW = 1_700_000_000_000

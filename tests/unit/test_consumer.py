@@ -71,7 +71,7 @@ class Client:
 async def polled(kind: str, *messages: Message) -> Polled:
     consumer: Any = KafkaPartitionConsumer({}, "g", "jobs", Alone())
     if kind == "group":
-        consumer = KafkaGroupConsumer({}, "g", ["jobs"], Alone())
+        consumer = KafkaGroupConsumer({}, group="g", topics=["jobs"], strangers=Alone())
         consumer._thread = ThreadPoolExecutor(1)
     consumer._consumer = Client(*messages)
     found: Polled = await consumer.poll()

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scheduling_srv.domain.cron import Cron, looks_like_cron
-from scheduling_srv.domain.errors import Unparsable
+from scheduling_client.schedules.cron import Cron, looks_like_cron
+from scheduling_client.schedules.errors import Unparsable
 
 BERLIN = "Europe/Berlin"
 NEW_YORK = "America/New_York"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.cron_gaps import smallest_gap_ms
-from scheduling_srv.domain.errors import Unparsable
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.cron_gaps import smallest_gap_ms
+from scheduling_client.schedules.errors import Unparsable
 from tests.unit import cron_oracle
 from tests.unit.test_cron_oracle import DAY, MONTH, WEEKDAY, field
 

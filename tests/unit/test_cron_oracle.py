@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.errors import Unparsable
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.errors import Unparsable
 from tests.unit import cron_oracle
 
 HOUR = 3600

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.durations import duration_text, parse_duration
+from scheduling_client.schedules.durations import duration_text, parse_duration
 
 
 @pytest.mark.parametrize(

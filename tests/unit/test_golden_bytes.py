@@ -5,9 +5,9 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
-from scheduling_srv.wire import commandinterface_pb2 as commands
-from scheduling_srv.wire import job_pb2 as jobs
-from scheduling_srv.wire import resourcebase_pb2 as resources
+from scheduling_client.wire import commandinterface_pb2 as commands
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_client.wire import resourcebase_pb2 as resources
 
 ROWS: dict[str, tuple[Message, str]] = {
     "done": (

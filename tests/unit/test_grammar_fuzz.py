@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.cron import Cron, looks_like_cron
-from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.interval import parse_interval
-from scheduling_srv.domain.when import parse_when
-from scheduling_srv.domain.zone import zone
+from scheduling_client.schedules.cron import Cron, looks_like_cron
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.schedules.interval import parse_interval
+from scheduling_client.schedules.when import parse_when
+from scheduling_client.schedules.zone import zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW_MS = 1_711_846_800_000

@@ -23,6 +23,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from grpc_status import rpc_status
 from prometheus_client import REGISTRY
 
+from scheduling_client.wire import commandinterface_pb2 as commands
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_client.wire import resourcebase_pb2 as resources
+from scheduling_client.wire.commandinterface_pb2_grpc import ServiceStub as CommandStub
+from scheduling_client.wire.job_pb2_grpc import ServiceStub as JobStub
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings
@@ -43,11 +48,6 @@ from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob, Trigger,
 from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.job_record import pack
-from scheduling_srv.wire import commandinterface_pb2 as commands
-from scheduling_srv.wire import job_pb2 as jobs
-from scheduling_srv.wire import resourcebase_pb2 as resources
-from scheduling_srv.wire.commandinterface_pb2_grpc import ServiceStub as CommandStub
-from scheduling_srv.wire.job_pb2_grpc import ServiceStub as JobStub
 from tests.client.slow_sender import SlowSender
 from tests.harness.waiting import PATIENCE_SECONDS
 
@@ -137,7 +137,14 @@ def made(number: int) -> StoredJob:
 def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
     health = Health(redis=app.probe, kafka=app.probe, observe=app.observe, fresh_seconds=0)
     return GrpcServer(
-        address, jobs=app, commands=app, health=health, services=["logical"], max_items=3
+        address,
+        jobs=app,
+        commands=app,
+        health=health,
+        services=["logical"],
+        max_items=3,
+        max_job_bytes=900_000,
+        call_memory=2**28,
     )
 
 

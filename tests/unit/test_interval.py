@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.cron import Cron
-from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.interval import ACCEPTED, parse_interval
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.schedules.interval import ACCEPTED, parse_interval
 
 S, M, H, D = 1_000, 60_000, 3_600_000, 86_400_000
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.domain.errors import NewerData
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
-from scheduling_srv.wire import job_pb2
 from tests.store.shard import of_version
 
 requests = st.builds(

@@ -3,22 +3,30 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+
+
+def read(pyproject: str) -> dict[str, Any]:
+    return tomllib.loads((ROOT / pyproject).read_text())
+
+
+CLIENT, SERVER = (read(f"{name}/pyproject.toml")["project"] for name in ("client", "server"))
+GROUPS = read("pyproject.toml")["dependency-groups"]
 PINS = re.findall(r"^([a-z0-9-]+)==([^ ]+)", LOCK, re.MULTILINE)
 LOCKED = dict(PINS)
 
 
 def declared() -> list[Requirement]:
-    others = [*PROJECT["optional-dependencies"].values(), *GROUPS.values()]
-    texts = [*PROJECT["dependencies"], *(text for other in others for text in other)]
-    return [Requirement(text) for text in texts]
+    extras = SERVER["optional-dependencies"]
+    lists = [CLIENT["dependencies"], SERVER["dependencies"], *extras.values(), *GROUPS.values()]
+    found = [Requirement(text) for text in sorted({text for texts in lists for text in texts})]
+    return [each for each in found if each.name != CLIENT["name"]]  # it lies in the checkout
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)
@@ -28,7 +36,7 @@ def test_what_is_declared_is_locked(requirement: Requirement) -> None:
 
 
 def test_what_only_a_checkout_needs_is_not_published() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {"embedded"}
+    assert set(SERVER["optional-dependencies"]) == {"embedded"}
     assert set(GROUPS) == {"bench", "dev"}
 
 
@@ -36,6 +44,10 @@ def test_every_package_has_hashes() -> None:
     entries = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE)[1:]
     assert len(entries) == len({*PINS})  # a name may have a version for each Python
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_our_own_distributions_come_from_the_checkout() -> None:
+    assert LOCKED.keys().isdisjoint({CLIENT["name"], SERVER["name"]})
 
 
 def test_no_host_is_named() -> None:

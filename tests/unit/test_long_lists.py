@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_client.schedules.cron import _parse
+from scheduling_client.wire import job_pb2 as jobs
 from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import WriteMode
-from scheduling_srv.domain.cron import _parse
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.validation import Rules
@@ -21,7 +22,6 @@ from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.job_record import HEADER
 from scheduling_srv.runtime import time_slice
 from scheduling_srv.runtime.time_slice import SLICE_MS, SharedSlice
-from scheduling_srv.wire import job_pb2 as jobs
 from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import one_shard
 

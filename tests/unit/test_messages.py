@@ -8,6 +8,9 @@ from google.protobuf.any_pb2 import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_client.wire import commandinterface_pb2 as commands
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_client.wire import resourcebase_pb2 as resources
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import (
     LONGEST_ERROR,
@@ -19,9 +22,6 @@ from scheduling_srv.domain.job import (
 )
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.job_record import pack
-from scheduling_srv.wire import commandinterface_pb2 as commands
-from scheduling_srv.wire import job_pb2 as jobs
-from scheduling_srv.wire import resourcebase_pb2 as resources
 
 GOLDEN_JOB = bytes.fromhex(
     "0a01615a0174620312016368f6ffffffffffffffff0170037a0b090000000000408f401001800102"

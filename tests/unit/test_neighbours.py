@@ -50,11 +50,11 @@ class World:
         """Deployments, and when their runs were emitted, in epoch ms."""
         self.tails = 0
         self.neighbours = Neighbours(
-            Deployment("me"),
-            self,
-            self,
-            rules,
-            self,
+            deployment=Deployment("me"),
+            home=self,
+            groups=self,
+            rules=rules,
+            clock=self,
             runs_since=self.runs_since,
             monotonic=lambda: self.time,
         )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduling_srv.client import Occurrences, Outcome, occurrence_id
-from scheduling_srv.client.occurrences import SWEEP_SECONDS
+from scheduling_client import Occurrences, Outcome, occurrence_id
+from scheduling_client.occurrences import SWEEP_SECONDS
 
 DAY = 86_400.0
 

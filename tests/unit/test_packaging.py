@@ -3,7 +3,9 @@
 import importlib.util
 import subprocess
 import sys
+import tarfile
 from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from types import ModuleType
 from zipfile import ZipFile
@@ -11,7 +13,8 @@ from zipfile import ZipFile
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from scheduling_srv.wire import commandinterface_pb2, job_pb2, resourcebase_pb2
+from scheduling_client.wire import commandinterface_pb2, job_pb2, resourcebase_pb2
+from scheduling_srv import __version__
 
 ROOT = Path(__file__).parents[2]
 PROTOS = {
@@ -22,7 +25,8 @@ PROTOS = {
 
 
 def hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    path = ROOT / "server" / "hatch_build.py"
+    spec = importlib.util.spec_from_file_location("hatch_build", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -30,48 +34,121 @@ def hook() -> ModuleType:
     return module
 
 
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build a wheel or an sdist of a distribution."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ZipFile]:
     target = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (built,) = target.glob("*.whl")
-    return ZipFile(built)
+    return {
+        name: ZipFile(build("wheel", ROOT / name, target / name)) for name in ("client", "server")
+    }
 
 
-def test_the_protos_are_in_the_wheel(wheel: ZipFile) -> None:
-    """Below the folder that they import each other from."""
-    for name in PROTOS:
-        path = f"scheduling_srv/wire/{name}.proto"
-        assert wheel.read(path) == (ROOT / "proto" / path).read_bytes()
+def files_of(wheel: ZipFile) -> set[str]:
+    return {name for name in wheel.namelist() if ".dist-info/" not in name}
 
 
-def test_the_wheel_has_the_code_and_nothing_else(wheel: ZipFile) -> None:
-    sources = {
-        path.relative_to(ROOT / folder).as_posix()
-        for folder in ("src", "proto")
-        for path in (ROOT / folder / "scheduling_srv").rglob("*")
+def files_below(folder: Path, package: str) -> set[str]:
+    return {
+        path.relative_to(folder).as_posix()
+        for path in (folder / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert inside == sources
 
 
-def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(wheel: ZipFile) -> None:
+def metadata_of(wheel: ZipFile) -> Message:
     (path,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
-    metadata = message_from_bytes(wheel.read(path))
+    return message_from_bytes(wheel.read(path))
+
+
+def test_the_protos_are_in_the_wheel_of_the_client(wheels: dict[str, ZipFile]) -> None:
+    """Below the folder that they import each other from."""
+    for name in PROTOS:
+        path = f"scheduling_client/wire/{name}.proto"
+        assert wheels["client"].read(path) == (ROOT / "proto" / path).read_bytes()
+
+
+def test_the_wheels_have_the_code_and_nothing_else(wheels: dict[str, ZipFile]) -> None:
+    protos = files_below(ROOT / "proto", "scheduling_client")
+    client = files_below(ROOT / "client" / "src", "scheduling_client")
+    assert files_of(wheels["client"]) == client | protos
+    server = files_below(ROOT / "server" / "src", "scheduling_srv")
+    assert files_of(wheels["server"]) == server
+
+
+@pytest.mark.parametrize("name", ["client", "server"])
+def test_a_wheel_of_the_sdist_is_the_wheel_of_the_checkout(
+    name: str, wheels: dict[str, ZipFile], tmp_path: Path
+) -> None:
+    packed = build("sdist", ROOT / name, tmp_path / "sdist")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / packed.name.removesuffix(".tar.gz")
+    again = ZipFile(build("wheel", source, tmp_path / "wheel"))
+    assert sorted(again.namelist()) == sorted(wheels[name].namelist())
+    assert metadata_of(again).as_bytes() == metadata_of(wheels[name]).as_bytes()
+
+
+def test_both_distributions_have_one_version(wheels: dict[str, ZipFile]) -> None:
+    client, server = metadata_of(wheels["client"]), metadata_of(wheels["server"])
+    assert client["Version"] == server["Version"] == __version__
+    assert f"scheduling-client=={__version__}" in server.get_all("Requires-Dist", [])
+
+
+def test_the_client_needs_no_server(wheels: dict[str, ZipFile]) -> None:
+    needs = metadata_of(wheels["client"]).get_all("Requires-Dist", [])
+    assert {each.partition(">")[0] for each in needs} == {"grpcio", "protobuf", "tzdata"}
+    assert {*wheels["client"].namelist()}.isdisjoint(wheels["server"].namelist())
+
+
+@pytest.mark.parametrize("name", ["client", "server"])
+def test_the_licence_is_that_of_the_checkout(name: str) -> None:
+    assert (ROOT / name / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_the_server_leaves_sqlite_to_workers() -> None:
+    """It imports the package of the client, and pays for no module that only workers use."""
+    code = "import sys, scheduling_client; sys.exit('sqlite3' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("name", "extras"), [("client", None), ("server", ["embedded"])])
+def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
+    name: str, extras: list[str] | None, wheels: dict[str, ZipFile]
+) -> None:
+    metadata = metadata_of(wheels[name])
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_all("Provides-Extra") == ["embedded"]
+    assert metadata.get_all("Provides-Extra") == extras
     text = metadata.get_payload()
     assert isinstance(text, str)
-    assert "# scheduling-srv" in text
-    for relative in ("](docs/", "](examples/", "](proto/", "](LICENSE"):
+    assert f"# {metadata['Name']}" in text
+    for relative in ("](docs/", "](examples/", "](proto/", "](LICENSE", "](../"):
         assert relative not in text
 
+
+@pytest.mark.slow
+def test_the_client_installs_alone(tmp_path: Path) -> None:
+    """Into a fresh environment: all its modules can be imported there, and no server can."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
+    python = tmp_path / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", str(ROOT / "client")]
+    subprocess.run(install, check=True)
+    subprocess.run([str(python), "-I", "-c", IMPORT_ALL], check=True)
+
+
+IMPORT_ALL = """
+import importlib.util, pkgutil, scheduling_client
+
+for module in pkgutil.walk_packages(scheduling_client.__path__, "scheduling_client."):
+    importlib.import_module(module.name)
+assert importlib.util.find_spec("scheduling_srv") is None
+"""
 
 README = """\
 ![a picture](docs/demo.svg) of [the contract](docs/contract.md#cron), [here](#run-it),
@@ -111,4 +188,4 @@ def test_other_languages_have_packages_of_their_own(name: str) -> None:
     assert described.options.java_package == f"io.restorecommerce.{name}"
     assert described.options.java_multiple_files
     assert described.options.csharp_namespace == f"Io.Restorecommerce.{name.capitalize()}"
-    assert described.options.go_package == f"scheduling_srv/wire/{name};{name}"
+    assert described.options.go_package == f"scheduling_client/wire/{name};{name}"

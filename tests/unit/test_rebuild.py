@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.recovery.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.recovery.settlement import Settlement
@@ -17,7 +18,6 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime.time_slice import TimeSlice
-from scheduling_srv.wire import job_pb2
 from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, once
 
 RUN = RunKey("a", 1, NOW)

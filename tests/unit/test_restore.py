@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.app.commands import restore_pass
 from scheduling_srv.app.commands.events import OFFSET_BITS, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
@@ -25,7 +26,6 @@ from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic
 from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.runtime.pieces import pieces
-from scheduling_srv.wire import job_pb2
 from tests.harness.virtual_time import VIRTUAL_TIME
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from scheduling_client.wire import job_pb2
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.stager import (
@@ -22,7 +23,6 @@ from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, Matches
 from scheduling_srv.formats.job_record import pack
 from scheduling_srv.runtime import time_slice
-from scheduling_srv.wire import job_pb2
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000

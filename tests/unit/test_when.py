@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.errors import ElapsedTime, Unparsable
-from scheduling_srv.domain.when import ACCEPTED, check_not_elapsed, is_relative, parse_when
+from scheduling_client.schedules.errors import ElapsedTime, Unparsable
+from scheduling_client.schedules.when import ACCEPTED, check_not_elapsed, is_relative, parse_when
 
 BERLIN = "Europe/Berlin"
 NOW = "2018-01-10T09:30:00.500"  # a Wednesday, 10:30 in Berlin

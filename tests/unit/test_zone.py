@@ -2,8 +2,8 @@
 
 import pytest
 
-from scheduling_srv.domain.errors import Unparsable
-from scheduling_srv.domain.zone import zone
+from scheduling_client.schedules.errors import Unparsable
+from scheduling_client.schedules.zone import zone
 
 
 @pytest.mark.parametrize(

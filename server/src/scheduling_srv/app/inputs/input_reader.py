@@ -1,0 +1,139 @@
+"""Reads the jobs topic beside the consumer group, up to where it ends now (docs/decisions/0012).
+
+The group needs its session time-out to give the partitions of a dead member to another one. The
+owner does not wait for that. It applies records through the same calls, which move a position only
+from where it is. So the second of two readers begins again after the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import structlog
+
+from scheduling_srv.app.deployments.neighbours import Alone
+from scheduling_srv.app.inputs.consume import Consume
+from scheduling_srv.app.inputs.identity import Identity
+from scheduling_srv.app.inputs.records import Consumed, End
+from scheduling_srv.app.log_ports import PartitionConsumer
+from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.positions import Logs
+from scheduling_srv.app.starts import Starts
+from scheduling_srv.domain.errors import SchedulingError, SharedTopic
+from scheduling_srv.formats.positions import Place
+
+log = structlog.get_logger(__name__)
+
+FAR = 10_000
+"""Offsets after which the position is stored although there was nothing to apply."""
+
+
+class InputReader:
+    """Implements `Inputs` for all shards of a replica. One pass at a time."""
+
+    def __init__(
+        self,
+        *,
+        consumer: PartitionConsumer,
+        consume: Consume,
+        starts: Starts,
+        logs: Logs,
+        clock: Clock,
+        topic: str,
+        strangers: Alone,
+    ) -> None:
+        """`consume` is this reader's own: it remembers positions."""
+        self.consumer = consumer
+        self.consume = consume
+        self.starts = starts
+        self.logs = logs
+        self.clock = clock
+        self.topic = topic
+        self.strangers = strangers
+        self.identity = Identity(starts.topic_ids)
+        self._turn = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """A consumer that knows its broker. Raises `LogUnavailable`."""
+        async with self._turn:
+            await self.consumer.connect()
+
+    async def read(self) -> int:
+        """Apply all that the topic holds now; returns the instant of the question in epoch ms.
+
+        Raises `Unavailable`, and `StaleSource` when the group has applied some of it meanwhile:
+        then it is to be called again. Raises `SharedTopic` while another service uses the topic.
+        """
+        async with self._turn:
+            if self.strangers.blocked:
+                raise SharedTopic(self.strangers.blocked)
+            asked_at = self.clock.now()
+            ends = await self._ends()
+            # Records that the group is about to apply need not be read twice.
+            behind = await self._begin(ends)
+            if behind:
+                try:
+                    await self._read_to(behind)
+                finally:
+                    await self.consumer.assign({})
+        await self.consume.settle()
+        return asked_at
+
+    async def _ends(self) -> Mapping[Place, int]:
+        """The end of each partition, including records of open transactions."""
+        found = await self.logs.topics([self.topic])
+        partitions = found[self.topic].partitions if self.topic in found else 0
+        return await self.logs.high_watermarks([Place(self.topic, n) for n in range(partitions)])
+
+    async def _begin(self, ends: Mapping[Place, int]) -> dict[Place, int]:
+        """Find the positions; returns the ends of partitions that are not applied up to them."""
+        asked_at = time.monotonic()
+        found = await self.starts.find(sorted(ends))
+        self.consume.begin(found.shards)
+        self.identity.begin(found.topic_ids, asked_at)
+        there = found.shards[0].positions
+        return {
+            place: end
+            for place, end in ends.items()
+            if place in there and self.consume.applied(place) < end
+        }
+
+    async def _read_to(self, behind: dict[Place, int]) -> None:
+        starts = {place: self.consume.applied(place) for place in behind}
+        await self.consumer.assign(starts)
+        last: dict[Place, End] = {}
+        while behind:
+            polled = await self.consumer.poll()
+            await self._apply([*polled.events.values()])
+            last.update(polled.ends)
+            for place, end in [*behind.items()]:
+                if max(polled.exhausted.get(place, 0), last.get(place, End(0, 0)).offset) >= end:
+                    del behind[place]
+        # A short way is read again next time: the group's consumer need not go back for it.
+        await self.consume.skip(
+            {place: end for place, end in last.items() if end.offset - starts[place] > FAR}
+        )
+
+    async def _apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        if not batches:
+            return
+        position = min(self.consume.applied(batch[0].place) for batch in batches)
+        if self.identity.age() > self.identity.trusted(position):
+            await self.identity.verify({self.topic})
+        try:
+            await self.consume.apply(batches)
+        except SchedulingError:
+            raise
+        except Exception:
+            log.exception("a batch broke", topic=self.topic)
+            await self._apply_alone(batches)
+
+    async def _apply_alone(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        """One bad record must not stop the others: find it, and put it aside."""
+        await self._begin({batch[0].place: batch[-1].offset + 1 for batch in batches})
+        for record in chain.from_iterable(batches):
+            if record.offset >= self.consume.applied(record.place):
+                await self.consume.apply_alone(record)

@@ -1,0 +1,1 @@
+"""Jobs, triggers and validation: pure, no I/O, no event loop, no clock."""

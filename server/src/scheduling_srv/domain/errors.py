@@ -1,0 +1,175 @@
+"""Every error that this product raises on purpose.
+
+    SchedulingError
+    ├── RequestError          the request is at fault; nothing of it was applied
+    │   ├── InvalidRequest    a field is missing, malformed or out of range
+    │   ├── AlreadyExists     a job with this id exists
+    │   ├── NotFound          no job has this id
+    │   ├── TooLarge          the request is over a limit
+    │   ├── TooMany           too many requests of this kind are pending
+    │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
+    ├── Unavailable           the request is fine, a server is not; it may be sent again
+    │   ├── StoreUnavailable  Redis does not answer, or not in time
+    │   │   ├── StoreFull     Redis has no room left
+    │   │   ├── StoreRefused  Redis refuses a right, or is a read-only replica
+    │   │   ├── StoreFault    Redis has answered an error that is a fault of ours
+    │   │   └── NewerData     what is stored is of a later version of the service
+    │   ├── StoreNotReady     the schedule is being recovered from Kafka
+    │   ├── Overloaded        more is under way than may be: nothing more is taken in
+    │   ├── LogUnavailable    Kafka does not answer, or not in time
+    │   │   └── Undecided     a transaction in the way has not ended
+    │   ├── SharedTopic       another service uses the jobs topic: nothing is consumed
+    │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
+    │   ├── Contended         another call decides about the same id
+    │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── PublishFailed         a transaction may or may not have been committed
+    │   └── RecordRefused     because Kafka refuses a record or a topic
+    ├── Diverged              Redis and Kafka disagree on how far the outbox is published
+    ├── LeaseLost             another replica owns the shard by now
+    ├── StaleSource           the store is not where the consumer believed it to be
+    └── StartError            the process cannot start as it was configured
+
+``str(error)`` is a full sentence for the person who sent the request. Texts of schedules are
+refused as `ScheduleError` of the client; the domain makes an `InvalidRequest` of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Violation(NamedTuple):
+    """One fault of a request, as in ``google.rpc.BadRequest.FieldViolation``."""
+
+    field: str
+    """Path of the field, such as ``items[3].interval``."""
+    description: str
+    """A sentence that names the item and its fault."""
+
+
+class SchedulingError(Exception):
+    """The root of all errors that this product raises on purpose."""
+
+
+class RequestError(SchedulingError):
+    """The request is at fault; nothing of it was applied."""
+
+    def __init__(self, sentence: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(sentence)
+        self.violations = tuple(violations)
+
+
+class InvalidRequest(RequestError):
+    """A field is missing, malformed or out of range (docs/contract.md)."""
+
+
+class AlreadyExists(RequestError):
+    """A job with this id exists (docs/contract.md)."""
+
+
+class NotFound(RequestError):
+    """No job has this id (docs/contract.md)."""
+
+
+class TooLarge(RequestError):
+    """The request is over a limit that the operator set."""
+
+
+class TooMany(RequestError):
+    """Too many requests of this kind are pending (docs/contract.md)."""
+
+
+class FailedPrecondition(RequestError):
+    """A server is set up so that the request cannot be carried out, now or later."""
+
+
+class Unavailable(SchedulingError):
+    """The request is fine, a server is not; it may be sent again."""
+
+
+class StoreUnavailable(Unavailable):
+    """Redis does not answer, or not in time."""
+
+
+class StoreFull(StoreUnavailable):
+    """Redis has no room left (`maxmemory`). Writes that make room continue."""
+
+
+class StoreRefused(StoreUnavailable):
+    """Redis refuses the user, a right, the database, or is in cluster mode.
+
+    Before the first serving this ends the process; later it is an outage like any other.
+    """
+
+
+class StoreFault(StoreUnavailable):
+    """A script has failed: a fault of the code or of stored data. Loops treat it as an outage."""
+
+
+class NewerData(StoreUnavailable):
+    """A later version of the service wrote what is stored in Redis or on Kafka.
+
+    At the start it ends the process; a replica that runs waits (docs/decisions/0024).
+    """
+
+
+class StoreNotReady(Unavailable):
+    """The schedule is being recovered from Kafka."""
+
+
+class Overloaded(Unavailable):
+    """A limit is reached: calls under way, their memory, or entries that wait for Kafka."""
+
+
+class LogUnavailable(Unavailable):
+    """Kafka does not answer, or not in time."""
+
+
+class Undecided(LogUnavailable):
+    """A transaction is neither committed nor aborted: records after it cannot be read yet."""
+
+
+class SharedTopic(Unavailable):
+    """Another service uses the jobs topic: nothing is consumed (docs/decisions/0019)."""
+
+
+class NotAnnounced(Unavailable):
+    """The change is stored, but its announcement did not get to Kafka in time."""
+
+
+class Contended(Unavailable):
+    """Another call decides about the same id, and does not come to an end."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The store was rebuilt from Kafka while the change was under way."""
+
+
+class PublishFailed(SchedulingError):
+    """A transaction may or may not have been committed: recover before going on."""
+
+
+class RecordRefused(PublishFailed):
+    """Kafka refuses a record or a topic: recover, then publish record by record to find it."""
+
+    def __init__(self, sentence: str, *, too_large: bool = False) -> None:
+        """`too_large`: a record, or all records of a batch together, are over a limit."""
+        super().__init__(sentence)
+        self.too_large = too_large
+
+
+class Diverged(SchedulingError):
+    """Redis and Kafka disagree on how far the outbox is published: recover before going on."""
+
+
+class LeaseLost(SchedulingError):
+    """This replica does not own the shard any more."""
+
+
+class StaleSource(SchedulingError):
+    """The store is not where the consumer believed it to be: another replica changed it."""
+
+
+class StartError(SchedulingError):
+    """The process cannot start as it was configured."""

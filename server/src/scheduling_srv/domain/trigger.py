@@ -1,0 +1,128 @@
+"""The kinds of trigger, and the occurrences of recurring jobs (docs/contract.md, Times).
+
+Planning, restore, rebuild and audit ask here. Two lines in Lua do the same for intervals
+(`lua/lib/staging.lua`, `lua/lib/outage.lua`): tests/store/test_trigger.py compares them with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.zone import zone
+from scheduling_srv.domain.errors import InvalidRequest
+
+
+class TriggerKind(IntEnum):
+    """The kinds of trigger (docs/contract.md). The numbers are stored."""
+
+    NOW = 0
+    """Once, at once; never a job resource that Read shows."""
+    ONCE = 1
+    """Once, at the instant of `when`."""
+    INTERVAL = 2
+    """Every so many milliseconds after its creation, in phase."""
+    CRON = 3
+    """At each match of a cron expression in the job's time zone."""
+
+    @property
+    def recurring(self) -> bool:
+        """Whether the job stays after a run has ended."""
+        return self >= TriggerKind.INTERVAL
+
+    @property
+    def planned(self) -> bool:
+        """Whether Python computes each occurrence; of intervals, Lua does (`is_planned`)."""
+        return self > TriggerKind.INTERVAL
+
+
+class Trigger(NamedTuple):
+    """When a job runs.
+
+    `due` is its first run in epoch ms. `interval` is the period in ms for INTERVAL, the
+    fingerprint of the expression for CRON, else 0.
+    """
+
+    kind: TriggerKind
+    due: int
+    interval: int = 0
+
+
+class Recurrence(Protocol):
+    """The occurrences of a job. Instants are epoch ms."""
+
+    def next_after(self, instant: int) -> int | None:
+        """The first occurrence after `instant`; None after the end of the calendar."""
+
+    def latest_before(self, instant: int, since: int) -> int:
+        """The latest occurrence before `instant`, or `since`, which is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """An occurrence every `period` ms, in phase with `first`. There is none before it."""
+
+    first: int
+    period: int
+
+    def next_after(self, instant: int) -> int:
+        """See `Recurrence`. There always is one."""
+        if instant < self.first:
+            return self.first
+        return self.first + ((instant - self.first) // self.period + 1) * self.period
+
+    def latest_before(self, instant: int, since: int) -> int:
+        """See `Recurrence`."""
+        steps = (instant - 1 - since) // self.period
+        return since + max(0, steps) * self.period
+
+
+class CronText(NamedTuple):
+    """An expression and a time zone, as a job has them."""
+
+    expression: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """An occurrence at each match of a cron expression in its time zone.
+
+    The methods raise `InvalidRequest` for an expression that only another version understood.
+    """
+
+    text: CronText
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Recurrence`."""
+        cron, place = _parsed(self.text)
+        try:
+            return cron.next_after(instant, place)
+        except ValueError:
+            return None
+
+    def latest_before(self, instant: int, since: int) -> int:
+        """See `Recurrence`."""
+        cron, place = _parsed(self.text)
+        latest = cron.latest_before(instant, since, place)
+        return since if latest is None else latest
+
+
+def recurrence(trigger: Trigger, text: CronText) -> Recurrence | None:
+    """The occurrences of a job with this trigger; None: it has one. `text` is read for cron."""
+    if trigger.kind == TriggerKind.INTERVAL:
+        return Every(trigger.due, trigger.interval)
+    return Matches(text) if trigger.kind == TriggerKind.CRON else None
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(text: CronText) -> tuple[Cron, ZoneInfo]:
+    try:
+        return Cron.parse(text.expression), zone(text.timezone)
+    except ScheduleError as fault:
+        raise InvalidRequest(str(fault)) from fault

@@ -1,0 +1,239 @@
+"""The stored form of a job: a fixed header that Lua reads, then bytes that are ready to be sent.
+
+    header | policy | type | data | rest | trace
+
+`type` and `data` are length-prefixed as protobuf wants them, without their tags, so that both a
+ScheduledJob and a Job are made by putting tags between slices (docs/decisions/0001). `rest` holds
+the remaining fields of the Job, `trace` the W3C trace context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import IntFlag
+from functools import lru_cache
+from typing import NamedTuple
+
+from scheduling_client.schedules.when import rfc3339
+from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
+from scheduling_srv.formats import layouts
+from scheduling_srv.formats.layouts import (
+    HAS_POLICY,
+    VERSION_UNIT,
+    VERSION_UNKNOWN,
+    VERSION_WRITTEN,
+)
+from scheduling_srv.formats.versions import newer
+
+HEADER = layouts.HEADER.struct
+POLICY = layouts.POLICY.struct
+"""Most jobs have none, and Redis holds millions of jobs."""
+NO_POLICY = (0, 0, 0.0, 0, 0)
+KIND_AT = layouts.HEADER.before("kind")
+SIZES = layouts.HEADER.part("type_size", "data_size", "trace_size").struct
+SIZES_AT = layouts.HEADER.before("type_size")
+
+LONGEST_VARINT = 10
+"""Bytes."""
+JOB_ID, JOB_WHEN, SCHEDULED_KIND = b"\x0a", b"\xaa\x01", b"\x22"
+"""Tags of protobuf fields."""
+
+
+class Note(IntFlag):
+    """What the store has to know of a request: the first byte of a record without a `seq`."""
+
+    NONE = 0
+    ELAPSED = layouts.ELAPSED
+    """The time of a one-time job has passed: it may only replace one that was due then."""
+    RELATIVE = layouts.RELATIVE
+    """The text of `when` depends on now: it is always a change."""
+    UPDATED = layouts.UPDATED
+    """It is announced even if nothing changes."""
+
+
+class Header(NamedTuple):
+    """The fixed part of a record, and the policy."""
+
+    seq: int
+    """Creation number, given by the store; also the generation in occurrence ids."""
+    kind: int
+    rank: int
+    type_size: int
+    data_size: int
+    trace_size: int
+    creator_at: int
+    """Where the creator's text, behind its length, lies within the record; 0: there is none."""
+    attempts: int
+    backoff_type: int
+    backoff_delay: float
+    parallel: int
+    interval: int
+    """See `Trigger`; 0 for cron jobs of versions before 0.2."""
+
+
+def varint(value: int) -> bytes:
+    """`value` >= 0 as a protobuf varint (protobuf encoding guide, "Base 128 Varints")."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:  # most jobs' data
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The varint at this place of a message that we wrote, and the place behind it."""
+    number = shift = 0
+    for byte in data[at : at + LONGEST_VARINT]:
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    return number, at
+
+
+def sized(data: bytes) -> bytes:
+    """`data` behind its length, as protobuf writes bytes, strings and messages."""
+    return varint(len(data)) + data
+
+
+@lru_cache(maxsize=1024)
+def _sized_text(text: str) -> bytes:
+    """Of types and creators, which are few."""
+    return sized(text.encode())
+
+
+def pack(request: JobRequest, trigger: Trigger, notes: Note = Note.NONE) -> bytes:
+    """The record of a checked request. The store puts `seq` in place of the notes."""
+    data = request.data or b""
+    policy = (
+        request.attempts if request.attempts > 1 else 0,  # there is always a first one
+        request.backoff_type,
+        request.backoff_delay,
+        request.parallel,
+        trigger.interval,
+    )
+    flag, policy_part = (0, b"") if policy == NO_POLICY else (HAS_POLICY, POLICY.pack(*policy))
+    type_part, data_part = _sized_text(request.type), sized(data)
+    # The creator is a field of the data: point at it there instead of storing it twice.
+    data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
+    header = HEADER.pack(
+        trigger.kind | VERSION_WRITTEN | flag,
+        RANKS[request.priority],
+        len(type_part),
+        len(data_part),
+        len(request.trace),
+        data_at + data.index(_sized_text(request.creator)) if request.creator else 0,
+    )
+    if notes:
+        header = bytes((notes,)) + header[1:]
+    return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
+
+
+def at_instant(request: JobRequest, due: int) -> JobRequest:
+    """The request with its relative `when` as an instant (docs/contract.md).
+
+    `rest` gets a second `when`: in protobuf the last value of a field counts.
+    """
+    text = rfc3339(due)
+    rest = request.rest + JOB_WHEN + sized(text)
+    return replace(request, when=text.decode(), rest=rest)
+
+
+def body_at(stored: bytes, at: int = 0) -> int:
+    """Where the type begins in a record that begins at `at`. Raises `NewerData`."""
+    of = stored[at + KIND_AT]
+    if of & ~HAS_POLICY >= VERSION_UNKNOWN:
+        raise newer("job", version(stored, at))
+    return at + HEADER.size + (POLICY.size if of & HAS_POLICY else 0)
+
+
+def has_note(new: bytes, note: Note) -> bool:
+    """Whether a record that the store has not numbered yet says so."""
+    return bool(new[0] & note)
+
+
+def seq(record: bytes) -> int:
+    """The creation number alone."""
+    return int.from_bytes(record[:KIND_AT], "little")
+
+
+def kind(record: bytes) -> int:
+    """The trigger's kind alone. Raises `NewerData`."""
+    return _kind_in(record[KIND_AT])
+
+
+def version(record: bytes, at: int = 0) -> int:
+    """The version of the layout of a record that begins at `at`."""
+    return (record[at + KIND_AT] & ~HAS_POLICY) // VERSION_UNIT
+
+
+def _kind_in(byte: int) -> int:
+    if byte & ~HAS_POLICY >= VERSION_UNKNOWN:
+        raise newer("job", (byte & ~HAS_POLICY) // VERSION_UNIT)
+    return byte % VERSION_UNIT
+
+
+def header(record: bytes) -> Header:
+    """The fixed part of `record`, and its policy. Raises `NewerData`."""
+    of, *rest = HEADER.unpack_from(record)
+    policy = POLICY.unpack_from(record, HEADER.size) if of & HAS_POLICY else NO_POLICY
+    return Header(seq(record), _kind_in(of), *rest, *policy)
+
+
+def creator_of(record: bytes) -> str:
+    """The creator of the job; empty if the job names none."""
+    at = header(record).creator_at
+    return _text_at(record, at).decode() if at else ""
+
+
+def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
+    """The serialized Job: what Read answers and `jobsCreated` carries.
+
+    The job's record begins at `at` within `stored`, and ends with it.
+    """
+    type_size, data_size, trace_size = SIZES.unpack_from(stored, at + SIZES_AT)
+    type_at = body_at(stored, at)
+    data_at = type_at + type_size
+    rest_at = data_at + data_size
+    # Formatting is the quickest way to join bytes.
+    return b"\x0a%b%b\x5a%b\x62%b%b" % (
+        varint(len(job_id)),
+        job_id,
+        stored[type_at:data_at],
+        stored[data_at:rest_at],
+        stored[rest_at : len(stored) - trace_size],
+    )
+
+
+def schedule_type(kind: int, recurring_spelling: str) -> str:
+    """`NOW`, `ONCE` or the recurring spelling that the operator chose (docs/contract.md)."""
+    if kind == TriggerKind.NOW:
+        return "NOW"
+    return "ONCE" if kind == TriggerKind.ONCE else recurring_spelling
+
+
+def rest_of(record: bytes) -> bytes:
+    """The Job's fields other than id, type and data, serialized."""
+    head = header(record)
+    at = body_at(record) + head.type_size + head.data_size
+    return record[at : len(record) - head.trace_size]
+
+
+def data_of(record: bytes) -> bytes:
+    """The serialized Data message of the job."""
+    return _text_at(record, body_at(record) + header(record).type_size)
+
+
+def type_of(record: bytes) -> bytes:
+    """The job's type, in UTF-8."""
+    return _text_at(record, body_at(record))
+
+
+def _text_at(record: bytes, at: int) -> bytes:
+    size, text_at = read_varint(record, at)
+    return record[text_at : text_at + size]

@@ -1,0 +1,171 @@
+"""The use cases of a replica, put together over its 1 to n shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scheduling_srv import __version__
+from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
+from scheduling_srv.adapters.kafka.logs import KafkaLogs
+from scheduling_srv.app.commands.commands import Commands
+from scheduling_srv.app.commands.restore import RestoreStarter
+from scheduling_srv.app.deployments.deployment import tagged
+from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.health.watch import ServerWatch
+from scheduling_srv.app.inputs.consume import Consume
+from scheduling_srv.app.inputs.event_reader import EventReader
+from scheduling_srv.app.inputs.input_reader import InputReader
+from scheduling_srv.app.inputs.listener import Listener
+from scheduling_srv.app.jobs import Jobs
+from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.sharding.coordinator import ShardCoordinator
+from scheduling_srv.app.sharding.courier import Courier
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
+from scheduling_srv.app.starts import Starts
+from scheduling_srv.app.supervision import Work
+from scheduling_srv.domain.validation import Rules, TopicLimit
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.runtime.failpoint_wrappers import around
+from scheduling_srv.service import failpoints
+from scheduling_srv.service.shard import Shard, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The use cases that the service runs or the entrances call."""
+
+    jobs: Jobs
+    commands: Commands
+    listener: Listener
+    group: KafkaGroupConsumer
+    """The listener's consumer."""
+    balance: Balance
+
+
+class DeadLetters:
+    """Implements `Letters`."""
+
+    def __init__(self, watch: ServerWatch) -> None:
+        self.watch = watch
+
+    def largest(self) -> int | None:
+        """The largest dead letter that the topic takes, in bytes. None: unknown."""
+        return self.watch.limits.dead_letter
+
+    async def are_taken(self) -> bool:
+        """Waits a little for a topic that is missing."""
+        return await self.watch.is_there(Topic.DEAD_LETTER)
+
+
+def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
+    """Build the use cases, and the loops of the owners of the shards."""
+    settings = site.settings
+    store = ShardedStore(
+        [shard.ports for shard in shards],
+        site.clock,
+        wait_for_announcement=settings.acknowledge == "announced",
+    )
+    jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
+    commands = _commands(site, store, shards, health)
+    logs = KafkaLogs(site.kafka)
+    topics = settings.topic_jobs, settings.topic_commands
+    starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
+    reader = _reader(site, _consume(site, jobs, commands), starts, logs)
+    restores = [shard.restores for shard in shards]
+    for shard in shards:
+        coordinator = ShardCoordinator(shard.number, restores, store.claims)
+        extras = _extras(store.courier, shard.number)
+        shard.build_loops(reader, coordinator, extras=extras)
+    balance = Balance(
+        name=site.name,
+        signals=shards[0].signals,
+        leases=[shard.schedule for shard in shards],
+        owners=[shard.owner for shard in shards],
+    )
+    group = _group(site)
+    listener = Listener(
+        around(group, failpoints.GROUP),
+        _consume(site, jobs, commands),
+        around(starts, failpoints.STARTS),
+        around(shards[0].store, failpoints.SHOWN),
+        offset_interval=settings.offset_interval,
+        strangers=site.neighbours,
+    )
+    return Parts(jobs, commands, listener, group, balance)
+
+
+def _group(site: Site) -> KafkaGroupConsumer:
+    settings = site.settings
+
+    def client_id() -> str:
+        """Other services read there who this is."""
+        return tagged(settings.kafka_client_id, site.neighbours.deployment.tag)
+
+    return KafkaGroupConsumer(
+        site.kafka,
+        group=settings.kafka_group_id,
+        topics=(settings.topic_jobs, settings.topic_commands),
+        strangers=site.neighbours,
+        client_id=client_id,
+    )
+
+
+def _reader(site: Site, consume: Consume, starts: Starts, logs: KafkaLogs) -> InputReader:
+    topic, strangers = site.settings.topic_jobs, site.neighbours
+    consumer = KafkaPartitionConsumer(site.kafka, site.settings.kafka_group_id, topic, strangers)
+    return InputReader(
+        consumer=consumer,
+        consume=consume,
+        starts=starts,
+        logs=logs,
+        clock=site.clock,
+        topic=topic,
+        strangers=strangers,
+    )
+
+
+def _consume(site: Site, jobs: Jobs, commands: Commands) -> Consume:
+    """Each consumer has its own: it remembers positions."""
+    settings = site.settings
+    reader = EventReader(
+        jobs.rules,
+        jobs_topic=settings.topic_jobs,
+        commands_topic=settings.topic_commands,
+    )
+    return Consume(jobs, commands, reader, DeadLetters(site.watch))
+
+
+def _commands(site: Site, store: ShardedStore, shards: Sequence[Shard], health: Health) -> Commands:
+    restores = RestoreStarter([shard.restores for shard in shards], site.clock)
+    return Commands(
+        store=store,
+        inputs=shards[0].store,
+        health=health,
+        clock=site.clock,
+        start_restore=restores.start,
+        services=site.settings.services,
+        resources_topic=site.settings.topic_resources,
+        version=__version__,
+        heard=lambda: site.watch.is_there(Topic.COMMANDS),
+    )
+
+
+def _extras(courier: Courier, shard: int) -> tuple[Work, ...]:
+    """One shard has nothing to deliver."""
+
+    async def deliver(_token: str) -> None:
+        await courier.run(shard)
+
+    return (deliver,) if len(courier.shards) > 1 else ()
+
+
+def _rules(site: Site) -> Rules:
+    settings, kafka = site.settings, TopicLimit()
+    site.watch.on_limits.append(lambda limits: kafka.set(limits.job, limits.job_topic))
+    return Rules(
+        min_interval=settings.min_interval,
+        max_items=settings.max_items,
+        max_job_bytes=settings.max_job_bytes,
+        kafka=kafka,
+    )
