@@ -9,11 +9,11 @@ import pytest
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.app import lists as app
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.ports import Receipt, Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.replies import Piece
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob

@@ -14,8 +14,6 @@ from scheduling_srv.app.inputs import dead_letters, shard_inputs
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.dead_letters import REFUSED
 from scheduling_srv.app.inputs.event_reader import EventReader
-from scheduling_srv.app.inputs.records import Consumed, End
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import (
     Answered,
     Receipt,
@@ -25,6 +23,8 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
+from scheduling_srv.app.records import Consumed, End
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import Answer

@@ -13,10 +13,10 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.keys import ANSWERS
-from scheduling_srv.app.inputs.records import Consumed, Content
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import Answered, Receipt, Source, WriteGroup, Written
+from scheduling_srv.app.records import Consumed, Content
 from scheduling_srv.app.replies import Claimed, Held
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore

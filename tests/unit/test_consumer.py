@@ -12,8 +12,8 @@ from scheduling_srv.adapters.kafka.consumer import (
     KafkaPartitionConsumer,
 )
 from scheduling_srv.app.deployments.neighbours import Alone
-from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.app.log_ports import Polled, UnknownEvent
+from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
 from scheduling_srv.formats.positions import Place
 

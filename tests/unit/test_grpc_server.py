@@ -31,7 +31,7 @@ from scheduling_client.wire.job_pb2_grpc import ServiceStub as JobStub
 from scheduling_srv.app import deadline
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings
-from scheduling_srv.app.jobs import ReadResult
+from scheduling_srv.app.requests.jobs import ReadResult
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,

@@ -8,8 +8,8 @@ import pytest
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.jobs import LONG_READS, PAGE, READ_CALLS, Jobs
 from scheduling_srv.app.ports import Page, Receipt, Refusal, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.requests.jobs import LONG_READS, PAGE, READ_CALLS, Jobs
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,

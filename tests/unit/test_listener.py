@@ -9,8 +9,8 @@ import pytest
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.inputs.identity import Identity
 from scheduling_srv.app.inputs.listener import Listener
-from scheduling_srv.app.inputs.records import End
 from scheduling_srv.app.log_ports import Polled
+from scheduling_srv.app.records import End
 from scheduling_srv.app.starts import Found
 from scheduling_srv.domain.errors import LogUnavailable, StaleSource
 from scheduling_srv.formats.positions import Place

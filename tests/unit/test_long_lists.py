@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from scheduling_client.schedules.cron import _parse
 from scheduling_client.wire import job_pb2 as jobs
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import WriteMode
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.validation import Rules

@@ -14,12 +14,12 @@ from structlog.testing import capture_logs
 
 from scheduling_client.wire import job_pb2
 from scheduling_srv.app.commands import restore_pass
+from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.events import OFFSET_BITS, WantedEvents
 from scheduling_srv.app.commands.payloads import RestoreRequest
 from scheduling_srv.app.commands.restore import Restorer, RestoreStarter
 from scheduling_srv.app.ports import MAX_RESTORES, TOO_MANY_RESTORES, Receipt, Source
 from scheduling_srv.app.replies import Span
-from scheduling_srv.app.sharding.coordinator import ShardCoordinator
 from scheduling_srv.domain.errors import LogUnavailable, StoreFull, TooMany, Unavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Topic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from scheduling_srv.app.inputs.records import Consumed, End
+from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.formats.kafka_records import Extent, LogRecord, Record, Refusal
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place

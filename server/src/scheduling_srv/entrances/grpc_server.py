@@ -21,7 +21,7 @@ from scheduling_srv.app import deadline
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.ignored_triggers import IgnoredTriggers
-from scheduling_srv.app.jobs import ANSWER_TOO_LARGE, ReadResult
+from scheduling_srv.app.requests.jobs import ANSWER_TOO_LARGE, ReadResult
 from scheduling_srv.domain.errors import TooLarge
 from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
 from scheduling_srv.entrances.addresses import refused
@@ -81,7 +81,7 @@ _EMPTY = b""
 
 
 class JobsPort(Protocol):
-    """The use cases of `app.jobs.Jobs`."""
+    """The use cases of `app.requests.jobs.Jobs`."""
 
     async def create(self, requests: Sequence[JobRequest]) -> Sequence[StoredJob]:
         """Create all or none."""

@@ -9,6 +9,7 @@ from scheduling_srv import __version__
 from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.app.commands.commands import Commands
+from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.restore import RestoreStarter
 from scheduling_srv.app.deployments.deployment import tagged
 from scheduling_srv.app.health.health import Health
@@ -17,9 +18,8 @@ from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.owner.balance import Balance
-from scheduling_srv.app.sharding.coordinator import ShardCoordinator
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts

@@ -17,8 +17,8 @@ from scheduling_srv.adapters.kafka.errors import Meaning, meaning_of
 from scheduling_srv.adapters.kafka.headers import headers_of
 from scheduling_srv.adapters.kafka.sentry import Sentry, Strangers
 from scheduling_srv.app.inputs.keys import KEYS, KNOWN
-from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.app.log_ports import FindStarts, Polled, Revoked, UnknownEvent
+from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.domain.errors import StaleSource
 from scheduling_srv.formats.positions import Place
 from scheduling_srv.runtime.states import Seldom

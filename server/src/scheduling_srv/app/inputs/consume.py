@@ -19,10 +19,10 @@ from scheduling_srv.app.commands.payloads import parse_payload
 from scheduling_srv.app.ignored_triggers import IgnoredTriggers
 from scheduling_srv.app.inputs.dead_letters import Letters
 from scheduling_srv.app.inputs.event_reader import EventReader
-from scheduling_srv.app.inputs.records import Command, Consumed, Content, Deletion, End, JobList
 from scheduling_srv.app.inputs.shard_inputs import CommandsPort, ShardInputs
-from scheduling_srv.app.jobs import Jobs
 from scheduling_srv.app.ports import WriteMode
+from scheduling_srv.app.records import Command, Consumed, Content, Deletion, End, JobList
+from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from scheduling_srv.app.inputs.records import Consumed
+from scheduling_srv.app.records import Consumed
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     FailedPrecondition,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_srv.app.inputs.keys import ANSWERS, COMMANDS, DELETE, FAILED, MODES
-from scheduling_srv.app.inputs.records import Command, Consumed, Content, Deletion, JobList
+from scheduling_srv.app.records import Command, Consumed, Content, Deletion, JobList
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import messages

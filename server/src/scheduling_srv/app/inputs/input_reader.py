@@ -17,10 +17,10 @@ import structlog
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.identity import Identity
-from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.app.log_ports import PartitionConsumer
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs
+from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.domain.errors import SchedulingError, SharedTopic
 from scheduling_srv.formats.positions import Place

@@ -18,9 +18,9 @@ import structlog
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.identity import Identity
-from scheduling_srv.app.inputs.records import Consumed, End
 from scheduling_srv.app.inputs.unknown_events import UnknownEvents
 from scheduling_srv.app.log_ports import GroupConsumer, Polled
+from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.starts import Found, Starts
 from scheduling_srv.domain.errors import (
     SchedulingError,

@@ -18,9 +18,9 @@ from scheduling_srv.app.ignored_triggers import IgnoredTriggers
 from scheduling_srv.app.inputs.dead_letters import Letters, dead_letter, log_dropped
 from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.keys import CREATE, DONE, FAILED, MODIFY
-from scheduling_srv.app.inputs.records import Command, Consumed, Deletion, End, JobList
-from scheduling_srv.app.jobs import Jobs, check_deletion, refused
 from scheduling_srv.app.ports import Origin, Source, WriteGroup
+from scheduling_srv.app.records import Command, Consumed, Deletion, End, JobList
+from scheduling_srv.app.requests.jobs import Jobs, check_deletion, refused
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import RequestError, SchedulingError, StoreFault
 from scheduling_srv.domain.job import Answer

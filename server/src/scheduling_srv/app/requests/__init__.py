@@ -1,0 +1,1 @@
+"""What callers ask for: jobs are created, read, updated and deleted."""
