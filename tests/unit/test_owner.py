@@ -31,6 +31,7 @@ from scheduling_srv.domain.errors import (
     StoreUnavailable,
 )
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.versions import newer
 from tests.harness.virtual_time import VIRTUAL_TIME
 
 
@@ -393,6 +394,17 @@ async def test_a_lost_lease_is_let_go(world: World, where: str) -> None:
     async with running(world.owner):
         await until(lambda: world.count("acquire") == 2 and world.owner.emitting)
     assert world.count("release") == 2
+
+
+@pytest.mark.parametrize("where", ["recover", "stage", "publish"])
+async def test_a_replica_that_is_too_old_gives_the_lease_back(world: World, where: str) -> None:
+    """One of a later version may have it. It waits, and tries again (decision 24)."""
+    world.faults[where] = [newer("format", 9)]
+    async with running(world.owner):
+        await until(lambda: world.count("release") == 1)
+        await until(lambda: "has format 9" in world.owner.problem)
+        await until(lambda: world.owner.emitting)
+    assert world.count("acquire") == 2
 
 
 async def test_a_fault_of_our_own_is_not_hidden(world: World) -> None:

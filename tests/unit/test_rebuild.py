@@ -13,12 +13,13 @@ from scheduling_srv.app.deployments.deployment import Deployment, Identity
 from scheduling_srv.app.recovery.rebuild import INSTANCE_JUMP, MEMORY_BYTES, SEQ_JUMP, SKEW, Rebuild
 from scheduling_srv.app.recovery.settlement import Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.domain.errors import StoreUnavailable
+from scheduling_srv.domain.errors import NewerData, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.versions import FORMATS, READS
 from scheduling_srv.runtime.time_slice import TimeSlice
-from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, once
+from tests.store.shard import HOUR, MINUTE, NOW, at_once, cron, every, of_version, once
 
 RUN = RunKey("a", 1, NOW)
 
@@ -309,6 +310,26 @@ async def test_the_journal_says_who_lives() -> None:
     kafka.gone("d")
     await rebuild(kafka, reset=1)
     assert dues(kafka) == {"b": NOW + 3, "c": NOW + 4}
+
+
+@pytest.mark.parametrize("version", range(FORMATS[READS].job + 1))
+async def test_every_known_version_of_a_record_is_loaded(version: int) -> None:
+    kafka = Kafka()
+    job = once("a", NOW + 1)
+    kafka.job(job._replace(record=of_version(job.record, version)), 1)
+    await rebuild(kafka)
+    assert dues(kafka) == {"a": NOW + 1}
+
+
+async def test_a_record_of_a_later_version_stops_the_rebuild() -> None:
+    """Unless a reset has made it void."""
+    kafka = Kafka()
+    job = once("a", NOW + 1)
+    kafka.job(job._replace(record=of_version(job.record, FORMATS[READS].job + 1)), 1)
+    with pytest.raises(NewerData):
+        await rebuild(kafka)
+    await rebuild(kafka, reset=1)
+    assert dues(kafka) == {}
 
 
 @pytest.mark.parametrize(("created", "errors"), [(5, 1), (0, 0)])

@@ -8,7 +8,13 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 
 from scheduling_srv.adapters.redis.refusals import BY_CLASS, Meaning, meaning_of, translated
-from scheduling_srv.domain.errors import StoreFault, StoreFull, StoreRefused, StoreUnavailable
+from scheduling_srv.domain.errors import (
+    NewerData,
+    StoreFault,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 
 CLASSES: set[type[Exception]] = {
     kind
@@ -101,6 +107,11 @@ def test_whatever_redis_py_raises_means_that_redis_is_not_available(kind: type[E
         ("MOVED 1 h:1", StoreRefused, "Redis is in cluster mode"),
         ("ERR user_script:1: no", StoreFault, "Redis has answered an error"),
         ("ERR max number of clients reached", StoreUnavailable, "Redis refuses: max number"),
+        (
+            "NEWERDATA format 9 script: 0a, on @user_script:1.",
+            NewerData,
+            "The stored data is newer than this version of the service: it has format 9, and",
+        ),
         ("ERR upstream failure", StoreUnavailable, "Redis refuses: upstream failure."),
     ],
 )
