@@ -93,7 +93,7 @@ class Claims:
                 answers += await asyncio.gather(*calls)
                 took = time.monotonic() - began  # all have to be held at one instant
                 if took < LASTS / 2000 and all(answer.state == "ok" for answer in answers):
-                    return _read(token, ids, answers)
+                    return read_answers(token, ids, answers)
             if len(ids) > CLAIMED_IDS or answers[0].state == "ok":  # else nothing was kept
                 await self._give_back(token, ids)
             for shard, answer in enumerate(answers):
@@ -124,8 +124,8 @@ async def _unclaim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> N
         await transfers.unclaim(token, ids[start : start + CLAIMED_IDS])
 
 
-def _read(token: str, ids: Sequence[str], answers: Sequence[Claimed]) -> Claim:
-    """`answers`: one of each shard."""
+def read_answers(token: str, ids: Sequence[str], answers: Sequence[Claimed]) -> Claim:
+    """The claim that these answers, one of each shard, give."""
     homes, leaving = dict[str, Home](), dict[str, int]()
     for shard, answer in enumerate(answers):
         for job_id, kind in zip(ids, answer.kinds, strict=True):
