@@ -167,6 +167,31 @@ def test_upserts_deletes_and_updates_at_once_leave_one_job_or_none(product: Prod
     product.client.delete(*ids)
 
 
+def test_a_deleted_id_is_created_in_another_shard_after_its_deletion(product: Product) -> None:
+    """Records of one job stay in order, although two shards announce them."""
+    ids = [fresh() for _ in range(200)]
+    homes = [zlib.crc32(job_id.encode()) % SHARDS for job_id in ids]  # which decides a deleteJobs
+    old, new = types(), types()
+    product.client.create(
+        *(later(old[home], job_id) for job_id, home in zip(ids, homes, strict=True))
+    )
+    for job_id, home in zip(ids, homes, strict=True):
+        product.send("deleteJobs", DeleteRequest(ids=[job_id]))
+        moved = later(new[(home + 1) % SHARDS], job_id)
+        product.send("createJobs", JobList(items=[moved]))
+    for job_id in ids:
+        product.created(job_id, 2)
+    wrong = {
+        job_id: events
+        for job_id in ids
+        if (events := [event for event, _ in product.resource_events(job_id)])
+        != ["jobsCreated", "jobsDeleted", "jobsCreated"]
+    }
+    assert wrong == {}
+    product.client.delete(*ids)
+    assert product.living(*ids) == []
+
+
 def test_a_type_that_changes_takes_the_job_to_another_shard(product: Product) -> None:
     (old, new, _), job_id = types(), fresh()
     product.client.create(contract.job(id=job_id, type=old, interval="300 ms"))

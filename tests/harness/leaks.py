@@ -36,6 +36,7 @@ BOUNDS: Mapping[str, str] = {
     "restores": "restores",
     "removed": "restores",
     "parcels": "parcels",
+    "leaving": "outbox",
     "moving": "moving",
     "lists": "lists",
     "list:": "lists",

@@ -10,17 +10,20 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Receipt
+from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
+from scheduling_srv.app.sharding.coordinator import ShardCoordinator
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
-from scheduling_srv.app.sharding.sharded_store import ShardedStore
+from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
+from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change
 from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS
-from tests.store.shard import HOUR, NOW, Shard, once
+from tests.store.shard import HOUR, NOW, Shard, kinds_of, once
 from tests.store.test_transfers import of, transfers
+from tests.unit.test_changes import kind
 
 SHARDS = 3
 
@@ -177,3 +180,96 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
         one, _ = await asyncio.gather(world.store.delete(names), world.store.delete(names[::-1]))
     assert {stored.shard for stored in one} <= set(range(SHARDS))
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS
+
+
+# --- Ids that leave a shard (docs/decisions/0026) ---
+
+
+@pytest.fixture
+async def silent(client: RedisClient, names: Names) -> World:
+    """Nothing is published unless the test says so."""
+    return World([await of(client, names.namespace, number).open() for number in range(SHARDS)])
+
+
+def created(shard: int) -> WriteGroup:
+    job = once("a", NOW + HOUR, type=kind(shard))
+    return WriteGroup(WriteMode.CREATE, [job], named=["a"])
+
+
+async def leave(world: World) -> None:
+    """The job is gone from shard 0, and Kafka does not know it."""
+    await world.shards[0].create(once("a", NOW + HOUR))
+    await world.shards[0].publish()
+    await world.shards[0].delete("a")
+
+
+async def settled(world: World, changes: Sequence[Stored]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+        task = group.create_task(world.publish())
+        await world.store.announced(changes)
+        task.cancel()
+
+
+async def test_a_creation_follows_the_removal_in_another_shard(silent: World) -> None:
+    await leave(silent)
+    stored = await silent.store.write(created(2))
+    assert isinstance(stored, Stored)
+    assert stored.shard == 0
+    assert await silent.shards[2].ids() == []
+    assert kinds_of(await silent.shards[0].entries()) == "DP"
+    await settled(silent, [stored])
+    assert [await shard.ids() for shard in silent.shards] == [[], [], ["a"]]
+
+
+async def test_a_creation_in_the_same_shard_needs_no_parcel(silent: World) -> None:
+    await leave(silent)
+    stored = await silent.store.write(created(0))
+    assert isinstance(stored, Stored)
+    assert stored.change is None
+    assert kinds_of(await silent.shards[0].entries()) == "DC"
+
+
+async def test_a_creation_behind_a_published_removal_needs_no_parcel(silent: World) -> None:
+    await leave(silent)
+    await silent.shards[0].publish()
+    stored = await silent.store.write(created(2))
+    assert isinstance(stored, Stored)
+    assert (stored.shard, stored.change) == (2, None)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_record_creates_a_job_where_it_is_decided_by_way_of_the_other_shard(
+    silent: World, is_lost: bool
+) -> None:
+    """So it lives once, even if Redis loses the removal after it was decided."""
+    await leave(silent)
+    source = silent.shards[2].source(0)
+    await silent.store.write_from([created(2)], source, at=2)
+    assert await silent.shards[2].ids() == []
+    await silent.shards[2].publish()
+    if is_lost:
+        await silent.shards[0].create(once("a", NOW + HOUR))
+    task = asyncio.create_task(silent.publish())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await silent.shards[2].ids():
+            await silent.courier.settle_all()
+            await asyncio.sleep(0.001)
+    task.cancel()
+    assert [await shard.ids() for shard in silent.shards] == [[], [], ["a"]]
+
+
+async def test_a_restore_waits_for_a_removal_in_another_shard(silent: World) -> None:
+    await leave(silent)
+    restores: Any = [shard.restores for shard in silent.shards]
+    coordinator = ShardCoordinator(2, restores, silent.claims)
+    jobs = created(2).jobs
+
+    async def targets() -> Sequence[NewJob]:
+        async with coordinator.claimed(jobs) as (here, _):
+            return here
+
+    waiting = asyncio.create_task(targets())
+    done, _ = await asyncio.wait((waiting,), timeout=0.3)
+    assert not done
+    await silent.shards[0].publish()
+    assert await asyncio.wait_for(waiting, PATIENCE_SECONDS) == jobs

@@ -106,14 +106,17 @@ class Publication:
         refused = 0
         while True:
             before = self.position.number
-            await self.shard.take(before)
-            settled = await self.refusals.settle(
-                self.shard.token, self.position, self.shard.lineage
-            )
-            self.position, refused = settled.position, refused + settled.refused
+            refused += await self.settle_once()
             if self.position.number == before:
                 self.shard.seen = before
                 return refused
+
+    async def settle_once(self) -> int:
+        """The same for what one transaction takes."""
+        await self.shard.take(self.position.number)
+        settled = await self.refusals.settle(self.shard.token, self.position, self.shard.lineage)
+        self.position = settled.position
+        return settled.refused
 
 
 @pytest.fixture

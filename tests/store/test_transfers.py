@@ -1,6 +1,6 @@
 """Claims, decided changes and parcels of several shards (docs/decisions/0004)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import Source
-from scheduling_srv.app.replies import Held, Parcel, Span
+from scheduling_srv.app.replies import LEAVING, Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob, TriggerKind
 from scheduling_srv.formats.changes import Change, unpack
 from scheduling_srv.formats.job_record import Note
+from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Store
 from tests.harness.leaks import leaked_keys
@@ -34,6 +35,7 @@ from tests.store.shard import (
     kinds_of,
     once,
 )
+from tests.store.test_set_aside import Publication, about
 
 SHARDS = 3
 
@@ -44,7 +46,8 @@ def of(client: RedisClient, namespace: str, number: int, *, limit: int = 1000) -
     more: dict[str, Any] = {"client_id": namespace, "max_backoff": rules.max_backoff}
     store = RedisJobStore(client, namespace, number, outbox_limit=limit, shards=SHARDS, **more)
     schedule = RedisSchedule(client, namespace, number, rules, shards=SHARDS)
-    return Shard(client, namespace, store, schedule, RedisRestores(client, namespace, number))
+    restores = RedisRestores(client, namespace, number, SHARDS)
+    return Shard(client, namespace, store, schedule, restores)
 
 
 def transfers(shard: Shard, number: int, *, limit: int = 1000) -> RedisTransfers:
@@ -76,6 +79,96 @@ async def test_a_claim_is_had_by_one_and_says_what_lives_there(
     assert (await doors[1].claim("two", ["c"], 5_000)).state == "claimed"
     await doors[1].unclaim("one", ["c"])
     assert (await doors[1].claim("two", ["c"], 5_000)).state == "ok"
+
+
+async def removed_by_delete(shard: Shard) -> None:
+    await shard.create(once("a", NOW + HOUR))
+    await shard.publish()
+    await shard.delete("a")
+
+
+async def removed_by_a_last_answer(shard: Shard) -> None:
+    await shard.create(once("a", NOW))
+    await shard.done(*await shard.drain(NOW))
+
+
+async def removed_by_an_answer_to_a_now_job(shard: Shard) -> None:
+    await shard.create(at_once("a"))
+    await shard.done(*await shard.drain(NOW))
+
+
+async def removed_by_a_sweep(shard: Shard) -> None:
+    await shard.create(once("a", NOW + HOUR))
+    await shard.clear()
+    await shard.jobs.sweep()
+
+
+async def removed_by_a_sweep_of_now_jobs(shard: Shard) -> None:
+    await shard.create(at_once("a"))
+    await shard.reset()
+    await shard.jobs.sweep()
+
+
+async def removed_by_a_restore(shard: Shard) -> None:
+    await shard.create(once("a", NOW + HOUR))
+    await shard.put_back([], ["a"], 1 << 47)
+
+
+async def removed_as_its_run_was_refused(shard: Shard) -> None:
+    await shard.create(once("a", NOW))
+    await shard.schedule.stage(shard.token, NOW, 500)
+    kafka = Publication(shard)
+    kafka.log.refuses = about("a", topics=[Topic.JOBS])
+    while not await kafka.settle_once():
+        pass
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        removed_by_delete,
+        removed_by_a_last_answer,
+        removed_by_an_answer_to_a_now_job,
+        removed_by_a_sweep,
+        removed_by_a_sweep_of_now_jobs,
+        removed_by_a_restore,
+        removed_as_its_run_was_refused,
+    ],
+)
+async def test_a_removed_job_is_leaving_until_kafka_knows_it(
+    shards: list[Shard],
+    doors: list[RedisTransfers],
+    remove: Callable[[Shard], Awaitable[None]],
+) -> None:
+    """Else another shard could announce its id before its removal (docs/decisions/0026)."""
+    shard = shards[1]
+    await remove(shard)
+    assert (await doors[1].claim("one", ["a", "b"], 5_000)).kinds == [LEAVING, -1]
+    await shard.publish()
+    assert (await doors[1].claim("one", ["a", "b"], 5_000)).kinds == [-1, -1]
+    assert "leaving" not in await shard.keys()
+
+
+async def test_a_job_that_is_there_again_does_not_leave(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    await removed_by_delete(shards[1])
+    await shards[1].create(every("a", SECOND))
+    claimed = await doors[1].claim("one", ["a"], 5_000)
+    assert claimed.kinds == [TriggerKind.INTERVAL]
+
+
+async def test_a_removal_that_an_older_version_has_published_is_none(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """It does not tidy up: the next version does with what it publishes."""
+    await removed_by_delete(shards[1])
+    await shards[1].publish()
+    await shards[1].raw("ZADD", "leaving", (await shards[1].schedule.state()).trimmed, "a")
+    assert (await doors[1].claim("one", ["a"], 5_000)).kinds == [-1]
+    await shards[1].create(once("b", NOW + HOUR))
+    await shards[1].publish()
+    assert "leaving" not in await shards[1].keys()
 
 
 async def test_shards_do_not_see_one_anothers_claims(doors: list[RedisTransfers]) -> None:

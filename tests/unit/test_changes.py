@@ -6,7 +6,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_srv.app.replies import LEAVING, Claimed
 from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of
+from scheduling_srv.app.sharding.claims import read_answers
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change, pack, unpack
 from tests.store.shard import NOW, once
@@ -50,6 +52,16 @@ def test_new_jobs_begin_in_one_shard_and_go_on_in_the_others() -> None:
 def test_a_job_leaves_before_it_comes() -> None:
     change = plan_write([job("a", 2), job("b", 2)], {"a": 1, "b": 2}, SHARDS)
     assert outline(change) == (1, ["a"], [], [(2, [], ["a"], []), (2, [], ["b"], [])])
+
+
+def test_a_removed_job_is_created_elsewhere_by_way_of_where_it_was() -> None:
+    """Its removal may not be on Kafka yet (docs/decisions/0026)."""
+    answers = [Claimed("ok", kinds) for kinds in ([LEAVING, 3], [-1, -1], [-1, LEAVING])]
+    claim = read_answers("token", ["a", "b"], answers)
+    assert (claim.shards(), claim.origins()) == ({"b": 0}, {"a": 0, "b": 0})
+    change = plan_write([job("a", 1)], claim.origins(), SHARDS)
+    assert outline(change) == (0, ["a"], [], [(1, [], ["a"], [])])
+    assert outline(plan_write([job("a", 0)], claim.origins(), SHARDS)) == (0, [], ["a"], [])
 
 
 def test_a_record_is_decided_where_it_says() -> None:

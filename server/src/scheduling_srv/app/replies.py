@@ -262,13 +262,17 @@ class RebuiltRun(NamedTuple):
     """Type of an unanswered run."""
 
 
+LEAVING = -2
+"""In place of the kind of a job that was removed, if its removal is not on Kafka yet."""
+
+
 class Claimed(NamedTuple):
     """A shard's answer to a claim."""
 
     state: str
     """`ok`, `claimed` (by another call) or `moving` (to another shard)."""
     kinds: Sequence[int] = ()
-    """For each id the kind of the job that lives there, or -1."""
+    """For each id the kind of the job that lives there, -1 without one, or `LEAVING`."""
 
 
 class Held(NamedTuple):

@@ -53,6 +53,7 @@ LISTS = {
 SHARED = {
     "parcels": "hash: number -> target shard and change; on their way to other shards",
     "claim:": "string: token of the call that decides about a job id; TTL",
+    "leaving": "zset: ids of removed jobs, by the number of an entry that Kafka does not have yet",
 }
 """Keys that exist only if a namespace has several shards (docs/decisions/0004)."""
 

@@ -13,7 +13,7 @@ from scheduling_srv.app.sharding.claims import Claims
 from scheduling_srv.domain.job import NewJob
 
 POLL_SECONDS = 0.1
-"""How often the answering shard looks whether the others have ended."""
+"""Pause between two looks at what other shards have not ended yet."""
 
 
 class ShardCoordinator:
@@ -29,7 +29,10 @@ class ShardCoordinator:
 
     @asynccontextmanager
     async def claimed(self, jobs: Sequence[NewJob]) -> AsyncIterator[Targets]:
-        """Leaves out the jobs that live in another shard: they have another type by now."""
+        """Leaves out the jobs that live in another shard: they have another type by now.
+
+        Waits for jobs that are leaving another shard: they are put back behind their removal.
+        """
         if len(self.restores) == 1:
             yield jobs, ""
             return
@@ -37,10 +40,15 @@ class ShardCoordinator:
         if not ours:
             yield ours, ""
             return
-        async with self.claims.held([job.id for job in ours]) as claim:
-            homes = claim.shards()
-            here = [job for job in ours if homes.get(job.id, self.shard) == self.shard]
-            yield here, claim.token
+        ids = [job.id for job in ours]
+        while True:
+            async with self.claims.held(ids) as claim:
+                if {*claim.leaving.values()} <= {self.shard}:
+                    homes = claim.shards()
+                    here = [job for job in ours if homes.get(job.id, self.shard) == self.shard]
+                    yield here, claim.token
+                    return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def is_last(self, text: str) -> bool:
         """Shard 0 answers."""

@@ -37,7 +37,10 @@ class _Part:
 def plan_write(
     jobs: Sequence[NewJob], homes: Mapping[str, int], shards: int, at: int | None = None
 ) -> Change:
-    """How jobs get into their shards; `homes` says in which some of them live now.
+    """How jobs get into their shards; `homes` says which shards some of them leave.
+
+    A job lives in its home, or was removed there and Kafka does not know it yet. So its creation
+    follows its removal through the same outbox, as a parcel (docs/decisions/0026).
 
     The change begins in the shard `at`, or where it takes the fewest steps: in a shard that a
     job leaves, as it has to leave before it is announced in the next one.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.ports import Transfers
-from scheduling_srv.app.replies import Claimed
+from scheduling_srv.app.replies import LEAVING, Claimed
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import Contended, Unavailable
 
@@ -41,10 +41,16 @@ class Claim(NamedTuple):
     ids: Sequence[str]
     homes: Mapping[str, Home]
     """Of those that exist."""
+    leaving: Mapping[str, int]
+    """Id -> shard, of those whose removal is stored there and is not on Kafka yet."""
 
     def shards(self) -> dict[str, int]:
         """Id -> shard, of those that exist."""
         return {job_id: home.shard for job_id, home in self.homes.items()}
+
+    def origins(self) -> dict[str, int]:
+        """Id -> shard that has to announce a removal before another shard announces the job."""
+        return {**self.leaving, **self.shards()}
 
 
 class Claims:
@@ -87,7 +93,7 @@ class Claims:
                 answers += await asyncio.gather(*calls)
                 took = time.monotonic() - began  # all have to be held at one instant
                 if took < LASTS / 2000 and all(answer.state == "ok" for answer in answers):
-                    return Claim(token, ids, _homes(ids, answers))
+                    return read_answers(token, ids, answers)
             if len(ids) > CLAIMED_IDS or answers[0].state == "ok":  # else nothing was kept
                 await self._give_back(token, ids)
             for shard, answer in enumerate(answers):
@@ -118,10 +124,13 @@ async def _unclaim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> N
         await transfers.unclaim(token, ids[start : start + CLAIMED_IDS])
 
 
-def _homes(ids: Sequence[str], answers: Sequence[Claimed]) -> dict[str, Home]:
-    homes = {}
+def read_answers(token: str, ids: Sequence[str], answers: Sequence[Claimed]) -> Claim:
+    """The claim that these answers, one of each shard, give."""
+    homes, leaving = dict[str, Home](), dict[str, int]()
     for shard, answer in enumerate(answers):
         for job_id, kind in zip(ids, answer.kinds, strict=True):
             if kind >= 0:
                 homes[job_id] = Home(shard, kind)
-    return homes
+            elif kind == LEAVING:
+                leaving[job_id] = shard
+    return Claim(token, ids, homes, leaving)

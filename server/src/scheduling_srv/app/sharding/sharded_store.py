@@ -248,7 +248,7 @@ class ShardedStore:
             async with self.claims.held(group.named) as claim:
                 if refusal := _refusal(group, claim) or await self._elapsed(group, claim):
                     return refusal
-                change = plan_write(group.jobs, claim.shards(), self.count, at)
+                change = plan_write(group.jobs, claim.origins(), self.count, at)
                 stored = await self._commit(change, claim, source)
             if stored:
                 return stored._replace(floors=floors)

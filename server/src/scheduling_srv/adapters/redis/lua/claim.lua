@@ -3,11 +3,25 @@
 -- Claims job ids for a call that decides about them, or none of them.
 -- `lasts`: ms that a claim holds.
 -- Returns: 'ok' | 'not ready' | 'claimed' (by another call) | 'moving' (to another shard),
---          then for each id the kind of the job that lives here, or -1
+--          then for each id the kind of the job that lives here; -1: none does; LEAVING: none does,
+--          but Kafka does not know yet that it is gone
 if not is_ready() then
     return {'not ready'}
 end
+local LEAVING = -2
 local moves = redis.call('EXISTS', K.moving) == 1
+local leave = redis.call('EXISTS', K.leaving) == 1
+local trimmed = meta('trimmed')
+
+local function kind_of(id)
+    local record = redis.call('HGET', K.jobs, id)
+    if record then
+        return (read_places(record))
+    end
+    local removal = leave and redis.call('ZSCORE', K.leaving, id)
+    return removal and tonumber(removal) > trimmed and LEAVING or -1
+end
+
 local result = {'ok'}
 for i = ids_at, #args do
     if moves and redis.call('HEXISTS', K.moving, args[i]) == 1 then
@@ -17,8 +31,7 @@ for i = ids_at, #args do
     if holder and holder ~= token then
         return {'claimed'}
     end
-    local record = redis.call('HGET', K.jobs, args[i])
-    result[#result + 1] = record and (read_places(record)) or -1
+    result[#result + 1] = kind_of(args[i])
 end
 for i = ids_at, #args do
     redis.call('SET', K.claim .. args[i], token, 'PX', lasts)

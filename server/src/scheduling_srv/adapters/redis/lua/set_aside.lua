@@ -100,7 +100,7 @@ each(1, function(i)
 end)
 for id in pairs(gone) do
     if redis.call('HEXISTS', K.jobs, id) == 0 then
-        emit(TOMBSTONE .. id) -- the journal may have an older one
+        emit_deleted(id, false) -- the journal may have an older one
     end
 end
 
@@ -124,7 +124,7 @@ each(ENDED_ROW, function(i)
         if job.kind == ONCE then
             emit(farewell)
         end
-        emit(TOMBSTONE .. id)
+        emit_deleted(id, false)
     end
 end)
 each(1, function(i)

@@ -1,6 +1,7 @@
 --!include base
 -- The outbox: entries in the order of `emit`, numbered by `flush`.
 local entries, emitted, longest = {}, 0, 0 -- and their bytes
+local departed = {} -- ids of the jobs that these entries remove, if there are several shards
 
 local function emit(entry)
     local size = #entry
@@ -44,6 +45,9 @@ end
 
 local function emit_deleted(id, resource)
     emit((resource and DELETE or TOMBSTONE) .. id)
+    if SHARDS > 1 then
+        departed[#departed + 1] = id
+    end
 end
 
 -- A one-time job has ended. Its jobsDeleted says how: an event with headers
@@ -56,7 +60,7 @@ local function emit_ended(id, outcome, attempts, problem)
     local key, text, size = 'jobsDeleted', cjson.encode(headers), #id
     local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
     emit(struct.pack(EVENT, HAPPENED, RESOURCES, #key, #text) .. key .. text .. '\10' .. varint .. id)
-    emit(TOMBSTONE .. id)
+    emit_deleted(id, false)
 end
 
 -- Names a run that waits by itself in the journal.
@@ -102,6 +106,15 @@ local function group_head()
     return table.concat(head) .. table.concat(replaced)
 end
 
+-- Until the entry `tail` is on Kafka, claims say that these jobs are leaving (decision 26).
+local function note_departed(tail)
+    local places, score = {}, number(tail)
+    for _, id in ipairs(departed) do
+        push(places, score, id)
+    end
+    in_batches('ZADD', K.leaving, places, 2)
+end
+
 -- Appends all that was emitted; returns the number of the last entry. `due`: a run is due then.
 local function flush(due)
     for _, save in ipairs(at_the_end) do
@@ -118,6 +131,9 @@ local function flush(due)
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)
     if #entries > 0 then
         note_bytes(tail)
+    end
+    if #departed > 0 then
+        note_departed(tail)
     end
     if #entries > 0 or due then
         redis.call('PUBLISH', K.wake, 'work ' .. (due and number(due) or '-'))

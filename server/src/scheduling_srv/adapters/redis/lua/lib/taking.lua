@@ -27,6 +27,9 @@ local function trim(published, name)
         redis.call('HSET', K.meta, 'trimmed', number(published), 'moved_at', at) -- first: a full Redis refuses this one
         redis.call('LTRIM', K.outbox, done, -1)
         uncount_bytes(published, length - done)
+        if SHARDS > 1 then
+            redis.call('ZREMRANGEBYSCORE', K.leaving, '-inf', number(published))
+        end
         if published <= meta('late_place') then
             redis.call('HSET', K.meta, 'late_at', at) -- their time begins now
         end
