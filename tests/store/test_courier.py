@@ -10,10 +10,10 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
-from scheduling_srv.app.sharding.coordinator import ShardCoordinator
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Diverged, NotAnnounced
