@@ -12,9 +12,9 @@ PROGRESS_MS = 5_000
 """How long the service may be SERVING without progress (docs/contract.md)."""
 SLACK_MS = 2_500
 """For the age of a report, the probes, the question itself, and the way of a record."""
-EARLY_MS = 1_000
+EARLY_MS = 1_750
 """How long a replica may say SERVING before the record that ends the silence. An owner that has
-just recovered is SERVING while its first transaction is in progress."""
+just recovered is SERVING while its first transaction is in progress, and may be killed in it."""
 
 
 class Span(NamedTuple):
