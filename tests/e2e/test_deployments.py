@@ -32,6 +32,8 @@ from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 PERIOD = 300
+IS_MEMBER = ("reading partitions", "partitions assigned")
+"""In the log of this version, and of 0.1."""
 SOON = """
 from scheduling_srv.app.deployments import neighbours
 from scheduling_srv.cli.main import main
@@ -82,10 +84,15 @@ def said_at(replica: Service, words: str) -> int:
 
 
 def recurring(product: Product) -> str:
-    """A job that runs again and again; answers its type."""
+    """A job that runs again and again; answers its type. Then others can find the service."""
     kind = fresh("type")
     product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
     product.run(kind)
+    eventually(  # it emits before it is a member of its group
+        lambda: any(words in log_of(product.service) for words in IS_MEMBER),
+        timeout=PATIENCE_SECONDS,
+        what="a member of the consumer group",
+    )
     return kind
 
 
