@@ -14,6 +14,7 @@ from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
 from tests.harness.service import Service
+from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
 
@@ -69,6 +70,15 @@ def _assert_reset_leaves_nothing(product: Product, url: str) -> None:
             lambda: not leaked_keys(client, product.names, idle=True),
             what=lambda: f"an empty store, but {leaked_keys(client, product.names, idle=True)}",
         )
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Redis of the module's own, which its tests may watch and empty."""
+    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from scheduling_srv.app.deployments.neighbours import (
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh
+from tests.e2e.recurring import assert_goes_on, recurring
 from tests.harness.fixtures import StartService
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
@@ -31,9 +32,6 @@ from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
-PERIOD = 300
-IS_MEMBER = ("reading partitions", "partitions assigned")
-"""In the log of this version, and of 0.1."""
 SOON = """
 from scheduling_srv.app.deployments import neighbours
 from scheduling_srv.cli.main import main
@@ -56,15 +54,6 @@ def other_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeySer
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A Redis that the test may empty."""
-    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
-    server.start()
-    yield server
-    server.stop()
-
-
 def log_of(replica: Service) -> str:
     return replica.log.read_text()
 
@@ -81,26 +70,6 @@ def said_at(replica: Service, words: str) -> int:
     """The instant of the log line, in epoch ms."""
     line = next(line for line in log_of(replica).splitlines() if words in line)
     return round(datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() * 1000)
-
-
-def recurring(product: Product) -> str:
-    """A job that runs again and again; answers its type. Then others can find the service."""
-    kind = fresh("type")
-    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
-    product.run(kind)
-    eventually(  # it emits before it is a member of its group
-        lambda: any(words in log_of(product.service) for words in IS_MEMBER),
-        timeout=PATIENCE_SECONDS,
-        what="a member of the consumer group",
-    )
-    return kind
-
-
-def assert_goes_on(product: Product, kind: str, more: int = 3) -> None:
-    """No occurrence is missing, none is doubled, and more follow."""
-    known = len(product.runs_so_far(kind))
-    dues = [run.nominal for run in product.runs(kind, known + more)]
-    assert dues == [dues[0] + PERIOD * number for number in range(len(dues))]
 
 
 def assert_undisturbed(product: Product, replica: Service) -> None:

@@ -2,19 +2,18 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from threading import Event, Thread
 from typing import Any
 
-import pytest
 import redis
 
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.versions import FORMATS, READS
 from tests.client import contract
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, tomorrow
+from tests.e2e.product import Product, tomorrow
+from tests.e2e.recurring import assert_goes_on, recurring
 from tests.harness.fixtures import StartService
 from tests.harness.given import Kafka
 from tests.harness.names import Names
@@ -22,7 +21,6 @@ from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
-PERIOD = 300
 JOBS_KEY = re.compile(r"\{\d+\}:jobs( |$)")
 LATER_THAN = "The stored data is newer than this version of the service"
 LATER = READS + 1
@@ -42,15 +40,6 @@ def that_writes(number: int) -> tuple[str, ...]:
     return sys.executable, "-c", script, "serve"
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A Redis that the test may watch and empty."""
-    server = ValkeyServer(tmp_path_factory.mktemp("own-valkey"))
-    server.start()
-    yield server
-    server.stop()
-
-
 def meta(product: Product) -> str:
     return f"{product.names.namespace}:{{0}}:meta"
 
@@ -67,20 +56,6 @@ def version_of(product: Product, store: ValkeyServer, job_id: str) -> int:
     (record,) = filter(None, found)
     assert isinstance(record, bytes)
     return job_record.version(record)
-
-
-def recurring(product: Product) -> str:
-    kind = fresh("type")
-    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
-    product.run(kind)
-    return kind
-
-
-def assert_goes_on(product: Product, kind: str, more: int = 4) -> None:
-    """No occurrence is missing, none is doubled, and more follow."""
-    known = len(product.runs_so_far(kind))
-    dues = [run.nominal for run in product.runs(kind, known + more)]
-    assert dues == [dues[0] + PERIOD * number for number in range(len(dues))]
 
 
 def assert_refused(replica: Service, found: int = LATER, reads: int = READS) -> None:
