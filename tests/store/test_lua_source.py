@@ -56,6 +56,12 @@ def test_rows_are_read_by_name(folder: Path) -> None:
     assert "local function run_row(at) return args[at], tonumber(args[at + 1]) end\n" in text
 
 
+def test_a_row_that_is_not_declared_is_an_error(folder: Path) -> None:
+    write(folder, s="--!args runs...\nreturn run_row(runs_at)")
+    with pytest.raises(ScriptError, match=r"s\.lua calls run_row, and no --!row declares it"):
+        assemble("s")
+
+
 def test_a_row_at_a_name_costs_no_call(folder: Path) -> None:
     write(folder, s="--!args runs...\n--!row run id due:int\nreturn run_row(runs_at)")
     text = assemble("s")

@@ -118,6 +118,8 @@ def assemble(name: str, shards: int = 1) -> str:
     used_keys = {key for each in files for key in KEY.findall(each.code)}
     rows = {row: fields for each in files for row, fields in each.rows.items()}
     code = "".join([*(each.code for each in included), _arguments(main), main.code])
+    for row in {call[1] for call in ROW_CALL.finditer(code)} - rows.keys():
+        raise ScriptError(f"{name}.lua calls {row}_row, and no --!row declares it.")
     code = ROW_CALL.sub(lambda call: _values(rows[call[1]], call[2]), code)
     readers = [_row(row, fields, code) for row, fields in rows.items()]
     parts = [keys.lua_table(used_keys, words, shards)]
