@@ -92,7 +92,7 @@ POINTS = (
     ),
     Point(
         "9",
-        "Pages are plain and short, and what they say is so.",
+        "Pages are plain, short and true.",
         [
             PAGES,
             "tests/docs/test_job_states.py",
