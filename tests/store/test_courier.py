@@ -1,7 +1,7 @@
 """Parcels on their way between shards, in a real Valkey (docs/decisions/0004)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
+from scheduling_srv.app.replies import Parcel
 from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
@@ -180,6 +181,75 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
         one, _ = await asyncio.gather(world.store.delete(names), world.store.delete(names[::-1]))
     assert {stored.shard for stored in one} <= set(range(SHARDS))
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS
+
+
+# --- A parcel that moves while all shards are looked at ---
+
+
+def before_look(world: World, shard: int, look: int, act: Callable[[], Awaitable[object]]) -> None:
+    """Do something right before a shard is looked at for the `look`-th time."""
+    parcels, left = world.doors[shard].parcels, [look]
+
+    async def acting() -> Sequence[Parcel]:
+        left[0] -= 1
+        if left[0] == 0:
+            await act()
+        return await parcels()
+
+    world.doors[shard].parcels = acting  # type: ignore[method-assign]
+
+
+async def moving(world: World) -> None:
+    """A job goes from shard 2 by way of 1 to 0. Each shard is looked at when it has just left."""
+    other = world.store_over(world.known).courier
+    await world.send(2, put(1, "b", put(0, "a")))
+    before_look(world, 1, 2, lambda: other.settle(1))
+    before_look(world, 2, 1, lambda: other.settle(2))
+
+
+async def test_all_that_was_under_way_arrives_whoever_delivers_it(world: World) -> None:
+    """Before, it could move from a shard not yet looked at to one that had been."""
+    await moving(world)
+    await world.courier.settle_all()
+    assert [await shard.ids() for shard in world.shards] == [["a"], ["b"], []]
+
+
+async def test_no_change_under_way_survives_a_delete_of_everything(world: World) -> None:
+    await moving(world)
+    await world.store.announced(await world.store.clear())
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
+
+
+async def test_no_change_under_way_survives_a_reset(world: World) -> None:
+    await moving(world)
+    await world.store.announced([await world.store.reset([])])
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
+
+
+async def test_a_delete_of_everything_deletes_no_half_of_a_change(world: World) -> None:
+    """Stored after the first shards were looked at, and delivered by another replica."""
+    other, cleared = world.store_over(world.known).courier, asyncio.Event()
+    both = Change(2, put=[once("c", NOW + HOUR)], then=[put(1, "b")], places=[2])
+    clear, clear_last = world.shards[1].jobs.clear, world.shards[2].jobs.clear
+
+    async def clear_first(*args: Any, **named: Any) -> Receipt:
+        receipt = await clear(*args, **named)
+        cleared.set()
+        return receipt
+
+    async def store_and_clear(*args: Any, **named: Any) -> Receipt:
+        if cleared.is_set():
+            return await clear_last(*args, **named)
+        await world.doors[2].commit(both, NOW)
+        receipt = await clear_last(*args, **named)
+        await cleared.wait()
+        await other.settle_change(both)
+        return receipt
+
+    world.shards[1].jobs.clear = clear_first  # type: ignore[method-assign]
+    world.shards[2].jobs.clear = store_and_clear  # type: ignore[method-assign]
+    await world.store.announced(await world.store.clear())
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
 
 
 # --- Ids that leave a shard (docs/decisions/0026) ---

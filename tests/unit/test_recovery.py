@@ -289,6 +289,9 @@ class Neighbourhood:
     async def check(self) -> None:
         self._ask("check")
 
+    async def after_fencing(self) -> None:
+        self._ask("after_fencing")
+
     async def before_rebuild(self, written_by: str) -> None:
         self._ask(f"before_rebuild {written_by}")
 
@@ -302,14 +305,19 @@ class Neighbourhood:
 
 
 async def beside(
-    state: ShardState, position: Position | None, refused: str = "", *, journal: bool = False
+    state: ShardState,
+    position: Position | None,
+    refused: str = "",
+    *,
+    journal: bool = False,
+    fenced: bool = False,
 ) -> tuple[Position | None, list[Any]]:
     """Where it goes on, if it does, and all that it did."""
     world: Any = World(state, position, journal=journal)
     neighbours: Any = Neighbourhood(world, refused)
     recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
     try:
-        found, _ = await recovery.run_once("token")
+        found, _ = await recovery.run_once("token", fenced=fenced)
     except StartError:
         return None, world.done
     return found, world.done
@@ -340,6 +348,14 @@ async def test_the_usual_take_over_asks_nobody() -> None:
     found, done = await beside(at_hand("same", 3, 9), Position(7, "same"))
     assert done == ["open", "position", "backlog", "note", "sweep"]
     assert found == Position(7, "same", deployment="004000000000", format=WRITES)
+
+
+async def test_a_fenced_owner_looks_for_a_rival_before_it_fences() -> None:
+    state, position = at_hand("same", 3, 9), Position(7, "same")
+    _, done = await beside(state, position, fenced=True)
+    assert done[:2] == ["after_fencing", "open"]
+    found, done = await beside(state, position, "after_fencing", fenced=True)
+    assert (found, done) == (None, ["after_fencing"])
 
 
 async def test_a_new_deployment_numbers_its_runs_in_a_range_of_its_own() -> None:

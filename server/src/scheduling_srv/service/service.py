@@ -248,10 +248,18 @@ class Service:
             rules=rules,
             clock=SystemClock(),
             runs_since=self._runs_since,
+            is_continued_here=self._is_continued_here,
         )
 
     def _runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         return self.shards[0].history.jobs_since(instant)
+
+    async def _is_continued_here(self) -> bool:
+        """See `Neighbours`."""
+        first = self.shards[0]
+        state = await first.schedule.state()
+        position = await first.history.committed_position()
+        return state.ready and position is not None and position.incarnation == state.incarnation
 
     def _build_watch(self) -> ServerWatch:
         settings = self.settings
