@@ -8,9 +8,9 @@ docs/decisions/0004 and 0022.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS
@@ -44,6 +44,8 @@ NO_SHARD = -1
 NOT_ANNOUNCED = "Kafka does not answer: the change is stored and will be announced."
 NOT_CLEARED = "Kafka does not answer: jobs are on their way to other shards, send it again."
 NOT_RESET = "Kafka does not answer: not all shards are reset, send it again."
+
+Result = TypeVar("Result")
 
 
 class Stored(NamedTuple):
@@ -103,11 +105,9 @@ class ShardedStore:
             return [await self._clear(0)]
         try:
             async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                await self.courier.settle_all()
-                while True:
-                    cleared = await asyncio.gather(*map(self._clear, range(self.count)))
-                    if not await self.courier.settle_all():
-                        return cleared
+                return await self._voided(
+                    lambda: asyncio.gather(*map(self._clear, range(self.count)))
+                )
         except TimeoutError as fault:
             raise NotAnnounced(NOT_CLEARED) from fault
 
@@ -116,15 +116,13 @@ class ShardedStore:
 
         Of a record (`source`), `Consume` has reset the other shards before.
         """
+        first = self.shards[0]
         if source is None and self.count > 1:
-            try:
-                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                    await self._reset_others()
-            except TimeoutError as fault:
-                raise NotAnnounced(NOT_RESET) from fault
-        first, now = self.shards[0], self.clock.now()
+            await self._reset_all()
+            floor = first.announcements.number
+            return Stored(0, await first.inputs.append(entries, self.clock.now()), floor)
         floor = first.announcements.number
-        receipt = await first.store.clear(now, source, entries, announced=False)
+        receipt = await first.store.clear(self.clock.now(), source, entries, announced=False)
         return Stored(0, receipt, floor)
 
     async def announced(self, changes: Sequence[Stored]) -> None:
@@ -312,9 +310,26 @@ class ShardedStore:
         floor = ports.announcements.number
         return Stored(shard, await ports.inputs.append([], self.clock.now()), floor)
 
-    async def _reset_others(self) -> None:
+    async def _voided(self, void: Callable[[], Awaitable[Result]]) -> Result:
+        """Make all jobs of all shards void, and no half of a change.
+
+        What is stored by now has arrived before. A change that one shard stores before `void`, and
+        another shard does after it, arrives meanwhile: then all is void once more.
+        """
         await self.courier.settle_all()
-        await asyncio.gather(*map(self._reset, self.shards[1:]))
+        while True:
+            before = await self.courier.arrivals()
+            result = await void()
+            await self.courier.settle_all()
+            if await self.courier.arrivals() == before:
+                return result
+
+    async def _reset_all(self) -> None:
+        try:
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
+                await self._voided(lambda: asyncio.gather(*map(self._reset, self.shards)))
+        except TimeoutError as fault:
+            raise NotAnnounced(NOT_RESET) from fault
 
     async def _reset(self, shard: ShardPorts) -> None:
         receipt = await shard.store.clear(self.clock.now(), announced=False)
