@@ -379,6 +379,22 @@ async def test_a_fenced_owner_gives_way(
         await world.neighbours.after_fencing()
 
 
+async def test_a_conflict_lasts_until_a_look_finds_none(begin: Any) -> None:
+    world = begin(RIVAL)
+    world.time = STARTING_SECONDS + 1
+    assert not world.neighbours.in_conflict
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.before_rebuild(OURS)
+    assert world.neighbours.in_conflict
+    world.looks = [LogUnavailable("away")] * 2
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.after_fencing()
+    assert world.neighbours.in_conflict
+    world.members_now = ()
+    await world.neighbours.after_fencing()
+    assert not world.neighbours.in_conflict
+
+
 async def test_a_fenced_owner_goes_on_when_the_rival_has_gone(begin: Any) -> None:
     world = begin()
     world.looks = [[ME, RIVAL]] * 5

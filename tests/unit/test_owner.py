@@ -377,7 +377,9 @@ async def test_it_does_not_say_that_redis_is_away_when_it_answers_again(
     world.faults["acquire" if lease_ends else "stage"] = [StoreUnavailable(away)]
     said = list[str]()
 
-    async def look(token: str, *, careful: bool, fenced: bool) -> tuple[Position, str]:
+    async def look(
+        token: str, *, careful: bool = False, fenced: bool = False
+    ) -> tuple[Position, str]:
         said.append(world.owner.problem)
         return Position(5, "i"), "lineage"
 

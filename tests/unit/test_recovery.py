@@ -285,6 +285,7 @@ class Neighbourhood:
         self.deployment = Deployment()
         self.deployment.be(Identity("004000000000", "fingerprint"))
         self.first_instance = 4 << 20
+        self.in_conflict = False
 
     async def check(self) -> None:
         self._ask("check")
@@ -311,10 +312,12 @@ async def beside(
     *,
     journal: bool = False,
     fenced: bool = False,
+    in_conflict: bool = False,
 ) -> tuple[Position | None, list[Any]]:
     """Where it goes on, if it does, and all that it did."""
     world: Any = World(state, position, journal=journal)
     neighbours: Any = Neighbourhood(world, refused)
+    neighbours.in_conflict = in_conflict
     recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
     try:
         found, _ = await recovery.run_once("token", fenced=fenced)
@@ -350,11 +353,14 @@ async def test_the_usual_take_over_asks_nobody() -> None:
     assert found == Position(7, "same", deployment="004000000000", format=WRITES)
 
 
-async def test_a_fenced_owner_looks_for_a_rival_before_it_fences() -> None:
+@pytest.mark.parametrize("known", ["fenced", "in_conflict"])
+async def test_a_rival_is_looked_for_before_it_is_fenced(known: str) -> None:
+    """Also by the next owner, which was not fenced itself."""
     state, position = at_hand("same", 3, 9), Position(7, "same")
-    _, done = await beside(state, position, fenced=True)
+    is_known: dict[str, Any] = {known: True}
+    _, done = await beside(state, position, **is_known)
     assert done[:2] == ["after_fencing", "open"]
-    found, done = await beside(state, position, "after_fencing", fenced=True)
+    found, done = await beside(state, position, "after_fencing", **is_known)
     assert (found, done) == (None, ["after_fencing"])
 
 

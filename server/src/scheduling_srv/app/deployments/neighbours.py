@@ -119,6 +119,11 @@ class Alone:
         """Why nothing may be consumed; empty: it may."""
 
     @property
+    def in_conflict(self) -> bool:
+        """Whether the last look has found a service that must not be fenced."""
+        return False
+
+    @property
     def first_instance(self) -> int:
         """The first instance id of a new deployment."""
         return first_instance(self.deployment.id)
@@ -143,7 +148,7 @@ class Alone:
         """Return when nothing speaks against fencing. Raises `StartError` and `Unavailable`."""
 
     async def after_fencing(self) -> None:
-        """As `check`, in an owner that was fenced while it held its lease."""
+        """As `check`, in an owner that was fenced while it held its lease, or is in conflict."""
 
     async def before_rebuild(self, written_by: str) -> None:
         """As `check`, before a rebuild from a position that `written_by` wrote."""
@@ -202,6 +207,11 @@ class Neighbours(Alone):
         """All of them, and one that conflicts, by the last look."""
         self._called = asyncio.Event()
         self._checking = asyncio.Lock()
+
+    @property
+    def in_conflict(self) -> bool:
+        """See `Alone`."""
+        return self._found is not None
 
     @property
     def patience(self) -> float:

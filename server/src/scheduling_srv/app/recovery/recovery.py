@@ -61,7 +61,7 @@ class Recovery:
         state = await self.shard.state()
         if not state.ready:
             await self.neighbours.check()
-        elif fenced:
+        elif fenced or self.neighbours.in_conflict:
             await self.neighbours.after_fencing()
         try:
             recovered = await self._recover(token, careful=careful)
