@@ -10,6 +10,7 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.commands import coordinator as coordinating
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.replies import Parcel
@@ -328,6 +329,28 @@ async def test_a_record_creates_a_job_where_it_is_decided_by_way_of_the_other_sh
             await asyncio.sleep(0.001)
     task.cancel()
     assert [await shard.ids() for shard in silent.shards] == [[], [], ["a"]]
+
+
+async def test_a_delete_waits_for_the_shard_that_an_id_leaves(silent: World) -> None:
+    """Another call has deleted it, and Kafka does not know it. Other outboxes do not matter."""
+    await leave(silent)
+    (stored,) = await silent.store.delete(["a", "nobody"])
+    assert (stored.shard, stored.receipt.number) == (0, await silent.shards[0].tail())
+    await settled(silent, [stored])
+    assert await silent.store.delete(["a", "nobody"]) == []
+
+
+async def test_a_restore_gives_up_when_kafka_does_not_take_a_removal(
+    silent: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinating, "LEAVING_SECONDS", 0.15)
+    await leave(silent)
+    restores: Any = [shard.restores for shard in silent.shards]
+    with pytest.raises(NotAnnounced, match="Kafka does not answer"):
+        async with ShardCoordinator(2, restores, silent.claims).claimed(created(2).jobs):
+            pass
+    async with silent.claims.held(["a"]):
+        pass  # it has given its claim back
 
 
 async def test_a_restore_waits_for_a_removal_in_another_shard(silent: World) -> None:

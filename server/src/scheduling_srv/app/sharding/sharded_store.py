@@ -280,11 +280,9 @@ class ShardedStore:
             stored = [each for each in done if each]
             if len(stored) < len(done):
                 continue
-            if len(claim.homes) < len(claim.ids):
-                # Another call may have deleted them, and not have announced it yet.
-                others = [shard for shard in range(self.count) if shard not in changes]
-                stored += await asyncio.gather(*map(self._end_of, others))
-            return stored
+            # Another call may have deleted some, and not have announced it yet.
+            others = {*claim.leaving.values()} - changes.keys()
+            return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
 
     async def _commit(
         self, change: Change, claim: Claim | None, source: Source | None
