@@ -33,10 +33,10 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import LEAVING, Cursor, Held, RebuiltRun
+from scheduling_srv.app.sharding.changes import plan_delete
 from scheduling_srv.app.sharding.claims import CLAIMED_IDS
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Trigger, TriggerKind
-from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.job_record import pack
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import DAY, NOW, PARTITION, SECOND, Shard, every, once
@@ -450,12 +450,13 @@ async def leave_decided(shard: Shard) -> Act:
     """A record deletes 10,000 small jobs, and 100,000 ids leave."""
     several, names = await removed_shard(shard, 10_000)
     ids = names[REMOVALS:]
+    change = plan_delete(dict.fromkeys(ids, 0), 0)
     door = transfers(several, 0, limit=REMOVALS)
 
     async def act() -> None:
         for at in range(0, len(ids), CLAIMED_IDS):
             await door.claim("token", ids[at : at + CLAIMED_IDS], DAY)
-        if not await door.commit(Change(0, ids), NOW, Held("token", ids), several.source(0)):
+        if not await door.commit(change, NOW, Held("token", ids), several.source(0)):
             raise AssertionError
 
     return act

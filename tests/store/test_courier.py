@@ -10,6 +10,7 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.commands import coordinator as coordinating
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
@@ -18,7 +19,7 @@ from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
-from scheduling_srv.domain.errors import Diverged, NotAnnounced
+from scheduling_srv.domain.errors import Diverged, NotAnnounced, StaleSource
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change
 from tests.harness.names import Names
@@ -184,6 +185,21 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS
 
 
+async def test_a_record_deletes_many_jobs_of_its_shard_in_pieces(world: World) -> None:
+    """Decided in one step: when it is read again, nothing happens."""
+    names = [f"j{number}" for number in range(600)]
+    await world.shards[0].create(*[once(name, NOW + HOUR) for name in names])
+    source = world.shards[0].source(0)
+    await world.store.delete_from(names, source)
+    assert len(await world.shards[0].ids()) >= 600 - DELETED_IDS
+    await world.courier.settle_all()
+    assert await world.shards[0].ids() == []
+    await world.shards[0].create(once("j599", NOW + HOUR))
+    with pytest.raises(StaleSource):
+        await world.store.delete_from(names, source)
+    assert await world.shards[0].ids() == ["j599"]
+
+
 # --- A parcel that moves while all shards are looked at ---
 
 
@@ -229,8 +245,11 @@ async def test_no_change_under_way_survives_a_reset(world: World) -> None:
     assert [await shard.ids() for shard in world.shards] == [[], [], []]
 
 
-async def test_a_delete_of_everything_deletes_no_half_of_a_change(world: World) -> None:
-    """Stored after the first shards were looked at, and delivered by another replica."""
+@pytest.mark.parametrize("is_delivered", [True, False])
+async def test_a_delete_of_everything_deletes_no_half_of_a_change(
+    world: World, *, is_delivered: bool
+) -> None:
+    """Stored after the shards were looked at, and perhaps delivered by another replica."""
     other, cleared = world.store_over(world.known).courier, asyncio.Event()
     both = Change(2, put=[once("c", NOW + HOUR)], then=[put(1, "b")], places=[2])
     clear, clear_last = world.shards[1].jobs.clear, world.shards[2].jobs.clear
@@ -246,12 +265,14 @@ async def test_a_delete_of_everything_deletes_no_half_of_a_change(world: World) 
         await world.doors[2].commit(both, NOW)
         receipt = await clear_last(*args, **named)
         await cleared.wait()
-        await other.settle_change(both)
+        if is_delivered:
+            await other.settle_change(both)
         return receipt
 
     world.shards[1].jobs.clear = clear_first  # type: ignore[method-assign]
     world.shards[2].jobs.clear = store_and_clear  # type: ignore[method-assign]
     await world.store.announced(await world.store.clear())
+    await world.courier.settle_all()
     assert [await shard.ids() for shard in world.shards] == [[], [], []]
 
 

@@ -98,6 +98,18 @@ class Courier:
             for shard in range(len(self.shards)):
                 await self.settle(shard)
 
+    async def carries(self, ends: Sequence[int]) -> bool:
+        """Whether a parcel is on its way that was sent before the end of its shard's outbox.
+
+        `ends` has an entry number for each shard. Raises `Unavailable`.
+        """
+        sent = await asyncio.gather(*(shard.transfers.parcels() for shard in self.shards))
+        return any(
+            int(parcel.name) < end
+            for parcels, end in zip(sent, ends, strict=True)
+            for parcel in parcels
+        )
+
     async def arrivals(self) -> Sequence[Mapping[str, int]]:
         """How far each shard has applied the parcels of each other one. Raises `Unavailable`."""
         found = await asyncio.gather(*(shard.inputs.positions() for shard in self.shards))

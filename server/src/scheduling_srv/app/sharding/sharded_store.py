@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS
@@ -44,8 +44,6 @@ NO_SHARD = -1
 NOT_ANNOUNCED = "Kafka does not answer: the change is stored and will be announced."
 NOT_CLEARED = "Kafka does not answer: jobs are on their way to other shards, send it again."
 NOT_RESET = "Kafka does not answer: not all shards are reset, send it again."
-
-Result = TypeVar("Result")
 
 
 class Stored(NamedTuple):
@@ -105,9 +103,7 @@ class ShardedStore:
             return [await self._clear(0)]
         try:
             async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                return await self._voided(
-                    lambda: asyncio.gather(*map(self._clear, range(self.count)))
-                )
+                return await self._voided(self._clear)
         except TimeoutError as fault:
             raise NotAnnounced(NOT_CLEARED) from fault
 
@@ -308,30 +304,33 @@ class ShardedStore:
         floor = ports.announcements.number
         return Stored(shard, await ports.inputs.append([], self.clock.now()), floor)
 
-    async def _voided(self, void: Callable[[], Awaitable[Result]]) -> Result:
+    async def _voided(self, void: Callable[[int], Awaitable[Stored]]) -> Sequence[Stored]:
         """Make all jobs of all shards void, and no half of a change.
 
-        What is stored by now has arrived before. A change that one shard stores before `void`, and
-        another shard does after it, arrives meanwhile: then all is void once more.
+        What is stored by now arrives before. A later change is void in some shards only if its
+        parcel is on its way, or arrives, while the shards are emptied: then it is done once more.
         """
-        await self.courier.settle_all()
         while True:
-            before = await self.courier.arrivals()
-            result = await void()
             await self.courier.settle_all()
-            if await self.courier.arrivals() == before:
-                return result
+            before = await self.courier.arrivals()
+            done = await asyncio.gather(*map(void, range(self.count)))
+            ends = [each.receipt.number for each in done]
+            if not await self.courier.carries(ends) and await self.courier.arrivals() == before:
+                return done
 
     async def _reset_all(self) -> None:
         try:
             async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                await self._voided(lambda: asyncio.gather(*map(self._reset, self.shards)))
+                await self._voided(self._reset)
         except TimeoutError as fault:
             raise NotAnnounced(NOT_RESET) from fault
 
-    async def _reset(self, shard: ShardPorts) -> None:
-        receipt = await shard.store.clear(self.clock.now(), announced=False)
-        await shard.announcements.wait(receipt)
+    async def _reset(self, shard: int) -> Stored:
+        ports = self.shards[shard]
+        floor = ports.announcements.number
+        receipt = await ports.store.clear(self.clock.now(), announced=False)
+        await ports.announcements.wait(receipt)
+        return Stored(shard, receipt, floor)
 
     # --- Parts of other shards ------------------------------------------------------------------
 
