@@ -16,6 +16,8 @@ from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployments.deployment import Tag, tag_of
 from scheduling_srv.app.deployments.neighbours import (
+    LEAST_PATIENCE_SECONDS,
+    STARTING_SECONDS,
     TOPIC_IS_SHARED,
     WAITS_FOR_CONFLICT,
     WAITS_FOR_TOPIC,
@@ -23,7 +25,7 @@ from scheduling_srv.app.deployments.neighbours import (
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh
-from tests.e2e.recurring import assert_goes_on, recurring
+from tests.e2e.recurring import PERIOD, assert_goes_on, recurring
 from tests.harness.fixtures import StartService
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
@@ -246,6 +248,102 @@ def test_of_two_that_start_at_once_one_ends(
     (left,) = [each for each in pair if each.process.alive]
     assert ended.exit_code() == 2
     left.wait_until_serving()
+
+
+HELD = """
+import asyncio, pathlib
+from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer
+from scheduling_srv.app.deployments import neighbours
+from scheduling_srv.cli.main import main
+neighbours.STARTING_SECONDS = {}
+join = KafkaGroupConsumer.join
+async def held(self, *callbacks):
+    while not pathlib.Path({!r}).exists():
+        await asyncio.sleep(0.05)
+    await join(self, *callbacks)
+KafkaGroupConsumer.join = held
+raise SystemExit(main())
+"""
+
+
+def joins_when(released: Path, starting_seconds: float = STARTING_SECONDS) -> tuple[str, ...]:
+    """The command of a service that emits, and joins its group once this file exists."""
+    return sys.executable, "-c", HELD.format(starting_seconds, str(released)), "serve"
+
+
+def emit_alone(product: Product) -> str:
+    """A recurring job of a service that is no member of its group. Returns its type."""
+    kind = fresh("type")
+    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
+    product.run(kind)
+    return kind
+
+
+def test_a_service_that_was_fenced_before_it_was_a_member_does_not_fence_in_turn(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    """Before, each recovered, fenced the other, and so on for ever."""
+    first = service(start=False, command=joins_when(tmp_path / "never", starting_seconds=0))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        says(first, WAITS_FOR_CONFLICT)
+        second.wait_until_serving()
+        disturbed = log_of(second).count('"not emitting"')
+        assert_goes_on(product, kind, more=round(2.5 * LEAST_PATIENCE_SECONDS * 1000 / PERIOD))
+        assert log_of(second).count('"not emitting"') == disturbed
+        assert "another Redis" in readyz(first)
+    first.stop()
+    with Product(kafka.bootstrap, names, second) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+@pytest.mark.slow
+def test_a_service_that_has_just_started_gives_way_to_one_that_has_fenced_it(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    first = service(start=False, command=joins_when(tmp_path / "never"))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        assert_refused(first, "another Redis", names.group_id, "SCHEDULING_NAMESPACE")
+        second.wait_until_serving()
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, second) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+@pytest.mark.slow
+def test_of_two_members_that_have_fenced_each_other_one_ends(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    released = tmp_path / "released"
+    first = service(start=False, command=joins_when(released))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        says(second, '"emitting"')
+        released.touch()
+        pair = first, second
+        eventually(lambda: not all(each.process.alive for each in pair), what="one to end")
+        ended, left = sorted(pair, key=lambda each: each.process.alive)
+        assert_refused(ended, "another Redis", names.group_id, "SCHEDULING_NAMESPACE")
+        left.wait_until_serving()
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, left) as product:
+        product.client.delete(kind)
+        product.finish(kind)
 
 
 # --- the same topics, another namespace ---

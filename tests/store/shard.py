@@ -333,6 +333,10 @@ class Shard:
         found: list[bytes] = await self.raw("LRANGE", "outbox", seen - trimmed, -1)
         return found
 
+    async def tail(self) -> int:
+        """The number of the last entry of the outbox."""
+        return int(await self.raw("HGET", "meta", "tail") or 0)
+
     async def raw(self, command: str, key: str, *args: str | int | bytes) -> Any:
         return await self.client.execute(command, self.jobs.base + key, *args)
 
