@@ -74,7 +74,7 @@ class _TrimFirst:
     async def publish(self, records: Iterable[Record], position: Position) -> None:
         ready = list(records)
         cursor = Cursor(position.number, self.publisher.lineage)
-        await self.emitter.outbox.take(self.token, cursor)
+        await self.emitter.outbox.take(self.token, cursor, self.emitter.clock.now())
         await self.real.publish(ready, position)
 
 

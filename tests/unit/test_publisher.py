@@ -75,7 +75,7 @@ class World:
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
         published, lineage, ahead = cursor
         assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
