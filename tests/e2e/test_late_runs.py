@@ -21,11 +21,14 @@ PRECISION_MS = 1_500
 """So much less than its timeout may a worker see: a second, and the way through Kafka."""
 COUNT = 10
 
+PATIENCE = "10s"
+"""So long does a run that is sent at once wait for Kafka: as long as the lease."""
+
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "one shard": {},
     "three shards": {"shards": "3"},
-    "at least once": {"delivery": "at_least_once"},
-    "at least once, three shards": {"delivery": "at_least_once", "shards": "3"},
+    "at least once": {"delivery": "at_least_once", "lease": PATIENCE},
+    "at least once, three shards": {"delivery": "at_least_once", "lease": PATIENCE, "shards": "3"},
 }
 
 
