@@ -136,7 +136,8 @@ async def publish(shard: Shard) -> None:
     """Take and trim all that the outbox holds."""
     published = (await shard.schedule.state()).trimmed
     while True:
-        taken = await shard.schedule.take(shard.token, Cursor(published, shard.lineage))
+        cursor = Cursor(published, shard.lineage)
+        taken = await shard.schedule.take(shard.token, cursor, NOW)
         if not taken.entries:
             return
         published = taken.after + len(taken.entries)

@@ -62,7 +62,7 @@ class Loops:
         await asyncio.sleep(0.01)
         return Staged(full=False, entries=entries, taken=self.hand_out())
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
         del token, cursor
         self.done.append("take")
         return self.hand_out()

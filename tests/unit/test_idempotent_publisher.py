@@ -108,7 +108,7 @@ class World:
     def now(self) -> int:
         return NOW
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
         published, lineage, ahead = cursor
         assert (token, lineage) == ("token", LINEAGE)
         self.entries = self.entries[published - self.trimmed :]

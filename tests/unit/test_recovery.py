@@ -76,7 +76,7 @@ class World:
         assert now == NOW
         self.done.append(("mark_inputs", token))
 
-    async def note_backlog(self, token: str, published: int) -> None:
+    async def note_backlog(self, token: str) -> None:
         self.done.append("backlog")
 
     async def note_shards(self) -> None:

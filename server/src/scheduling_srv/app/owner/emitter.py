@@ -333,7 +333,7 @@ class Emitter:
 
     async def _take(self, token: str, cursor: Cursor) -> Batch:
         at = self._now()
-        batch = Batch(at, cursor, await self.outbox.take(token, cursor))
+        batch = Batch(at, cursor, await self.outbox.take(token, cursor, self.clock.now()))
         self._note_taken(batch)
         return batch
 

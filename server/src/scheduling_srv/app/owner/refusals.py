@@ -148,7 +148,8 @@ class Refusals:
         """
         end, refused = (await self.outbox.state()).taken, 0
         while position.number < end:
-            taken = await self.outbox.take(token, Cursor(position.number, lineage))
+            cursor = Cursor(position.number, lineage)
+            taken = await self.outbox.take(token, cursor, self.clock.now())
             if not taken.entries:
                 break
             if taken.after != position.number:

@@ -70,7 +70,7 @@ class Recovery:
             log.warning("a transaction has lost its end", reason=str(fault))
             await self.publisher.settle()
             recovered = await self._recover(token, careful=careful)
-        await self.shard.note_backlog(token, recovered[0].number)
+        await self.shard.note_backlog(token)
         await self.shard.note_shards()
         await self.neighbours.note()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
