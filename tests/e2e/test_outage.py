@@ -11,7 +11,7 @@ import pytest
 from tests.client import contract
 from tests.client.grpc_client import Refusal
 from tests.e2e.conftest import Deploy, deployed, watch
-from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.given import Kafka, Store
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
@@ -90,8 +90,7 @@ def test_redis_goes_and_comes_back(
 ) -> None:
     product = deploy(valkey=breakable_valkey)
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(2000)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(2000, contract.job(id=job_id, type=kind))
     getattr(breakable_valkey, how)()
     product.service.wait_until_not_serving()
     assert product.service.process.alive
@@ -116,8 +115,7 @@ def test_kafka_goes_and_comes_back(deploy: Deploy, breakable_kafka: KafkaServer,
     """A call says that its change is stored; what falls due goes out when Kafka is back."""
     product = deploy(kafka=breakable_kafka)
     kind, job_id, stored = fresh("type"), fresh(), fresh()
-    due, when = in_ms(2000)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(2000, contract.job(id=job_id, type=kind))
     product.created(job_id)  # a broker killed before its markers may come back without them
     getattr(breakable_kafka, how)()
     with pytest.raises(Refusal) as caught:
@@ -174,14 +172,13 @@ def test_sigterm_ends_it_while_redis_is_away(
 def pass_by(product: Product, due: int) -> None:
     """Lets time pass while the service is away."""
     assert not product.service.process.alive
-    eventually(lambda: now_ms() > due, what="a later time")
+    until(due)
 
 
 def test_an_overdue_when_job_runs_late_and_once(deploy: Deploy) -> None:
     product = deploy()
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(500)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(500, contract.job(id=job_id, type=kind))
     product.service.kill()
     pass_by(product, due + 1500)
     product.service.start()

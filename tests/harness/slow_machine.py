@@ -1,0 +1,50 @@
+"""Makes the harness as slow as a busy machine, to find tests that depend on its speed.
+
+SCHEDULING_TEST_DELAY_MS=3000: a step of a test waits up to so long before and after its work.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_MS = int(os.environ.get("SCHEDULING_TEST_DELAY_MS", "0"))
+MANY = 5
+"""The n-th step waits with the probability MANY / n, so that tests of many steps end as well."""
+
+
+class Delays:
+    """The delays of one test; the same ones each time."""
+
+    def __init__(self, seed: str = "") -> None:
+        self._random = random.Random(seed)
+        self._steps = 0
+
+    def pause(self) -> None:
+        """Wait, or not."""
+        self._steps += 1
+        if self._random.random() < min(0.5, MANY / self._steps):
+            time.sleep(self._random.uniform(0, LONGEST_MS) / 1000)
+
+
+_delays = [Delays()]
+
+
+def begin(test: str) -> None:
+    """A test begins."""
+    _delays[0] = Delays(test)
+
+
+def pause() -> None:
+    """At any place where a test may be slow."""
+    if LONGEST_MS:
+        _delays[0].pause()
+
+
+@contextmanager
+def step() -> Iterator[None]:
+    """A step of a test: its result is used a while after it was there."""
+    pause()
+    yield
+    pause()
