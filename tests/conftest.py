@@ -74,7 +74,7 @@ def expected_ms(item: pytest.Item) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """With SCHEDULING_TEST_DELAY_MS each test has delays of its own."""
+    """With TEST_DELAY_MS each test has delays of its own."""
     slow_machine.begin(item.nodeid)
 
 

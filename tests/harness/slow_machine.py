@@ -1,6 +1,6 @@
 """Makes the harness as slow as a busy machine, to find tests that depend on its speed.
 
-SCHEDULING_TEST_DELAY_MS=3000: a step of a test waits up to so long before and after its work.
+TEST_DELAY_MS=3000: a step of a test waits up to so long before and after its work.
 """
 
 import os
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST_MS = int(os.environ.get("SCHEDULING_TEST_DELAY_MS", "0"))
+LONGEST_MS = int(os.environ.get("TEST_DELAY_MS", "0"))
 MANY = 5
 """The n-th step waits with the probability MANY / n, so that tests of many steps end as well."""
 
