@@ -1,6 +1,6 @@
-"""Makes the harness as slow as a busy machine, to find tests that depend on its speed.
+"""Delays for the steps of tests: they find tests that depend on a fast machine.
 
-TEST_DELAY_MS=3000: a step of a test waits up to so long before and after its work.
+With TEST_DELAY_MS=3000 a step waits at random before and after its work, up to 3 s each.
 """
 
 import os
@@ -15,7 +15,7 @@ MANY = 5
 
 
 class Delays:
-    """The delays of one test; the same ones each time."""
+    """The delays of one test. The seed decides them."""
 
     def __init__(self, seed: str = "") -> None:
         self._random = random.Random(seed)
@@ -32,19 +32,19 @@ _delays = [Delays()]
 
 
 def begin(test: str) -> None:
-    """A test begins."""
+    """Begin the delays of a test. They differ from test to test, not from run to run."""
     _delays[0] = Delays(test)
 
 
 def pause() -> None:
-    """At any place where a test may be slow."""
+    """Wait, or not, where a test may be slow."""
     if LONGEST_MS:
         _delays[0].pause()
 
 
 @contextmanager
 def step() -> Iterator[None]:
-    """A step of a test: its result is used a while after it was there."""
+    """A step of a test: it may begin late, and the test may go on late."""
     pause()
     yield
     pause()
