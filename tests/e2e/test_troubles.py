@@ -179,6 +179,7 @@ def lists_groups(kafka: Kafka) -> bool:
         return True
 
 
+@pytest.mark.filterwarnings("ignore:list_groups:DeprecationWarning")  # the new call may abort
 def test_a_first_start_has_no_warnings(service: StartService, kafka: Kafka) -> None:
     eventually(lambda: lists_groups(kafka), what="a Kafka that is up")
     replica = quiet(service)
