@@ -1,6 +1,7 @@
 """Kafka as consumers and producers of 2018 use it: bare records, key = event name."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -299,6 +300,26 @@ def topic_id(bootstrap: str, name: str) -> str:
             if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return ""
             raise
+
+
+def group_members(bootstrap: str) -> dict[str, list[str]]:
+    """The client ids of the members of each consumer group.
+
+    The calls that are not deprecated abort the process if a broker answers too late.
+    """
+    with AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}) as admin:
+        groups = eventually(lambda: _groups(admin), what="the consumer groups")
+    return {group.id: [str(each.client_id) for each in group.members] for group in groups}
+
+
+def _groups(admin: AdminClient) -> list[Any] | None:
+    """Not while Kafka loads them, which it does after a restart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return list(admin.list_groups(timeout=PATIENCE_SECONDS))
+        except KafkaException:
+            return None
 
 
 def delete_records(bootstrap: str, name: str, *, before: int) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from scheduling_srv.cli import main as cli
 from tests.client import contract
 from tests.client.contract import Backoff
-from tests.client.topics import Record, TopicReader, make_topic
+from tests.client.topics import Record, TopicReader, group_members, make_topic
 from tests.e2e.conftest import deployed
 from tests.e2e.product import Product, Run, now_ms, rfc3339, until
 from tests.harness.given import GivenStore, Kafka, Store
@@ -312,20 +312,22 @@ def everything(story: Story) -> dict[str, object]:
         places = {TopicPartition(name, 0): OffsetSpec.latest() for name in topics}
         places = {each: spec for each, spec in places.items() if each.topic[:2] != "__"}
         ends = admin.list_offsets(places, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-        group = ConsumerGroupTopicPartitions(story.names.group_id)
-        committed = admin.list_consumer_group_offsets([group])[story.names.group_id].result(
-            PATIENCE_SECONDS
-        )
-        groups = admin.list_consumer_groups().result(PATIENCE_SECONDS).valid
         return {
             "keys": dict(zip(keys, dumps, strict=True)),
             "topics": topics,
             "ends": {each.topic: end.result(PATIENCE_SECONDS).offset for each, end in ends.items()},
-            "committed": {
-                str(each.topic): each.offset for each in committed.topic_partitions or ()
-            },
-            "groups": sorted(each.group_id for each in groups),
+            "committed": committed(story),
+            "groups": sorted(group_members(story.product.bootstrap)),
         }
+
+
+def committed(story: Story) -> dict[str, int]:
+    """The offsets of the service's consumer group."""
+    group = {"bootstrap.servers": story.product.bootstrap, "group.id": story.names.group_id}
+    with Consumer(group) as consumer:
+        places = [TopicPartition(story.names.jobs, 0), TopicPartition(story.names.commands, 0)]
+        found = consumer.committed(places, timeout=PATIENCE_SECONDS)
+    return {str(each.topic): each.offset for each in found if each.offset >= 0}
 
 
 def test_it_changes_nothing(story: Story) -> None:

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployments.deployment import Tag, tag_of
 from scheduling_srv.app.deployments.neighbours import (
@@ -21,6 +20,7 @@ from scheduling_srv.app.deployments.neighbours import (
     WAITS_FOR_TOPIC,
 )
 from tests.client import contract
+from tests.client.topics import group_members
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh
 from tests.e2e.recurring import assert_goes_on, recurring
@@ -102,9 +102,7 @@ def assert_refused(replica: Service, *words: str, who: str = "service") -> None:
 
 
 def tags(kafka: Kafka, group: str) -> list[Tag | None]:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    described = admin.describe_consumer_groups([group])[group].result()
-    return [tag_of(member.client_id) for member in described.members]
+    return [tag_of(member) for member in group_members(kafka.bootstrap).get(group, ())]
 
 
 # --- one deployment ---

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
+from tests.client.topics import group_members
 from tests.harness.fixtures import StartService
 from tests.harness.given import Kafka
 from tests.harness.kafka import KafkaServer
 from tests.harness.secure_kafka import PASSWORD, USER, SecureKafka
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.waiting import eventually
 
 TLS = {"security.protocol": "ssl"}
 SASL = {
@@ -169,19 +168,8 @@ def events_of(replica: Service, begin: int) -> list[str]:
     return [line["event"] for line in lines(replica)[begin:]]
 
 
-def lists_groups(kafka: Kafka) -> bool:
-    """Not while it loads them, which it does after a restart."""
-    with AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0}) as admin:
-        try:
-            admin.list_groups(timeout=PATIENCE_SECONDS)
-        except KafkaException:
-            return False
-        return True
-
-
-@pytest.mark.filterwarnings("ignore:list_groups:DeprecationWarning")  # the new call may abort
 def test_a_first_start_has_no_warnings(service: StartService, kafka: Kafka) -> None:
-    eventually(lambda: lists_groups(kafka), what="a Kafka that is up")
+    group_members(kafka.bootstrap)  # Kafka has loaded its groups, which it does after a restart
     replica = quiet(service)
     replica.start()
     told(replica, "serving")
