@@ -12,6 +12,8 @@ from tests.harness.windows import in_time, with_enough_time
 
 COUNT = 20
 TIMEOUT_MS = 1_000
+PATIENT = "2m"
+"""How long what is overdue waits for what lay on the topic, however slow the machine is."""
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "one shard": {},
@@ -28,7 +30,7 @@ def test_answers_in_time_win_against_the_time_out(
 
     They time out only for the second start: how long all before it takes does not matter.
     """
-    product = deploy(**settings)
+    product = deploy(input_timeout=PATIENT, **settings)
     kinds = [fresh("type") for _ in range(COUNT)]
     product.client.create(*[contract.job(type=kind, now=True, attempts=3) for kind in kinds])
     runs = [product.run(kind) for kind in kinds]
@@ -47,7 +49,7 @@ def test_jobs_that_were_deleted_meanwhile_do_not_run(
     deploy: Deploy, settings: Mapping[str, Any]
 ) -> None:
     """10 of 10 jobs ran: they were overdue before their deletion was read."""
-    product = deploy(**settings)
+    product = deploy(input_timeout=PATIENT, **settings)
 
     def attempt(window: int) -> None:
         due, ids, kind = now_ms() + window, [fresh("id") for _ in range(10)], fresh("type")
