@@ -103,6 +103,7 @@ def copy_checkout(target: Path) -> None:
             shutil.copy(ROOT / name, target)
 
 
+@pytest.mark.timeout(3_600)  # one of them builds and installs packages
 @pytest.mark.parametrize("snippet", ENDING, ids=named)
 def test_a_command(snippet: Snippet, service: Service, tmp_path: Path) -> None:
     if "pip install" in snippet.text:
