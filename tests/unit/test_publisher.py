@@ -75,7 +75,7 @@ class World:
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         published, lineage, ahead = cursor
         assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
@@ -231,7 +231,7 @@ async def test_what_the_stager_has_taken_is_published_without_asking_again() -> 
     world = World(EVENT, EVENT)
     cursor = world.publisher.cursor()
     assert cursor == Cursor(0, "lineage")
-    world.emitter.offer(Batch(0, cursor, await world.take("token", cursor)))
+    world.emitter.offer(Batch(0, cursor, await world.take("token", cursor, 0)))
     assert world.is_offered()
     world.entries.append(EVENT)
     assert await world.emitter.publish_once("token") == 2
