@@ -49,6 +49,9 @@ class Loops:
         )
         self.pace = self.emitter.pace
 
+    def now(self) -> int:
+        return 0
+
     # --- The stager and the outbox ----------------------------------------------------------
 
     async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
