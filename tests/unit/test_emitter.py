@@ -49,6 +49,9 @@ class Loops:
         )
         self.pace = self.emitter.pace
 
+    def now(self) -> int:
+        return 0
+
     # --- The stager and the outbox ----------------------------------------------------------
 
     async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
@@ -62,8 +65,8 @@ class Loops:
         await asyncio.sleep(0.01)
         return Staged(full=False, entries=entries, taken=self.hand_out())
 
-    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
-        del token, cursor
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
+        del token, cursor, now
         self.done.append("take")
         return self.hand_out()
 

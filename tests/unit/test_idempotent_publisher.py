@@ -103,12 +103,12 @@ class World:
     async def offer(self, cursor: Cursor) -> None:
         """The stager takes a batch."""
         at = self.time
-        self.emitter.offer(Batch(at, cursor, await self.take("token", cursor)))
+        self.emitter.offer(Batch(at, cursor, await self.take("token", cursor, 0)))
 
     def now(self) -> int:
         return NOW
 
-    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         published, lineage, ahead = cursor
         assert (token, lineage) == ("token", LINEAGE)
         self.entries = self.entries[published - self.trimmed :]

@@ -96,7 +96,7 @@ class World:
             rules=rules,
         )
 
-    async def take(self, token: str, cursor: Cursor, now: int = 0) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         return Taken(cursor.published, [b"Q"] * min(self.outbox, 2), self.outbox)
 
     def note(self, what: str) -> None:
