@@ -34,6 +34,7 @@ from chaos.fuzz_target import Target, lasting, ordinary
 from tests.client import raw_kafka
 from tests.client.contract import DeleteRequest
 from tests.client.grpc_client import COMMAND, Refusal
+from tests.harness.fork_server import ForkServer
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
@@ -64,6 +65,8 @@ class Options:
     seed: int = 1
     again: bytes = b""
     """A batch to send alone: the text that Hypothesis prints for one that failed."""
+    bug: str = ""
+    """A bug from `chaos.seeded`."""
 
 
 @dataclass(slots=True)
@@ -104,6 +107,8 @@ class Fuzz:
             for server in (self.valkey, self.kafka):
                 server.start()
                 stack.callback(server.stop)
+            self.fork_server = ForkServer("chaos.replica")
+            stack.callback(self.fork_server.close)
             stack.callback(self._deployed.close)
             self._deploy()
             if self.options.again:
@@ -117,8 +122,13 @@ class Fuzz:
     def _deploy(self) -> None:
         """A service with empty topics, in place of the one before."""
         self._deployed.close()
-        redis_url, bootstrap = self.valkey.url, self.kafka.bootstrap
-        target = Target(self.options.directory, bootstrap=bootstrap, redis_url=redis_url)
+        target = Target(
+            self.options.directory,
+            self.fork_server,
+            bootstrap=self.kafka.bootstrap,
+            redis_url=self.valkey.url,
+            bug=self.options.bug,
+        )
         self.target = self._deployed.enter_context(target)
 
     # --- Batches ------------------------------------------------------------------------------
@@ -166,10 +176,9 @@ class Fuzz:
         outcome.letters.update(each.headers.get("status", "none") for each in letters)
 
     def _end(self) -> Iterator[str]:
-        if self.target.service.process.alive:
-            yield "an ordinary job after it does not run, or a command is not answered"
-        else:
-            yield f"the process has ended\n{self.target.service.process.tail(20)}"
+        process = self.target.service.process
+        yield "the batch does not come to its end" if process.alive else "the process has ended"
+        yield process.tail(20)[:2000]
 
     def _faults(self, sent: Sequence[Sent]) -> Iterator[str]:
         watch, by_place = self.target.watch, {each.place: each for each in sent}
@@ -334,12 +343,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", type=str, default="", help="what was printed for a failure")
+    parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and data")
     given = parser.parse_args()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     directory = given.dir or Path(tempfile.gettempdir()) / f"fuzz-{stamp}-{given.seed}"
     print(f"seed {given.seed}, {given.count:,} inputs, files in {directory}")
-    options = Options(directory, given.count, given.seed, given.again.encode())
+    options = Options(directory, given.count, given.seed, given.again.encode(), given.bug)
     try:
         outcome = Fuzz(options).run()
     except (Fault, Flaky) as found:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
 from hypothesis.strategies import sampled_from as one
 
 VARINT, FIXED64, SIZED, GROUP, FIXED32 = 0, 1, 2, 3, 5
@@ -56,6 +56,7 @@ DOUBLES = one(
         for each in (-0.0, -1.0, 5e-324, 3e12, 1.7e308, float("inf"), -float("inf"), float("nan"))
     ]
 )
+HOSTILE: dict[int, SearchStrategy[int] | SearchStrategy[bytes]]
 HOSTILE = {VARINT: NUMBERS, FIXED64: DOUBLES, SIZED: TEXTS, FIXED32: one((0, 1, 2**32 - 1))}
 WIRE_TYPES, FIELD_NUMBERS = one((*HOSTILE,)), one((1, 2, 3, 5, 11, 99, 100, 19_000, 2**29 - 1))
 PLACES = one(range(4096))
@@ -86,7 +87,7 @@ class Field(NamedTuple):
 def fields_of(raw: bytes) -> list[Field]:
     """The fields without its groups; none for bytes that are no message."""
     try:
-        found = UnknownFieldSet(Empty.FromString(raw))
+        found: Any = UnknownFieldSet(Empty.FromString(raw))  # iterable, whatever its type says
     except DecodeError:
         return []
     return [

@@ -17,26 +17,35 @@ from chaos.fuzz_watch import WITNESS, Watch
 from tests.client import raw_kafka
 from tests.client.contract import CommandRequest, Data, Job, JobFilter, JobList, payload
 from tests.client.grpc_client import Client
+from tests.harness.fork_server import ForkServer
 from tests.harness.names import Names
 from tests.harness.service import Service
 
 CALL_SECONDS = 60.0
-HANDLED_SECONDS = 60.0
+HANDLED_SECONDS, GRACE_SECONDS = 60.0, 1.0
+"""How long a batch may take, and still may once the service has failed."""
 FLUSH_SECONDS = 120.0
-SETTINGS = {"SCHEDULING_LOG_LEVEL": "error", "SCHEDULING_COMPLETION_TIMEOUT": "10m"}
 
 
 class Target:
     """One deployment, with topics and keys of its own."""
 
-    def __init__(self, directory: Path, *, bootstrap: str, redis_url: str) -> None:
+    def __init__(
+        self, directory: Path, fork_server: ForkServer, *, bootstrap: str, redis_url: str, bug: str
+    ) -> None:
+        """`fork_server` is of `chaos.replica`; `bug` is one of `chaos.seeded`, or empty."""
         self.names = Names.unique()
         self.service = Service(
             self.names,
             directory / f"{self.names.namespace}.log",
             bootstrap=bootstrap,
             redis_url=redis_url,
-            settings=SETTINGS,
+            settings={
+                "SCHEDULING_LOG_LEVEL": "error",
+                "SCHEDULING_COMPLETION_TIMEOUT": "10m",
+                "CHAOS_BUG": bug,
+            },
+            fork_server=fork_server,
         )
         self.bootstrap = bootstrap
         self.witnesses: list[str] = []
@@ -102,7 +111,7 @@ class Target:
         self._record("healthCheckCommand", command.SerializeToString(), COMMANDS_TOPIC)
         self._flush()
         self.witnesses.append(witness)
-        process, watch = self.service.process, self.watch
+        watch = self.watch
 
         def has_dealt() -> bool:
             return (
@@ -112,8 +121,8 @@ class Target:
                 and any(wrong == each.value for each in watch.letters)
             )
 
-        self.sound = watch.until(lambda: has_dealt() or not process.alive, HANDLED_SECONDS)
-        self.sound = self.sound and process.alive
+        watch.until(lambda: has_dealt() or self._has_failed(), HANDLED_SECONDS)
+        self.sound = watch.until(has_dealt, GRACE_SECONDS)
         watch.letters = [each for each in watch.letters if each.value != wrong]
         return self.sound
 
@@ -126,6 +135,9 @@ class Target:
     def living(self, *ids: str) -> list[str]:
         """Those of the jobs that are there."""
         return [job.id for job in self.client.read(filter=JobFilter(jobs_ids=ids)).items]
+
+    def _has_failed(self) -> bool:
+        return not self.service.process.alive or self.service.log.stat().st_size > self._logged
 
     def new_errors(self) -> str:
         """What the service has logged since this was asked."""
@@ -159,6 +171,7 @@ class Target:
             sent.place = topic, record.offset() or 0
 
         try:
+            headers: list[tuple[str, str | bytes | None]]
             headers = [(name.decode(), value) for name, value in made.headers]
         except UnicodeDecodeError:  # librdkafka would not send it, other clients do
             key, value, odd = made.key, made.value, [*made.headers]
