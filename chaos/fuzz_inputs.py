@@ -58,28 +58,17 @@ HEADERS = one(
 )
 NO_UTF_8 = (b"\xff\xfe", b"no UTF-8")
 """A header that once ended the process, at each start again."""
-JSON_TEXTS = one(
-    (
-        b"{}",
-        b"{}",
-        b"",
-        b"null",
-        b"[]",
-        b"7",
-        b'{"service": 7}',
-        b'{"service": "\\ud800"}',
-        b'{"service": "nope"}',
-        b'{"jobs": {"offset": -1}}',
-        b'{"jobs": {"offset": NaN}}',
-        b'{"jobs": {"offset": 1e999, "ignore_offset": {}}}',
-        b'{"topics": [{"topic": 1}, null]}',
-        b'{"jobs": ' + b"[" * 5000 + b"]" * 5000 + b"}",
-        b'{"jobs": {"offset": ' + b"9" * 5000 + b"}}",
-        b'{"a": 1',
-        b"e30=",
-        b"\xef\xbb\xbf{}",
-    )
+NO_COMMANDS = (b"", b"null", b"[]", b"7", b'{"a": 1', b"e30=", b"\xef\xbb\xbf{}")
+SERVICES = (b'{"service": 7}', b'{"service": "\\ud800"}', b'{"service": "nope"}')
+RESTORES = (
+    b'{"jobs": {"offset": -1}}',
+    b'{"jobs": {"offset": NaN}}',
+    b'{"jobs": {"offset": 1e999, "ignore_offset": {}}}',
+    b'{"topics": [{"topic": 1}, null]}',
+    b'{"jobs": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b'{"jobs": {"offset": ' + b"9" * 5000 + b"}}",
 )
+JSON_TEXTS = one((b"{}", b"{}", *NO_COMMANDS, *SERVICES, *RESTORES))
 
 # --- Valid messages -----------------------------------------------------------------------------
 

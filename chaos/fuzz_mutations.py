@@ -22,33 +22,21 @@ DEEP = 150
 """Levels of groups: more than protobuf reads."""
 ANY = b"type.googleapis.com/google.protobuf.Any"
 
-TEXTS = one(
-    (
-        b"",
-        b" ",
-        b"\0",
-        b"\xff\xfe",
-        b"\xc0\x80",
-        b"\xed\xa0\x80",
-        "\u202e\u0130\U0001f680\ufeff".encode(),
-        b"%s%n{x}*[",
-        b"-1",
-        b"NaN",
-        b"1e999",
-        b"1516012200000",
-        b"2030-02-30T10:00:00Z",
-        b"9999-12-31T23:59:59.999-14:00",
-        b"0 0 30 2 *",
-        b"* * * * * * *",
-        b"0-59/59 L ? * 5#2",
-        b"every twelve hours and half a week",
-        b"PT1e9S",
-        b"Mars/Base",
-        b"../../etc/localtime",
-        b"x" * 4096,
-        b"x" * 4097,
-    )
+NO_UTF_8 = (b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80")
+ODD = (
+    b"",
+    b" ",
+    b"\0",
+    "\u202e\u0130\U0001f680\ufeff".encode(),
+    b"%s%n{x}*[",
+    b"../../etc/localtime",
 )
+NUMERIC = (b"-1", b"NaN", b"1e999", b"1516012200000")
+INSTANTS = (b"2030-02-30T10:00:00Z", b"9999-12-31T23:59:59.999-14:00", b"Mars/Base")
+CRONS = (b"0 0 30 2 *", b"* * * * * * *", b"0-59/59 L ? * 5#2")
+INTERVALS = (b"every twelve hours and half a week", b"PT1e9S")
+LONGEST = (b"x" * 4096, b"x" * 4097)
+TEXTS = one((*ODD, *NO_UTF_8, *NUMERIC, *INSTANTS, *CRONS, *INTERVALS, *LONGEST))
 NUMBERS = one((0, 1, 7, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1))
 DOUBLES = one(
     [

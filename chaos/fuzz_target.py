@@ -69,8 +69,8 @@ class Target:
         self._stack.callback(self._end_service)
         self.service.start()
         self.client = self._stack.enter_context(Client(self.service.address, timeout=CALL_SECONDS))
-        watch = Watch(self.bootstrap, self.names, self._producer)
-        self.watch = self._stack.enter_context(watch)
+        self.watch = Watch(self.bootstrap, self.names, self._producer)
+        self._stack.enter_context(self.watch.reader)
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from typing import Self
 
 from confluent_kafka import Producer
 
@@ -37,13 +36,7 @@ class Watch:
         self.responses = 0
         self._names = names
         self._producer = producer
-        self._reader = TopicReader(bootstrap, *names.topics)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._reader.__exit__()
+        self.reader = TopicReader(bootstrap, *names.topics)
 
     def until(self, ask: Callable[[], bool], seconds: float) -> bool:
         """Read until `ask` says yes; False if it does not in time."""
@@ -51,12 +44,12 @@ class Watch:
         while not ask():
             if time.monotonic() > deadline:
                 return False
-            self.take(self._reader.poll(0.05))
+            self.take(self.reader.poll(0.05))
         return True
 
     def catch_up(self) -> None:
         """Read everything that the topics hold now."""
-        self.take(self._reader.drain())
+        self.take(self.reader.drain())
 
     def begin_batch(self) -> None:
         """Forget what the batch before has led to."""
@@ -79,7 +72,7 @@ class Watch:
                 self.letters.append(record)
             elif "event-id" in record.headers:  # else it is an input
                 self._published(record)
-        self._reader.records.clear()
+        self.reader.records.clear()
         self._producer.poll(0)
 
     def _published(self, record: Record) -> None:

@@ -41,7 +41,7 @@ def drawn(seed: int, *, runs: int = 1) -> list[Input]:
 
 @pytest.fixture(scope="module")
 def many() -> list[Input]:
-    return drawn(1, runs=4)
+    return drawn(1, runs=2)
 
 
 def test_a_seed_makes_the_same_inputs_again(many: list[Input]) -> None:
@@ -156,7 +156,8 @@ def test_records_that_are_there_twice_are_found() -> None:
     nowhere = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
     ids = {"event-id": "i-1", "occurrence-id": "a/1/1/1"}
     run = Record(names.resources, 0, 0, "jobsDeleted", b"", ids, 0, 0.0)
-    with Watch("127.0.0.1:1", names, Producer(nowhere)) as watch:
+    watch = Watch("127.0.0.1:1", names, Producer(nowhere))
+    with watch.reader:
         watch.take([run])
         assert [*watch.doubled()] == []
         watch.take([run])
