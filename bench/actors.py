@@ -107,7 +107,10 @@ class Actor:
         self.tell(do, **order)
         return self.hear()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
         """End it: its input ends, and so does it; or it is killed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.report import listed, markdown, say
 from bench.results import describe_machine
 from bench.site import Site
 from bench.workloads import PRODUCT, Workload, firing, keeping, submitting
@@ -123,17 +124,29 @@ def verdicts(kept: Mapping[str, Sequence[Pair]]) -> list[Verdict]:
 
 def table(found: Sequence[Verdict], tolerance: float) -> str:
     """As Markdown."""
-    lines = [
-        "| workload | figure | base | head | head / base | 95 % interval | pairs | verdict |",
-        "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
+    head = [
+        "workload",
+        "figure",
+        "verdict",
+        "base",
+        "head",
+        "head / base",
+        "95 % interval",
+        "pairs",
     ]
-    for each in found:
-        word = "worse" if each.is_worse(tolerance) else "better" if each.high < 1 else "not worse"
-        lines.append(
-            f"| {each.figure.workload} | {each.figure.name} | {each.base:,.2f} | {each.head:,.2f}"
-            f" | {each.ratio:.3f} | {each.low:.3f} to {each.high:.3f} | {each.pairs} | {word} |"
-        )
-    return "\n".join(lines)
+    body = [
+        [
+            *each.figure[:2],
+            "worse" if each.is_worse(tolerance) else "better" if each.high < 1 else "not worse",
+            f"{each.base:,.2f}",
+            f"{each.head:,.2f}",
+            f"{each.ratio:.3f}",
+            f"{each.low:.3f} to {each.high:.3f}",
+            str(each.pairs),
+        ]
+        for each in found
+    ]
+    return markdown(head, body, left=3)
 
 
 def _git(*arguments: str) -> str:
@@ -194,7 +207,7 @@ class Comparison:
                 f"{each.name} {pair['head'][each.name] / pair['base'][each.name]:.3f}"
                 for each in figures
             )
-            _say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
+            say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
 
     def warm_up(self) -> None:
         """Run two workloads uncounted, so that the JVM compiles Kafka's hot code."""
@@ -227,11 +240,6 @@ def note(base: str, head: str, machine: Mapping[str, object], scale: float, text
     )
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     """Measure the pairs that are missing. Returns 0 if no figure is worse, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
@@ -242,13 +250,11 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, default=0.03)
     parser.add_argument("--note", action="store_true", help="write a page into docs/lab")
     options = parser.parse_args()
-    names = options.only.split(",")
-    if strange := set(names) - set(WORKLOADS):
-        raise SystemExit(f"unknown: {', '.join(sorted(strange))}; known: {', '.join(WORKLOADS)}")
+    names = listed(WORKLOADS, options.only)
     base, head = revision(options.base), revision("HEAD")
     changed = "-changed" if _git("status", "--porcelain", "--untracked-files=no").strip() else ""
     path = FOLDER / f"{base}-{head}{changed}-{options.size:g}.json"
-    _say(f"{head}{changed} beside {base}; load before: {os.getloadavg()[0]:.2f}; kept in {path}")
+    say(f"{head}{changed} beside {base}; load before: {os.getloadavg()[0]:.2f}; kept in {path}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compare-")))
         site = Site(folder, stack)
@@ -260,14 +266,14 @@ def main() -> int:
                 comparison.measure(WORKLOADS[name], pairs)
     found = verdicts(comparison.kept)
     text = table(found, options.tolerance)
-    _say(text)
+    say(text)
     if options.note:
         page = ROOT / "docs" / "lab" / f"compare-{base}-{head}.md"
         page.parent.mkdir(exist_ok=True)
         page.write_text(note(base, head + changed, machine, options.size, text))
     worse = [each for each in found if each.is_worse(options.tolerance)]
     for each in worse:
-        _say(f"WORSE: {each.figure.workload} {each.figure.name}")
+        say(f"WORSE: {each.figure.workload} {each.figure.name}")
     return int(bool(worse))
 
 

@@ -58,7 +58,7 @@ def test_a_workload_that_was_measured_too_rarely_has_no_verdict() -> None:
 
 def test_the_table_names_what_is_worse() -> None:
     text = table([verdict(RATE, pairs(RATE, [0.5] * 10))], 0.03)
-    assert "| fire | rate | 100.00 | 50.00 | 2.000 | 2.000 to 2.000 | 10 | worse |" in text
+    assert "| fire | rate | worse | 100.00 | 50.00 | 2.000 | 2.000 to 2.000 | 10 |" in text
 
 
 def test_all_that_an_issue_may_not_make_worse_is_compared() -> None:
