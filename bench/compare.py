@@ -22,11 +22,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from bench.report import listed, markdown, say
 from bench.results import describe_machine
 from bench.site import Site
+from bench.targets import ROWS, Row
 from bench.workloads import PRODUCT, Workload, firing, keeping, submitting
 
 ROOT = Path(__file__).parents[1]
@@ -43,33 +43,14 @@ Pair = dict[str, dict[str, float]]
 """Figures of `base` and of `head`."""
 
 
-class Figure(NamedTuple):
-    """A figure that is compared."""
-
-    workload: str
-    name: str
-    more_is_better: bool
-
-
-FIGURES = (
-    Figure("submit", "rate", more_is_better=True),
-    Figure("single", "rate", more_is_better=True),
-    Figure("records", "rate", more_is_better=True),
-    Figure("fire", "rate", more_is_better=True),
-    Figure("steady", "p50", more_is_better=False),
-    Figure("steady", "p99", more_is_better=False),
-    Figure("steady-at-least-once", "p50", more_is_better=False),
-    Figure("steady-at-least-once", "p99", more_is_better=False),
-    Figure("cycle", "rate", more_is_better=True),
-    Figure("memory", "bytes", more_is_better=False),
-)
+FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, "records", "cycle"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the pairs say of a figure. Ratios are costs, head / base; above 1 is worse."""
 
-    figure: Figure
+    row: Row
     base: float
     head: float
     ratio: float
@@ -100,43 +81,33 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[cut - 1], ordered[count - cut]
 
 
-def verdict(figure: Figure, pairs: Sequence[Pair]) -> Verdict:
+def verdict(row: Row, pairs: Sequence[Pair]) -> Verdict:
     """Of all pairs of a workload."""
-    base = [pair["base"][figure.name] for pair in pairs]
-    head = [pair["head"][figure.name] for pair in pairs]
+    base = [pair["base"][row.figure] for pair in pairs]
+    head = [pair["head"][row.figure] for pair in pairs]
     ratios = [
-        before / after if figure.more_is_better else after / before
+        before / after if row.higher_is_better else after / before
         for before, after in zip(base, head, strict=True)
     ]
     low, high = interval(ratios)
     middle = statistics.median
-    return Verdict(figure, middle(base), middle(head), middle(ratios), low, high, len(pairs))
+    return Verdict(row, middle(base), middle(head), middle(ratios), low, high, len(pairs))
 
 
 def verdicts(kept: Mapping[str, Sequence[Pair]]) -> list[Verdict]:
     """Of every figure that was measured often enough."""
     return [
-        verdict(figure, pairs)
-        for figure in FIGURES
-        if len(pairs := kept.get(figure.workload, ())) >= FEWEST
+        verdict(row, pairs) for row in FIGURES if len(pairs := kept.get(row.workload, ())) >= FEWEST
     ]
 
 
 def table(found: Sequence[Verdict], tolerance: float) -> str:
     """As Markdown."""
-    head = [
-        "workload",
-        "figure",
-        "verdict",
-        "base",
-        "head",
-        "head / base",
-        "95 % interval",
-        "pairs",
-    ]
+    head = "workload | figure | verdict | base | head | head / base | 95 % interval | pairs"
     body = [
         [
-            *each.figure[:2],
+            each.row.workload,
+            each.row.figure,
             "worse" if each.is_worse(tolerance) else "better" if each.high < 1 else "not worse",
             f"{each.base:,.2f}",
             f"{each.head:,.2f}",
@@ -146,7 +117,7 @@ def table(found: Sequence[Verdict], tolerance: float) -> str:
         ]
         for each in found
     ]
-    return markdown(head, body, left=3)
+    return markdown(head.split(" | "), body, left=3)
 
 
 def _git(*arguments: str) -> str:
@@ -204,7 +175,7 @@ class Comparison:
             self._write()
             figures = [each for each in FIGURES if each.workload == workload.name]
             ratios = "  ".join(
-                f"{each.name} {pair['head'][each.name] / pair['base'][each.name]:.3f}"
+                f"{each.figure} {pair['head'][each.figure] / pair['base'][each.figure]:.3f}"
                 for each in figures
             )
             say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
@@ -273,7 +244,7 @@ def main() -> int:
         page.write_text(note(base, head + changed, machine, options.size, text))
     worse = [each for each in found if each.is_worse(options.tolerance)]
     for each in worse:
-        say(f"WORSE: {each.figure.workload} {each.figure.name}")
+        say(f"WORSE: {each.row.workload} {each.row.figure}")
     return int(bool(worse))
 
 

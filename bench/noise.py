@@ -148,5 +148,4 @@ class Noise:
 
 
 if __name__ == "__main__":
-    noise = Noise()
-    serve({"fill": noise.fill, "start": noise.start, "stop": noise.stop})
+    serve(Noise())

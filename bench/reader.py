@@ -174,15 +174,4 @@ def _arrived(now: float, message: Message) -> Arrived:
 
 
 if __name__ == "__main__":
-    reader = Reader()
-    serve(
-        {
-            "watch": reader.watch,
-            "forget": reader.forget,
-            "collect": reader.collect,
-            "judge": reader.judge,
-            "judge_rhythm": reader.judge_rhythm,
-            "silences": reader.silences,
-            "close": reader.close,
-        }
-    )
+    serve(Reader())
