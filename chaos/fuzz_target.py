@@ -16,7 +16,7 @@ from chaos.fuzz_inputs import COMMANDS_TOPIC, FAR, JOBS_TOPIC, Input
 from chaos.fuzz_watch import WITNESS, Watch
 from tests.client import raw_kafka
 from tests.client.contract import CommandRequest, Data, Job, JobFilter, JobList, payload
-from tests.client.grpc_client import Client
+from tests.client.grpc_client import JOBS, Client
 from tests.harness.fork_server import ForkServer
 from tests.harness.names import Names
 from tests.harness.service import Service
@@ -126,11 +126,15 @@ class Target:
         watch.letters = [each for each in watch.letters if each.value != wrong]
         return self.sound
 
-    def create_soon(self) -> None:
-        """An ordinary job over gRPC, in a second."""
-        tag = f"{WITNESS.decode()}soon-{len(self.witnesses)}-{time.time_ns()}"
-        self.witnesses.append(tag)
-        self.client.create(ordinary(tag, when="in 1 second"))
+    def create_soon(self, count: int = 1) -> None:
+        """Ordinary jobs over gRPC, in a second, each in a call of its own; all calls at once."""
+        tags = [f"{WITNESS.decode()}{time.time_ns()}-{number}" for number in range(count)]
+        self.witnesses += tags
+        create: Any = self.client.channel.unary_unary(JOBS + "Create")
+        lists = [JobList(items=[ordinary(tag, when="in 1 second")]) for tag in tags]
+        calls = [create.future(each.SerializeToString(), timeout=CALL_SECONDS) for each in lists]
+        for call in calls:
+            call.result()
 
     def living(self, *ids: str) -> list[str]:
         """Those of the jobs that are there."""
