@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
-
 from bench.actors import Actor, memory_bytes
 from bench.arming import TRIES, Arm, Armed, bare, placing, product
+from bench.load import command
 from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
 from bench.workloads.firing import PATIENCE_SECONDS, TOO_LATE, attempt, emit, nothing
 from bench.workloads.submitting import BATCH, FAR_SECONDS
-from scheduling_client.wire import commandinterface_pb2
 
-COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 BYTES_A_JOB = 700
 """Of memory that has to be free for a job that is to wait; what it really takes is measured."""
 SPREAD_SECONDS = 0.1
@@ -122,18 +118,10 @@ def restore(site: Site, count: int) -> Sample:
         site.watch(service.names.commands, "restoreResponse")
         with site.meter(service=service.pid).counting() as cpu:
             began = time.time()
-            _command(service, "restore", {"jobs": {"offset": 0}})
+            command(service.service.address, "restore", {"jobs": {"offset": 0}})
             told = site.reader.ask("collect", count=1, patience=600.0)
         _until_kept(site, service, set(path.read_text().split("\n")), "restore")
         return Sample({"seconds": told["last"] - began}, count, cpu)
-
-
-def _command(service: Product, name: str, payload: object) -> None:
-    request = commandinterface_pb2.CommandRequest(name=name)
-    request.payload.value = json.dumps(payload).encode()
-    with grpc.insecure_channel(service.service.address) as channel:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(COMMAND)
-        call(request.SerializeToString(), timeout=60)
 
 
 def cycle(site: Site, count: int) -> Sample:
