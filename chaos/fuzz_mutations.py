@@ -44,7 +44,7 @@ DOUBLES = one(
         for each in (-0.0, -1.0, 5e-324, 3e12, 1.7e308, float("inf"), -float("inf"), float("nan"))
     ]
 )
-HOSTILE: dict[int, SearchStrategy[int] | SearchStrategy[bytes]]
+HOSTILE: dict[int, SearchStrategy[int | bytes]]
 HOSTILE = {VARINT: NUMBERS, FIXED64: DOUBLES, SIZED: TEXTS, FIXED32: one((0, 1, 2**32 - 1))}
 WIRE_TYPES, FIELD_NUMBERS = one((*HOSTILE,)), one((1, 2, 3, 5, 11, 99, 100, 19_000, 2**29 - 1))
 PLACES = one(range(4096))
