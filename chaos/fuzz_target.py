@@ -22,7 +22,7 @@ from tests.harness.names import Names
 from tests.harness.service import Service
 
 CALL_SECONDS = 60.0
-HANDLED_SECONDS, GRACE_SECONDS = 60.0, 1.0
+HANDLED_SECONDS, GRACE_SECONDS = 60.0, 5.0
 """How long a batch may take, and still may once the service has failed."""
 FLUSH_SECONDS = 120.0
 
