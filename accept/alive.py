@@ -120,7 +120,7 @@ POINTS = (
     Point(
         "15",
         "A greedy client delays no runs, and the lease is kept.",
-        commands=[("bench", "--only", "noisy", "--rounds", "1", "--size", "0.25")],
+        commands=[("bench", "--only", "noisy", "--rounds", "3", "--size", "0.25", "--floors")],
     ),
     Point(
         "16",

@@ -89,6 +89,7 @@ FLOORS = {
     ("steady", "p50"): at_most(15),
     ("steady", "p99"): at_most(1_000),
     ("memory", "bytes"): at_most(600),
+    ("noisy", "ratio"): at_most(3),
 }
 """What any machine reaches that is not busy: `make bench-quick`."""
 

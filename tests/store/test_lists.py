@@ -45,7 +45,7 @@ class Spy(RedisLists):
 
     async def keep(
         self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
-    ) -> Refusal | None:
+    ) -> Receipt | Refusal:
         self._note("keep")
         self.sizes.append((len(jobs), sum(len(job.record) for job in jobs)))
         return await super().keep(token, piece, jobs, lasts)
@@ -184,7 +184,7 @@ async def test_calls_wait_for_a_list_that_changes_their_jobs(world: World, shard
     await shard.create(*many(6))
     token = "t"
     kind = Piece(1, WriteMode.UPDATE, named=True)
-    assert await world.spy.keep(token, kind, many(3), 60_000) is None
+    assert isinstance(await world.spy.keep(token, kind, many(3), 60_000), Receipt)
     (refusal,) = (await shard.write(WriteMode.UPDATE, *many(6)[::-1])).refusals
     assert refusal == Refusal("moving", 3)
     with pytest.raises(Contended):

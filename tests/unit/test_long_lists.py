@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from scheduling_client.schedules.cron import _parse
 from scheduling_client.wire import job_pb2 as jobs
-from scheduling_srv.app.ports import WriteMode
+from scheduling_srv.app import lists
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.lists import Ahead
+from scheduling_srv.app.ports import Receipt, WriteMode
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import StoredJob
@@ -167,3 +170,23 @@ async def test_an_answer_is_joined(size: int, monkeypatch: pytest.MonkeyPatch) -
     record = bytes(6) + HEADER.pack(0, 0, 0, 0, 0, 0)[6:]
     piece = await messages.write_items([StoredJob(b"a", record)], None)
     assert await messages.join((piece, b"\x10\x01")) == piece + b"\x10\x01"
+
+
+async def test_a_list_waits_until_few_of_its_pieces_are_ahead_of_kafka() -> None:
+    announcements = Announcements()
+    announcements.published("a", 1)
+    ahead = Ahead(announcements, 2)
+    await ahead.note(Receipt("a", 2))
+    second = asyncio.create_task(ahead.note(Receipt("a", 3)))
+    await asyncio.sleep(0)
+    assert not second.done()
+    announcements.published("a", 2)
+    await second
+
+
+async def test_a_list_waits_once_for_a_kafka_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "KAFKA_PATIENCE_SECONDS", 0.01)
+    ahead = Ahead(Announcements(), 1)
+    await ahead.note(Receipt("a", 1))
+    monkeypatch.setattr(lists, "KAFKA_PATIENCE_SECONDS", 1_000_000)
+    await asyncio.wait_for(ahead.note(Receipt("a", 2)), 10)

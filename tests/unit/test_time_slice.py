@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.runtime.time_slice import SLICE_MS, TimeSlice
+from scheduling_srv.runtime.time_slice import SHORT_SLICES, SLICE_MS, SharedSlice, TimeSlice
 
 
-@pytest.mark.parametrize(("after_ms", "turns"), [(SLICE_MS - 1, 0), (SLICE_MS + 1, 1)])
+@pytest.mark.parametrize(("after_ms", "turns"), [(SLICE_MS / 2, 0), (SLICE_MS * 2, 1)])
 async def test_others_run_when_the_slice_is_used_up(after_ms: float, turns: int) -> None:
     ran, now = 0, 0.0
 
@@ -32,3 +32,18 @@ async def test_a_slice_begins_anew_after_others_ran() -> None:
     asyncio.get_running_loop().call_soon(ran.set)
     await time_slice.yield_if_used()
     assert not ran.is_set()
+
+
+async def test_long_work_of_clients_leaves_the_loop_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    shared = SharedSlice()
+    for _ in range(SHORT_SLICES + 2):
+        await shared.pause()
+    assert slept == [0] * SHORT_SLICES + [SLICE_MS / 1000] * 2

@@ -13,12 +13,12 @@ CALL_JOBS = 2_000
 """Jobs of several lists in one call."""
 CALL_BYTES = 4_000_000
 """Bytes of its records."""
-PIECE_JOBS = 250
-"""Jobs of a piece of a long list, for every kind of change."""
+PIECE_JOBS = 125
+"""Jobs of a piece of a long list, for every kind of change: runs of other jobs wait for a piece."""
 PIECE_BYTES = 250_000
 """Bytes of a piece, or `SCHEDULING_MAX_JOB_BYTES` if that is less, unless a single job has more. It
 is one record of the journal, which takes the largest job."""
-DELETED_IDS = 250
+DELETED_IDS = 125
 """Ids that one call deletes."""
 
 

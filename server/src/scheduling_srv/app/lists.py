@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -45,10 +46,12 @@ PATIENCE_SECONDS = 20.0
 """Seconds that a list may take until it is decided, and again until it is applied."""
 PAUSE_SECONDS = 0.02
 """Seconds between looks at a list whose caller has not decided yet."""
-AHEAD_PIECES = 4
-"""Pieces that may wait for Kafka: one transaction. Runs of other jobs wait for no more."""
+KEPT_AHEAD = 8
+"""Pieces that are kept and may wait for Kafka. Each is one record."""
+APPLIED_AHEAD = 2
+"""Pieces that are applied and may wait for Kafka. Runs of other jobs wait for no more of them."""
 KAFKA_PATIENCE_SECONDS = 1.0
-"""Seconds that the next piece waits for Kafka at most."""
+"""Seconds that a list waits for Kafka at most; after that it goes on without."""
 POLL_SECONDS = 5.0
 """Seconds after which the owner looks for lists whose caller has died."""
 CONTENDED = "Another call changes a job of this id: nothing was changed, send it again."
@@ -140,21 +143,22 @@ class Lists:
     async def _keep(self, token: str, kind: Piece, jobs: Sequence[NewJob]) -> int | Refusal:
         """Keep all pieces; returns how many."""
         number = place = 0
-        time_slice = SharedSlice()
+        time_slice, ahead = SharedSlice(), Ahead(self.announcements, KEPT_AHEAD)
         for piece in pieces_of(jobs, self.piece_bytes):
             queue = [piece]
             while queue:
                 part = queue.pop(0)
                 number += 1
                 step = kind._replace(number=number)
-                refusal = await self.store.keep(token, step, part, LASTS_MS)
-                if refusal and refusal.reason == LARGE:
+                kept = await self.store.keep(token, step, part, LASTS_MS)
+                if isinstance(kept, Receipt):
+                    place += len(part)
+                    await ahead.note(kept)
+                elif kept.reason == LARGE:
                     number, half = number - 1, len(part) // 2
                     queue[:0] = [part[:half], part[half:]]
-                elif refusal:
-                    return refusal._replace(place=place + refusal.place)
                 else:
-                    place += len(part)
+                    return kept._replace(place=place + kept.place)
             await time_slice.yield_if_used()
         return number
 
@@ -203,20 +207,34 @@ class Lists:
 
     async def _apply(self, token: str) -> None:
         """Apply all pieces of a decided list. Others may apply them at the same time."""
-        receipts: list[Receipt] = []
+        ahead = Ahead(self.announcements, APPLIED_AHEAD)
         async with self._applying:
             while applied := await self.store.apply(token, self.clock.now()):
                 receipt, left = applied
                 if not left:
                     return
-                receipts.append(receipt)
-                if len(receipts) >= AHEAD_PIECES:
-                    await self._let_others_through(receipts.pop(0))
+                await ahead.note(receipt)
 
-    async def _let_others_through(self, receipt: Receipt) -> None:
-        with suppress(TimeoutError, OutcomeUnknown):
+
+class Ahead:
+    """Lets a list be ahead of Kafka by a few pieces only, so that others get through."""
+
+    def __init__(self, announcements: Announcements, most: int) -> None:
+        self.announcements = announcements
+        self.most = most
+        self._receipts = deque[Receipt]()
+        self._is_away = False
+
+    async def note(self, receipt: Receipt) -> None:
+        """A piece is stored. Wait until fewer than `most` are ahead, or Kafka seems to be away."""
+        self._receipts.append(receipt)
+        if self._is_away or len(self._receipts) < self.most:
+            return
+        try:
             async with asyncio.timeout(KAFKA_PATIENCE_SECONDS):
-                await self.announcements.wait(receipt)
+                await self.announcements.wait(self._receipts.popleft())
+        except (TimeoutError, OutcomeUnknown):
+            self._is_away = True
 
 
 def pieces_of(jobs: Sequence[NewJob], most_bytes: int) -> Iterator[Sequence[NewJob]]:

@@ -337,7 +337,7 @@ class ListStore(Protocol):
 
     async def keep(
         self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
-    ) -> Refusal | None:
+    ) -> Receipt | Refusal:
         """Keep the next piece, and keep others from changing its jobs.
 
         `lasts`: ms for which no other caller may drop the list. Refuses as `JobStore.write` does,

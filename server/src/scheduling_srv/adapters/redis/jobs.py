@@ -36,7 +36,7 @@ SEPARATOR = "\0"
 """Between partitions in one argument."""
 PIECE_BYTES = 4_000_000
 """Bytes after which one answer of Redis holds no further jobs."""
-MOST_LOOKS = 5_000
+MOST_LOOKS = 2_000
 """Entries of the order of creation that one page looks at: of one creator there may be few."""
 RETRIES_PIECE = 500
 """Waiting retries of jobs that are gone, removed in one call."""

@@ -35,7 +35,7 @@ class RedisLists:
 
     async def keep(
         self, token: str, piece: Piece, jobs: Sequence[NewJob], lasts: int
-    ) -> Refusal | None:
+    ) -> Receipt | Refusal:
         """`list_keep.lua`."""
         outbox = bounds(self.outbox_limit, self.outbox_bytes)
         rows: list[Value] = []
@@ -54,8 +54,8 @@ class RedisLists:
         if reply[0] in REFUSED:
             place = reply[1] - 1 if len(reply) > 1 else 0
             return Refusal(reply[0].decode(), place)
-        checked(reply)
-        return None
+        number, lineage = checked(reply)
+        return Receipt(lineage.decode(), number)
 
     async def decide(
         self, token: str, pieces: int, now: int, source: Source | None = None

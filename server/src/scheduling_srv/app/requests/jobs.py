@@ -38,8 +38,8 @@ PAGE = 1_000
 """Jobs read in one store call, and made into an answer before others get their turn (3 ms)."""
 LONG_READS = 4
 """Reads of more than a page that go on at once; others wait for their turn, with one page each."""
-READ_CALLS = 2
-"""Store calls of all Reads that are under way at once: so long do the owner's calls wait."""
+READ_CALLS = 1
+"""Store calls of all Reads that are under way at once: the owner's calls wait for one."""
 READ_TIMEOUT_SECONDS = 60.0
 """Seconds that a Read waits for its turn; the call's own deadline may be shorter."""
 BUSY = "Too many Reads are under way: send it again a little later, or select less."
