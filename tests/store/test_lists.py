@@ -243,11 +243,11 @@ async def test_a_clear_before_the_decision_begins_the_list_anew(
     await shard.create(*many(5))
     keep = world.spy.keep
 
-    async def cleared_between(*args: Any) -> Refusal | None:
-        refusal = await keep(*args)
+    async def cleared_between(*args: Any) -> Receipt | Refusal:
+        kept = await keep(*args)
         if world.spy.calls == ["keep", "keep"]:
             await shard.clear()
-        return refusal
+        return kept
 
     monkeypatch.setattr(world.spy, "keep", cleared_between)
     assert await world.write(WriteMode.UPDATE, *many(5)) == Refusal("missing", 0)
