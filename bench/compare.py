@@ -203,7 +203,8 @@ def note(base: str, head: str, machine: Mapping[str, object], scale: float, text
     return (
         f"# {head} beside {base}\n\n"
         f"`make bench-compare BASE={base}`, size {scale:g}, {time.strftime('%Y-%m-%d')}, "
-        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']}, "
+        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']} "
+        f"({machine['build']}), "
         f"{', '.join(f'{name} {version}' for name, version in dict(versions).items())}.\n\n"  # type: ignore[call-overload]
         "Each pair measures both commits one right after the other. The cost is above 1 where the "
         "newer commit is slower or larger. The interval is that of the median of the paired "
