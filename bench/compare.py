@@ -43,7 +43,8 @@ Pair = dict[str, dict[str, float]]
 """Figures of `base` and of `head`."""
 
 
-FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, "records", "cycle"}]
+MORE = ("records", "cycle", "mixed", "rebuild", "restore")
+FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, *MORE}]
 
 
 @dataclass(frozen=True, slots=True)
