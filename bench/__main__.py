@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import report
+from bench import pure, report
 from bench.actors import Failed
 from bench.profiling import SUFFIX, spans
 from bench.report import listed, say
@@ -114,6 +114,7 @@ def main() -> int:
     results = Results.read(path)
     load = os.getloadavg()[0]
     say(f"load before: {load:.2f}" + ("  (others are busy here: figures are low)" * (load > 0.5)))
+    say(pure.summary())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)

@@ -43,7 +43,8 @@ Pair = dict[str, dict[str, float]]
 """Figures of `base` and of `head`."""
 
 
-FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, "records", "cycle"}]
+MORE = ("records", "cycle", "mixed", "rebuild", "restore")
+FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, *MORE}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ def note(base: str, head: str, machine: Mapping[str, object], scale: float, text
     return (
         f"# {head} beside {base}\n\n"
         f"`make bench-compare BASE={base}`, size {scale:g}, {time.strftime('%Y-%m-%d')}, "
-        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']}, "
+        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']} "
+        f"({machine['build']}), "
         f"{', '.join(f'{name} {version}' for name, version in dict(versions).items())}.\n\n"  # type: ignore[call-overload]
         "Each pair measures both commits one right after the other. The cost is above 1 where the "
         "newer commit is slower or larger. The interval is that of the median of the paired "

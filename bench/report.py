@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.results import Results
 from bench.targets import ROWS, Row
@@ -146,9 +147,13 @@ def facts(results: Results) -> str:
     versions = "".join(f", {name} {version}" for name, version in machine["versions"].items())
     return (
         f"Measured {when} on {machine['cores']} cores ({machine['processor']}), "
-        f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}{versions}; "
-        f"medians of {rounds}, long workloads once.\n"
+        f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}"
+        f"{_build(machine)}{versions}; medians of {rounds}, long workloads once.\n"
     )
+
+
+def _build(machine: Mapping[str, Any]) -> str:
+    return f" ({machine['build']})" if "build" in machine else ""
 
 
 def replaced(page: str, name: str, content: str, command: str = "make bench") -> str:

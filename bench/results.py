@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.build import describe_build
 from bench.site import Sample
 
 Entry = dict[str, Any]
@@ -101,6 +102,7 @@ def describe_machine(**versions: str) -> dict[str, Any]:
         "processor": model,
         "memory": round(memory),
         "python": platform.python_version(),
+        "build": describe_build(),
         "system": f"{platform.system()} {platform.release()}",
         "versions": versions,
     }

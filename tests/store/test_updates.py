@@ -8,11 +8,11 @@ import pytest
 
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.jobs import origin
-from scheduling_srv.app.list_check import check_job
 from scheduling_srv.app.ports import Refusal, WriteMode
 from scheduling_srv.app.requests.jobs import REPLACING
 from scheduling_srv.domain.job import NewJob, Priority, TriggerKind
 from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.hot_path import check_job
 from scheduling_srv.formats.job_record import Note, header, kind
 from scheduling_srv.formats.messages import decode_job_list
 from tests.store.shard import (

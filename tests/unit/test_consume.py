@@ -1,5 +1,6 @@
 """Consumed records are applied in order, each once; a bad one goes to the dead letters."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.dead_letters import REFUSED
 from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.ports import (
+    NO_RECORD,
     Answered,
+    Origin,
     Receipt,
     Refusal,
     Source,
@@ -27,7 +30,7 @@ from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.starts import Begun
 from scheduling_srv.domain.errors import StaleSource, StoreUnavailable
-from scheduling_srv.domain.job import Answer
+from scheduling_srv.domain.job import Answer, JobRequest
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.announcer import Announcer
@@ -371,6 +374,70 @@ async def test_one_call_takes_so_many_jobs(world: World, monkeypatch: pytest.Mon
     await world.apply(*lists, jobs(3, *[job(f"big/{m}") for m in range(5)]))
     assert [len(each) - 1 for each in world.done] == [2, 2, 2, 5]
     assert world.position == 4
+
+
+async def test_later_records_are_checked_while_the_store_writes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call at a time: the store takes each from the position where the one before it ended."""
+    monkeypatch.setattr(shard_inputs, "CALL_JOBS", 1)
+    write, calls, may_write = world.write, list[Sequence[WriteGroup]](), asyncio.Event()
+    checked = list[int]()
+    prepare = world.consume.shards[0].jobs.prepare
+
+    async def slowly(groups: Sequence[WriteGroup], now: int, source: Source) -> Written:
+        calls.append(groups)
+        await may_write.wait()
+        return await write(groups, now, source)
+
+    async def spied(
+        mode: WriteMode, requests: Sequence[JobRequest], origin: Origin = NO_RECORD
+    ) -> WriteGroup:
+        checked.append(origin.offset)
+        return await prepare(mode, requests, origin)
+
+    world.write = slowly  # type: ignore[method-assign]
+    world.consume.shards[0].jobs.prepare = spied  # type: ignore[method-assign]
+    applying = asyncio.create_task(world.apply(*(jobs(n, job(str(n))) for n in range(5))))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert [[group.offset for group in groups] for groups in calls] == [[0]]
+    assert checked == [0, 1, 2]
+    may_write.set()
+    await applying
+    assert world.done == [("create", str(n)) for n in range(5)]
+    assert [source.next for source in world.calls] == [1, 2, 3, 4, 5]
+
+
+async def test_other_records_wait_for_the_lists_before_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a call that is under way."""
+    monkeypatch.setattr(shard_inputs, "CALL_JOBS", 1)
+    delete = record(2, b"deleteJobs", DeleteRequest(ids=["a"]).SerializeToString())
+    wrong = record(5, b"createJobs", b"\x0a\x7f\x01")
+    await world.apply(
+        jobs(0, job("a")), jobs(1, job("b")), delete, jobs(3, job("c")), jobs(4, job("d")), wrong
+    )
+    assert [each[0] for each in world.done] == [
+        *("create", "create", "delete", "create", "create", "buried")
+    ]
+    assert world.position == 6
+
+
+async def test_a_call_under_way_that_fails_ends_the_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_inputs, "CALL_JOBS", 1)
+    world.fault = StoreUnavailable("away")
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreUnavailable):
+        await world.apply(*(jobs(n, job(str(n))) for n in range(5)))
+    assert asyncio.all_tasks() == before
+    assert world.position == 0
+    world.fault = None
+    await world.apply(*(jobs(n, job(f"again-{n}")) for n in range(5)))
+    assert world.position == 5
 
 
 async def test_the_trace_of_a_record_is_kept(world: World) -> None:

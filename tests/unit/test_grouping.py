@@ -144,6 +144,19 @@ async def test_few_jobs_wait_until_what_is_under_way_is_published(store: Store) 
     assert store.calls[1:] == [["many"]]
 
 
+async def test_nobody_waits_while_kafka_is_behind(store: Store) -> None:
+    """The next transaction is full already: a change that is stored later is announced later."""
+    commit, gathering = gathering_commits(store)
+    with gathering.under_way(behind=True):
+        await asyncio.gather(*await start(commit, group("a")))
+        await asyncio.gather(*await start(commit, group("b")))
+    assert store.calls == [["a"], ["b"]]
+    with gathering.under_way():
+        tasks = await start(commit, group("c"))
+        assert store.calls == [["a"], ["b"]]
+    await asyncio.gather(*tasks)
+
+
 async def test_few_jobs_wait_until_what_was_stored_is_published(store: Store) -> None:
     """Its transaction is about to begin: theirs would be another one."""
     commit, gathering = gathering_commits(store)

@@ -495,6 +495,40 @@ async def test_a_journal_larger_than_the_memory_is_loaded_in_windows() -> None:
     assert sum(sizes) >= 60 * 10_000, "it holds no more than a window"
 
 
+async def test_the_next_window_is_read_while_one_is_loaded() -> None:
+    """And no further one, which would take more memory; it is loaded after that one."""
+    kafka, may_load, read = filled(), asyncio.Event(), list[bytes | None]()
+    load_jobs, calls = kafka.load_jobs, list[Sequence[RebuiltJob]]()
+
+    async def journal() -> AsyncGenerator[Sequence[LogRecord]]:
+        for entry in kafka.kept:
+            read.append(entry.key)
+            yield [entry]
+
+    async def slowly(token: str, jobs: Sequence[RebuiltJob]) -> int:
+        calls.append(jobs)
+        await may_load.wait()
+        return await load_jobs(token, jobs)
+
+    kafka.journal = journal  # type: ignore[method-assign]
+    kafka.load_jobs = slowly  # type: ignore[method-assign]
+    rebuilding = asyncio.create_task(rebuild(kafka, memory_bytes=200_000))
+    await until_blocked()
+    assert [[job.id for job in piece] for piece in calls] == [[f"j{n}" for n in range(5)]]
+    assert read == [b"j%d" % n for n in range(10)]
+    may_load.set()
+    await rebuilding
+    other = filled()
+    await rebuild(other)
+    assert kafka.living() == other.living()
+
+
+async def until_blocked() -> None:
+    """Let all tasks go on until they wait for something that only the test does."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
 async def test_retries_larger_than_the_memory_are_read_share_by_share() -> None:
     at_once, in_shares = filled(), filled()
     await rebuild(at_once)

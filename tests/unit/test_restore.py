@@ -318,14 +318,30 @@ async def test_many_jobs_are_put_back_in_pieces(world: World) -> None:
 async def test_a_restore_waits_for_kafka_after_so_many_calls(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the outbox fills the memory of Redis, and other calls are refused."""
+    """Otherwise the outbox fills the memory of Redis, and other calls are refused.
+
+    It waits for the calls before the last ones, so Kafka always has some of them left to publish.
+    """
     monkeypatch.setattr(restore_pass, "UNPUBLISHED_CALLS", 2)
-    for number in range(4100):
+    for number in range(12_000):
         world.created(str(number), interval="1 day")
-    so_far: list[int] = []
-    world.on_published = lambda: so_far.append(len(world.put))
-    await world.restore()
-    assert so_far == [0, 2000, 4000]
+    asked: list[asyncio.Event] = []
+
+    async def published() -> None:
+        asked.append(asyncio.Event())
+        if len(asked) > 1:  # the first one is asked before the pass reads
+            await asked[-1].wait()
+
+    world.restorer.ports = replace(world.restorer.ports, published=published)
+    restoring = asyncio.create_task(world.restore())
+    stored = []
+    for step in range(1, 6):
+        await asyncio.sleep(1)
+        assert len(asked) == step + 1
+        stored.append(len(world.put))
+        asked[step].set()
+    assert len(await restoring) == 12_000
+    assert all(step * 2000 <= put <= (step + 1) * 2000 for step, put in enumerate(stored, 1))
 
 
 async def test_a_reset_that_comes_meanwhile_ends_it(world: World) -> None:

@@ -9,10 +9,11 @@ import pytest
 from scheduling_client.schedules.when import rfc3339
 from scheduling_client.wire import job_pb2
 from scheduling_srv.app.commands.events import LENIENT
-from scheduling_srv.app.list_check import check_job, check_jobs
+from scheduling_srv.app.list_check import check_jobs
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.validation import MAX_DELAY_MS, MAX_TEXT, Rules, check_ids, find_trigger
+from scheduling_srv.formats.hot_path import check_job
 from scheduling_srv.formats.job_record import Note, header, rest_of
 
 NOW = 1_700_000_000_000

@@ -5,6 +5,9 @@ transaction is published by the next one. So calls with few jobs wait for the en
 transaction. Its end answers calls, and their clients may soon make the next ones. So the store call
 also waits for those, as long as they keep coming. A single client does not wait longer: the next
 call is its own.
+
+While Kafka is behind, the next transaction is full already. Then a change that is stored later is
+only announced later, so no call waits.
 """
 
 from __future__ import annotations
@@ -38,10 +41,13 @@ class Gathering:
         self._stored = self._published = Receipt("", 0)
         self._back = asyncio.Event()
         self._awaited = 0
+        self._behind = False
+        """Whether more waited for Kafka than the last transaction took."""
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """While something is being published."""
+    def under_way(self, *, behind: bool = False) -> Iterator[None]:
+        """While something is being published; `behind`: more waits than that."""
+        self._behind = behind
         self._quiet.clear()
         try:
             yield
@@ -72,6 +78,8 @@ class Gathering:
 
     async def until_worthwhile(self) -> None:
         """Return when the next transaction can announce a change that is stored now."""
+        if self._behind:
+            return
         if not self._quiet.is_set():
             await wait(self._quiet, PATIENCE_SECONDS)
         elif self._is_pending():

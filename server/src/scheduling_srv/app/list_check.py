@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduling_client.schedules.when import has_elapsed, is_relative
 from scheduling_srv.domain.errors import FailedPrecondition, InvalidRequest, TooLarge, Violation
-from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, TriggerKind, generate_id
-from scheduling_srv.domain.validation import Rules, check_fields, find_trigger, too_large, too_many
-from scheduling_srv.formats import job_record
-from scheduling_srv.formats.job_record import Note, at_instant
+from scheduling_srv.domain.job import JobRequest, NewJob
+from scheduling_srv.domain.validation import Rules, too_many
+from scheduling_srv.formats.hot_path import check_job
+from scheduling_srv.formats.job_record import Note
 
 
 def check_jobs(requests: Sequence[JobRequest], now: int, rules: Rules) -> list[NewJob]:
@@ -68,36 +67,6 @@ class ListCheck:
         if self._faults:
             raise _all_faults(self._faults)
         return self._jobs
-
-
-def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | None = None) -> NewJob:
-    """One job, checked. Raises `InvalidRequest` with the field and the sentence.
-
-    `replacing`: it may replace a job with this id; what the store has to know of the request.
-    """
-    check_fields(request)
-    is_new = replacing is None or not request.id
-    trigger = find_trigger(request, now, rules, is_new=is_new)
-    notes = Note.NONE if replacing is None else replacing | _notes(request, trigger, now)
-    if trigger.kind == TriggerKind.ONCE and is_relative(request.when):
-        request = at_instant(request, trigger.due)
-    stored = job_record.pack(request, trigger, notes)
-    if len(stored) + len(request.id) > rules.max_job_bytes:
-        sentence = too_large(rules.max_job_bytes)
-        raise InvalidRequest(sentence, [Violation("data", sentence)])
-    if len(stored) > rules.kafka.sure:
-        rules.kafka.check(len(stored), request.id)
-    return NewJob(request.id or generate_id(), trigger.due, stored)
-
-
-def _notes(request: JobRequest, trigger: Trigger, now: int) -> Note:
-    notes = Note.NONE
-    if trigger.kind == TriggerKind.ONCE:
-        if is_relative(request.when):
-            notes |= Note.RELATIVE
-        if has_elapsed(trigger.due, now):
-            notes |= Note.ELAPSED
-    return notes
 
 
 def _all_faults(faults: Sequence[tuple[int, str, InvalidRequest]]) -> InvalidRequest:

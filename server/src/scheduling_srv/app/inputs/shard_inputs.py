@@ -11,6 +11,7 @@ import structlog
 
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.budget import CALL_BYTES, CALL_JOBS, bytes_of, jobs_of
+from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.ended import note_ended
 from scheduling_srv.app.given_up import note_given_up
@@ -48,8 +49,6 @@ class Gathered:
     groups: list[WriteGroup] = field(default_factory=list)
     letters: list[bytes] = field(default_factory=list)
     records: list[Consumed] = field(default_factory=list)
-    stamps: dict[Place, int] = field(default_factory=dict)
-    """The newest time stamp of each partition of `groups`."""
     jobs: int = 0
     size: int = 0
     """Bytes of the records of jobs."""
@@ -91,6 +90,10 @@ class ShardInputs:
         self.positions: dict[Place, InputPosition] = {}
         """In the store, as far as is known here."""
         self._gathered = Gathered()
+        self._stamps: dict[Place, int] = {}
+        """The newest time stamp of each partition whose lists were gathered since `apply` began."""
+        self._ahead = Calls(1)
+        """The store call that is under way while later records are read and checked."""
         self._ignored = ignored
 
     def begin(self, begun: Begun) -> None:
@@ -104,16 +107,17 @@ class ShardInputs:
 
     async def apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
         """As `Consume.apply`, in this shard."""
-        self._gathered = Gathered()
-        queues = [deque(self._ahead(batch)) for batch in batches if batch]
-        while queues := [queue for queue in queues if queue]:
-            kind = _kind(queues[0][0])
-            for queue in queues:
-                while queue and _kind(queue[0]) == kind:
-                    await self._take(queue.popleft())
-        await self._flush()
+        self._gathered, self._stamps = Gathered(), {}
+        queues = [deque(self._new(batch)) for batch in batches if batch]
+        async with self._ahead:
+            while queues := [queue for queue in queues if queue]:
+                kind = _kind(queues[0][0])
+                for queue in queues:
+                    while queue and _kind(queue[0]) == kind:
+                        await self._take(queue.popleft())
+            await self._flush()
 
-    def _ahead(self, batch: Sequence[Consumed]) -> Iterator[Consumed]:
+    def _new(self, batch: Sequence[Consumed]) -> Iterator[Consumed]:
         """Others came again."""
         position = self.positions[batch[0].place].next
         return (record for record in batch if record.offset >= position)
@@ -177,19 +181,20 @@ class ShardInputs:
     async def _write(self, record: Consumed, wanted: JobList) -> None:
         place = record.place
         stamp = self._stamp(place, record.timestamp, self.clock.now())
-        stamp = max(stamp, self._gathered.stamps.get(place, 0))
+        stamp = max(stamp, self._stamps.get(place, 0))
         origin = Origin(record.offset, place.name, stamp)
         group = await self.jobs.prepare(wanted.mode, wanted.requests, origin)
         self._ignored.note(wanted.requests, lambda: record.name)
         gathered = self._gathered
         jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
-        full = gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES)
-        if gathered.answers or gathered.letters or full:
+        if gathered.answers or gathered.letters:
             await self._flush()
-            gathered = self._gathered
+        elif gathered.groups and (jobs > CALL_JOBS or size > CALL_BYTES):
+            await self._write_ahead()
+        gathered = self._gathered
         gathered.groups.append(group)
         gathered.records.append(record)
-        gathered.stamps[place] = stamp
+        self._stamps[place] = stamp
         gathered.jobs += jobs_of(group)
         gathered.size += bytes_of(group)
 
@@ -232,7 +237,19 @@ class ShardInputs:
 
     # --- One store call -----------------------------------------------------------------------
 
+    async def _write_ahead(self) -> None:
+        """Write the lists that were gathered, while the next records are read and checked.
+
+        The store takes a call only from the position where the one before it has ended. So at
+        most one is under way, and a record that is no list waits for it.
+        """
+        gathered, self._gathered = self._gathered, Gathered()
+        await self._ahead.finish()
+        await self._ahead.begin(self._write_groups(gathered.groups, gathered.records))
+
     async def _flush(self) -> None:
+        """Return when the store has all that was gathered."""
+        await self._ahead.finish()
         gathered, self._gathered = self._gathered, Gathered()
         if gathered.answers:
             await self._apply_answers(gathered.answers, gathered.records)

@@ -78,7 +78,7 @@ class OutboxPublisher:
         entries = batch.taken.entries
         if not entries:
             return 0
-        await self._publish(batch.taken)
+        await self._publish(batch.taken, behind=batch.taken.left(batch.cursor.ahead).entries > 0)
         measure(entries, self.clock.now())
         return len(entries)
 
@@ -86,14 +86,14 @@ class OutboxPublisher:
         """Nothing is owed, ever: a transaction has all of its batch."""
         await asyncio.Event().wait()
 
-    async def _publish(self, taken: Taken) -> None:
+    async def _publish(self, taken: Taken, *, behind: bool) -> None:
         after, entries, *_ = taken
         records = self.announcer.records(entries, after, self.position.incarnation)
         position = replace(advance(self.position, entries, after), at=self.clock.now())
         with (
             metrics.TRANSACTION_SECONDS.time(),
             count_outcome(metrics.TRANSACTIONS),
-            self.announcements.gathering.under_way(),
+            self.announcements.gathering.under_way(behind=behind),
         ):
             await self.publisher.publish(records, position)
         self.last_publish = self.monotonic() * 1000

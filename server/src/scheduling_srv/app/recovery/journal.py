@@ -11,6 +11,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_LIST,
     JOURNAL_PARCEL,
     JOURNAL_RETRY,
+    NOT_OF_A_JOB,
     JournalRetry,
     LogRecord,
     parcel_name,
@@ -19,8 +20,6 @@ from scheduling_srv.formats.kafka_records import (
 
 OVERHEAD_BYTES = 300
 """Bytes that Python needs for an entry beside its key and its value."""
-NOT_OF_A_JOB = b"\0"
-"""Marks the keys of records that are no jobs; no id holds it."""
 
 
 class Window:
@@ -42,11 +41,6 @@ class Window:
         known, value = self.jobs.get(key), value or b""
         self.jobs[key] = value
         self.size += _size(key, value) if known is None else len(value) - len(known)
-
-    def clear(self) -> None:
-        """Empty the window: it was loaded."""
-        self.jobs.clear()
-        self.size = 0
 
 
 class Kept(NamedTuple):

@@ -117,7 +117,7 @@ class Attempt:
         self.token = token
         self.position = position
         self.settlement = Settlement()
-        self.window = Window(rebuild.memory_bytes // 2)
+        self.window = self._new_window()
         self.rest = Rest(rebuild.memory_bytes // 2)
         self.last_seq = 0
         self.jobs = self.runs = 0
@@ -191,27 +191,39 @@ class Attempt:
 
     # --- The journal ----------------------------------------------------------------------------
 
+    def _new_window(self) -> Window:
+        """One is read while the one before it is loaded: each has a half of the memory."""
+        return Window(self.rebuild.memory_bytes // 4)
+
     async def _load_journal(self) -> None:
-        """A later window replaces what an earlier one has loaded: one at a time."""
+        """Read the next window while one is loaded.
+
+        A later window replaces what an earlier one has loaded: they are loaded one at a time.
+        """
         entries = 0
-        async with Calls(AT_ONCE) as calls, aclosing(self.rebuild.history.journal()) as pieces:
-            async for piece in pieces:
-                entries += len(piece)
-                for entry in piece:
+        async with Calls(1) as loading, aclosing(self.rebuild.history.journal()) as read:
+            async for part in read:
+                entries += len(part)
+                for entry in part:
                     if is_of_a_job(entry):
                         self._add_job(entry.key or b"", entry.value)
                         if self.window.is_full:
-                            await self._load_window(calls)
+                            await self._begin_loading(loading)
                     else:
                         self.rest.add(entry)
-                    await self.slice.yield_if_used()
-            await self._load_window(calls)
-            await calls.finish()
+                    if self.slice.used:
+                        await self.slice.pause()
+            await self._begin_loading(loading)
+            await loading.finish()
         if not entries and self.position.seq:  # there was a job
             log.error(
                 "the journal is empty: jobs may be lost, see the command restore",
                 published=self.position.number,
             )
+
+    async def _begin_loading(self, loading: Calls) -> None:
+        window, self.window = self.window, self._new_window()
+        await loading.begin(self._load_window(window))
 
     def _add_job(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
@@ -223,19 +235,21 @@ class Attempt:
                 job_record.body_at(value, JOURNAL_DUE.size)  # raises for a later version's
         self.window.add(key, value)
 
-    async def _load_window(self, calls: Calls) -> None:
-        await calls.finish()
+    async def _load_window(self, window: Window) -> None:
         piece, size = list[RebuiltJob](), 0
-        for key, value in self.window.jobs.items():
-            if piece and (len(piece) == PIECE_ENTRIES or size + len(value) > PIECE_BYTES):
+        time_slice = TimeSlice()
+        async with Calls(AT_ONCE) as calls:
+            for key, value in window.jobs.items():
+                if piece and (len(piece) == PIECE_ENTRIES or size + len(value) > PIECE_BYTES):
+                    await calls.begin(self._load_jobs(piece))
+                    piece, size = [], 0
+                piece.append(self._rebuilt(key.decode(), value))
+                size += len(value)
+                if time_slice.used:
+                    await time_slice.pause()
+            if piece:
                 await calls.begin(self._load_jobs(piece))
-                piece, size = [], 0
-            piece.append(self._rebuilt(key.decode(), value))
-            size += len(value)
-            await self.slice.yield_if_used()
-        if piece:
-            await calls.begin(self._load_jobs(piece))
-        self.window.clear()
+            await calls.finish()
 
     async def _load_jobs(self, jobs: Sequence[RebuiltJob]) -> None:
         more = await self.shard.load_jobs(self.token, jobs)
