@@ -10,7 +10,6 @@ import pytest
 
 from scheduling_client.cli.commands.jobs import BATCH, derived_id
 from scheduling_srv import __version__
-from tests.client import contract
 from tests.e2e.product import Product, fresh, tomorrow
 
 COMMAND = Path(sys.executable).parent / "scheduling"
@@ -75,15 +74,9 @@ def test_a_job_from_its_creation_to_its_end(line: Any, product: Product) -> None
 def test_a_run_at_once_comes_with_its_payload(line: Any, product: Product) -> None:
     kind = fresh("type")
     line("create", "--type", kind, "--now", "--payload", "-", text="hello")
-    run = product.run_of(kind) if hasattr(product, "run_of") else None
-    if run is None:
-        record = product.reader.wait_for(
-            lambda record: (
-                record.key == "queuedJob" and record.parse(contract.ScheduledJob).type == kind
-            )
-        )
-        message = record.parse(contract.ScheduledJob)
-        assert [each.value for each in message.data.payload] == [b"hello"]
+    run = product.run(kind)
+    assert [each.value for each in run.message.data.payload] == [b"hello"]
+    product.finish(kind, [run])
 
 
 def test_an_id_that_exists(line: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App, CycloptsError, Parameter
 
 from scheduling_client.cli.errors import CommandError, Exit
 
+PACKAGE = "scheduling_client.cli.commands"
 COMMANDS = {
     "preview": "preview:preview",
     "create": "jobs:create",
@@ -32,22 +34,28 @@ def _version() -> str:
     return version("scheduling-client")
 
 
-app = App(
-    name="scheduling",
-    help="Schedule jobs, and see what they do.",
-    help_epilogue=(
-        "Options come from the command line, else from SCHEDULING_CLIENT_SERVER, _PROFILE, _OUTPUT,"
-        " _ZONE and _TIMEOUT, else from the profile file."
-    ),
-    version=_version,
-    default_parameter=Parameter(negative="", negative_iterable=""),
-)
-for _name, _place in COMMANDS.items():
-    app.command(f"scheduling_client.cli.commands.{_place}", name=_name)
+def build(*, whole: bool) -> App:
+    """The command line. The `whole` one knows the help of all commands: it imports them."""
+    app = App(
+        name="scheduling",
+        help="Schedule jobs, and see what they do.",
+        help_epilogue=(
+            "Options come from the command line, else from SCHEDULING_CLIENT_SERVER, _PROFILE,"
+            " _OUTPUT, _ZONE and _TIMEOUT, else from the profile file."
+        ),
+        version=_version,
+        default_parameter=Parameter(negative="", negative_iterable=""),
+    )
+    for name, place in COMMANDS.items():
+        module, function = f"{PACKAGE}.{place}".split(":")
+        command = getattr(import_module(module), function) if whole else f"{module}:{function}"
+        app.command(command, name=name)
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code."""
+    app = build(whole=not arguments or arguments[0] in _HELP)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CommandError as error:
@@ -60,12 +68,6 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return Exit.DONE
     return int(code or 0)
-
-
-def _read_all() -> None:
-    """The list of all commands shows the first line of each, so their modules are needed."""
-    for name in COMMANDS:
-        app[name]
 
 
 def _ended(sentence: str, code: Exit) -> int:

@@ -17,6 +17,6 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     shell
         The shell that is to complete.
     """
-    from scheduling_client.cli.app import app  # noqa: PLC0415 - it knows this command
+    from scheduling_client.cli.app import build  # noqa: PLC0415 - it knows this command
 
-    say(app.generate_completion(shell=shell))
+    say(build(whole=True).generate_completion(shell=shell))
