@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -41,6 +41,7 @@ _UNREACHABLE = (
     "No service answers at {server}. Start one, or name another with --server or"
     " SCHEDULING_CLIENT_SERVER."
 )
+Request, Response = TypeVar("Request"), TypeVar("Response")
 _CONNECTION_FAULTS = (
     "failed to connect",
     "connection refused",
@@ -59,11 +60,11 @@ class Service:
 
     def create(self, jobs: Sequence[job_pb2.Job]) -> Sequence[job_pb2.Job]:
         """Create all jobs or none; returns them as they are stored."""
-        return self._call(self._jobs.Create, job_pb2.JobList(items=jobs)).items  # type: ignore[no-any-return]
+        return self._call(self._jobs.Create, job_pb2.JobList(items=jobs)).items
 
     def update(self, jobs: Sequence[job_pb2.Job]) -> Sequence[job_pb2.Job]:
         """Replace jobs."""
-        return self._call(self._jobs.Update, job_pb2.JobList(items=jobs)).items  # type: ignore[no-any-return]
+        return self._call(self._jobs.Update, job_pb2.JobList(items=jobs)).items
 
     def read(
         self,
@@ -81,7 +82,7 @@ class Service:
             else job_pb2.JobReadRequest.ASCENDING,
             filter=job_pb2.JobFilter(creator=creator, jobs_ids=ids),
         )
-        return self._call(self._jobs.Read, request)  # type: ignore[no-any-return]
+        return self._call(self._jobs.Read, request)
 
     def delete(self, ids: Sequence[str] = (), *, everything: bool = False) -> None:
         """Delete jobs. Unknown ids are no error."""
@@ -96,7 +97,9 @@ class Service:
         result: dict[str, Any] = json.loads(self._call(self._commands.Command, request).value)
         return result
 
-    def _call(self, method: Any, request: Any) -> Any:  # noqa: ANN401 - any method of a stub
+    def _call(
+        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request
+    ) -> Response:
         try:
             return method(request, timeout=self._options.timeout_seconds)
         except grpc.RpcError as error:
