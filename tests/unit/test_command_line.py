@@ -15,7 +15,7 @@ from scheduling_client.cli import asking, main
 from scheduling_client.cli.app import COMMANDS, run
 from scheduling_client.cli.commands.jobs import derived_id
 from scheduling_client.cli.errors import CommandError
-from scheduling_client.cli.job_texts import item_of, items_in, job_of
+from scheduling_client.cli.job_texts import changed, item_of, items_in, job_of
 from scheduling_client.cli.options import Common, Options, local_zone, resolve
 from scheduling_client.cli.output import show_list
 from scheduling_client.schedules.zone import UTC, zone
@@ -317,6 +317,26 @@ def test_a_job_as_json_and_back() -> None:
     assert job_of(item, "it") == job
 
 
+def test_a_change_keeps_the_rest() -> None:
+    unknown = bytes.fromhex("a0060c")  # field 100, a number
+    job = job_pb2.Job.FromString(job_of(FULL, "it").SerializeToString() + unknown)
+    changed_job = changed(job, {"attempts": 5, "creator": "you", "payload": [{"text": "x"}]})
+    assert item_of(changed_job) == {
+        **item_of(job),
+        "attempts": 5,
+        "creator": "you",
+        "payload": [{"type_url": "payload", "text": "x"}],
+    }
+    assert changed_job.SerializeToString().endswith(unknown)
+
+
+def test_another_schedule_takes_the_place_of_the_old_one() -> None:
+    job = job_of(FULL, "it")
+    assert changed(job, {"when": "tomorrow"}).interval == ""
+    assert changed(job, {"timezone": "UTC"}).interval == job.interval
+    assert changed(job, {"backoff": {"delay_ms": 1}}).backoff == job_pb2.Backoff(delay=1)
+
+
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
@@ -357,5 +377,5 @@ def test_a_file_that_cannot_be_read(name: str, text: str) -> None:
 
 
 def test_ids_of_a_request_never_change() -> None:
-    assert derived_id("nightly", 7) == "~8d5ff2ba4d2ac1a5-7"
+    assert derived_id("nightly", 7) == "~2a3b62b53ddb9f16-7"
     assert derived_id("nightly", 7) != derived_id("daily", 7)

@@ -1,7 +1,10 @@
 """The protos of scheduling.v1: buf checks their style, this checks their content."""
 
 import importlib
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -63,3 +66,29 @@ def test_other_languages_have_one_package(name: str) -> None:
     assert options.java_multiple_files
     assert options.csharp_namespace == "Scheduling.V1"
     assert options.go_package == "scheduling/v1;schedulingv1"
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("scheduling/v1/job.proto", "string note = 2;", "string note = 9;"),
+        ("scheduling/v1/job_service.proto", "rpc GetJobs(", "rpc FetchJobs("),
+        ("scheduling_client/wire/job.proto", "string type = 11;", "bytes type = 11;"),
+    ],
+)
+def test_a_change_that_breaks_clients_is_found(
+    path: str, before: str, after: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    shutil.copy(ROOT / "buf.yaml", tmp_path)
+    against = ("breaking", "--against", str(ROOT / "proto" / "baseline.binpb"))
+    command = [Path(sys.executable).parent / "buf", *against]
+
+    def exit_code() -> int:
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode
+
+    assert exit_code() == 0
+    changed = tmp_path / "proto" / path
+    assert before in changed.read_text()
+    changed.write_text(changed.read_text().replace(before, after, 1))
+    assert exit_code() == 100

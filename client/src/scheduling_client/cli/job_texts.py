@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -16,12 +16,13 @@ from scheduling_client.wire import job_pb2
 
 JSON_URL = "payload"
 """The type of a payload that is given as JSON."""
-TRIGGERS = ("interval", "when", "now")
+TRIGGERS: tuple[Literal["interval", "when", "now"], ...] = ("interval", "when", "now")
 """In the order in which the service takes them."""
 _KEYS = (
     "id type creator timezone priority attempts backoff parallel interval when now payload words"
 ).split()
 _READ_ONLY = frozenset({"words"})
+_OF_DATA = frozenset({"timezone", "creator"})
 
 
 def item_of(job: job_pb2.Job) -> dict[str, Any]:
@@ -90,6 +91,26 @@ def _built(item: dict[str, Any]) -> job_pb2.Job:
         backoff = job_pb2.Backoff(delay=backoff.get("delay_ms", 0), type=kind)
     priority = job_pb2.Job.Priority.Value(item.pop("priority", "NORMAL"))
     return job_pb2.Job(data=data, backoff=backoff, priority=priority, **item)
+
+
+def changed(job: job_pb2.Job, changes: Mapping[str, Any]) -> job_pb2.Job:
+    """The job with other properties. What this version does not know of it stays."""
+    asked, result = job_of(changes, f"Job {job.id}"), job_pb2.Job()
+    result.CopyFrom(job)
+    if any(name in changes for name in TRIGGERS):
+        for name in TRIGGERS:
+            result.ClearField(name)
+    for name in changes:
+        if name == "payload":
+            result.data.ClearField("payload")
+            result.data.payload.extend(asked.data.payload)
+        elif name == "backoff":
+            result.backoff.CopyFrom(asked.backoff)
+        elif name in _OF_DATA:
+            setattr(result.data, name, getattr(asked.data, name))
+        else:
+            setattr(result, name, getattr(asked, name))
+    return result
 
 
 def payload_of(item: Mapping[str, str]) -> AnyMessage:

@@ -266,16 +266,13 @@ def update(
     changes = (properties or Properties()).changes()
     if not changes:
         raise wrong("Nothing is to be changed: 'scheduling update --help' lists the properties.")
-    from scheduling_client.cli.job_texts import TRIGGERS, item_of, job_of  # noqa: PLC0415
+    from scheduling_client.cli.job_texts import changed, item_of  # noqa: PLC0415
 
     with _service(options) as service:
         found = service.read(ids=[job_id]).items
         if not found:
             raise CommandError(f"No job has the id {job_id!r}.", Exit.NOT_FOUND)
-        item = item_of(found[0])
-        if set(TRIGGERS) & set(changes):
-            item = {key: value for key, value in item.items() if key not in TRIGGERS}
-        updated = service.update([job_of({**item, **changes}, f"Job {job_id}")])
+        updated = service.update([changed(found[0], changes)])
     show_list([item_of(job) for job in updated], COLUMNS, options.output)
 
 
