@@ -82,7 +82,7 @@ lint: setup ## Check the style of code and protos
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
-	$(BIN)/buf breaking --against $(BASELINE)
+	$(BIN)/buf build --output - | $(BIN)/buf breaking - --config buf.yaml --against $(BASELINE)
 
 .PHONY: types
 types: setup ## Check the static types
