@@ -37,8 +37,8 @@ BIN := .venv/bin
 PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
 WIRE := client/src/scheduling_client/wire
-PROTOS := proto/scheduling_client/wire
-PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto
+# The protos as they were when changes that break clients were last accepted.
+BASELINE := proto/baseline.binpb
 
 ##@ Start
 
@@ -82,6 +82,7 @@ lint: setup ## Check the style of code and protos
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf build --output - | $(BIN)/buf breaking - --config buf.yaml --against $(BASELINE)
 
 .PHONY: types
 types: setup ## Check the static types
@@ -94,7 +95,7 @@ imports: setup ## Check the import rules
 .PHONY: proto-check
 proto-check: setup ## Check that the generated code matches the protos
 	@rm -rf build/proto && mkdir -p build/proto
-	@$(call generate,build/proto)
+	@$(BIN)/python -m tools.wire build/proto
 	@diff -r -x __init__.py -x __pycache__ build/proto/scheduling_client/wire $(WIRE) \
 		|| { echo 'The generated code is stale: run "make proto".' >&2; exit 1; }
 
@@ -155,15 +156,12 @@ format: setup ## Format code and protos
 
 .PHONY: proto
 proto: setup ## Generate the wire code from the protos
-	@rm -f $(WIRE)/*_pb2*
-	@$(call generate,client/src)
+	@rm -f $(WIRE)/*_pb2* $(WIRE)/v1/*_pb2*
+	@$(BIN)/python -m tools.wire client/src
 
-# resourcebase has no service, so no gRPC code.
-define generate
-$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)/*.proto && \
-$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) \
-	$(PROTOS)/job.proto $(PROTOS)/commandinterface.proto
-endef
+.PHONY: proto-baseline
+proto-baseline: setup ## Accept changes of the protos that break clients: `make lint` compares with it
+	@$(BIN)/buf build --exclude-source-info --output $(BASELINE)
 
 .PHONY: docs
 docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics

@@ -16,4 +16,6 @@ class Protos(BuildHookInterface):
         root = Path(self.root)
         packed = root / "proto"
         protos = packed if packed.exists() else root.parent / "proto"
-        build_data["force_include"][str(protos / "scheduling_client")] = "scheduling_client"
+        added = build_data["force_include"]
+        added[str(protos / "scheduling_client")] = "scheduling_client"
+        added[str(protos / "scheduling")] = "scheduling_client/protos/scheduling"

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from scheduling_srv.domain.trigger import Every
+from scheduling_client.schedules.recurrence import Every
 from tests.store.shard import HOUR, NOW, Shard, every
 
 WINDOW = 60_000

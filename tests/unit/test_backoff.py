@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling_srv.domain.backoff import LONGEST_MS, BackoffType, retry_delay_ms
+from scheduling_srv.domain.backoff import (
+    LONGEST_MS,
+    BackoffType,
+    RetryRule,
+    retry_after_ms,
+    retry_delay_ms,
+)
 
 FIXED, EXPONENTIAL = BackoffType.FIXED, BackoffType.EXPONENTIAL
 DAY = 86_400_000
@@ -58,3 +64,31 @@ def test_exponential_doubles_up_to_its_cap(delay: float, failures: int, cap: int
 
 def test_the_numbers_are_those_of_the_wire() -> None:
     assert [(kind.name, kind.value) for kind in BackoffType] == [("FIXED", 0), ("EXPONENTIAL", 1)]
+
+
+RULES = st.builds(
+    RetryRule,
+    kind=st.sampled_from(BackoffType),
+    delay=st.floats(0, 1e9),
+    cap=st.integers(0, DAY),
+    max_delay=st.integers(0, DAY),
+    random_share=st.floats(0, 1),
+)
+
+
+@given(RULES, st.integers(1, 100), st.text(), st.integers(0, 10**13))
+def test_a_share_only_shortens(rule: RetryRule, failures: int, job_id: str, nominal: int) -> None:
+    longest = retry_delay_ms(rule.kind, rule.delay, failures, rule.cap)
+    if rule.max_delay:
+        longest = min(longest, rule.max_delay)
+    wait = retry_after_ms(rule, failures, job_id, nominal)
+    assert wait <= longest
+    assert wait >= (longest - 1) * (1 - rule.random_share) - 1e-3
+    if not rule.random_share:
+        assert wait == longest
+
+
+@given(RULES, st.integers(1, 100), st.text(), st.integers(0, 10**13))
+def test_a_wait_never_changes(rule: RetryRule, failures: int, job_id: str, nominal: int) -> None:
+    waits = {retry_after_ms(rule, failures, job_id, nominal) for _ in range(3)}
+    assert len(waits) == 1

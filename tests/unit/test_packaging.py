@@ -72,10 +72,15 @@ def test_the_protos_are_in_the_wheel_of_the_client(wheels: dict[str, ZipFile]) -
     for name in PROTOS:
         path = f"scheduling_client/wire/{name}.proto"
         assert wheels["client"].read(path) == (ROOT / "proto" / path).read_bytes()
+    for path in files_below(ROOT / "proto", "scheduling"):
+        packed = wheels["client"].read(f"scheduling_client/protos/{path}")
+        assert packed == (ROOT / "proto" / path).read_bytes()
 
 
 def test_the_wheels_have_the_code_and_nothing_else(wheels: dict[str, ZipFile]) -> None:
-    protos = files_below(ROOT / "proto", "scheduling_client")
+    protos = files_below(ROOT / "proto", "scheduling_client") | {
+        f"scheduling_client/protos/{path}" for path in files_below(ROOT / "proto", "scheduling")
+    }
     client = files_below(ROOT / "client" / "src", "scheduling_client")
     assert files_of(wheels["client"]) == client | protos
     server = files_below(ROOT / "server" / "src", "scheduling_srv")

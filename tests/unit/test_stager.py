@@ -20,7 +20,7 @@ from scheduling_srv.app.owner.stager import (
 from scheduling_srv.app.replies import Cursor, Expired, GivenUp, Planned, Staged, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.trigger import CronText, Matches
+from scheduling_srv.domain.trigger import CronText, StoredCron
 from scheduling_srv.formats.job_record import pack
 from scheduling_srv.runtime import time_slice
 
@@ -244,12 +244,12 @@ async def test_others_get_their_turn_while_jobs_are_planned(
 
 def test_a_job_that_has_no_further_time_is_over() -> None:
     """Behind the last year that can be searched."""
-    assert Matches(CronText("0 0 1 1 *", "UTC")).next_after(250_000_000_000_001) is None
+    assert StoredCron(CronText("0 0 1 1 *", "UTC")).next_after(250_000_000_000_001) is None
 
 
 def test_the_missed_run_that_is_known_is_the_latest_when_there_is_no_later_one() -> None:
     assert (
-        Matches(CronText("0 0 1 1 *", "UTC")).latest_before(FULL_HOUR + HOUR, FULL_HOUR)
+        StoredCron(CronText("0 0 1 1 *", "UTC")).latest_before(FULL_HOUR + HOUR, FULL_HOUR)
         == FULL_HOUR
     )
 

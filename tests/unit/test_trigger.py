@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_client.schedules.recurrence import Every
 from scheduling_srv.domain.job import Trigger, TriggerKind
-from scheduling_srv.domain.trigger import CronText, Every, Matches, recurrence
+from scheduling_srv.domain.trigger import CronText, StoredCron, recurrence
 
 FIRST = 1_700_000_000_000
 TEXT = CronText("*/5 * * * *", "UTC")
@@ -21,7 +22,7 @@ def test_an_interval_is_walked_in_phase(period: int, distance: int) -> None:
 
 @given(instant=st.integers(FIRST, FIRST + 86_400_000))
 def test_matches_follow_each_other(instant: int) -> None:
-    matches = Matches(TEXT)
+    matches = StoredCron(TEXT)
     due = matches.next_after(instant)
     assert due is not None
     assert due % 300_000 == 0
@@ -32,6 +33,6 @@ def test_matches_follow_each_other(instant: int) -> None:
 
 def test_each_kind_has_its_occurrences() -> None:
     assert recurrence(Trigger(TriggerKind.INTERVAL, FIRST, 7), TEXT) == Every(FIRST, 7)
-    assert recurrence(Trigger(TriggerKind.CRON, FIRST, 1), TEXT) == Matches(TEXT)
+    assert recurrence(Trigger(TriggerKind.CRON, FIRST, 1), TEXT) == StoredCron(TEXT)
     assert recurrence(Trigger(TriggerKind.ONCE, FIRST), TEXT) is None
     assert recurrence(Trigger(TriggerKind.NOW, FIRST), TEXT) is None

@@ -24,6 +24,7 @@ from scheduling_client.schedules.cron_words import LONGEST_WORDS, in_words
 from scheduling_client.schedules.errors import Unparsable
 from scheduling_client.schedules.localtime import (
     DAY_SECONDS,
+    Reading,
     furthest_shown,
     last_change,
     offset_at,
@@ -141,9 +142,20 @@ class Cron:
         found = (self._last_elapsed if self.elapsed else self._last_fixed)(last, since, zone)
         return found * 1000 if found is not None and found >= since else None
 
-    def _next_fixed(self, after: int, zone: ZoneInfo) -> int:
+    def next_reading(self, after_ms: int, zone: ZoneInfo) -> Reading | None:
+        """Return when the clock shows the local time that is due next after `after_ms` (epoch ms).
+
+        None if the expression follows elapsed time. Errors: as `next_after`.
+        """
+        _check_range(after_ms)
+        return None if self.elapsed else self._reading(after_ms // 1000, zone)
+
+    def _reading(self, after: int, zone: ZoneInfo) -> Reading:
         # A local time was due by now if, and only if, the clock has shown it or a later one.
-        return reading(self._next_local(furthest_shown(after, zone) + 1), zone).first
+        return reading(self._next_local(furthest_shown(after, zone) + 1), zone)
+
+    def _next_fixed(self, after: int, zone: ZoneInfo) -> int:
+        return self._reading(after, zone).first
 
     def _last_fixed(self, last: int, since: int, zone: ZoneInfo) -> int | None:
         local = self._last_local(furthest_shown(last, zone), since - 2 * DAY_SECONDS)

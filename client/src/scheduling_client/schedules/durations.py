@@ -31,3 +31,16 @@ def duration_text(milliseconds: int) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return " ".join(parts)
+
+
+_NAMES = {"d": "day", "h": "hour", "m": "minute", "s": "second", "ms": "millisecond"}
+
+
+def spoken_duration(milliseconds: int) -> str:
+    """So many milliseconds in words: `1 hour 30 minutes`."""
+    parts = []
+    for unit, size in _UNITS.items():
+        number, milliseconds = divmod(milliseconds, size)
+        if number:
+            parts.append(f"{number} {_NAMES[unit]}{'' if number == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"

@@ -23,6 +23,13 @@ class Reading(NamedTuple):
     last: int
     """The last instant that shows it: another one than `first` only where the clock is put back."""
     skipped: bool
+    local: int
+    """That local time."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the clock shows it twice."""
+        return self.last > self.first
 
 
 def offset_at(instant: int, zone: ZoneInfo) -> int:
@@ -53,9 +60,9 @@ def reading(local: int, zone: ZoneInfo) -> Reading:
     moment = (_EPOCH + timedelta(seconds=local)).replace(tzinfo=zone)
     before, after = _seconds(moment.utcoffset()), _seconds(moment.replace(fold=1).utcoffset())
     if before >= after:
-        return Reading(local - before, local - after, skipped=False)
+        return Reading(local - before, local - after, skipped=False, local=local)
     end = last_change(local - after, local - before, zone)
-    return Reading(end, end, skipped=True)
+    return Reading(end, end, skipped=True, local=local)
 
 
 def instant_ms(local_ms: int, zone: ZoneInfo) -> int:

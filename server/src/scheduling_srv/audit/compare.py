@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
+from scheduling_client.schedules.recurrence import Recurrence
 from scheduling_srv.app.commands.events import LENIENT, first_due
 from scheduling_srv.app.log_ports import History
 from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
-from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
+from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import find_trigger
 from scheduling_srv.formats import job_record, messages
 from scheduling_srv.formats.kafka_records import JOURNAL_DUE, JOURNAL_JOB, Emission, LogRecord

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
 from scheduling_client.schedules.cron import Cron
 from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.recurrence import Every, Matches, Recurrence
 from scheduling_client.schedules.zone import zone
 from scheduling_srv.domain.errors import InvalidRequest
 
@@ -53,35 +53,6 @@ class Trigger(NamedTuple):
     interval: int = 0
 
 
-class Recurrence(Protocol):
-    """The occurrences of a job. Instants are epoch ms."""
-
-    def next_after(self, instant: int) -> int | None:
-        """The first occurrence after `instant`; None after the end of the calendar."""
-
-    def latest_before(self, instant: int, since: int) -> int:
-        """The latest occurrence before `instant`, or `since`, which is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """An occurrence every `period` ms, in phase with `first`. There is none before it."""
-
-    first: int
-    period: int
-
-    def next_after(self, instant: int) -> int:
-        """See `Recurrence`. There always is one."""
-        if instant < self.first:
-            return self.first
-        return self.first + ((instant - self.first) // self.period + 1) * self.period
-
-    def latest_before(self, instant: int, since: int) -> int:
-        """See `Recurrence`."""
-        steps = (instant - 1 - since) // self.period
-        return since + max(0, steps) * self.period
-
-
 class CronText(NamedTuple):
     """An expression and a time zone, as a job has them."""
 
@@ -90,7 +61,7 @@ class CronText(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class StoredCron:
     """An occurrence at each match of a cron expression in its time zone.
 
     The methods raise `InvalidRequest` for an expression that only another version understood.
@@ -100,29 +71,23 @@ class Matches:
 
     def next_after(self, instant: int) -> int | None:
         """See `Recurrence`."""
-        cron, place = _parsed(self.text)
-        try:
-            return cron.next_after(instant, place)
-        except ValueError:
-            return None
+        return _parsed(self.text).next_after(instant)
 
     def latest_before(self, instant: int, since: int) -> int:
         """See `Recurrence`."""
-        cron, place = _parsed(self.text)
-        latest = cron.latest_before(instant, since, place)
-        return since if latest is None else latest
+        return _parsed(self.text).latest_before(instant, since)
 
 
 def recurrence(trigger: Trigger, text: CronText) -> Recurrence | None:
     """The occurrences of a job with this trigger; None: it has one. `text` is read for cron."""
     if trigger.kind == TriggerKind.INTERVAL:
         return Every(trigger.due, trigger.interval)
-    return Matches(text) if trigger.kind == TriggerKind.CRON else None
+    return StoredCron(text) if trigger.kind == TriggerKind.CRON else None
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(text: CronText) -> tuple[Cron, ZoneInfo]:
+def _parsed(text: CronText) -> Matches:
     try:
-        return Cron.parse(text.expression), zone(text.timezone)
+        return Matches(Cron.parse(text.expression), zone(text.timezone))
     except ScheduleError as fault:
         raise InvalidRequest(str(fault)) from fault

@@ -19,6 +19,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from scheduling_client.schedules.recurrence import Recurrence
 from scheduling_client.wire import commandinterface_pb2 as commands
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_client.wire import resourcebase_pb2 as resources
@@ -32,7 +33,7 @@ from scheduling_srv.domain.job import (
     Trigger,
     TriggerKind,
 )
-from scheduling_srv.domain.trigger import CronText, Recurrence, recurrence
+from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import DEFAULTS, too_large, too_many
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields

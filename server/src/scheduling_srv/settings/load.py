@@ -21,7 +21,7 @@ from scheduling_client.schedules.durations import duration_text
 from scheduling_client.schedules.texts import shown
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.runtime import failpoints
-from scheduling_srv.settings.model import PREFIX, Settings
+from scheduling_srv.settings.model import COMMAND_LINE, PREFIX, Settings
 from scheduling_srv.settings.types import is_duration
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _wrong_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each variable that looks like a setting and is none."""
     known = [*_NAMES.values(), *(name + _FILE for name in _NAMES.values()), failpoints.VARIABLE]
     for name in environment:
-        is_ours = name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name)
+        is_ours = name.startswith(PREFIX) and not name.startswith(COMMAND_LINE)
+        is_ours = is_ours and not _SERVICE_LINK.fullmatch(name)
         if is_ours and name not in known:
             yield f"{name} is not a setting{_nearest(name, known)}"
 

@@ -30,6 +30,8 @@ from scheduling_srv.settings.types import (
 )
 
 PREFIX = "SCHEDULING_"
+COMMAND_LINE = "SCHEDULING_CLIENT_"
+"""Variables of the command `scheduling`: none is a setting of the service."""
 OF_SERVERS = ("redis_url", "redis_password", "kafka_bootstrap_servers")
 """Settings that name servers. Embedded mode ignores them."""
 

@@ -1,0 +1,1 @@
+"""The command `scheduling`: the extra `cli` of this package has its dependencies."""

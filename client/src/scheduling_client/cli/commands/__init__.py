@@ -1,0 +1,1 @@
+"""What each command does. Their docstrings are their help."""

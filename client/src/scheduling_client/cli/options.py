@@ -1,0 +1,159 @@
+"""Where the service is and how results are shown: options, environment, profile, defaults.
+
+An option of the command line goes first, then a variable `SCHEDULING_CLIENT_*`, then the profile.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cyclopts import Parameter
+
+from scheduling_client.cli.errors import wrong
+from scheduling_client.schedules.durations import parse_duration
+from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.zone import UTC, zone
+
+PREFIX = "SCHEDULING_CLIENT_"
+Output = Literal["table", "json", "yaml", "name"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
+DEFAULTS = {"server": "127.0.0.1:50054", "output": "table", "timeout": "20s", "zone": ""}
+"""By their names in profiles. An empty zone is that of this machine."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Options that every command has."""
+
+    server: Annotated[
+        str | None, Parameter(help="Address of the service, such as `127.0.0.1:50054`.")
+    ] = None
+    profile: Annotated[str | None, Parameter(help="Profile of the profile file to use.")] = None
+    output: Annotated[
+        Output | None, Parameter(name=["--output", "-o"], help="How results are shown.")
+    ] = None
+    zone: Annotated[
+        str | None, Parameter(help="Time zone in which times are shown; default: this machine's.")
+    ] = None
+    utc: Annotated[bool, Parameter(negative="", help="Show times in UTC.")] = False
+    timeout: Annotated[
+        str | None, Parameter(help="How long to wait for an answer, such as `20s`.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command was asked for, from all sources."""
+
+    server: str
+    output: Output
+    zone: ZoneInfo
+    timeout_seconds: float
+
+
+def resolve(common: Common | None) -> Options:
+    """Read the options. Raises `CommandError`."""
+    given = common or Common()
+    settings = {**DEFAULTS, **_profile(given.profile), **_environment(), **_on_the_line(given)}
+    if settings["output"] not in OUTPUTS:
+        raise wrong(f"Output {settings['output']!r} is not known: give one of {_list(OUTPUTS)}.")
+    try:
+        timeout_ms = parse_duration(settings["timeout"])
+    except ValueError as error:
+        raise wrong(f"The timeout {settings['timeout']!r} {error}.") from None
+    return Options(
+        settings["server"],
+        cast("Output", settings["output"]),
+        _zone(settings["zone"]),
+        timeout_ms / 1000,
+    )
+
+
+def _on_the_line(given: Common) -> dict[str, str]:
+    values = {name: getattr(given, name) for name in DEFAULTS}
+    if given.utc:
+        values["zone"] = "UTC"
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _environment() -> dict[str, str]:
+    values = {name: os.environ.get(PREFIX + name.upper()) for name in DEFAULTS}
+    return {name: value for name, value in values.items() if value}
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return zone(name) if name else local_zone()
+    except ScheduleError as error:
+        raise wrong(str(error)) from None
+
+
+def local_zone() -> ZoneInfo:
+    """The zone of this machine: TZ, else where /etc/localtime leads; UTC if neither tells."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    if not name:
+        _, found, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
+        name = name if found else ""
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+# --- Profiles -----------------------------------------------------------------------------------
+
+
+def profile_file() -> Path:
+    """`SCHEDULING_CLIENT_PROFILES`, else `scheduling/profiles.toml` in the user's configuration."""
+    named = os.environ.get(f"{PREFIX}PROFILES")
+    if named:
+        return Path(named)
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "scheduling" / "profiles.toml"
+
+
+def _profile(named: str | None) -> dict[str, str]:
+    """The values of the profile that was asked for, else of the default one."""
+    path = profile_file()
+    wanted = named or os.environ.get(f"{PREFIX}PROFILE")
+    if not path.exists():
+        if wanted:
+            raise wrong(f"Profile {wanted!r} is not known: there is no file {path}.")
+        return {}
+    content = _read(path)
+    profiles = content.get("profiles", {})
+    wanted = wanted or content.get("default")
+    if wanted is None:
+        return {}
+    if wanted not in profiles:
+        raise wrong(f"Profile {wanted!r} is not in {path}: it has {_list(profiles) or 'none'}.")
+    return _checked(wanted, profiles[wanted], path)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise wrong(f"The profile file {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise wrong(f"The profile file {path} is not TOML: {error}.") from None
+
+
+def _checked(name: str, profile: Mapping[str, Any], path: Path) -> dict[str, str]:
+    for key, value in profile.items():
+        if key not in DEFAULTS:
+            raise wrong(f"Profile {name!r} in {path} has {key!r}: it may have {_list(DEFAULTS)}.")
+        if not isinstance(value, str):
+            raise wrong(f"Profile {name!r} in {path}: {key} is a text.")
+    return dict(profile)
+
+
+def _list(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return ", ".join(names)
