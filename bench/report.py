@@ -147,7 +147,8 @@ def contenders_table(results: Results) -> str:
             )
             for workload, figure in places
         ]
-        killed = results.contender(f"kill{mode}", name).get("spread", {})
+        kill = f"kill{mode}" if name == PRODUCT else "kill-contenders"
+        killed = results.contender(kill, name).get("spread", {})
         faults = [
             "-" if word not in killed else number(killed[word][1]) for word in ("lost", "doubled")
         ]

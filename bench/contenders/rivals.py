@@ -108,18 +108,18 @@ class Running:
 
 
 BULLMQ = Rival("bullmq", "BullMQ", NODE, "bull", "/bullmq", 15_000, 65.0)
-DOCKET = Rival("docket", "docket", PYTHON, "docket_queue", "pydocket", 3_000, 20.0)
+DOCKET = Rival("docket", "docket", PYTHON, "docket_queue", "pydocket", 6_000, 20.0)
 APSCHEDULER = Rival(
     "apscheduler",
     "APScheduler",
     PYTHON,
     "apscheduler_queue",
     "APScheduler",
-    300,
+    1_000,
     5.0,
     postgres=True,
 )
-RIVER = Rival("river", "River", GO, "river", "riverqueue/river", 10_000, 60.0, postgres=True)
+RIVER = Rival("river", "River", GO, "river", "riverqueue/river", 15_000, 60.0, postgres=True)
 RIVALS = (BULLMQ, DOCKET, APSCHEDULER, RIVER)
 
 

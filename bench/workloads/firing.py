@@ -204,16 +204,15 @@ WORKLOADS = (
         {PRODUCT: emitting(product, 10_000), BARE: emitting(bare, 10_000)},
         least=5_000,
     ),
-    Workload(
-        "kill",
-        20_000,
-        {
-            PRODUCT: kill(product),
-            **{name: kill(arm, "lost", "doubled") for name, arm in ARMS.items()},
-        },
-        least=20_000,
-    ),
+    Workload("kill", 20_000, {PRODUCT: kill(product)}, least=20_000),
     Workload("kill-at-least-once", 20_000, {PRODUCT: kill(at_least_once, "doubled")}, least=20_000),
+    Workload(
+        "kill-contenders",
+        20_000,
+        {name: kill(arm, "lost", "doubled") for name, arm in ARMS.items()},
+        least=20_000,
+        long=True,
+    ),
     Workload("recurring", 10_000, {PRODUCT: recurring}, least=500),
     Workload("mixed", 100_000, {PRODUCT: mixed}, least=2_000),
 )

@@ -82,7 +82,7 @@ def test_contenders_are_shown_beside_both_modes() -> None:
     found = results(41_000, 75_000, 24_000)
     late = {"p50": 3.0, "p99": 9.0, "seen-p50": 2.0, "seen-p99": 8.0}
     found.add("steady-200", 1.0, {BULLMQ: [Sample(late)]}, {})
-    found.add("kill", 1.0, {BULLMQ: [Sample({"lost": 0.0, "doubled": 114.0})]}, {})
+    found.add("kill-contenders", 1.0, {BULLMQ: [Sample({"lost": 0.0, "doubled": 114.0})]}, {})
     found.add("kill-at-least-once", 1.0, {PRODUCT: [Sample({"lost": 0.0, "doubled": 7.0})]}, {})
     table = report.contenders_table(found)
     assert "| BullMQ | 2.0 / 8.0 | 3.0 / 9.0 | - / - | - / - | 24,000 | 0 | 114 |" in table
