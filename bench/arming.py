@@ -12,8 +12,6 @@ from bench.actors import Failed
 from bench.contenders.rivals import Rival
 from bench.site import Meter, Product, Site
 
-LEAD_SECONDS = 2.0
-"""Jobs are due so long, and as long as it takes to send them, after they begin to be sent."""
 TRIES = 5
 MARGIN_SECONDS = 0.3
 """Seconds of quiet before the first job is due."""
@@ -28,6 +26,8 @@ class Armed:
     """Puts jobs in place: when the first is due, the seconds between two, how many; their ids."""
     pace: int = 15_000
     """Jobs a second that are surely put in place."""
+    lead_seconds: float = 2.0
+    """Between the last job that is sent at this pace and the first that is due."""
     crash: Callable[[], None] = lambda: None
     """SIGKILL to the service or worker; then it is started again."""
     recovery_seconds: float = 10.0
@@ -91,14 +91,21 @@ def rival(which: Rival, site: Site) -> Iterator[Armed]:
             return path
 
         meter = site.meter(service=running.actor.pid, **running.parts)
-        yield Armed(meter, place, which.pace, running.crash, which.recovery_seconds)
+        yield Armed(
+            meter,
+            place,
+            pace=which.pace,
+            lead_seconds=which.lead_seconds,
+            crash=running.crash,
+            recovery_seconds=which.recovery_seconds,
+        )
         running.actor.ask("end")
 
 
 def in_place(armed: Armed, step: float, count: int, trial: int) -> tuple[float, Path] | None:
     """When the first job is due, and the ids; None when that came before all of them were there."""
     # Whole seconds: no contender rounds them, up or down.
-    first = float(int(time.time() + (LEAD_SECONDS + count / armed.pace) * 2**trial) + 1)
+    first = float(int(time.time() + (armed.lead_seconds + count / armed.pace) * 2**trial) + 1)
     try:
         ids = armed.place(first, step, count)
     except Failed:

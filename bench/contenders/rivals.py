@@ -32,6 +32,8 @@ class Rival:
     """Jobs a second that it surely takes in: how long before they are due they are sent."""
     recovery_seconds: float
     """Without a run after a kill, until none comes back that was under way."""
+    lead_seconds: float = 2.0
+    """Between its last job that is sent and the first that is due."""
     postgres: bool = False
     """Keeps its jobs in PostgreSQL, not in Valkey."""
 
@@ -119,7 +121,18 @@ APSCHEDULER = Rival(
     5.0,
     postgres=True,
 )
-RIVER = Rival("river", "River", GO, "river", "riverqueue/river", 15_000, 60.0, postgres=True)
+RIVER = Rival(
+    "river",
+    "River",
+    GO,
+    "river",
+    "riverqueue/river",
+    15_000,
+    60.0,
+    # Every 5 s it makes jobs ready that are due within 5 s.
+    lead_seconds=6.0,
+    postgres=True,
+)
 RIVALS = (BULLMQ, DOCKET, APSCHEDULER, RIVER)
 
 
