@@ -64,7 +64,7 @@ test: setup lint types imports proto-check kafka ## Run all checks and all quick
 	$(PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
-test-all: test ## The same, then the slow tests: failpoints, outages, campaigns, fuzz, bench
+test-all: test bench-contenders ## The same, then the slow tests: failpoints, outages, campaigns, fuzz, bench
 	$(PARALLEL) -m slow --ignore tests/chaos --ignore tests/bench $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m slow tests/chaos tests/bench $(PYTEST_ARGS)
 

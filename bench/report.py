@@ -73,7 +73,7 @@ def rows(results: Results) -> list[list[str]]:
 
 
 CONTENDERS_HEAD = [
-    "",
+    "contender",
     "200/s, worker",
     "200/s, Kafka",
     "1,000/s, worker",
