@@ -101,8 +101,12 @@ proto-check: setup ## Check that the generated code matches the protos
 
 ##@ Measure
 
+.PHONY: bench-contenders
+bench-contenders: setup ## Install the contenders that can be installed here into build/bench
+	@$(BIN)/python -m bench.contenders.install
+
 .PHONY: bench
-bench: setup kafka ## Measure every workload and write the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
+bench: setup kafka bench-contenders ## Measure every workload and write the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
 	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
 		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
 
@@ -145,6 +149,10 @@ accept-traps: setup kafka ## Prove that the first week has no silent traps (ONLY
 .PHONY: accept-house
 accept-house: setup kafka ## Prove that the redesign is complete, point by point (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept house $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: accept-speed
+accept-speed: setup kafka bench-contenders ## Measure the goals of speed, a line each; fails if one is missed (25 minutes)
+	@$(BIN)/python -m accept.speed
 
 ##@ Change
 

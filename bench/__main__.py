@@ -9,17 +9,20 @@ import argparse
 import os
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import pure, report
 from bench.actors import Failed
+from bench.contenders.rivals import RIVALS, versions
 from bench.profiling import SUFFIX, spans
 from bench.report import listed, say
 from bench.results import Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
 from bench.targets import below_floors
-from bench.workloads import BARE, BULLMQ, PRODUCT, Workload, changing, firing, keeping, submitting
+from bench.workloads import BARE, PRODUCT, Workload, changing, firing, keeping, submitting
 
 ALL = (
     *submitting.WORKLOADS,
@@ -28,69 +31,67 @@ ALL = (
     *keeping.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
-CONTENDERS = (PRODUCT, BARE, BULLMQ)
+CONTENDERS = (PRODUCT, BARE, *(each.name for each in RIVALS))
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 
 
 def _show(workload: str, contender: str, sample: Sample, seconds: float) -> None:
     figures = "  ".join(f"{name} {value:,.2f}" for name, value in sample.figures.items())
-    say(f"{workload:<21}{contender:<8}{figures}  ({seconds:.0f} s)")
+    say(f"{workload:<25}{contender:<12}{figures}  ({seconds:.0f} s)")
     if sample.jobs and sample.cpu:
         each = {part: used / sample.jobs * 1e6 for part, used in sample.cpu.items()}
         parts = "  ".join(f"{part} {used:.1f}" for part, used in each.items())
-        say(f"{'':<29}us of CPU a job: {parts}  all {sum(each.values()):.1f}")
+        say(f"{'':<37}us of CPU a job: {parts}  all {sum(each.values()):.1f}")
 
 
 class Run:
-    """All workloads that were asked for."""
+    """Measurements on one site, in rounds."""
 
-    def __init__(self, site: Site, options: argparse.Namespace, load: float) -> None:
+    def __init__(self, site: Site, load: float) -> None:
         self.site = site
-        self.contenders = listed(CONTENDERS, options.contenders)
-        self.scale: float = options.size
-        self.rounds: int = options.rounds
         self.load = load
         self.broken = False
+        self._samples: dict[str, dict[str, list[Sample]]] = defaultdict(dict)
+        self._faults: dict[str, dict[str, str]] = defaultdict(dict)
 
-    def warm_up(self) -> None:
-        """Let Kafka compile what it is about to run; what the first contender had to wait for."""
+    def warm_up(self, scale: float) -> None:
+        """Let Kafka compile its hot code, for which the first contender would have to wait."""
         say("not counted, Kafka warms up:")
         for workload in WARM_UP:
-            self._once(workload, PRODUCT, {}, {})
+            self._once(workload, PRODUCT, scale)
+        self._samples.clear()
         say("measured:")
 
-    def measure(self, workload: Workload, results: Results) -> None:
-        """Each contender in turn, as often as there are rounds."""
-        samples: dict[str, list[Sample]] = {}
-        faults: dict[str, str] = {}
-        for _ in range(1 if workload.long else self.rounds):
-            for contender in workload.contenders:
-                if contender in self.contenders and contender not in faults:
-                    self._once(workload, contender, samples, faults)
+    def round(self, workload: Workload, contenders: Collection[str], scale: float) -> None:
+        """Each contender once, but for one that has failed before."""
+        for contender in workload.contenders:
+            if contender in contenders and contender not in self._faults[workload.name]:
+                self._once(workload, contender, scale)
+
+    def keep(self, workload: Workload, scale: float, results: Results) -> None:
+        """Add all rounds of a workload to the results."""
+        faults = self._faults[workload.name]
+        samples = self._samples[workload.name]
         kept = {name: found for name, found in samples.items() if name not in faults}
         if kept or faults:
-            results.add(workload.name, self.scale, kept, faults, self.load)
+            results.add(workload.name, scale, kept, faults, self.load)
 
-    def _once(
-        self,
-        workload: Workload,
-        contender: str,
-        samples: dict[str, list[Sample]],
-        faults: dict[str, str],
-    ) -> None:
+    def _once(self, workload: Workload, contender: str, scale: float) -> None:
         self.site.label = f"{workload.name}-{contender}"
         began = time.monotonic()
+        fault = ""
         try:
-            sample = workload.contenders[contender](self.site, workload.count(self.scale))
-        except Skipped as fault:
-            faults[contender] = str(fault)
-            say(f"{workload.name:<21}{contender:<8}skipped: {fault}")
-        except (Broken, Failed, TimeoutError) as fault:
+            sample = workload.contenders[contender](self.site, workload.count(scale))
+        except Skipped as why:
+            fault, said = str(why), f"skipped: {why}"
+        except (Broken, Failed, TimeoutError) as why:
             self.broken = True
-            faults[contender] = "broken"
-            say(f"{workload.name:<21}{contender:<8}BROKEN: {fault}")
+            fault, said = "broken", f"BROKEN: {why}"
+        if fault:
+            self._faults[workload.name][contender] = fault
+            say(f"{workload.name:<25}{contender:<12}{said}")
         else:
-            samples.setdefault(contender, []).append(sample)
+            self._samples[workload.name].setdefault(contender, []).append(sample)
             _show(workload.name, contender, sample, time.monotonic() - began)
         self.site.clean()
 
@@ -109,6 +110,7 @@ def main() -> int:
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
     only = listed(names, options.only)
+    contenders = listed(CONTENDERS, options.contenders)
     full = options.size == 1
     path = options.json or FOLDER / ("results.json" if full else f"results-{options.size:g}.json")
     results = Results.read(path)
@@ -118,15 +120,17 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)
-        results.machine = describe_machine(**site.versions())
-        run = Run(site, options, load)
-        run.warm_up()
+        results.machine = describe_machine(**site.versions(), **versions())
+        run = Run(site, load)
+        run.warm_up(options.size)
         if options.profile:
             FOLDER.mkdir(parents=True, exist_ok=True)
             site.profile = (FOLDER, options.profile)
         for workload in ALL:
             if workload.name in only:
-                run.measure(workload, results)
+                for _ in range(1 if workload.long else options.rounds):
+                    run.round(workload, contenders, options.size)
+                run.keep(workload, options.size, results)
                 results.write(path)
     say("\n" + report.text(results))
     if options.profile == "raw":

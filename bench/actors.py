@@ -24,23 +24,27 @@ PATIENCE_SECONDS = 600.0
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process; 0 where there is no `/proc`."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0.0
+    """User and system time of a process and its children; 0 where there is no `/proc`."""
     # The command's name is in parentheses and may hold anything.
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    # Of its own, and of children that have ended.
+    own = sum(int(field) for field in fields[11:15]) / TICK
+    return own + sum(
+        cpu_seconds(int(child)) for child in _proc(pid, f"task/{pid}/children").split()
+    )
+
+
+def _proc(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
 
 
 def memory_bytes(pid: int) -> int:
     """Resident memory; 0 where there is no `/proc`."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    pages = _proc(pid, "statm").split()[1:2]
+    return sum(int(each) for each in pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Failed(Exception):
@@ -105,6 +109,11 @@ class Actor:
         """Give an order and wait for the reply."""
         self.tell(do, **order)
         return self.hear()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self.__exit__()
 
     def __enter__(self) -> Self:
         return self

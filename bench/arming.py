@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.actors import Failed
-from bench.bullmq import queue
-from bench.site import Broken, Meter, Product, Site
+from bench.contenders.rivals import Rival
+from bench.site import Meter, Product, Site
 
-IN_FLIGHT, BATCH = 8, 500
-LEAD, LOAD_RATE = 2.0, 15_000
-"""Jobs are due so many seconds, and one second for so many jobs, after they begin to be sent."""
 TRIES = 5
 MARGIN_SECONDS = 0.3
 """Seconds of quiet before the first job is due."""
@@ -27,6 +24,14 @@ class Armed:
     meter: Meter
     place: Callable[[float, float, int], Path]
     """Puts jobs in place: when the first is due, the seconds between two, how many; their ids."""
+    pace: int = 15_000
+    """Jobs a second that are surely put in place."""
+    lead_seconds: float = 2.0
+    """Between the last job that is sent at this pace and the first that is due."""
+    crash: Callable[[], None] = lambda: None
+    """SIGKILL to the service or worker; then it is started again."""
+    recovery_seconds: float = 10.0
+    """Without a run after a crash, until none comes any more."""
 
 
 Arm = Callable[[Site], AbstractContextManager[Armed]]
@@ -48,7 +53,12 @@ def product(site: Site, **settings: str) -> Iterator[Armed]:
     """The product."""
     with site.product(**settings) as service:
         site.watch(service.names.jobs)
-        yield Armed(site.meter(service=service.pid), placing(service))
+
+        def crash() -> None:
+            service.service.kill()
+            service.service.launch()
+
+        yield Armed(site.meter(service=service.pid), placing(service), crash=crash)
 
 
 @contextmanager
@@ -69,28 +79,33 @@ def bare(site: Site, *, exactly_once: bool = True) -> Iterator[Armed]:
 
 
 @contextmanager
-def bullmq(site: Site) -> Iterator[Armed]:
-    """BullMQ, its jobs delayed."""
-    with queue(site) as (actor, topic):
-        site.watch(topic)
+def rival(which: Rival, site: Site) -> Iterator[Armed]:
+    """A contender; its worker starts when the jobs are there."""
+    with which.running(site) as running:
+        site.watch(running.topic)
 
         def place(first: float, step: float, count: int) -> Path:
-            path = site.file("ids")
-            actor.ask("prepare", first=first, step=step, count=count)
-            actor.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
-            if actor.ask("ids", path=str(path))["different"] != count:
-                raise Broken("BullMQ did not take all jobs")
-            actor.ask("start")
+            running.submit(first, step, count)
+            path = running.accepted(site.file("ids"), count)
+            running.actor.ask("start")
             return path
 
-        yield Armed(site.meter(service=actor.pid), place)
-        actor.ask("end")
+        meter = site.meter(service=running.actor.pid, **running.parts)
+        yield Armed(
+            meter,
+            place,
+            pace=which.pace,
+            lead_seconds=which.lead_seconds,
+            crash=running.crash,
+            recovery_seconds=which.recovery_seconds,
+        )
+        running.actor.ask("end")
 
 
 def in_place(armed: Armed, step: float, count: int, trial: int) -> tuple[float, Path] | None:
     """When the first job is due, and the ids; None when that came before all of them were there."""
     # Whole seconds: no contender rounds them, up or down.
-    first = float(int(time.time() + (LEAD + count / LOAD_RATE) * 2**trial) + 1)
+    first = float(int(time.time() + (armed.lead_seconds + count / armed.pace) * 2**trial) + 1)
     try:
         ids = armed.place(first, step, count)
     except Failed:

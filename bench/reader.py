@@ -26,11 +26,13 @@ BUCKETS = 200
 
 
 class Arrived(NamedTuple):
-    """What a record says, and when it came. Epoch seconds."""
+    """The content of a record, and when it came. Epoch seconds."""
 
     job_id: str
     nominal: float
     written: float
+    seen: float
+    """When a worker before Kafka had it; without one, when it came."""
     at: float
 
 
@@ -146,14 +148,17 @@ class Reader:
         if not self.arrived:
             return {"early": 0, "count": 0}
         late = sorted((each.at - each.nominal) * 1000 for each in self.arrived)
+        seen = sorted((each.seen - each.nominal) * 1000 for each in self.arrived)
         return {
-            "early": sum(min(each.written, each.at) < each.nominal for each in self.arrived),
+            "early": sum(min(each.written, each.seen) < each.nominal for each in self.arrived),
             "count": len(late),
             "nominal": min(each.nominal for each in self.arrived),
             "last": max(each.at for each in self.arrived),
             "p50": quantile(late, 0.5),
             "p99": quantile(late, 0.99),
             "max": late[-1],
+            "seen-p50": quantile(seen, 0.5),
+            "seen-p99": quantile(seen, 0.99),
             "late": [round(quantile(late, step / BUCKETS), 2) for step in range(BUCKETS)],
         }
 
@@ -168,7 +173,8 @@ def _arrived(now: float, message: Message) -> Arrived:
     known = {name: value.decode() for name, value in pairs or ()}
     nominal = datetime.fromisoformat(known["nominal-time"]).timestamp()
     written = message.timestamp()[1] / 1000
-    return Arrived(known["job-id"], nominal, written, now)
+    seen = float(known["seen"]) / 1000 if "seen" in known else now
+    return Arrived(known["job-id"], nominal, written, seen, now)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.contenders.rivals import RIVALS
 from bench.results import Results
 from bench.targets import ROWS, Row
 from bench.workloads import BARE, BULLMQ, PRODUCT
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = ("service", "worker", "valkey", "kafka", "client", "reader")
+PARTS = ("service", "worker", "valkey", "postgres", "kafka", "client", "reader")
 
 
 def say(text: str) -> None:
@@ -72,6 +73,16 @@ def rows(results: Results) -> list[list[str]]:
     ]
 
 
+CONTENDERS_HEAD = [
+    "contender",
+    "200/s, worker",
+    "200/s, Kafka",
+    "1,000/s, worker",
+    "1,000/s, Kafka",
+    "accepted, jobs/s",
+    "lost at a kill",
+    "repeated",
+]
 HEAD = ["workload", "unit", "product", "bare loop", "BullMQ", "/ bare", "/ BullMQ", "target", "met"]
 
 
@@ -116,6 +127,35 @@ def cpu_table(results: Results) -> str:
                 cells = [number(each.get(part), 1) for part in PARTS]
                 body.append([name, contender, *cells, number(sum(each.values()), 1)])
     return markdown(["workload", "contender", *PARTS, "all"], body)
+
+
+def contenders_table(results: Results) -> str:
+    """The product beside what users would pick instead; ms are p50 / p99."""
+    shown = {
+        "this service, exactly once": (PRODUCT, ""),
+        "this service, at least once": (PRODUCT, "-at-least-once"),
+        **{each.title: (each.name, "") for each in RIVALS},
+    }
+    body = []
+    for title, (name, mode) in shown.items():
+        places = [
+            (f"steady{rate}{mode}", figure) for rate in ("-200", "") for figure in ("seen-", "")
+        ]
+        lateness = [
+            " / ".join(
+                number(results.figure(workload, name, f"{figure}{point}"), 1)
+                for point in ("p50", "p99")
+            )
+            for workload, figure in places
+        ]
+        kill = f"kill{mode}" if name == PRODUCT else "kill-contenders"
+        killed = results.contender(kill, name).get("spread", {})
+        faults = [
+            "-" if word not in killed else number(killed[word][1]) for word in ("lost", "doubled")
+        ]
+        rate = None if mode else results.figure("submit", name, "rate")
+        body.append([title, *lateness, number(rate), *faults])
+    return markdown(CONTENDERS_HEAD, body, left=1)
 
 
 def growth_table(results: Results) -> str:
@@ -172,6 +212,7 @@ def write_pages(results: Results) -> None:
     page = PAGE.read_text()
     page = replaced(page, "figures", table)
     page = replaced(page, "cpu", cpu_table(results))
+    page = replaced(page, "contenders", contenders_table(results))
     if results.contender("growth", PRODUCT):
         page = replaced(page, "growth", growth_table(results))
     PAGE.write_text(page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,8 +21,6 @@ from tests.harness.names import Names
 from tests.harness.service import SERVE, Service
 from tests.harness.valkey import ValkeyServer
 
-SOURCE = Path(__file__).parent / "node"
-"""The program that runs BullMQ."""
 START_SECONDS = 60.0
 """Seconds that a service may take to serve."""
 REFUSED = 2
@@ -114,13 +111,11 @@ class Site:
         return Meter({**parts, **servers, **helpers}, profile)
 
     def versions(self) -> dict[str, str]:
-        """Of the servers, and of what is compared with."""
+        """Of the servers."""
         server = self.store.info("server")
-        kept = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
         return {
             "Kafka": jars().name.rpartition("-")[2],
             "Valkey": str(server.get("valkey_version") or server["redis_version"]),
-            "BullMQ": kept["node_modules/bullmq"]["version"],
         }
 
     def clean(self) -> None:

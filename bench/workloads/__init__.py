@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.contenders import rivals
 from bench.site import Sample, Site
 
-PRODUCT, BARE, BULLMQ = "product", "bare", "bullmq"
+PRODUCT, BARE, BULLMQ = "product", "bare", rivals.BULLMQ.name
 Measure = Callable[[Site, int], Sample]
 
 

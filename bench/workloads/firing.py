@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench.arming import TRIES, Arm, Armed, bare, bullmq, in_place, placing, product, until_due
+from bench.arming import TRIES, Arm, Armed, bare, in_place, placing, product, rival, until_due
+from bench.contenders.rivals import BULLMQ, RIVALS
 from bench.site import Broken, Sample, Site, honest
-from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
+from bench.workloads import BARE, PRODUCT, Measure, Workload
 from bench.workloads.submitting import FAR_SECONDS
 
 PATIENCE_SECONDS = 60.0
@@ -26,7 +27,7 @@ def judged(site: Site, ids: Path, count: int, cpu: dict[str, float]) -> Sample:
     """The runs of these jobs that the reader has collected, each once and none early."""
     seen = site.reader.ask("judge", ids=str(ids))
     honest("emitting", seen)
-    figures = {name: seen[name] for name in ("p50", "p99", "max")}
+    figures = {name: seen[name] for name in ("p50", "p99", "max", "seen-p50", "seen-p99")}
     figures["rate"] = count / (seen["last"] - seen["nominal"])
     return Sample(figures, count, cpu, seen["late"])
 
@@ -130,36 +131,87 @@ def mixed(site: Site, count: int) -> Sample:
     raise Broken(TOO_LATE)
 
 
+KILLED_AFTER = 4
+"""The kill comes when one of so many runs was read."""
+UNDER_WAY_SECONDS = 0.2
+"""After a kill, records that were sent before may still be read."""
+
+
+def kill(arm: Arm, *tolerated: str) -> Measure:
+    """SIGKILL while jobs of one instant are emitted, and a restart: the runs that came of it.
+
+    Faults that are not `tolerated` ("lost", "doubled") make the measurement fail.
+    """
+
+    def count_faults(site: Site, armed: Armed, first: float, ids: Path, count: int) -> Sample:
+        until_due(first)
+        site.reader.ask("collect", count=count // KILLED_AFTER, patience=PATIENCE_SECONDS)
+        site.reader.tell("collect", count=1 << 60, patience=armed.recovery_seconds)
+        killed = time.time()
+        armed.crash()
+        site.reader.hear()
+        seen = site.reader.ask("judge", ids=str(ids))
+        if seen["last"] < killed + UNDER_WAY_SECONDS:
+            raise Broken("kill: nothing was left to be emitted")
+        honest("kill", {name: number for name, number in seen.items() if name not in tolerated})
+        return Sample({name: seen[name] for name in ("lost", "doubled", "early")}, count)
+
+    def measure(site: Site, count: int) -> Sample:
+        for trial in range(TRIES):
+            with arm(site) as armed:
+                if placed := in_place(armed, 0.0, count, trial):
+                    return count_faults(site, armed, *placed, count)
+            site.clean()
+        raise Broken(TOO_LATE)
+
+    return measure
+
+
 at_least_once = partial(product, delivery="at_least_once")
 plain = partial(bare, exactly_once=False)
+ARMS = {each.name: partial(rival, each) for each in RIVALS}
+
+
+def steady(rate: int, count: int, *, long: bool = False) -> list[Workload]:
+    """`rate` runs a second: with exactly once beside all contenders, and at least once."""
+    name = "steady" if rate == 1_000 else f"steady-{rate}"
+    others = {} if long else {other: emitting(arm, rate) for other, arm in ARMS.items()}
+    both = {PRODUCT: emitting(product, rate), BARE: emitting(bare, rate)}
+    loose = {PRODUCT: emitting(at_least_once, rate), BARE: emitting(plain, rate)}
+    return [
+        Workload(name, count, both | others, least=rate, long=long),
+        Workload(f"{name}-at-least-once", count, loose, least=rate, long=long),
+    ]
+
 
 WORKLOADS = (
     Workload(
         "fire",
         100_000,
-        {PRODUCT: emitting(product), BARE: emitting(bare), BULLMQ: emitting(bullmq)},
-    ),
-    Workload(
-        "steady",
-        20_000,
         {
-            PRODUCT: emitting(product, 1_000),
-            BARE: emitting(bare, 1_000),
-            BULLMQ: emitting(bullmq, 1_000),
+            PRODUCT: emitting(product),
+            BARE: emitting(bare),
+            BULLMQ.name: emitting(ARMS[BULLMQ.name]),
         },
-        least=1_000,
     ),
-    Workload(
-        "steady-at-least-once",
-        20_000,
-        {PRODUCT: emitting(at_least_once, 1_000), BARE: emitting(plain, 1_000)},
-        least=1_000,
-    ),
+    *steady(1_000, 20_000),
+    *steady(200, 4_000),
+    *steady(100, 2_000, long=True),
+    *steady(10, 300, long=True),
     Workload(
         "steady-10k",
         100_000,
         {PRODUCT: emitting(product, 10_000), BARE: emitting(bare, 10_000)},
         least=5_000,
+    ),
+    Workload("kill", 20_000, {PRODUCT: kill(product)}, least=20_000),
+    Workload("kill-at-least-once", 20_000, {PRODUCT: kill(at_least_once, "doubled")}, least=20_000),
+    Workload(
+        "kill-contenders",
+        20_000,
+        {name: kill(arm, "lost", "doubled") for name, arm in ARMS.items()},
+        least=20_000,
+        long=True,
     ),
     Workload("recurring", 10_000, {PRODUCT: recurring}, least=500),
     Workload("mixed", 100_000, {PRODUCT: mixed}, least=2_000),

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from bench.actors import Actor, memory_bytes
 from bench.arming import TRIES, Arm, Armed, bare, placing, product
+from bench.contenders.rivals import BATCH
 from bench.load import command
 from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
 from bench.workloads.firing import PATIENCE_SECONDS, TOO_LATE, attempt, emit, nothing
-from bench.workloads.submitting import BATCH, FAR_SECONDS
+from bench.workloads.submitting import FAR_SECONDS
 
 BYTES_A_JOB = 700
 """Of memory that has to be free for a job that is to wait; what it really takes is measured."""

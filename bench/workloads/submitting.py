@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TypedDict
 
 from confluent_kafka import Producer
 
 from bench.actors import Actor
-from bench.bullmq import queue
+from bench.contenders.rivals import BATCH, BULLMQ, IN_FLIGHT, RIVALS, Rival
 from bench.load import batches
 from bench.site import Broken, Product, Sample, Site
-from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
+from bench.workloads import BARE, PRODUCT, Measure, Workload
 from tests.harness.ports import free_port
 
 FAR_SECONDS = 30 * 86_400.0
 """Seconds from now at which jobs wait that must not run meanwhile."""
 WARM_UP = 2_000
-BATCH = 500
 RECORD = 100
 """Jobs of one createJobs record."""
 SINGLES = 64
 """Calls in flight."""
-IN_FLIGHT = 8
 PATIENCE_SECONDS = 20.0
+MOST_SECONDS = 10
+"""Of jobs that are submitted to a slow contender."""
 
 
-def later(count: int) -> dict[str, float]:
+class Later(TypedDict):
+    """Times of jobs: the first, in epoch seconds; the seconds between two; how many."""
+
+    first: float
+    step: float
+    count: int
+
+
+def later(count: int) -> Later:
     """Jobs that must not run while it is measured, a millisecond apart."""
     return {"first": time.time() + FAR_SECONDS, "step": 0.001, "count": count}
 
@@ -73,17 +82,20 @@ def submit_bare(site: Site, count: int) -> Sample:
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
-def submit_bullmq(site: Site, count: int) -> Sample:
-    """Its addBulk, answered when the jobs are in Redis; nobody announces them."""
-    with queue(site) as (bull, _):
-        for size in (WARM_UP, count):
-            bull.ask("prepare", **later(size))
-            with site.meter(service=bull.pid).counting() as cpu:
-                told = bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
-        answered = bull.ask("ids", path=str(site.file("ids")))["different"]
-        if answered != WARM_UP + count:
-            raise Broken(f"submit: {answered} of {WARM_UP + count} ids answered")
-        return Sample({"rate": count / told["seconds"]}, count, cpu)
+def submit_rival(rival: Rival) -> Measure:
+    """Answered when the jobs are in its store; nobody announces them."""
+
+    def measure(site: Site, count: int) -> Sample:
+        count = min(count, rival.pace * MOST_SECONDS)
+        with rival.running(site) as running:
+            running.submit(**later(WARM_UP))
+            running.accepted(site.file("ids"), WARM_UP)
+            with site.meter(service=running.actor.pid, **running.parts).counting() as cpu:
+                seconds = running.submit(**later(count))
+            running.accepted(site.file("ids"), count)
+            return Sample({"rate": count / seconds}, count, cpu)
+
+    return measure
 
 
 def single_echo(site: Site, count: int) -> Sample:
@@ -153,10 +165,9 @@ def memory_bare(site: Site, count: int) -> Sample:
 
 def memory_bullmq(site: Site, count: int) -> Sample:
     """Delayed jobs."""
-    with queue(site) as (bull, _):
-        bull.ask("prepare", **later(count))
+    with BULLMQ.running(site) as running:
         before = used_memory(site)
-        bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
+        running.submit(**later(count))
         return Sample({"bytes": (used_memory(site) - before) / count}, count)
 
 
@@ -174,14 +185,18 @@ WORKLOADS = (
     Workload(
         "submit",
         100_000,
-        {PRODUCT: calls(BATCH, IN_FLIGHT), BARE: submit_bare, BULLMQ: submit_bullmq},
+        {
+            PRODUCT: calls(BATCH, IN_FLIGHT),
+            BARE: submit_bare,
+            **{each.name: submit_rival(each) for each in RIVALS},
+        },
     ),
     Workload("single", 20_000, {PRODUCT: calls(1, SINGLES), BARE: single_echo}),
     Workload("records", 100_000, {PRODUCT: records_product}),
     Workload(
         "memory",
         100_000,
-        {PRODUCT: memory_product, BARE: memory_bare, BULLMQ: memory_bullmq},
+        {PRODUCT: memory_product, BARE: memory_bare, BULLMQ.name: memory_bullmq},
         least=20_000,
     ),
 )

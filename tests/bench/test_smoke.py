@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.workloads import BARE, BULLMQ, PRODUCT
+from bench.contenders.rivals import RIVALS
+from bench.workloads import BARE, PRODUCT
 from tests.docs.snippets import ROOT
 
 pytestmark = pytest.mark.slow
@@ -36,10 +37,17 @@ def test_what_is_measured_is_checked_and_shown(tmp_path: Path) -> None:
     assert workloads["fire"]["contenders"]["bare"]["figures"]["rate"] > 0
 
 
-def test_bullmq_is_measured_or_the_reason_is_shown(tmp_path: Path) -> None:
-    bullmq = measured(tmp_path / "results.json", "fire", BULLMQ)["fire"]["contenders"][BULLMQ]
-    if "missing" in bullmq:
-        # Another machine may have no Node.js, or no packages for it.
-        assert re.search(r"Node\.js is not here|npm could not install", bullmq["missing"])
+@pytest.mark.parametrize("name", [each.name for each in RIVALS])
+def test_a_contender_is_measured_or_the_reason_is_shown(name: str, tmp_path: Path) -> None:
+    workload = measured(tmp_path / "results.json", "steady-200", name)["steady-200"]
+    contender = workload["contenders"][name]
+    if "missing" in contender:
+        assert re.search(r"^not installed by|^PostgreSQL", contender["missing"])
     else:
-        assert bullmq["figures"]["rate"] > 0
+        assert contender["figures"]["seen-p50"] > 0
+
+
+def test_a_kill_loses_nothing(tmp_path: Path) -> None:
+    kills = "kill,kill-at-least-once"
+    for workload in measured(tmp_path / "results.json", kills, PRODUCT).values():
+        assert workload["contenders"][PRODUCT]["figures"]["lost"] == 0

@@ -64,6 +64,7 @@ const handlers = {
   async start() {
     const { host, port, topic } = place;
     const work = async (job) => {
+      const seen = performance.timeOrigin + performance.now();
       const value = Buffer.from(JSON.stringify(job.data));
       const headers = {
         'occurrence-id': `${job.id}/${job.data.at}/${job.attemptsMade + 1}`,
@@ -71,6 +72,7 @@ const handlers = {
         'nominal-time': new Date(job.data.at).toISOString(),
         attempt: String(job.attemptsMade + 1),
         'event-id': `bull-${job.id}`,
+        seen: String(seen),
       };
       const messages = [{ key: 'queuedJob', value, headers, partition: 0 }];
       await producer.send({ topic, acks: -1, messages });

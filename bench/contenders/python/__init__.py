@@ -1,0 +1,1 @@
+"""Contenders in Python. They run in an environment of their own: build/bench/python."""
