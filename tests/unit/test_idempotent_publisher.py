@@ -103,10 +103,15 @@ class World:
     async def offer(self, cursor: Cursor) -> None:
         """The stager takes a batch."""
         at = self.time
-        self.emitter.offer(Batch(at, cursor, await self.take("token", cursor)))
+        self.emitter._add(Batch(at, cursor, await self.take("token", cursor)))
+        self.emitter._work.set()
 
     def now(self) -> int:
         return NOW
+
+    @property
+    def settled(self) -> bool:
+        return self.emitter._is_settled()
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
         published, lineage, ahead = cursor
@@ -170,7 +175,7 @@ async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
     world = World(queued("a"))
     await world.run()
     world.entries.append(queued("b"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(1)
     assert cursor == Cursor(0, LINEAGE, 1)
     await world.offer(cursor)
     assert world.woken
@@ -178,13 +183,13 @@ async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
     await world.settle(lambda: world.publisher.position.number == 1)
     assert await world.run() == 1
     assert world.said == [b"i-1", 1, "abandoned", b"i-2"]
-    assert world.publisher.cursor() == Cursor(1, LINEAGE, 1)
+    assert world.publisher.cursor(2) == Cursor(1, LINEAGE, 1)
 
 
 async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_it() -> None:
     """Somebody else may own the shard by now."""
     world = World(queued("a"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(0)
     assert cursor
     world.frozen_for = ShardRules().lease
     await world.offer(cursor)
@@ -197,22 +202,21 @@ async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_i
 async def test_what_does_not_follow_is_not_sent() -> None:
     """Whatever has gone wrong: recovery finds out where Kafka is."""
     world = World(queued("a"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(0)
     assert cursor
     await world.run()
-    world.emitter.offer(Batch(0, cursor, Taken(0, world.entries, 1)))
     with pytest.raises(Diverged):
-        await world.run()
+        world.emitter._add(Batch(0, cursor, Taken(0, world.entries, 1)))
     assert world.said == [b"i-1"]
 
 
 async def test_nothing_is_taken_for_it_while_it_may_not_send() -> None:
     """Before it has said whose runs they are, and while a run waits for its job's transaction."""
-    assert World(lineage="").publisher.cursor() is None
+    assert World(lineage="").publisher.cursor(0) is None
     world = World(created("a"), queued("a"))
     await world.run()
     await world.run()
-    assert world.publisher.cursor() is None
+    assert world.publisher.cursor(2) is None
 
 
 async def test_the_next_batch_does_not_wait_for_the_one_before() -> None:
@@ -277,7 +281,7 @@ async def test_a_run_waits_for_a_change_of_its_job_and_others_for_the_run(change
     assert await world.run() == 2
     assert await world.run() == 0
     assert world.said == [b"i-1"]
-    assert not world.publisher.settled
+    assert not world.settled
     await world.settle(lambda: world.woken)
     assert await world.run() == 2
     assert world.said == [b"i-1", 2, "abandoned", b"i-3", b"i-4"]
@@ -370,17 +374,17 @@ async def test_whatever_ends_the_second_loop_ends_the_first() -> None:
 async def test_it_is_settled_when_redis_knows_as_well() -> None:
     """An owner that stops leaves nothing that would be sent again, and nobody who waits."""
     world = World(queued())
-    settled = [world.publisher.settled]
+    settled = [world.settled]
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     world.time += RUN_PAUSE_MS
     await world.settle(lambda: world.woken)
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     world.entries.append(MARKER)
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     assert settled == [True, False, False, True, True]
 
 

@@ -51,7 +51,7 @@ class World:
         self.done: list[str] = []
         self.holder_name = ""
         self.faults: dict[str, list[Exception]] = {}
-        self.outbox = 0
+        self.outbox = 1
         self.sleep_until = FAR
         self.staged = 0
         self.during_stage: Callable[[], None] = lambda: None
@@ -63,7 +63,8 @@ class World:
         self.refused = 1
         self.begun = 0
         """Number of the position that the publisher goes on from."""
-        self.published = 0
+        self.handed = 0
+        """Entries that are taken and not published."""
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
@@ -94,7 +95,9 @@ class World:
         )
 
     async def take(self, token: str, cursor: Cursor) -> Taken:
-        return Taken(cursor.published, [b"Q"] * min(self.outbox, 2), self.outbox)
+        entries = [b"C"] * min(self.outbox - self.handed, 2)
+        self.handed += len(entries)
+        return Taken(cursor.published + cursor.ahead, entries, self.outbox)
 
     def note(self, what: str) -> None:
         self.done.append(what)
@@ -174,19 +177,24 @@ class _Stager:
 
 
 class _Publisher:
-    settled = True
-
     def __init__(self, world: World) -> None:
         self.world = world
 
     def begin(self, position: Position, lineage: str) -> None:
+        self.world.handed = 0
         self.world.note(f"begin {position.number}")
 
     async def prepare(self) -> None:
         """Nothing precedes a batch."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
-        return None if under_way else Cursor(0, "")
+    def cursor(self, end: int) -> Cursor:
+        return Cursor(0, "", end)
+
+    def is_settled(self, trimmed: int) -> bool:
+        return not self.world.outbox
+
+    def is_stale(self, batch: Batch) -> bool:
+        return False
 
     def may_wait(self, entries: Sequence[bytes]) -> bool:
         return False
@@ -194,8 +202,9 @@ class _Publisher:
     async def publish(self, batch: Batch) -> int:
         await self.world.publish_gate.wait()
         self.world.note("publish")
-        sent = min(self.world.outbox, 2)
+        sent = len(batch.taken.entries)
         self.world.outbox -= sent
+        self.world.handed -= sent
         return sent
 
     async def follow(self) -> None:

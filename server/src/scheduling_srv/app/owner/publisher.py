@@ -29,9 +29,6 @@ MOST_MARKERS = 1_000
 class OutboxPublisher:
     """Implements `BatchPublisher` for SCHEDULING_DELIVERY=exactly_once."""
 
-    settled = True
-    """A batch is on Kafka as a whole when `publish` returns."""
-
     def __init__(
         self,
         *,
@@ -60,10 +57,17 @@ class OutboxPublisher:
     async def prepare(self) -> None:
         """Nothing precedes a transaction."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor:
+    def cursor(self, end: int) -> Cursor:
         """See `BatchPublisher`."""
-        ahead = len(under_way.taken.entries) if under_way else 0
-        return Cursor(self.position.number, self.lineage, ahead)
+        return Cursor(self.position.number, self.lineage, end - self.position.number)
+
+    def is_settled(self, trimmed: int) -> bool:
+        """See `BatchPublisher`."""
+        return trimmed == self.position.number
+
+    def is_stale(self, _batch: Batch) -> bool:
+        """Kafka fences a transaction of a former owner."""
+        return False
 
     def may_wait(self, entries: Sequence[bytes]) -> bool:
         """See `BatchPublisher`."""
