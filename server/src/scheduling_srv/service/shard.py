@@ -231,7 +231,7 @@ class Shard:
         return Emitter(
             shard=self.number,
             stager=Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=rules),
-            outbox=self.schedule,
+            outbox=around(self.schedule, failpoints.OUTBOX),
             publisher=delivery.make_publisher(
                 self.producers,
                 announcer=announcer,
