@@ -13,9 +13,7 @@ from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.stager import (
     FULL_PAUSE_MS,
     INPUTS_LOOK_MS,
-    LEAD_MS,
     SAFETY_LOOK_MS,
-    WAKE_MS,
     Stager,
     StageResult,
 )
@@ -26,6 +24,8 @@ from scheduling_srv.domain.trigger import CronText, Matches
 from scheduling_srv.formats.job_record import pack
 from scheduling_srv.runtime import time_slice
 
+LEAD_MS = ShardRules().stage_ahead
+WAKE_MS = LEAD_MS // 2
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
 

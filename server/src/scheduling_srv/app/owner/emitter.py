@@ -17,7 +17,7 @@ from scheduling_srv.app.calls import cancel_all, raise_first
 from scheduling_srv.app.owner.batch import Batch, BatchPublisher
 from scheduling_srv.app.owner.hand import Hand, rest_of
 from scheduling_srv.app.owner.refusals import Refusals
-from scheduling_srv.app.owner.stager import WAKE_MS, Stager, StageResult
+from scheduling_srv.app.owner.stager import Stager, StageResult
 from scheduling_srv.app.ports import ExactClock, Outbox
 from scheduling_srv.app.replies import Backlog, Cursor, Signal, Staged
 from scheduling_srv.app.waiting import Alarm, wait
@@ -179,8 +179,8 @@ class Emitter:
             return
         self._work.set()
         due = 0 if signal.kind == "connected" else signal.due
-        if due is not None and due - WAKE_MS < self._sleep_until:
-            self._sleep_until = due - WAKE_MS
+        if due is not None and due - self.stager.wake_ahead < self._sleep_until:
+            self._sleep_until = due - self.stager.wake_ahead
             self._due.set()
 
     async def run(self, token: str, leaving: asyncio.Event) -> None:

@@ -16,10 +16,6 @@ from scheduling_srv.app.replies import Cursor, Staged
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.runtime import metrics
 
-LEAD_MS = 10
-"""Runs are staged so long before they are due (docs/decisions/0028)."""
-WAKE_MS = 5
-"""It looks so long before a run is due: a staging call, and what may delay it."""
 SAFETY_LOOK_MS = 2_000
 """It looks so often without being called: signals may be lost."""
 FULL_PAUSE_MS = 50
@@ -55,6 +51,11 @@ class Stager:
         self.catch_up = catch_up
         self.rules = rules
         self.limit = rules.stage_limit
+        self.wake_ahead = rules.stage_ahead // 2
+        """Milliseconds between a look and the run that it is for: a staging call, and some more.
+
+        The call stages further ahead than that: else there would be one call for each run.
+        """
         self._busy = False
         """More was due than one call stages: nothing is gained by looking ahead."""
 
@@ -64,7 +65,7 @@ class Stager:
 
     async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
         """Stage what is due by `now` and soon after, as `Schedule.stage` does."""
-        lead = 0 if self._busy else LEAD_MS
+        lead = 0 if self._busy else self.rules.stage_ahead
         staged = await self.schedule.stage(token, now, self.limit, cursor, lead)
         # Each call costs a write to disk: make fewer.
         busy = self._busy = staged.entries >= self.limit
@@ -91,7 +92,7 @@ class Stager:
         """When to look for the next run: ahead of its time, unless this call has looked at it."""
         if staged.next_due is None:
             return None
-        ahead = staged.next_due - WAKE_MS
+        ahead = staged.next_due - self.wake_ahead
         return ahead if ahead > now or self._busy else staged.next_due
 
     async def _expire(self, token: str, now: int) -> None:
