@@ -23,19 +23,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.client import RedisClient, Value
+from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.ports import Source
-from scheduling_srv.app.replies import Cursor, RebuiltRun
+from scheduling_srv.app.replies import LEAVING, Cursor, Held, RebuiltRun
+from scheduling_srv.app.sharding.changes import plan_delete
+from scheduling_srv.app.sharding.claims import CLAIMED_IDS
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Trigger, TriggerKind
 from scheduling_srv.formats.job_record import pack
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import DAY, NOW, PARTITION, SECOND, Shard, every, once
+from tests.store.test_transfers import SHARDS, of, transfers
 
 LUA_BUDGET_MS = 50.0
 LOOP_BUDGET_MS = 20.0
@@ -131,7 +136,8 @@ async def publish(shard: Shard) -> None:
     """Take and trim all that the outbox holds."""
     published = (await shard.schedule.state()).trimmed
     while True:
-        taken = await shard.schedule.take(shard.token, Cursor(published, shard.lineage))
+        cursor = Cursor(published, shard.lineage)
+        taken = await shard.schedule.take(shard.token, cursor, NOW)
         if not taken.entries:
             return
         published = taken.after + len(taken.entries)
@@ -386,6 +392,77 @@ async def plan_slow(shard: Shard) -> Act:
     return act
 
 
+# --- Cases: several shards, where a removed job leaves its shard (docs/decisions/0026) ------------
+
+REMOVALS = 100_000
+"""Removals that Kafka does not have yet: deletes go on while it is away."""
+
+
+async def leaving_shard(shard: Shard, jobs: int) -> tuple[Shard, list[str]]:
+    """One of several shards with this number of small jobs; also their ids."""
+    several = await of(shard.client, f"{shard.namespace}-several", 0, limit=REMOVALS).open()
+    names = [f"j{number:06}" for number in range(jobs)]
+    await create(several, [once(name, NOW + DAY) for name in names])
+    return several, names
+
+
+async def removed_shard(shard: Shard, more: int = 0) -> tuple[Shard, list[str]]:
+    """The same; all but the last jobs are removed, and Kafka does not know it."""
+    several, names = await leaving_shard(shard, REMOVALS + more)
+    for at in range(0, REMOVALS, DELETED_IDS):
+        await several.delete(*names[at : at + DELETED_IDS])
+    return several, names
+
+
+@case("sweep.lua (leaving)")
+async def leave_swept(shard: Shard) -> Act:
+    """Delete of everything: 20,000 small jobs leave a shard."""
+    several, _ = await leaving_shard(shard, 20_000)
+
+    async def act() -> None:
+        await several.clear()
+
+    return act
+
+
+@case("take.lua (leaving)")
+async def leave_published(shard: Shard) -> Act:
+    """100,000 removals of jobs get to Kafka."""
+    several, _ = await removed_shard(shard)
+    return lambda: publish(several)
+
+
+@case("claim.lua (leaving)")
+async def leave_claimed(shard: Shard) -> Act:
+    """500 ids are created again, with 100,000 ids that leave."""
+    several, names = await removed_shard(shard)
+    door = transfers(several, 0, limit=REMOVALS)
+
+    async def act() -> None:
+        claimed = await door.claim("token", names[:CLAIMED_IDS], DAY)
+        if {*claimed.kinds} != {LEAVING}:
+            raise AssertionError
+
+    return act
+
+
+@case("commit.lua (leaving)")
+async def leave_decided(shard: Shard) -> Act:
+    """A record deletes 10,000 small jobs, and 100,000 ids leave."""
+    several, names = await removed_shard(shard, 10_000)
+    ids = names[REMOVALS:]
+    change = plan_delete(dict.fromkeys(ids, 0), 0)
+    door = transfers(several, 0, limit=REMOVALS)
+
+    async def act() -> None:
+        for at in range(0, len(ids), CLAIMED_IDS):
+            await door.claim("token", ids[at : at + CLAIMED_IDS], DAY)
+        if not await door.commit(change, NOW, Held("token", ids), several.source(0)):
+            raise AssertionError
+
+    return act
+
+
 # --- Measuring ----------------------------------------------------------------------------------
 
 
@@ -430,9 +507,9 @@ class TimedClient(RedisClient):
         """All of them: their first call is not to compile them."""
         folder = resources.files(scripts.__package__) / "lua"
         names = [file.name[:-4] for file in folder.iterdir() if file.name.endswith(".lua")]
-        for name in names:
-            await super().execute("SCRIPT", "LOAD", scripts.source(name))
-            self.names[scripts.digest(name)] = name
+        for name, shards in product(names, (1, SHARDS)):
+            await super().execute("SCRIPT", "LOAD", scripts.source(name, shards))
+            self.names[scripts.digest(name, shards)] = name
 
     async def execute(self, *command: Value) -> Any:  # noqa: ANN401
         """As `RedisClient.execute`."""

@@ -29,6 +29,8 @@ FOREVER = 1 << 62
 REFUSE_LARGE = "refuse-large"
 LATEST_RUN_MS = 60_000
 """How long after its due time a job may still run: its attempts, with an outage between."""
+PRECISION_MS = 1_000
+"""So much less than its completion timeout may a published run have had (docs/decisions/0027)."""
 REREAD_MS = 75_000
 """Within this time the service reads the size limits of topics again."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
@@ -314,13 +316,13 @@ class Model:
     def earliest_timeout(self, run: Run, version: Version) -> int:
         """When the run may have timed out at the earliest.
 
-        Its time begins when it is staged, which no record shows: after it was due, and after the
-        attempt before it; but it does not end before the run is on the topic.
+        Its time begins when it is published, or up to a second before, when it is staged. No record
+        shows its staging: that is after it was due, and after the attempt before it.
         """
-        staged = run.nominal
+        begun = max(run.nominal, run.at - PRECISION_MS)
         if run.attempt > 1 and (before := version.of(run.nominal, run.attempt - 1)):
-            staged = max(staged, before.at)
-        return max(run.at, staged + self.settings.completion_timeout - 2 * self.skew)
+            begun = max(begun, before.at)
+        return max(run.at, begun + self.settings.completion_timeout - 2 * self.skew)
 
 
 class Overtakers:

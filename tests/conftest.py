@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.harness import slow_machine
 from tests.harness.fixtures import (
     add_logs,
     breakable_kafka,
@@ -69,6 +70,12 @@ def expected_ms(item: pytest.Item) -> int:
     if fixtures & {"product", "story", "deployment"}:  # jobs that fall due
         return 1_000
     return 100 if fixtures & {"kafka", "valkey", "own_kafka", "own_valkey"} else 20
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """With TEST_DELAY_MS each test has delays of its own."""
+    slow_machine.begin(item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -69,6 +69,7 @@ class Events:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,
+                "log_level": 0,  # the broker ends with the service
             }
         )
         # The embedded broker starts empty: from the first record on, nothing is missed.

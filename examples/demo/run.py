@@ -20,7 +20,7 @@ from examples.demo.session import Session
 from examples.demo.terminal import Stop
 from scheduling_srv import __version__
 
-PATIENCE_SECONDS = 12.0
+PATIENCE_SECONDS = 120.0
 """Seconds that --check waits for each step."""
 HEARTBEATS = 2
 """Runs of the recurring job that --check wants to see after the restart."""

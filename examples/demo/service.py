@@ -19,7 +19,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 DEFAULTS = {
     "SCHEDULING_GRPC_ADDRESS": "127.0.0.1:50054",
     "SCHEDULING_ADMIN_ADDRESS": "127.0.0.1:8080",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,9 +56,14 @@ class Session:
         _fault: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        """End all, and follow the events meanwhile: a run may come until the service has ended."""
         self.scheduler.channel.close()
+        with ThreadPoolExecutor(1) as thread:
+            stopping = thread.submit(lambda: [self.worker.stop(), self.service.stop()])
+            while not stopping.done():
+                self.events.poll()
         self.events.close()
-        self.exit_codes = [self.worker.stop(), self.service.stop()]
+        self.exit_codes = stopping.result()
 
     def create_jobs(self) -> Sequence[wire.Job]:
         """All of the demonstration; the recurring one only if it is not there yet."""

@@ -16,6 +16,7 @@ WHAT_PROVOKES = {
     "random_occurrence_id": ("kill-in-transaction", "flush-stopped"),
     "blind_health": ("cut",),
     "updates_begin_anew": ("terminate",),
+    "time_from_staging": ("kafka-hide",),
 }
 """The faults under which the bug shows."""
 SHOWS_AS = {
@@ -27,11 +28,12 @@ SHOWS_AS = {
     "random_occurrence_id": {"twice"},
     "blind_health": {"health"},
     "updates_begin_anew": {"phase", "lost"},
+    "time_from_staging": {"attempts", "answers"},
 }
 """At least one of these is found."""
 NEEDS_LONG_FREEZES = {"lease_without_epoch", "no_fencing"}
 """Show only when a replica is frozen for longer than its lease, at the right moment."""
-NEEDS_TIME = {"blind_health": 45.0}
+NEEDS_TIME = {"blind_health": 45.0, "time_from_staging": 30.0}
 """Seconds of a campaign in which the bug has shown."""
 
 

@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.client import contract
+from tests.harness.slow_machine import step
 from tests.harness.waiting import PATIENCE_SECONDS
 
 JOBS = "/io.restorecommerce.job.Service/"
@@ -101,7 +102,8 @@ class Client:
         """Any unary call, bytes in and out."""
         stub: Callable[..., bytes] = self.channel.unary_unary(path)
         try:
-            return stub(request, timeout=timeout or self.timeout, wait_for_ready=True)
+            with step():
+                return stub(request, timeout=timeout or self.timeout, wait_for_ready=True)
         except grpc.RpcError as error:
             raise refusal(error) from error
 

@@ -1,6 +1,7 @@
 """Kafka as consumers and producers of 2018 use it: bare records, key = event name."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -25,7 +26,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.cimpl import NewTopic
 
-from tests.harness.waiting import PATIENCE_SECONDS
+from tests.harness.slow_machine import pause, step
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 END_OF_PARTITION = KafkaError._PARTITION_EOF
@@ -97,22 +99,26 @@ class TopicReader:
         self, predicate: Callable[[Record], bool], count: int, timeout: float = PATIENCE_SECONDS
     ) -> list[Record]:
         """The records that fit, once there are at least `count` of them."""
+        pause()
         found = [record for record in self.records if predicate(record)]
         deadline = time.monotonic() + timeout
         while len(found) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(found)} of {count} in {timeout:g} s; {self.summary()}")
             found += [record for record in self.poll(0.1) if predicate(record)]
+        pause()
         return found
 
     def drain(self, timeout: float = PATIENCE_SECONDS) -> list[Record]:
         """Every record up to the topics' ends as they stand now."""
+        pause()
         deadline = time.monotonic() + timeout
         ends = self._ends(timeout)
         while any(self._reached.get(place, 0) < end for place, end in ends.items()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"reached {self._reached} of {ends}; {self.summary()}")
             self.poll(0.1)
+        pause()
         return self.records
 
     def of(self, key: str) -> list[Record]:
@@ -215,8 +221,9 @@ class Sender:
     ) -> int:
         """`value`: bytes or a message; answers the record's offset."""
         offsets: list[int] = []
-        self.post(topic, key, value, partition=partition, headers=headers, offsets=offsets)
-        left = self._producer.flush(timeout)
+        with step():
+            self.post(topic, key, value, partition=partition, headers=headers, offsets=offsets)
+            left = self._producer.flush(timeout)
         if left or len(offsets) != 1:
             raise TimeoutError(f"Kafka did not take {key} on {topic} within {timeout:g} s")
         return offsets[0]
@@ -274,6 +281,13 @@ def delete_topic(bootstrap: str, name: str) -> None:
         admin.delete_topics([name])[name].result(PATIENCE_SECONDS)
 
 
+def unmake_topic(bootstrap: str, name: str) -> None:
+    """Delete a topic; returns when it is gone, or another one in its place."""
+    before = topic_id(bootstrap, name)
+    delete_topic(bootstrap, name)
+    eventually(lambda: topic_id(bootstrap, name) != before, what=f"an end of {name}")
+
+
 def topic_id(bootstrap: str, name: str) -> str:
     """Its id; empty: there is no such topic."""
     with AdminClient({"bootstrap.servers": bootstrap}) as admin:
@@ -286,6 +300,26 @@ def topic_id(bootstrap: str, name: str) -> str:
             if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return ""
             raise
+
+
+def group_members(bootstrap: str) -> dict[str, list[str]]:
+    """The client ids of the members of each consumer group.
+
+    The calls that are not deprecated abort the process if a broker answers too late.
+    """
+    with AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}) as admin:
+        groups = eventually(lambda: _groups(admin), what="the consumer groups")
+    return {group.id: [str(each.client_id) for each in group.members] for group in groups}
+
+
+def _groups(admin: AdminClient) -> list[Any] | None:
+    """Not while Kafka loads them, which it does after a restart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return list(admin.list_groups(timeout=PATIENCE_SECONDS))
+        except KafkaException:
+            return None
 
 
 def delete_records(bootstrap: str, name: str, *, before: int) -> None:

@@ -21,7 +21,7 @@ ACTIONS = {
 }
 ENDS = {"kill": {-9}, "unexpected": {1}}
 """Exit codes that an action may lead to."""
-DIES_WITHIN = 1.0
+DIES_WITHIN = {"kill": PATIENCE_SECONDS, "unexpected": 1.0}
 """Seconds to wait for a replica to end: an unexpected error does not end it everywhere."""
 FIRST_START = ("topics.call", "topics.created", "recover.initialised")
 """Reached on the very first start only."""
@@ -76,7 +76,8 @@ def try_cell(lane: Lane, cell: Cell) -> str:
     if not is_hit():
         return f"{cell} was not reached"
     if cell.action in ENDS:  # its end belongs to this cell, and takes a moment
-        until(lambda: not all(each.process.alive for each in lane.replicas), DIES_WITHIN)
+        seconds = DIES_WITHIN[cell.action]
+        until(lambda: not all(each.process.alive for each in lane.replicas), seconds)
     codes = lane.heal()
     allowed = ENDS.get(cell.action.split()[0], set()) | (
         {0} if cell.point.startswith("lease.release") else set()

@@ -11,11 +11,12 @@ from typing import Any, Self
 from google.protobuf.message import DecodeError
 
 from tests.client import contract
-from tests.client.grpc_client import Client
+from tests.client.grpc_client import Client, Refusal
 from tests.client.topics import Record, Sender, TopicReader
 from tests.harness.names import Names
 from tests.harness.service import Service
-from tests.harness.waiting import PATIENCE_SECONDS
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.windows import TooSlow
 
 RFC3339_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -32,9 +33,22 @@ def rfc3339(instant_ms: int) -> str:
 
 
 def in_ms(delay: int) -> tuple[int, str]:
-    """An instant `delay` ms from now, and its `when` text."""
+    """An instant `delay` ms from now, and its `when` text.
+
+    The service refuses it if it has elapsed on the way: see `Product.create_in`, `create_at`.
+    """
     due = now_ms() + delay
     return due, rfc3339(due)
+
+
+def instant(text: str) -> int:
+    """The instant that a job shows as its `when`, in epoch milliseconds."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def until(due: int) -> None:
+    """Return after this instant."""
+    eventually(lambda: now_ms() > due, what="a later time")
 
 
 def tomorrow() -> str:
@@ -75,7 +89,7 @@ class Run:
         """When it was due, in epoch milliseconds."""
         text = self.record.headers["nominal-time"]
         assert RFC3339_MS.fullmatch(text), text
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
+        return instant(text)
 
     def assert_not_early(self, due: int) -> None:
         """Due at exactly this instant, and not sent before it, to the millisecond."""
@@ -107,6 +121,28 @@ class Product:
     def service(self) -> Service:
         """The replica that the gRPC client talks to."""
         return self.replicas[0]
+
+    # --- what a client says by gRPC ---
+
+    def create_in(self, delay: int, job: Any) -> int:
+        """Create a job that is due `delay` ms after the service has it; answers when that is.
+
+        However long the call takes, it never comes too late.
+        """
+        job.when = f"in {delay} milliseconds"
+        (created,) = self.client.create(job).items
+        return instant(created.when)
+
+    def create_at(self, due: int, *jobs: Any) -> None:
+        """Create jobs that are due at this very instant; raises TooSlow if it has elapsed."""
+        for job in jobs:
+            job.when = rfc3339(due)
+        try:
+            self.client.create(*jobs)
+        except Refusal as refusal:
+            if "elapsed time" in refusal.message:
+                raise TooSlow("the service had the jobs before they were due") from refusal
+            raise
 
     # --- what a client says by Kafka ---
 

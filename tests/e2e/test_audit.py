@@ -12,19 +12,20 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from scheduling_srv.cli import main as cli
 from tests.client import contract
 from tests.client.contract import Backoff
-from tests.client.topics import Record, TopicReader, make_topic
+from tests.client.topics import Record, TopicReader, group_members, make_topic
 from tests.e2e.conftest import deployed
-from tests.e2e.product import Product, Run, in_ms, now_ms, rfc3339
+from tests.e2e.product import Product, Run, now_ms, rfc3339, until
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
 from tests.harness.ports import free_port
-from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.waiting import PATIENCE_SECONDS
+from tests.harness.windows import in_time, with_enough_time
 
 GRACE = 10_000
 """Milliseconds: what is younger than that may still come, says the audit."""
@@ -38,7 +39,7 @@ class Story:
     product: Product
     began: int
     ended: int
-    """When it was stopped: what was due later cannot be there."""
+    """Before it was stopped: what was due until then is there, what was due later may be."""
     records: tuple[Record, ...]
     """Of the jobs topic, jobs.resource and the journal."""
 
@@ -59,6 +60,7 @@ class Story:
             each
             for each in self.records
             if each.key == "queuedJob" and each.headers["job-id"] == job_id
+            if each.timestamp >= self.began
         ]
 
 
@@ -71,9 +73,8 @@ def story(kafka: Kafka, valkey: Store, tmp_path_factory: pytest.TempPathFactory)
     directory = tmp_path_factory.mktemp("audit")
     settings = {"lease": "1s", "shards": "2"}
     with deployed(directory, kafka, valkey, settings) as product:
-        began = now_ms()
-        live(product)
-        ended = now_ms()
+        began = with_enough_time(lambda window: stop_before_a_job(product, window), 2_000)
+        ended = live(product)
         product.service.stop()
         topics = (product.names.jobs, product.names.resources, journal_of(product.names))
         with TopicReader(product.bootstrap, *topics) as reader:
@@ -82,22 +83,31 @@ def story(kafka: Kafka, valkey: Store, tmp_path_factory: pytest.TempPathFactory)
         product.service.start()
 
 
-def live(product: Product) -> None:
-    """Jobs of every kind; one is late, because nobody was there when it was due.
+def stop_before_a_job(product: Product, window: int) -> int:
+    """One job is late, because nobody was there when it was due; answers when this began."""
+    began = now_ms()
+    due = product.create_in(window, contract.job(id="late", type="late"))
+    product.service.stop()
+    stopped = now_ms()
+    until(due + 1_500)
+    product.service.start()
+    late = product.attempt("late", due, 1)
+    if stopped >= due:
+        product.client.delete(late.job_id)
+    in_time(stopped < due, "the service had stopped before the job was due")
+    return began
+
+
+def live(product: Product) -> int:
+    """Jobs of every kind; answers until when all that was due has run.
 
     Those that are to lose their runs are not answered: a job that has been deleted since, as an
     answer does, may have been deleted before its run.
     """
-    due, when = in_ms(5_000)  # it has to be stopped by then
-    product.client.create(contract.job(id="late", type="late", when=when))
-    product.service.stop()
-    eventually(lambda: now_ms() > due + 1_500, what="a later time")
-    product.service.start()
-    product.run("late")
     product.client.create(
         contract.job(type="now", now=True),
         contract.job(id="done", type="done", when="in 200 ms"),
-        contract.job(id="once", type="once", when=rfc3339(now_ms() + 300)),
+        contract.job(id="once", type="once", when="in 300 ms"),
         contract.job(id="tick", type="tick", interval="500 ms"),
         contract.job(id="cron", type="cron", interval="* * * * * *"),
         contract.job(id="held", type="held", interval="500 ms", parallel=1),
@@ -113,8 +123,20 @@ def live(product: Product) -> None:
     product.run("once")
     product.failed(product.run("again"))
     product.run("again", 2)
-    settled = now_ms()
-    eventually(lambda: now_ms() > settled + GRACE + 1_000, what="the end of the grace")
+    until(now_ms() + GRACE + 1_000)
+    ended = now_ms()
+    for kind in ("tick", "cron"):
+        product.reader.wait_for(lambda record, kind=kind: is_run_after(record, kind, ended))  # type: ignore[misc]
+    return ended
+
+
+def is_run_after(record: Record, job_id: str, instant: int) -> bool:
+    """Whether this is a run of the job that was due later."""
+    return (
+        record.key == "queuedJob"
+        and record.headers["job-id"] == job_id
+        and Run(record, None).nominal > instant
+    )
 
 
 def audit(settings: Mapping[str, str], *options: str) -> tuple[int, str, str]:
@@ -151,7 +173,13 @@ def findings(
 def test_what_a_deployment_has_done_is_clean(story: Story) -> None:
     code, bad, report = findings(story)
     assert (code, bad) == (0, [])
-    emitted = [each for each in story.records if each.key == "queuedJob"]
+    emitted = [
+        each
+        for each in story.records
+        if each.key == "queuedJob"
+        if each.timestamp >= story.began
+        if Run(each, None).nominal <= story.ended
+    ]
     first = [each for each in emitted if each.headers["attempt"] == "1"]
     assert report["runs"] == len(first)
     assert len(emitted) == len(first) + 1
@@ -209,7 +237,7 @@ def audit_of_a_copy(story: Story, change: Change) -> tuple[int, list[dict[str, A
             headers=list(record.headers.items()),
             timestamp=record.timestamp,
         )
-    assert producer.flush(20) == 0
+    assert producer.flush(PATIENCE_SECONDS) == 0
     code, bad, _ = findings(story, {**story.settings, **names.environment()})
     return code, bad
 
@@ -284,18 +312,22 @@ def everything(story: Story) -> dict[str, object]:
         places = {TopicPartition(name, 0): OffsetSpec.latest() for name in topics}
         places = {each: spec for each, spec in places.items() if each.topic[:2] != "__"}
         ends = admin.list_offsets(places, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-        group = ConsumerGroupTopicPartitions(story.names.group_id)
-        committed = admin.list_consumer_group_offsets([group])[story.names.group_id].result(10)
-        groups = admin.list_consumer_groups().result(10).valid
         return {
             "keys": dict(zip(keys, dumps, strict=True)),
             "topics": topics,
-            "ends": {each.topic: end.result(10).offset for each, end in ends.items()},
-            "committed": {
-                str(each.topic): each.offset for each in committed.topic_partitions or ()
-            },
-            "groups": sorted(each.group_id for each in groups),
+            "ends": {each.topic: end.result(PATIENCE_SECONDS).offset for each, end in ends.items()},
+            "committed": committed(story),
+            "groups": sorted(group_members(story.product.bootstrap)),
         }
+
+
+def committed(story: Story) -> dict[str, int]:
+    """The offsets of the service's consumer group."""
+    group = {"bootstrap.servers": story.product.bootstrap, "group.id": story.names.group_id}
+    with Consumer(group) as consumer:
+        places = [TopicPartition(story.names.jobs, 0), TopicPartition(story.names.commands, 0)]
+        found = consumer.committed(places, timeout=PATIENCE_SECONDS)
+    return {str(each.topic): each.offset for each in found if each.offset >= 0}
 
 
 def test_it_changes_nothing(story: Story) -> None:

@@ -14,9 +14,10 @@ from tests.client.raw_kafka import Headers, produce
 from tests.client.topics import Record, make_topic
 from tests.client.wire import length_delimited, varint
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, now_ms, rfc3339, tomorrow
+from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.names import Names
+from tests.harness.waiting import PATIENCE_SECONDS
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 METHODS = ["Create", "Read", "Update", "Upsert", "Delete"]
@@ -383,7 +384,7 @@ def test_a_huge_event_does_not_stop_the_partition(
     producer.produce(
         names.jobs, JobList(items=[big]).SerializeToString(), "createJobs", partition=0
     )
-    assert producer.flush(20) == 0
+    assert producer.flush(PATIENCE_SECONDS) == 0
     letter = product.dead_letter(lambda record: record.key == "createJobs")
     assert {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"} & {*letter.headers.values()}
     product.settle()
@@ -433,7 +434,7 @@ def test_the_largest_numbers_work(product: Product) -> None:
 
 def test_an_empty_data_message_is_enough(product: Product) -> None:
     kind = fresh("type")
-    product.client.create(Job(type=kind, data=Data(), when=rfc3339(now_ms() + 50)))
+    product.client.create(Job(type=kind, data=Data(), when="in 50 ms"))
     product.done(product.run(kind))
 
 

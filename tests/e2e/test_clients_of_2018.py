@@ -5,7 +5,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.client import contract
 from tests.client.grpc_client import Refusal
-from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
@@ -20,7 +20,7 @@ def test_the_last_offset_of_the_log_is_a_marker_that_consumers_never_see(
     product: Product, kafka: Kafka
 ) -> None:
     kind = fresh("kind")
-    product.client.create(contract.job(type=kind, when=in_ms(300)[1]))
+    product.client.create(contract.job(type=kind, when="in 300 ms"))
     run = product.run(kind)
     topic = product.names.jobs
     eventually(lambda: log_end(kafka, topic) > run.record.offset + 1, what="the marker")

@@ -14,10 +14,11 @@ from tests.client.contract import JobFilter, payload
 from tests.client.grpc_client import COMMAND, Refusal
 from tests.client.topics import Sender, delete_records, make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, in_ms, rfc3339, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.windows import in_time, with_enough_time
 
 SERVICES = [
     "io-restorecommerce-scheduling-srv",
@@ -229,15 +230,19 @@ def test_reset_deletes_all_jobs_and_instances(command: Transport) -> None:
 
 
 def test_after_a_reset_nothing_of_before_is_queued(product: Product) -> None:
-    kind, later_kind = fresh("type"), fresh("type")
-    due, when = in_ms(800)
-    product.client.create(contract.job(type=kind, when=when))
-    product.client.create(contract.job(type=kind, interval="300 ms"))
-    product.client.command("reset")
-    count = len(product.runs_so_far(kind))
-    product.client.create(contract.job(type=later_kind, when=rfc3339(due + 500)))
-    product.done(product.run(later_kind))
-    assert len(product.runs_so_far(kind)) == count
+    def attempt(window: int) -> None:
+        kind, later_kind = fresh("type"), fresh("type")
+        due = product.create_in(window, contract.job(type=kind))
+        product.client.create(contract.job(type=kind, interval="300 ms"))
+        product.client.command("reset")
+        in_time(now_ms() < due, "the reset came before the job was due")
+        count = len(product.runs_so_far(kind))
+        until(due)
+        product.create_in(500, contract.job(type=later_kind))
+        product.done(product.run(later_kind))
+        assert len(product.runs_so_far(kind)) == count
+
+    with_enough_time(attempt, 800)
 
 
 def test_ids_are_free_again_after_a_reset(product: Product) -> None:
@@ -295,16 +300,22 @@ def test_restore_puts_jobs_back_with_their_ids(command: Transport) -> None:
 
 
 def test_a_restored_job_runs_at_its_time(command: Transport) -> None:
-    product, kind = command.product, fresh("type")
-    history = History(product)
-    due, when = in_ms(8_000)
-    product.client.create(contract.job(type=kind, when=when))
-    product.client.command("reset")
-    history.restore(command)
-    run = product.run(kind)
-    run.assert_not_early(due)
-    product.done(run)
-    product.deleted(run.job_id)
+    """A job whose time has passed is left out."""
+    product = command.product
+
+    def attempt(window: int) -> None:
+        kind = fresh("type")
+        history = History(product)
+        due = product.create_in(window, contract.job(type=kind))
+        product.client.command("reset")
+        history.restore(command)
+        in_time(now_ms() < due, "the job was restored before it was due")
+        run = product.run(kind)
+        run.assert_not_early(due)
+        product.done(run)
+        product.deleted(run.job_id)
+
+    with_enough_time(attempt, 3_000)
 
 
 def test_restore_announces_nothing(product: Product) -> None:

@@ -12,18 +12,20 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from scheduling_srv.app.deployments.deployment import Tag, tag_of
 from scheduling_srv.app.deployments.neighbours import (
+    LEAST_PATIENCE_SECONDS,
+    STARTING_SECONDS,
     TOPIC_IS_SHARED,
     WAITS_FOR_CONFLICT,
     WAITS_FOR_TOPIC,
 )
 from tests.client import contract
+from tests.client.topics import group_members
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh
-from tests.e2e.recurring import assert_goes_on, recurring
+from tests.e2e.recurring import PERIOD, assert_goes_on, recurring
 from tests.harness.fixtures import StartService
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.names import Names
@@ -31,7 +33,11 @@ from tests.harness.older import FIRST, source_of
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.windows import in_time, with_enough_time
 
+LONG_LEASE = "1m"
+"""An owner does not lose it because the machine is busy."""
+IS_OURS = "the jobs topic is ours again"
 SOON = """
 from scheduling_srv.app.deployments import neighbours
 from scheduling_srv.cli.main import main
@@ -98,9 +104,7 @@ def assert_refused(replica: Service, *words: str, who: str = "service") -> None:
 
 
 def tags(kafka: Kafka, group: str) -> list[Tag | None]:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    described = admin.describe_consumer_groups([group])[group].result()
-    return [tag_of(member.client_id) for member in described.members]
+    return [tag_of(member) for member in group_members(kafka.bootstrap).get(group, ())]
 
 
 # --- one deployment ---
@@ -182,7 +186,7 @@ def test_another_redis_beside_a_living_service_is_refused(
     deploy: Deploy, service: StartService, other_valkey: ValkeyServer
 ) -> None:
     """Before, both fenced each other, and the second emitted the jobs of the first."""
-    product = deploy()
+    product = deploy(lease=LONG_LEASE)
     kind = recurring(product)
     second = service(start=False, valkey=other_valkey)
     second.launch()
@@ -199,7 +203,7 @@ def test_another_redis_beside_a_living_service_is_refused(
 def test_another_database_of_the_same_server_is_another_redis(
     deploy: Deploy, service: StartService, own: ValkeyServer
 ) -> None:
-    product = deploy(valkey=own)
+    product = deploy(valkey=own, lease=LONG_LEASE)
     kind = recurring(product)
     second = service(start=False, valkey=GivenStore(own.url.rpartition("/")[0] + "/1"))
     second.launch()
@@ -248,6 +252,102 @@ def test_of_two_that_start_at_once_one_ends(
     left.wait_until_serving()
 
 
+HELD = """
+import asyncio, pathlib
+from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer
+from scheduling_srv.app.deployments import neighbours
+from scheduling_srv.cli.main import main
+neighbours.STARTING_SECONDS = {}
+join = KafkaGroupConsumer.join
+async def held(self, *callbacks):
+    while not pathlib.Path({!r}).exists():
+        await asyncio.sleep(0.05)
+    await join(self, *callbacks)
+KafkaGroupConsumer.join = held
+raise SystemExit(main())
+"""
+
+
+def joins_when(released: Path, starting_seconds: float = STARTING_SECONDS) -> tuple[str, ...]:
+    """The command of a service that emits, and joins its group once this file exists."""
+    return sys.executable, "-c", HELD.format(starting_seconds, str(released)), "serve"
+
+
+def emit_alone(product: Product) -> str:
+    """A recurring job of a service that is no member of its group. Returns its type."""
+    kind = fresh("type")
+    product.client.create(contract.job(id=kind, type=kind, interval=f"{PERIOD} ms"))
+    product.run(kind)
+    return kind
+
+
+def test_a_service_that_was_fenced_before_it_was_a_member_does_not_fence_in_turn(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    """Before, each recovered, fenced the other, and so on for ever."""
+    first = service(start=False, command=joins_when(tmp_path / "never", starting_seconds=0))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        says(first, WAITS_FOR_CONFLICT)
+        second.wait_until_serving()
+        disturbed = log_of(second).count('"not emitting"')
+        assert_goes_on(product, kind, more=round(2.5 * LEAST_PATIENCE_SECONDS * 1000 / PERIOD))
+        assert log_of(second).count('"not emitting"') == disturbed
+        assert "another Redis" in readyz(first)
+    first.stop()
+    with Product(kafka.bootstrap, names, second) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+@pytest.mark.slow
+def test_a_service_that_has_just_started_gives_way_to_one_that_has_fenced_it(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    first = service(start=False, command=joins_when(tmp_path / "never"))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        assert_refused(first, "another Redis", names.group_id, "SCHEDULING_NAMESPACE")
+        second.wait_until_serving()
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, second) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
+@pytest.mark.slow
+def test_of_two_members_that_have_fenced_each_other_one_ends(
+    service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    released = tmp_path / "released"
+    first = service(start=False, command=joins_when(released))
+    first.launch()
+    says(first, '"emitting"')
+    with Product(kafka.bootstrap, names, first) as product:
+        kind = emit_alone(product)
+        second = service(start=False, valkey=other_valkey)
+        second.launch()
+        says(second, '"emitting"')
+        released.touch()
+        pair = first, second
+        eventually(lambda: not all(each.process.alive for each in pair), what="one to end")
+        ended, left = sorted(pair, key=lambda each: each.process.alive)
+        assert_refused(ended, "another Redis", names.group_id, "SCHEDULING_NAMESPACE")
+        left.wait_until_serving()
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, left) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
 # --- the same topics, another namespace ---
 
 
@@ -273,10 +373,12 @@ def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
     deploy: Deploy, service: StartService, other_valkey: ValkeyServer
 ) -> None:
     """Before, the second one took the partitions of the first, and answers were lost."""
-    product = deploy()
+    product = deploy(lease=LONG_LEASE)
     kind = recurring(product)
     names = on_topics_of(product.names)
-    second = service(start=False, command=forgets_after(20.0), valkey=other_valkey, names=names)
+    second = service(
+        start=False, command=forgets_after(PATIENCE_SECONDS), valkey=other_valkey, names=names
+    )
     second.launch()
     says(second, WAITS_FOR_TOPIC)
     found = readyz(second)
@@ -296,9 +398,14 @@ def test_a_service_on_the_topics_of_another_waits_until_it_is_gone(
     product.service.stop()
     product.service.start()
     assert not second.is_serving()
+    second.stop()
+    third = service(start=False, command=forgets_after(3.0), valkey=other_valkey, names=names)
+    third.launch()
+    says(third, WAITS_FOR_TOPIC)
+    assert not third.is_serving()
     product.service.stop()
-    second.wait_until_serving()
-    assert "the jobs topic is free" in log_of(second)
+    third.wait_until_serving()
+    assert "the jobs topic is free" in log_of(third)
 
 
 def test_topics_may_be_shared_on_purpose(
@@ -324,7 +431,7 @@ def test_a_consumer_group_of_another_deployment_is_refused(
     deploy: Deploy, service: StartService, other_valkey: ValkeyServer, shared: str
 ) -> None:
     """Each would take the partitions of the other."""
-    product = deploy(shared_topic=shared)
+    product = deploy(shared_topic=shared, lease=LONG_LEASE)
     kind = recurring(product)
     names = on_topics_of(product.names, group_id=product.names.group_id)
     second = service(start=False, valkey=other_valkey, names=names, shared_topic=shared)
@@ -390,29 +497,43 @@ def test_a_living_older_version_keeps_its_schedule(
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_a_run_of_another_deployment_stops_all_consuming(
-    service: StartService, kafka: Kafka, valkey: Store, names: Names, delivery: str
+    service: StartService, kafka: Kafka, valkey: Store, delivery: str
 ) -> None:
     """Both would create each job, and believe each other's answers."""
-    replica = service(command=forgets_after(3.0), delivery=delivery)
-    with Product(kafka.bootstrap, names, replica) as product:
-        kind = recurring(product)
-        headers = {"deployment": "0123456789ab"}
-        run = contract.ScheduledJob(id=1, type="x")
-        foreign = product.send("queuedJob", run, headers=headers)
-        replica.wait_until_not_serving()
-        says(replica, TOPIC_IS_SHARED)
-        assert "0123456789ab" in readyz(replica)
-        waiting = event(product)
-        assert_goes_on(product, kind)
-        with valkey.client() as client:
-            shown = client.get(f"{names.client_id}:{names.jobs}")
-            if "is ours again" not in log_of(replica):
-                assert int(shown) <= foreign
-        product.done(product.run(waiting))  # once the other one was gone for long
-        says(replica, "the jobs topic is ours again")
-        replica.wait_until_serving()
-        assert product.run(waiting).record.timestamp >= said_at(replica, "is ours again")
-        assert_goes_on(product, kind)
-        product.client.delete(kind)
-        product.finish(kind)
-        product.settle()
+
+    def attempt(window: int) -> None:
+        names = Names.unique()
+        replica = service(names=names, command=forgets_after(window / 1000), delivery=delivery)
+        with Product(kafka.bootstrap, names, replica) as product:
+            assert_stops_consuming_for_a_while(product, valkey)
+
+    with_enough_time(attempt, 3_000)
+
+
+def assert_stops_consuming_for_a_while(product: Product, valkey: Store) -> None:
+    kind, replica, names = recurring(product), product.service, product.names
+    headers = {"deployment": "0123456789ab"}
+    run = contract.ScheduledJob(id=1, type="x")
+    foreign = product.send("queuedJob", run, headers=headers)
+    says(replica, TOPIC_IS_SHARED)
+    eventually(lambda: not replica.is_serving() or is_over(replica), what="not serving")
+    told = readyz(replica)
+    waiting = event(product)
+    assert_goes_on(product, kind)
+    with valkey.client() as client:
+        shown = client.get(f"{names.client_id}:{names.jobs}")
+    in_time(not is_over(replica), "the other one was not forgotten yet")
+    assert "0123456789ab" in told
+    assert int(shown) <= foreign
+    product.done(product.run(waiting))  # once the other one was gone for long
+    says(replica, IS_OURS)
+    replica.wait_until_serving()
+    assert product.run(waiting).record.timestamp >= said_at(replica, IS_OURS)
+    assert_goes_on(product, kind)
+    product.client.delete(kind)
+    product.finish(kind)
+    product.settle()
+
+
+def is_over(replica: Service) -> bool:
+    return IS_OURS in log_of(replica)

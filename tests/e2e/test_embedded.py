@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
 def test_an_embedded_valkey_that_dies_ends_the_service(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_an_embedded_valkey_that_dies_ends_the_service(tmp_path: Path) -> None:
         eventually(lambda: '"serving"' in log.read_text(), what="serving")
         (valkey,) = _children(service.pid)
         os.kill(valkey, signal.SIGKILL)
-        assert service.wait(20) == 2
+        assert service.wait(PATIENCE_SECONDS) == 2
     finally:
         service.kill()
         service.wait()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.client import contract
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.e2e.product import Product, fresh, tomorrow
 from tests.e2e.test_outage import assert_says, assert_unavailable, ready_status
 from tests.harness.fixtures import StartService
 from tests.harness.pair import ValkeyPair
@@ -61,8 +61,7 @@ def test_a_primary_that_was_demoted_is_waited_for(deploy: Deploy, pair: ValkeyPa
     product = deploy(valkey=pair)
     product.client.create(contract.job(id=fresh(), when=tomorrow()))
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(2_000)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(2_000, contract.job(id=job_id, type=kind))
     with pair.primary.client() as client:
         client.replicaof("127.0.0.1", str(pair.replica.port))
         product.service.wait_until_not_serving()

@@ -12,11 +12,12 @@ from tests.client.grpc_client import Client, Refusal
 from tests.client.worker import Worker
 from tests.e2e.conftest import Deploy
 from tests.e2e.load import MIB, CrampedValkey, Flood, memory_grows_by_less_than
-from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.fixtures import PROCESSES
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.windows import in_time, with_enough_time
 
 GROWTH = 150 * MIB
 
@@ -99,8 +100,7 @@ def test_a_redis_that_clients_have_filled_empties_by_itself(
 
     def soon(number: int) -> Any:
         job = later(number)
-        _, when = in_ms(3_000)  # a flood may last longer than that
-        job.type, job.when = "soon", when
+        job.type, job.when = "soon", "in 3 seconds"  # a flood may last longer than that
         return job
 
     memory.leave(20 * MIB)
@@ -122,24 +122,36 @@ def test_a_redis_without_any_room_says_so_and_goes_on(
 ) -> None:
     """Nothing is emitted then; but answers count, deletes are done, another owner takes over."""
     product = deploy(2, valkey=breakable_valkey, lease="1s")
-    kind, held, gone = fresh("type"), fresh("held"), fresh("gone")
-    product.client.create(contract.job(id=gone, type=kind, when=tomorrow()))
+    held, gone = fresh("held"), fresh("gone")
+    product.client.create(contract.job(id=gone, type=gone, when=tomorrow()))
     product.client.create(contract.job(id=held, type=held, when="in 10 ms"))
     run = product.run(held)
-    due, when = in_ms(5_000)  # Redis has to be full by then
-    product.client.create(contract.job(id=kind, type=kind, when=when))
+
+    def fill(window: int) -> tuple[str, int]:
+        """Redis is full before a job is due: its type, and when that is."""
+        kind = fresh("type")
+        due = product.create_in(window, contract.job(id=kind, type=kind))
+        memory.leave(-MIB)
+        eventually(lambda: flood.refused("Redis is full"), what="refusals")
+        product.service.wait_until_not_serving()
+        filled = now_ms()
+        if filled >= due:
+            memory.leave(None)
+            goes_on(product)
+            product.done(product.run(kind))
+        in_time(filled < due, "Redis was full before the job was due")
+        return kind, due
+
     with memory_grows_by_less_than(GROWTH, product):
         with Flood(product, later, size=10) as flood:
             eventually(lambda: len(flood.accepted) > 200, what="some jobs")
-            memory.leave(-MIB)
-            eventually(lambda: flood.refused("Redis is full"), what="refusals")
-            product.service.wait_until_not_serving()
+            kind, due = with_enough_time(fill, 2_000)
         assert "emitting" in not_ready_because(product)
         product.done(run)
         product.deleted(held)
         product.client.delete(gone)
         product.deleted(gone)
-        eventually(lambda: now_ms() > due, what="the job is due")
+        until(due)
         assert product.runs_so_far(kind) == []
         memory.leave(None)
         goes_on(product)

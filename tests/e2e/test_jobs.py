@@ -1,6 +1,5 @@
 """What becomes of a job: triggers, ids, completion and priority (docs/contract.md)."""
 
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -9,8 +8,9 @@ import pytest
 from tests.client import contract
 from tests.client.contract import Backoff, Data, Job, payload
 from tests.client.grpc_client import Refusal
-from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, rfc3339, tomorrow
+from tests.e2e.product import Product, Run, fresh, in_ms, instant, now_ms, tomorrow
 from tests.harness.waiting import eventually
+from tests.harness.windows import with_enough_time
 
 SOON = "in 100 milliseconds"
 
@@ -34,8 +34,7 @@ def test_interval_goes_before_when_and_now(product: Product) -> None:
 
 def test_when_goes_before_now(product: Product) -> None:
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(800)
-    product.client.create(contract.job(id=job_id, type=kind, when=when, now=True))
+    due = product.create_in(800, contract.job(id=job_id, type=kind, now=True))
     run = product.run(kind)
     assert run.message.schedule_type == "ONCE"
     run.assert_not_early(due)
@@ -69,8 +68,13 @@ def test_a_now_job_in_a_list_runs_beside_the_others(product: Product) -> None:
 
 def test_when_keeps_its_milliseconds(product: Product) -> None:
     kind = fresh("type")
-    due = now_ms() // 1000 * 1000 + 1000 + 789
-    product.client.create(contract.job(type=kind, when=rfc3339(due)))
+
+    def create(window: int) -> int:
+        due = (now_ms() + window) // 1000 * 1000 + 789
+        product.create_at(due, contract.job(type=kind))
+        return due
+
+    due = with_enough_time(create, 1000)
     run = product.run(kind)
     run.assert_not_early(due)
     product.done(run)
@@ -89,7 +93,7 @@ def test_a_relative_when_is_shown_as_the_instant_that_it_meant(
         product.client.create(asked)
     announced = product.created(job_id)
     (shown,) = product.client.read(filter=contract.JobFilter(jobs_ids=[job_id])).items
-    due = round(datetime.fromisoformat(shown.when).timestamp() * 1000)
+    due = instant(shown.when)
     assert before + 7_200_000 <= due <= now_ms() + 7_200_000
     assert announced.when == shown.when
     assert product.client.update(shown).items[0].when == shown.when
@@ -262,9 +266,8 @@ def test_jobs_deleted_says_how_a_job_ended(product: Product) -> None:
     """A job that had failed for good looked like one that was done."""
     jobs = {fresh(): fresh("type") for _ in range(3)}
     done, failed, deleted = jobs
-    _, when = in_ms(300)
     product.client.create(
-        *(contract.job(id=each, type=kind, when=when, attempts=2) for each, kind in jobs.items())
+        *(contract.job(id=each, type=kind, when=SOON, attempts=2) for each, kind in jobs.items())
     )
     product.done(product.run(jobs[done]))
     for attempt in (1, 2):
@@ -361,10 +364,9 @@ def test_answering_a_recurring_run_as_once_keeps_the_job(product: Product) -> No
 def test_of_one_instant_the_lower_priority_number_runs_first(product: Product) -> None:
     """CRITICAL ... LOW, then creation order."""
     kind = fresh("type")
-    _, when = in_ms(1500)
     order = [Job.LOW, Job.CRITICAL, Job.NORMAL, Job.MEDIUM, Job.HIGH] * 3
-    jobs = [contract.job(id=fresh(), type=kind, when=when, priority=priority) for priority in order]
-    product.client.create(*jobs)
+    jobs = [contract.job(id=fresh(), type=kind, priority=priority) for priority in order]
+    with_enough_time(lambda window: product.create_at(now_ms() + window, *jobs), 500)
     runs = product.runs(kind, len(jobs))
     expected = [job.id for job in sorted(jobs, key=lambda job: int(job.priority))]
     assert [run.job_id for run in runs] == expected
@@ -373,21 +375,20 @@ def test_of_one_instant_the_lower_priority_number_runs_first(product: Product) -
 
 def test_what_waits_for_parallel_runs_by_priority_then_due_time(product: Product) -> None:
     kind = fresh("type")
-    first, due = fresh(), now_ms() + 600
     waiting = {
-        "low": contract.job(id=fresh(), priority=Job.LOW, when=rfc3339(due)),
-        "later": contract.job(id=fresh(), priority=Job.HIGH, when=rfc3339(due + 50)),
-        "earlier": contract.job(id=fresh(), priority=Job.HIGH, when=rfc3339(due + 10)),
-        "critical": contract.job(id=fresh(), priority=Job.CRITICAL, when=rfc3339(due + 60)),
+        "low": contract.job(id=fresh(), priority=Job.LOW, when="in 100 ms"),
+        "later": contract.job(id=fresh(), priority=Job.HIGH, when="in 150 ms"),
+        "earlier": contract.job(id=fresh(), priority=Job.HIGH, when="in 110 ms"),
+        "critical": contract.job(id=fresh(), priority=Job.CRITICAL, when="in 160 ms"),
     }
-    product.client.create(contract.job(id=first, type=kind, now=True, parallel=1))
+    product.client.create(contract.job(type=kind, now=True, parallel=1))
     held = product.run(kind)
     for job in waiting.values():
         job.type, job.parallel = kind, 1
     product.client.create(*waiting.values())
     # All are due once a job that is due after them has run.
     signal = fresh("type")
-    product.client.create(contract.job(type=signal, when=rfc3339(due + 100)))
+    product.client.create(contract.job(type=signal, when="in 200 ms"))
     product.done(product.run(signal))
     assert len(product.runs_so_far(kind)) == 1
     product.done(held)

@@ -12,7 +12,7 @@ from tests.client import contract
 from tests.client.grpc_client import JOBS
 from tests.client.topics import Sender, make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import RFC3339_MS, Product, fresh, in_ms, tomorrow
+from tests.e2e.product import RFC3339_MS, Product, fresh, rfc3339, tomorrow
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
@@ -207,13 +207,12 @@ def test_the_records_of_one_job_stay_in_one_partition(
 
 def test_headers_of_a_run(product: Product) -> None:
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(300)
-    product.client.create(contract.job(id=job_id, type=kind, when=when, attempts=2))
+    due = product.create_in(300, contract.job(id=job_id, type=kind, attempts=2))
     run = product.run(kind)
     headers = run.record.headers
     assert headers["job-id"] == job_id
     assert RFC3339_MS.fullmatch(headers["nominal-time"])
-    assert headers["nominal-time"] == when
+    assert headers["nominal-time"] == rfc3339(due)
     assert headers["attempt"] == "1"
     assert headers["occurrence-id"]
     run.assert_not_early(due)

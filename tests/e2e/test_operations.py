@@ -9,7 +9,8 @@ import pytest
 from tests.client import contract
 from tests.client.contract import Backoff, Data, FieldFilter, Job, JobFilter, payload
 from tests.client.grpc_client import Client, Refusal
-from tests.e2e.product import Product, fresh, in_ms, now_ms, rfc3339, tomorrow
+from tests.e2e.product import Product, fresh, instant, now_ms, tomorrow
+from tests.harness.windows import in_time, with_enough_time
 
 ASCENDING, DESCENDING = 1, 2
 
@@ -325,16 +326,20 @@ def test_update_emits_deleted_then_created(product: Product) -> None:
 
 
 def test_an_updated_job_runs_by_its_new_trigger_only(product: Product) -> None:
-    job_id, old, new = fresh(), fresh("type"), fresh("type")
-    _, old_when = in_ms(1500)
-    new_due, new_when = in_ms(2000)
-    product.client.create(contract.job(id=job_id, type=old, when=old_when))
-    product.client.update(contract.job(id=job_id, type=new, when=new_when))
-    run = product.run(new)
-    run.assert_not_early(new_due)
-    assert product.runs_so_far(old) == []
-    product.done(run)
-    product.deleted(job_id, 2)
+    def attempt(window: int) -> None:
+        job_id, old, new = fresh(), fresh("type"), fresh("type")
+        old_due = product.create_in(window, contract.job(id=job_id, type=old))
+        when = f"in {window + 500} milliseconds"
+        (job,) = product.client.update(contract.job(id=job_id, type=new, when=when)).items
+        in_time(now_ms() < old_due, "the job was updated before it was due")
+        run = product.run(new)
+        assert run.nominal > old_due
+        run.assert_not_early(instant(job.when))
+        assert product.runs_so_far(old) == []
+        product.done(run)
+        product.deleted(job_id, 2)
+
+    with_enough_time(attempt, 1000)
 
 
 def test_updating_an_unknown_id_applies_nothing(product: Product) -> None:
@@ -463,10 +468,9 @@ def test_once_delete_has_answered_nothing_is_queued(product: Product) -> None:
     """Every second job is deleted while they all fall due, one after the other."""
     kind = fresh("type")
     ids = [fresh() for _ in range(200)]
-    due = now_ms() + 500
     product.client.create(
         *(
-            contract.job(id=job_id, type=kind, when=rfc3339(due + 10 * number))
+            contract.job(id=job_id, type=kind, when=f"in {500 + 10 * number} ms")
             for number, job_id in enumerate(ids)
         )
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from zlib import crc32
 
 import grpc
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from tests.client import contract
 from tests.client.grpc_client import Refusal
 from tests.e2e.conftest import Deploy, deployed, watch
-from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
-from tests.harness.given import Kafka, Store
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
+from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.kafka import KafkaServer
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
@@ -90,8 +91,7 @@ def test_redis_goes_and_comes_back(
 ) -> None:
     product = deploy(valkey=breakable_valkey)
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(2000)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(2000, contract.job(id=job_id, type=kind))
     getattr(breakable_valkey, how)()
     product.service.wait_until_not_serving()
     assert product.service.process.alive
@@ -116,8 +116,7 @@ def test_kafka_goes_and_comes_back(deploy: Deploy, breakable_kafka: KafkaServer,
     """A call says that its change is stored; what falls due goes out when Kafka is back."""
     product = deploy(kafka=breakable_kafka)
     kind, job_id, stored = fresh("type"), fresh(), fresh()
-    due, when = in_ms(2000)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(2000, contract.job(id=job_id, type=kind))
     product.created(job_id)  # a broker killed before its markers may come back without them
     getattr(breakable_kafka, how)()
     with pytest.raises(Refusal) as caught:
@@ -174,14 +173,13 @@ def test_sigterm_ends_it_while_redis_is_away(
 def pass_by(product: Product, due: int) -> None:
     """Lets time pass while the service is away."""
     assert not product.service.process.alive
-    eventually(lambda: now_ms() > due, what="a later time")
+    until(due)
 
 
 def test_an_overdue_when_job_runs_late_and_once(deploy: Deploy) -> None:
     product = deploy()
     kind, job_id = fresh("type"), fresh()
-    due, when = in_ms(500)
-    product.client.create(contract.job(id=job_id, type=kind, when=when))
+    due = product.create_in(500, contract.job(id=job_id, type=kind))
     product.service.kill()
     pass_by(product, due + 1500)
     product.service.start()
@@ -241,10 +239,17 @@ def test_runs_missed_before_the_window_are_one_or_none(outage: dict[str, Product
         for kind, period in (("interval", 500), ("cron", 1000)):
             number = len(product.runs_so_far(kind))
             product.run(kind, number + 4)
-            runs = product.runs_so_far(kind)
-            steps = [later.nominal - earlier.nominal for earlier, later in pairwise(runs)]
+            nominals = [run.nominal for run in product.runs_so_far(kind)]
+            steps = [later - earlier for earlier, later in pairwise(nominals)]
             [gap] = [place for place, step in enumerate(steps) if step != period]
-            first = runs[gap + 1]
-            age = first.record.timestamp - first.nominal
+            begins, first = begin_of_window(product, kind), nominals[gap + 1]
             assert steps[gap] % period == 0
-            assert (age > WINDOW) == (missed == "latest"), (missed, kind, age)
+            assert (first < begins) == (missed == "latest"), (missed, kind)
+            assert abs(first - begins) <= period
+
+
+def begin_of_window(product: Product, kind: str) -> int:
+    """What was missed before this instant is past the window, says the service."""
+    shard = crc32(kind.encode()) % int(product.service.settings["SCHEDULING_SHARDS"])
+    with GivenStore(product.service.redis_url).client() as client:
+        return int(str(client.hget(f"{product.names.namespace}:{{{shard}}}:meta", "cutoff")))

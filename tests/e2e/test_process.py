@@ -5,6 +5,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, fresh, instant, now_ms, tomorrow
 from tests.harness.fixtures import StartService
 from tests.harness.ports import free_port
-from tests.harness.service import SERVE, Service
+from tests.harness.service import BUSY, SERVE, STOP_WITHIN_SECONDS, Service
 from tests.harness.waiting import eventually
 
 
@@ -211,7 +212,7 @@ def test_sigterm_while_clients_call_loses_nothing(deploy: Deploy) -> None:
         answers = [pool.submit(create, job_id) for job_id in ids]
         eventually(answers[100].done, what="a hundred answers")
         product.service.process.terminate()
-        assert product.service.process.wait(10) == 0
+        assert product.service.process.wait(BUSY * STOP_WITHIN_SECONDS) == 0
         product.service.start()
         acknowledged = {each.result() for each in answers} - {None}
     assert acknowledged <= {*product.ids()}
@@ -314,12 +315,11 @@ def test_another_replica_takes_over_when_one_is_killed(deploy: Deploy) -> None:
     for victim in (0, 1):
         survivor = product.replicas[1 - victim]
         kind = fresh("type")
-        due, when = in_ms(1000)
         with Client(survivor.address) as client:
-            client.create(contract.job(type=kind, when=when))
+            (job,) = client.create(contract.job(type=kind, when="in 1 second")).items
             product.replicas[victim].kill()
             run = product.run(kind)
-            run.assert_not_early(due)
+            run.assert_not_early(instant(job.when))
             assert client.health() == "SERVING"
         product.done(run)
         product.replicas[victim].start()
@@ -375,8 +375,8 @@ def test_an_earlier_job_of_another_replica_is_not_late(deploy: Deploy) -> None:
 def is_punctual(product: Product, client: Client) -> bool:
     """Whether a job of this client runs when it is due, or soon after it."""
     kind = fresh("type")
-    due, when = in_ms(1000)
-    client.create(contract.job(type=kind, when=when))
+    (job,) = client.create(contract.job(type=kind, when="in 1 second")).items
+    due = instant(job.when)
     run = product.run(kind)
     run.assert_not_early(due)
     product.done(run)
@@ -466,10 +466,8 @@ def test_an_answer_after_the_timeout_changes_nothing(deploy: Deploy) -> None:
         )
     )
     run = product.run(kind)
-    # It has been counted as failed when a job that is due a good while later has run.
-    clock = fresh("type")
-    product.client.create(contract.job(type=clock, when="in 3 seconds"))
-    product.done(product.run(clock))
+    expired = "\nscheduling_runs_expired_total 1.0\n"
+    eventually(lambda: expired in get(product, "/metrics")[1], what="a run that has expired")
     product.done(run)
     product.settle()
     assert product.living("a") == ["a"]
@@ -477,12 +475,12 @@ def test_an_answer_after_the_timeout_changes_nothing(deploy: Deploy) -> None:
 
 
 def test_exponential_backoff_is_capped(deploy: Deploy) -> None:
+    """Uncapped, the second retry would take longer than this test waits."""
     product = deploy(max_backoff="300ms")
     kind = fresh("type")
-    backoff = contract.Backoff(delay=200, type=contract.Backoff.EXPONENTIAL)
-    product.client.create(contract.job(type=kind, now=True, attempts=8, backoff=backoff))
-    for number in range(1, 9):
+    backoff = contract.Backoff(delay=120_000, type=contract.Backoff.EXPONENTIAL)
+    product.client.create(contract.job(type=kind, now=True, attempts=5, backoff=backoff))
+    for number in range(1, 5):
         product.failed(product.run(kind, number))
-    runs = product.runs_so_far(kind)
-    # Uncapped it would have taken 200 * (1 + 2 + ... + 64) = 25,400 ms.
-    assert 2000 <= runs[-1].record.timestamp - runs[0].record.timestamp < 20_000
+    written = [run.record.timestamp for run in product.runs(kind, 5)]
+    assert all(later - earlier >= 300 for earlier, later in pairwise(written))

@@ -15,10 +15,11 @@ from tests.client import contract
 from tests.client.contract import Backoff, Data, Job, JobFilter
 from tests.client.topics import Record
 from tests.e2e.conftest import deployed, watch
-from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.older import FIRST, source_of
 from tests.harness.valkey import ValkeyServer
+from tests.harness.windows import in_time, with_enough_time
 
 PERIOD = 700
 RETRY_DELAY = 8000
@@ -54,6 +55,14 @@ UPGRADES = {
 }
 
 
+class Overdue(NamedTuple):
+    """A job that fell due when there was no service to run it."""
+
+    kind: str = ""
+    """Its type and its id."""
+    due: int = 0
+
+
 @dataclass
 class Story:
     """A deployment that was away, and what was before."""
@@ -66,8 +75,7 @@ class Story:
     """What was on jobs.resource."""
     runs: list[Record]
     """What had been queued."""
-    overdue: int
-    """When the job fell due that had no service to run it."""
+    overdue: Overdue
 
     def come_back(self, *, loses: bool = True) -> None:
         if loses:
@@ -100,10 +108,7 @@ def lost(
     older = {"PYTHONPATH": str(source_of(absence.before, directory))} if absence.before else {}
     with deployed(directory, kafka, own_valkey, {"lease": "1s"}, more=older) as product:
         told = prepare(product, own_valkey)
-        # A job that falls due when nobody is there.
-        told.overdue, when = in_ms(1000)
-        product.client.create(contract.job(id="overdue", type="overdue", when=when))
-        getattr(product.service, absence.end)()
+        told.overdue = end_before_a_job(product, absence.end)
         # Nobody hears of this one before the loss.
         product.done(product.run("answered-meanwhile"))
         told.runs = [record for record in product.reader.drain() if record.key == "queuedJob"]
@@ -111,6 +116,23 @@ def lost(
         product.service.settings.pop("PYTHONPATH", None)
         told.come_back(loses=absence.loses)
         yield told
+
+
+def end_before_a_job(product: Product, end: str) -> Overdue:
+    """End the service before a job is due that it has."""
+
+    def attempt(window: int) -> Overdue:
+        kind, due = fresh("overdue"), now_ms() + window  # an older version shows no instant
+        product.create_at(due, contract.job(id=kind, type=kind))
+        getattr(product.service, end)()
+        ended = now_ms()
+        if ended >= due:
+            product.service.start()
+            product.client.delete(kind)
+        in_time(ended < due, "the service had ended before the job was due")
+        return Overdue(kind, due)
+
+    return with_enough_time(attempt, 1000)
 
 
 @pytest.fixture
@@ -162,7 +184,7 @@ def prepare(product: Product, valkey: ValkeyServer) -> Story:
     product.run("retrying", 2)
     product.settle()
     announced = product.resource_events("running", "done", "deleted", "updated", "w0")
-    return Story(product, valkey, stored, announced, [], 0)
+    return Story(product, valkey, stored, announced, [], Overdue())
 
 
 def test_the_schedule_is_back_with_the_same_ids(story: Story) -> None:
@@ -251,13 +273,13 @@ def test_parallel_counts_the_runs_of_before(story: Story) -> None:
 
 
 def test_what_fell_due_meanwhile_runs_once(story: Story) -> None:
-    product = story.product
-    run = product.run("overdue")
-    run.assert_not_early(story.overdue)
+    product, (kind, due) = story.product, story.overdue
+    run = product.run(kind)
+    run.assert_not_early(due)
     product.done(run)
-    product.deleted("overdue")
+    product.deleted(kind)
     product.settle()
-    assert len(product.runs_so_far("overdue")) == 1
+    assert len(product.runs_so_far(kind)) == 1
 
 
 def test_a_reset_is_not_undone(story: Story) -> None:

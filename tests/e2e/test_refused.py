@@ -14,10 +14,11 @@ from tests.client import contract
 from tests.client.grpc_client import Refusal
 from tests.client.topics import Record, TopicReader, alter_topic, delete_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, in_ms, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, rfc3339, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.waiting import eventually
+from tests.harness.windows import in_time, with_enough_time
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ def test_a_refused_run_ends_and_the_others_go_on(deploy: Deploy, mode: str) -> N
     beat = beats(product)
     limit(product, product.names.jobs)
     job_id = fresh("large")
-    product.client.create(large(id=job_id, type=job_id, when=in_ms(500)[1], attempts=3))
+    product.client.create(large(id=job_id, type=job_id, when="in 500 ms", attempts=3))
     deleted = product.deleted(job_id)
     assert deleted.headers["outcome"] == "refused"
     assert "too large" in deleted.headers["error"]
@@ -192,7 +193,7 @@ def test_small_records_that_are_too_large_together_are_published(deploy: Deploy)
     limit(product, product.names.resources, product.names.jobs, to=60_000)
     kind = fresh("medium")
     data = contract.Data(payload=[contract.payload(b"x" * 40_000)])
-    jobs = [contract.job(type=kind, when=in_ms(1_500)[1], data=data) for _ in range(30)]
+    jobs = [contract.job(type=kind, when="in 1500 ms", data=data) for _ in range(30)]
     created = product.client.create(*jobs).items
     for job in created:
         product.created(job.id)
@@ -240,6 +241,21 @@ def test_delete_reset_and_a_restart_work_beside_what_is_refused(
     assert producer.flush(1) == 0
 
 
+def create_before_a_limit(product: Product, window: int) -> str:
+    """A job that its topic takes no more when it is due."""
+    job_id, due = fresh("large"), now_ms() + window
+    record = large(id=job_id, type=job_id, when=rfc3339(due))
+    product.send("createJobs", contract.JobList(items=[record]))
+    product.settle()
+    in_time(now_ms() < due, "the service had the job before it was due")
+    limit(product, product.names.jobs)
+    limited = now_ms()
+    if limited >= due:
+        limit(product, product.names.jobs, to=1_000_000)
+    in_time(limited < due, "the limit was there before the job was due")
+    return job_id
+
+
 @pytest.mark.parametrize(
     ("point", "topic"),
     [
@@ -253,17 +269,15 @@ def test_a_crash_while_something_is_set_aside_harms_nothing(
     deploy: Deploy, point: str, topic: str
 ) -> None:
     product = deploy(failpoints=f"{point}=kill", lease="500ms")
-    job_id, other = fresh("large"), fresh("other")
-    when = in_ms(3_000)[1]
-    record = contract.JobList(items=[large(id=job_id, type=job_id, when=when)])
-    product.client.create(contract.job(id=other, type=other, when=when))
+    other = fresh("other")
+    product.client.create(contract.job(id=other, type=other, when="in 3 seconds"))
     if topic == "jobs":
-        product.send("createJobs", record)
-        product.created(job_id)
-        limit(product, product.names.jobs)
+        job_id = with_enough_time(lambda window: create_before_a_limit(product, window), 3_000)
     else:
+        job_id = fresh("large")
         limit(product, product.names.resources)
-        product.send("createJobs", record)
+        record = large(id=job_id, type=job_id, when=tomorrow())
+        product.send("createJobs", contract.JobList(items=[record]))
     product.service.process.wait()
     del product.service.settings["SCHEDULING_FAILPOINTS"]
     product.service.start()

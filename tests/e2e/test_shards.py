@@ -17,7 +17,7 @@ from tests.e2e.conftest import Deploy, deployed, watch
 from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import Kafka, Store
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 SHARDS = 3
 EXISTS, MISSING = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND
@@ -123,7 +123,7 @@ def test_of_creates_at_once_with_one_id_one_succeeds(product: Product) -> None:
         job_id, gate = fresh(), threading.Barrier(SHARDS)
 
         def create(client: Client, kind: str, job_id: str, gate: threading.Barrier) -> str:
-            gate.wait(10)
+            gate.wait(PATIENCE_SECONDS)
             return kind if outcome(lambda: client.create(later(kind, job_id))) is None else ""
 
         with ThreadPoolExecutor(SHARDS) as pool:
@@ -318,7 +318,7 @@ def test_everything_is_deleted_restored_and_reset(product: Product) -> None:
     ends = [r.offset for r in product.resources() if r.key == "jobsDeleted"]
     product.client.command("restore", {"jobs": {"offset": first, "ignore_offset": ends}})
     eventually(lambda: product.living(*ids) == sorted(ids), what="a restore")
-    product.reader.wait_for(lambda record: record.key == "restoreResponse", 20)
+    product.reader.wait_for(lambda record: record.key == "restoreResponse")
     product.client.command("reset")
     assert product.ids() == []
     product.reader.drain()

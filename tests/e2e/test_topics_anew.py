@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from tests.client import contract
-from tests.client.topics import Record, Sender, make_topic
+from tests.client.topics import Record, Sender, make_topic, unmake_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import GivenStore, Kafka
@@ -16,27 +16,9 @@ from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
-def unmake(bootstrap: str, topic: str) -> None:
-    """Delete a topic; returns when it is gone, or another one in its place."""
-    with AdminClient({"bootstrap.servers": bootstrap}) as admin:
-        before = topic_id(admin, topic)
-        admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
-        eventually(lambda: topic_id(admin, topic) != before, what="no topic")
-
-
-def topic_id(admin: AdminClient, topic: str) -> str:
-    try:
-        found = admin.describe_topics(TopicCollection([topic]))[topic].result(PATIENCE_SECONDS)
-    except KafkaException as fault:
-        if fault.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise
-        return ""
-    return str(found.topic_id)
-
-
 def remake(product: Product, *, partitions: int = 1) -> None:
     """The jobs topic is deleted and created again."""
-    unmake(product.bootstrap, product.names.jobs)
+    unmake_topic(product.bootstrap, product.names.jobs)
     make(product, partitions=partitions)
 
 
@@ -144,7 +126,7 @@ def copy(product: Product, records: list[Record]) -> None:
         producer.produce(
             record.topic, record.value, record.key, record.partition, timestamp=record.timestamp
         )
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_SECONDS) == 0
 
 
 def test_added_partitions_are_read_from_their_beginning(deploy: Deploy) -> None:

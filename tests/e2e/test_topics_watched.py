@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from tests.client import contract
 from tests.client.contract import Data, JobList
 from tests.client.grpc_client import Refusal
-from tests.client.topics import make_topic
+from tests.client.topics import make_topic, unmake_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, tomorrow
 from tests.harness.given import Kafka
@@ -26,6 +26,7 @@ class Topics:
     """An operator's hand."""
 
     def __init__(self, kafka: Kafka) -> None:
+        self.bootstrap = kafka.bootstrap
         self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
     def alter(self, topic: str, **config: Any) -> None:
@@ -38,12 +39,11 @@ class Topics:
         ]
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         for future in self.admin.incremental_alter_configs([resource]).values():
-            future.result(10)
+            future.result(PATIENCE_SECONDS)
 
     def delete(self, *topics: str) -> None:
-        for future in self.admin.delete_topics(list(topics)).values():
-            future.result(10)
-        eventually(lambda: not self.existing() & {*topics}, what="they are gone")
+        for topic in topics:
+            unmake_topic(self.bootstrap, topic)
 
     def existing(self) -> set[str]:
         return {*self.admin.list_topics(timeout=PATIENCE_SECONDS).topics}

@@ -13,6 +13,7 @@ from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Kafka
 from tests.harness.names import Names
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -33,11 +34,11 @@ def somebody(
 ) -> Producer:
     """A transaction of somebody else, open on the positions and the journal."""
     producer = Producer({**config, "transactional.id": f"{names.namespace}-somebody"})
-    producer.init_transactions(20)
+    producer.init_transactions(PATIENCE_SECONDS)
     producer.begin_transaction()
     for topic in (Topic.POSITION, Topic.JOURNAL):
         producer.produce(topics[topic], b"{}", b"position", 0)
-    producer.flush(20)
+    producer.flush(PATIENCE_SECONDS)
     return producer
 
 
@@ -56,7 +57,7 @@ async def test_nothing_is_read_past_an_open_transaction(
         await history.last_position()
     with pytest.raises(Undecided):
         [piece async for piece in history.journal()]
-    await asyncio.to_thread(somebody.abort_transaction, 20)
+    await asyncio.to_thread(somebody.abort_transaction, PATIENCE_SECONDS)
     assert await history.last_position() == Position(5, "i")
 
 

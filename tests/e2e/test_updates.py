@@ -14,9 +14,10 @@ from tests.client import contract
 from tests.client.contract import Data, Job, JobFilter, JobList
 from tests.client.grpc_client import Refusal
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, tomorrow
+from tests.e2e.product import Product, Run, fresh, in_ms, now_ms, rfc3339, tomorrow, until
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.windows import in_time, with_enough_time
 
 PERIOD = 1500
 SHARDS = 3
@@ -39,10 +40,6 @@ def type_in(shard: int) -> str:
 
 def every(job_id: str, kind: str, period: int = PERIOD, **fields: Any) -> Job:
     return contract.job(id=job_id, type=kind, interval=f"{period} ms", **fields)
-
-
-def until(instant: int) -> None:
-    eventually(lambda: now_ms() >= instant, what="a later time")
 
 
 def busy(product: Product, kind: str) -> Run:
@@ -116,17 +113,22 @@ def test_an_identical_upsert_answers_and_says_nothing(product: Product) -> None:
 
 @WAYS
 def test_new_data_keeps_the_phase(product: Product, how: str) -> None:
-    kind, job_id = fresh("type"), fresh()
-    product.client.create(every(job_id, kind, data=OLD))
-    first = product.run(kind)
-    until(first.nominal + PERIOD // 2)
-    write(product, how, every(job_id, kind, data=NEW))
-    second = product.run(kind, 2)
-    product.client.delete(job_id)
-    assert second.nominal == first.nominal + PERIOD
-    assert (first.message.data.creator, second.message.data.creator) == ("old", "new")
-    assert first.occurrence != second.occurrence
-    product.finish(kind)
+    def attempt(period: int) -> None:
+        kind, job_id = fresh("type"), fresh()
+        product.client.create(every(job_id, kind, period, data=OLD))
+        first = product.run(kind)
+        until(first.nominal + period // 3)
+        write(product, how, every(job_id, kind, period, data=NEW))
+        written = now_ms()
+        second = product.run(kind, 2)
+        product.client.delete(job_id)
+        product.finish(kind)
+        in_time(written < first.nominal + period, "the job was written between two of its runs")
+        assert second.nominal == first.nominal + period
+        assert (first.message.data.creator, second.message.data.creator) == ("old", "new")
+        assert first.occurrence != second.occurrence
+
+    with_enough_time(attempt, PERIOD)
 
 
 # --- Due or held ---
@@ -169,9 +171,9 @@ def test_a_held_run_carries_the_new_data(
 def test_an_unchanged_when_in_the_past_keeps_its_held_run(product: Product, how: str) -> None:
     kind, job_id = fresh("type"), fresh()
     place = busy(product, kind)
-    due, when = in_ms(100)
-    job = contract.job(id=job_id, type=kind, when=when, parallel=1, data=OLD)
-    product.client.create(job)
+    job = contract.job(id=job_id, type=kind, parallel=1, data=OLD)
+    due = product.create_in(100, job)
+    job.when = rfc3339(due)
     until(due + 1500)
     job.data.creator = "new"
     write(product, how, job)
@@ -193,11 +195,8 @@ def test_another_when_in_the_past_is_refused(product: Product, how: str) -> None
     """With the sentence that Create has; nothing of the list is applied."""
     kind, ids = fresh("type"), [fresh(), fresh()]
     place = busy(product, kind)
-    due, when = in_ms(100)
-    product.client.create(
-        contract.job(id=ids[0], type=kind, when=tomorrow()),
-        contract.job(id=ids[1], type=kind, when=when, parallel=1),
-    )
+    product.client.create(contract.job(id=ids[0], type=kind, when=tomorrow()))
+    due = product.create_in(100, contract.job(id=ids[1], type=kind, parallel=1))
     until(due + 1500)
     jobs = [
         contract.job(id=ids[0], type=kind, when=tomorrow(), data=NEW),
@@ -238,25 +237,29 @@ def accepts(product: Product, how: str, jobs: list[Job]) -> bool:
 @pytest.mark.parametrize("shards", [1, SHARDS])
 def test_a_missed_run_is_not_lost_to_who_comes_first(deploy: Deploy, how: str, shards: int) -> None:
     """An application that starts with the service writes its jobs before anything was caught up."""
-    period = 4000
     product = deploy(shards=str(shards), catch_up_window="1s", lease="1s")
-    kinds, ids = [type_in(shard) for shard in range(SHARDS)], [fresh() for _ in range(SHARDS)]
-    jobs = [every(job_id, kind, period) for job_id, kind in zip(ids, kinds, strict=True)]
-    product.client.create(*jobs)
-    for job_id in ids:
-        product.created(job_id)
-    product.service.kill()
-    until(now_ms() + period + 2000)
-    product.service.launch()
-    for job in jobs:
-        job.data.creator = "new"
-    eventually(lambda: accepts(product, how, jobs), what="a write that is accepted")
-    written = now_ms()
-    for kind, job_id in zip(kinds, ids, strict=True):
-        first, second = product.runs(kind, 2)[:2]
-        assert (first.job_id, second.nominal - first.nominal) == (job_id, period)
-        assert first.nominal < written
-    product.client.delete(*ids)
+
+    def attempt(period: int) -> None:
+        kinds, ids = [type_in(shard) for shard in range(SHARDS)], [fresh() for _ in range(SHARDS)]
+        jobs = [every(job_id, kind, period) for job_id, kind in zip(ids, kinds, strict=True)]
+        before = now_ms()
+        product.client.create(*jobs)
+        product.service.kill()
+        killed = now_ms()
+        until(killed + period + 2000)
+        product.service.launch()
+        for job in jobs:
+            job.data.creator = "new"
+        eventually(lambda: accepts(product, how, jobs), what="a write that is accepted")
+        written = now_ms()
+        runs = [product.runs(kind, 2)[:2] for kind in kinds]
+        product.client.delete(*ids)
+        in_time(killed < before + period, "the service was dead before the first runs were due")
+        for (first, second), job_id in zip(runs, ids, strict=True):
+            assert (first.job_id, second.nominal - first.nominal) == (job_id, period)
+            assert first.nominal < written
+
+    with_enough_time(attempt, 3000)
 
 
 @pytest.mark.parametrize("shards", [1, SHARDS])

@@ -19,7 +19,7 @@ from tests.harness.given import Kafka
 from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 JOBS_KEY = re.compile(r"\{\d+\}:jobs( |$)")
 LATER_THAN = "The stored data is newer than this version of the service"
@@ -186,7 +186,7 @@ def test_a_start_reads_no_job(deploy: Deploy, own: ValkeyServer) -> None:
     replica.stop()
     monitor = Monitor(own)
     monitor.start()
-    assert monitor.ready.wait(10)
+    assert monitor.ready.wait(PATIENCE_SECONDS)
     replica.start()
     seen = monitor.end()
     assert any(meta(product) in command for command in seen)

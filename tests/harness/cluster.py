@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.harness.kafka import KafkaServer
 from tests.harness.ports import free_port
+from tests.harness.waiting import PATIENCE_SECONDS
 
 
 class KafkaWithDoors(KafkaServer):
@@ -84,7 +85,7 @@ class KafkaCluster:
     def bootstrap(self) -> str:
         return ",".join(node.bootstrap for node in self.nodes)
 
-    def start(self, timeout: float = 60) -> None:
+    def start(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Returns when every node answers and every partition has a leader."""
         for node in self.nodes:
             node.launch()

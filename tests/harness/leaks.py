@@ -31,6 +31,7 @@ BOUNDS: Mapping[str, str] = {
     "freed": "freed",
     "outbox": "outbox",
     "sizes": "outbox",
+    "late": "late",
     "aside": "jobs",
     "orphans": "orphans",
     "restores": "restores",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.harness.reaper import reaper
+from tests.harness.slow_machine import step
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -35,6 +36,7 @@ class Process:
         """Of the last run, if it has ended."""
         return None if self._popen is None else self._popen.poll()
 
+    @step()
     def spawn(
         self,
         command: Sequence[str | Path],
@@ -56,12 +58,14 @@ class Process:
             )
         reaper.born(self._popen.pid)
 
+    @step()
     def adopt(self, popen: subprocess.Popen[bytes]) -> None:
         """Hold a process that was started in another way, with the same log."""
         assert not self.alive, f"{self.name} runs already"
         self._popen = popen
         reaper.born(popen.pid)
 
+    @step()
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         """The exit code; what has not ended by then is killed and is a TimeoutError."""
         popen = self._running()
@@ -75,10 +79,12 @@ class Process:
         finally:
             reaper.buried(popen.pid)
 
+    @step()
     def terminate(self) -> None:
         """SIGTERM, without waiting."""
         self._running().send_signal(signal.SIGTERM)
 
+    @step()
     def kill(self) -> None:
         """SIGKILL; gone when this returns."""
         popen = self._running()
@@ -86,11 +92,13 @@ class Process:
         popen.wait()
         reaper.buried(popen.pid)
 
+    @step()
     def pause(self) -> None:
         """SIGSTOP: alive, holding its connections, doing nothing once this returns."""
         self._running().send_signal(signal.SIGSTOP)
         eventually(self._has_stopped, what=f"{self.name} has stopped")
 
+    @step()
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from tests.harness.ports import free_port
+from tests.harness.waiting import PATIENCE_SECONDS
 
 CHUNK = 65_536
 END_TXN = 26
@@ -39,11 +40,11 @@ class ProxyLoop:
         for proxy in self._proxies:
             self.run(proxy.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_SECONDS)
         self.loop.close()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_SECONDS)
 
     def proxy(self, upstream: int, port: int | None = None) -> "Proxy":
         """Listens; `upstream` is a loopback port, and may change."""

@@ -63,8 +63,10 @@ def test_an_early_death_is_told_with_its_log(fake: Service) -> None:
 
 def test_not_serving_is_not_ready(fake: Service) -> None:
     fake.settings["SCHEDULING_FAKE_HEALTH"] = "NOT_SERVING"
+    fake.launch()
+    eventually(lambda: "fake service up" in fake.log.read_text(), what="its first words")
     with pytest.raises(TimeoutError, match="replica-1 ready(?s:.*)fake service up"):
-        fake.start(timeout=2)
+        fake.wait_until_serving(timeout=0.5)
 
 
 def test_another_exit_code_than_zero_is_found(fake: Service) -> None:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.harness.slow_machine import pause
+
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 120.0
@@ -23,6 +25,7 @@ def eventually(
     while True:
         answer = ask()
         if answer is not None and answer is not False:
+            pause()
             return answer
         if time.monotonic() >= deadline:
             description = what() if callable(what) else what

@@ -3,7 +3,7 @@
 Written from docs/contract.md, without indexes, marks or counters that could be forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,7 +82,7 @@ class Running:
     run: Run
     job: Living
     start: int
-    published: bool = False
+    published: int | None = None
 
 
 class Model:
@@ -227,20 +227,23 @@ class Model:
             self._remove(spec.id)
         return True
 
-    def publish(self) -> None:
+    def publish(self, now: int) -> None:
         for each in self.running.values():
-            each.published = True
+            if each.published is None:
+                each.published = now
 
-    def expire(self, now: int) -> int:
-        late = [
-            instance for instance, each in self.running.items() if each.start <= now - self.timeout
-        ]
-        for instance in late:
-            if self.running[instance].published:
-                self.answer(instance, failed=True, now=now)
-            else:
-                self.running[instance].start = now
-        return len(late)
+    def late(self, now: int, precision: int = 0) -> set[int]:
+        """Runs that were published so long ago that they time out, as the store may know it."""
+        latest = now - self.timeout + precision
+        return {
+            instance
+            for instance, each in self.running.items()
+            if each.published is not None and each.published <= latest
+        }
+
+    def expire(self, instances: Iterable[int], now: int) -> None:
+        for instance in sorted(instances):
+            self.answer(instance, failed=True, now=now)
 
 
 def _has_schedule(old: Spec, new: Spec) -> bool:

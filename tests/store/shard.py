@@ -301,8 +301,9 @@ class Shard:
             elif staged.next_due is None or staged.next_due > now:
                 return runs
 
-    async def take(self, published: int, ahead: int = 0) -> Taken:
-        return await self.schedule.take(self.token, Cursor(published, self.lineage, ahead))
+    async def take(self, published: int, ahead: int = 0, now: int = NOW) -> Taken:
+        cursor = Cursor(published, self.lineage, ahead)
+        return await self.schedule.take(self.token, cursor, now)
 
     async def put_back(
         self, jobs: Sequence[NewJob], removed: Sequence[str], last: int, *, number: str = "1"
@@ -310,12 +311,12 @@ class Shard:
         span = Span(NOW, last)
         return await self.restores.put_back(self.token, number, jobs, removed, span)
 
-    async def publish(self) -> list[bytes]:
+    async def publish(self, now: int = NOW) -> list[bytes]:
         """All entries that were not published before; now they are."""
         published = (await self.schedule.state()).trimmed
         entries: list[bytes] = []
         while True:
-            taken = await self.take(published)
+            taken = await self.take(published, now=now)
             entries += taken.entries
             published = taken.after + len(taken.entries)
             if not taken.entries:
@@ -332,6 +333,10 @@ class Shard:
         seen, self.seen = max(self.seen, trimmed), tail
         found: list[bytes] = await self.raw("LRANGE", "outbox", seen - trimmed, -1)
         return found
+
+    async def tail(self) -> int:
+        """The number of the last entry of the outbox."""
+        return int(await self.raw("HGET", "meta", "tail") or 0)
 
     async def raw(self, command: str, key: str, *args: str | int | bytes) -> Any:
         return await self.client.execute(command, self.jobs.base + key, *args)

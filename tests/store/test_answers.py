@@ -224,7 +224,7 @@ async def test_a_held_retry_goes_with_its_job(shard: Shard) -> None:
 
 async def published(shard: Shard, now: int = NOW) -> list[Run]:
     runs = await shard.drain(now)
-    await shard.publish()
+    await shard.publish(now)
     return runs
 
 
@@ -240,17 +240,6 @@ async def test_no_answer_in_time_counts_as_a_failure(shard: Shard) -> None:
     assert second.attempt == 2
     assert (await shard.schedule.expire(shard.token, NOW + 2 * MINUTE + 5, 10)).looked_at == 1
     assert await shard.ids() == []
-
-
-async def test_a_run_that_nobody_has_seen_does_not_time_out(shard: Shard) -> None:
-    """While Kafka is away its time has not begun."""
-    shard.rule(completion_timeout=MINUTE)
-    await shard.create(once("a"))
-    (run,) = await shard.drain(NOW)
-    assert (await shard.schedule.expire(shard.token, NOW + HOUR, 10)).looked_at == 1
-    await shard.publish()
-    assert (await shard.schedule.expire(shard.token, NOW + HOUR + MINUTE - 1, 10)).looked_at == 0
-    assert await shard.done(run) == 1
 
 
 async def test_one_call_looks_at_few_time_outs(shard: Shard) -> None:
@@ -272,38 +261,3 @@ async def test_an_answer_of_a_deleted_job_still_frees_its_place(shard: Shard) ->
     assert await shard.drain(NOW) == []
     assert await shard.fail(run) == 1
     assert ids_of(await shard.drain(NOW)) == ["b"]
-
-
-async def test_the_time_of_a_run_begins_when_kafka_has_it(shard: Shard) -> None:
-    """It waited in the outbox through an outage: no worker could have seen it before."""
-    shard.rule(completion_timeout=HOUR)
-    await shard.create(once("a", attempts=1), once("b", NOW + 1))
-    (run,) = await shard.stage(NOW)
-    await shard.schedule.note_backlog(shard.token, 0)
-    await shard.publish()
-    assert (await shard.schedule.expire(shard.token, NOW + HOUR, 500)).looked_at == 1
-    assert await shard.done(run) == 1, "its time is counted from its publication"
-
-
-@pytest.mark.parametrize("trimmed", ["before", "after", "never"])
-async def test_a_run_that_kafka_had_before_an_outage_keeps_its_time(
-    shard: Shard, trimmed: str
-) -> None:
-    """Found by a campaign: a rebuild read the topic from its new time on, and sent it again."""
-    shard.rule(completion_timeout=HOUR)
-    await shard.create(once("a", attempts=2, delay=10 * DAY))
-    (run,) = await shard.stage(NOW)
-    taken = await shard.take((await shard.schedule.state()).trimmed)
-    published = taken.after + len(taken.entries)
-    if trimmed == "before":
-        await shard.take(published)
-    await shard.create(once("b"))
-    (waiting,) = await shard.stage(NOW + 1)
-    await shard.schedule.note_backlog(shard.token, published)
-    if trimmed != "never":
-        await shard.take(published)
-    later = NOW + DAY
-    assert (await shard.schedule.expire(shard.token, later, 500)).looked_at == 2
-    assert await shard.raw("HEXISTS", "runs", run.instance) == 0, "it has failed"
-    assert int(await shard.raw("ZSCORE", "running", waiting.instance)) == later
-    assert await shard.done(run) == 0

@@ -1,7 +1,7 @@
 """Parcels on their way between shards, in a real Valkey (docs/decisions/0004)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,13 +10,16 @@ import pytest
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.budget import DELETED_IDS
+from scheduling_srv.app.commands import coordinator as coordinating
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
+from scheduling_srv.app.replies import Parcel
 from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
-from scheduling_srv.domain.errors import Diverged, NotAnnounced
+from scheduling_srv.domain.errors import Diverged, NotAnnounced, StaleSource
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change
 from tests.harness.names import Names
@@ -114,7 +117,7 @@ async def test_nobody_waits_for_what_others_send_meanwhile(world: World) -> None
         await world.courier.settle_change(whole)
     stop.set()
     await others
-    assert await world.courier.settle_all()
+    await world.courier.settle_all()
 
 
 async def test_all_that_follows_has_been_done(world: World) -> None:
@@ -180,6 +183,97 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
         one, _ = await asyncio.gather(world.store.delete(names), world.store.delete(names[::-1]))
     assert {stored.shard for stored in one} <= set(range(SHARDS))
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS
+
+
+async def test_a_record_deletes_many_jobs_of_its_shard_in_pieces(world: World) -> None:
+    """Decided in one step: when it is read again, nothing happens."""
+    names = [f"j{number}" for number in range(600)]
+    await world.shards[0].create(*[once(name, NOW + HOUR) for name in names])
+    source = world.shards[0].source(0)
+    await world.store.delete_from(names, source)
+    assert len(await world.shards[0].ids()) >= 600 - DELETED_IDS
+    await world.courier.settle_all()
+    assert await world.shards[0].ids() == []
+    await world.shards[0].create(once("j599", NOW + HOUR))
+    with pytest.raises(StaleSource):
+        await world.store.delete_from(names, source)
+    assert await world.shards[0].ids() == ["j599"]
+
+
+# --- A parcel that moves while all shards are looked at ---
+
+
+def before_look(world: World, shard: int, look: int, act: Callable[[], Awaitable[object]]) -> None:
+    """Do something right before a shard is looked at for the `look`-th time."""
+    parcels, left = world.doors[shard].parcels, [look]
+
+    async def acting() -> Sequence[Parcel]:
+        left[0] -= 1
+        if left[0] == 0:
+            await act()
+        return await parcels()
+
+    world.doors[shard].parcels = acting  # type: ignore[method-assign]
+
+
+async def moving(world: World) -> None:
+    """A job goes from shard 2 by way of 1 to 0. Each shard is looked at when it has just left."""
+    other = world.store_over(world.known).courier
+    await world.send(2, put(1, "b", put(0, "a")))
+    before_look(world, 1, 2, lambda: other.settle(1))
+    before_look(world, 2, 1, lambda: other.settle(2))
+
+
+async def test_all_that_was_under_way_arrives_whoever_delivers_it(world: World) -> None:
+    """Before, it could move from a shard not yet looked at to one that had been."""
+    await moving(world)
+    await world.courier.settle_all()
+    assert [await shard.ids() for shard in world.shards] == [["a"], ["b"], []]
+
+
+async def test_no_change_under_way_survives_a_delete_of_everything(world: World) -> None:
+    await moving(world)
+    await world.store.announced(await world.store.clear())
+    await world.courier.settle_all()
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
+
+
+async def test_no_change_under_way_survives_a_reset(world: World) -> None:
+    await moving(world)
+    await world.store.announced([await world.store.reset([])])
+    await world.courier.settle_all()
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
+
+
+@pytest.mark.parametrize("is_delivered", [True, False])
+async def test_a_delete_of_everything_deletes_no_half_of_a_change(
+    world: World, *, is_delivered: bool
+) -> None:
+    """Stored after the shards were looked at, and perhaps delivered by another replica."""
+    other, cleared = world.store_over(world.known).courier, asyncio.Event()
+    both = Change(2, put=[once("c", NOW + HOUR)], then=[put(1, "b")], places=[2])
+    clear, clear_last = world.shards[1].jobs.clear, world.shards[2].jobs.clear
+
+    async def clear_first(*args: Any, **named: Any) -> Receipt:
+        receipt = await clear(*args, **named)
+        cleared.set()
+        return receipt
+
+    async def store_and_clear(*args: Any, **named: Any) -> Receipt:
+        if cleared.is_set():
+            return await clear_last(*args, **named)
+        await world.doors[2].commit(both, NOW)
+        receipt = await clear_last(*args, **named)
+        await cleared.wait()
+        if is_delivered:
+            await other.settle_change(both)
+        return receipt
+
+    world.shards[1].jobs.clear = clear_first  # type: ignore[method-assign]
+    world.shards[2].jobs.clear = store_and_clear  # type: ignore[method-assign]
+    await world.store.announced(await world.store.clear())
+    await world.courier.settle_all()
+    assert [await shard.ids() for shard in world.shards] == [[], [], []]
 
 
 # --- Ids that leave a shard (docs/decisions/0026) ---
@@ -256,6 +350,28 @@ async def test_a_record_creates_a_job_where_it_is_decided_by_way_of_the_other_sh
             await asyncio.sleep(0.001)
     task.cancel()
     assert [await shard.ids() for shard in silent.shards] == [[], [], ["a"]]
+
+
+async def test_a_delete_waits_for_the_shard_that_an_id_leaves(silent: World) -> None:
+    """Another call has deleted it, and Kafka does not know it. Other outboxes do not matter."""
+    await leave(silent)
+    (stored,) = await silent.store.delete(["a", "nobody"])
+    assert (stored.shard, stored.receipt.number) == (0, await silent.shards[0].tail())
+    await settled(silent, [stored])
+    assert await silent.store.delete(["a", "nobody"]) == []
+
+
+async def test_a_restore_gives_up_when_kafka_does_not_take_a_removal(
+    silent: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinating, "LEAVING_SECONDS", 0.15)
+    await leave(silent)
+    restores: Any = [shard.restores for shard in silent.shards]
+    with pytest.raises(NotAnnounced, match="Kafka does not answer"):
+        async with ShardCoordinator(2, restores, silent.claims).claimed(created(2).jobs):
+            pass
+    async with silent.claims.held(["a"]):
+        pass  # it has given its claim back
 
 
 async def test_a_restore_waits_for_a_removal_in_another_shard(silent: World) -> None:

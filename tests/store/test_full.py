@@ -119,7 +119,7 @@ async def test_another_owner_can_take_over(shard: Shard) -> None:
     await fill(shard, 1.1)
     await shard.schedule.release(shard.token)
     await shard.own("another")
-    await shard.schedule.note_backlog(shard.token, 0)
+    await shard.schedule.note_backlog(shard.token)
     await shard.jobs.sweep()
     await shard.publish()
     assert kinds_of(await shard.entries()) == ""

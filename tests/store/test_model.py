@@ -22,6 +22,8 @@ from tests.store.shard import DAY, NOW, Shard, of_version
 
 IDS = ["a", "b", "c", "d", "e", "f"]
 TIMEOUT = 7000
+PRECISION = 1000
+"""So much less than its timeout may a run have had (docs/decisions/0027)."""
 
 
 class Write(NamedTuple):
@@ -125,11 +127,10 @@ class Life:
             case Pass(ms):
                 self.now += ms
             case Publish():
-                await self.shard.publish()
-                self.model.publish()
+                await self.shard.publish(self.now)
+                self.model.publish(self.now)
             case Expire():
-                expired = await self.shard.schedule.expire(self.shard.token, self.now, 500)
-                assert expired.looked_at == self.model.expire(self.now)
+                await self.expire()
             case Clear():
                 await self.shard.clear(self.now)
                 self.model.clear()
@@ -160,6 +161,15 @@ class Life:
             for answer in answers
         ]
         assert applied == sum(expected)
+
+    async def expire(self) -> None:
+        """Nothing times out more than a second early, and nothing late."""
+        expired = await self.shard.schedule.expire(self.shard.token, self.now, 500)
+        left = {int(instance) for instance in await self.shard.raw("HKEYS", "runs")}
+        ended = self.model.running.keys() - left
+        assert expired.expired == len(ended)
+        assert self.model.late(self.now) <= ended <= self.model.late(self.now, PRECISION)
+        self.model.expire(ended, self.now)
 
     async def stage(self, limit: int) -> None:
         assert await self.shard.stage(self.now, limit) == self.model.stage(self.now, limit)

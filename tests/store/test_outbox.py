@@ -148,7 +148,7 @@ async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> Non
         "unplanned": schedule.unplanned(old, 10),
         "plan": schedule.plan(old, [Planned(b"x" * 8, NOW, settled=False)]),
         "expire": schedule.expire(old, NOW, 10),
-        "take": schedule.take(old, Cursor(0, shard.lineage)),
+        "take": schedule.take(old, Cursor(0, shard.lineage), NOW),
         "renew": schedule.renew(old, emitting=True),
         "release": schedule.release(old),
         "initialise": schedule.initialise(old, Position(0, "x"), NOW),
@@ -224,7 +224,7 @@ async def test_a_store_of_another_life_hands_out_nothing(shard: Shard) -> None:
     """Redis was started again, or the shard rebuilt: numbers may have been given out twice."""
     await appended(shard, b"Ea")
     with pytest.raises(Diverged):
-        await shard.schedule.take(shard.token, Cursor(shard.seen, "first:another server"))
+        await shard.schedule.take(shard.token, Cursor(shard.seen, "first:another server"), NOW)
 
 
 @pytest.mark.parametrize("mode", [WriteMode.CREATE, WriteMode.UPDATE])

@@ -74,9 +74,9 @@ class Logged(Life):
         return spec
 
     async def publish(self) -> list[bytes]:
-        entries = await self.shard.publish()
+        entries = await self.shard.publish(self.now)
         self.log.publish(entries, self.now)
-        self.model.publish()
+        self.model.publish(self.now)
         return entries
 
     async def answer(self, which: list[tuple[int, bool]]) -> None:
@@ -121,19 +121,22 @@ async def check(life: Logged, log: KafkaLog, model: Model) -> None:
         assert job
         assert header(job.record).seq == living[job_id]
     assert await shard.raw("HLEN", "jobs") == len(living)
-    # A time-out that had no consequence is not on Kafka: it is found again.
-    model.expire(life.now)
-    await shard.schedule.expire(shard.token, life.now, 500)
+    # A time-out that had no consequence is not on Kafka: it is found again, as time begins anew.
+    model.publish(life.now)
+    assert set(model.running) <= await running_in(shard)
+    later = life.now + TIMEOUT
+    assert not (await shard.schedule.expire(shard.token, later - 1, 500)).expired
+    await shard.schedule.expire(shard.token, later, 500)
+    model.expire(model.late(later), later)
     assert await running_in(shard) == set(model.running)
-    await same_future(life, shard, model)
+    await same_future(shard, model, later)
     await shard.schedule.begin_rebuild(shard.token)
     await shard.raw("DEL", "meta", shard.jobs.base + "lease")
 
 
-async def same_future(life: Logged, shard: Shard, model: Model) -> None:
+async def same_future(shard: Shard, model: Model, now: int) -> None:
     """Staged again and again while all is answered: the same runs at the same times."""
-    await shard.publish()
-    now = life.now
+    await shard.publish(now)
     for _ in range(5):
         expected = {(run.id, run.seq, run.nominal, run.attempt) for run in model.stage(now, 500)}
         runs = await shard.drain_once(now)

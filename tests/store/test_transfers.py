@@ -185,7 +185,8 @@ async def test_whoever_has_lost_a_claim_commits_nothing(
     await shards[0].client.execute("SET", f"{shards[0].jobs.base}claim:b", "two", "PX", 5_000)
     assert await doors[0].commit(change, NOW, Held("one", ["a", "b"])) is None
     assert await shards[0].ids() == []
-    await doors[0].claim("three", ["a"], 5_000)
+    while (await doors[0].claim("three", ["a"], 5_000)).state != "ok":
+        pass  # the first one lasts for another moment
     assert await doors[0].commit(change, NOW, Held("three", ["a"]))
     assert await shards[0].ids() == ["a"]
 

@@ -733,6 +733,28 @@ def test_an_owner_that_cannot_read_kafka_may_give_up() -> None:
     assert violations(timed_out_at(100 + TIMEOUT, arrived=160, faults=[hidden])) == []
 
 
+def late(published: int, again: int) -> History:
+    """A run that Kafka got long after it was due, and its second attempt; nobody answered."""
+    story = Story()
+    story.call(CREATE, 0, 10, when("w", 100, id="id", attempts=2))
+    story.created("w", 5)
+    story.run("w", 100, published)
+    story.answer(story.run("w", 100, again, 2), again + 10)
+    story.deleted("w", again + 15)
+    story.history.quiet = Quiet(T0 + 39_000, T0 + 39_000, ())
+    story.history.keys_left = []
+    return story.history
+
+
+def test_a_run_does_not_time_out_before_a_worker_had_its_time() -> None:
+    """Its time begins when it is published, less a second."""
+    published = 27_000
+    assert found(late(published, published + 3)) == {"attempts"}
+    assert found(late(published, published + TIMEOUT - 1_001)) == {"attempts"}
+    assert violations(late(published, published + TIMEOUT - 1_000)) == []
+    assert violations(late(published, published + TIMEOUT)) == []
+
+
 # --- Large jobs -----------------------------------------------------------------------------------
 
 

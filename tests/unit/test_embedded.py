@@ -152,7 +152,7 @@ class TestBroker:
             "from confluent_kafka import Producer\n"
             "with Producer({'bootstrap.servers': sys.argv[1]}) as producer:\n"
             "    producer.produce('jobs', b'from afar')\n"
-            "    sys.exit(producer.flush(10))\n"
+            "    sys.exit(producer.flush(100))\n"
         )
         subprocess.run([sys.executable, "-c", program, broker.bootstrap], check=True)
         assert read(broker, "jobs") == [b"from afar"]
@@ -181,7 +181,7 @@ class TestBroker:
         produce(broker, "jobs", b"1", b"2")
         with Consumer(consumer_settings(broker, **{"group.id": "group"})) as consumer:
             consumer.subscribe(["jobs"])
-            first = consumer.poll(10)
+            first = consumer.poll(PATIENCE_SECONDS)
             assert first is not None
             assert first.value() == b"1"
             consumer.commit(message=first, asynchronous=False)
@@ -193,20 +193,20 @@ class TestBroker:
         for _ in range(2):
             with Consumer(settings) as consumer:
                 consumer.subscribe(["jobs"])
-                first = consumer.poll(10)
+                first = consumer.poll(PATIENCE_SECONDS)
                 assert first is not None
                 assert first.value() == b"1"
 
     def test_transactions_succeed_and_mean_nothing(self, broker: EmbeddedBroker) -> None:
         settings = {"bootstrap.servers": broker.bootstrap, "transactional.id": "id"}
         with Producer(settings) as old, Producer(settings) as new:
-            old.init_transactions(10)
+            old.init_transactions(PATIENCE_SECONDS)
             old.begin_transaction()
             old.produce("jobs", b"open")
-            old.flush(10)
-            new.init_transactions(10)  # a real broker would fence the old one
+            old.flush(PATIENCE_SECONDS)
+            new.init_transactions(PATIENCE_SECONDS)  # a real broker would fence the old one
             assert read(broker, "jobs") == [b"open"]
-            old.abort_transaction(10)
+            old.abort_transaction(PATIENCE_SECONDS)
             assert read(broker, "jobs") == [b"open"]
 
     def test_there_is_no_admin_interface(self, broker: EmbeddedBroker) -> None:
@@ -246,7 +246,7 @@ def produce(broker: EmbeddedBroker, topic: str, *values: bytes) -> None:
     with Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 0}) as producer:
         for value in values:
             producer.produce(topic, value)
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE_SECONDS) == 0
 
 
 def consumer_settings(broker: EmbeddedBroker, **more: str) -> dict[str, object]:
@@ -268,7 +268,7 @@ def read(broker: EmbeddedBroker, topic: str) -> list[bytes | None]:
     with Consumer(settings) as consumer:
         consumer.assign([TopicPartition(topic, 0, 0)])
         while True:
-            message = consumer.poll(10)
+            message = consumer.poll(PATIENCE_SECONDS)
             assert message is not None, f"no end of {topic}"
             if message.error():
                 return values

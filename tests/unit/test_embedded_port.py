@@ -28,7 +28,7 @@ def taken() -> Iterator[int]:
 def produce(address: str) -> int:
     with Producer({"bootstrap.servers": address, "linger.ms": 0}) as producer:
         producer.produce("jobs", b"1")
-        return producer.flush(10)
+        return producer.flush(PATIENCE_SECONDS)
 
 
 async def test_clients_reach_the_broker_through_the_port() -> None:

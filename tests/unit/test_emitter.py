@@ -60,8 +60,8 @@ class Loops:
         await asyncio.sleep(0.001)
         return Staged(full=False, entries=entries, taken=self.hand_out(cursor) if cursor else None)
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
-        del token
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
+        del token, now
         self.done.append("take")
         return self.hand_out(cursor)
 

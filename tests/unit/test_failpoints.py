@@ -124,13 +124,14 @@ async def test_a_file_may_change(tmp_path: Path) -> None:
     await reached(points.STAGE_CALL)
 
 
-def child(text: str) -> subprocess.Popen[bytes]:
+def child(text: str, seconds: float) -> subprocess.Popen[bytes]:
+    """A process that passes the point, and then lives so long."""
     program = (
         "import os, time\n"
         "from scheduling_srv.runtime import failpoints, points\n"
         "failpoints.enable(os.environ)\n"
         "failpoints.passed(points.PUBLISH_BEGUN)\n"
-        "time.sleep(0.2)\n"
+        f"time.sleep({seconds})\n"
     )
     environment = {**os.environ, "SCHEDULING_FAILPOINTS": text}
     return subprocess.Popen([sys.executable, "-c", program], env=environment)
@@ -138,11 +139,13 @@ def child(text: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("action", ["kill", "kill:10ms"])
 def test_a_kill_is_one(action: str) -> None:
-    assert child(f"publish.begun={action}").wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    assert (
+        child(f"publish.begun={action}", PATIENCE_SECONDS).wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    )
 
 
 def test_a_stop_stops_the_process_and_wakes_it_up() -> None:
-    process = child("publish.begun=stop:300ms")
+    process = child("publish.begun=stop:300ms", 0.2)
     _, status = os.waitpid(process.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     assert process.wait(PATIENCE_SECONDS) == 0

@@ -527,17 +527,19 @@ async def test_the_use_case_knows_how_long_its_caller_waits(
 ) -> None:
     await JobStub(channel).Create(a_list("a"))
     first = app.left
-    await JobStub(channel).Create(a_list("a"), timeout=9)
+    await JobStub(channel).Create(a_list("a"), timeout=30)
     assert first is None
-    assert 0 < (app.left or 0) < 8.8
+    assert 0 < (app.left or 0) < 29.9
 
 
 async def test_a_call_whose_client_left_is_cancelled(
     app: App, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.gate = asyncio.Event()
-    failed = await failure(JobStub(channel).Create(a_list("a"), timeout=0.1))
-    assert failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    app.gate, seconds = asyncio.Event(), 0.1
+    while not app.called:  # a call that comes too late is none
+        failed = await failure(JobStub(channel).Create(a_list("a"), timeout=seconds))
+        assert failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        seconds *= 2
     while app.cancelled == 0:  # noqa: ASYNC110 - the test's time-out bounds it
         await asyncio.sleep(0.01)
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []

@@ -138,7 +138,7 @@ class World:
     def until(self, instant: int) -> float:
         return ((instant - NOW + self.set_back) * 1000 - self._microseconds()) / 1_000_000
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         end = cursor.published + cursor.ahead
         return Taken(end, self.entries[end:], len(self.entries))
 

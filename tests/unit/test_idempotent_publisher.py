@@ -103,7 +103,7 @@ class World:
     async def offer(self, cursor: Cursor) -> None:
         """The stager takes a batch."""
         at = self.time
-        self.emitter._add(Batch(at, cursor, await self.take("token", cursor)))
+        self.emitter._add(Batch(at, cursor, await self.take("token", cursor, 0)))
         self.emitter._work.set()
 
     def now(self) -> int:
@@ -113,7 +113,7 @@ class World:
     def settled(self) -> bool:
         return self.emitter._is_settled()
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         published, lineage, ahead = cursor
         assert (token, lineage) == ("token", LINEAGE)
         self.entries = self.entries[published - self.trimmed :]

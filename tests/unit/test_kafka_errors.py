@@ -5,7 +5,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from scheduling_srv.adapters.kafka.errors import MEANINGS, Meaning, error_of, failed, meaning_of
 from scheduling_srv.adapters.kafka.errors import publish_failed as as_failure
-from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.domain.errors import Fenced, PublishFailed, RecordRefused
 
 
 def codes() -> dict[str, int]:
@@ -60,11 +60,12 @@ def test_an_unknown_code_is_passing() -> None:
 
 @pytest.mark.parametrize("name", sorted(codes()))
 def test_what_the_publisher_makes_of_it(name: str) -> None:
-    """It looks for a record only where that may help."""
+    """It looks for a record, or for another service, only where that may help."""
     fault = as_failure(KafkaException(KafkaError(codes()[name])), "why")
     meaning = MEANINGS[codes()[name]]
-    looked_for = meaning in {Meaning.REFUSED, Meaning.TOPIC, Meaning.UNCLEAR}
-    assert type(fault) is (RecordRefused if looked_for else PublishFailed)
+    looked_for = dict.fromkeys((Meaning.REFUSED, Meaning.TOPIC, Meaning.UNCLEAR), RecordRefused)
+    kinds: dict[Meaning, type[PublishFailed]] = {**looked_for, Meaning.FENCED: Fenced}
+    assert type(fault) is kinds.get(meaning, PublishFailed)
     if isinstance(fault, RecordRefused):
         assert fault.too_large == (name in {"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 

@@ -49,6 +49,8 @@ class World:
         self.runs: list[tuple[str, int]] = []
         """Deployments, and when their runs were emitted, in epoch ms."""
         self.tails = 0
+        self.continued_here = False
+        """Whether the last position names the schedule in our Redis."""
         self.neighbours = Neighbours(
             deployment=Deployment("me"),
             home=self,
@@ -56,6 +58,7 @@ class World:
             rules=rules,
             clock=self,
             runs_since=self.runs_since,
+            is_continued_here=self.is_continued_here,
             monotonic=lambda: self.time,
         )
 
@@ -73,6 +76,9 @@ class World:
             for number, (name, stamp) in enumerate(self.runs)
             if stamp >= instant
         ]
+
+    async def is_continued_here(self) -> bool:
+        return self.continued_here
 
     def now(self) -> int:
         return NOW + int(self.time * 1000)
@@ -101,7 +107,7 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> list[World]:
             world.time += seconds
 
     class Asyncio:
-        Event, Lock = asyncio.Event, asyncio.Lock
+        Event, Lock, timeout = asyncio.Event, asyncio.Lock, asyncio.timeout
 
     fake: Any = Asyncio
     fake.sleep = staticmethod(sleep)
@@ -320,6 +326,104 @@ async def test_shards_share_a_look(begin: Any) -> None:
     for _ in range(64):
         await world.neighbours.check()
     assert world.asked == 1
+
+
+# --- after an owner was fenced ---
+
+
+ME = member(name="me")
+RIVAL = member(fingerprint=FULL, name="rival")
+
+
+@pytest.mark.parametrize("members", [[], [ME, member()], [ME, member(OTHER, group="another")]])
+async def test_a_fenced_owner_without_a_rival_is_not_held_up(
+    begin: Any, members: list[Member]
+) -> None:
+    """Also by a broker that has made its producer void: a look is all that it costs."""
+    world = begin(*members)
+    for _ in range(64):  # shards
+        await world.neighbours.after_fencing()
+    assert (world.asked, world.time) == (1, 0)
+
+
+async def test_a_fenced_owner_does_not_wait_for_an_answer(
+    begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RIVAL_LOOK_SECONDS", 0.01)
+    world = begin(RIVAL)
+    world.looks = [LogUnavailable("away")]
+    await world.neighbours.after_fencing()
+
+    async def members() -> Sequence[Member]:
+        await asyncio.Event().wait()
+        return ()
+
+    world.members = members
+    await world.neighbours.after_fencing()
+    assert world.time == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "continued_here"), [([RIVAL], True), ([RIVAL], False), ([ME, RIVAL], False)]
+)
+async def test_a_fenced_owner_gives_way(
+    begin: Any, members: list[Member], continued_here: bool
+) -> None:
+    """The rival does not see it, or Kafka names the schedule of the rival."""
+    world = begin(*members)
+    world.continued_here = continued_here
+    with pytest.raises(StartError, match="another Redis"):
+        await world.neighbours.after_fencing()
+    world.time = STARTING_SECONDS + 1
+    with pytest.raises(LogUnavailable, match="another Redis"):
+        await world.neighbours.after_fencing()
+
+
+async def test_a_conflict_lasts_until_a_look_finds_none(begin: Any) -> None:
+    world = begin(RIVAL)
+    world.time = STARTING_SECONDS + 1
+    assert not world.neighbours.in_conflict
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.before_rebuild(OURS)
+    assert world.neighbours.in_conflict
+    world.looks = [LogUnavailable("away")] * 2
+    with pytest.raises(LogUnavailable):
+        await world.neighbours.after_fencing()
+    assert world.neighbours.in_conflict
+    world.members_now = ()
+    await world.neighbours.after_fencing()
+    assert not world.neighbours.in_conflict
+
+
+async def test_a_fenced_owner_goes_on_when_the_rival_has_gone(begin: Any) -> None:
+    world = begin()
+    world.looks = [[ME, RIVAL]] * 5
+    await world.neighbours.after_fencing()
+    assert 0 < world.time < 3
+
+
+@pytest.mark.parametrize("look", ["after_fencing", "check"])
+async def test_the_owner_that_the_position_names_goes_on_at_once(begin: Any, look: str) -> None:
+    """Another shard of it may have to be rebuilt: `check` says the same."""
+    world = begin(ME, RIVAL)
+    world.continued_here = True
+    await getattr(world.neighbours, look)()
+    assert world.time == 0
+
+
+@pytest.mark.parametrize("named", [0, 1])
+async def test_of_two_that_fence_each_other_one_goes_on(sleeping: list[World], named: int) -> None:
+    """Each sees both, and both read the same position."""
+    pair = [World(), World()]
+    for number, world in enumerate(pair):
+        world.neighbours.deployment.name = f"replica-{number}"
+        world.neighbours.deployment.be(Identity(OURS, str(number) * 12))
+        world.members_now = [member(OURS, str(each) * 12, f"replica-{each}") for each in (0, 1)]
+        world.continued_here = number == named
+    sleeping += pair
+    await pair[named].neighbours.after_fencing()
+    with pytest.raises(StartError):
+        await pair[1 - named].neighbours.after_fencing()
 
 
 # --- before a rebuild ---

@@ -21,6 +21,7 @@ from scheduling_srv.app.replies import Cursor, Holder, Signal, Staged, Taken
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import (
     Diverged,
+    Fenced,
     LeaseLost,
     LogUnavailable,
     PublishFailed,
@@ -65,6 +66,8 @@ class World:
         """Number of the position that the publisher goes on from."""
         self.handed = 0
         """Entries that are taken and not published."""
+        self.fenced: list[bool] = []
+        """Of each recovery: whether the owner was fenced before."""
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
@@ -94,7 +97,7 @@ class World:
             rules=rules,
         )
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         entries = [b"C"] * min(self.outbox - self.handed, 2)
         self.handed += len(entries)
         return Taken(cursor.published + cursor.ahead, entries, self.outbox)
@@ -135,7 +138,10 @@ class _Recovery:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def run_once(self, token: str, *, careful: bool = False) -> tuple[Position, str]:
+    async def run_once(
+        self, token: str, *, careful: bool = False, fenced: bool = False
+    ) -> tuple[Position, str]:
+        self.world.fenced.append(fenced)
         self.world.note("recover carefully" if careful else "recover")
         return Position(5, "i"), "lineage"
 
@@ -159,6 +165,8 @@ class _Refusals:
 
 
 class _Stager:
+    wake_ahead = 0
+
     def __init__(self, world: World) -> None:
         self.world = world
 
@@ -272,6 +280,30 @@ async def test_whatever_is_in_doubt_is_recovered(
     assert (world.count("acquire"), world.count("release")) == (1, 1)
 
 
+async def test_a_fenced_owner_recovers_as_one_until_it_has_recovered(world: World) -> None:
+    """A service that is not a replica of it may be there (decision 19)."""
+    world.faults["publish"] = [Fenced("f")]
+    async with running(world.owner):
+        await until(lambda: world.count("publish") == 1)
+        world.faults["recover"] = [LogUnavailable("another service is there")]
+        await until(lambda: world.count("recover") == 3 and world.owner.emitting)
+        world.faults["publish"] = [PublishFailed("p")]
+        world.outbox = 1
+        world.owner.notice(Signal("work"))
+        await until(lambda: world.count("recover") == 4 and world.owner.emitting)
+    assert world.fenced == [False, True, True, False]
+
+
+async def test_whoever_fences_an_owner_whose_lease_was_lost_is_a_replica(world: World) -> None:
+    """Also if this one gets the lease again."""
+    world.faults["publish"] = [Fenced("f")]
+    async with running(world.owner):
+        await until(lambda: world.count("publish") == 1)
+        world.faults["renew"] = [LeaseLost("l")]
+        await until(lambda: world.count("recover") == 2 and world.owner.emitting)
+    assert world.fenced == [False, False]
+
+
 async def test_what_kafka_refuses_is_looked_for_at_once(world: World) -> None:
     """Carefully, under the lease, before anything is staged; then all goes on as usual."""
     world.faults["publish"] = [RecordRefused("too large", too_large=True)]
@@ -358,7 +390,9 @@ async def test_it_does_not_say_that_redis_is_away_when_it_answers_again(
     world.faults["acquire" if lease_ends else "stage"] = [StoreUnavailable(away)]
     said = list[str]()
 
-    async def look(token: str, *, careful: bool = False) -> tuple[Position, str]:
+    async def look(
+        token: str, *, careful: bool = False, fenced: bool = False
+    ) -> tuple[Position, str]:
         said.append(world.owner.problem)
         return Position(5, "i"), "lineage"
 

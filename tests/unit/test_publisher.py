@@ -76,7 +76,7 @@ class World:
     def now(self) -> int:
         return self.time
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         published, lineage, ahead = cursor
         assert lineage == "lineage"
         self.entries = self.entries[published - self.trimmed :]
@@ -167,9 +167,9 @@ async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
     taken: list[tuple[int, int]] = []
     take = world.take
 
-    async def noting(token: str, cursor: Cursor) -> Taken:
+    async def noting(token: str, cursor: Cursor, now: int) -> Taken:
         taken.append((cursor.published, cursor.ahead))
-        return await take(token, cursor)
+        return await take(token, cursor, now)
 
     world.take = noting  # type: ignore[method-assign]
     assert [await world.emitter.publish_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
@@ -195,10 +195,10 @@ async def test_a_batch_counts_as_published_when_the_next_one_cannot_be_taken() -
     world = World(*[EVENT] * 3000)
     take = world.take
 
-    async def failing(token: str, cursor: Cursor) -> Taken:
+    async def failing(token: str, cursor: Cursor, now: int) -> Taken:
         if cursor.ahead:
             raise LeaseLost("somebody else has it")
-        return await take(token, cursor)
+        return await take(token, cursor, now)
 
     world.take = failing  # type: ignore[method-assign]
     with pytest.raises(LeaseLost):
@@ -232,7 +232,7 @@ async def test_what_the_stager_has_taken_is_published_without_asking_again() -> 
     world = World(EVENT, EVENT)
     cursor = world.publisher.cursor(0)
     assert cursor == Cursor(0, "lineage")
-    world.emitter._add(Batch(0, cursor, await world.take("token", cursor)))
+    world.emitter._add(Batch(0, cursor, await world.take("token", cursor, 0)))
     assert world.in_hand == 2
     world.entries.append(EVENT)
     assert await world.emitter.publish_once("token") == 2

@@ -76,7 +76,7 @@ class World:
         assert now == NOW
         self.done.append(("mark_inputs", token))
 
-    async def note_backlog(self, token: str, published: int) -> None:
+    async def note_backlog(self, token: str) -> None:
         self.done.append("backlog")
 
     async def note_shards(self) -> None:
@@ -285,9 +285,13 @@ class Neighbourhood:
         self.deployment = Deployment()
         self.deployment.be(Identity("004000000000", "fingerprint"))
         self.first_instance = 4 << 20
+        self.in_conflict = False
 
     async def check(self) -> None:
         self._ask("check")
+
+    async def after_fencing(self) -> None:
+        self._ask("after_fencing")
 
     async def before_rebuild(self, written_by: str) -> None:
         self._ask(f"before_rebuild {written_by}")
@@ -302,14 +306,21 @@ class Neighbourhood:
 
 
 async def beside(
-    state: ShardState, position: Position | None, refused: str = "", *, journal: bool = False
+    state: ShardState,
+    position: Position | None,
+    refused: str = "",
+    *,
+    journal: bool = False,
+    fenced: bool = False,
+    in_conflict: bool = False,
 ) -> tuple[Position | None, list[Any]]:
     """Where it goes on, if it does, and all that it did."""
     world: Any = World(state, position, journal=journal)
     neighbours: Any = Neighbourhood(world, refused)
+    neighbours.in_conflict = in_conflict
     recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
     try:
-        found, _ = await recovery.run_once("token")
+        found, _ = await recovery.run_once("token", fenced=fenced)
     except StartError:
         return None, world.done
     return found, world.done
@@ -340,6 +351,17 @@ async def test_the_usual_take_over_asks_nobody() -> None:
     found, done = await beside(at_hand("same", 3, 9), Position(7, "same"))
     assert done == ["open", "position", "backlog", "note", "sweep"]
     assert found == Position(7, "same", deployment="004000000000", format=WRITES)
+
+
+@pytest.mark.parametrize("known", ["fenced", "in_conflict"])
+async def test_a_rival_is_looked_for_before_it_is_fenced(known: str) -> None:
+    """Also by the next owner, which was not fenced itself."""
+    state, position = at_hand("same", 3, 9), Position(7, "same")
+    is_known: dict[str, Any] = {known: True}
+    _, done = await beside(state, position, **is_known)
+    assert done[:2] == ["after_fencing", "open"]
+    found, done = await beside(state, position, "after_fencing", **is_known)
+    assert (found, done) == (None, ["after_fencing"])
 
 
 async def test_a_new_deployment_numbers_its_runs_in_a_range_of_its_own() -> None:

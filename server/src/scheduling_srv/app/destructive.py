@@ -6,7 +6,7 @@ deleted the jobs, how many there were, and when.
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +14,10 @@ from contextvars import ContextVar
 
 import structlog
 
-LOG_EVERY_SECONDS = 60.0
-"""Seconds between two lines about deletions by id. Some applications delete jobs all the time."""
-MAX_CALLERS = 100
-"""Callers with lines of their own; deletions by all others share one line."""
+from scheduling_srv.runtime.throttle import Throttle
+
 OTHERS = "others"
-TICK_SECONDS = 5.0
-"""Seconds between looks for deletions that no line has counted."""
+"""In place of a caller when too many have lines of their own."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,48 +53,20 @@ class DeletionLog:
     """Logs deletions by id: at most one line a minute for each caller, with everything in it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.monotonic = monotonic
-        self._callers: dict[str, _Deletions] = {}
+        self.throttle = Throttle(
+            "jobs were deleted by id",
+            counted="calls",
+            added=("ids",),
+            level=logging.INFO,
+            monotonic=monotonic,
+        )
 
     def note(self, ids: int) -> None:
         """A call has named this number of ids. Some may be of jobs that did not exist."""
         caller = _source(_caller.get())
-        if caller not in self._callers and len(self._callers) >= MAX_CALLERS:
+        if not self.throttle.has_room(caller):
             caller = OTHERS
-        deletions = self._callers.setdefault(caller, _Deletions())
-        deletions.calls += 1
-        deletions.ids += ids
-        self._tell(caller, deletions)
-
-    def tick(self) -> None:
-        """Log deletions that no line has counted, and forget callers without any."""
-        for caller, deletions in [*self._callers.items()]:
-            if deletions.calls:
-                self._tell(caller, deletions)
-            elif self.monotonic() >= deletions.next_line:
-                del self._callers[caller]
-
-    async def run(self) -> None:
-        """Tick until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self.tick()
-
-    def _tell(self, caller: str, deletions: _Deletions) -> None:
-        now = self.monotonic()
-        if now >= deletions.next_line:
-            log.info(
-                "jobs were deleted by id", caller=caller, calls=deletions.calls, ids=deletions.ids
-            )
-            self._callers[caller] = _Deletions(now + LOG_EVERY_SECONDS)
-
-
-class _Deletions:
-    """Deletions since the last line."""
-
-    def __init__(self, next_line: float = float("-inf")) -> None:
-        self.next_line = next_line
-        self.calls = self.ids = 0
+        self.throttle.note(caller, caller=caller, ids=ids)
 
 
 def _source(caller: str) -> str:

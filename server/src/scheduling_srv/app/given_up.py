@@ -5,37 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
-
 from scheduling_srv.app.replies import GivenUp
 from scheduling_srv.runtime import metrics
-
-log = structlog.get_logger(__name__)
-
-PAUSE_SECONDS = 60.0
-"""Seconds between two log lines: a job that fails all day would fill the log."""
+from scheduling_srv.runtime.throttle import Throttle
 
 
 class GivenUpLog:
-    """Counts each of these runs, and logs one of them at most once a minute."""
+    """Counts each of these runs. One line a minute stands for all: a job may fail all day."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`monotonic` counts seconds."""
-        self.monotonic = monotonic
-        self._next = float("-inf")
+        self.throttle = Throttle(
+            "failed runs are not retried: too many retries of their job wait",
+            counted="runs",
+            monotonic=monotonic,
+        )
 
     def note(self, given_up: GivenUp) -> None:
         """Count the retries that a store call has given up."""
         if not given_up.runs:
             return
         metrics.RETRIES_GIVEN_UP.inc(given_up.runs)
-        if self.monotonic() >= self._next:
-            self._next = self.monotonic() + PAUSE_SECONDS
-            log.warning(
-                "failed runs are not retried: too many retries of their job wait",
-                job=given_up.job.decode(errors="replace"),
-                runs=given_up.runs,
-            )
+        job = given_up.job.decode(errors="replace")
+        self.throttle.note(count=given_up.runs, last_job=job)
 
 
-note_given_up = GivenUpLog().note
+GIVEN_UP = GivenUpLog()
+note_given_up = GIVEN_UP.note

@@ -392,15 +392,19 @@ class Schedule(Protocol):
         """Plan some of those set aside again; returns how many are still aside."""
 
     async def expire(self, token: str, now: int, limit: int) -> Expired:
-        """Count runs without an answer as failed: at most `limit`, as many as the budget allows."""
+        """Count runs without an answer as failed: at most `limit`, as many as the budget allows.
+
+        None that is not known to be on Kafka, or that came there less than the timeout ago.
+        """
 
 
 class Outbox(Protocol):
     """The ordered announcements, for the owner only."""
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         """Trim the published entries, then return the next ones.
 
+        If they were staged long before `now`, the completion timeout of their runs begins now.
         Stores how far they go before it returns them. Raises `Diverged` if the cursor is not within
         the outbox, or the store is of another lineage.
         """
@@ -476,8 +480,8 @@ class ShardStore(Protocol):
     async def mark_inputs(self, token: str, now: int) -> None:
         """Append an entry that writes all positions of the listener to Kafka."""
 
-    async def note_backlog(self, token: str, published: int) -> None:
-        """Let the completion timeout of runs in the outbox begin at their publication."""
+    async def note_backlog(self, token: str) -> None:
+        """Reckon with entries in the outbox that an older version has not counted."""
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0

@@ -23,7 +23,8 @@
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
     ├── PublishFailed         a transaction may or may not have been committed
-    │   └── RecordRefused     because Kafka refuses a record or a topic
+    │   ├── RecordRefused     because Kafka refuses a record or a topic
+    │   └── Fenced            because another producer may have taken the transactional id over
     ├── Diverged              Redis and Kafka disagree on how far the outbox is published
     ├── LeaseLost             another replica owns the shard by now
     ├── StaleSource           the store is not where the consumer believed it to be
@@ -157,6 +158,10 @@ class RecordRefused(PublishFailed):
         """`too_large`: a record, or all records of a batch together, are over a limit."""
         super().__init__(sentence)
         self.too_large = too_large
+
+
+class Fenced(PublishFailed):
+    """Another producer has taken the transactional id over, or the broker has made it void."""
 
 
 class Diverged(SchedulingError):

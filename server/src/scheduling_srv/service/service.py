@@ -35,12 +35,14 @@ from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.ended import ENDED
+from scheduling_srv.app.given_up import GIVEN_UP
 from scheduling_srv.app.health.figures import Figures
 from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
+from scheduling_srv.app.owner.refusals import REFUSED as REFUSED_BY_KAFKA
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -72,7 +74,13 @@ CUT_OFF_SECONDS = 9.0
 """Seconds after which the process ends, even if a task still waits for a server that is away."""
 SERVER_PAUSE_SECONDS = 0.5
 """Seconds between looks for a server that is not there yet."""
-THROTTLES = (ENDED.throttle, REFUSED_RECORDS)
+THROTTLES = (
+    ENDED.throttle,
+    GIVEN_UP.throttle,
+    DELETIONS.throttle,
+    REFUSED_RECORDS,
+    REFUSED_BY_KAFKA,
+)
 """Lines of the log that stand for many."""
 WATCH_AFTER_SECONDS = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
@@ -249,10 +257,18 @@ class Service:
             rules=rules,
             clock=SystemClock(),
             runs_since=self._runs_since,
+            is_continued_here=self._is_continued_here,
         )
 
     def _runs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         return self.shards[0].history.jobs_since(instant)
+
+    async def _is_continued_here(self) -> bool:
+        """See `Neighbours`."""
+        first = self.shards[0]
+        state = await first.schedule.state()
+        position = await first.history.committed_position()
+        return state.ready and position is not None and position.incarnation == state.incarnation
 
     def _build_watch(self) -> ServerWatch:
         settings = self.settings
@@ -378,7 +394,6 @@ class Service:
         self._keep("states", STATES.run)
         self._keep("descriptors", file_descriptors.watch)
         self._keep("connections", self.grpc.connections.watch)
-        self._keep("deletions", DELETIONS.run)
         self._keep("untold", lambda: tick_all(THROTTLES))
 
     async def _ask_redis(self) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from confluent_kafka import KafkaError, KafkaException
 
-from scheduling_srv.domain.errors import PublishFailed, RecordRefused
+from scheduling_srv.domain.errors import Fenced, PublishFailed, RecordRefused
 
 
 class Meaning(StrEnum):
@@ -133,12 +133,16 @@ def error_of(fault: BaseException) -> KafkaError | None:
 
 
 def publish_failed(fault: BaseException, sentence: str) -> PublishFailed:
-    """The exception for the application: `RecordRefused` if it helps to look for a record."""
+    """The exception for the application.
+
+    `RecordRefused` if it helps to look for a record, `Fenced` if another producer may exist.
+    """
     return failed(error_of(fault), sentence)
 
 
 def failed(error: KafkaError | None, sentence: str) -> PublishFailed:
     """The same for an error that was reported, not raised."""
-    if error and meaning_of(error) in {Meaning.REFUSED, Meaning.TOPIC, Meaning.UNCLEAR}:
+    meaning = meaning_of(error)
+    if error and meaning in {Meaning.REFUSED, Meaning.TOPIC, Meaning.UNCLEAR}:
         return RecordRefused(sentence, too_large=error.code() in TOO_LARGE)
-    return PublishFailed(sentence)
+    return Fenced(sentence) if meaning is Meaning.FENCED else PublishFailed(sentence)

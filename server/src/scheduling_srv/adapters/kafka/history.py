@@ -104,6 +104,12 @@ class KafkaHistory:
         with prepared or _Reader(self.config, self.timeout) as reader:
             return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
 
+    async def committed_position(self) -> Position | None:
+        """The same, but a transaction that has not ended is not waited for."""
+        with _Reader(self.config, self.timeout) as reader:
+            reader.waits = False
+            return await reader.call(lambda: _last_position(reader, self.topics, self.shard))
+
     async def deployment(self) -> str:
         """Which service has written the last position of any shard; empty: none is known.
 

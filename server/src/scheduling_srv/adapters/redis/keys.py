@@ -31,6 +31,7 @@ FIXED = {
     "aside": "zset: cron jobs whose next time cannot be computed; score as in `plan`",
     "orphans": "hash: seq of a job that is gone -> its limit and type; its retries are to be swept",
     "sizes": "zset: bytes of the outbox up to an entry, by its number; one for each MB",
+    "late": "zset: when runs were published late, by the entry before them; at most one a second",
 }
 """Name -> its content and its bound."""
 

@@ -143,10 +143,10 @@ class RedisSchedule:
         _, looked_at, expired, runs, job, *ended = found
         return Expired(looked_at, expired, GivenUp(runs, job), Ended(*ended))
 
-    async def take(self, token: str, cursor: Cursor) -> Taken:
+    async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         """`take.lua`."""
         named = self._wanted(cursor)
-        return _taken(owned(await self.scripts.run("take", token=token, **named))[1:])
+        return _taken(owned(await self.scripts.run("take", token=token, now=now, **named))[1:])
 
     def _wanted(self, cursor: Cursor) -> dict[str, Value]:
         return {
@@ -239,9 +239,9 @@ class RedisSchedule:
         before: int = await self.scripts.run("format", writes=writes)
         return before
 
-    async def note_backlog(self, token: str, published: int) -> None:
+    async def note_backlog(self, token: str) -> None:
         """`behind.lua`."""
-        owned(await self.scripts.run("behind", token=token, published=published))
+        owned(await self.scripts.run("behind", token=token))
 
     async def initialise(
         self, token: str, position: Position, now: int, *, origin: str = "", jump: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -32,6 +32,8 @@ SESSION_ROOM_SECONDS = 4.0
 """The same beyond the session timeout, after which Kafka drops a dead member."""
 OLD_SESSION_SECONDS = 45.0
 """The longest session timeout that a dead replica of ours is likely to have had."""
+RIVAL_LOOK_SECONDS = 1.0
+"""Seconds in which Kafka has to name the services before a fenced owner fences in turn."""
 FRESH_SECONDS = 1.0
 """How long a look is believed: the shards of a replica recover at the same time."""
 CONFLICT_LOOK_SECONDS = 0.5
@@ -47,6 +49,7 @@ QUIET_SECONDS = 60.0
 
 
 WAITS_FOR_CONFLICT = "waiting for a service that is dead, or is not a replica of this one"
+RIVAL_GIVES_WAY = "a service that is not a replica of this one has to give way"
 WAITS_FOR_TOPIC = "waiting for another service to leave"
 TOPIC_IS_SHARED = "another service uses the jobs topic"
 """Event of the log line."""
@@ -116,6 +119,11 @@ class Alone:
         """Why nothing may be consumed; empty: it may."""
 
     @property
+    def in_conflict(self) -> bool:
+        """Whether the last look has found a service that must not be fenced."""
+        return False
+
+    @property
     def first_instance(self) -> int:
         """The first instance id of a new deployment."""
         return first_instance(self.deployment.id)
@@ -138,6 +146,9 @@ class Alone:
 
     async def check(self) -> None:
         """Return when nothing speaks against fencing. Raises `StartError` and `Unavailable`."""
+
+    async def after_fencing(self) -> None:
+        """As `check`, in an owner that was fenced while it held its lease, or is in conflict."""
 
     async def before_rebuild(self, written_by: str) -> None:
         """As `check`, before a rebuild from a position that `written_by` wrote."""
@@ -165,12 +176,18 @@ class Neighbours(Alone):
         rules: Rules,
         clock: Clock,
         runs_since: Callable[[int], AsyncGenerator[Sequence[LogRecord]]],
+        is_continued_here: Callable[[], Awaitable[bool]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`runs_since` reads the jobs topic from an instant on, as `History.jobs_since`."""
+        """`runs_since` reads the jobs topic from an instant on, as `History.jobs_since`.
+
+        `is_continued_here`: whether our Redis holds the schedule that the first shard's last
+        position names. It raises `Unavailable`.
+        """
         super().__init__(deployment, home)
         self.home: Home = home
         self.runs_since = runs_since
+        self.is_continued_here = is_continued_here
         self.groups = groups
         self.rules = rules
         self.watches = not rules.shared
@@ -190,6 +207,11 @@ class Neighbours(Alone):
         """All of them, and one that conflicts, by the last look."""
         self._called = asyncio.Event()
         self._checking = asyncio.Lock()
+
+    @property
+    def in_conflict(self) -> bool:
+        """See `Alone`."""
+        return self._found is not None
 
     @property
     def patience(self) -> float:
@@ -213,6 +235,19 @@ class Neighbours(Alone):
         """See `Alone`. With `ask` it raises nothing but `StartError`."""
         async with self._checking:
             await self._until_no_conflict(ask)
+
+    async def after_fencing(self) -> None:
+        """See `Alone`. Kafka that does not answer soon delays nothing: most are no rivals."""
+        async with self._checking:
+            if self.monotonic() - self._checked_at < FRESH_SECONDS:
+                return
+            with suppress(LogUnavailable, TimeoutError):
+                async with asyncio.timeout(RIVAL_LOOK_SECONDS):
+                    await self._look("")
+                    if not self._found:
+                        self._checked_at = self.monotonic()
+            if self._found:
+                await self._until_no_conflict()
 
     async def before_rebuild(self, written_by: str) -> None:
         """See `Alone`. The id of the position wins: its history is the one that is rebuilt."""
@@ -240,6 +275,9 @@ class Neighbours(Alone):
             look = partial(self._look, writer)
             await (ask(look) if ask else look())
             found = self._found
+            if found and not said and await self._is_first():
+                log.warning(RIVAL_GIVES_WAY, member=found.place)
+                return
             # One that has started tells its reason, and is called again.
             patience = self._patience_for(found) if found and not has_started else self.patience
             late = self.monotonic() - began >= patience
@@ -260,6 +298,11 @@ class Neighbours(Alone):
                     seconds=patience,
                 )
             await asyncio.sleep(CONFLICT_LOOK_SECONDS)
+
+    async def _is_first(self) -> bool:
+        """Whether the other service has to give way: it sees us, and Kafka names our schedule."""
+        seen = any(member.tag.name == self.deployment.name for member in self._seen)
+        return seen and await self.is_continued_here()
 
     async def _look(self, writer: str) -> None:
         """Raises `Unavailable`: then there is no answer."""

@@ -344,16 +344,19 @@ class Emitter:
 
     def _due_batch(self) -> Batch | None:
         """Take out what is due in hand."""
-        now = self._now()
-        batch = self._hand.due(self.clock.now())
-        if batch:
+        batch = self._hand.due(NEVER if self._is_held_too_long() else self.clock.now())
+        if batch or not self._hand.entries:
             self._held_since = None
-        elif self._hand.entries:
-            since = self._held_since = self._held_since or now
-            if now - since > HOLD_LIMIT_SECONDS * 1000:
-                log.warning("the clock was set back: runs in hand go before it says so")
-                return self._hand.due(NEVER)
+        elif self._held_since is None:
+            self._held_since = self._now()
         return batch
+
+    def _is_held_too_long(self) -> bool:
+        since = self._held_since
+        if since is None or self._now() - since <= HOLD_LIMIT_SECONDS * 1000:
+            return False
+        log.warning("the clock was set back: runs in hand go before it says so")
+        return True
 
     def _may_wait(self, batch: Batch) -> bool:
         return not self._hand.entries and self.publisher.may_wait(batch.taken.entries)
@@ -406,7 +409,7 @@ class Emitter:
 
     async def _take(self, token: str, cursor: Cursor) -> None:
         at = self._now()
-        self._add(Batch(at, cursor, await self.outbox.take(token, cursor)))
+        self._add(Batch(at, cursor, await self.outbox.take(token, cursor, self.clock.now())))
 
     def _now(self) -> float:
         return self.monotonic() * 1000

@@ -24,6 +24,7 @@ from scheduling_srv.app.supervision import Work
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import (
     Diverged,
+    Fenced,
     LeaseLost,
     NewerData,
     PublishFailed,
@@ -184,11 +185,12 @@ class Owner:
     async def _work_until_lost(self, token: str) -> None:
         """Recover and work; whatever is in doubt, recover again."""
         refusal: RecordRefused | None = None
+        fenced = False  # under this lease, so by no replica that shares our Redis
         while not self._leaving.is_set():
             recovered = False
             try:
-                await self._recover(token, refusal)
-                recovered = True
+                await self._recover(token, refusal, fenced=fenced)
+                recovered, fenced = True, False
                 await self._emit(token)
             except NewerData:
                 raise  # a replica of a later version may have the lease
@@ -196,17 +198,19 @@ class Owner:
                 self._halt(str(fault))
                 self._store_was_away = type(fault) is StoreUnavailable
                 refusal = fault if isinstance(fault, RecordRefused) else None
+                fenced = fenced or isinstance(fault, Fenced)
                 if not (refusal and recovered):
                     await self._pause(RETRY_PAUSE_SECONDS)
 
-    async def _recover(self, token: str, refusal: RecordRefused | None) -> None:
+    async def _recover(self, token: str, refusal: RecordRefused | None, *, fenced: bool) -> None:
         began = self.clock.now()
         # Opening the producers fences the current owner of the shard: only the owner may do so.
         await self.lease.renew(token, emitting=False)
         if self._store_was_away:  # it answers: another reason holds now
             self._store_was_away = False
             self._halt(RECOVERING)
-        position, lineage = await self.recovery.run_once(token, careful=refusal is not None)
+        careful = refusal is not None
+        position, lineage = await self.recovery.run_once(token, careful=careful, fenced=fenced)
         if refusal:
             position = await self._settle(token, position, lineage, refusal)
         self.emitter.begin(position, lineage)

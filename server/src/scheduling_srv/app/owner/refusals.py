@@ -7,9 +7,10 @@ announced (docs/decisions/0009).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -54,9 +55,14 @@ from scheduling_srv.formats.outbox_entries import (
 )
 from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics
+from scheduling_srv.runtime.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
+REFUSED = Throttle(
+    "record refused by Kafka", counted="refused_since_last_line", level=logging.ERROR
+)
+"""One line a minute for each kind and topic: the dead letters hold all of them."""
 PIECE_ENTRIES = 100
 """Of one careful transaction, unless a group is longer."""
 PIECE_BYTES = 2_000_000
@@ -142,7 +148,8 @@ class Refusals:
         """
         end, refused = (await self.outbox.state()).taken, 0
         while position.number < end:
-            taken = await self.outbox.take(token, Cursor(position.number, lineage))
+            cursor = Cursor(position.number, lineage)
+            taken = await self.outbox.take(token, cursor, self.clock.now())
             if not taken.entries:
                 break
             if taken.after != position.number:
@@ -434,4 +441,8 @@ def _reason(refusal: Refusal) -> bytes:
 
 def _count(kind: str, refusal: Refusal, **more: object) -> None:
     metrics.RECORDS_REFUSED.labels(kind=kind).inc()
-    log.error("record refused by Kafka", kind=kind, by=refusal.topic, reason=refusal.reason, **more)
+    about: dict[str, Any] = {"kind": kind, "by": refusal.topic, "reason": refusal.reason, **more}
+    if more.get("dropped"):  # nothing else has its pointer
+        log.error("a dead letter is lost: Kafka refuses it", **about)
+    else:
+        REFUSED.note(kind, refusal.topic, **about)

@@ -46,10 +46,13 @@ class Recovery:
         self.clock = clock
         self.began_at = clock.now()
 
-    async def run_once(self, token: str, *, careful: bool = False) -> Recovered:
+    async def run_once(
+        self, token: str, *, careful: bool = False, fenced: bool = False
+    ) -> Recovered:
         """The position to continue from, and the lineage of the store that it was found for.
 
-        `careful`: opens the publisher in the mode that finds refused records.
+        `careful`: opens the publisher in the mode that finds refused records. `fenced`: this owner
+        was fenced, although its Redis knows of no other owner.
 
         Raises `PublishFailed`, `LogUnavailable`, `StoreUnavailable` and `LeaseLost`; `StartError`
         when a service that is not a replica of this one would be disturbed, or when a process that
@@ -58,6 +61,8 @@ class Recovery:
         state = await self.shard.state()
         if not state.ready:
             await self.neighbours.check()
+        elif fenced or self.neighbours.in_conflict:
+            await self.neighbours.after_fencing()
         try:
             recovered = await self._recover(token, careful=careful)
         except Undecided as fault:
@@ -65,7 +70,7 @@ class Recovery:
             log.warning("a transaction has lost its end", reason=str(fault))
             await self.publisher.settle()
             recovered = await self._recover(token, careful=careful)
-        await self.shard.note_backlog(token, recovered[0].number)
+        await self.shard.note_backlog(token)
         await self.shard.note_shards()
         await self.neighbours.note()
         await self.store.sweep()  # a crash may have interrupted a delete of everything

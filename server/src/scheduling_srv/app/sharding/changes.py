@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.job_record import type_of
@@ -61,11 +62,18 @@ def plan_write(
 
 
 def plan_delete(homes: Mapping[str, int], at: int) -> Change:
-    """How jobs are deleted, beginning in the shard `at`."""
+    """How jobs are deleted, beginning in the shard `at`.
+
+    One call to the store deletes some; that shard deletes its others as parcels to itself.
+    """
     parts: dict[int, _Part] = {}
     for job_id, home in homes.items():
         parts.setdefault(home, _Part()).removed.append(job_id)
-    return _change(parts, at)
+    first = parts.get(at, _Part())
+    later, first.removed = first.removed[DELETED_IDS:], first.removed[:DELETED_IDS]
+    begun = _change(parts, at)
+    own = [_only(at, piece) for piece in _pieces(_Part(removed=later))]
+    return replace(begun, then=[*own, *begun.then])
 
 
 def _change(parts: dict[int, _Part], at: int) -> Change:

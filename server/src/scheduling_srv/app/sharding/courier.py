@@ -7,7 +7,7 @@ neither a crash nor the loss of a shard's Redis loses or doubles it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, groupby, repeat
 
 import structlog
@@ -27,6 +27,8 @@ from scheduling_srv.runtime.states import State
 
 log = structlog.get_logger(__name__)
 
+GENERATIONS = 2
+"""A change sends parcels, a parcel may send others, and those send none (`changes.py`)."""
 LOOK = 1.0
 """Seconds after which an owner looks for parcels whose sender has died."""
 PAUSE_SECONDS = 0.02
@@ -83,16 +85,39 @@ class Courier:
                 await self.settle(shard)
             changes = [later for each in changes for later in each.then]
 
-    async def settle_all(self) -> bool:
-        """The same for all shards. One shard sends nothing."""
+    async def settle_all(self) -> None:
+        """Return when all changes that are stored by now have been done, in all shards.
+
+        A round ends when each parcel that existed at its beginning has been delivered, by whichever
+        courier. So the first round ends with the first generation of every change, the next one
+        with the next generation. One shard sends nothing.
+        """
         if len(self.shards) == 1:
-            return False
-        shards = range(len(self.shards))
-        found = any([await self.settle(shard) for shard in shards])
-        if found:  # one that was looked at before may have sent something on
-            for shard in shards:
+            return
+        for _ in range(GENERATIONS):
+            for shard in range(len(self.shards)):
                 await self.settle(shard)
-        return found
+
+    async def carries(self, ends: Sequence[int]) -> bool:
+        """Whether a parcel is on its way that was sent before the end of its shard's outbox.
+
+        `ends` has an entry number for each shard. Raises `Unavailable`.
+        """
+        sent = await asyncio.gather(*(shard.transfers.parcels() for shard in self.shards))
+        return any(
+            int(parcel.name) < end
+            for parcels, end in zip(sent, ends, strict=True)
+            for parcel in parcels
+        )
+
+    async def arrivals(self) -> Sequence[Mapping[str, int]]:
+        """How far each shard has applied the parcels of each other one. Raises `Unavailable`."""
+        found = await asyncio.gather(*(shard.inputs.positions() for shard in self.shards))
+        senders = [_sender(shard) for shard in range(len(self.shards))]
+        return [
+            {name: positions[name].next for name in senders if name in positions}
+            for _, positions in found
+        ]
 
     async def _round(self, shard: int, parcels: Sequence[Parcel]) -> bool:
         """Deliver what may be delivered, to each target by itself; says whether any was."""
@@ -126,7 +151,7 @@ class Courier:
         self, shard: int, target: int, changes: Sequence[tuple[Parcel, Change]]
     ) -> Receipt:
         """Returns the place in the target's outbox behind all of them."""
-        ports, name = self.shards[target], f"@{shard}"
+        ports, name = self.shards[target], _sender(shard)
         lineage, positions = await ports.inputs.positions()
         known, receipt = positions.get(name), None
         stored = known.next if known else 0
@@ -141,3 +166,8 @@ class Courier:
                 raise Contended("Somebody decides about a job that is on its way.")
             stored = behind
         return receipt or await ports.inputs.append([], self.clock.now())
+
+
+def _sender(shard: int) -> str:
+    """The name of a shard among the partitions whose positions a shard stores."""
+    return f"@{shard}"

@@ -8,7 +8,7 @@ docs/decisions/0004 and 0022.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -103,11 +103,7 @@ class ShardedStore:
             return [await self._clear(0)]
         try:
             async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                await self.courier.settle_all()
-                while True:
-                    cleared = await asyncio.gather(*map(self._clear, range(self.count)))
-                    if not await self.courier.settle_all():
-                        return cleared
+                return await self._voided(self._clear)
         except TimeoutError as fault:
             raise NotAnnounced(NOT_CLEARED) from fault
 
@@ -116,15 +112,13 @@ class ShardedStore:
 
         Of a record (`source`), `Consume` has reset the other shards before.
         """
+        first = self.shards[0]
         if source is None and self.count > 1:
-            try:
-                async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
-                    await self._reset_others()
-            except TimeoutError as fault:
-                raise NotAnnounced(NOT_RESET) from fault
-        first, now = self.shards[0], self.clock.now()
+            await self._reset_all()
+            floor = first.announcements.number
+            return Stored(0, await first.inputs.append(entries, self.clock.now()), floor)
         floor = first.announcements.number
-        receipt = await first.store.clear(now, source, entries, announced=False)
+        receipt = await first.store.clear(self.clock.now(), source, entries, announced=False)
         return Stored(0, receipt, floor)
 
     async def announced(self, changes: Sequence[Stored]) -> None:
@@ -282,11 +276,9 @@ class ShardedStore:
             stored = [each for each in done if each]
             if len(stored) < len(done):
                 continue
-            if len(claim.homes) < len(claim.ids):
-                # Another call may have deleted them, and not have announced it yet.
-                others = [shard for shard in range(self.count) if shard not in changes]
-                stored += await asyncio.gather(*map(self._end_of, others))
-            return stored
+            # Another call may have deleted some, and not have announced it yet.
+            others = {*claim.leaving.values()} - changes.keys()
+            return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
 
     async def _commit(
         self, change: Change, claim: Claim | None, source: Source | None
@@ -312,13 +304,33 @@ class ShardedStore:
         floor = ports.announcements.number
         return Stored(shard, await ports.inputs.append([], self.clock.now()), floor)
 
-    async def _reset_others(self) -> None:
-        await self.courier.settle_all()
-        await asyncio.gather(*map(self._reset, self.shards[1:]))
+    async def _voided(self, void: Callable[[int], Awaitable[Stored]]) -> Sequence[Stored]:
+        """Make all jobs of all shards void, and no half of a change.
 
-    async def _reset(self, shard: ShardPorts) -> None:
-        receipt = await shard.store.clear(self.clock.now(), announced=False)
-        await shard.announcements.wait(receipt)
+        What is stored by now arrives before. A later change is void in some shards only if its
+        parcel is on its way, or arrives, while the shards are emptied: then it is done once more.
+        """
+        while True:
+            await self.courier.settle_all()
+            before = await self.courier.arrivals()
+            done = await asyncio.gather(*map(void, range(self.count)))
+            ends = [each.receipt.number for each in done]
+            if not await self.courier.carries(ends) and await self.courier.arrivals() == before:
+                return done
+
+    async def _reset_all(self) -> None:
+        try:
+            async with asyncio.timeout(deadline.at_most(ANNOUNCE_TIMEOUT_SECONDS)):
+                await self._voided(self._reset)
+        except TimeoutError as fault:
+            raise NotAnnounced(NOT_RESET) from fault
+
+    async def _reset(self, shard: int) -> Stored:
+        ports = self.shards[shard]
+        floor = ports.announcements.number
+        receipt = await ports.store.clear(self.clock.now(), announced=False)
+        await ports.announcements.wait(receipt)
+        return Stored(shard, receipt, floor)
 
     # --- Parts of other shards ------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
---!include answer base marker outbox run
+--!include answer base late marker outbox run
 --!args token now:int timeout:int cap:int most:int limit
 -- Counts runs without an answer as failed (docs/contract.md).
 -- `timeout`, `cap` (of the backoff): ms. `most`: waiting retries of a job. `limit`: runs to look
@@ -8,34 +8,40 @@ if not owns(token) then
     return {lost()}
 end
 local first
-local late_from, late_place, late_at = meta('late_from'), meta('late_place'), meta('late_at')
-local published = math.max(meta('trimmed'), late_from)
-
--- When somebody could see the run: what waited in the outbox was published later than it was
--- staged. What was published before keeps its time: a rebuild reads the topic from the earliest of
--- them.
-local function seen_at(place)
-    if place > published then
-        return now
-    end
-    return place > late_from and place <= late_place and late_at or 0
+local trimmed = meta('trimmed')
+local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+local known = redis.call('HMGET', K.meta, 'first_staged', 'last_begun')
+local first_staged, last_begun = tonumber(known[1]), tonumber(known[2])
+if first_staged and late[2] and tonumber(late[2]) > last_begun then
+    first_staged, last_begun = nil, nil -- none of those whose time has begun again is unanswered
 end
 
-local late = redis.call('ZRANGE', K.running, '-inf', number(now - timeout), 'BYSCORE', 'LIMIT', 0, limit)
+-- The time of a run begins again. A rebuild still needs its record, which may be older.
+local function restart(instance, staged, begun)
+    redis.call('ZADD', K.running, begun, instance)
+    first_staged = math.min(first_staged or staged, staged)
+    last_begun = math.max(last_begun or begun, begun)
+end
+
 local looked_at, expired = 0, 0
-for _, instance in ipairs(late) do
+for i = 1, #late, 2 do
     if bytes_read >= BUDGET then
         break
     end
     looked_at = looked_at + 1
-    local _, _, _, place = read_run(redis.call('HGET', K.runs, instance))
-    if seen_at(place) > now - timeout then
-        redis.call('ZADD', K.running, seen_at(place), instance)
+    local instance = late[i]
+    local _, _, _, entry = read_run(redis.call('HGET', K.runs, instance))
+    local begun = entry > trimmed and now or late_since(entry) -- nobody has seen what is not published
+    if begun > now - timeout then
+        restart(instance, tonumber(late[i + 1]), begun)
     else
         local _, due = end_run(instance, TIMED_OUT, now, cap, most, '')
         expired = expired + 1
         first = due and math.min(first or due, due) or first
     end
+end
+if last_begun then
+    redis.call('HSET', K.meta, 'first_staged', number(first_staged), 'last_begun', number(last_begun))
 end
 if #late > 0 then
     emit_marker(now)

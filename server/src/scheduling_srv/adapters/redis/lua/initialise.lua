@@ -1,4 +1,4 @@
---!include base marker outbox
+--!include base late marker outbox
 --!args token incarnation origin published seq instance reset cleared watermark format:int inputs now:int
 -- Makes the shard ready, counting on from a position.
 -- `origin`: incarnation that it was rebuilt from, or ''. `published`: number of the last entry on
@@ -21,6 +21,7 @@ for partition, position in pairs(cjson.decode(inputs)) do
 end
 redis.call('HSETNX', K.meta, 'largest', 0)
 redis.call('HSET', K.meta, 'state', 'ready')
+note_rebuilt(now)
 grouped = true
 emit_all_inputs(now) -- so that Kafka knows them from the first transaction on
 flush()

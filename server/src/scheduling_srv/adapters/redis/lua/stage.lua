@@ -1,4 +1,4 @@
---!include base due job limits marker outage outbox staging taking
+--!include base due job late limits marker outbox outage staging starting taking
 --!args token now:int lead:int limit:int window:int missed bounds
 --!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
@@ -11,7 +11,7 @@ if not owns(token) then
     return {lost()}
 end
 local FREED = 100 -- types whose held runs one call looks at
-if published and not trim(published, known) then
+if published and not trim(published, known, now) then
     return {'diverged'}
 end
 if is_full(bounds) then
@@ -37,11 +37,17 @@ if lead > 0 and limit > 0 then
 end
 save_stage(stage)
 local staged = #entries
+if #started > 0 then
+    mark_staging(stage.last_run, now, stage.marks)
+end
 if staged + #stage.again + #stage.plan > 0 then -- occurrences that were swallowed are settled as well
     emit_marker(now)
 end
 flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
+if oldest == '' then
+    redis.call('UNLINK', K.late)
+end
 local look_at = more and number(now) or next_due()
 local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest}
 return published and hand_out(result, published, ahead, most, most_bytes) or result

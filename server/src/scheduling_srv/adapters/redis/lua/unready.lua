@@ -7,7 +7,7 @@ if not owns(token) then
     return lost()
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
-    'swept', 'watermark', 'cutoff', 'origin', 'late_from', 'late_place',
-    'late_at', 'refill', 'outbox_bytes', 'outbox_gone', 'outbox_longest')
+    'swept', 'watermark', 'cutoff', 'origin', 'last_run', 'staged', 'first_staged', 'last_begun', 'refill', 'outbox_bytes',
+    'outbox_gone', 'outbox_longest')
 redis.call('HSET', K.meta, 'largest', 0)
 return 'ok'

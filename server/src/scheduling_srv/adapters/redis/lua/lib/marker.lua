@@ -1,8 +1,10 @@
 --!include base outbox
 -- Markers: what the position record has to hold once all before it is published (decision 1).
 
--- Nothing before this instant is open: no unanswered run began, no unemitted occurrence was due.
-local function earliest(now)
+-- Nothing before this instant is open: no unanswered run was staged, no unemitted occurrence was
+-- due. Runs whose time has begun again were staged at `first_staged` or later, and their time began
+-- at `last_begun` or earlier.
+local function earliest(now, first_staged, last_begun)
     local first = now
     local function look(key, from)
         local head
@@ -16,6 +18,9 @@ local function earliest(now)
         end
     end
     look(K.running)
+    if first_staged and first <= tonumber(last_begun) then
+        first = math.min(first, tonumber(first_staged))
+    end
     look(K.waiting)
     look(K.plan)
     for rank = 0, 4 do
@@ -27,12 +32,13 @@ end
 -- `moved`: names and positions of the partitions that have moved since the last marker; `gone`:
 -- names of those that there are no more.
 local function emit_marker(now, moved, gone)
+    local found = redis.call('HMGET', K.meta, 'seq', 'instance', 'reset', 'cleared', 'first_staged', 'last_begun')
     local marker = {
-        replay_from = number(earliest(now)),
-        seq = number(meta('seq')),
-        instance = number(meta('instance')),
-        reset = number(meta('reset')),
-        cleared = number(meta('cleared')),
+        replay_from = number(earliest(now, found[5], found[6])),
+        seq = number(found[1] or 0),
+        instance = number(found[2] or 0),
+        reset = number(found[3] or 0),
+        cleared = number(found[4] or 0),
         gone = gone,
     }
     if moved and #moved > 0 then

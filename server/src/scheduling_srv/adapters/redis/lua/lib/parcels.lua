@@ -8,9 +8,15 @@ end
 -- whether nobody has any. A parcel waits for who claims its jobs, or they would arrive behind the
 -- back of that call.
 local function has_claims(token, at, size)
-    for i = at, at + size - 1 do
-        if (redis.call('GET', K.claim .. args[i]) or '') ~= token then
-            return false
+    for first = at, at + size - 1, BATCH do
+        local claims = {}
+        for i = first, math.min(first + BATCH, at + size) - 1 do
+            claims[#claims + 1] = K.claim .. args[i]
+        end
+        for _, holder in ipairs(redis.call('MGET', unpack(claims))) do
+            if (holder or '') ~= token then
+                return false
+            end
         end
     end
     return true
@@ -38,9 +44,11 @@ local function send(value, at, size)
     local name = number(meta('tail') + #entries)
     grouped = true -- a job that goes, and the parcel that it goes on in
     redis.call('HSET', K.parcels, name, value)
+    local moving = {}
     for i = at, at + size - 1 do
-        redis.call('HSET', K.moving, args[i], name)
+        push(moving, args[i], name)
     end
+    in_batches('HSET', K.moving, moving, 2)
     local key = parcel_key(name)
     emit(struct.pack(KEYED, HAND_ON, #key) .. key .. value)
 end

@@ -1,6 +1,6 @@
 --!include base member numbers outbox
 -- Starts runs: what is noted of them is stored by `save_runs`, all at once.
-local begun, started, types = {}, {}, {}
+local begun, started, types, last_run = {}, {}, {}, 0
 
 local function count(type)
     types[type] = types[type] or tonumber(redis.call('HGET', K.types, type) or '0')
@@ -13,6 +13,7 @@ local function start_run(id, job, nominal, attempt, stage)
     end
     local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
     local name = number(instance)
+    last_run = place
     push(started, name, struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #job.type) .. job.type .. id)
     push(begun, stage.now, name)
     types[job.type] = count(job.type) + 1
@@ -29,6 +30,6 @@ local function save_runs()
         end
     end
     if numbered then
-        redis.call('HSET', K.meta, 'instance', number(numbered))
+        redis.call('HSET', K.meta, 'instance', number(numbered), 'last_run', number(last_run))
     end
 end

@@ -1,4 +1,4 @@
---!include base outbox
+--!include base late outbox
 -- The publisher's side of the outbox. `published` is the number of the last entry that is on Kafka.
 
 -- The bytes of what was trimmed: all of them, or those up to the last mark that was passed.
@@ -15,24 +15,22 @@ local function uncount_bytes(published, left)
     end
 end
 
--- Trims what is published; false when it does not lie within this outbox.
-local function trim(published, name)
-    local done, length = published - meta('trimmed'), redis.call('LLEN', K.outbox)
+-- Trims what is published, as is known since `now`; false when it does not lie within this outbox.
+local function trim(published, name, now)
+    local trimmed, length = meta('trimmed'), redis.call('LLEN', K.outbox)
+    local done = published - trimmed
     local here = lineage() == name and done >= 0 and done <= length
     if not here or published > meta('taken') then
         return false
     end
     if done > 0 then
-        local at = clock_ms()
-        redis.call('HSET', K.meta, 'trimmed', number(published), 'moved_at', at) -- first: a full Redis refuses this one
+        redis.call('HSET', K.meta, 'trimmed', number(published), 'moved_at', clock_ms()) -- first: a full Redis refuses this one
         redis.call('LTRIM', K.outbox, done, -1)
         uncount_bytes(published, length - done)
         if SHARDS > 1 then
             redis.call('ZREMRANGEBYSCORE', K.leaving, '-inf', number(published))
         end
-        if published <= meta('late_place') then
-            redis.call('HSET', K.meta, 'late_at', at) -- their time begins now
-        end
+        note_published(trimmed, now)
         redis.call('PUBLISH', K.wake, 'published ' .. name .. ' ' .. number(published))
     end
     return true

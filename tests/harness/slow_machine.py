@@ -1,0 +1,50 @@
+"""Delays for the steps of tests: they find tests that depend on a fast machine.
+
+With TEST_DELAY_MS=3000 a step waits at random before and after its work, up to 3 s each.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_MS = int(os.environ.get("TEST_DELAY_MS", "0"))
+MANY = 5
+"""The n-th step waits with the probability MANY / n, so that tests of many steps end as well."""
+
+
+class Delays:
+    """The delays of one test. The seed decides them."""
+
+    def __init__(self, seed: str = "") -> None:
+        self._random = random.Random(seed)
+        self._steps = 0
+
+    def pause(self) -> None:
+        """Wait, or not."""
+        self._steps += 1
+        if self._random.random() < min(0.5, MANY / self._steps):
+            time.sleep(self._random.uniform(0, LONGEST_MS) / 1000)
+
+
+_delays = [Delays()]
+
+
+def begin(test: str) -> None:
+    """Begin the delays of a test. They differ from test to test, not from run to run."""
+    _delays[0] = Delays(test)
+
+
+def pause() -> None:
+    """Wait, or not, where a test may be slow."""
+    if LONGEST_MS:
+        _delays[0].pause()
+
+
+@contextmanager
+def step() -> Iterator[None]:
+    """A step of a test: it may begin late, and the test may go on late."""
+    pause()
+    yield
+    pause()
