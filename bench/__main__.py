@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import report
 from bench.actors import Failed
 from bench.profiling import SUFFIX, spans
+from bench.report import listed, say
 from bench.results import Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
 from bench.targets import below_floors
@@ -33,25 +32,13 @@ CONTENDERS = (PRODUCT, BARE, BULLMQ)
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _listed(known: Sequence[str], text: str) -> list[str]:
-    names = [name for name in text.split(",") if name] or list(known)
-    if strange := set(names) - set(known):
-        raise SystemExit(f"unknown: {', '.join(sorted(strange))}; known: {', '.join(known)}")
-    return names
-
-
 def _show(workload: str, contender: str, sample: Sample, seconds: float) -> None:
     figures = "  ".join(f"{name} {value:,.2f}" for name, value in sample.figures.items())
-    _say(f"{workload:<21}{contender:<8}{figures}  ({seconds:.0f} s)")
+    say(f"{workload:<21}{contender:<8}{figures}  ({seconds:.0f} s)")
     if sample.jobs and sample.cpu:
         each = {part: used / sample.jobs * 1e6 for part, used in sample.cpu.items()}
         parts = "  ".join(f"{part} {used:.1f}" for part, used in each.items())
-        _say(f"{'':<29}us of CPU a job: {parts}  all {sum(each.values()):.1f}")
+        say(f"{'':<29}us of CPU a job: {parts}  all {sum(each.values()):.1f}")
 
 
 class Run:
@@ -59,7 +46,7 @@ class Run:
 
     def __init__(self, site: Site, options: argparse.Namespace, load: float) -> None:
         self.site = site
-        self.contenders = _listed(CONTENDERS, options.contenders)
+        self.contenders = listed(CONTENDERS, options.contenders)
         self.scale: float = options.size
         self.rounds: int = options.rounds
         self.load = load
@@ -67,10 +54,10 @@ class Run:
 
     def warm_up(self) -> None:
         """Let Kafka compile what it is about to run; what the first contender had to wait for."""
-        _say("not counted, Kafka warms up:")
+        say("not counted, Kafka warms up:")
         for workload in WARM_UP:
             self._once(workload, PRODUCT, {}, {})
-        _say("measured:")
+        say("measured:")
 
     def measure(self, workload: Workload, results: Results) -> None:
         """Each contender in turn, as often as there are rounds."""
@@ -97,11 +84,11 @@ class Run:
             sample = workload.contenders[contender](self.site, workload.count(self.scale))
         except Skipped as fault:
             faults[contender] = str(fault)
-            _say(f"{workload.name:<21}{contender:<8}skipped: {fault}")
+            say(f"{workload.name:<21}{contender:<8}skipped: {fault}")
         except (Broken, Failed, TimeoutError) as fault:
             self.broken = True
             faults[contender] = "broken"
-            _say(f"{workload.name:<21}{contender:<8}BROKEN: {fault}")
+            say(f"{workload.name:<21}{contender:<8}BROKEN: {fault}")
         else:
             samples.setdefault(contender, []).append(sample)
             _show(workload.name, contender, sample, time.monotonic() - began)
@@ -121,12 +108,12 @@ def main() -> int:
     parser.add_argument("--floors", action="store_true", help="fail below the least figures")
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
-    only = _listed(names, options.only)
+    only = listed(names, options.only)
     full = options.size == 1
     path = options.json or FOLDER / ("results.json" if full else f"results-{options.size:g}.json")
     results = Results.read(path)
     load = os.getloadavg()[0]
-    _say(f"load before: {load:.2f}" + ("  (others are busy here: figures are low)" * (load > 0.5)))
+    say(f"load before: {load:.2f}" + ("  (others are busy here: figures are low)" * (load > 0.5)))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)
@@ -140,19 +127,19 @@ def main() -> int:
             if workload.name in only:
                 run.measure(workload, results)
                 results.write(path)
-    _say("\n" + report.text(results))
+    say("\n" + report.text(results))
     if options.profile == "raw":
         for file in site.profiles:
-            _say(f"{file.name}\n{spans(file)}")
+            say(f"{file.name}\n{spans(file)}")
     if options.pages and full:
         from bench.plots import draw  # noqa: PLC0415 - matplotlib is slow to import
 
         report.write_pages(results)
         draw(results)
-    _say("BROKEN: see above" if run.broken else "checked: nothing lost, doubled or early")
+    say("BROKEN: see above" if run.broken else "checked: nothing lost, doubled or early")
     low = below_floors(results, only) if options.floors else []
     for line in low:
-        _say(line)
+        say(line)
     return int(run.broken or bool(low))
 
 

@@ -12,14 +12,13 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from tests.harness.reaper import reaper
 
 Reply = dict[str, Any]
-Handler = Callable[..., Reply]
 TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE_SECONDS = 600.0
 
@@ -107,7 +106,10 @@ class Actor:
         self.tell(do, **order)
         return self.hear()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
         """End it: its input ends, and so does it; or it is killed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
@@ -120,12 +122,12 @@ class Actor:
         reaper.buried(self._process.pid)
 
 
-def serve(handlers: Mapping[str, Handler]) -> None:
-    """The child's side: carry orders out until the input ends."""
+def serve(helper: object) -> None:
+    """The child's side: each order calls a method of the helper, until the input ends."""
     for line in sys.stdin:
         order = json.loads(line)
         try:
-            reply = handlers[order.pop("do")](**order)
+            reply = getattr(helper, order.pop("do"))(**order)
         except Exception as fault:  # noqa: BLE001 - the parent raises it
             traceback.print_exc()
             reply = {"fault": f"{type(fault).__name__}: {fault}"}

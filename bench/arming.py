@@ -98,3 +98,8 @@ def in_place(armed: Armed, step: float, count: int, trial: int) -> tuple[float, 
             raise
         return None
     return (first, ids) if time.time() < first - MARGIN_SECONDS else None
+
+
+def until_due(first: float) -> None:
+    """Sleep until the jobs are almost due."""
+    time.sleep(max(0.0, first - MARGIN_SECONDS - time.time()))

@@ -248,14 +248,4 @@ def _flat(jobs: list[tuple[str, int, bytes]]) -> list[object]:
 
 
 if __name__ == "__main__":
-    bare = Bare()
-    serve(
-        {
-            "open": bare.open,
-            "prepare": bare.prepare,
-            "load": bare.load,
-            "submit": bare.submit,
-            "start": bare.start,
-            "end": bare.end,
-        }
-    )
+    serve(Bare())

@@ -57,10 +57,7 @@ def queue(site: Site) -> Iterator[tuple[Actor, str]]:
     node = installed()
     topic = f"bull-{site.number()}"
     site.make_topics(topic)
-    actor = Actor("bullmq", [node, PLACE / PROGRAM], site.folder / "bullmq.log")
-    try:
+    with Actor("bullmq", [node, PLACE / PROGRAM], site.folder / "bullmq.log") as actor:
         host, port = "127.0.0.1", site.valkey.port
         actor.ask("open", host=host, port=port, bootstrap=site.kafka.bootstrap, topic=topic)
         yield actor, topic
-    finally:
-        actor.close()

@@ -107,15 +107,4 @@ class Client:
 
 
 if __name__ == "__main__":
-    client = Client()
-    serve(
-        {
-            "connect": client.connect,
-            "disconnect": client.disconnect,
-            "prepare": client.prepare,
-            "prepare_recurring": client.prepare_recurring,
-            "submit": client.submit,
-            "latencies": client.latencies,
-            "ids": client.ids,
-        }
-    )
+    serve(Client())

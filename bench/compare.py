@@ -22,10 +22,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from bench.report import listed, markdown, say
 from bench.results import describe_machine
 from bench.site import Site
+from bench.targets import ROWS, Row
 from bench.workloads import PRODUCT, Workload, firing, keeping, submitting
 
 ROOT = Path(__file__).parents[1]
@@ -42,33 +43,14 @@ Pair = dict[str, dict[str, float]]
 """Figures of `base` and of `head`."""
 
 
-class Figure(NamedTuple):
-    """A figure that is compared."""
-
-    workload: str
-    name: str
-    more_is_better: bool
-
-
-FIGURES = (
-    Figure("submit", "rate", more_is_better=True),
-    Figure("single", "rate", more_is_better=True),
-    Figure("records", "rate", more_is_better=True),
-    Figure("fire", "rate", more_is_better=True),
-    Figure("steady", "p50", more_is_better=False),
-    Figure("steady", "p99", more_is_better=False),
-    Figure("steady-at-least-once", "p50", more_is_better=False),
-    Figure("steady-at-least-once", "p99", more_is_better=False),
-    Figure("cycle", "rate", more_is_better=True),
-    Figure("memory", "bytes", more_is_better=False),
-)
+FIGURES = [row for row in ROWS if row.workload in {*DEFAULT, "records", "cycle"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the pairs say of a figure. Ratios are costs, head / base; above 1 is worse."""
 
-    figure: Figure
+    row: Row
     base: float
     head: float
     ratio: float
@@ -99,41 +81,43 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[cut - 1], ordered[count - cut]
 
 
-def verdict(figure: Figure, pairs: Sequence[Pair]) -> Verdict:
+def verdict(row: Row, pairs: Sequence[Pair]) -> Verdict:
     """Of all pairs of a workload."""
-    base = [pair["base"][figure.name] for pair in pairs]
-    head = [pair["head"][figure.name] for pair in pairs]
+    base = [pair["base"][row.figure] for pair in pairs]
+    head = [pair["head"][row.figure] for pair in pairs]
     ratios = [
-        before / after if figure.more_is_better else after / before
+        before / after if row.higher_is_better else after / before
         for before, after in zip(base, head, strict=True)
     ]
     low, high = interval(ratios)
     middle = statistics.median
-    return Verdict(figure, middle(base), middle(head), middle(ratios), low, high, len(pairs))
+    return Verdict(row, middle(base), middle(head), middle(ratios), low, high, len(pairs))
 
 
 def verdicts(kept: Mapping[str, Sequence[Pair]]) -> list[Verdict]:
     """Of every figure that was measured often enough."""
     return [
-        verdict(figure, pairs)
-        for figure in FIGURES
-        if len(pairs := kept.get(figure.workload, ())) >= FEWEST
+        verdict(row, pairs) for row in FIGURES if len(pairs := kept.get(row.workload, ())) >= FEWEST
     ]
 
 
 def table(found: Sequence[Verdict], tolerance: float) -> str:
     """As Markdown."""
-    lines = [
-        "| workload | figure | base | head | head / base | 95 % interval | pairs | verdict |",
-        "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
+    head = "workload | figure | verdict | base | head | head / base | 95 % interval | pairs"
+    body = [
+        [
+            each.row.workload,
+            each.row.figure,
+            "worse" if each.is_worse(tolerance) else "better" if each.high < 1 else "not worse",
+            f"{each.base:,.2f}",
+            f"{each.head:,.2f}",
+            f"{each.ratio:.3f}",
+            f"{each.low:.3f} to {each.high:.3f}",
+            str(each.pairs),
+        ]
+        for each in found
     ]
-    for each in found:
-        word = "worse" if each.is_worse(tolerance) else "better" if each.high < 1 else "not worse"
-        lines.append(
-            f"| {each.figure.workload} | {each.figure.name} | {each.base:,.2f} | {each.head:,.2f}"
-            f" | {each.ratio:.3f} | {each.low:.3f} to {each.high:.3f} | {each.pairs} | {word} |"
-        )
-    return "\n".join(lines)
+    return markdown(head.split(" | "), body, left=3)
 
 
 def _git(*arguments: str) -> str:
@@ -191,10 +175,10 @@ class Comparison:
             self._write()
             figures = [each for each in FIGURES if each.workload == workload.name]
             ratios = "  ".join(
-                f"{each.name} {pair['head'][each.name] / pair['base'][each.name]:.3f}"
+                f"{each.figure} {pair['head'][each.figure] / pair['base'][each.figure]:.3f}"
                 for each in figures
             )
-            _say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
+            say(f"{workload.name:<21}pair {len(found):>2}  head / base: {ratios}")
 
     def warm_up(self) -> None:
         """Run two workloads uncounted, so that the JVM compiles Kafka's hot code."""
@@ -227,11 +211,6 @@ def note(base: str, head: str, machine: Mapping[str, object], scale: float, text
     )
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     """Measure the pairs that are missing. Returns 0 if no figure is worse, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
@@ -242,13 +221,11 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, default=0.03)
     parser.add_argument("--note", action="store_true", help="write a page into docs/lab")
     options = parser.parse_args()
-    names = options.only.split(",")
-    if strange := set(names) - set(WORKLOADS):
-        raise SystemExit(f"unknown: {', '.join(sorted(strange))}; known: {', '.join(WORKLOADS)}")
+    names = listed(WORKLOADS, options.only)
     base, head = revision(options.base), revision("HEAD")
     changed = "-changed" if _git("status", "--porcelain", "--untracked-files=no").strip() else ""
     path = FOLDER / f"{base}-{head}{changed}-{options.size:g}.json"
-    _say(f"{head}{changed} beside {base}; load before: {os.getloadavg()[0]:.2f}; kept in {path}")
+    say(f"{head}{changed} beside {base}; load before: {os.getloadavg()[0]:.2f}; kept in {path}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compare-")))
         site = Site(folder, stack)
@@ -260,14 +237,14 @@ def main() -> int:
                 comparison.measure(WORKLOADS[name], pairs)
     found = verdicts(comparison.kept)
     text = table(found, options.tolerance)
-    _say(text)
+    say(text)
     if options.note:
         page = ROOT / "docs" / "lab" / f"compare-{base}-{head}.md"
         page.parent.mkdir(exist_ok=True)
         page.write_text(note(base, head + changed, machine, options.size, text))
     worse = [each for each in found if each.is_worse(options.tolerance)]
     for each in worse:
-        _say(f"WORSE: {each.figure.workload} {each.figure.name}")
+        say(f"WORSE: {each.row.workload} {each.row.figure}")
     return int(bool(worse))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import Any
@@ -142,4 +143,4 @@ def run(count: int, in_flight: int, **places: Any) -> Reply:  # noqa: ANN401 - J
 
 
 if __name__ == "__main__":
-    serve({"run": run})
+    serve(sys.modules[__name__])

@@ -98,6 +98,7 @@ class Connection:
         packed = b"".join(SETTING.pack(*each) for each in settings)
         opened = frame(WINDOW_UPDATE, 0, 0, NUMBER.pack(WIDE - DEFAULT_WINDOW))
         self.out = bytearray(PREFACE + frame(SETTINGS, 0, 0, packed) + opened)
+        self._flush()  # a service soon closes a connection that has sent nothing
 
     def run(
         self, bodies: Sequence[bytes], in_flight: int, at: Sequence[float] | None = None

@@ -7,6 +7,7 @@ without announcing them. Afterwards the store is as if the service had taken the
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,4 +106,4 @@ def announce(bootstrap: str, topic: str, count: int, first: float, ids: str) -> 
 
 
 if __name__ == "__main__":
-    serve({"load": load, "announce": announce})
+    serve(sys.modules[__name__])

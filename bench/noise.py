@@ -19,7 +19,8 @@ import grpc
 from confluent_kafka import Producer
 
 from bench.actors import Reply, serve
-from bench.load import job, submit
+from bench.http2 import Connection
+from bench.load import CREATE, job
 from scheduling_client.wire import job_pb2, resourcebase_pb2
 
 SERVICE = "/io.restorecommerce.job.Service/"
@@ -77,8 +78,10 @@ class Noise:
             for item in items[::RARE_EACH]:
                 item.data.creator = "rare"
             lists.append(job_pb2.JobList(items=items).SerializeToString())
-        told = asyncio.run(submit(address, lists, 8))
-        return {"jobs": len(told.ids)}
+        connection = Connection(address, CREATE)
+        connection.run(lists, 8)
+        connection.close()
+        return {}
 
     def start(self, address: str, bootstrap: str, topic: str) -> Reply:
         """Begin."""
@@ -148,5 +151,4 @@ class Noise:
 
 
 if __name__ == "__main__":
-    noise = Noise()
-    serve({"fill": noise.fill, "start": noise.start, "stop": noise.stop})
+    serve(Noise())

@@ -29,7 +29,6 @@ class Arrived(NamedTuple):
     """What a record says, and when it came. Epoch seconds."""
 
     job_id: str
-    occurrence: str
     nominal: float
     written: float
     at: float
@@ -168,21 +167,9 @@ def _arrived(now: float, message: Message) -> Arrived:
     pairs: Any = message.headers()  # pairs, whatever else its type allows
     known = {name: value.decode() for name, value in pairs or ()}
     nominal = datetime.fromisoformat(known["nominal-time"]).timestamp()
-    occurrence = known.get("occurrence-id", "")
     written = message.timestamp()[1] / 1000
-    return Arrived(known["job-id"], occurrence, nominal, written, now)
+    return Arrived(known["job-id"], nominal, written, now)
 
 
 if __name__ == "__main__":
-    reader = Reader()
-    serve(
-        {
-            "watch": reader.watch,
-            "forget": reader.forget,
-            "collect": reader.collect,
-            "judge": reader.judge,
-            "judge_rhythm": reader.judge_rhythm,
-            "silences": reader.silences,
-            "close": reader.close,
-        }
-    )
+    serve(Reader())

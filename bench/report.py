@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,20 @@ from bench.workloads import BARE, BULLMQ, PRODUCT
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = ("service", "worker", "valkey", "kafka", "client", "reader")
+
+
+def say(text: str) -> None:
+    """To the terminal, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def listed(known: Iterable[str], text: str) -> list[str]:
+    """The names in an option, all if it is empty. Raises `SystemExit` for an unknown one."""
+    names = [name for name in text.split(",") if name] or [*known]
+    if strange := {*names} - {*known}:
+        raise SystemExit(f"unknown: {', '.join(sorted(strange))}; known: {', '.join(known)}")
+    return names
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -57,16 +57,15 @@ class Meter(NamedTuple):
     parts: Mapping[str, int]
     profile: Profile | None = None
 
-    def read(self) -> dict[str, float]:
-        """CPU seconds so far."""
-        return {part: cpu_seconds(pid) for part, pid in self.parts.items()}
-
-    def since(self, before: Mapping[str, float]) -> dict[str, float]:
-        """CPU seconds used since `before`: the measurement is over."""
-        used = {part: now - before[part] for part, now in self.read().items()}
+    @contextmanager
+    def counting(self) -> Iterator[dict[str, float]]:
+        """The measurement: afterwards the seconds of CPU that each part used meanwhile."""
+        before = {part: cpu_seconds(pid) for part, pid in self.parts.items()}
+        used: dict[str, float] = {}
+        yield used
+        used.update({part: cpu_seconds(self.parts[part]) - was for part, was in before.items()})
         if self.profile:
             self.profile.end()
-        return used
 
 
 class Site:
@@ -83,10 +82,8 @@ class Site:
             server.start()
         self.store: redis.Redis = redis.Redis.from_url(self.valkey.url, socket_timeout=600)
         self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 2})
-        self.client = Actor.python("client", "client", folder)
-        stack.callback(self.client.close)
-        self.reader = Actor.python("reader", "reader", folder)
-        stack.callback(self.reader.close)
+        self.client = stack.enter_context(Actor.python("client", "client", folder))
+        self.reader = stack.enter_context(Actor.python("reader", "reader", folder))
         self.serve: Sequence[str] = SERVE
         """The command of the product's process."""
         self.label = ""
@@ -154,15 +151,10 @@ class Site:
         tag = f"bare-{self.number()}"
         topics = [f"{tag}.{name}" for name in ("jobs", "resources", "journal", "position")]
         self.make_topics(*topics)
-        actor = Actor.python("bare", "bare", self.folder)
-        try:
-            url, bootstrap = self.valkey.url, self.kafka.bootstrap
-            actor.ask(
-                "open", bootstrap=bootstrap, url=url, topics=topics, exactly_once=exactly_once
-            )
+        with Actor.python("bare", "bare", self.folder) as actor:
+            place = {"bootstrap": self.kafka.bootstrap, "url": self.valkey.url}
+            actor.ask("open", **place, topics=topics, exactly_once=exactly_once)
             yield actor, topics
-        finally:
-            actor.close()
 
     def watch(self, topic: str, key: str = "queuedJob") -> None:
         """The reader reads this topic from its start."""

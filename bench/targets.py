@@ -9,8 +9,8 @@ from bench.results import Results
 from bench.workloads import BARE, BULLMQ, PRODUCT
 
 NAMES = {BARE: "the bare loop", BULLMQ: "BullMQ"}
-Holds = Callable[[Results, "Row"], bool | None]
-"""Whether a target is met; None: it was not measured."""
+Limit = Callable[[Results, "Row"], float | None]
+"""What a figure is compared with; None: it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,16 @@ class Target:
     """What a figure has to reach."""
 
     text: str
-    holds: Holds
+    limit: Limit
+    floor: bool = False
+    """At least the limit, else at most."""
+
+    def holds(self, results: Results, row: Row) -> bool | None:
+        """Whether it is met; None: it was not measured."""
+        value, limit = row.value(results), self.limit(results, row)
+        if value is None or limit is None:
+            return None
+        return value >= limit if self.floor else value <= limit
 
 
 @dataclass(frozen=True)
@@ -38,60 +47,40 @@ class Row:
         return results.figure(self.workload, contender, self.figure)
 
 
-def _against(text: str, bound: Callable[[Results, Row], float | None], *, at_least: bool) -> Target:
-    def holds(results: Results, row: Row) -> bool | None:
-        value, limit = row.value(results), bound(results, row)
-        if value is None or limit is None:
-            return None
-        return value >= limit if at_least else value <= limit
+def _of(contender: str, factor: float = 1.0, plus: float = 0.0, workload: str = "") -> Limit:
+    """A contender's figure, times `factor`, and `plus`; the row's workload unless one is named."""
 
-    return Target(text, holds)
+    def limit(results: Results, row: Row) -> float | None:
+        other = results.figure(workload or row.workload, contender, row.figure)
+        return None if other is None else factor * other + plus
+
+    return limit
 
 
-def at_least(value: float, text: str = "") -> Target:
+def at_least(value: float) -> Target:
     """An absolute floor."""
-    return _against(text or f">= {value:,.0f}", lambda _, __: value, at_least=True)
+    return Target(f">= {value:,.0f}", lambda _, __: value, floor=True)
 
 
 def at_most(value: float) -> Target:
     """An absolute ceiling."""
-    return _against(f"<= {value:,g}", lambda _, __: value, at_least=False)
+    return Target(f"<= {value:,g}", lambda _, __: value)
 
 
-def times(contender: str, factor: float, text: str = "") -> Target:
+def times(contender: str, factor: float) -> Target:
     """At least `factor` times what another contender reaches."""
-
-    def bound(results: Results, row: Row) -> float | None:
-        other = row.value(results, contender)
-        return None if other is None else factor * other
-
-    return _against(text or f">= {factor:g}x {NAMES[contender]}", bound, at_least=True)
+    return Target(f">= {factor:g}x {NAMES[contender]}", _of(contender, factor), floor=True)
 
 
 def share(contender: str, part: float, name: str = "") -> Target:
     """At least a share of what another contender reaches."""
-    return times(contender, part, f">= {part:.0%} of {name or NAMES[contender]}")
+    return Target(f">= {part:.0%} of {name or NAMES[contender]}", _of(contender, part), floor=True)
 
 
 def within(contender: str, *, factor: float = 1.0, plus: float = 0.0) -> Target:
     """At most what another contender has, times `factor`, and `plus`."""
-
-    def bound(results: Results, row: Row) -> float | None:
-        other = row.value(results, contender)
-        return None if other is None else factor * other + plus
-
     said = f"{factor:g}x {NAMES[contender]}'s" if plus == 0 else f"{NAMES[contender]}'s + {plus:g}"
-    return _against(f"<= {said}", bound, at_least=False)
-
-
-def within_workload(workload: str, factor: float, text: str) -> Target:
-    """At most `factor` times the product's same figure of another workload."""
-
-    def bound(results: Results, row: Row) -> float | None:
-        other = results.figure(workload, PRODUCT, row.figure)
-        return None if other is None else factor * other
-
-    return _against(text, bound, at_least=False)
+    return Target(f"<= {said}", _of(contender, factor, plus))
 
 
 FLOORS = {
@@ -153,7 +142,7 @@ ROWS = (
         "p99",
         "10,000/s, lateness p99",
         "ms",
-        (within_workload("steady", 2, "<= 2x that at 1,000/s"),),
+        (Target("<= 2x that at 1,000/s", _of(PRODUCT, 2, workload="steady")),),
         1,
     ),
     Row("recurring", "missed", "10,000 recurring jobs of 1 s: runs missed", "", (at_most(0),)),

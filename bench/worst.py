@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -27,6 +27,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from bench.report import listed, markdown, say
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.client import RedisClient, Value
@@ -43,14 +44,12 @@ from tests.store.shard import DAY, NOW, PARTITION, SECOND, Shard, every, once
 from tests.store.test_transfers import SHARDS, of, transfers
 
 LUA_BUDGET_MS = 50.0
-LOOP_BUDGET_MS = 20.0
 LARGE_BYTES = 850_000
 """Bytes of a large job: the default limit is 900,000."""
-NORMAL_BYTES = 220
 BEFORE = Path(__file__).with_name("worst_before.json")
 """What the table compares with: the same cases at the commit before the budgets."""
 
-Act: TypeAlias = Callable[[], Awaitable[None]]
+Act: TypeAlias = Callable[[], Awaitable[object]]
 Prepare: TypeAlias = Callable[[Shard], Awaitable[Act]]
 
 
@@ -180,36 +179,31 @@ async def stage_small(shard: Shard) -> Act:
 @case("stage.lua (release)")
 async def release_many(shard: Shard) -> Act:
     """4,000 held runs of one type find room at once."""
-    await create(shard, [once(f"a{n}", parallel=4000) for n in range(4000)])
-    instances = await run_all(shard)
-    await create(shard, [once(f"b{n}", parallel=4000) for n in range(4000)])
-    await stage_all(shard)
-    for at in range(0, 4000, 500):
-        await shard.answer(*[Answer(each, failed=False) for each in instances[at : at + 500]])
-    await publish(shard)
-    return lambda: stage_all(shard)
+    first = [once(f"a{n}", parallel=4000) for n in range(4000)]
+    return await release(shard, first, [once(f"b{n}", parallel=4000) for n in range(4000)])
 
 
 @case("stage.lua (release)")
 async def release_large(shard: Shard) -> Act:
     """200 held runs of 850 kB find room at once."""
-    await create(shard, [once(f"a{n}", parallel=200) for n in range(200)])
-    instances = await run_all(shard)
-    await create(shard, [large(f"b{n}", TriggerKind.ONCE, parallel=200) for n in range(200)])
-    await stage_all(shard)
-    await shard.answer(*[Answer(each, failed=False) for each in instances])
-    await publish(shard)
-    return lambda: stage_all(shard)
+    held = [large(f"b{n}", TriggerKind.ONCE, parallel=200) for n in range(200)]
+    return await release(shard, [once(f"a{n}", parallel=200) for n in range(200)], held)
 
 
 @case("stage.lua (release)")
 async def release_limits(shard: Shard) -> Act:
     """5,000 held runs, each with a limit of its own, find room at once."""
-    await create(shard, [once(f"a{n}") for n in range(5000)])
+    first = [once(f"a{n}") for n in range(5000)]
+    return await release(shard, first, [once(f"b{n}", parallel=n + 1) for n in range(5000)])
+
+
+async def release(shard: Shard, first: Sequence[NewJob], held: Sequence[NewJob]) -> Act:
+    """The first jobs run, the others are held; then all of the first are answered."""
+    await create(shard, first)
     instances = await run_all(shard)
-    await create(shard, [once(f"b{n}", parallel=n + 1) for n in range(5000)])
+    await create(shard, held)
     await stage_all(shard)
-    for at in range(0, 5000, 500):
+    for at in range(0, len(instances), 500):
         await shard.answer(*[Answer(each, failed=False) for each in instances[at : at + 500]])
     await publish(shard)
     return lambda: stage_all(shard)
@@ -236,38 +230,26 @@ async def take_mixed(shard: Shard) -> Act:
 async def answer_large(shard: Shard) -> Act:
     """300 answers to runs of jobs of 850 kB in one batch of records."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE) for n in range(300)])
-    instances = await run_all(shard)
-
-    async def act() -> None:
-        await answer_all(shard, [Answer(each, failed=False) for each in instances])
-
-    return act
+    answers = [Answer(each, failed=False) for each in await run_all(shard)]
+    return lambda: answer_all(shard, answers)
 
 
 @case("complete.lua")
 async def answer_failed(shard: Shard) -> Act:
     """500 failures that are retried."""
     await create(shard, [once(f"j{n}", attempts=3, delay=1000) for n in range(500)])
-    instances = await run_all(shard)
-
-    async def act() -> None:
-        await answer_all(shard, [Answer(each, failed=True) for each in instances])
-
-    return act
+    answers = [Answer(each, failed=True) for each in await run_all(shard)]
+    return lambda: answer_all(shard, answers)
 
 
 async def answer_all(shard: Shard, answers: Sequence[Answer]) -> None:
     """Apply answers as the listener does: each is a record of its own."""
     first, done = shard.offset, 0
     shard.offset += len(answers)
-    if "next" in Answer._fields:
-        answers = [each._replace(next=first + at + 1) for at, each in enumerate(answers)]
+    answers = [each._replace(next=first + at + 1) for at, each in enumerate(answers)]
     while done < len(answers):
         source = Source(PARTITION, first + done, first + len(answers), shard.lineage)
-        left = answers[done:]
-        reply = await shard.jobs.complete(left, NOW, source)
-        looked_at = getattr(reply, "looked_at", None)
-        done += len(left) if looked_at is None else looked_at
+        done += (await shard.jobs.complete(answers[done:], NOW, source)).looked_at
 
 
 @case("expire.lua")
@@ -302,8 +284,7 @@ async def delete_retries(shard: Shard) -> Act:
 
     async def act() -> None:
         await shard.delete("j")
-        sweep = getattr(shard.jobs, "sweep_retries", None)
-        while sweep and await sweep():
+        while await shard.jobs.sweep_retries():
             await publish(shard)
 
     return act
@@ -313,9 +294,8 @@ async def plant_retries(shard: Shard, job: NewJob, count: int) -> None:
     """Store `count` waiting retries of a job, as a rebuild does."""
     await create(shard, [job])
     seq = int(await shard.raw("HGET", "meta", "seq"))
-    rank: dict[str, Any] = {"rank": 2} if "rank" in RebuiltRun._fields else {}
     runs = [
-        RebuiltRun(job.id, seq, NOW - n * SECOND, 2, due=NOW + DAY * 300 - n * SECOND, **rank)
+        RebuiltRun(job.id, seq, NOW - n * SECOND, 2, due=NOW + DAY * 300 - n * SECOND)
         for n in range(count)
     ]
     for at in range(0, count, 500):
@@ -326,22 +306,14 @@ async def plant_retries(shard: Shard, job: NewJob, count: int) -> None:
 async def sweep_large(shard: Shard) -> Act:
     """Delete of everything: 300 jobs of 850 kB."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(300)])
-
-    async def act() -> None:
-        await shard.clear()
-
-    return act
+    return shard.clear
 
 
 @case("sweep_now.lua")
 async def sweep_now_large(shard: Shard) -> Act:
     """Reset: 300 `now` jobs of 850 kB."""
     await create(shard, [large(f"j{n}", TriggerKind.NOW, due=NOW + DAY) for n in range(300)])
-
-    async def act() -> None:
-        await shard.reset()
-
-    return act
+    return shard.reset
 
 
 @case("put_back.lua")
@@ -349,11 +321,7 @@ async def restore_large(shard: Shard) -> Act:
     """Restore: small events of 300 jobs that have 850 kB by now."""
     await create(shard, [large(f"j{n}", TriggerKind.ONCE, due=NOW + DAY) for n in range(300)])
     events = [large(f"j{n}", TriggerKind.ONCE, size=1, due=NOW + DAY) for n in range(300)]
-
-    async def act() -> None:
-        await shard.put_back(events, [], 1 << 40)
-
-    return act
+    return lambda: shard.put_back(events, [], 1 << 40)
 
 
 @case("unplanned.lua, plan.lua")
@@ -363,11 +331,13 @@ async def plan_large(shard: Shard) -> Act:
     await create(shard, jobs)
     await stage_all(shard)
 
-    async def act() -> None:
-        while await shard.raw("ZCARD", "plan"):
-            await shard.plan()
+    return lambda: plan_all(shard)
 
-    return act
+
+async def plan_all(shard: Shard) -> None:
+    """Compute the next times, as the owner does."""
+    while await shard.raw("ZCARD", "plan"):
+        await shard.plan()
 
 
 @case("planner (Python)")
@@ -385,11 +355,7 @@ async def plan_slow(shard: Shard) -> Act:
     await create(shard, jobs)
     await stage_all(shard)
 
-    async def act() -> None:
-        while await shard.raw("ZCARD", "plan"):
-            await shard.plan()
-
-    return act
+    return lambda: plan_all(shard)
 
 
 # --- Cases: several shards, where a removed job leaves its shard (docs/decisions/0026) ------------
@@ -546,24 +512,25 @@ class Bench:
         return Measured(longest, script, len(client.timed), watch.longest_ms, total)
 
 
-def _table(found: dict[str, Measured], before: dict[str, Measured]) -> Iterator[str]:
-    yield "| path | worst input | longest call before | after | loop held before | after |"
-    yield "|---|---|---|---|---|---|"
+def _table(found: dict[str, Measured], before: dict[str, Measured]) -> str:
+    head = ["path", "worst input", "longest call before", "after", "loop held before", "after"]
+    body = []
     for each in CASES:
-        if each.name in found:
-            after, then = found[each.name], before.get(each.name)
+        if after := found.get(each.name):
+            then = before.get(each.name)
             lua = f"{then.lua_ms:,.1f} ms" if then else "not measured"
             loop = f"{then.loop_ms:,.0f} ms" if then else "not measured"
-            yield (
-                f"| `{each.path}` | {each.worst} | {lua} | {after.lua_ms:,.1f} ms"
-                f" ({after.script}) | {loop} | {after.loop_ms:,.0f} ms |"
+            called = f"{after.lua_ms:,.1f} ms ({after.script})"
+            body.append(
+                [f"`{each.path}`", each.worst, lua, called, loop, f"{after.loop_ms:,.0f} ms"]
             )
+    return markdown(head, body, left=len(head))
 
 
 async def _run(bench: Bench, only: Sequence[str], rounds: int) -> dict[str, Measured]:
     found = {}
     for each in CASES:
-        if not only or each.name in only:
+        if each.name in only:
             measured = [await bench.measure(each) for _ in range(rounds)]
             found[each.name] = best = min(measured)
             print(f"{each.name:20} {best}", file=sys.stderr, flush=True)  # noqa: T201
@@ -577,7 +544,7 @@ def _read(file: Path) -> dict[str, Measured]:
 
 
 def main() -> int:
-    """Measure, print the table; 1 when a budget is exceeded."""
+    """Measure, print the table; 1 if a call to Redis exceeds its budget."""
     parser = argparse.ArgumentParser(prog="bench.worst")
     parser.add_argument("--only", default="", help="names of cases, with commas between")
     parser.add_argument("--rounds", type=int, default=1, help="the best of so many counts")
@@ -588,14 +555,14 @@ def main() -> int:
         server = ValkeyServer(Path(directory))
         server.start()
         try:
-            only = [name for name in args.only.split(",") if name]
+            only = listed([each.name for each in CASES], args.only)
             found = asyncio.run(_run(Bench(server), only, args.rounds))
         finally:
             server.stop()
     if args.write:
         known = _read(args.write)
         args.write.write_text(json.dumps({**known, **found}, indent=1) + "\n")
-    print("\n".join(_table(found, _read(args.before))))  # noqa: T201
+    say(_table(found, _read(args.before)))
     over = [each for each in found.values() if each.lua_ms > LUA_BUDGET_MS]
     return 1 if over else 0
 

@@ -100,11 +100,8 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
     shards = range(int(world.settings.get("SCHEDULING_SHARDS", "1")))
     try:
         old = topic_id(world.bootstrap, topic)
-        eventually(
-            lambda: world.has_recovered() and all(world.is_filled(each, old) for each in shards),
-            timeout=FILL_SECONDS,
-            what="a store that has all jobs",
-        )
+        if not _has_all_jobs(world, shards, old):
+            return "nothing: Redis has not recovered"
         delete_topic(world.bootstrap, topic)
     except KafkaException:
         return "nothing: Kafka does not answer"
@@ -118,6 +115,20 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
         what="a journal that is filled again",
     )
     return f"filled after {time.monotonic() - began:.1f} s"
+
+
+def _has_all_jobs(world: World, shards: range, journal: str) -> bool:
+    """Wait until Redis has recovered; returns whether that was soon enough."""
+    with suppress(TimeoutError):
+        eventually(
+            lambda: (
+                world.has_recovered() and all(world.is_filled(each, journal) for each in shards)
+            ),
+            timeout=FILL_SECONDS,
+            what="a store that has all jobs",
+        )
+        return True
+    return False
 
 
 def _make_again(world: World, topic: str, old: str, partitions: int) -> bool:

@@ -2,53 +2,60 @@
 
 It must refuse what is wrong with a status and a sentence, do what is right, and stay what it was:
 one process, of the same size, that runs every ordinary job once. Exits with 0 only then.
+
+Hypothesis draws the inputs in batches, and each batch is checked at once. A batch with a fault is
+shrunk to the inputs that it takes, which are printed with the text that `--again` repeats.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import itertools
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
-import redis
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, reproduce_failure
+from hypothesis.errors import Flaky
 
-from chaos.fuzz_checker import Book, Verdict
-from chaos.fuzz_generator import make
-from chaos.fuzz_load import Load, Watch, lasting, ordinary
+from chaos.fuzz_checker import Sent, Verdict, faults
+from chaos.fuzz_inputs import BATCHES, TAG, Input
+from chaos.fuzz_target import Target, lasting, ordinary
 from tests.client import raw_kafka
-from tests.client.contract import DeleteRequest, JobFilter, JobList
-from tests.client.grpc_client import Client, Refusal
-from tests.client.topics import Record, TopicReader
+from tests.client.contract import DeleteRequest
+from tests.client.grpc_client import COMMAND, Refusal
+from tests.harness.fork_server import ForkServer
 from tests.harness.kafka import KafkaServer
-from tests.harness.names import Names
-from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
 ROUND = 20_000
-"""Inputs after which everything is looked at, and deleted."""
-HANDLED_SECONDS = 300.0
+"""Inputs after which everything is deleted, and what no single batch shows is looked at."""
+IN_FLIGHT = 256
+"""Calls at a time, once a round: a connection once refused so many."""
+EXAMPLES = 9
+"""Batches of a run of Hypothesis. After ten it would mostly vary the batches it has made."""
 RUN_SECONDS = 60.0
 REBUILD_SECONDS = 180.0
-"""Seconds for a rebuild from all that was fuzzed."""
+"""For a rebuild from all that was fuzzed."""
 GROWTH_MIB = 96
-"""MiB by which the process may be larger in the end than after its first round."""
+"""By which the process may be larger in the end than after its first round."""
 NO_CRASHES = ("--appendfsync", "everysec")
 """No server is killed here, and thousands of records need not wait for the disk one by one."""
-ODD_NAME = (b"\xff\xfe", b"no UTF-8")
-"""A header that librdkafka would not send."""
+
+
+class Fault(AssertionError):
+    """The service did not do what it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,23 @@ class Options:
     directory: Path
     count: int = 1_000_000
     seed: int = 1
-    first: int = 0
-    """The number of the first input: to do one again."""
+    again: bytes = b""
+    """A batch to send alone: the text that Hypothesis prints for one that failed."""
+    bug: str = ""
+    """A bug from `chaos.seeded`."""
 
 
 @dataclass(slots=True)
 class Outcome:
     """What came of it."""
 
-    book: Book
+    inputs: int = 0
     seconds: float = 0.0
+    expected: Counter[Verdict] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    """Of calls."""
+    letters: Counter[str] = field(default_factory=Counter)
+    """Of records; by status."""
     memory: list[float] = field(default_factory=list)
     """MiB of the process: before, and after each round."""
     witnesses: int = 0
@@ -79,200 +93,225 @@ class Fuzz:
     def __init__(self, options: Options, say: Callable[[str], None] = print) -> None:
         self.options = options
         self.say = say
-        self.book = Book(options.first + options.count)
-        self.outcome = Outcome(self.book)
+        self.outcome = Outcome()
+        self._deployed = ExitStack()
+        self._batches = 0
+        self._commands = 0
+        """Commands that may have been answered with an event."""
 
     def run(self) -> Outcome:
-        """All of it."""
-        options, names = self.options, Names.unique()
-        options.directory.mkdir(parents=True, exist_ok=True)
+        """All of it; raises `Fault`, with the notes of Hypothesis if a batch has led to it."""
+        directory = self.options.directory
+        directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self.valkey = ValkeyServer(options.directory / "valkey", *NO_CRASHES)
-            self.kafka = KafkaServer(options.directory / "kafka", quick_start=False)
+            self.valkey = ValkeyServer(directory / "valkey", *NO_CRASHES)
+            self.kafka = KafkaServer(directory / "kafka", quick_start=False)
             for server in (self.valkey, self.kafka):
                 server.start()
                 stack.callback(server.stop)
-            self.service = Service(
-                names,
-                options.directory / f"service-{time.time_ns()}.log",
-                bootstrap=self.kafka.bootstrap,
-                redis_url=self.valkey.url,
-                settings={
-                    "SCHEDULING_LOG_LEVEL": "error",
-                    "SCHEDULING_COMPLETION_TIMEOUT": "10m",
-                },
-            )
-            self.service.start()
-            stack.callback(self._end_service)
-            self.names = names
-            self.client = stack.enter_context(Client(self.service.address, timeout=60))
-            self.watch = Watch(self.kafka.bootstrap, names)
-            self.watch.start()
-            self.load = Load(self.service.address, self.kafka.bootstrap, names, self.book)
-            self._rounds()
-            self._rebuild()
-            self.watch.stop()
-            self._stop()
-            self._judge()
+            self.fork_server = ForkServer("chaos.replica")
+            stack.callback(self.fork_server.close)
+            stack.callback(self._deployed.close)
+            self._deploy()
+            if self.options.again:
+                self._examples(0)
+            else:
+                self._rounds()
+                self._rebuild()
+                self._stop()
         return self.outcome
+
+    def _deploy(self) -> None:
+        """A service with empty topics, in place of the one before."""
+        self._deployed.close()
+        target = Target(
+            self.options.directory,
+            self.fork_server,
+            bootstrap=self.kafka.bootstrap,
+            redis_url=self.valkey.url,
+            bug=self.options.bug,
+        )
+        self.target = self._deployed.enter_context(target)
+
+    # --- Batches ------------------------------------------------------------------------------
+
+    def _examples(self, number: int) -> None:
+        """One run of Hypothesis."""
+
+        @hypothesis.seed(self.options.seed << 32 | number)
+        @hypothesis.settings(
+            max_examples=EXAMPLES,
+            database=None,
+            deadline=None,
+            print_blob=True,
+            report_multiple_bugs=False,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=[*HealthCheck],
+        )
+        @given(BATCHES)
+        def check(batch: Sequence[Input]) -> None:
+            self._check(batch)
+
+        if self.options.again:
+            check = reproduce_failure(hypothesis.__version__, self.options.again)(check)
+        check()
+
+    def _check(self, batch: Sequence[Input]) -> None:
+        if not batch:
+            return
+        if not self.target.sound:
+            self._deploy()
+        self._batches += 1
+        tag = f"b{self._batches:0{len(TAG) - 1}}"
+        sent = self.target.send([each.of_batch(tag) for each in batch])
+        finished = self.target.finish(tag)
+        self._count(sent)
+        if found := list(self._faults(sent) if finished else self._end()):
+            raise Fault("\n".join(found))
+
+    def _count(self, sent: Sequence[Sent]) -> None:
+        outcome = self.outcome
+        outcome.inputs += len(sent)
+        outcome.expected.update(each.expected for each in sent)
+        outcome.codes.update(each.code for each in sent if each.made.path)
+        letters = self.target.watch.letters
+        outcome.letters.update(each.headers.get("status", "none") for each in letters)
+
+    def _end(self) -> Iterator[str]:
+        process = self.target.service.process
+        yield "the batch does not come to its end" if process.alive else "the process has ended"
+        yield process.tail(20)[:2000]
+
+    def _faults(self, sent: Sequence[Sent]) -> Iterator[str]:
+        watch = self.target.watch
+        by_place = {each.place: each for each in sent if not each.made.path}
+        for letter in watch.letters:
+            place = letter.headers.get("topic", ""), int(letter.headers.get("offset", "-1"))
+            if place in by_place:
+                by_place[place].letters.append(letter)
+            else:
+                yield f"a dead letter of what was not sent: {letter.headers}"
+        for each in sent:
+            for fault in faults(each, watch.announced):
+                yield f"{fault}: {str(each.made)[:1000]}"
+        events = sum(each.expected is Verdict.ANSWERED for each in sent) + 1
+        if len(watch.results) < events:
+            yield f"{len(watch.results)} responses to {events} events"
+        called = sum(each.made.path == COMMAND and each.code == "OK" for each in sent)
+        self._commands += events + called
+        if errors := self.target.new_errors():
+            yield f"the log says\n{errors[:2000]}"
+        if twice := [*watch.doubled()]:
+            yield f"{twice} are there twice"
 
     # --- Rounds -------------------------------------------------------------------------------
 
     def _rounds(self) -> None:
-        options, began, pid = self.options, time.monotonic(), self.service.process.pid
-        self.outcome.memory.append(_memory(pid))
-        for number, start in enumerate(range(0, options.count, ROUND)):
-            metronome, kept = f"witness-metronome-{number}", f"witness-kept-{number}"
-            self.client.create(ordinary(metronome, interval="1 second"), lasting(kept))
-            first = options.first + start
-            last = options.first + min(start + ROUND, options.count)
-            asyncio.run(self.load.send(make(options.seed, n) for n in range(first, last)))
-            self._odd_headers(number)
-            self._handled()
-            self._witnesses()
-            eventually(
-                partial(self.watch.nominals.get, metronome), timeout=RUN_SECONDS, what=metronome
-            )
-            if [job.id for job in self._living(kept)] != [kept]:
-                self.book.fault(f"round {number}: {kept} is gone")
-            self._sweep(number)
-            self._metronome(metronome)
-            self.outcome.memory.append(_memory(pid))
-            done, seconds = last - options.first, time.monotonic() - began
+        outcome, began = self.outcome, time.monotonic()
+        outcome.memory.append(self.target.memory_mib())
+        runs = itertools.count()
+        while outcome.inputs < self.options.count:
+            number = len(outcome.memory) - 1
+            end = min(outcome.inputs + ROUND, self.options.count)
+            self._round(number, end, runs)
+            outcome.memory.append(self.target.memory_mib())
+            outcome.seconds = time.monotonic() - began
             self.say(
-                f"{done:>9,} inputs  {done / seconds:>6,.0f}/s  {self.outcome.memory[-1]:>5.0f} MiB"
-                f"  {self.book.faults} faults"
+                f"{outcome.inputs:>9,} inputs  {outcome.inputs / outcome.seconds:>6,.0f}/s"
+                f"  {outcome.memory[-1]:>5.0f} MiB"
             )
-        self.outcome.seconds = time.monotonic() - began
 
-    def _odd_headers(self, number: int) -> None:
-        """A header's name may be any bytes; jobs and answers below it are handled all the same."""
-        tag = f"witness-odd-{number}"
-        raw = JobList(items=[ordinary(tag, now=True)]).SerializeToString()
-        for key, value in ((b"createJobs", raw), (b"jobDone", b"\x08\x07"), (b"queuedJob", raw)):
-            raw_kafka.produce(self.kafka.bootstrap, self.names.jobs, key, value, [ODD_NAME] * 2)
-        self.load.tags.append(tag)
-
-    def _handled(self) -> None:
-        """The service has passed all records."""
-        with self.valkey.client() as client:
-            for topic, end in self.load.ends.items():
-                name = f"{self.names.client_id}:{topic}"
-                eventually(
-                    partial(_has_passed, client, name, end),
-                    timeout=HANDLED_SECONDS,
-                    what=f"{name} at {end}",
-                    every=0.1,
-                )
+    def _round(self, number: int, end: int, runs: Iterator[int]) -> None:
+        """Send inputs until there were so many, between jobs that these must not touch."""
+        metronome, kept = f"witness-metronome-{number}", f"witness-kept-{number}"
+        target, watch = self.target, self.target.watch
+        watch.begin_round()
+        target.client.create(ordinary(metronome, interval="1 second"), lasting(kept))
+        target.create_soon(IN_FLIGHT)
+        while self.outcome.inputs < end:
+            self._examples(next(runs))
+            target.create_soon()
+        self._witnesses()
+        if not watch.until(lambda: bool(watch.nominals[metronome]), RUN_SECONDS):
+            raise Fault(f"{metronome} does not run")
+        if target.living(kept) != [kept]:
+            raise Fault(f"round {number}: {kept} is gone")
+        self._sweep(number)
+        watch.catch_up()
+        self._metronome(metronome)
+        if watch.responses > (most := self._commands + 2 * (number + 1)):
+            raise Fault(f"{watch.responses} responses to at most {most} commands")
 
     def _witnesses(self) -> None:
         """Every ordinary one-time job has run, once."""
-        tags, self.load.tags = self.load.tags, []
+        target, runs = self.target, self.target.watch.runs
+        tags, target.witnesses = target.witnesses, []
         self.outcome.witnesses += len(tags)
-        runs = self.watch.runs
-        deadline = time.monotonic() + RUN_SECONDS
-        while any(not runs[tag] for tag in tags) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for tag in tags:
-            if runs[tag] != 1:
-                self.book.fault(f"{tag} ran {runs[tag]} times")
+        target.watch.until(lambda: all(runs[tag] for tag in tags), RUN_SECONDS)
+        target.watch.catch_up()
+        if wrong := {tag: runs[tag] for tag in tags if runs[tag] != 1}:
+            raise Fault(f"ordinary jobs did not run once: {wrong}")
 
     def _metronome(self, tag: str) -> None:
         """An interval job has run every second since its creation, each time once."""
-        nominals = sorted(self.watch.nominals[tag])
+        nominals = sorted(self.target.watch.nominals.pop(tag))
         seconds = [round(_seconds(each) - _seconds(nominals[0])) for each in nominals]
-        if seconds != list(range(len(seconds))) or not seconds:
-            self.book.fault(f"{tag} ran at {nominals}")
-
-    def _living(self, *ids: str) -> Any:
-        return self.client.read(filter=JobFilter(jobs_ids=ids)).items
+        if seconds != list(range(len(seconds))):
+            raise Fault(f"{tag} ran at {nominals}")
 
     def _sweep(self, number: int) -> None:
         """Everything is deleted, each time in another way."""
+        client, names = self.target.client, self.target.names
         everything = DeleteRequest(collection=True).SerializeToString()
         if number % 4 == 0:
-            self.client.delete(collection=True)
+            client.delete(collection=True)
         elif number % 4 == 1:
-            self.client.command("reset")
+            client.command("reset")
         elif number % 4 == 2:
-            raw_kafka.produce(self.kafka.bootstrap, self.names.jobs, b"deleteJobs", everything, [])
+            raw_kafka.produce(self.kafka.bootstrap, names.jobs, b"deleteJobs", everything, [])
         else:
-            self.client.command("restore", {"jobs": {"offset": 10**9}})
-            self.client.command("reset")
+            client.command("restore", {"jobs": {"offset": 10**9}})
+            client.command("reset")
         eventually(
-            lambda: self.client.read(limit=1).total_count == 0, timeout=60, what="an empty store"
+            lambda: client.read(limit=1).total_count == 0,
+            timeout=RUN_SECONDS,
+            what="an empty store",
         )
 
     # --- The end ------------------------------------------------------------------------------
 
     def _rebuild(self) -> None:
         """Redis loses everything: what was fuzzed must not stand in the way of coming back."""
-        self.client.create(lasting("witness-rebuilt"))
+        target, began = self.target, time.monotonic()
+        target.client.create(lasting("witness-rebuilt"))
         self.valkey.flush()
-        began = time.monotonic()
         eventually(
             lambda: self._is_back("witness-rebuilt"), timeout=REBUILD_SECONDS, what="a rebuild"
         )
         self.say(f"rebuilt from Kafka in {time.monotonic() - began:.1f} s")
-        self.client.create(ordinary("witness-now", now=True))
-        self.client.create(ordinary("witness-soon", when="in 1 second"))
-        self.load.tags += ["witness-now", "witness-soon"]
+        if not target.finish("rebuilt"):
+            raise Fault("no job runs after a rebuild")
+        target.create_soon()
         self._witnesses()
-        self.client.delete(collection=True)
+        if twice := [*target.watch.doubled()]:
+            raise Fault(f"{twice} are there twice")
+        target.client.delete(collection=True)
 
     def _is_back(self, job_id: str) -> bool:
         try:
-            return bool(self._living(job_id))
+            return self.target.living(job_id) == [job_id]
         except Refusal as refusal:  # until it is, calls are UNAVAILABLE
             if refusal.code is not grpc.StatusCode.UNAVAILABLE:
                 raise
             return False
 
     def _stop(self) -> None:
-        if not self.service.process.alive:
-            self.book.fault("the process has ended by itself")
-            return
-        self.service.stop()
-        if log := self.service.log.read_text(errors="replace").splitlines():
-            self.book.fault(f"the log has {len(log)} lines of errors:\n" + "\n".join(log[:3]))
+        self.target.service.stop()
+        if errors := self.target.new_errors():
+            raise Fault(f"the log says\n{errors[:2000]}")
         first, last = self.outcome.memory[1], self.outcome.memory[-1]
         if last - first > GROWTH_MIB:
-            self.book.fault(f"the process grew from {first:.0f} to {last:.0f} MiB")
-
-    def _end_service(self) -> None:
-        if self.service.process.alive:
-            self.service.kill()
-
-    def _judge(self) -> None:
-        names, book = self.names, self.book
-        book.judge_letters(self._all(names.dead_letter))
-        jobs = [each for each in self._all(names.jobs) if each.key == "queuedJob"]
-        resources, commands = self._all(names.resources), self._all(names.commands)
-        announced = {each.headers.get("job-id", "") for each in (*jobs, *resources)}
-        book.judge_announced(announced)
-        book.judge_ids([*jobs, *resources, *commands])
-        responses = [each for each in commands if "event-id" in each.headers]
-        sweeps = -(-self.options.count // ROUND)
-        book.judge_responses(len(responses), self.load.called + 2 * sweeps)
-
-    def _all(self, topic: str) -> list[Record]:
-        with TopicReader(self.kafka.bootstrap, topic) as reader:
-            return reader.drain(180)
-
-
-def _has_passed(client: redis.Redis, name: str, end: int) -> bool:
-    return int(str(client.get(name) or 0)) >= end
-
-
-def _memory(pid: int) -> float:
-    """MiB that the process holds."""
-    asked = subprocess.run(  # noqa: S603
-        ["ps", "-o", "rss=", "-p", str(pid)],  # noqa: S607 - wherever it is
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(asked.stdout) / 1024
+            raise Fault(f"the process grew from {first:.0f} to {last:.0f} MiB")
 
 
 def _seconds(text: str) -> float:
@@ -281,24 +320,25 @@ def _seconds(text: str) -> float:
 
 def report(outcome: Outcome) -> str:
     """What happened, on one page."""
-    book, memory = outcome.book, outcome.memory
-    verdicts = ", ".join(f"{each.name.lower()} {book.verdicts.count(each):,}" for each in Verdict)
-    codes = ", ".join(f"{name} {count:,}" for name, count in sorted(book.codes.items()))
-    letters = ", ".join(f"{name} {count:,}" for name, count in sorted(book.letters.items()))
+    memory = outcome.memory
     looked = [memory[0], memory[1], statistics.median(memory[1:]), memory[-1]]
     sizes = ", ".join(f"{size:.0f}" for size in looked)
-    lines = [
-        f"calls        {book.codes.total():,}: {codes}",
-        f"records      {len(book.places):,}",
-        f"dead letters {book.letters.total():,}: {letters}",
-        f"expected     {verdicts}",
-        f"ordinary     {outcome.witnesses:,} jobs between them",
-        f"memory       {sizes} MiB: at the start, after the first round, median, at the end",
-        f"time         {outcome.seconds:.0f} s",
-        *book.wrong,
-        f"faults       {book.faults}",
-    ]
-    return "\n".join(lines)
+    expected = Counter({each.name.lower(): count for each, count in outcome.expected.items()})
+    return "\n".join(
+        [
+            f"calls        {outcome.codes.total():,}: {_counts(outcome.codes)}",
+            f"records      {outcome.inputs - outcome.codes.total():,}",
+            f"dead letters {outcome.letters.total():,}: {_counts(outcome.letters)}",
+            f"expected     {_counts(expected)}",
+            f"ordinary     {outcome.witnesses:,} jobs between them",
+            f"memory       {sizes} MiB: at the start, after the first round, median, at the end",
+            f"time         {outcome.seconds:.0f} s",
+        ]
+    )
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counter.items()))
 
 
 def main() -> int:
@@ -306,15 +346,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first input")
+    parser.add_argument("--again", type=str, default="", help="what was printed for a failure")
+    parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and data")
     given = parser.parse_args()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     directory = given.dir or Path(tempfile.gettempdir()) / f"fuzz-{stamp}-{given.seed}"
     print(f"seed {given.seed}, {given.count:,} inputs, files in {directory}")
-    outcome = Fuzz(Options(directory, given.count, given.seed, given.first)).run()
-    print(report(outcome))
-    return 1 if outcome.book.faults else 0
+    options = Options(directory, given.count, given.seed, given.again.encode(), given.bug)
+    try:
+        outcome = Fuzz(options).run()
+    except (Fault, Flaky) as found:
+        print("".join(traceback.format_exception(found, limit=0)))
+        return 1
+    print("no fault" if options.again else report(outcome))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Bugs that campaigns must find: each is planted into a replica before it starts.
+"""Bugs that campaigns and fuzz must find: each is planted into a replica before it starts.
 
-The product knows nothing of them; `chaos.replica` plants what CHAOS_BUG names. The test is
-tests/chaos/test_seeded.py.
+The product knows nothing of them; `chaos.replica` plants what CHAOS_BUG names. The tests are
+tests/chaos/test_seeded.py and tests/chaos/test_fuzz.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scheduling_srv.adapters.kafka import history, producer
+from scheduling_srv.adapters.kafka import consumer, history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
@@ -21,6 +21,9 @@ from scheduling_srv.app.health import progress
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.replies import Cursor
+from scheduling_srv.domain import validation
+from scheduling_srv.domain.errors import SchedulingError
+from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.formats import announcer
 from scheduling_srv.formats.kafka_records import Record
 from scheduling_srv.formats.position_record import Position
@@ -146,6 +149,21 @@ def blind_health() -> None:
     progress.judge = lambda *_: progress.Findings()
 
 
+def header_names_unread() -> None:
+    """A header whose name is not UTF-8 ends the process, as confluent-kafka would."""
+    consumer.__dict__["headers_of"] = lambda message: list(message.headers() or ())
+
+
+def numbers_unchecked() -> None:
+    """Any priority and any backoff will do."""
+    validation._check_numbers = lambda _request: None  # type: ignore[assignment]  # noqa: SLF001
+
+
+def garbage_unknown() -> None:
+    """A request for the health that cannot be read is UNKNOWN, with a traceback in the log."""
+    grpc_bounds.FAULTS = (SchedulingError,)  # type: ignore[assignment]
+
+
 BUGS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -158,6 +176,9 @@ BUGS: dict[str, Callable[[], None]] = {
         blind_health,
         updates_begin_anew,
         time_from_staging,
+        header_names_unread,
+        numbers_unchecked,
+        garbage_unknown,
     )
 }
 

@@ -54,7 +54,8 @@ class Worker:
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 0,
-                "message.timeout.ms": 60_000,
+                # After a message timeout librdkafka sends what was behind it once more.
+                "message.timeout.ms": 600_000,
                 "log_level": 0,
             }
         )

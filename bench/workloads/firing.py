@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from bench.actors import Reply
-from bench.arming import MARGIN_SECONDS, TRIES, Arm, Armed, bare, bullmq, in_place, placing, product
+from bench.arming import TRIES, Arm, Armed, bare, bullmq, in_place, placing, product, until_due
 from bench.site import Broken, Sample, Site, honest
 from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
 from bench.workloads.submitting import FAR_SECONDS
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 TOO_LATE = "The jobs were due before they were there."
 SECOND = 1.0
 
 
-def emit(site: Site, arm: Arm, step: float, count: int) -> tuple[Reply, dict[str, float]]:
-    """Emit `count` runs, `step` seconds apart, and check them; what the reader saw, and CPU."""
+def nothing() -> None:
+    """Beside an emission that is measured alone."""
+
+
+def judged(site: Site, ids: Path, count: int, cpu: dict[str, float]) -> Sample:
+    """The runs of these jobs that the reader has collected, each once and none early."""
+    seen = site.reader.ask("judge", ids=str(ids))
+    honest("emitting", seen)
+    figures = {name: seen[name] for name in ("p50", "p99", "max")}
+    figures["rate"] = count / (seen["last"] - seen["nominal"])
+    return Sample(figures, count, cpu, seen["late"])
+
+
+def attempt(
+    site: Site,
+    armed: Armed,
+    step: float,
+    count: int,
+    *,
+    trial: int,
+    beside: Callable[[], object] = nothing,
+) -> Sample | None:
+    """Emit `count` runs, `step` seconds apart; None if they were due before they were in place.
+
+    `beside` is called when the jobs are in place, before the first one is due.
+    """
+    if not (placed := in_place(armed, step, count, trial)):
+        return None
+    first, ids = placed
+    beside()
+    until_due(first)
+    with armed.meter.counting() as cpu:
+        site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
+    return judged(site, ids, count, cpu)
+
+
+def emit(site: Site, arm: Arm, step: float, count: int) -> Sample:
+    """The same by a contender that is started for it."""
     for trial in range(TRIES):
         with arm(site) as armed:
-            if placed := in_place(armed, step, count, trial):
-                first, ids = placed
-                time.sleep(max(0.0, first - MARGIN_SECONDS - time.time()))
-                before = armed.meter.read()
-                site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
-                cpu = armed.meter.since(before)
-                seen = site.reader.ask("judge", ids=str(ids))
-                honest("emitting", seen)
-                return seen, cpu
+            if sample := attempt(site, armed, step, count, trial=trial):
+                return sample
         site.clean()
     raise Broken(TOO_LATE)
 
 
-def fire(arm: Arm) -> Measure:
-    """All at one instant, until the last one is read."""
-
-    def measure(site: Site, count: int) -> Sample:
-        seen, cpu = emit(site, arm, 0.0, count)
-        rate = count / (seen["last"] - seen["nominal"])
-        return Sample({"rate": rate, "p50": seen["p50"], "p99": seen["p99"]}, count, cpu)
-
-    return measure
-
-
-def steady(arm: Arm, rate: float) -> Measure:
-    """`rate` runs a second: lateness from due to read."""
-
-    def measure(site: Site, count: int) -> Sample:
-        seen, cpu = emit(site, arm, 1 / rate, count)
-        figures = {name: seen[name] for name in ("p50", "p99", "max")}
-        figures["rate"] = count / (seen["last"] - seen["nominal"])
-        return Sample(figures, count, cpu, seen["late"])
-
-    return measure
+def emitting(arm: Arm, rate: float = math.inf) -> Measure:
+    """`rate` runs a second, or all at one instant."""
+    return lambda site, count: emit(site, arm, 1 / rate, count)
 
 
 RECURRING_PACE, RECURRING_BATCH = 0.05, 500
@@ -74,10 +87,8 @@ def recurring(site: Site, count: int) -> Sample:
         until = since + min(RECURRING_SECONDS, max(3.0, count / 1_000))
         site.reader.tell("collect", count=1 << 60, patience=3.0)
         time.sleep(max(0.0, since - time.time()))
-        meter = site.meter(service=service.pid)
-        before = meter.read()
-        time.sleep(max(0.0, until - time.time()))
-        cpu = meter.since(before)
+        with site.meter(service=service.pid).counting() as cpu:
+            time.sleep(max(0.0, until - time.time()))
         time.sleep(SECOND)  # runs that are late still count
         service.stop()
         site.reader.hear()
@@ -105,7 +116,7 @@ def mixed(site: Site, count: int) -> Sample:
                 site.client.ask(
                     "prepare", first=instant + FAR_SECONDS, step=0.001, count=calls, size=1
                 )
-                time.sleep(max(0.0, instant - MARGIN_SECONDS - time.time()))
+                until_due(instant)
                 site.client.tell("submit", in_flight=1000, pace=1 / MIXED_RATE)
                 told = site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
                 site.client.hear()
@@ -123,27 +134,31 @@ at_least_once = partial(product, delivery="at_least_once")
 plain = partial(bare, exactly_once=False)
 
 WORKLOADS = (
-    Workload("fire", 100_000, {PRODUCT: fire(product), BARE: fire(bare), BULLMQ: fire(bullmq)}),
+    Workload(
+        "fire",
+        100_000,
+        {PRODUCT: emitting(product), BARE: emitting(bare), BULLMQ: emitting(bullmq)},
+    ),
     Workload(
         "steady",
         20_000,
         {
-            PRODUCT: steady(product, 1_000),
-            BARE: steady(bare, 1_000),
-            BULLMQ: steady(bullmq, 1_000),
+            PRODUCT: emitting(product, 1_000),
+            BARE: emitting(bare, 1_000),
+            BULLMQ: emitting(bullmq, 1_000),
         },
         least=1_000,
     ),
     Workload(
         "steady-at-least-once",
         20_000,
-        {PRODUCT: steady(at_least_once, 1_000), BARE: steady(plain, 1_000)},
+        {PRODUCT: emitting(at_least_once, 1_000), BARE: emitting(plain, 1_000)},
         least=1_000,
     ),
     Workload(
         "steady-10k",
         100_000,
-        {PRODUCT: steady(product, 10_000), BARE: steady(bare, 10_000)},
+        {PRODUCT: emitting(product, 10_000), BARE: emitting(bare, 10_000)},
         least=5_000,
     ),
     Workload("recurring", 10_000, {PRODUCT: recurring}, least=500),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import grpc
-
 from bench.actors import Actor, memory_bytes
-from bench.arming import TRIES, Arm, Armed, bare, in_place, placing, product
+from bench.arming import TRIES, Arm, Armed, bare, placing, product
+from bench.load import command
 from bench.site import Broken, Product, Sample, Site, Skipped, honest
 from bench.workloads import BARE, PRODUCT, Measure, Workload
-from bench.workloads.firing import TOO_LATE, emit
+from bench.workloads.firing import PATIENCE_SECONDS, TOO_LATE, attempt, emit, nothing
 from bench.workloads.submitting import BATCH, FAR_SECONDS
-from scheduling_client.wire import commandinterface_pb2
 
-COMMAND = "/io.restorecommerce.commandinterface.Service/Command"
 BYTES_A_JOB = 700
 """Of memory that has to be free for a job that is to wait; what it really takes is measured."""
 SPREAD_SECONDS = 0.1
@@ -28,7 +23,6 @@ SPREAD_SECONDS = 0.1
 IDLE_SECONDS = 20.0
 SETTLE_SECONDS = 3.0
 CHUNK = 100_000
-PATIENCE_SECONDS = 60.0
 QUIET_SECONDS = 5.0
 """Seconds without a run after which none is left of a trial that failed."""
 
@@ -43,15 +37,6 @@ def available_memory() -> float:
     return int(found[1]) * 1024 if found else math.inf
 
 
-@contextmanager
-def _loader(site: Site) -> Iterator[Actor]:
-    actor = Actor.python("loader", "loader", site.folder)
-    try:
-        yield actor
-    finally:
-        actor.close()
-
-
 def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
     """Let `count` jobs wait in the store of a service that has not started; seconds it took."""
     if count * BYTES_A_JOB > available_memory():
@@ -60,7 +45,7 @@ def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
         return 0.0
     # How they came there is not what is measured.
     site.store.config_set("appendfsync", "no")
-    with _loader(site) as loader:
+    with Actor.python("loader", "loader", site.folder) as loader:
         place = {"url": site.valkey.url, "namespace": service.names.namespace}
         span = {"first": time.time() + FAR_SECONDS, "step": SPREAD_SECONDS, "now": now}
         told = loader.ask("load", count=count, **place, **span)
@@ -76,10 +61,10 @@ def idle(site: Site, count: int) -> Sample:
     fill(site, service, count)
     with service:
         time.sleep(SETTLE_SECONDS)
-        meter = site.meter(service=service.pid)
-        before, began = meter.read(), time.perf_counter()
-        time.sleep(IDLE_SECONDS)
-        cpu, seconds = meter.since(before), time.perf_counter() - began
+        with site.meter(service=service.pid).counting() as cpu:
+            began = time.perf_counter()
+            time.sleep(IDLE_SECONDS)
+            seconds = time.perf_counter() - began
         memory = memory_bytes(service.pid) / 1e6
         if service.waiting() != count:
             raise Broken(f"idle: {service.waiting()} of {count} wait")
@@ -125,79 +110,45 @@ def restore(site: Site, count: int) -> Sample:
     """From the command until its response is on Kafka."""
     path = site.file("ids")
     with site.product() as service:
-        with _loader(site) as loader:
+        with Actor.python("loader", "loader", site.folder) as loader:
             place = {"bootstrap": site.kafka.bootstrap, "topic": service.names.resources}
             loader.ask(
                 "announce", count=count, first=time.time() + FAR_SECONDS, ids=str(path), **place
             )
         site.watch(service.names.commands, "restoreResponse")
-        meter = site.meter(service=service.pid)
-        before, began = meter.read(), time.time()
-        _command(service, "restore", {"jobs": {"offset": 0}})
-        told = site.reader.ask("collect", count=1, patience=600.0)
-        cpu = meter.since(before)
+        with site.meter(service=service.pid).counting() as cpu:
+            began = time.time()
+            command(service.service.address, "restore", {"jobs": {"offset": 0}})
+            told = site.reader.ask("collect", count=1, patience=600.0)
         _until_kept(site, service, set(path.read_text().split("\n")), "restore")
         return Sample({"seconds": told["last"] - began}, count, cpu)
 
 
-def _command(service: Product, name: str, payload: object) -> None:
-    request = commandinterface_pb2.CommandRequest(name=name)
-    request.payload.value = json.dumps(payload).encode()
-    with grpc.insecure_channel(service.service.address) as channel:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(COMMAND)
-        call(request.SerializeToString(), timeout=60)
-
-
 def cycle(site: Site, count: int) -> Sample:
     """Jobs for now: created, queued, answered, gone."""
-    with site.product() as service:
-        actor = Actor.python("cycle", "cycle", site.folder)
-        try:
-            place = {
-                "address": service.service.address,
-                "bootstrap": site.kafka.bootstrap,
-                "url": site.valkey.url,
-                "topic": service.names.jobs,
-                "keys": [service.key("jobs"), service.key("runs")],
-            }
-            meter = site.meter(service=service.pid, worker=actor.pid)
-            before = meter.read()
+    with site.product() as service, Actor.python("cycle", "cycle", site.folder) as actor:
+        place = {
+            "address": service.service.address,
+            "bootstrap": site.kafka.bootstrap,
+            "url": site.valkey.url,
+            "topic": service.names.jobs,
+            "keys": [service.key("jobs"), service.key("runs")],
+        }
+        with site.meter(service=service.pid, worker=actor.pid).counting() as cpu:
             told = actor.ask("run", count=count, in_flight=2_000, **place)
-            cpu = meter.since(before)
-        finally:
-            actor.close()
         honest("cycle", told)
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
-def _nothing() -> None:
-    pass
-
-
 def emit_among(
-    site: Site,
-    service: Product,
-    step: float,
-    count: int,
-    beside: Callable[[], object] = _nothing,
+    site: Site, service: Product, step: float, count: int, beside: Callable[[], object] = nothing
 ) -> Sample:
-    """Emit `count` runs, `step` seconds apart, of a service that the reader watches already.
-
-    `beside` is called when the jobs are in place, before the first one is due.
-    """
+    """Emit `count` runs of a service that runs, and that the reader watches already."""
     armed = Armed(site.meter(service=service.pid), placing(service))
     for trial in range(TRIES):
         site.reader.ask("forget")
-        if placed := in_place(armed, step, count, trial):
-            beside()
-            before = armed.meter.read()
-            site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
-            cpu = armed.meter.since(before)
-            seen = site.reader.ask("judge", ids=str(placed[1]))
-            honest("emitting", seen)
-            figures = {name: seen[name] for name in ("p50", "p99", "max")}
-            figures["rate"] = count / (seen["last"] - seen["nominal"])
-            return Sample(figures, count, cpu, seen["late"])
+        if sample := attempt(site, armed, step, count, trial=trial, beside=beside):
+            return sample
         site.reader.ask("collect", count=1 << 60, patience=QUIET_SECONDS)
     raise Broken(TOO_LATE)
 
@@ -258,10 +209,7 @@ NOISY_WAITING = 130_000
 
 def noisy(site: Site, count: int) -> Sample:
     """Lateness at 1,000 runs a second without and beside a greedy client; the lease is kept."""
-    noise = Actor.python("noise", "noise", site.folder)
-    with ExitStack() as stack:
-        stack.callback(noise.close)
-        service = stack.enter_context(site.product())
+    with Actor.python("noise", "noise", site.folder) as noise, site.product() as service:
         address, waiting = service.service.address, NOISY_WAITING * count // 20_000
         noise.ask("fill", address=address, count=waiting, first=time.time() + FAR_SECONDS)
         service.until_published()
@@ -296,11 +244,10 @@ def load_curve(arm: Arm) -> Measure:
     """Lateness against runs a second."""
 
     def measure(site: Site, count: int) -> Sample:
-        figures = {}
+        figures: dict[str, float] = {}
         for rate in RATES:
-            seen, _ = emit(site, arm, 1 / rate, max(100, count * rate // RATES[-1]))
-            figures[f"p50 {rate}"] = seen["p50"]
-            figures[f"p99 {rate}"] = seen["p99"]
+            seen = emit(site, arm, 1 / rate, max(100, count * rate // RATES[-1])).figures
+            figures |= {f"{name} {rate}": seen[name] for name in ("p50", "p99")}
             site.clean()
         return Sample(figures)
 

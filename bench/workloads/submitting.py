@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 
 from confluent_kafka import Producer
 
@@ -11,7 +10,7 @@ from bench.actors import Actor
 from bench.bullmq import queue
 from bench.load import batches
 from bench.site import Broken, Product, Sample, Site
-from bench.workloads import BARE, BULLMQ, PRODUCT, Workload
+from bench.workloads import BARE, BULLMQ, PRODUCT, Measure, Workload
 from tests.harness.ports import free_port
 
 FAR_SECONDS = 30 * 86_400.0
@@ -26,27 +25,37 @@ IN_FLIGHT = 8
 PATIENCE_SECONDS = 20.0
 
 
+def later(count: int) -> dict[str, float]:
+    """Jobs that must not run while it is measured, a millisecond apart."""
+    return {"first": time.time() + FAR_SECONDS, "step": 0.001, "count": count}
+
+
 def _warm(product: Product) -> None:
     product.submit(time.time() + FAR_SECONDS, 0.001, WARM_UP)
     product.answered(WARM_UP)
     product.until_published()
 
 
-def submit_product(site: Site, count: int) -> Sample:
-    """Answered when durable and announced; every answered job is then in the store."""
-    with site.product() as product:
-        _warm(product)
-        site.client.ask(
-            "prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count, size=BATCH
-        )
-        meter = site.meter(service=product.pid)
-        before = meter.read()
-        told = site.client.ask("submit", in_flight=IN_FLIGHT)
-        cpu = meter.since(before)
-        product.answered(count)
-        if product.waiting() != WARM_UP + count:
-            raise Broken(f"submit: {count} answered, {product.waiting() - WARM_UP} stored")
-        return Sample({"rate": count / told["seconds"], "p99": told["p99"] * 1000}, count, cpu)
+def _until_stored(product: Product, count: int) -> None:
+    """Each of these jobs was answered, and is in the store. Raises `Broken`."""
+    product.answered(count)
+    if product.waiting() != WARM_UP + count:
+        raise Broken(f"{count} jobs answered, {product.waiting() - WARM_UP} stored")
+
+
+def calls(size: int, in_flight: int) -> Measure:
+    """`size` jobs a call, answered when durable and announced."""
+
+    def measure(site: Site, count: int) -> Sample:
+        with site.product() as product:
+            _warm(product)
+            site.client.ask("prepare", **later(count), size=size)
+            with site.meter(service=product.pid).counting() as cpu:
+                told = site.client.ask("submit", in_flight=in_flight)
+            _until_stored(product, count)
+            return Sample({"rate": count / told["seconds"], "p99": told["p99"] * 1000}, count, cpu)
+
+    return measure
 
 
 def submit_bare(site: Site, count: int) -> Sample:
@@ -54,11 +63,9 @@ def submit_bare(site: Site, count: int) -> Sample:
     with site.bare() as (bare, topics):
         site.watch(topics[1], "jobsCreated")
         for size in (WARM_UP, count):
-            bare.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size)
-            meter = site.meter(service=bare.pid)
-            before = meter.read()
-            told = bare.ask("submit")
-            cpu = meter.since(before)
+            bare.ask("prepare", **later(size))
+            with site.meter(service=bare.pid).counting() as cpu:
+                told = bare.ask("submit")
         seen = site.reader.ask("collect", count=WARM_UP + count, patience=PATIENCE_SECONDS)["count"]
         if site.store.hlen("bare:jobs") != WARM_UP + count or seen != WARM_UP + count:
             raise Broken(f"submit: {seen} of {WARM_UP + count} announced")
@@ -69,46 +76,25 @@ def submit_bullmq(site: Site, count: int) -> Sample:
     """Its addBulk, answered when the jobs are in Redis; nobody announces them."""
     with queue(site) as (bull, _):
         for size in (WARM_UP, count):
-            bull.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size)
-            meter = site.meter(service=bull.pid)
-            before = meter.read()
-            told = bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
-            cpu = meter.since(before)
+            bull.ask("prepare", **later(size))
+            with site.meter(service=bull.pid).counting() as cpu:
+                told = bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
         answered = bull.ask("ids", path=str(site.file("ids")))["different"]
         if answered != WARM_UP + count:
             raise Broken(f"submit: {answered} of {WARM_UP + count} ids answered")
         return Sample({"rate": count / told["seconds"]}, count, cpu)
 
 
-def single_product(site: Site, count: int) -> Sample:
-    """One job a call."""
-    with site.product() as product:
-        _warm(product)
-        site.client.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count, size=1)
-        meter = site.meter(service=product.pid)
-        before = meter.read()
-        told = site.client.ask("submit", in_flight=SINGLES)
-        cpu = meter.since(before)
-        product.answered(count)
-        return Sample({"rate": count / told["seconds"], "p99": told["p99"] * 1000}, count, cpu)
-
-
 def single_echo(site: Site, count: int) -> Sample:
     """The same calls to a server that only sends them back."""
     address = f"127.0.0.1:{free_port()}"
-    with ExitStack() as stack:
-        echo = Actor.python("echo", "echo", site.folder, address)
-        stack.callback(echo.close)
+    with Actor.python("echo", "echo", site.folder, address) as echo:
         echo.hear()
         site.client.ask("connect", address=address)
-        for size in (WARM_UP, count):
-            site.client.ask(
-                "prepare", first=time.time() + FAR_SECONDS, step=0.001, count=size, size=1
-            )
-            meter = site.meter(service=echo.pid)
-            before = meter.read()
-            told = site.client.ask("submit", in_flight=SINGLES)
-            cpu = meter.since(before)
+        for number in (WARM_UP, count):
+            site.client.ask("prepare", **later(number), size=1)
+            with site.meter(service=echo.pid).counting() as cpu:
+                told = site.client.ask("submit", in_flight=SINGLES)
         return Sample({"rate": count / told["seconds"], "p99": told["p99"] * 1000}, count, cpu)
 
 
@@ -120,12 +106,11 @@ def records_product(site: Site, count: int) -> Sample:
         _send(producer, product, WARM_UP)
         seen = site.reader.ask("collect", count=WARM_UP, patience=PATIENCE_SECONDS)["count"]
         site.reader.ask("forget")
-        meter = site.meter(service=product.pid)
-        before, began = meter.read(), time.time()
-        site.reader.tell("collect", count=count, patience=PATIENCE_SECONDS)
-        _send(producer, product, count)
-        told = site.reader.hear()
-        cpu = meter.since(before)
+        with site.meter(service=product.pid).counting() as cpu:
+            began = time.time()
+            site.reader.tell("collect", count=count, patience=PATIENCE_SECONDS)
+            _send(producer, product, count)
+            told = site.reader.hear()
         if seen != WARM_UP or told["count"] != count or product.waiting() != WARM_UP + count:
             raise Broken(f"records: {told['count']} of {count} announced")
         return Sample({"rate": count / (told["last"] - began)}, count, cpu)
@@ -146,16 +131,14 @@ def memory_product(site: Site, count: int) -> Sample:
         product.submit(time.time() + FAR_SECONDS, 0.001, count)
         product.until_published()
         after = used_memory(site)
-        product.answered(count)
-        if product.waiting() != WARM_UP + count:
-            raise Broken(f"memory: {count} answered, {product.waiting() - WARM_UP} stored")
+        _until_stored(product, count)
         return Sample({"bytes": (after - before) / count}, count)
 
 
 def memory_bare(site: Site, count: int) -> Sample:
     """A hash field and a sorted set's entry a job, and nothing else."""
     with site.bare() as (bare, _):
-        bare.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count)
+        bare.ask("prepare", **later(count))
         before = used_memory(site)
         bare.ask("load", ids=str(site.file("ids")))
         return Sample({"bytes": (used_memory(site) - before) / count}, count)
@@ -164,7 +147,7 @@ def memory_bare(site: Site, count: int) -> Sample:
 def memory_bullmq(site: Site, count: int) -> Sample:
     """Delayed jobs."""
     with queue(site) as (bull, _):
-        bull.ask("prepare", first=time.time() + FAR_SECONDS, step=0.001, count=count)
+        bull.ask("prepare", **later(count))
         before = used_memory(site)
         bull.ask("submit", size=BATCH, in_flight=IN_FLIGHT)
         return Sample({"bytes": (used_memory(site) - before) / count}, count)
@@ -182,9 +165,11 @@ def used_memory(site: Site) -> int:
 
 WORKLOADS = (
     Workload(
-        "submit", 100_000, {PRODUCT: submit_product, BARE: submit_bare, BULLMQ: submit_bullmq}
+        "submit",
+        100_000,
+        {PRODUCT: calls(BATCH, IN_FLIGHT), BARE: submit_bare, BULLMQ: submit_bullmq},
     ),
-    Workload("single", 20_000, {PRODUCT: single_product, BARE: single_echo}),
+    Workload("single", 20_000, {PRODUCT: calls(1, SINGLES), BARE: single_echo}),
     Workload("records", 100_000, {PRODUCT: records_product}),
     Workload(
         "memory",

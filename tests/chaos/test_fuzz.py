@@ -4,11 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.fuzz import Fuzz, Options, report
+from chaos.fuzz import Fault, Fuzz, Options, report
 
 
 @pytest.mark.slow
-def test_nothing_that_is_sent_breaks_anything(tmp_path: Path) -> None:
+def test_no_input_breaks_anything(tmp_path: Path) -> None:
     outcome = Fuzz(Options(tmp_path / "fuzz", count=20_000, seed=20180101)).run()
     print(report(outcome))  # noqa: T201 - what the campaign was worth
-    assert outcome.book.wrong == []
+    assert outcome.inputs >= 20_000
+
+
+@pytest.mark.slow
+def test_a_planted_bug_is_found_and_shrunk_to_one_input(tmp_path: Path) -> None:
+    options = Options(tmp_path / "fuzz", count=20_000, seed=5, bug="garbage_unknown")
+    with pytest.raises(Fault, match="UNKNOWN|DecodeError") as found:
+        Fuzz(options).run()
+    [example] = [note for note in found.value.__notes__ if "batch=" in note]
+    assert example.count("Input(") == 1

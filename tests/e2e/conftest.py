@@ -13,7 +13,7 @@ from tests.harness.fork_server import shared
 from tests.harness.given import GivenStore, Kafka, Store
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
-from tests.harness.service import Service
+from tests.harness.service import PATIENT, Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
@@ -45,7 +45,7 @@ def deployed(
             fork_server=shared(),
             bootstrap=kafka.bootstrap,
             redis_url=valkey.url,
-            settings={**environment(settings), **(more or {})},
+            settings={**PATIENT, **environment(settings), **(more or {})},
         )
         for number in range(1, replicas + 1)
     ]

@@ -38,7 +38,7 @@ from tests.e2e.product import fresh, now_ms
 from tests.harness.fork_server import ForkServer
 from tests.harness.given import Kafka, Store
 from tests.harness.names import Names
-from tests.harness.service import Service
+from tests.harness.service import PATIENT, Service
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 LEASE = "600ms"
@@ -59,6 +59,7 @@ CERTAIN = {
 LARGE = 850_000
 """Bytes of a job of which one call to the store takes four."""
 SETTINGS = {
+    **PATIENT,
     "SCHEDULING_LEASE": LEASE,
     "SCHEDULING_OFFSET_INTERVAL": "100ms",
     "SCHEDULING_LOG_LEVEL": "info",

@@ -16,7 +16,7 @@ from tests.client.topics import Record, Sender, TopicReader
 from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
-from tests.harness.windows import TooSlow
+from tests.harness.windows import TooSlow, in_time
 
 RFC3339_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -143,6 +143,18 @@ class Product:
             if "elapsed time" in refusal.message:
                 raise TooSlow("the service had the jobs before they were due") from refusal
             raise
+
+    def end_before(self, due: int, *ids: str, end: str = "kill") -> None:
+        """Kill or stop the service before its jobs with these ids are due.
+
+        If that was too late, start it again, delete the jobs and raise TooSlow.
+        """
+        getattr(self.service, end)()
+        ended = now_ms()
+        if ended >= due:
+            self.service.start()
+            self.client.delete(*ids)
+        in_time(ended < due, "the service had ended before the jobs were due")
 
     # --- what a client says by Kafka ---
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.client import contract
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, Run, fresh, now_ms, tomorrow, until
-from tests.harness.windows import in_time, with_enough_time
+from tests.e2e.product import Product, Run, fresh, tomorrow, until
+from tests.harness.windows import with_enough_time
 
 pytestmark = pytest.mark.slow
 
@@ -19,16 +19,11 @@ def same(first: Run, again: Run) -> bool:
     return (one.key, one.value, one.headers) == (other.key, other.value, other.headers)
 
 
-def dies_before_a_job(product: Product, window: int) -> tuple[str, int]:
+def die_before_a_job(product: Product, window: int) -> tuple[str, int]:
     """The replica is dead before a job is due: its type, and when that is."""
     kind = fresh("crash")
     due = product.create_in(window, contract.job(id=kind, type=kind))
-    product.service.kill()
-    killed = now_ms()
-    if killed >= due:
-        product.service.start()
-        product.client.delete(kind)
-    in_time(killed < due, "the service was dead before the job was due")
+    product.end_before(due, kind)
     return kind, due
 
 
@@ -57,7 +52,7 @@ def test_a_crash_may_send_a_run_again_and_it_is_the_same(
     product = deploy(delivery="at_least_once", lease="500ms")
     kept = fresh("kept")
     product.client.create(contract.job(id=kept, type=kept, when=tomorrow()))
-    kind, due = with_enough_time(lambda window: dies_before_a_job(product, window), 1_000)
+    kind, due = with_enough_time(lambda window: die_before_a_job(product, window), 1_000)
     until(due)
     dies_at(product, point)
     product.service.start()

@@ -32,7 +32,7 @@ def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> No
             raise
         return due, large, small
 
-    due, large, small = with_enough_time(create_all, 5_000 + 100 * COUNT)
+    due, large, small = with_enough_time(create_all, 5_000 + 100 * COUNT, tries=5)
     taken = leases_taken(product)
     (run,) = product.runs(small)
     runs = product.runs(large, COUNT)

@@ -19,7 +19,7 @@ from tests.e2e.product import Product, fresh, now_ms, tomorrow
 from tests.harness.given import Kafka
 from tests.harness.older import FIRST, source_of
 from tests.harness.valkey import ValkeyServer
-from tests.harness.windows import in_time, with_enough_time
+from tests.harness.windows import with_enough_time
 
 PERIOD = 700
 RETRY_DELAY = 8000
@@ -124,12 +124,7 @@ def end_before_a_job(product: Product, end: str) -> Overdue:
     def attempt(window: int) -> Overdue:
         kind, due = fresh("overdue"), now_ms() + window  # an older version shows no instant
         product.create_at(due, contract.job(id=kind, type=kind))
-        getattr(product.service, end)()
-        ended = now_ms()
-        if ended >= due:
-            product.service.start()
-            product.client.delete(kind)
-        in_time(ended < due, "the service had ended before the job was due")
+        product.end_before(due, kind, end=end)
         return Overdue(kind, due)
 
     return with_enough_time(attempt, 1000)

@@ -6,20 +6,24 @@ from chaos import checker
 from chaos.history import Quiet, Seen, Settings
 from tests.client import contract
 from tests.client.topics import TopicReader
-from tests.e2e.lane import HELD, Lane
+from tests.e2e.lane import HELD, Lane, until
 from tests.e2e.product import now_ms
 from tests.harness.leaks import leaked_keys
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 LONG = 60_000
 """Completion timeouts from here on are not waited for."""
+WINDOW = 3_600_000
+"""The catch-up window, in milliseconds: see `PATIENT`."""
 BACKOFFS = 500
 """Milliseconds that a run takes with its answer and its retry."""
 
 
 def violations(lane: Lane, timeout: int) -> list[str]:
     """Let all end that can, then look at the topics; empty when the promises were kept."""
-    lane.history.settings = Settings(completion_timeout=timeout, delivery=lane.delivery)
+    lane.history.settings = Settings(
+        completion_timeout=timeout, delivery=lane.delivery, catch_up_window=WINDOW
+    )
     if timeout < LONG:
         eventually(lambda: not waiting(lane), what="all runs without an answer have failed")
     complete = now_ms() - BACKOFFS
@@ -74,7 +78,7 @@ def dead_letters(lane: Lane) -> Iterator[str]:
 
 def ends_well(lane: Lane) -> Iterator[str]:
     """All serve, nothing is left in Redis after a reset, and they end as they should."""
-    if not all(replica.is_serving() for replica in lane.replicas):
+    if not until(lambda: all(each.is_serving() for each in lane.replicas), PATIENCE_SECONDS):
         yield "a replica does not serve"
     lane.clients[0].command("reset")
     with lane.store.client() as store:

@@ -13,7 +13,7 @@ from tests.harness.kafka import KafkaServer
 from tests.harness.leaks import leaked_keys
 from tests.harness.names import Names
 from tests.harness.process import Process
-from tests.harness.service import SERVE, Service
+from tests.harness.service import PATIENT, SERVE, Service
 from tests.harness.valkey import ValkeyServer
 
 PROCESSES: pytest.StashKey[list[Process]] = pytest.StashKey()
@@ -124,7 +124,10 @@ def service(
             tmp_path / f"replica-{len(made) + 1}.log",
             bootstrap=(kafka or request.getfixturevalue("kafka")).bootstrap,
             redis_url=(valkey or request.getfixturevalue("valkey")).url,
-            settings={f"SCHEDULING_{name.upper()}": value for name, value in settings.items()},
+            settings={
+                **PATIENT,
+                **{f"SCHEDULING_{name.upper()}": value for name, value in settings.items()},
+            },
             command=command,
             fork_server=shared() if fork else None,
         )

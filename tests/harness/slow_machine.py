@@ -32,8 +32,8 @@ _delays = [Delays()]
 
 
 def begin(test: str) -> None:
-    """Begin the delays of a test. They differ from test to test, not from run to run."""
-    _delays[0] = Delays(test)
+    """Begin the delays of a test: each time the same, other ones for another LONGEST_MS."""
+    _delays[0] = Delays(f"{LONGEST_MS} {test}")
 
 
 def pause() -> None:

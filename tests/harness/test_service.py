@@ -12,8 +12,9 @@ from tests.client.grpc_client import Client, Refusal
 from tests.harness.fixtures import StartService
 from tests.harness.given import Store
 from tests.harness.process import Process
+from tests.harness.reaper import PROGRAM, beginning
 from tests.harness.service import Service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_service.py")))
 
@@ -98,6 +99,24 @@ def test_servers_do_not_outlive_a_killed_test_run(tmp_path: Path) -> None:
     run.send_signal(signal.SIGKILL)
     run.wait()
     eventually(lambda: not _exists(pid), what=f"end of process {pid}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("is_the_same", [True, False])
+def test_a_process_with_the_number_of_a_server_that_has_ended_lives(is_the_same: bool) -> None:
+    """The run of other tests lost its Kafka to the end of this one."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+        begun = beginning(process.pid) if is_the_same else "1"
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            input=f"+ {process.pid} {begun}\n",
+            text=True,
+            check=True,
+        )
+        if is_the_same:
+            assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+        assert process.poll() == (-signal.SIGKILL if is_the_same else None)
+        process.kill()
 
 
 def test_what_does_not_end_is_killed_and_reported(tmp_path: Path) -> None:

@@ -23,17 +23,17 @@ def in_time(fast_enough: bool, premise: str) -> None:
         raise TooSlow(premise)
 
 
-def with_enough_time(attempt: Callable[[int], T], window_ms: int) -> T:
+def with_enough_time(attempt: Callable[[int], T], window_ms: int, *, tries: int = TRIES) -> T:
     """The result of the first attempt that was fast enough.
 
     `attempt` is given its window in milliseconds, and raises TooSlow. The next one is twice as
     long. What an attempt leaves behind must not disturb the next one.
     """
     premise = ""
-    for number in range(TRIES):
+    for number in range(tries):
         try:
             return attempt(window_ms << number)
         except TooSlow as slow:
             premise = str(slow)
-    longest = window_ms << (TRIES - 1)
+    longest = window_ms << (tries - 1)
     raise AssertionError(f"too slow even for {longest} ms. The premise does not hold: {premise}")

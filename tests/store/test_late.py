@@ -8,7 +8,7 @@ import pytest
 from scheduling_srv.app.replies import RebuiltRun
 from scheduling_srv.formats.layouts import MARK
 from scheduling_srv.formats.position_record import Position
-from tests.store.shard import DAY, HOUR, MINUTE, NOW, SECOND, Run, Shard, every, once
+from tests.store.shard import DAY, HOUR, MINUTE, NOW, SECOND, Shard, every, once
 
 AWAY = 30 * SECOND
 """So long is Kafka away."""
@@ -88,15 +88,14 @@ async def test_each_run_of_a_backlog_has_its_timeout(late: Shard) -> None:
     await late.create(*(once(f"j{number}", NOW + 100 * number) for number in range(30)))
     for number in range(30):
         await late.stage(NOW + 100 * number)
-    entries = (await late.schedule.state()).trimmed
+    entry = (await late.schedule.state()).trimmed
     published = dict[int, int]()
     now = NOW + AWAY
-    while (taken := await late.take(entries, now=now)).entries:
-        entries += len(taken.entries)
-        for instance in await running_at(late, entries):
-            published.setdefault(instance, now + 300)  # by the next call Kafka has them
-        now += 300
-    await late.take(entries, now=now)
+    while (taken := await late.take(entry, now=now)).entries:
+        entry += len(taken.entries)
+        now += 300  # by the next call Kafka has them
+        for instance in await running_at(late, entry):
+            published.setdefault(instance, now)
     assert max(published.values()) - min(published.values()) > TIMEOUT
     await follow(late, published, now)
 
@@ -129,23 +128,20 @@ async def follow(shard: Shard, published: dict[int, int], now: int) -> None:
 async def test_a_steady_delay_counts(late: Shard) -> None:
     """Kafka answers, but each entry comes two seconds after it was staged."""
     await late.create(every("a", 200))
-    staged = list[tuple[int, int]]()
+    staged = list[tuple[int, int]]()  # instance, and the last entry of its staging
     published = dict[int, int]()
     for step in range(1, 80):
         now = NOW + 200 * step
         (run,) = await late.stage(now)
-        staged.append((run.instance, (await late.schedule.state()).taken))
-        tail = int(await late.raw("HGET", "meta", "tail"))
-        staged[-1] = (run.instance, tail)
-        trimmed = (await late.schedule.state()).trimmed
+        staged.append((run.instance, int(await late.raw("HGET", "meta", "tail"))))
         if step > 10:
-            await late.take(trimmed, now=now)
-            await late.take(staged[step - 11][1], now=now)
-            published[staged[step - 11][0]] = now
+            instance, entry = staged[step - 11]
+            await late.take((await late.schedule.state()).trimmed, now=now)
+            await late.take(entry, now=now)
+            published[instance] = now
         await expired(late, now)
-        for instance, at in published.items():
-            if at + TIMEOUT - PRECISION > now:
-                assert instance in await unanswered(late)
+        fresh = {each for each, at in published.items() if at + TIMEOUT - PRECISION > now}
+        assert fresh <= await unanswered(late)
     assert await late.raw("ZCARD", "late") <= 17, "one a second"
 
 
@@ -245,7 +241,6 @@ async def test_a_clock_that_was_set_back_keeps_no_run_for_long(late: Shard) -> N
     await late.publish(NOW)
     now = NOW - HOUR
     await late.create(once("c", now - 1), now=now)
-    run: Run
     (run,) = await late.stage(now)
     await late.publish(now + AWAY)
     assert not await expired(late, now + AWAY + TIMEOUT - 1)

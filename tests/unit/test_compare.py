@@ -4,15 +4,18 @@ import random
 
 import pytest
 
-from bench.compare import FIGURES, Figure, Pair, interval, table, verdict, verdicts
+from bench.compare import FIGURES, Pair, interval, table, verdict, verdicts
+from bench.targets import Row
 
-RATE = Figure("fire", "rate", more_is_better=True)
-BYTES = Figure("memory", "bytes", more_is_better=False)
+RATE = next(row for row in FIGURES if row.workload == "fire")
+BYTES = next(row for row in FIGURES if row.workload == "memory")
 
 
-def pairs(figure: Figure, ratios: list[float]) -> list[Pair]:
+def pairs(figure: Row, ratios: list[float]) -> list[Pair]:
     """Pairs whose head is `ratio` times the base."""
-    return [{"base": {figure.name: 100.0}, "head": {figure.name: 100.0 * each}} for each in ratios]
+    return [
+        {"base": {figure.figure: 100.0}, "head": {figure.figure: 100.0 * each}} for each in ratios
+    ]
 
 
 def test_ten_pairs_leave_out_the_outermost_on_either_side() -> None:
@@ -34,13 +37,13 @@ def test_the_interval_holds_the_median_in_most_samples() -> None:
 
 @pytest.mark.parametrize(("figure", "ratio"), [(RATE, 0.9), (BYTES, 1.1)])
 def test_a_figure_that_is_ten_percent_worse_in_each_pair_is_worse(
-    figure: Figure, ratio: float
+    figure: Row, ratio: float
 ) -> None:
     assert verdict(figure, pairs(figure, [ratio] * 10)).is_worse(0.03)
 
 
 @pytest.mark.parametrize(("figure", "ratio"), [(RATE, 1.1), (BYTES, 0.9)])
-def test_a_better_figure_is_not_worse(figure: Figure, ratio: float) -> None:
+def test_a_better_figure_is_not_worse(figure: Row, ratio: float) -> None:
     found = verdict(figure, pairs(figure, [ratio] * 10))
     assert not found.is_worse(0.03)
     assert found.high < 1
@@ -53,12 +56,12 @@ def test_noise_is_not_worse() -> None:
 
 def test_a_workload_that_was_measured_too_rarely_has_no_verdict() -> None:
     kept = {"fire": pairs(RATE, [1.0] * 5), "memory": pairs(BYTES, [1.0] * 6)}
-    assert [each.figure.workload for each in verdicts(kept)] == ["memory"]
+    assert [each.row.workload for each in verdicts(kept)] == ["memory"]
 
 
 def test_the_table_names_what_is_worse() -> None:
     text = table([verdict(RATE, pairs(RATE, [0.5] * 10))], 0.03)
-    assert "| fire | rate | 100.00 | 50.00 | 2.000 | 2.000 to 2.000 | 10 | worse |" in text
+    assert "| fire | rate | worse | 100.00 | 50.00 | 2.000 | 2.000 to 2.000 | 10 |" in text
 
 
 def test_all_that_an_issue_may_not_make_worse_is_compared() -> None:

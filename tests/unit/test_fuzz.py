@@ -1,45 +1,87 @@
-"""The fuzzer is repeatable, does all that it can do, and notices what it is there to notice."""
+"""The fuzzer is repeatable, does all that it can do, and notices each kind of fault."""
 
+from collections.abc import Sequence
+
+import hypothesis
 import pytest
+from confluent_kafka import Producer
+from hypothesis import HealthCheck, Phase, given
 
-from chaos.fuzz_checker import Book, Verdict, read, verdict
-from chaos.fuzz_generator import COMMANDS_TOPIC, JOBS_TOPIC, RECORDS, REQUESTS, Input, make
-from chaos.mutation import MUTATIONS, fields_of, written
+from chaos.fuzz_checker import Sent, Verdict, faults, read, verdict
+from chaos.fuzz_inputs import BATCHES, COMMANDS_TOPIC, JOBS_TOPIC, KINDS, TAG, Input
+from chaos.fuzz_mutations import MUTATIONS, OTHER, fields_of, written
+from chaos.fuzz_watch import Watch
 from tests.client.contract import Data, DeleteRequest, Job, JobList
 from tests.client.grpc_client import JOBS
 from tests.client.topics import Record
+from tests.harness.names import Names
 
-MANY = [make(1, number) for number in range(4000)]
 GOOD = JobList(items=[Job(id="a", type="t", data=Data(), now=True)]).SerializeToString()
 
 
-def test_an_input_can_be_made_again() -> None:
-    assert [make(1, number) for number in range(200)] == MANY[:200]
-    assert make(2, 7) != make(1, 7)
+def drawn(seed: int, *, runs: int = 1) -> list[Input]:
+    """The inputs of some runs of Hypothesis, as the campaign makes them."""
+    inputs: list[Input] = []
+    for number in range(runs):
+
+        @hypothesis.seed(seed << 32 | number)
+        @hypothesis.settings(
+            max_examples=9,
+            database=None,
+            phases=(Phase.generate,),
+            suppress_health_check=[*HealthCheck],
+        )
+        @given(BATCHES)
+        def take(batch: Sequence[Input]) -> None:
+            inputs.extend(batch)
+
+        take()
+    return inputs
 
 
-def test_everything_is_tried() -> None:
-    assert {name for each in MANY for name in each.mutations} == {*MUTATIONS, "key", "null"}
-    assert {each.path for each in MANY} == {*REQUESTS, ""}
-    assert {event.encode() for event in RECORDS} <= {each.key for each in MANY}
-    assert any(not each.mutations for each in MANY)
+@pytest.fixture(scope="module")
+def many() -> list[Input]:
+    return drawn(1, runs=2)
 
 
-def test_nothing_that_is_tried_deletes_everything() -> None:
-    deletes = [each for each in MANY if each.key == b"deleteJobs" or each.path == JOBS + "Delete"]
+def test_a_seed_makes_the_same_inputs_again(many: list[Input]) -> None:
+    again = drawn(1)
+    assert again == many[: len(again)]
+    assert drawn(2) != again
+
+
+def test_everything_is_tried(many: list[Input]) -> None:
+    assert {name for each in many for name in each.mutations} == {*MUTATIONS, OTHER, "key", "null"}
+    assert {kind.name for kind in KINDS if not kind.topic} <= {each.path for each in many}
+    assert {kind.name.encode() for kind in KINDS if kind.topic} <= {each.key for each in many}
+    assert any(not each.mutations for each in many)
+    assert any(b"\xff\xfe" in dict(each.headers) for each in many)
+
+
+def test_inputs_differ(many: list[Input]) -> None:
+    """Left alone, Hypothesis varies a batch by one input, and makes four of five again."""
+    assert len({*many}) > 0.9 * len(many)
+
+
+def test_nothing_that_is_tried_deletes_everything(many: list[Input]) -> None:
+    deletes = [each for each in many if each.key == b"deleteJobs" or each.path == JOBS + "Delete"]
     requests = [read(DeleteRequest, each.value or b"") for each in deletes]
     assert not any(request and request.collection for request in requests)
 
 
+def test_batches_do_not_share_ids() -> None:
+    raw = JobList(items=[Job(id=f"{TAG}-1")]).SerializeToString()
+    made = Input("", JOBS_TOPIC, b"createJobs", raw, (), ()).of_batch("b000017")
+    assert read(JobList, made.value or b"").items[0].id == "b000017-1"
+
+
 def test_a_message_is_taken_apart_and_put_together() -> None:
-    fields = fields_of(GOOD)
-    assert fields is not None
-    assert written(fields) == GOOD
-    assert fields_of(GOOD[:-1]) is None
+    assert written(fields_of(GOOD)) == GOOD
+    assert fields_of(GOOD[:-1]) == []
 
 
 def record(key: bytes | None, value: bytes | None, *, topic: str = JOBS_TOPIC) -> Input:
-    return Input(0, "", topic, key, value, (), ("flip",))
+    return Input("", topic, key, value, (), ("flip",))
 
 
 def jobs(**fields: object) -> bytes:
@@ -63,70 +105,63 @@ def jobs(**fields: object) -> bytes:
         (record(b"queuedJob", GOOD), Verdict.IGNORED),
         (record(None, b""), Verdict.IGNORED),
         (record(b"versionCommand", b"\x08", topic=COMMANDS_TOPIC), Verdict.ANSWERED),
-        (Input(0, JOBS + "Read", "", None, b"\x08", (), ("cut",)), Verdict.REFUSED),
+        (Input(JOBS + "Read", "", None, b"\x08", (), ("cut",)), Verdict.REFUSED),
     ],
 )
-def test_what_must_come_of_an_input(made: Input, expected: Verdict) -> None:
+def test_the_verdict_on_an_input(made: Input, expected: Verdict) -> None:
     assert verdict(made) == expected
 
 
-def letter(
-    offset: int, value: bytes, status: str = "INVALID_ARGUMENT", reason: str = "No."
-) -> Record:
-    headers = {"topic": "jobs-1", "offset": str(offset), "status": status, "reason": reason}
-    return Record("letters", 0, offset, "createJobs", value, headers, 0, 0.0)
+def letter(value: bytes, status: str = "INVALID_ARGUMENT", reason: str = "No.") -> Record:
+    headers = {"status": status, "reason": reason}
+    return Record("letters", 0, 0, "createJobs", value, headers, 0, 0.0)
 
 
-def book_of(*values: bytes) -> Book:
-    """Records with these values, at the offsets 0, 1 and so on."""
-    book = Book(len(values))
-    for number, value in enumerate(values):
-        book.sent(record(b"createJobs", value)._replace(number=number))
-        book.landed(number, "jobs-1", number)
-    return book
-
-
-def test_a_good_campaign_has_no_fault() -> None:
-    book = book_of(GOOD, b"\x08")
-    book.judge_letters([letter(1, b"\x08")])
-    book.judge_announced({"a"})
-    assert book.wrong == []
+def test_a_good_record_and_a_bad_one_have_no_fault() -> None:
+    assert list(faults(Sent(record(b"createJobs", GOOD)), {"a"})) == []
+    refused = Sent(record(b"createJobs", b"\x08"), letters=[letter(b"\x08")])
+    assert list(faults(refused, ())) == []
 
 
 @pytest.mark.parametrize(
     ("letters", "fault"),
     [
         ([], "is wrong, and has no dead letter"),
-        ([letter(1, b"\x08"), letter(1, b"\x08")], "has 2 dead letters"),
-        ([letter(1, b"\x08", status="INTERNAL")], "says 'INTERNAL'"),
-        ([letter(1, b"\x08", reason="")], "says 'INVALID_ARGUMENT', ''"),
-        ([letter(1, b"\x09")], "is not what was sent"),
-        ([letter(1, b"\x08"), letter(7, b"")], "what was never sent"),
+        ([letter(b"\x08"), letter(b"\x08")], "has 2 dead letters"),
+        ([letter(b"\x08", status="INTERNAL")], "says 'INTERNAL'"),
+        ([letter(b"\x08", reason="")], "says 'INVALID_ARGUMENT', ''"),
+        ([letter(b"\x09")], "is not what was sent"),
     ],
 )
 def test_a_wrong_dead_letter_is_found(letters: list[Record], fault: str) -> None:
-    book = book_of(GOOD, b"\x08")
-    book.judge_letters(letters)
-    [found] = book.wrong
+    [found] = faults(Sent(record(b"createJobs", b"\x08"), letters=letters), ())
     assert fault in found
 
 
-def test_what_was_right_and_refused_is_found() -> None:
-    book = Book(1)
-    book.sent(record(b"createJobs", GOOD)._replace(mutations=()))
-    book.landed(0, "jobs-1", 0)
-    book.judge_letters([letter(0, GOOD)])
-    assert "is right, and was refused" in book.wrong[0]
+def test_a_right_record_that_was_refused_is_found() -> None:
+    made = record(b"createJobs", GOOD)._replace(mutations=())
+    [found] = faults(Sent(made, letters=[letter(GOOD)]), ())
+    assert "is right, and was refused" in found
 
 
-def test_what_was_lost_or_doubled_is_found() -> None:
-    book = book_of(GOOD)
-    book.judge_letters([])
-    book.judge_announced(set())
-    run = letter(0, b"")
-    run.headers.update({"event-id": "i-1", "occurrence-id": "a/1/1/1"})
-    book.judge_ids([run, run])
-    assert [each.split()[0] for each in book.wrong] == ["input", "event-id", "occurrence-id"]
+@pytest.mark.parametrize("path", ["", JOBS + "Create"])
+def test_a_job_that_was_lost_is_found(path: str) -> None:
+    made = record(b"createJobs", GOOD)._replace(path=path)
+    [found] = faults(Sent(made, code="OK"), {"b"})
+    assert "['a'] never announced" in found
+
+
+def test_records_that_are_there_twice_are_found() -> None:
+    names = Names.unique()
+    nowhere = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    ids = {"event-id": "i-1", "occurrence-id": "a/1/1/1"}
+    run = Record(names.resources, 0, 0, "jobsDeleted", b"", ids, 0, 0.0)
+    watch = Watch("127.0.0.1:1", names, Producer(nowhere))
+    with watch.reader:
+        watch.take([run])
+        assert [*watch.doubled()] == []
+        watch.take([run])
+        assert [*watch.doubled()] == ["event-id i-1", "occurrence-id a/1/1/1"]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +175,6 @@ def test_what_was_lost_or_doubled_is_found() -> None:
     ],
 )
 def test_a_wrong_answer_is_found(value: bytes, code: str, sentence: str) -> None:
-    made = Input(0, JOBS + "Create", "", None, value, (), ("cut",))
-    book = Book(1)
-    book.sent(made)
-    book.answered(made, code, sentence)
-    assert book.faults == 1
+    made = Input(JOBS + "Create", "", None, value, (), ("cut",))
+    [found] = faults(Sent(made, code=code, sentence=sentence), ())
+    assert code in found

@@ -2,7 +2,8 @@
 
 The group needs its session time-out to give the partitions of a dead member to another one. The
 owner does not wait for that. It applies records through the same calls, which move a position only
-from where it is. So the second of two readers begins again after the first.
+from where it is. So the second of two readers begins again after the first. It keeps its goal, so a
+group that is always first cannot keep it from its end.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs
 from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.starts import Starts
-from scheduling_srv.domain.errors import SchedulingError, SharedTopic
+from scheduling_srv.domain.errors import SchedulingError, SharedTopic, StaleSource
 from scheduling_srv.formats.positions import Place
 
 log = structlog.get_logger(__name__)
 
+ATTEMPTS = 50
+"""How often a pass begins again before it asks anew where the topic ends."""
+PAUSE_SECONDS = 0.02
+"""Before it begins again: the group may come to the end meanwhile."""
 FAR = 10_000
 """Offsets after which the position is stored although there was nothing to apply."""
 
@@ -64,23 +69,37 @@ class InputReader:
     async def read(self) -> int:
         """Apply all that the topic holds now; returns the instant of the question in epoch ms.
 
-        Raises `Unavailable`, and `StaleSource` when the group has applied some of it meanwhile:
-        then it is to be called again. Raises `SharedTopic` while another service uses the topic.
+        Raises `Unavailable`; `StaleSource` if it is to be called again, as the topic is another one
+        or the group moves the positions all the time; `SharedTopic` while another service uses the
+        topic.
         """
         async with self._turn:
             if self.strangers.blocked:
                 raise SharedTopic(self.strangers.blocked)
             asked_at = self.clock.now()
-            ends = await self._ends()
-            # Records that the group is about to apply need not be read twice.
-            behind = await self._begin(ends)
-            if behind:
-                try:
-                    await self._read_to(behind)
-                finally:
-                    await self.consumer.assign({})
+            await self._reach(await self._ends())
         await self.consume.settle()
         return asked_at
+
+    async def _reach(self, ends: Mapping[Place, int]) -> None:
+        """Apply all records before these ends, or see that the group has."""
+        behind = await self._begin(ends)
+        topic_ids = self.identity.ids
+        for _ in range(ATTEMPTS):
+            if not behind:  # records that the group has applied need not be read twice
+                return
+            try:
+                await self._read_to(behind)
+            except StaleSource:
+                await asyncio.sleep(PAUSE_SECONDS)
+                behind = await self._begin(ends)
+                if self.identity.ids != topic_ids:
+                    raise
+            else:
+                return
+            finally:
+                await self.consumer.assign({})
+        raise StaleSource("The group applies the same records.")
 
     async def _ends(self) -> Mapping[Place, int]:
         """The end of each partition, including records of open transactions."""
@@ -101,14 +120,21 @@ class InputReader:
             if place in there and self.consume.applied(place) < end
         }
 
-    async def _read_to(self, behind: dict[Place, int]) -> None:
+    async def _read_to(self, ends: Mapping[Place, int]) -> None:
+        behind = dict(ends)
         starts = {place: self.consume.applied(place) for place in behind}
         await self.consumer.assign(starts)
         last: dict[Place, End] = {}
         while behind:
             polled = await self.consumer.poll()
-            await self._apply([*polled.events.values()])
-            last.update(polled.ends)
+            # The group reads what follows the ends as well: each would be in the other's way.
+            events = {
+                place: [record for record in batch if record.offset < ends[place]]
+                for place, batch in polled.events.items()
+            }
+            await self._apply([*events.values()])
+            for place, read in polled.ends.items():
+                last[place] = _within(read, ends[place], events.get(place, ()))
             for place, end in [*behind.items()]:
                 if max(polled.exhausted.get(place, 0), last.get(place, End(0, 0)).offset) >= end:
                     del behind[place]
@@ -118,6 +144,7 @@ class InputReader:
         )
 
     async def _apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
+        batches = [batch for batch in batches if batch]
         if not batches:
             return
         position = min(self.consume.applied(batch[0].place) for batch in batches)
@@ -137,3 +164,10 @@ class InputReader:
         for record in chain.from_iterable(batches):
             if record.offset >= self.consume.applied(record.place):
                 await self.consume.apply_alone(record)
+
+
+def _within(read: End, end: int, events: Sequence[Consumed]) -> End:
+    """How far a partition is read, without the records at `end` and behind it."""
+    if read.offset <= end:
+        return read
+    return End(end, max((record.timestamp for record in events), default=0))

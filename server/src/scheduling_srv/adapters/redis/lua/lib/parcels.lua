@@ -8,15 +8,9 @@ end
 -- whether nobody has any. A parcel waits for who claims its jobs, or they would arrive behind the
 -- back of that call.
 local function has_claims(token, at, size)
-    for first = at, at + size - 1, BATCH do
-        local claims = {}
-        for i = first, math.min(first + BATCH, at + size) - 1 do
-            claims[#claims + 1] = K.claim .. args[i]
-        end
-        for _, holder in ipairs(redis.call('MGET', unpack(claims))) do
-            if (holder or '') ~= token then
-                return false
-            end
+    for i = at, at + size - 1 do
+        if (redis.call('GET', K.claim .. args[i]) or '') ~= token then
+            return false
         end
     end
     return true
