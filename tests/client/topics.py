@@ -31,6 +31,13 @@ from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 END_OF_PARTITION = KafkaError._PARTITION_EOF
+LEADER_UNKNOWN = {
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+}
+"""A broker is behind or ahead with what it knows of a partition. That passes."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +150,11 @@ class TopicReader:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no such topics: {self._topics}")
             self.poll(0.1)
-        places = {each: OffsetSpec.latest() for each in self._consumer.assignment()}
-        isolation = IsolationLevel.READ_UNCOMMITTED
+        places = self._consumer.assignment()
         with AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0}) as admin:
-            ends = admin.list_offsets(places, isolation_level=isolation, request_timeout=timeout)
-            return {
-                (each.topic, each.partition): end.result(timeout).offset
-                for each, end in ends.items()
-            }
+            return eventually(
+                lambda: _ends_of(admin, places, timeout), what="the ends", timeout=timeout
+            )
 
     def poll(self, timeout: float) -> list[Record]:
         """What arrives within `timeout`, or at once if something is there."""
@@ -188,6 +192,23 @@ class TopicReader:
         if metadata.error is None:
             for partition in metadata.partitions:
                 yield TopicPartition(topic, partition, 0)
+
+
+def _ends_of(
+    admin: AdminClient, places: list[TopicPartition], timeout: float
+) -> dict[tuple[str, int], int] | None:
+    """None while a broker does not know yet that it leads a partition."""
+    latest = {each: OffsetSpec.latest() for each in places}
+    isolation = IsolationLevel.READ_UNCOMMITTED
+    asked = admin.list_offsets(latest, isolation_level=isolation, request_timeout=timeout)
+    try:
+        return {
+            (each.topic, each.partition): end.result(timeout).offset for each, end in asked.items()
+        }
+    except KafkaException as fault:
+        if fault.args[0].code() in LEADER_UNKNOWN:
+            return None
+        raise
 
 
 class Sender:

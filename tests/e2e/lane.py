@@ -90,6 +90,8 @@ class Lane:
         self.buried = 0
         """Records that nobody can read."""
         self._failed: set[str] = set()
+        self._refusal_seconds = CALL
+        """How long a refusal is waited for: longer if the machine was too slow."""
         self._stack = ExitStack()
         self.replicas = [self._replica(folder, fork_server, settings or {}) for _ in range(count)]
         self.clients = [Client(each.address, timeout=CALL) for each in self.replicas]
@@ -214,7 +216,8 @@ class Lane:
         alter_topic(self.kafka.bootstrap, self.names.dead_letter, max_message_bytes=5_000)
         self.sender.send(self.names.jobs, "createJobs", b"\xff" * 10_000)
         self.buried += 1
-        until(lambda: sum(map(self.hits, REFUSALS)) > before, CALL)
+        if not until(lambda: sum(map(self.hits, REFUSALS)) > before, self._refusal_seconds):
+            self._refusal_seconds *= 2
         alter_topic(self.kafka.bootstrap, self.names.dead_letter, max_message_bytes=1_000_000)
 
     def restore(self, client: Client) -> None:
