@@ -5,13 +5,12 @@ import json
 import pytest
 
 from scheduling_srv.app.replies import Staged
-from scheduling_srv.domain.job import Priority
+from scheduling_srv.domain.job import NewJob, Priority
 from tests.store.shard import (
     HOUR,
     MINUTE,
     NOW,
     SECOND,
-    NewJob,
     Run,
     Shard,
     at_once,

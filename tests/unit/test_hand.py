@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.app.owner import emitter as emitter_module
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import HOLD_LIMIT_SECONDS, Emitter
 from scheduling_srv.app.owner.hand import Hand, rest_of
 from scheduling_srv.app.replies import Cursor, Taken
+from scheduling_srv.app.waiting import Alarm
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats.outbox_entries import QUEUED
 from scheduling_srv.formats.position_record import Position
@@ -181,7 +181,7 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(_alarm: object, _event: object, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    monkeypatch.setattr(emitter_module.Alarm, "wait", wait)
+    monkeypatch.setattr(Alarm, "wait", wait)
 
 
 @pytest.mark.usefixtures("sleeping")
