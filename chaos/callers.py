@@ -105,7 +105,7 @@ class KafkaCalls:
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 0,
-                # After a message timeout librdkafka sends what was behind it once more.
+                # After a message timeout librdkafka sends the later records once more.
                 "message.timeout.ms": 600_000,
                 "log_level": 0,
             }

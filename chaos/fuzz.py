@@ -55,7 +55,7 @@ NO_CRASHES = ("--appendfsync", "everysec")
 
 
 class Fault(AssertionError):
-    """The service did not do what it must."""
+    """The service broke a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Fuzz:
             if place in by_place:
                 by_place[place].letters.append(letter)
             else:
-                yield f"a dead letter of what was not sent: {letter.headers}"
+                yield f"a dead letter of a record that was not sent: {letter.headers}"
         for each in sent:
             for fault in faults(each, watch.announced):
                 yield f"{fault}: {str(each.made)[:1000]}"
@@ -346,7 +346,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--again", type=str, default="", help="what was printed for a failure")
+    parser.add_argument("--again", type=str, default="", help="the text that a failure has printed")
     parser.add_argument("--bug", default="", help="a bug from chaos.seeded")
     parser.add_argument("--dir", type=Path, default=None, help="for logs and data")
     given = parser.parse_args()

@@ -60,7 +60,7 @@ class Verdict(Enum):
     IGNORED = auto()
     """A record that is no event of ours."""
     ANSWERED = auto()
-    """A command: a Response event says what came of it, also of a wrong one."""
+    """A command: a Response event tells its result, also that of a wrong one."""
 
 
 def verdict(made: Input) -> Verdict:
@@ -114,7 +114,7 @@ def _ids(made: Input) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Sent:
-    """An input, and what came of it."""
+    """An input and its result."""
 
     made: Input
     expected: Verdict = field(init=False)
@@ -172,6 +172,6 @@ def _of_letter(letter: Record, made: Input, expected: Verdict) -> Iterator[str]:
         yield f"its dead letter says {status!r}, {reason[:200]!r}"
     whole = "truncated-from" not in letter.headers
     if whole and (letter.key.encode(), letter.value) != (made.key, made.value or b""):
-        yield "its dead letter is not what was sent"
+        yield "its dead letter holds another record"
     if not whole and len(letter.value) < KEPT_BYTES:
         yield "its dead letter is cut too short"

@@ -72,8 +72,7 @@ JSON_TEXTS = one((b"{}", b"{}", *NO_COMMANDS, *SERVICES, *RESTORES))
 
 # --- Valid messages -----------------------------------------------------------------------------
 
-# Each draw takes Hypothesis as long as the service takes for a hundredth of an input: what can be
-# one draw is one.
+# A draw costs about a hundredth of an input, so a whole trigger is one draw.
 LATER = ({"when": FAR}, {"interval": "1 day"}, {"interval": "0 0 1 1 *"})
 SOON = ({"now": True}, {"interval": "2 seconds"}, {"when": "in 1 second"})
 TRIGGERS = one([Job(**each) for each in (*LATER * 9, *SOON)])
@@ -164,7 +163,7 @@ EVENTS = {kind.name.encode(): kind.topic for kind in KINDS if kind.topic}
 
 
 class Input(NamedTuple):
-    """What is sent: a call of `path`, or a record of `topic`."""
+    """A call of `path`, or a record of `topic`."""
 
     path: str
     topic: str
@@ -172,7 +171,7 @@ class Input(NamedTuple):
     value: bytes | None
     headers: Headers
     mutations: tuple[str, ...]
-    """What was done to it; none: it is as it should be."""
+    """Names of its mutations; none: it is well formed."""
 
     def of_batch(self, tag: str) -> Input:
         """With ids that no other batch has; `tag` is as long as TAG."""
@@ -223,7 +222,7 @@ def _sweeps(made: Input) -> bool:
 
 
 def _may_restore(raw: bytes) -> bool:
-    """Whether it may read all of jobs.resource, which is not what is tried here."""
+    """Whether it may read all of jobs.resource, which is not tried here."""
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):

@@ -127,7 +127,7 @@ def _noise(draw: DrawFn, raw: bytes) -> bytes:
 
 
 def _lie(draw: DrawFn, raw: bytes) -> bytes:
-    """A text whose length is not what it says."""
+    """A text with a wrong length."""
     return raw + b"\x0a" + varint(draw(NUMBERS))
 
 

@@ -17,7 +17,7 @@ WITNESS = b"witness-"
 
 
 class Watch:
-    """What was read so far; `until` and `catch_up` read on."""
+    """The records read so far; `until` and `catch_up` read on."""
 
     def __init__(self, bootstrap: str, names: Names, producer: Producer) -> None:
         """`producer` sends the answers."""

@@ -37,7 +37,7 @@ LEADER_UNKNOWN = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
 }
-"""A broker is behind or ahead with what it knows of a partition. That passes."""
+"""Errors of a broker that has an old or a new leader of a partition in mind. They pass."""
 
 
 @dataclass(frozen=True)

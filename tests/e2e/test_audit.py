@@ -39,7 +39,7 @@ class Story:
     product: Product
     began: int
     ended: int
-    """Before it was stopped: what was due until then is there, what was due later may be."""
+    """Before it was stopped: runs due until then are there, later ones may be."""
     records: tuple[Record, ...]
     """Of the jobs topic, jobs.resource and the journal."""
 
@@ -84,7 +84,7 @@ def story(kafka: Kafka, valkey: Store, tmp_path_factory: pytest.TempPathFactory)
 
 
 def stop_before_a_job(product: Product, window: int) -> int:
-    """One job is late, because nobody was there when it was due; answers when this began."""
+    """One job is late, as no service ran when it was due; answers when this began."""
     began = now_ms()
     due = product.create_in(window, contract.job(id="late", type="late"))
     product.end_before(due, "late", end="stop")

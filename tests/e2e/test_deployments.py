@@ -281,6 +281,13 @@ def emit_alone(product: Product) -> str:
     return kind
 
 
+def end_job(kafka: Kafka, names: Names, living: Service, kind: str) -> None:
+    """Delete the job of `emit_alone` at the service that goes on."""
+    with Product(kafka.bootstrap, names, living) as product:
+        product.client.delete(kind)
+        product.finish(kind)
+
+
 def test_a_service_that_was_fenced_before_it_was_a_member_does_not_fence_in_turn(
     service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
@@ -299,9 +306,7 @@ def test_a_service_that_was_fenced_before_it_was_a_member_does_not_fence_in_turn
         assert log_of(second).count('"not emitting"') == disturbed
         assert "another Redis" in readyz(first)
     first.stop()
-    with Product(kafka.bootstrap, names, second) as product:
-        product.client.delete(kind)
-        product.finish(kind)
+    end_job(kafka, names, second, kind)
 
 
 @pytest.mark.slow
@@ -318,9 +323,7 @@ def test_a_service_that_has_just_started_gives_way_to_one_that_has_fenced_it(
         assert_refused(first, "another Redis", names.group_id, "SCHEDULING_NAMESPACE")
         second.wait_until_serving()
         assert_goes_on(product, kind)
-    with Product(kafka.bootstrap, names, second) as product:
-        product.client.delete(kind)
-        product.finish(kind)
+    end_job(kafka, names, second, kind)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tests.harness.windows import with_enough_time
 COUNT = 20
 TIMEOUT_MS = 1_000
 PATIENT = "2m"
-"""How long what is overdue waits for what lay on the topic, however slow the machine is."""
+"""How long overdue runs wait for the events on the topic, however slow the machine is."""
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "one shard": {},

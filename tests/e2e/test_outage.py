@@ -249,7 +249,7 @@ def test_runs_missed_before_the_window_are_one_or_none(outage: dict[str, Product
 
 
 def begin_of_window(product: Product, kind: str) -> int:
-    """What was missed before this instant is past the window, says the service."""
+    """Runs missed before this instant are past the window, says the service."""
     shard = crc32(kind.encode()) % int(product.service.settings["SCHEDULING_SHARDS"])
     with GivenStore(product.service.redis_url).client() as client:
         return int(str(client.hget(f"{product.names.namespace}:{{{shard}}}:meta", "cutoff")))

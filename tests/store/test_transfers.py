@@ -161,7 +161,7 @@ async def test_a_job_that_is_there_again_does_not_leave(
 async def test_a_removal_that_an_older_version_has_published_is_none(
     shards: list[Shard], doors: list[RedisTransfers]
 ) -> None:
-    """It does not tidy up: the next version does with what it publishes."""
+    """It does not tidy up: the next version does so when it publishes."""
     await removed_by_delete(shards[1])
     await shards[1].publish()
     await shards[1].raw("ZADD", "leaving", (await shards[1].schedule.state()).trimmed, "a")

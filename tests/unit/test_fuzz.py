@@ -130,7 +130,7 @@ def test_a_good_record_and_a_bad_one_have_no_fault() -> None:
         ([letter(b"\x08"), letter(b"\x08")], "has 2 dead letters"),
         ([letter(b"\x08", status="INTERNAL")], "says 'INTERNAL'"),
         ([letter(b"\x08", reason="")], "says 'INVALID_ARGUMENT', ''"),
-        ([letter(b"\x09")], "is not what was sent"),
+        ([letter(b"\x09")], "holds another record"),
     ],
 )
 def test_a_wrong_dead_letter_is_found(letters: list[Record], fault: str) -> None:

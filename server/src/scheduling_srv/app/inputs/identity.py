@@ -12,7 +12,9 @@ VERIFY_SECONDS = 60.0
 TRUST_SECONDS = 0.05
 """So long nothing is asked again: deleting and creating a topic takes longer."""
 TRUST_FACTOR = 20
-"""The same in durations of the last answer, which is slow where there are many partitions."""
+"""The same in durations of the last answer: asking takes a twentieth of the time."""
+LONGEST_TRUST_SECONDS = 0.2
+"""The bound of both: on a busy machine an answer takes long, and a topic is made anew meanwhile."""
 FASTEST_RECORDS = 1_000_000
 """Records a second that a partition may get at most."""
 
@@ -56,7 +58,7 @@ class Identity:
 
     def trusted(self, position: int) -> float:
         """Seconds within which no topic can be made anew and become as long as `position`."""
-        least = max(TRUST_SECONDS, TRUST_FACTOR * self.took)
+        least = min(max(TRUST_SECONDS, TRUST_FACTOR * self.took), LONGEST_TRUST_SECONDS)
         return min(VERIFY_SECONDS, least + position / FASTEST_RECORDS)
 
     async def verify(self, topics: Collection[str]) -> None:

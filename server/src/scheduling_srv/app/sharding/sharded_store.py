@@ -307,8 +307,9 @@ class ShardedStore:
     async def _voided(self, void: Callable[[int], Awaitable[Stored]]) -> Sequence[Stored]:
         """Make all jobs of all shards void, and no half of a change.
 
-        What is stored by now arrives before. A later change is void in some shards only if its
-        parcel is on its way, or arrives, while the shards are emptied: then it is done once more.
+        Changes that are stored by now arrive before. A later change is void in some shards only if
+        its parcel is on its way, or arrives, while the shards are emptied: then they are emptied
+        once more.
         """
         while True:
             await self.courier.settle_all()
