@@ -8,6 +8,7 @@ import pytest
 from scheduling_srv.app.owner import emitter
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import FEW_RUNS, MOST_AHEAD_ENTRIES, Emitter, Pace
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from tests.harness.virtual_time import VIRTUAL_TIME
 
@@ -46,6 +47,7 @@ class Loops:
             outbox=world,
             publisher=world,
             refusals=world,
+            hold=Hold(world, 10),
             clock=world,
         )
         self.pace = self.emitter.pace

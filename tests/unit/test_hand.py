@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.owner.batch import Batch
-from scheduling_srv.app.owner.emitter import HOLD_LIMIT_SECONDS, Emitter
+from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hand import Hand, rest_of
+from scheduling_srv.app.owner.hold import HOLD_LIMIT_SECONDS, Hold
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.app.waiting import Alarm
 from scheduling_srv.domain.job import TriggerKind
@@ -22,6 +23,7 @@ def anyio_backend() -> object:
 
 
 NOW = 1_700_000_000_000
+LEAD_MS = 10
 CREATED = b"C"
 
 
@@ -33,13 +35,29 @@ def batch(after: int, *entries: bytes, at: float = 0) -> Batch:
     return Batch(at, Cursor(0, "lineage", after), Taken(after, list(entries), len(entries)))
 
 
-def due(hand: Hand, now: int = NOW) -> tuple[int, list[bytes]] | None:
-    found = hand.due(now)
+class Hands(Hand):
+    """A hand, and a clock that the test holds."""
+
+    def __init__(self, most: int) -> None:
+        clock: Any = self
+        super().__init__(most, Hold(clock, LEAD_MS))
+        self.time = NOW
+
+    def now(self) -> int:
+        return self.time
+
+    def due_by(self, now: int) -> Batch | None:
+        self.time = now
+        return self.due()
+
+
+def due(hand: Hands, now: int = NOW) -> tuple[int, list[bytes]] | None:
+    found = hand.due_by(now)
     return (found.taken.after, list(found.taken.entries)) if found else None
 
 
 def test_what_is_due_goes_out_as_one() -> None:
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(3, run(), CREATED))
     hand.add(batch(5, run(NOW - 1)))
     assert due(hand) == (3, [run(), CREATED, run(NOW - 1)])
@@ -48,7 +66,7 @@ def test_what_is_due_goes_out_as_one() -> None:
 
 def test_a_run_that_is_not_due_holds_what_is_behind_it() -> None:
     """The order of the outbox is the order on Kafka."""
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(0, run(), run(NOW + 1), CREATED))
     hand.add(batch(3, run()))
     assert due(hand) == (0, [run()])
@@ -57,13 +75,13 @@ def test_a_run_that_is_not_due_holds_what_is_behind_it() -> None:
 
 
 def test_a_retry_of_long_ago_is_due() -> None:
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(0, run(NOW - 100_000)))
     assert due(hand) == (0, [run(NOW - 100_000)])
 
 
 def test_more_than_a_transaction_goes_out_in_pieces() -> None:
-    hand = Hand(3)
+    hand = Hands(3)
     hand.add(batch(0, CREATED, CREATED))
     hand.add(batch(2, CREATED, CREATED))
     assert [due(hand), due(hand)] == [(0, [CREATED] * 2), (2, [CREATED] * 2)]
@@ -71,35 +89,35 @@ def test_more_than_a_transaction_goes_out_in_pieces() -> None:
 
 def test_one_batch_goes_out_as_a_whole() -> None:
     """A group must not be cut."""
-    hand = Hand(3)
+    hand = Hands(3)
     hand.add(batch(0, *[CREATED] * 5))
     assert due(hand) == (0, [CREATED] * 5)
 
 
 def test_the_age_is_that_of_the_oldest_batch_that_goes_out() -> None:
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(0, run(), at=5))
     hand.add(batch(1, run(), run(NOW + 1), at=6))
-    found = hand.due(NOW)
+    found = hand.due_by(NOW)
     assert found
     assert found.at == 5
-    found = hand.due(NOW + 1)
+    found = hand.due_by(NOW + 1)
     assert found
     assert found.at == 6
 
 
 def test_what_was_not_published_comes_first_again() -> None:
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(0, CREATED, run()))
     hand.add(batch(2, run(NOW + 1)))
-    found = hand.due(NOW)
+    found = hand.due_by(NOW)
     assert found
     hand.put_back(rest_of(found, 1))
     assert due(hand, NOW + 1) == (1, [run(), run(NOW + 1)])
 
 
 def test_nothing_is_kept_of_what_has_to_be_taken_again() -> None:
-    hand = Hand(10)
+    hand = Hands(10)
     hand.add(batch(0, run(NOW + 1)))
     hand.clear()
     assert (hand.entries, hand.due_at(), due(hand, NOW + 1)) == (0, None, None)
@@ -121,6 +139,7 @@ class World:
             outbox=world,
             publisher=world,
             refusals=world,
+            hold=Hold(world, LEAD_MS, self.monotonic),
             clock=world,
             monotonic=self.monotonic,
         )

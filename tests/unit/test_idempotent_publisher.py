@@ -11,6 +11,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner import idempotent_publisher
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.idempotent_publisher import RUN_PAUSE_MS, IdempotentPublisher
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS
 from scheduling_srv.app.ports import Receipt
@@ -87,6 +88,7 @@ class World:
             outbox=world,
             publisher=self.publisher,
             refusals=world,
+            hold=Hold(world, 10),
             clock=world,
             monotonic=lambda: self.time / 1000,
         )
@@ -123,7 +125,9 @@ class World:
         self.frozen_for = 0
         return Taken(published + ahead, self.entries[ahead:], len(self.entries))
 
-    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], "Sent"]:
+    async def send(
+        self, records: Iterable[Record], size: int, due: int
+    ) -> tuple[Sequence[Record], "Sent"]:
         made = list(records)
         runs = [record for record in made if record.topic == Topic.JOBS]
         self.said += [dict(record.headers)["event-id"] for record in runs]
@@ -133,7 +137,7 @@ class World:
             future.set_result(0.001)
         return [record for record in made if record.topic != Topic.JOBS], Sent(future)
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         self.published.append(list(records))
         self.said.append(position.number)
 

@@ -13,6 +13,7 @@ from scheduling_srv.app.owner import owner as owner_module
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.refusals import Settled
 from scheduling_srv.app.owner.stager import StageResult
@@ -90,6 +91,7 @@ class World:
                 outbox=world,
                 publisher=_Publisher(self),
                 refusals=refusals,
+                hold=Hold(world, rules.stage_ahead),
                 clock=world,
             ),
             beside=extras,

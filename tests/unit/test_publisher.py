@@ -10,6 +10,7 @@ import pytest
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS, MOST_MARKERS, OutboxPublisher
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed
@@ -58,6 +59,7 @@ class World:
             outbox=world,
             publisher=self.publisher,
             refusals=world,
+            hold=Hold(world, 10),
             clock=world,
         )
         self.emitter.begin(Position(0, "i"), "lineage")
@@ -83,7 +85,7 @@ class World:
         self.trimmed = published
         return Taken(published + ahead, self.entries[ahead : ahead + 2000], len(self.entries))
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         if self.fault:
             raise self.fault
         self.sent.append((list(records), position))

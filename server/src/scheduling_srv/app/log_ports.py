@@ -15,16 +15,19 @@ class Publisher(Protocol):
     """The only producer. Every failure is `PublishFailed`; then only `open` may follow.
 
     `RecordRefused`: open carefully, and publish carefully until the fault is found.
+
+    `due`, in epoch ms: the records are not readable before, and their time stamps are not earlier,
+    even if the clock is set back meanwhile (`Released.due`).
     """
 
     async def open(self, *, careful: bool = False) -> None:
         """Fence every earlier producer of the shard, and end its open transaction."""
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         """Commit all of it in one transaction. `records` are iterated in another thread."""
 
     async def publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         """Commit one transaction, or commit nothing and return the refused records."""
 
@@ -48,7 +51,9 @@ class Delivery(Protocol):
 class SwiftPublisher(Publisher, Protocol):
     """It also sends runs at once, outside transactions. A broker cannot fence these runs."""
 
-    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+    async def send(
+        self, records: Iterable[Record], size: int, due: int
+    ) -> tuple[Sequence[Record], Delivery]:
         """Send the runs among about `size` records; the others are returned, to be published."""
 
     def abandon(self) -> None:

@@ -39,11 +39,11 @@ def _is_empty(taken: Taken) -> bool:
     return not taken.entries
 
 
-def _has_records(records: object, _position: object) -> bool:
+def _has_records(records: object, *_: object) -> bool:
     return records != ()
 
 
-def _has_none(records: object, _position: object) -> bool:
+def _has_none(records: object, *_: object) -> bool:
     return records == ()
 
 

@@ -30,6 +30,7 @@ from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
@@ -112,7 +113,12 @@ class Shard:
         )
         self.signals = RedisSignals(redis, namespace, number, name=site.name)
         self.producers = delivery.make_producers(
-            settings, site.kafka, number, site.topics, lambda: site.watch.limits.batch
+            settings,
+            site.kafka,
+            number,
+            site.topics,
+            clock=site.clock,
+            takes=lambda: site.watch.limits.batch,
         )
         self.history = KafkaHistory(
             site.kafka,
@@ -195,11 +201,13 @@ class Shard:
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
+        hold = Hold(clock, rules.stage_ahead)
         refusals = Refusals(
             outbox=around(schedule, failpoints.REFUSALS),
             publisher=self.producers,
             announcer=announcer,
             announcements=self.announcements,
+            hold=hold,
             clock=clock,
             topics=self.site.topics,
         )
@@ -216,14 +224,14 @@ class Shard:
             holdings=self.site.holdings,
             recovery=self._build_recovery(),
             refusals=refusals,
-            emitter=self._build_emitter(catch_up, announcer, refusals),
+            emitter=self._build_emitter(catch_up, announcer, refusals, hold),
             beside=beside,
             clock=clock,
             rules=rules,
         )
 
     def _build_emitter(
-        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals
+        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals, hold: Hold
     ) -> Emitter:
         clock, rules = self.site.clock, self.site.rules
         schedule = around(self.schedule, failpoints.STAGING)
@@ -240,6 +248,7 @@ class Shard:
                 rules=rules,
             ),
             refusals=refusals,
+            hold=hold,
             clock=clock,
         )
 

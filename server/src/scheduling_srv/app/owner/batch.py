@@ -27,6 +27,8 @@ class Batch(NamedTuple):
     cursor: Cursor
     """The owner asked for them with it."""
     taken: Taken
+    due: int = 0
+    """See `Released`; 0 also until it is released."""
 
 
 class BatchPublisher(Protocol):

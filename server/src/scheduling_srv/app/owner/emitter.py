@@ -11,11 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
-
 from scheduling_srv.app.calls import cancel_all, raise_first
 from scheduling_srv.app.owner.batch import Batch, BatchPublisher
 from scheduling_srv.app.owner.hand import Hand, rest_of
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager, StageResult
 from scheduling_srv.app.ports import ExactClock, Outbox
@@ -26,8 +25,6 @@ from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import metrics
 from scheduling_srv.runtime.states import Kind, State
 
-log = structlog.get_logger(__name__)
-
 FEW_RUNS = 200
 """The next staging call waits for the publisher after one that staged fewer."""
 MOST_AHEAD_ENTRIES = 1_000
@@ -36,8 +33,6 @@ MOST_AHEAD_BYTES = 8_000_000
 """The same in bytes: a transaction of large jobs has few entries."""
 TAKE_BELOW_ENTRIES = 500
 """Entries in hand from which on no more are taken: half a transaction."""
-HOLD_LIMIT_SECONDS = 5.0
-"""A clock that was set back holds runs no longer."""
 PATIENCE_SECONDS = 0.1
 """Neither loop waits longer for the other."""
 PUBLISH_LOOK_SECONDS = 1.0
@@ -123,6 +118,7 @@ class Emitter:
         outbox: Outbox,
         publisher: BatchPublisher,
         refusals: Refusals,
+        hold: Hold,
         clock: ExactClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -137,15 +133,14 @@ class Emitter:
         self.emitting = False
         self.problem = ""
         """Why nothing is staged; empty: it is, or the owner knows why not."""
-        self._hand = Hand(MOST_AHEAD_ENTRIES)
+        self._hold = hold
+        self._hand = Hand(MOST_AHEAD_ENTRIES, hold)
         self._end = 0
         """Number of the last entry that was taken."""
         self._trimmed = 0
         """Number of the last entry that is trimmed, as far as this owner has seen to it."""
         self._taking = asyncio.Lock()
         """Held during a call that takes: `_end` holds for one call."""
-        self._held_since: float | None = None
-        """When the publish loop began to wait for a run to be due, in monotonic milliseconds."""
         self._sleep_until = NEVER
         self._due = asyncio.Event()
         self._work = asyncio.Event()
@@ -159,8 +154,8 @@ class Emitter:
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
         self._hand.clear()
+        self._hold.begin()
         self._end = self._trimmed = position.number
-        self._held_since = None
         self.publisher.begin(position, lineage)
         self._note("", emitting=True)
 
@@ -313,12 +308,11 @@ class Emitter:
             await self._until_work()
 
     def _is_settled(self) -> bool:
-        return self._held_since is None and self.publisher.is_settled(self._trimmed)
+        return not self._hand.is_held and self.publisher.is_settled(self._trimmed)
 
     async def _until_work(self) -> None:
         """Wait for news, or until the run in hand is due."""
-        due = self._hand.due_at() if self._held_since is not None else None
-        if due is None:
+        if (due := self._hand.due_at()) is None:
             await wait(self._work, PUBLISH_LOOK_SECONDS)
         elif (left := self.clock.until(due)) > 0:
             await self._release.wait(self._work, min(left, PUBLISH_LOOK_SECONDS))
@@ -329,34 +323,18 @@ class Emitter:
         If nothing is in hand it takes first. While it publishes it takes what follows.
         """
         await self.publisher.prepare()
-        batch = self._due_batch()
+        batch = self._hand.due()
         if batch is None or self._may_wait(batch):
             self._put_back(batch)
-            if self._held_since is None:
+            if not self._hand.is_held:
                 await self.pace.before_taking()
                 await self._take_unless_due(token)
-            batch = self._due_batch()
+            batch = self._hand.due()
         if batch is None or self._may_wait(batch):
             self._put_back(batch)
             return 0
         self.pace.before_publishing()
         return await self._publish_batch(token, batch)
-
-    def _due_batch(self) -> Batch | None:
-        """Take out what is due in hand."""
-        batch = self._hand.due(NEVER if self._is_held_too_long() else self.clock.now())
-        if batch or not self._hand.entries:
-            self._held_since = None
-        elif self._held_since is None:
-            self._held_since = self._now()
-        return batch
-
-    def _is_held_too_long(self) -> bool:
-        since = self._held_since
-        if since is None or self._now() - since <= HOLD_LIMIT_SECONDS * 1000:
-            return False
-        log.warning("the clock was set back: runs in hand go before it says so")
-        return True
 
     def _may_wait(self, batch: Batch) -> bool:
         return not self._hand.entries and self.publisher.may_wait(batch.taken.entries)

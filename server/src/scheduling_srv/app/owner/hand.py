@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.formats.layouts import QUEUE
 from scheduling_srv.formats.outbox_entries import nominal_time
 
@@ -13,9 +14,10 @@ from scheduling_srv.formats.outbox_entries import nominal_time
 class Hand:
     """The batches in hand. A run stays until it is due; all behind it stays as well."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, hold: Hold) -> None:
         """`most`: entries that go out together, unless one batch has more."""
         self.most = most
+        self.hold = hold
         self.entries = 0
         self._batches = deque[Batch]()
 
@@ -32,12 +34,12 @@ class Hand:
             self._batches.appendleft(batch)
 
     def clear(self) -> None:
-        """All of it has to be taken again."""
+        """Forget all of it."""
         self._batches.clear()
         self.entries = 0
 
-    def due(self, now: int) -> Batch | None:
-        """Take out the entries before the first run that is not due yet; None if there are none."""
+    def due(self) -> Batch | None:
+        """Take out the entries before the first run that has to wait; None if there are none."""
         found: list[Batch] = []
         size = 0
         while self._batches:
@@ -45,20 +47,27 @@ class Hand:
             entries = batch.taken.entries
             if found and size + len(entries) > self.most:
                 break
-            count = _count_due(entries, now)
+            count, due = self.hold.release(entries)
             if count < len(entries):
                 if count:
-                    found.append(_front(batch, count))
+                    found.append(_front(batch, count)._replace(due=due))
                     self._batches[0] = rest_of(batch, count)
                 break
-            found.append(self._batches.popleft())
+            found.append(self._batches.popleft()._replace(due=due))
             size += count
         self.entries -= sum(len(batch.taken.entries) for batch in found)
         return _joined(found) if found else None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a run that has to wait holds back all that is in hand."""
+        return bool(self._batches) and self.hold.since is not None
+
     def due_at(self) -> int | None:
         """When the first run is due, in epoch ms, if it holds back all that is in hand."""
-        first = self._batches[0].taken.entries[0] if self._batches else b" "
+        if not self.is_held:
+            return None
+        first = self._batches[0].taken.entries[0]
         return nominal_time(first) if first[0] == QUEUE else None
 
 
@@ -79,12 +88,5 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         return batches[0]
     first = batches[0]
     entries = [entry for batch in batches for entry in batch.taken.entries]
-    return first._replace(taken=first.taken._replace(entries=entries))
-
-
-def _count_due(entries: Sequence[bytes], now: int) -> int:
-    """How many entries come before the first run that is not due by `now`."""
-    for place, entry in enumerate(entries):
-        if entry[0] == QUEUE and nominal_time(entry) > now:
-            return place
-    return len(entries)
+    due = max(batch.due for batch in batches)
+    return first._replace(taken=first.taken._replace(entries=entries), due=due)

@@ -36,6 +36,8 @@ MOST_AHEAD_ENTRIES = 10_000
 MOST_AHEAD_BYTES = 32_000_000
 """The same in bytes: librdkafka holds them."""
 FOREVER = float("inf")
+NO_RUNS = 0
+"""In place of the time at which the runs of a transaction are due."""
 AWAITED = frozenset({CREATE, NEW_NOW, DELETE, HAPPENED})
 """Entries that a caller may wait for: their transaction follows at once."""
 
@@ -128,7 +130,7 @@ class IdempotentPublisher:
         if not (entries := self._allowed(taken, after)):
             return 0
         records = self.announcer.records(entries, after, self.position.incarnation)
-        rest, delivery = await self.publisher.send(records, len(entries))
+        rest, delivery = await self.publisher.send(records, len(entries), batch.due)
         now, size = self.clock.now(), sum(map(len, entries))
         sent = Sent(batch.at, now, after, entries, rest, delivery, size, _pause(entries))
         self.under_way.append(sent)
@@ -165,7 +167,7 @@ class IdempotentPublisher:
     async def _publish(self, records: Sequence[Record] | chain[Record], position: Position) -> None:
         position = replace(position, at=self.clock.now())
         with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
-            await self.publisher.publish(records, position)
+            await self.publisher.publish(records, position, NO_RUNS)
         self.position = position
 
     async def _until_due(self) -> None:

@@ -82,7 +82,7 @@ class OutboxPublisher:
         entries = batch.taken.entries
         if not entries:
             return 0
-        await self._publish(batch.taken)
+        await self._publish(batch.taken, batch.due)
         measure(entries, self.clock.now())
         return len(entries)
 
@@ -90,7 +90,7 @@ class OutboxPublisher:
         """Nothing is owed, ever: a transaction has all of its batch."""
         await asyncio.Event().wait()
 
-    async def _publish(self, taken: Taken) -> None:
+    async def _publish(self, taken: Taken, due: int) -> None:
         after, entries, *_ = taken
         records = self.announcer.records(entries, after, self.position.incarnation)
         position = replace(advance(self.position, entries, after), at=self.clock.now())
@@ -99,6 +99,6 @@ class OutboxPublisher:
             count_outcome(metrics.TRANSACTIONS),
             self.announcements.gathering.under_way(),
         ):
-            await self.publisher.publish(records, position)
+            await self.publisher.publish(records, position, due)
         self.last_publish = self.monotonic() * 1000
         self.begin(position, self.lineage)
