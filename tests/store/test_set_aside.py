@@ -7,6 +7,7 @@ import pytest
 
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
@@ -98,6 +99,7 @@ class Publication:
             announcer=Announcer(),
             announcements=self.announcements,
             hold=Hold(world, LEAD_MS),
+            known=KnownRuns(),
             clock=world,
             topics=NAMES,
         )

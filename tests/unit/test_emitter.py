@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import emitter
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import FEW_RUNS, MOST_AHEAD_ENTRIES, Emitter, Pace
@@ -48,6 +49,7 @@ class Loops:
             publisher=world,
             refusals=world,
             hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
         )
         self.pace = self.emitter.pace

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hand import Hand, rest_of
@@ -140,6 +141,7 @@ class World:
             publisher=world,
             refusals=world,
             hold=Hold(world, LEAD_MS, self.monotonic),
+            known=KnownRuns(),
             clock=world,
             monotonic=self.monotonic,
         )

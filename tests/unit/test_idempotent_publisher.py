@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import idempotent_publisher
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
@@ -50,8 +51,9 @@ def created(job_id: str = "a", letter: bytes = b"C") -> bytes:
 class Sent:
     """Runs that a test delivers."""
 
-    def __init__(self, future: asyncio.Future[float]) -> None:
+    def __init__(self, future: asyncio.Future[float], offset: int) -> None:
         self.future = future
+        self.ends = {0: offset}
 
     async def wait(self) -> float:
         return await self.future
@@ -89,6 +91,7 @@ class World:
             publisher=self.publisher,
             refusals=world,
             hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
             monotonic=lambda: self.time / 1000,
         )
@@ -135,7 +138,8 @@ class World:
         self.deliveries.append(future)
         if self.confirms:
             future.set_result(0.001)
-        return [record for record in made if record.topic != Topic.JOBS], Sent(future)
+        rest = [record for record in made if record.topic != Topic.JOBS]
+        return rest, Sent(future, len(self.said))
 
     async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         self.published.append(list(records))
@@ -168,11 +172,30 @@ async def test_runs_go_first_and_the_rest_follows_with_the_position() -> None:
     assert world.said == [b"i-1", 3, "abandoned"]
     assert [record.topic for record in world.published[0]] == [Topic.RESOURCES, Topic.JOURNAL]
     assert world.publisher.position == Position(
-        3, "i", at=NOW, replay_from=3, seq=5, instance=6, reset=7, cleared=8, lineage=LINEAGE
+        3,
+        "i",
+        at=NOW,
+        replay_from=3,
+        seq=5,
+        instance=6,
+        reset=7,
+        cleared=8,
+        lineage=LINEAGE,
+        runs={0: 1},
     )
     assert world.announcements.number == 3
     assert await world.run() == 0
     assert world.trimmed == 3
+
+
+async def test_the_position_says_where_later_runs_are() -> None:
+    """Of each partition that had a run, whichever transaction it was before."""
+    world = World(queued("a"))
+    world.emitter.begin(Position(0, "i", lineage=LINEAGE, runs={0: 0, 3: 8}), LINEAGE)
+    await world.run()
+    world.time += RUN_PAUSE_MS
+    await world.settle(lambda: world.publisher.position.number == 1)
+    assert world.publisher.position.runs == {0: 1, 3: 8}
 
 
 async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:

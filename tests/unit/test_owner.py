@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import owner as owner_module
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.batch import Batch
@@ -92,6 +93,7 @@ class World:
                 publisher=_Publisher(self),
                 refusals=refusals,
                 hold=Hold(world, rules.stage_ahead),
+                known=KnownRuns(),
                 clock=world,
             ),
             beside=extras,

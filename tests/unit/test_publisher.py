@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hold import Hold
@@ -60,6 +61,7 @@ class World:
             publisher=self.publisher,
             refusals=world,
             hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
         )
         self.emitter.begin(Position(0, "i"), "lineage")

@@ -41,6 +41,9 @@ class Publisher(Protocol):
 class Delivery(Protocol):
     """Runs on their way to Kafka."""
 
+    ends: Mapping[int, int]
+    """Partition -> offset after the last run there; once Kafka has all of them."""
+
     async def wait(self) -> float:
         """Wait until Kafka has all of them; returns the seconds that the slowest one took.
 
@@ -155,6 +158,15 @@ class History(Protocol):
 
     def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""
+
+    def jobs_after(
+        self, ends: Mapping[int, int], instant: int
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
+        """Committed records of the jobs topic, each partition from its end in `ends` on.
+
+        Partitions that `ends` does not name: from the instant on. It does not wait for
+        transactions that have not ended.
+        """
 
     async def resource_extents(self) -> Sequence[Extent]:
         """The current extents of the partitions of jobs.resource, in the order of their numbers."""

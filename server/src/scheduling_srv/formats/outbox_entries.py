@@ -56,6 +56,12 @@ def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
     return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
 
 
+def occurrence_of(entry: bytes) -> bytes:
+    """The occurrence id of the run of a queued entry."""
+    _, _, nominal, number, seq, size, *_ = QUEUED.unpack_from(entry)
+    return occurrence_id(entry[QUEUED.size : QUEUED.size + size], seq, nominal, number)
+
+
 def nominal_time(entry: bytes) -> int:
     """When the run of a queued entry was due, in epoch ms."""
     (nominal,) = NOMINAL.unpack_from(entry)

@@ -26,6 +26,7 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
@@ -201,13 +202,14 @@ class Shard:
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
-        hold = Hold(clock, rules.stage_ahead)
+        hold, known = Hold(clock, rules.stage_ahead), KnownRuns()
         refusals = Refusals(
             outbox=around(schedule, failpoints.REFUSALS),
             publisher=self.producers,
             announcer=announcer,
             announcements=self.announcements,
             hold=hold,
+            known=known,
             clock=clock,
             topics=self.site.topics,
         )
@@ -222,16 +224,16 @@ class Shard:
                 connect=(self.producers.prepare, self.history.prepare, inputs.prepare),
             ),
             holdings=self.site.holdings,
-            recovery=self._build_recovery(),
+            recovery=self._build_recovery(known),
             refusals=refusals,
-            emitter=self._build_emitter(catch_up, announcer, refusals, hold),
+            emitter=self._build_emitter(catch_up, announcer, refusals),
             beside=beside,
             clock=clock,
             rules=rules,
         )
 
     def _build_emitter(
-        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals, hold: Hold
+        self, catch_up: CatchUp, announcer: Announcer, refusals: Refusals
     ) -> Emitter:
         clock, rules = self.site.clock, self.site.rules
         schedule = around(self.schedule, failpoints.STAGING)
@@ -248,17 +250,19 @@ class Shard:
                 rules=rules,
             ),
             refusals=refusals,
-            hold=hold,
+            hold=refusals.hold,
+            known=refusals.known,
             clock=clock,
         )
 
-    def _build_recovery(self) -> Recovery:
+    def _build_recovery(self, known: KnownRuns) -> Recovery:
         return Recovery(
             shard=around(self.schedule, failpoints.RECOVERED_STORE),
             publisher=around(self.producers, failpoints.FENCING),
             history=around(self.history, failpoints.RECOVERED_LOG),
             rebuild=self._build_rebuild(),
             store=self.store,
+            known=known,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
         )

@@ -207,6 +207,8 @@ class Delivery:
         """Runs that were sent, less those that Kafka has: below zero while they are counted."""
         self.fault: KafkaError | None = None
         self.took = 0.0
+        self.ends: dict[int, int] = {}
+        """Partition -> offset after the last run there."""
         self._lock = Lock()
 
     def expect(self, count: int) -> None:
@@ -220,6 +222,9 @@ class Delivery:
             self.missing -= 1
             self.took = max(self.took, message.latency() or 0.0)
             self.fault = self.fault or fault
+            offset = message.offset()
+            if offset is not None and offset >= 0:  # they come in the order of their offsets
+                self.ends[message.partition() or 0] = offset + 1
 
     async def wait(self) -> float:
         """Until Kafka has all runs; returns the seconds that the slowest one took."""

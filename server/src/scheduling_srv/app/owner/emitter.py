@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from scheduling_srv.app.calls import cancel_all, raise_first
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.batch import Batch, BatchPublisher
 from scheduling_srv.app.owner.hand import Hand, rest_of
 from scheduling_srv.app.owner.hold import Hold
@@ -119,6 +120,7 @@ class Emitter:
         publisher: BatchPublisher,
         refusals: Refusals,
         hold: Hold,
+        known: KnownRuns,
         clock: ExactClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -134,6 +136,7 @@ class Emitter:
         self.problem = ""
         """Why nothing is staged; empty: it is, or the owner knows why not."""
         self._hold = hold
+        self._known = known
         self._hand = Hand(MOST_AHEAD_ENTRIES, hold)
         self._end = 0
         """Number of the last entry that was taken."""
@@ -283,7 +286,8 @@ class Emitter:
             raise Diverged("What was taken does not follow what was published.")
         self._end += len(batch.taken.entries)
         self._trimmed = batch.cursor.published
-        self._hand.add(batch)
+        self._known.forget(self._trimmed)
+        self._hand.add(batch._replace(taken=self._known.leave_out(batch.taken)))
         self._waiting.set(batch.taken.waiting)
         self.pace.note_taken(batch.taken.left(batch.cursor.ahead))
 

@@ -154,10 +154,13 @@ class IdempotentPublisher:
 
     async def _settle(self) -> None:
         under_way, position = list(self.under_way), self.position
+        ends = dict(position.runs)
         for each in under_way:
             took = await each.delivery.wait()
             measure(each.entries, each.sent + round(took * 1000))
             position = advance(position, each.entries, each.after)
+            ends |= each.delivery.ends
+        position = replace(position, runs=ends)
         await self._publish(chain.from_iterable(each.rest for each in under_way), position)
         del self.under_way[: len(under_way)]
         number = position.number

@@ -51,7 +51,7 @@ class OutboxPublisher:
     def begin(self, position: Position, lineage: str) -> None:
         """See `BatchPublisher`."""
         # A position of ours is never behind the runs: it needs not say where they came from.
-        self.position, self.lineage = replace(position, lineage=""), lineage
+        self.position, self.lineage = replace(position, lineage="", runs={}), lineage
         self.announcements.published(lineage, position.number)
 
     async def prepare(self) -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.app.announcements import Announcements, dump_news
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.owner.batch import count_outcome, measure
 from scheduling_srv.app.owner.hold import Hold
@@ -127,6 +128,7 @@ class Refusals:
         announcer: Announcer,
         announcements: Announcements,
         hold: Hold,
+        known: KnownRuns,
         clock: Clock,
         topics: Mapping[Topic, str],
     ) -> None:
@@ -136,6 +138,7 @@ class Refusals:
         self.announcer = announcer
         self.announcements = announcements
         self.hold = hold
+        self.known = known
         self.clock = clock
         self.topics = topics
         self._too_large: tuple[int, Refusal] | None = None
@@ -153,6 +156,7 @@ class Refusals:
         while position.number < end:
             cursor = Cursor(position.number, lineage)
             taken = await self.outbox.take(token, cursor, self.clock.now())
+            taken = self.known.leave_out(taken)
             if not taken.entries:
                 break
             if taken.after != position.number:
