@@ -120,7 +120,7 @@ def woken_early() -> None:
 
 def never_held() -> None:
     """What is staged ahead of its time goes at once."""
-    Hold.release = lambda _hold, entries: Released(len(entries), 0)  # type: ignore[method-assign]
+    Hold.release = lambda _hold, entries: Released(len(entries), 0)  # type: ignore[assignment, method-assign]
 
 
 def stamped_in_time() -> None:
@@ -129,8 +129,8 @@ def stamped_in_time() -> None:
     def release(_hold: Hold, entries: Sequence[bytes]) -> Released:
         return Released(len(entries), max(map(nominal_time, filter(_is_run, entries)), default=0))
 
-    Hold.release = release  # type: ignore[method-assign]
-    due_time.until_due = lambda _clock, _due: False
+    Hold.release = release  # type: ignore[assignment, method-assign]
+    due_time.until_due = lambda _clock, _due: False  # type: ignore[assignment]
 
 
 def _is_run(entry: bytes) -> bool:

@@ -1,7 +1,9 @@
 """Runs are staged before they are due, and nothing shows it (docs/decisions/0028)."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.harness.windows import in_time, with_enough_time
 DELIVERIES = ["exactly_once", "at_least_once"]
 AHEAD_MS = 100
 """The largest setting: a test can act between a staging call and the instant of its runs."""
-APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
+APPEND_TIME: dict[str, Any] = {"message.timestamp.type": "LogAppendTime"}
 """Time stamps are those at which the broker had the record, not those that its sender chose."""
 
 
@@ -66,7 +68,7 @@ def test_no_run_follows_the_answer_to_a_change(
     """Although the run was staged before the change, and not due when the change was sent."""
     product = deploy(delivery=delivery, acknowledge=acknowledge, stage_ahead=f"{AHEAD_MS}ms")
 
-    def attempt(window: int, change: Change) -> int:
+    def attempt(change: Change, window: int) -> int:
         job_id = fresh("ended")
         due = product.create_in(window, contract.job(id=job_id, type=job_id))
         until(due - AHEAD_MS // 3)  # the owner has looked half of it ahead
@@ -80,7 +82,7 @@ def test_no_run_follows_the_answer_to_a_change(
         return before
 
     ran = [
-        with_enough_time(lambda window, each=change: attempt(window, each), 3 * AHEAD_MS)
+        with_enough_time(partial(attempt, change), 3 * AHEAD_MS)
         for change in CHANGES
         for _ in range(3)
     ]

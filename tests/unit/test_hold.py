@@ -110,7 +110,6 @@ def test_runs_of_the_new_clock_wait_for_their_time(hold: Hold, clock: Clock) -> 
 
 
 async def test_a_piece_waits_until_all_of_it_is_due(hold: Hold, clock: Clock) -> None:
-    clock.sleep = asyncio.sleep  # type: ignore[method-assign]
     began = asyncio.get_running_loop().time()
     clock.now = lambda: NOW + round((asyncio.get_running_loop().time() - began) * 1000)  # type: ignore[method-assign]
     assert await hold.until_due([run(3), OTHER, run(7), run(-5)]) == NOW + 7

@@ -215,8 +215,10 @@ async def test_what_comes_while_kafka_commits_does_not_wait_behind_a_marker() ->
     world = World(*[EVENT] * 2000, marker())
     publish = world.publish
 
-    async def while_something_comes(records: Iterable[Record], position: Position) -> None:
-        await publish(records, position)
+    async def while_something_comes(
+        records: Iterable[Record], position: Position, due: int
+    ) -> None:
+        await publish(records, position, due)
         await asyncio.sleep(0)  # the next batch is taken
         if len(world.sent) == 1:
             world.entries.append(EVENT)

@@ -41,8 +41,9 @@ class Publisher(Protocol):
 class Delivery(Protocol):
     """Runs on their way to Kafka."""
 
-    ends: Mapping[int, int]
-    """Partition -> offset after the last run there; once Kafka has all of them."""
+    @property
+    def ends(self) -> Mapping[int, int]:
+        """Partition -> offset after the last run there; once Kafka has all of them."""
 
     async def wait(self) -> float:
         """Wait until Kafka has all of them; returns the seconds that the slowest one took.
@@ -159,6 +160,16 @@ class History(Protocol):
     def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of the jobs topic from that instant on, partition by partition."""
 
+    async def resource_extents(self) -> Sequence[Extent]:
+        """The current extents of the partitions of jobs.resource, in the order of their numbers."""
+
+    def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        """All committed records of jobs.resource within `extents`, one extent after the other."""
+
+
+class RunHistory(History, Protocol):
+    """It also reads runs back that no position covers."""
+
     def jobs_after(
         self, ends: Mapping[int, int], instant: int
     ) -> AsyncGenerator[Sequence[LogRecord]]:
@@ -167,9 +178,3 @@ class History(Protocol):
         Partitions that `ends` does not name: from the instant on. It does not wait for
         transactions that have not ended.
         """
-
-    async def resource_extents(self) -> Sequence[Extent]:
-        """The current extents of the partitions of jobs.resource, in the order of their numbers."""
-
-    def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
-        """All committed records of jobs.resource within `extents`, one extent after the other."""

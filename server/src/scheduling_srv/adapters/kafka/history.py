@@ -58,7 +58,7 @@ def as_record(message: Message) -> LogRecord:
 
 
 class KafkaHistory:
-    """Implements `History` for one shard. `timeout` in seconds bounds each wait for the broker."""
+    """Implements `RunHistory` for one shard. `timeout` in seconds bounds waits for the broker."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class KafkaHistory:
     async def jobs_after(
         self, ends: Mapping[int, int], instant: int
     ) -> AsyncGenerator[Sequence[LogRecord]]:
-        """See `History`."""
+        """See `RunHistory`."""
         name = self.topics[Topic.JOBS]
         with _Reader(self.config, self.timeout) as reader:
             starts = await reader.call(lambda: reader.starts_after(name, ends, instant))

@@ -25,7 +25,7 @@ HOLD_LIMIT_SECONDS = 5.0
 class Released(NamedTuple):
     """The front of some entries that may go to Kafka now."""
 
-    count: int
+    front: int
     """Entries before the first run that has to wait."""
     due: int
     """When the last of these runs is due, in epoch ms. No commit may precede it. 0: any may."""
@@ -51,36 +51,33 @@ class Hold:
 
     def release(self, entries: Sequence[bytes]) -> Released:
         """The front of `entries` that may go now; it has no run that is not due yet."""
-        now, latest = self.clock.now(), 0
+        now, latest, forced = self.clock.now(), 0, False
         for place, entry in enumerate(entries):
             if entry[0] == QUEUE:
                 (nominal,) = NOMINAL.unpack_from(entry)
-                if nominal > latest:
-                    if nominal > now and not self._is_of_another_clock(nominal, now):
-                        return self._held_back(place, latest, now)
+                if nominal > now:
+                    if not self._is_of_another_clock(nominal, now):
+                        return self._released(place, latest, held=True, forced=forced)
+                    forced = True
+                elif nominal > latest:
                     latest = nominal
-        return self._released(len(entries), latest, now)
+        return self._released(len(entries), latest, held=False, forced=forced)
 
     async def until_due(self, entries: Sequence[bytes]) -> int:
         """Return when all of `entries` may go, with `Released.due`."""
-        while (released := self.release(entries)).count < len(entries):
-            left = self.clock.until(nominal_time(entries[released.count]))
+        while (released := self.release(entries)).front < len(entries):
+            left = self.clock.until(nominal_time(entries[released.front]))
             await asyncio.sleep(min(max(left, 0.001), 1.0))
         return released.due
 
-    def _held_back(self, count: int, latest: int, now: int) -> Released:
-        if count:
-            return self._released(count, latest, now)
-        if self.since is None:
-            self.since = self.monotonic()
-        return Released(0, 0)
-
-    def _released(self, count: int, latest: int, now: int) -> Released:
-        if latest > now:  # more of them may follow: they need not wait as long again
-            return Released(count, 0)
-        if count:
+    def _released(self, front: int, latest: int, *, held: bool, forced: bool) -> Released:
+        if forced:  # more of them may follow: they need not wait as long again
+            return Released(front, 0)
+        if front:
             self.since, self._told = None, False
-        return Released(count, latest)
+        elif held and self.since is None:
+            self.since = self.monotonic()
+        return Released(front, latest)
 
     def _is_of_another_clock(self, nominal: int, now: int) -> bool:
         """Whether a run was due by a clock that was ahead of ours, and has waited long enough."""

@@ -9,7 +9,7 @@ import structlog
 
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.known_runs import KnownRuns
-from scheduling_srv.app.log_ports import History, Publisher
+from scheduling_srv.app.log_ports import Publisher, RunHistory
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
@@ -31,7 +31,7 @@ class Recovery:
         self,
         shard: ShardStore,
         publisher: Publisher,
-        history: History,
+        history: RunHistory,
         rebuild: Rebuild,
         *,
         store: JobStore,
