@@ -26,7 +26,9 @@ def test_no_record_is_on_the_topic_before_its_time(
     deploy: Deploy, kafka: Kafka, delivery: str
 ) -> None:
     """To the millisecond: readers of uncommitted records see it as soon as it is there."""
-    product = deploy(start=False, delivery=delivery, stage_ahead=f"{AHEAD_MS}ms")
+    product = deploy(
+        start=False, delivery=delivery, stage_ahead=f"{AHEAD_MS}ms", min_interval="1ms"
+    )
     make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
     product.service.start()
     kind = fresh("punctual")
