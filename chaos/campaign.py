@@ -20,6 +20,7 @@ from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Setti
 from chaos.measure import report
 from chaos.model import Violation
 from chaos.nemesis import Nemesis, say
+from chaos.run_watch import RunWatch
 from chaos.schedule import kinds_for, plan
 from chaos.workers import Worker
 from chaos.world import World
@@ -147,6 +148,9 @@ class Campaign:
             watch = HealthWatch(recorder, {each.name: each.service for each in world.replicas})
             watch.start()
             stack.callback(watch.stop)
+            runs = RunWatch(recorder, world.bootstrap, world.names.jobs)
+            runs.start()
+            stack.callback(runs.stop)
             callers = self._callers(calls, events)
             nemesis = Nemesis(
                 world,

@@ -159,6 +159,8 @@ class History:
     """Answers that workers sent."""
     arrived: dict[int, int] = field(default_factory=dict)
     """Epoch ms at which Kafka had acknowledged an answer, by its offset."""
+    readable: dict[int, int] = field(default_factory=dict)
+    """Epoch ms at which a run was read before its time, committed or not, by its offset."""
     quiet: Quiet | None = None
     troubles: list[str] = field(default_factory=list)
     """Faults that the campaign found: a replica that ended, or a service that stayed down."""
@@ -194,6 +196,8 @@ class History:
                 self.faults.append(Fault(**line))
             case "health":
                 self.health.append(Said(**line))
+            case "readable":
+                self.readable[line["offset"]] = line["at"]
             case "sent":
                 self.sent += 1
                 if line["offset"] is not None:

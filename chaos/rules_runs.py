@@ -96,12 +96,14 @@ def _distinct(runs: list[Run]) -> Iterator[Run]:
 
 
 def early(model: Model) -> Iterator[Violation]:
-    """Before its time, or before anybody asked."""
+    """Before its time, for readers of uncommitted records too, or before anybody asked."""
+    for run in (*model.runs, *model.again, *model.copies):
+        at = min(run.at, model.history.readable.get(run.offset, FOREVER))
+        if at < run.nominal - model.skew:
+            yield Violation("early", f"{run} came {run.nominal - at} ms early")
     for version in model.versions.values():
         for run in version.runs:
-            if run.at < run.nominal - model.skew:
-                yield Violation("early", f"{run} came {run.nominal - run.at} ms early")
-            elif run.at < model.begun(version.call):
+            if run.at < model.begun(version.call):
                 yield Violation("early", f"{run} came before it was asked for")
 
 

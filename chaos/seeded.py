@@ -10,15 +10,16 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from scheduling_srv.adapters.kafka import consumer, history, producer
+from scheduling_srv.adapters.kafka import consumer, due_time, history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.health import progress
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold, Released
 from scheduling_srv.app.owner.publisher import OutboxPublisher
 from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain import validation
@@ -26,6 +27,8 @@ from scheduling_srv.domain.errors import SchedulingError
 from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.formats import announcer
 from scheduling_srv.formats.kafka_records import Record
+from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.outbox_entries import nominal_time
 from scheduling_srv.formats.position_record import Position
 
 HASTE_MS = 60
@@ -74,11 +77,11 @@ class _TrimFirst:
         self.real, self.token = publisher.publisher, token
         self.emitter, self.publisher = emitter, publisher
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         ready = list(records)
         cursor = Cursor(position.number, self.publisher.lineage)
         await self.emitter.outbox.take(self.token, cursor, self.emitter.clock.now())
-        await self.real.publish(ready, position)
+        await self.real.publish(ready, position, due)
 
 
 def no_fencing() -> None:
@@ -106,13 +109,32 @@ def lease_without_epoch() -> None:
 
 
 def woken_early() -> None:
-    """Staging believes that it is later than it is."""
+    """Staging believes that it is later than it is: retries, whose entries do not say when."""
     stage = RedisSchedule.stage
 
     async def hasty(schedule: RedisSchedule, token: str, now: int, *rest: Any) -> Any:
         return await stage(schedule, token, now + HASTE_MS, *rest)
 
     RedisSchedule.stage = hasty  # type: ignore[method-assign, assignment]
+
+
+def never_held() -> None:
+    """What is staged ahead of its time goes at once."""
+    Hold.release = lambda _hold, entries: Released(len(entries), 0)  # type: ignore[assignment, method-assign]
+
+
+def stamped_in_time() -> None:
+    """The same, and its time stamps deny it."""
+
+    def release(_hold: Hold, entries: Sequence[bytes]) -> Released:
+        return Released(len(entries), max(map(nominal_time, filter(_is_run, entries)), default=0))
+
+    Hold.release = release  # type: ignore[assignment, method-assign]
+    due_time.until_due = lambda _clock, _due: False  # type: ignore[assignment]
+
+
+def _is_run(entry: bytes) -> bool:
+    return entry[0] == QUEUE
 
 
 def random_occurrence_id() -> None:
@@ -172,6 +194,8 @@ BUGS: dict[str, Callable[[], None]] = {
         no_fencing,
         lease_without_epoch,
         woken_early,
+        never_held,
+        stamped_in_time,
         random_occurrence_id,
         blind_health,
         updates_begin_anew,

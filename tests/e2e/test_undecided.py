@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka import Producer
 
+from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.producer import TransactionalPublisher
 from scheduling_srv.adapters.kafka.topics import ensure_topics
@@ -49,9 +50,9 @@ async def test_nothing_is_read_past_an_open_transaction(
     somebody: Producer,
 ) -> None:
     """A position behind it is the last one all the same: an older one would send runs again."""
-    publisher = TransactionalPublisher(config, names.namespace, 0, topics)
+    publisher = TransactionalPublisher(config, names.namespace, 0, topics, SystemClock())
     await publisher.open()
-    await publisher.publish([], Position(5, "i"))
+    await publisher.publish([], Position(5, "i"), 0)
     history = KafkaHistory(config, names.namespace, 0, topics)
     with pytest.raises(Undecided):
         await history.last_position()
@@ -65,12 +66,12 @@ async def test_what_settles_says_nothing(
     config: dict[str, str | int | float | bool], names: Names, topics: dict[Topic, str]
 ) -> None:
     """It is no position, and no job either."""
-    publisher = TransactionalPublisher(config, names.namespace, 0, topics)
+    publisher = TransactionalPublisher(config, names.namespace, 0, topics, SystemClock())
     history = KafkaHistory(config, names.namespace, 0, topics)
     await publisher.open()
     await publisher.settle()
     assert await history.last_position() is None
-    await publisher.publish([], Position(5, "i"))
+    await publisher.publish([], Position(5, "i"), 0)
     await publisher.settle()
     assert await history.last_position() == Position(5, "i")
     assert {record.value async for piece in history.journal() for record in piece} == {None}

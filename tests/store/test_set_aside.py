@@ -7,6 +7,8 @@ import pytest
 
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.refill import Extent
@@ -19,6 +21,7 @@ from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, briefly
 
 NAMES = {topic: f"the-{topic}" for topic in Topic}
 Refuses = Callable[[Record], bool]
+LEAD_MS = 10
 
 
 class Log:
@@ -32,9 +35,11 @@ class Log:
         """Topics that are missing."""
         self.sent: list[Record] = []
         self.positions: list[Position] = []
+        self.dues: list[int] = []
+        """Before these instants the transactions must not be committed."""
 
     async def publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         refused = [
             Refusal(place, each.topic, "too large", each.topic in self.without, self.by_size)
@@ -44,6 +49,7 @@ class Log:
         if not refused:
             self.sent += records
             self.positions.append(position)
+            self.dues.append(due)
         return refused
 
     def of(self, topic: Topic) -> list[Record]:
@@ -92,6 +98,8 @@ class Publication:
             publisher=log,
             announcer=Announcer(),
             announcements=self.announcements,
+            hold=Hold(world, LEAD_MS),
+            known=KnownRuns(),
             clock=world,
             topics=NAMES,
         )
@@ -100,6 +108,11 @@ class Publication:
 
     def now(self) -> int:
         return self.time
+
+    def until(self, instant: int) -> float:
+        """Who asks sleeps until then."""
+        self.time = instant
+        return 0.0
 
     async def settle(self) -> int:
         """Publish all there is; returns how many entries were set aside."""
@@ -129,6 +142,18 @@ async def test_without_a_refusal_it_publishes_all(shard: Shard, kafka: Publicati
     assert await kafka.settle() == 0
     assert kafka.log.told() == [("jobsCreated", "a"), ("jobsCreated", "b")]
     assert kafka.position.number == (await shard.schedule.state()).trimmed
+
+
+async def test_a_run_that_was_staged_ahead_waits_for_its_time(
+    shard: Shard, kafka: Publication
+) -> None:
+    """Whatever is published on the way, whether Kafka refuses some of it or not."""
+    await shard.create(once("a", NOW + 5), once("b", NOW + 6))
+    await shard.schedule.stage(shard.token, NOW, 500, None, LEAD_MS)
+    kafka.log.refuses = about("a", topics=[Topic.JOBS])
+    assert await kafka.settle() == 1
+    assert [header(record, "job-id") for record in kafka.log.of(Topic.JOBS)] == ["b"]
+    assert (kafka.log.dues[0], kafka.log.positions[0].at) == (NOW + 6, NOW + 6)
 
 
 async def test_a_refused_job_is_undone(shard: Shard, kafka: Publication) -> None:

@@ -141,6 +141,16 @@ def come_early_each_time(history: History) -> None:
     change(history, find(history, "queuedJob", "i", nominal=9_104), at=T0 + 9_103)
 
 
+def be_readable_early(history: History) -> None:
+    """Whatever the record says."""
+    place = find(history, "queuedJob", "w")
+    history.readable[history.records[place].offset] = T0 + 399
+
+
+def be_readable_early_and_aborted(history: History) -> None:
+    repeat(history, find(history, "queuedJob", "w"), committed=False, at=T0 + 399)
+
+
 def shift_a_phase(history: History) -> None:
     place = find(history, "queuedJob", "i", nominal=9_104)
     headers = {**history.records[place].headers, "nominal-time": "2023-11-14T22:13:29.105Z"}
@@ -440,7 +450,12 @@ BROKEN = {
         lose_a_retry_after_silence,
     ],
     "twice": [double_a_run, double_a_recurring_run, double_a_retry, name_a_copy_differently],
-    "early": [come_early, come_early_each_time],
+    "early": [
+        come_early,
+        come_early_each_time,
+        be_readable_early,
+        be_readable_early_and_aborted,
+    ],
     "phase": [shift_a_phase, begin_a_phase_late, begin_a_cron_late, move_a_due_time],
     "after": [run_after_a_delete, run_after_an_update],
     "announced": [

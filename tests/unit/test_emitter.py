@@ -1,13 +1,15 @@
-"""The stage and the publish loop wait for each other while few runs are due."""
+"""The stage loop works ahead; the publish loop holds runs until they are due."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import emitter
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import FEW_RUNS, MOST_AHEAD_ENTRIES, Emitter, Pace
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.replies import Backlog, Cursor, Staged, Taken
 from tests.harness.virtual_time import VIRTUAL_TIME
 
@@ -17,6 +19,7 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
+NOW = 1_700_000_000_000
 SOON = 30.0
 """Seconds: far less than the patience of these tests, and enough for a busy machine."""
 
@@ -35,9 +38,9 @@ class Loops:
         self.done: list[str] = []
         self.entries = 0
         """In the outbox."""
-        self.published = 0
-        self.takes = False
-        """Whether the stager may take for the publisher."""
+        self.published = self.taken = 0
+        self.transaction = 0.01
+        """Seconds."""
         world: Any = self
         self.emitter = Emitter(
             shard=0,
@@ -45,12 +48,11 @@ class Loops:
             outbox=world,
             publisher=world,
             refusals=world,
+            hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
         )
         self.pace = self.emitter.pace
-
-    def now(self) -> int:
-        return 0
 
     # --- The stager and the outbox ----------------------------------------------------------
 
@@ -59,20 +61,18 @@ class Loops:
         entries = self.due.pop(0)
         self.entries += entries
         self.done.append(f"stage {entries}")
-        if not cursor:
-            return Staged(full=False, entries=entries)
-        self.done.append("take")
-        await asyncio.sleep(0.01)
-        return Staged(full=False, entries=entries, taken=self.hand_out())
+        await asyncio.sleep(0.001)
+        return Staged(full=False, entries=entries, taken=self.hand_out(cursor) if cursor else None)
 
     async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
-        del token, cursor, now
+        del token, now
         self.done.append("take")
-        return self.hand_out()
+        return self.hand_out(cursor)
 
-    def hand_out(self) -> Taken:
+    def hand_out(self, cursor: Cursor) -> Taken:
         entries, self.entries = self.entries, 0
-        return Taken(self.published, [b"Q"] * entries, entries)
+        self.taken += entries
+        return Taken(self.taken - entries, [b"C"] * entries, cursor.ahead + entries)
 
     async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
         return False
@@ -82,17 +82,20 @@ class Loops:
     async def prepare(self) -> None:
         """Nothing precedes a batch."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
-        at_rest = not self.emitter._publishing
-        if under_way or (at_rest and not self.takes):
-            return None
-        return Cursor(self.published, "")
+    def cursor(self, end: int) -> Cursor:
+        return Cursor(self.published, "", end - self.published)
+
+    def is_stale(self, batch: Batch) -> bool:
+        return False
+
+    def now(self) -> int:
+        return NOW
 
     def may_wait(self, entries: list[bytes]) -> bool:
         return False
 
     async def publish(self, batch: Batch) -> int:
-        await asyncio.sleep(0.01)  # the transaction
+        await asyncio.sleep(self.transaction)
         entries = len(batch.taken.entries)
         self.published += entries
         self.done.append(f"publish {entries}")
@@ -103,7 +106,7 @@ class Loops:
     async def stage_all(self) -> None:
         while self.due:
             staged = await self.emitter.stage_once("", 0)
-            await self.pace.after_staging(staged.entries)
+            await self.pace.after_staging(staged.entries, SOON)
         self.pace.note_looked()
 
     async def publish_all(self, times: int) -> None:
@@ -117,85 +120,29 @@ async def run(loops: Loops, times: int) -> list[str]:
     return loops.done
 
 
-async def test_few_runs_wait_for_the_transaction_and_go_out_together() -> None:
-    """One look for each taking: nothing is staged meanwhile."""
-    done = [each for each in await run(Loops([1, 2, 3, 4]), 4) if each != "take"]
-    assert done == [
-        "stage 1",
-        "stage 2",
-        "publish 3",
-        "stage 3",
-        "publish 3",
-        "stage 4",
-        "publish 4",
-        "publish 0",
-    ]
-
-
-async def test_a_publisher_at_rest_gets_what_the_staging_call_has_taken() -> None:
-    """One call instead of two; it does not ask for itself meanwhile, nor have the stager look."""
-    loops = Loops([1, 2])
-    loops.takes = True
-    assert await run(loops, 3) == (
-        ["stage 1", "take", "publish 1", "stage 2", "take", "publish 2", "take", "publish 0"]
+async def test_few_runs_are_staged_once_in_each_transaction() -> None:
+    """They are in hand when it ends: no call to Redis lies between two transactions."""
+    assert await run(Loops([1, 2, 3]), 4) == (
+        ["stage 1", "stage 2", "publish 1", "stage 3", "publish 2", "publish 3", "take"]
     )
 
 
-async def test_nothing_is_taken_for_a_publisher_that_is_busy() -> None:
-    """It would be published twice."""
-    loops = Loops([1])
-    loops.takes = True
-    loops.entries = 5
-    publishing = asyncio.create_task(loops.publish_all(1))
+async def test_many_are_staged_while_others_are_published() -> None:
+    """What is in hand already fills a transaction: the next calls do not take."""
+    done = await run(Loops([FEW_RUNS] * 5), 2)
+    assert done == [f"stage {FEW_RUNS}"] * 5 + ["publish 200", "take", "publish 600"]
+
+
+async def test_one_call_takes_at_a_time() -> None:
+    """Two would take the same entries."""
+    loops = Loops([1, 1])
+    one = asyncio.create_task(loops.emitter.stage_once("", 0))
     await asyncio.sleep(0)
     assert (await loops.emitter.stage_once("", 0)).taken is None
-    await publishing
-    assert loops.done == ["take", "stage 1", "publish 5"]
-
-
-async def test_a_cursor_is_never_one_of_before_a_publication() -> None:
-    """Found by review: the stager asked for it, and then waited for the publisher's turn."""
-    loops = Loops([0, 0])
-    loops.takes = True
-
-    async def look_twice() -> Staged:
-        await loops.emitter.stage_once("", 0)
-        loops.emitter._offered = None  # nothing was there
-        return await loops.emitter.stage_once("", 0)
-
-    looking = asyncio.create_task(look_twice())
-    await asyncio.sleep(0)
-    publishing = asyncio.create_task(loops.emitter.publish_once(""))
-    assert (await looking).taken is None
-    await publishing
-    assert loops.done == ["stage 0", "take", "stage 0", "take", "publish 0"]
-
-
-async def test_few_do_not_wait_for_each_other_while_the_publisher_has_more_than_enough() -> None:
-    """A client creates many jobs: there is always something to publish."""
-    loops = Loops([1, 1, 1])
-    staging = asyncio.create_task(loops.stage_all())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(SOON):
-        for _ in range(3):
-            loops.emitter.offer(Batch(0, Cursor(0, ""), Taken(loops.published, [b"C"], 2)))
-            await loops.emitter.publish_once("")
-    assert [each for each in loops.done if each == "stage 1"] == ["stage 1"] * 3
-    staging.cancel()
-
-
-async def test_many_are_staged_while_others_are_published() -> None:
-    """They would only get more."""
-    done = await run(Loops([FEW_RUNS, FEW_RUNS, FEW_RUNS]), 1)
-    assert done == [f"stage {FEW_RUNS}"] * 3 + ["take", f"publish {3 * FEW_RUNS}"]
-
-
-async def test_nobody_waits_when_nothing_is_due() -> None:
-    """A single run is published at once."""
-    loops = Loops([1])
-    async with asyncio.timeout(SOON):
-        await asyncio.gather(loops.stage_all(), loops.publish_all(1))
-    assert loops.done == ["stage 1", "take", "publish 1"]
+    assert (await one).taken
+    loops.entries += 5
+    await loops.publish_all(2)
+    assert loops.done == ["stage 1", "stage 1", "take", "publish 2", "publish 5"]
 
 
 async def test_the_stager_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +168,7 @@ async def test_the_publisher_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPa
 
     class Slow(Loops):
         async def stage_all(self) -> None:
-            await self.pace.after_staging(1)
+            await self.pace.after_staging(1, SOON)
             await asyncio.sleep(100 * SOON)
 
     loops = Slow([])
@@ -251,7 +198,6 @@ async def test_the_stager_stays_a_little_ahead_of_the_publisher() -> None:
 async def test_what_was_handed_out_with_the_call_is_not_ahead() -> None:
     """The stager goes on at once."""
     loops = Loops([MOST_AHEAD_ENTRIES, MOST_AHEAD_ENTRIES])
-    loops.takes = True
     async with asyncio.timeout(SOON):
         await loops.emitter.stage_once("", 0)
         await loops.pace.after_staging(MOST_AHEAD_ENTRIES)
@@ -262,7 +208,7 @@ async def test_what_is_due_already_does_not_wait_for_a_transaction() -> None:
     waiting = Pace()
     async with asyncio.timeout(SOON):
         for _ in range(100):
-            await waiting.after_staging(1, more=True)
+            await waiting.after_staging(1, 0)
 
 
 async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
@@ -275,7 +221,7 @@ async def test_a_look_that_finds_nothing_is_not_slowed_down_by_others() -> None:
 
 async def test_who_leaves_holds_nobody_up() -> None:
     waiting = Pace()
-    staging = asyncio.create_task(waiting.after_staging(1))
+    staging = asyncio.create_task(waiting.after_staging(1, SOON))
     await asyncio.sleep(0)
     waiting.end()
     async with asyncio.timeout(SOON):

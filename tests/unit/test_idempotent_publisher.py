@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import idempotent_publisher
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.idempotent_publisher import RUN_PAUSE_MS, IdempotentPublisher
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS
 from scheduling_srv.app.ports import Receipt
@@ -49,8 +51,9 @@ def created(job_id: str = "a", letter: bytes = b"C") -> bytes:
 class Sent:
     """Runs that a test delivers."""
 
-    def __init__(self, future: asyncio.Future[float]) -> None:
+    def __init__(self, future: asyncio.Future[float], offset: int) -> None:
         self.future = future
+        self.ends = {0: offset}
 
     async def wait(self) -> float:
         return await self.future
@@ -87,6 +90,8 @@ class World:
             outbox=world,
             publisher=self.publisher,
             refusals=world,
+            hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
             monotonic=lambda: self.time / 1000,
         )
@@ -103,10 +108,15 @@ class World:
     async def offer(self, cursor: Cursor) -> None:
         """The stager takes a batch."""
         at = self.time
-        self.emitter.offer(Batch(at, cursor, await self.take("token", cursor, 0)))
+        self.emitter._add(Batch(at, cursor, await self.take("token", cursor, 0)))
+        self.emitter._work.set()
 
     def now(self) -> int:
         return NOW
+
+    @property
+    def settled(self) -> bool:
+        return self.emitter._is_settled()
 
     async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
         published, lineage, ahead = cursor
@@ -118,7 +128,9 @@ class World:
         self.frozen_for = 0
         return Taken(published + ahead, self.entries[ahead:], len(self.entries))
 
-    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], "Sent"]:
+    async def send(
+        self, records: Iterable[Record], size: int, due: int
+    ) -> tuple[Sequence[Record], "Sent"]:
         made = list(records)
         runs = [record for record in made if record.topic == Topic.JOBS]
         self.said += [dict(record.headers)["event-id"] for record in runs]
@@ -126,9 +138,10 @@ class World:
         self.deliveries.append(future)
         if self.confirms:
             future.set_result(0.001)
-        return [record for record in made if record.topic != Topic.JOBS], Sent(future)
+        rest = [record for record in made if record.topic != Topic.JOBS]
+        return rest, Sent(future, len(self.said))
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         self.published.append(list(records))
         self.said.append(position.number)
 
@@ -159,18 +172,37 @@ async def test_runs_go_first_and_the_rest_follows_with_the_position() -> None:
     assert world.said == [b"i-1", 3, "abandoned"]
     assert [record.topic for record in world.published[0]] == [Topic.RESOURCES, Topic.JOURNAL]
     assert world.publisher.position == Position(
-        3, "i", at=NOW, replay_from=3, seq=5, instance=6, reset=7, cleared=8, lineage=LINEAGE
+        3,
+        "i",
+        at=NOW,
+        replay_from=3,
+        seq=5,
+        instance=6,
+        reset=7,
+        cleared=8,
+        lineage=LINEAGE,
+        runs={0: 1},
     )
     assert world.announcements.number == 3
     assert await world.run() == 0
     assert world.trimmed == 3
 
 
+async def test_the_position_says_where_later_runs_are() -> None:
+    """Of each partition that had a run, whichever transaction it was before."""
+    world = World(queued("a"))
+    world.emitter.begin(Position(0, "i", lineage=LINEAGE, runs={0: 0, 3: 8}), LINEAGE)
+    await world.run()
+    world.time += RUN_PAUSE_MS
+    await world.settle(lambda: world.publisher.position.number == 1)
+    assert world.publisher.position.runs == {0: 1, 3: 8}
+
+
 async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
     world = World(queued("a"))
     await world.run()
     world.entries.append(queued("b"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(1)
     assert cursor == Cursor(0, LINEAGE, 1)
     await world.offer(cursor)
     assert world.woken
@@ -178,13 +210,13 @@ async def test_what_the_stager_has_taken_is_sent_without_asking_again() -> None:
     await world.settle(lambda: world.publisher.position.number == 1)
     assert await world.run() == 1
     assert world.said == [b"i-1", 1, "abandoned", b"i-2"]
-    assert world.publisher.cursor() == Cursor(1, LINEAGE, 1)
+    assert world.publisher.cursor(2) == Cursor(1, LINEAGE, 1)
 
 
 async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_it() -> None:
     """Somebody else may own the shard by now."""
     world = World(queued("a"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(0)
     assert cursor
     world.frozen_for = ShardRules().lease
     await world.offer(cursor)
@@ -197,22 +229,21 @@ async def test_what_was_taken_long_ago_is_not_sent_either_when_the_stager_took_i
 async def test_what_does_not_follow_is_not_sent() -> None:
     """Whatever has gone wrong: recovery finds out where Kafka is."""
     world = World(queued("a"))
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(0)
     assert cursor
     await world.run()
-    world.emitter.offer(Batch(0, cursor, Taken(0, world.entries, 1)))
     with pytest.raises(Diverged):
-        await world.run()
+        world.emitter._add(Batch(0, cursor, Taken(0, world.entries, 1)))
     assert world.said == [b"i-1"]
 
 
 async def test_nothing_is_taken_for_it_while_it_may_not_send() -> None:
     """Before it has said whose runs they are, and while a run waits for its job's transaction."""
-    assert World(lineage="").publisher.cursor() is None
+    assert World(lineage="").publisher.cursor(0) is None
     world = World(created("a"), queued("a"))
     await world.run()
     await world.run()
-    assert world.publisher.cursor() is None
+    assert world.publisher.cursor(2) is None
 
 
 async def test_the_next_batch_does_not_wait_for_the_one_before() -> None:
@@ -277,7 +308,7 @@ async def test_a_run_waits_for_a_change_of_its_job_and_others_for_the_run(change
     assert await world.run() == 2
     assert await world.run() == 0
     assert world.said == [b"i-1"]
-    assert not world.publisher.settled
+    assert not world.settled
     await world.settle(lambda: world.woken)
     assert await world.run() == 2
     assert world.said == [b"i-1", 2, "abandoned", b"i-3", b"i-4"]
@@ -370,17 +401,17 @@ async def test_whatever_ends_the_second_loop_ends_the_first() -> None:
 async def test_it_is_settled_when_redis_knows_as_well() -> None:
     """An owner that stops leaves nothing that would be sent again, and nobody who waits."""
     world = World(queued())
-    settled = [world.publisher.settled]
+    settled = [world.settled]
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     world.time += RUN_PAUSE_MS
     await world.settle(lambda: world.woken)
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     world.entries.append(MARKER)
     await world.run()
-    settled.append(world.publisher.settled)
+    settled.append(world.settled)
     assert settled == [True, False, False, True, True]
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner import owner as owner_module
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.refusals import Settled
 from scheduling_srv.app.owner.stager import StageResult
@@ -52,7 +54,7 @@ class World:
         self.done: list[str] = []
         self.holder_name = ""
         self.faults: dict[str, list[Exception]] = {}
-        self.outbox = 0
+        self.outbox = 1
         self.sleep_until = FAR
         self.staged = 0
         self.during_stage: Callable[[], None] = lambda: None
@@ -64,7 +66,8 @@ class World:
         self.refused = 1
         self.begun = 0
         """Number of the position that the publisher goes on from."""
-        self.published = 0
+        self.handed = 0
+        """Entries that are taken and not published."""
         self.fenced: list[bool] = []
         """Of each recovery: whether the owner was fenced before."""
         self.owner = self.another("me")
@@ -89,6 +92,8 @@ class World:
                 outbox=world,
                 publisher=_Publisher(self),
                 refusals=refusals,
+                hold=Hold(world, rules.stage_ahead),
+                known=KnownRuns(),
                 clock=world,
             ),
             beside=extras,
@@ -97,7 +102,9 @@ class World:
         )
 
     async def take(self, token: str, cursor: Cursor, now: int) -> Taken:
-        return Taken(cursor.published, [b"Q"] * min(self.outbox, 2), self.outbox)
+        entries = [b"C"] * min(self.outbox - self.handed, 2)
+        self.handed += len(entries)
+        return Taken(cursor.published + cursor.ahead, entries, self.outbox)
 
     def note(self, what: str) -> None:
         self.done.append(what)
@@ -162,6 +169,8 @@ class _Refusals:
 
 
 class _Stager:
+    wake_ahead = 0
+
     def __init__(self, world: World) -> None:
         self.world = world
 
@@ -180,19 +189,24 @@ class _Stager:
 
 
 class _Publisher:
-    settled = True
-
     def __init__(self, world: World) -> None:
         self.world = world
 
     def begin(self, position: Position, lineage: str) -> None:
+        self.world.handed = 0
         self.world.note(f"begin {position.number}")
 
     async def prepare(self) -> None:
         """Nothing precedes a batch."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
-        return None if under_way else Cursor(0, "")
+    def cursor(self, end: int) -> Cursor:
+        return Cursor(0, "", end)
+
+    def is_settled(self, trimmed: int) -> bool:
+        return not self.world.outbox
+
+    def is_stale(self, batch: Batch) -> bool:
+        return False
 
     def may_wait(self, entries: Sequence[bytes]) -> bool:
         return False
@@ -200,8 +214,9 @@ class _Publisher:
     async def publish(self, batch: Batch) -> int:
         await self.world.publish_gate.wait()
         self.world.note("publish")
-        sent = min(self.world.outbox, 2)
+        sent = len(batch.taken.entries)
         self.world.outbox -= sent
+        self.world.handed -= sent
         return sent
 
     async def follow(self) -> None:
@@ -277,6 +292,8 @@ async def test_a_fenced_owner_recovers_as_one_until_it_has_recovered(world: Worl
         world.faults["recover"] = [LogUnavailable("another service is there")]
         await until(lambda: world.count("recover") == 3 and world.owner.emitting)
         world.faults["publish"] = [PublishFailed("p")]
+        world.outbox = 1
+        world.owner.notice(Signal("work"))
         await until(lambda: world.count("recover") == 4 and world.owner.emitting)
     assert world.fenced == [False, True, True, False]
 

@@ -30,6 +30,13 @@ def test_the_deployment_is_read_as_it_was_written() -> None:
     assert read(Position(7, "inc", deployment="0123456789ab")).deployment == "0123456789ab"
 
 
+def test_the_offsets_of_runs_are_read_as_they_were_written() -> None:
+    position = Position(7, "inc", lineage="l", runs={0: 8, 12: 1})
+    assert read(position) == position
+    many = Position(7, "inc", lineage="l", runs=dict.fromkeys(range(5_000), 1 << 40))
+    assert read(many) == many
+
+
 def test_thousands_of_partitions_fit_into_a_record() -> None:
     """Kafka takes one megabyte."""
     names = [f"io.restorecommerce.jobs:{number}" for number in range(10_000)]
@@ -56,6 +63,7 @@ def test_versions_of_before_read_ours() -> None:
         origins={"a:0": "8 9 id"},
         deployment="0123456789ab",
         format=1,
+        runs={0: 8},
     )
     assert json.loads(dump_position(position)).keys() == json.loads(FIRST).keys()
 

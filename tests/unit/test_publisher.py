@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.publisher import MARKER_PAUSE_MS, MOST_MARKERS, OutboxPublisher
 from scheduling_srv.app.replies import Cursor, Taken
 from scheduling_srv.domain.errors import Diverged, LeaseLost, PublishFailed
@@ -58,16 +60,19 @@ class World:
             outbox=world,
             publisher=self.publisher,
             refusals=world,
+            hold=Hold(world, 10),
+            known=KnownRuns(),
             clock=world,
         )
         self.emitter.begin(Position(0, "i"), "lineage")
 
     def offer(self, after: int, entries: list[bytes], waiting: int) -> None:
         """The stager has taken it."""
-        self.emitter.offer(Batch(0, Cursor(after, "lineage"), Taken(after, entries, waiting)))
+        self.emitter._add(Batch(0, Cursor(after, "lineage"), Taken(after, entries, waiting)))
 
-    def is_offered(self) -> bool:
-        return self.emitter._offered is not None
+    @property
+    def in_hand(self) -> int:
+        return self.emitter._hand.entries
 
     async def screen(self, token: str, lineage: str, taken: Taken) -> bool:
         return False
@@ -82,7 +87,7 @@ class World:
         self.trimmed = published
         return Taken(published + ahead, self.entries[ahead : ahead + 2000], len(self.entries))
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         if self.fault:
             raise self.fault
         self.sent.append((list(records), position))
@@ -172,7 +177,7 @@ async def test_what_comes_next_is_taken_while_a_batch_is_published() -> None:
 
     world.take = noting  # type: ignore[method-assign]
     assert [await world.emitter.publish_once("token") for _ in range(4)] == [2000, 2000, 500, 0]
-    assert taken == [(0, 0), (0, 2000), (2000, 2000), (4000, 500), (4500, 0)]
+    assert taken == [(0, 0), (0, 2000), (2000, 2000), (4500, 0)]
     assert [position.number for _, position in world.sent] == [2000, 4000, 4500]
     assert sum(len(records) for records, _ in world.sent) == 4500
 
@@ -210,8 +215,10 @@ async def test_what_comes_while_kafka_commits_does_not_wait_behind_a_marker() ->
     world = World(*[EVENT] * 2000, marker())
     publish = world.publish
 
-    async def while_something_comes(records: Iterable[Record], position: Position) -> None:
-        await publish(records, position)
+    async def while_something_comes(
+        records: Iterable[Record], position: Position, due: int
+    ) -> None:
+        await publish(records, position, due)
         await asyncio.sleep(0)  # the next batch is taken
         if len(world.sent) == 1:
             world.entries.append(EVENT)
@@ -229,50 +236,42 @@ async def test_markers_do_not_hold_up_what_is_behind_them() -> None:
 
 async def test_what_the_stager_has_taken_is_published_without_asking_again() -> None:
     world = World(EVENT, EVENT)
-    cursor = world.publisher.cursor()
+    cursor = world.publisher.cursor(0)
     assert cursor == Cursor(0, "lineage")
-    world.emitter.offer(Batch(0, cursor, await world.take("token", cursor, 0)))
-    assert world.is_offered()
+    world.emitter._add(Batch(0, cursor, await world.take("token", cursor, 0)))
+    assert world.in_hand == 2
     world.entries.append(EVENT)
     assert await world.emitter.publish_once("token") == 2
-    assert not world.is_offered()
-    assert world.publisher.cursor() == Cursor(2, "lineage")
+    assert not world.in_hand
+    assert world.publisher.cursor(2) == Cursor(2, "lineage")
     assert await world.emitter.publish_once("token") == 1
     assert [position.number for _, position in world.sent] == [2, 3]
 
 
-async def test_a_look_that_found_nothing_offers_nothing() -> None:
-    """There may be more by the time it is used."""
-    world = World()
-    world.offer(0, [], 0)
-    assert not world.is_offered()
-
-
-async def test_markers_alone_are_not_offered() -> None:
+async def test_markers_in_hand_wait_for_what_a_client_stores() -> None:
     """They may wait; what a client has stored since must not wait with them."""
-    world = World()
+    world = World(marker())
     world.publisher.last_publish = world.time
     world.offer(0, [marker()], 1)
-    assert not world.is_offered()
-    world.offer(0, [marker()], 2)
-    assert world.is_offered()
+    assert await world.emitter.publish_once("token") == 0
+    world.entries.append(EVENT)
+    assert await world.emitter.publish_once("token") == 2
 
 
 async def test_what_does_not_follow_is_not_published() -> None:
     """Whatever has gone wrong: recovery finds out where Kafka is."""
     world = World(EVENT)
-    world.offer(1, [EVENT], 1)
     with pytest.raises(Diverged):
-        await world.emitter.publish_once("token")
+        world.offer(1, [EVENT], 1)
     assert world.sent == []
 
 
-async def test_an_offer_is_forgotten_when_it_begins_anew() -> None:
+async def test_what_is_in_hand_is_forgotten_when_it_begins_anew() -> None:
     """Recovery says where to go on."""
     world = World(EVENT)
     world.offer(0, [EVENT], 1)
     world.emitter.begin(Position(0, "i"), "lineage")
-    assert not world.is_offered()
+    assert not world.in_hand
 
 
 async def test_what_is_screened_is_taken_again() -> None:

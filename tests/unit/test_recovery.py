@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.app.deployments.deployment import Deployment, Identity
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.recovery.rebuild import SKEW
 from scheduling_srv.app.recovery.recovery import STARTING_MS, Recovery
 from scheduling_srv.app.replies import ShardState
@@ -17,6 +18,7 @@ from scheduling_srv.formats.positions import InputPosition
 from scheduling_srv.formats.versions import READS, WRITES
 
 NOW = 1_700_000_000_000
+ENDS = {0: 77}
 STARTS = {"jobs:0": InputPosition(7, 5)}
 
 
@@ -28,7 +30,8 @@ class World:
         self.done: list[Any] = []
         self.events: list[bytes] = []
         """Event ids on the jobs topic."""
-        self.looked = 0
+        self.looked: list[str] = []
+        """Which runs were looked at."""
         self.undecided = 0
         """How often a transaction is found that has not ended."""
 
@@ -61,8 +64,18 @@ class World:
 
     async def jobs_since(self, instant: int) -> AsyncGenerator[Sequence[LogRecord]]:
         assert instant == NOW - SKEW
-        self.looked += 1
+        self.looked.append("all")
         yield [LogRecord(0, 0, 0, b"queuedJob", b"", {"event-id": event}) for event in self.events]
+
+    async def jobs_after(
+        self, ends: Mapping[int, int], instant: int
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
+        assert (ends, instant) == (ENDS, NOW - SKEW)
+        self.looked.append("after")
+        yield [
+            LogRecord(0, 0, 0, b"queuedJob", b"", {"event-id": event, "occurrence-id": event[-2:]})
+            for event in self.events
+        ]
 
     async def initialise(self, token: str, position: Position, now: int) -> str:
         self.done.append(("initialise", token, position, now))
@@ -94,12 +107,25 @@ def at_hand(incarnation: str, trimmed: int, taken: int, origin: str = "") -> Sha
     return ShardState(bool(incarnation), incarnation, origin, LINEAGE, trimmed, taken)
 
 
+def recovery_of(world: Any, *, known: KnownRuns | None = None, neighbours: Any = None) -> Recovery:
+    return Recovery(
+        world,
+        world,
+        world,
+        world,
+        store=world,
+        known=known or KnownRuns(),
+        clock=world,
+        neighbours=neighbours,
+    )
+
+
 async def recovered(
     state: ShardState, position: Position | None, *, journal: bool = True
 ) -> tuple[Position, list[Any]]:
     """Where it goes on, and what it did between reading the position and sweeping."""
     world: Any = World(state, position, journal=journal)
-    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery = recovery_of(world)
     found, lineage = await recovery.run_once("token")
     assert lineage == LINEAGE
     # The old owner is fenced before anything is read; what is void is swept at the end.
@@ -199,34 +225,51 @@ async def test_runs_that_were_sent_at_once_tell_what_redis_has_lost(
     position = Position(12, "same", at=NOW, lineage="content:server before")
     world: Any = World(at_hand("same", 10, 15), position, journal=True)
     world.events = events
-    await Recovery(world, world, world, world, store=world, clock=world).run_once("token")
+    await recovery_of(world).run_once("token")
     assert (("rebuild", "token", position) in world.done) == rebuilt
 
 
 @pytest.mark.parametrize(
     ("written", "here", "looks"),
     [
-        ("", LINEAGE, 0),
-        (LINEAGE, LINEAGE, 0),
-        ("content:other", LINEAGE, 1),
-        ("content:", "content:", 1),
+        ("", LINEAGE, []),
+        (LINEAGE, LINEAGE, ["after"]),
+        ("content:other", LINEAGE, ["all"]),
+        ("content:", "content:", ["all"]),
     ],
 )
-async def test_runs_are_only_looked_at_where_redis_may_be_another_one(
-    written: str, here: str, looks: int
-) -> None:
-    """No lineage: there were transactions. A server without a name: nobody knows."""
+async def test_which_runs_are_looked_at(written: str, here: str, looks: list[str]) -> None:
+    """No lineage: there were transactions. A server without a name: it may be another one."""
     state = at_hand("same", 10, 15)._replace(lineage=here)
-    world: Any = World(state, Position(12, "same", at=NOW, lineage=written), journal=True)
-    await Recovery(world, world, world, world, store=world, clock=world).run_once("token")
+    position = Position(12, "same", at=NOW, lineage=written, runs=ENDS)
+    world: Any = World(state, position, journal=True)
+    await recovery_of(world).run_once("token")
     assert world.looked == looks
+
+
+async def test_no_run_is_looked_at_after_a_planned_stop() -> None:
+    """All that was handed out has a position."""
+    position = Position(15, "same", at=NOW, lineage=LINEAGE, runs=ENDS)
+    world: Any = World(at_hand("same", 10, 15), position, journal=True)
+    known = KnownRuns()
+    await recovery_of(world, known=known).run_once("token")
+    assert world.looked == []
+
+
+async def test_runs_that_kafka_has_are_not_sent_again() -> None:
+    position = Position(12, "same", at=NOW, lineage=LINEAGE, runs=ENDS)
+    world: Any = World(at_hand("same", 10, 15), position, journal=True)
+    world.events = [b"same-11", b"same-13", b"other-14", b"same-15", b""]
+    known = KnownRuns()
+    await recovery_of(world, known=known).run_once("token")
+    assert known._names == {13: b"13", 15: b"15"}
 
 
 async def test_a_transaction_that_has_lost_its_end_is_ended() -> None:
     """A broker was killed between a commit and its markers: nobody else will write them."""
     world: Any = World(at_hand("same", 10, 15), Position(12, "same"), journal=True)
     world.undecided = 1
-    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery = recovery_of(world)
     found, _ = await recovery.run_once("token")
     assert found.number == 12
     assert world.done == ["open", "settle", "open", "position", "backlog", "sweep"]
@@ -236,7 +279,7 @@ async def test_one_that_stays_open_is_waited_for() -> None:
     """It is somebody else's: whoever recovers tries again later."""
     world: Any = World(at_hand("same", 10, 15), Position(12, "same"), journal=True)
     world.undecided = 2
-    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery = recovery_of(world)
     with pytest.raises(Undecided):
         await recovery.run_once("token")
 
@@ -262,7 +305,7 @@ async def test_a_later_format_in_redis_is_what_the_position_names() -> None:
 @pytest.mark.parametrize("state", [at_hand("", 0, 0), at_hand("same", 10, 15)])
 async def test_the_position_of_a_later_version_ends_the_start(state: ShardState) -> None:
     world: Any = World(state, Position(12, "same", format=READS + 1), journal=True)
-    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery = recovery_of(world)
     with pytest.raises(StartError, match=f"has format {READS + 1}, and .* up to {READS}"):
         await recovery.run_once("token")
     assert world.done == ["open", "position"]
@@ -270,7 +313,7 @@ async def test_the_position_of_a_later_version_ends_the_start(state: ShardState)
 
 async def test_a_replica_that_has_run_for_long_waits_for_a_later_version() -> None:
     world: Any = World(at_hand("", 0, 0), Position(12, "same", format=READS + 1), journal=True)
-    recovery = Recovery(world, world, world, world, store=world, clock=world)
+    recovery = recovery_of(world)
     recovery.began_at -= STARTING_MS
     with pytest.raises(NewerData):
         await recovery.run_once("token")
@@ -318,7 +361,7 @@ async def beside(
     world: Any = World(state, position, journal=journal)
     neighbours: Any = Neighbourhood(world, refused)
     neighbours.in_conflict = in_conflict
-    recovery = Recovery(world, world, world, world, store=world, clock=world, neighbours=neighbours)
+    recovery = recovery_of(world, neighbours=neighbours)
     try:
         found, _ = await recovery.run_once("token", fenced=fenced)
     except StartError:

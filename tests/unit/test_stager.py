@@ -24,6 +24,8 @@ from scheduling_srv.domain.trigger import CronText, StoredCron
 from scheduling_srv.formats.job_record import pack
 from scheduling_srv.runtime import time_slice
 
+LEAD_MS = ShardRules().stage_ahead
+WAKE_MS = LEAD_MS // 2
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
 
@@ -43,9 +45,11 @@ class World:
     def now(self) -> int:
         return NOW
 
-    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+    async def stage(
+        self, token: str, now: int, limit: int, cursor: Cursor | None = None, lead: int = 0
+    ) -> Staged:
         assert cursor is None
-        self.called.append(("stage", token, now, limit))
+        self.called.append(("stage", token, now, limit, lead))
         return self.staged
 
     async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
@@ -97,8 +101,14 @@ async def one_round(stager: Stager) -> StageResult:
 
 async def test_it_sleeps_until_the_next_run_is_due() -> None:
     world = World(Staged(full=False, entries=4, next_due=NOW + 700))
-    assert await round_of(world) == StageResult(4, NOW + 700)
-    assert world.called == [("stage", "token", NOW, 500)]
+    assert await round_of(world) == StageResult(4, NOW + 700 - WAKE_MS)
+    assert world.called == [("stage", "token", NOW, 500, LEAD_MS)]
+
+
+async def test_what_it_has_looked_at_is_due_at_its_time() -> None:
+    """A place of a type with `parallel` is decided then: looking at once finds the same."""
+    world = World(Staged(full=False, next_due=NOW + WAKE_MS))
+    assert await round_of(world) == StageResult(0, NOW + WAKE_MS)
 
 
 @pytest.mark.parametrize("due", [None, NOW + HOUR])
@@ -110,7 +120,8 @@ async def test_it_looks_again_in_any_case(due: int | None) -> None:
 
 
 async def test_it_comes_back_at_once_while_something_is_due() -> None:
-    assert (await round_of(World(Staged(full=False, entries=500, next_due=NOW)))).sleep_until == NOW
+    result = await round_of(World(Staged(full=False, entries=500, next_due=NOW)))
+    assert result.sleep_until <= NOW
 
 
 async def test_it_waits_a_little_when_kafka_is_behind() -> None:
@@ -260,5 +271,5 @@ async def test_it_stages_more_at_once_while_more_is_due() -> None:
     await one_round(stager)
     await one_round(stager)
     await one_round(stager)
-    limits = [call[-1] for call in world.called if call[0] == "stage"]
-    assert limits == [500, 1_000, 500]
+    calls = [call[3:] for call in world.called if call[0] == "stage"]
+    assert calls == [(500, LEAD_MS), (1_000, 0), (500, LEAD_MS)]

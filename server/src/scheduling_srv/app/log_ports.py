@@ -15,16 +15,19 @@ class Publisher(Protocol):
     """The only producer. Every failure is `PublishFailed`; then only `open` may follow.
 
     `RecordRefused`: open carefully, and publish carefully until the fault is found.
+
+    `due`, in epoch ms: the records are not readable before, and their time stamps are not earlier,
+    even if the clock is set back meanwhile (`Released.due`).
     """
 
     async def open(self, *, careful: bool = False) -> None:
         """Fence every earlier producer of the shard, and end its open transaction."""
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         """Commit all of it in one transaction. `records` are iterated in another thread."""
 
     async def publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         """Commit one transaction, or commit nothing and return the refused records."""
 
@@ -38,6 +41,10 @@ class Publisher(Protocol):
 class Delivery(Protocol):
     """Runs on their way to Kafka."""
 
+    @property
+    def ends(self) -> Mapping[int, int]:
+        """Partition -> offset after the last run there; once Kafka has all of them."""
+
     async def wait(self) -> float:
         """Wait until Kafka has all of them; returns the seconds that the slowest one took.
 
@@ -48,7 +55,9 @@ class Delivery(Protocol):
 class SwiftPublisher(Publisher, Protocol):
     """It also sends runs at once, outside transactions. A broker cannot fence these runs."""
 
-    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+    async def send(
+        self, records: Iterable[Record], size: int, due: int
+    ) -> tuple[Sequence[Record], Delivery]:
         """Send the runs among about `size` records; the others are returned, to be published."""
 
     def abandon(self) -> None:
@@ -156,3 +165,16 @@ class History(Protocol):
 
     def resources(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
         """All committed records of jobs.resource within `extents`, one extent after the other."""
+
+
+class RunHistory(History, Protocol):
+    """It also reads runs back that no position covers."""
+
+    def jobs_after(
+        self, ends: Mapping[int, int], instant: int
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
+        """Committed records of the jobs topic, each partition from its end in `ends` on.
+
+        Partitions that `ends` does not name: from the instant on. It does not wait for
+        transactions that have not ended.
+        """

@@ -370,9 +370,13 @@ class ListStore(Protocol):
 class Schedule(Protocol):
     """Due jobs and unanswered runs, for the owner only."""
 
-    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+    async def stage(
+        self, token: str, now: int, limit: int, cursor: Cursor | None = None, lead: int = 0
+    ) -> Staged:
         """Move at most `limit` due runs to the outbox, in the order of docs/contract.md.
 
+        Runs that fall due within `lead` ms follow them, in the order of their time: only first
+        attempts of jobs without `parallel`. They must not leave the outbox before their time.
         It ends with the run that uses up the budget in bytes; then `next_due` has passed already.
         With `cursor` the same call also does the work of `Outbox.take`. It may then raise
         `Diverged` as well, and has done nothing. A full outbox returns no entries.

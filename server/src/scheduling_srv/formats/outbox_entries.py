@@ -18,6 +18,8 @@ SILENT = frozenset({MARK, GROUP})
 QUEUED = layouts.QUEUED.struct
 QUEUED_SIZES = struct.Struct(f"<{layouts.QUEUED.before('id_size')}xHxxH")
 """The sizes of id and type alone, which is quicker."""
+NOMINAL = struct.Struct(f"<{layouts.QUEUED.before('nominal')}xQ")
+"""The nominal time alone."""
 SHORT = 128
 """Bytes of a type with its length, if that takes one byte."""
 CREATED = layouts.CREATED.struct
@@ -54,10 +56,16 @@ def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
     return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
 
 
+def occurrence_of(entry: bytes) -> bytes:
+    """The occurrence id of the run of a queued entry."""
+    _, _, nominal, number, seq, size, *_ = QUEUED.unpack_from(entry)
+    return occurrence_id(entry[QUEUED.size : QUEUED.size + size], seq, nominal, number)
+
+
 def nominal_time(entry: bytes) -> int:
     """When the run of a queued entry was due, in epoch ms."""
-    nominal: int = QUEUED.unpack_from(entry)[2]
-    return nominal
+    (nominal,) = NOMINAL.unpack_from(entry)
+    return int(nominal)
 
 
 def attempt(entry: bytes) -> int:

@@ -47,6 +47,8 @@ class Position:
     """Which service has written it (docs/decisions/0019); empty: an older version."""
     format: int = 0
     """Of the data that the store may hold (docs/decisions/0024); 0: an older version."""
+    runs: Mapping[int, int] = field(default_factory=dict)
+    """With `lineage`: partition of the jobs topic -> first offset of runs that are after it."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields that another version has written; they are kept."""
 
@@ -68,12 +70,12 @@ def with_inputs(position: Position, inputs: Mapping[str, InputPosition]) -> Posi
 
 
 POSITION_KEY = b"position"
-ORIGINS, FORMAT = "origins", "format"
-"""The headers that hold `Position.origins` and `Position.format`."""
+ORIGINS, FORMAT, RUNS = "origins", "format", "runs"
+"""The headers that hold the fields of `Position` with these names."""
 POSITION_FIELDS = tuple(
     each.name
     for each in fields(Position)
-    if each.name not in {ORIGINS, FORMAT, DEPLOYMENT, "unknown"}
+    if each.name not in {ORIGINS, FORMAT, RUNS, DEPLOYMENT, "unknown"}
 )
 LARGEST_PLAIN = 4_000
 """Bytes from which that header is compressed: with thousands of partitions it is long and alike."""
@@ -113,10 +115,20 @@ def position_headers(position: Position) -> list[tuple[str, bytes]]:
     headers = [(DEPLOYMENT, position.deployment.encode())] if position.deployment else []
     if position.format:
         headers.append((FORMAT, str(position.format).encode()))
-    if position.origins:
-        text = json.dumps(position.origins).encode()
-        headers.append((ORIGINS, zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text))
+    for name, table in ((ORIGINS, position.origins), (RUNS, position.runs)):
+        if table:
+            headers.append((name, _dump_table(table)))
     return headers
+
+
+def _dump_table(table: Mapping[Any, Any]) -> bytes:
+    text = json.dumps(table).encode()
+    return zlib.compress(text, 1) if len(text) > LARGEST_PLAIN else text
+
+
+def _load_table(text: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text if text.startswith(b"{") else zlib.decompress(text))
+    return found
 
 
 def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> Position:
@@ -126,13 +138,12 @@ def parse_position(value: bytes, headers: Mapping[str, bytes] | None = None) -> 
     known = {"number": 0, "incarnation": "", **known}
     headers = headers or {}
     deployment = headers.get(DEPLOYMENT, b"").decode(errors="replace")
-    origins = headers.get(ORIGINS) or b"{}"
-    if not origins.startswith(b"{"):
-        origins = zlib.decompress(origins)
+    runs = _load_table(headers.get(RUNS) or b"{}")
     return Position(
         **known,
-        origins=json.loads(origins),
+        origins=_load_table(headers.get(ORIGINS) or b"{}"),
         deployment=deployment,
         format=int(headers.get(FORMAT, b"0")),
+        runs={int(partition): at for partition, at in runs.items()},
         unknown=found,
     )

@@ -33,8 +33,8 @@ STAGE_CALL = Point(
 STAGE_DONE = Point(
     "stage.done",
     _REDIS,
-    "One step has moved the runs from `due` to the outbox. The next owner publishes them, and does"
-    " not stage them again.",
+    "One step has moved the runs from `due` to the outbox. The next owner publishes them, each at"
+    " its time, and does not stage them again.",
 )
 PLAN_READ = Point(
     "plan.read",
@@ -120,13 +120,13 @@ SEND_SENT = Point(
     "send.sent",
     _REDIS,
     "Kafka may have all of the batch's runs, some, or none, and no position after them. The next"
-    " owner sends all of them again, with the same ids.",
+    " owner looks which of them are on the topic, and sends the others with the same ids.",
 )
 SEND_DELIVERED = Point(
     "send.delivered",
     _REDIS,
-    "Kafka has the runs, and no position after them. The next owner sends them again, with the same"
-    " ids.",
+    "Kafka has the runs, and no position after them. The next owner finds them on the topic, and"
+    " does not send them again.",
 )
 SEND_SETTLED = Point(
     "send.settled",

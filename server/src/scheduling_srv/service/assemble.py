@@ -65,6 +65,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         [shard.ports for shard in shards],
         site.clock,
         wait_for_announcement=settings.acknowledge == "announced",
+        stage_ahead=settings.stage_ahead,
     )
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     commands = _commands(site, store, shards, health)

@@ -14,7 +14,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.batch import BatchPublisher
 from scheduling_srv.app.owner.idempotent_publisher import IdempotentPublisher
 from scheduling_srv.app.owner.publisher import OutboxPublisher
-from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.ports import Clock, ExactClock
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
@@ -34,11 +34,13 @@ def make_producers(
     kafka: KafkaOptions,
     shard: int,
     topics: Mapping[Topic, str],
+    *,
+    clock: ExactClock,
     takes: Callable[[], int | None] = lambda: None,
 ) -> Producers:
     """What sends a shard's records. `takes`: see `TransactionalPublisher`."""
     transactional = TransactionalPublisher(
-        kafka, settings.namespace, shard, topics, largest=settings.max_job_bytes, takes=takes
+        kafka, settings.namespace, shard, topics, clock, largest=settings.max_job_bytes, takes=takes
     )
     if settings.delivery == "exactly_once":
         return transactional

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduling_srv.app.owner.batch import Batch
+from scheduling_srv.app.replies import Taken
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.outbox_entries import read_event
 from scheduling_srv.runtime import points
@@ -35,19 +35,15 @@ def _is_own(_token: object, *, own: bool) -> bool:
     return own
 
 
-def _has_entries(batch: Batch) -> bool:
-    return bool(batch.taken.entries)
+def _is_empty(taken: Taken) -> bool:
+    return not taken.entries
 
 
-def _is_empty(batch: Batch) -> bool:
-    return not batch.taken.entries
-
-
-def _has_records(records: object, _position: object) -> bool:
+def _has_records(records: object, *_: object) -> bool:
     return records != ()
 
 
-def _has_none(records: object, _position: object) -> bool:
+def _has_none(records: object, *_: object) -> bool:
     return records == ()
 
 
@@ -139,14 +135,13 @@ STAGING: Table = {
 REFUSALS: Table = {"set_aside": Around(points.REFUSE_FOUND, points.REFUSE_SET_ASIDE)}
 """`Asides`."""
 EXACTLY_ONCE: Table = {
-    "publish": (
-        Around(points.PUBLISH_TAKEN, points.PUBLISH_KNOWN, calls=_has_entries),
-        Around(after=points.PUBLISH_TRIMMED, calls=_is_empty),
-    )
+    "publish": Around(points.PUBLISH_TAKEN, points.PUBLISH_KNOWN),
 }
 """`BatchPublisher` with one transaction for each batch."""
+OUTBOX: Table = {"take": Around(after=points.PUBLISH_TRIMMED, results=_is_empty)}
+"""`Outbox`."""
 AT_LEAST_ONCE: Table = {
-    "publish": Around(points.SEND_TAKEN, points.SEND_SENT, calls=_has_entries, results=_is_there),
+    "publish": Around(points.SEND_TAKEN, points.SEND_SENT, results=_is_there),
 }
 """`BatchPublisher` that sends runs at once."""
 FOLLOWING: Table = {

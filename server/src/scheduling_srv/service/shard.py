@@ -26,10 +26,12 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.follow import Follower
 from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
@@ -112,7 +114,12 @@ class Shard:
         )
         self.signals = RedisSignals(redis, namespace, number, name=site.name)
         self.producers = delivery.make_producers(
-            settings, site.kafka, number, site.topics, lambda: site.watch.limits.batch
+            settings,
+            site.kafka,
+            number,
+            site.topics,
+            clock=site.clock,
+            takes=lambda: site.watch.limits.batch,
         )
         self.history = KafkaHistory(
             site.kafka,
@@ -195,11 +202,14 @@ class Shard:
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
+        hold, known = Hold(clock, rules.stage_ahead), KnownRuns()
         refusals = Refusals(
             outbox=around(schedule, failpoints.REFUSALS),
             publisher=self.producers,
             announcer=announcer,
             announcements=self.announcements,
+            hold=hold,
+            known=known,
             clock=clock,
             topics=self.site.topics,
         )
@@ -214,7 +224,7 @@ class Shard:
                 connect=(self.producers.prepare, self.history.prepare, inputs.prepare),
             ),
             holdings=self.site.holdings,
-            recovery=self._build_recovery(),
+            recovery=self._build_recovery(known),
             refusals=refusals,
             emitter=self._build_emitter(catch_up, announcer, refusals),
             beside=beside,
@@ -231,7 +241,7 @@ class Shard:
         return Emitter(
             shard=self.number,
             stager=Stager(schedule=schedule, planner=planner, catch_up=catch_up, rules=rules),
-            outbox=self.schedule,
+            outbox=around(self.schedule, failpoints.OUTBOX),
             publisher=delivery.make_publisher(
                 self.producers,
                 announcer=announcer,
@@ -240,16 +250,19 @@ class Shard:
                 rules=rules,
             ),
             refusals=refusals,
+            hold=refusals.hold,
+            known=refusals.known,
             clock=clock,
         )
 
-    def _build_recovery(self) -> Recovery:
+    def _build_recovery(self, known: KnownRuns) -> Recovery:
         return Recovery(
             shard=around(self.schedule, failpoints.RECOVERED_STORE),
             publisher=around(self.producers, failpoints.FENCING),
             history=around(self.history, failpoints.RECOVERED_LOG),
             rebuild=self._build_rebuild(),
             store=self.store,
+            known=known,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
         )

@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         description="Of occurrences missed before the catch-up window, run the `latest` one, or"
         " `skip` all.",
     )
+    stage_ahead: Annotated[Milliseconds, between("0s", "100ms")] = Field(
+        SHARD.stage_ahead,
+        description="Runs are staged so long before they are due, and held until then; `0s`: at"
+        " their time, which makes them later.",
+    )
     lease: Annotated[Milliseconds, between("100ms", "5m")] = Field(
         SHARD.lease,
         description="How long an owner may stay silent before another replica takes over.",

@@ -18,12 +18,14 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from scheduling_srv.adapters.kafka.clients import make_producer, said
 from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.due_time import is_early, produce_at
 from scheduling_srv.adapters.kafka.errors import error_of, failed, publish_failed
 from scheduling_srv.adapters.kafka.producer import (
     PREPARE_TIMEOUT_SECONDS,
     ROOM,
     TransactionalPublisher,
 )
+from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import Position
@@ -70,15 +72,15 @@ class AtOncePublisher:
             await self._prepare()
             self.sender, self.prepared = self.prepared, None
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         """One transaction, committed."""
-        await self.transactional.publish(records, position)
+        await self.transactional.publish(records, position, due)
 
     async def publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         """See `Publisher`. Runs are in the transaction as well."""
-        return await self.transactional.publish_carefully(records, position)
+        return await self.transactional.publish_carefully(records, position, due)
 
     def shrink_batches(self) -> None:
         """See `TransactionalPublisher`."""
@@ -89,23 +91,23 @@ class AtOncePublisher:
         """See `TransactionalPublisher`."""
         await self.transactional.settle()
 
-    async def send(self, records: Iterable[Record], size: int) -> tuple[Sequence[Record], Delivery]:
+    async def send(
+        self, records: Iterable[Record], size: int, due: int
+    ) -> tuple[Sequence[Record], Delivery]:
         """Hand the runs to librdkafka."""
         sender = self._sender()
         delivery = Delivery(sender, self.waiter)
         if Topic.JOBS not in self.transactional.partitions:
             raise RecordRefused(self.transactional.unusable[Topic.JOBS])
-        partitions = self.transactional.partitions[Topic.JOBS]
+        partitions, clock = self.transactional.partitions[Topic.JOBS], self.transactional.clock
+
+        def work() -> Sequence[Record]:
+            return sender.send(records, partitions, delivery, clock, due)
+
         try:
-            if size <= FEW_ENTRIES:
-                return sender.send(records, partitions, delivery), delivery
-            loop = asyncio.get_running_loop()
-            return (
-                await loop.run_in_executor(
-                    self.thread, lambda: sender.send(records, partitions, delivery)
-                ),
-                delivery,
-            )
+            if size <= FEW_ENTRIES and not is_early(clock, due):
+                return work(), delivery
+            return await asyncio.get_running_loop().run_in_executor(self.thread, work), delivery
         except (KafkaException, BufferError) as fault:
             raise publish_failed(fault, said(fault, self.transactional.config)) from fault
 
@@ -170,11 +172,17 @@ class Sender:
         self.producer.purge(in_queue=True, in_flight=True, blocking=False)
 
     def send(
-        self, records: Iterable[Record], partitions: int, delivery: Delivery
+        self,
+        records: Iterable[Record],
+        partitions: int,
+        delivery: Delivery,
+        clock: ExactClock,
+        due: int,
     ) -> Sequence[Record]:
         """Send the runs; returns the other records."""
         rest, count = [], 0
-        produce, name, told = self.producer.produce, self.topic, delivery.told
+        produce = produce_at(self.producer, clock, due)
+        name, told = self.topic, delivery.told
         for record in records:
             topic, key, value, headers, route = record
             if topic is not Topic.JOBS:
@@ -182,7 +190,7 @@ class Sender:
                 continue
             count += 1
             partition = crc32(route) % partitions  # where transactions put them as well
-            produce(name, value, key, partition, headers=headers, on_delivery=told)  # type: ignore[arg-type]
+            produce(name, value, key, partition, headers=headers, on_delivery=told)
         delivery.expect(count)
         if count:
             self.producer.poll(0)  # hear of earlier ones
@@ -199,6 +207,8 @@ class Delivery:
         """Runs that were sent, less those that Kafka has: below zero while they are counted."""
         self.fault: KafkaError | None = None
         self.took = 0.0
+        self.ends: dict[int, int] = {}
+        """Partition -> offset after the last run there."""
         self._lock = Lock()
 
     def expect(self, count: int) -> None:
@@ -212,6 +222,9 @@ class Delivery:
             self.missing -= 1
             self.took = max(self.took, message.latency() or 0.0)
             self.fault = self.fault or fault
+            offset = message.offset()
+            if offset is not None and offset >= 0:  # they come in the order of their offsets
+                self.ends[message.partition() or 0] = offset + 1
 
     async def wait(self) -> float:
         """Until Kafka has all runs; returns the seconds that the slowest one took."""

@@ -65,7 +65,7 @@ def of_journal(message: Message) -> LogRecord:
 
 
 class KafkaHistory:
-    """Implements `History` for one shard. `timeout` in seconds bounds each wait for the broker."""
+    """Implements `RunHistory` for one shard. `timeout` in seconds bounds waits for the broker."""
 
     def __init__(
         self,
@@ -176,6 +176,19 @@ class KafkaHistory:
                     async for piece in pieces:
                         yield piece
 
+    async def jobs_after(
+        self, ends: Mapping[int, int], instant: int
+    ) -> AsyncGenerator[Sequence[LogRecord]]:
+        """See `RunHistory`."""
+        name = self.topics[Topic.JOBS]
+        with _Reader(self.config, self.timeout) as reader:
+            starts = await reader.call(lambda: reader.starts_after(name, ends, instant))
+        for partition, offset in starts.items():
+            reading = self._read(Topic.JOBS, partition, offset, waits=False)
+            async with aclosing(reading) as pieces:
+                async for piece in pieces:
+                    yield piece
+
     async def resource_extents(self) -> Sequence[Extent]:
         """The extent of each partition: from the first record that still exists to the end."""
         return await self._extents(Topic.RESOURCES)
@@ -211,10 +224,16 @@ class KafkaHistory:
         offset: int,
         before: int | None = None,
         made: Callable[[Message], LogRecord] = as_record,
+        *,
+        waits: bool = True,
     ) -> AsyncGenerator[Sequence[LogRecord]]:
-        """From `offset` to the end as it stands now, and no record at `before` or after it."""
+        """From `offset` to the end as it stands now, and no record at `before` or after it.
+
+        `waits`: see `_Reader`.
+        """
         name = self.topics[topic]
         with _Reader(self.config, self.timeout, made) as reader:
+            reader.waits = waits
             end = await reader.call(lambda: reader.assign(name, partition, offset, before))
             reading = reader.begin(end)
             try:
@@ -376,11 +395,27 @@ class _Reader:
             raise LogUnavailable(f"There is no topic {topic}.")
         return sorted(found)
 
-    def starts_at(self, topic: str, instant: int) -> list[TopicPartition]:
+    def starts_at(
+        self, topic: str, instant: int, partitions: Sequence[int] | None = None
+    ) -> list[TopicPartition]:
         """For each partition the first offset at or after `instant`, or `OFFSET_END`."""
-        places = [TopicPartition(topic, number, instant) for number in self.partitions(topic)]
+        numbers = self.partitions(topic) if partitions is None else partitions
+        places = [TopicPartition(topic, number, instant) for number in numbers]
         starts: list[TopicPartition] = self.consumer.offsets_for_times(places, timeout=self.timeout)
         return starts
+
+    def starts_after(self, topic: str, ends: Mapping[int, int], instant: int) -> dict[int, int]:
+        """For each partition that has more, its offset in `ends`, or the first one at `instant`."""
+        numbers = self.partitions(topic)
+        known = {number: ends[number] for number in numbers if number in ends}
+        more = {
+            number: end for number, end in known.items() if self.watermarks(topic, number)[1] > end
+        }
+        others = [number for number in numbers if number not in ends]
+        found = self.starts_at(topic, instant, others) if others else []
+        return more | {
+            start.partition: start.offset for start in found if start.offset != OFFSET_END
+        }
 
 
 def _last_position(reader: _Reader, topics: Mapping[Topic, str], shard: int) -> Position | None:

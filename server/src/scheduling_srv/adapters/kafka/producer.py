@@ -24,6 +24,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from scheduling_srv.adapters.kafka import rights
 from scheduling_srv.adapters.kafka.clients import make_producer, said
 from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.due_time import produce_at, until_due
 from scheduling_srv.adapters.kafka.errors import (
     TOO_LARGE,
     Meaning,
@@ -31,6 +32,7 @@ from scheduling_srv.adapters.kafka.errors import (
     meaning_of,
     publish_failed,
 )
+from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.domain.validation import DEFAULTS
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
@@ -91,6 +93,7 @@ class TransactionalPublisher:
         namespace: str,
         shard: int,
         topics: Mapping[Topic, str],
+        clock: ExactClock,
         *,
         largest: int = DEFAULTS.max_job_bytes,
         timeout: float = 30.0,
@@ -102,6 +105,7 @@ class TransactionalPublisher:
         self.namespace = namespace
         self.shard = shard
         self.topics = topics
+        self.clock = clock
         self.largest = largest
         self.timeout = timeout
         self.producers: list[Producer] = []
@@ -130,15 +134,15 @@ class TransactionalPublisher:
         if careful:
             await self._call(self._look_at_rights)
 
-    async def publish(self, records: Iterable[Record], position: Position) -> None:
+    async def publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         """One transaction, committed."""
-        await self._call(lambda: self._publish(records, position))
+        await self._call(lambda: self._publish(records, position, due))
 
     async def publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         """See `Publisher`. After `open(careful=True)`."""
-        return await self._call(lambda: self._publish_carefully(records, position))
+        return await self._call(lambda: self._publish_carefully(records, position, due))
 
     def shrink_batches(self) -> None:
         """Send fewer records together: Kafka bounds a batch by the size of one record."""
@@ -246,13 +250,13 @@ class TransactionalPublisher:
             return self.shard  # so that each shard's can be read alone
         return 0 if count == 1 or topic in PARTITION_ZERO else zlib.crc32(route) % count
 
-    def _publish(self, records: Iterable[Record], position: Position) -> None:
+    def _publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         producer = self.producers[self.turn]
         self.turn = (self.turn + 1) % PRODUCERS
         producer.begin_transaction()
         passed(points.PUBLISH_BEGUN)
         topics, partitions = self.topics, self.partitions
-        produce = producer.produce
+        produce = produce_at(producer, self.clock, due)
         try:
             for topic, key, value, headers, route in records:
                 count = partitions[topic]
@@ -261,11 +265,12 @@ class TransactionalPublisher:
                 else:
                     zero = count == 1 or topic in PARTITION_ZERO
                     partition = 0 if zero else zlib.crc32(route) % count
-                produce(topics[topic], value, key, partition, headers=headers)  # type: ignore[arg-type]
+                produce(topics[topic], value, key, partition, headers=headers)
         except KeyError as fault:
             raise RecordRefused(self.unusable[fault.args[0]]) from fault
         self._add_position(producer, position)
         passed(points.PUBLISH_PRODUCED)
+        until_due(self.clock, due)
         self._commit(producer)
         passed(points.PUBLISH_COMMITTED)
 
@@ -304,7 +309,7 @@ class TransactionalPublisher:
                 raise RecordRefused(MISSING.format(self.topics[topic]))
 
     def _publish_carefully(
-        self, records: Sequence[Record], position: Position
+        self, records: Sequence[Record], position: Position, due: int
     ) -> Sequence[Refusal]:
         if Topic.POSITION in self.unusable:
             raise RecordRefused(self.unusable[Topic.POSITION])
@@ -313,9 +318,9 @@ class TransactionalPublisher:
             for number, record in enumerate(records)
             if record.topic in self.unusable
         ]
-        return refused or self._try(records, position)
+        return refused or self._try(records, position, due)
 
-    def _try(self, records: Sequence[Record], position: Position) -> Sequence[Refusal]:
+    def _try(self, records: Sequence[Record], position: Position, due: int) -> Sequence[Refusal]:
         """Commit all of them, or say which of them Kafka refuses; then nothing is committed."""
         producer, faults = self.producers[0], dict[int, KafkaError]()
 
@@ -327,24 +332,28 @@ class TransactionalPublisher:
             return told
 
         producer.begin_transaction()
+        produce = produce_at(producer, self.clock, due)
         for number, record in enumerate(records):
-            if fault := self._refused_at_once(record, watch(number)):
+            if fault := self._refused_at_once(produce, record, watch(number)):
                 faults[number] = fault
+        until_due(self.clock, due)
         if not faults and self._is_committed(producer, position, faults):
             return ()
         self._renew()
         return _refusals(records, faults)
 
-    def _refused_at_once(self, record: Record, told: Delivered) -> KafkaError | None:
+    def _refused_at_once(
+        self, produce: Callable[..., None], record: Record, told: Delivered
+    ) -> KafkaError | None:
         """Produce; returns an error if librdkafka itself refuses the record as too large."""
         topic, key, value, headers, route = record
         try:
-            self.producers[0].produce(
+            produce(
                 self.topics[topic],
                 value,
                 key,
                 self._place(topic, route),
-                headers=headers,  # type: ignore[arg-type]
+                headers=headers,
                 on_delivery=told,
             )
         except KafkaException as fault:

@@ -71,13 +71,16 @@ class RedisSchedule:
         self.rules = rules
         self.shards = shards
 
-    async def stage(self, token: str, now: int, limit: int, cursor: Cursor | None = None) -> Staged:
+    async def stage(
+        self, token: str, now: int, limit: int, cursor: Cursor | None = None, lead: int = 0
+    ) -> Staged:
         """`stage.lua`."""
         rules = self.rules
         outbox = bounds(rules.outbox_limit, rules.outbox_bytes)
         named: dict[str, Value] = {
             "token": token,
             "now": now,
+            "lead": lead,
             "limit": limit,
             "window": rules.catch_up_window,
             "missed": rules.missed_runs,

@@ -27,14 +27,18 @@ class Batch(NamedTuple):
     cursor: Cursor
     """The owner asked for them with it."""
     taken: Taken
+    due: int = 0
+    """See `Released`; 0 also until it is released."""
 
 
 class BatchPublisher(Protocol):
     """Takes batches to Kafka, in order. After any error only `begin` may follow."""
 
-    @property
-    def settled(self) -> bool:
-        """Whether Kafka and Redis know of all that was published."""
+    def is_settled(self, trimmed: int) -> bool:
+        """Whether Kafka and Redis know of all that was published.
+
+        `trimmed` is the number of the last entry that is trimmed.
+        """
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be. Forgets all batches under way."""
@@ -42,11 +46,11 @@ class BatchPublisher(Protocol):
     async def prepare(self) -> None:
         """Do what must precede the next batch. Raises `PublishFailed`, also that of `follow`."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
-        """From where to take the next batch; None: nothing may be taken now.
+    def cursor(self, end: int) -> Cursor | None:
+        """From where to take the entries that follow number `end`; None: none may be taken now."""
 
-        With `under_way`: from where to take while `publish` works on that batch.
-        """
+    def is_stale(self, batch: Batch) -> bool:
+        """Whether it was taken so long ago that it has to be taken again."""
 
     def may_wait(self, entries: Sequence[bytes]) -> bool:
         """Whether these entries may wait for others."""
@@ -54,7 +58,7 @@ class BatchPublisher(Protocol):
     async def publish(self, batch: Batch) -> int:
         """Publish the batch or its front; returns how many entries. Raises `PublishFailed`.
 
-        0: none of it may be published now. 1, and nothing published: take it again at once.
+        0: none of it may be published now.
         """
 
     async def follow(self) -> None:

@@ -1,8 +1,8 @@
-"""Emits the runs of a shard: one loop stages due runs, one takes the outbox to Kafka in batches.
+"""Emits the runs of a shard: one loop stages them, one takes the outbox to Kafka in batches.
 
-While few runs are due, the loops wait for each other, so that one transaction publishes all runs
-that were staged during the one before; while many are due, both go on, and staging stays a little
-ahead (docs/decisions/0006).
+The stage loop stages and takes runs shortly before they are due; the publish loop holds each run
+until its time (docs/decisions/0028). While many are due, staging stays a little ahead of
+publishing (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 
 from scheduling_srv.app.calls import cancel_all, raise_first
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.batch import Batch, BatchPublisher
+from scheduling_srv.app.owner.hand import Hand, rest_of
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager, StageResult
 from scheduling_srv.app.ports import ExactClock, Outbox
-from scheduling_srv.app.replies import Backlog, Cursor, Signal, Staged, Taken
+from scheduling_srv.app.replies import Backlog, Cursor, Signal, Staged
 from scheduling_srv.app.waiting import Alarm, wait
 from scheduling_srv.domain.errors import Diverged, StoreFull
 from scheduling_srv.formats.position_record import Position
@@ -29,6 +32,8 @@ MOST_AHEAD_ENTRIES = 1_000
 """Staging waits while the outbox holds so many that nobody has taken: a transaction."""
 MOST_AHEAD_BYTES = 8_000_000
 """The same in bytes: a transaction of large jobs has few entries."""
+TAKE_BELOW_ENTRIES = 500
+"""Entries in hand from which on no more are taken: half a transaction."""
 PATIENCE_SECONDS = 0.1
 """Neither loop waits longer for the other."""
 PUBLISH_LOOK_SECONDS = 1.0
@@ -65,18 +70,19 @@ class Pace:
         """The stage loop has staged all that is due: the publish loop need not wait."""
         self._may_take.set()
 
-    async def after_staging(self, entries: int, *, more: bool = False) -> None:
+    async def after_staging(self, entries: int, seconds: float = PATIENCE_SECONDS) -> None:
         """The stage loop: return when the batch under way has ended, or enough was taken.
 
-        `more`: something else is due already. A job that is late runs once in each call.
+        While few runs are due, return after `seconds` at the latest: then another one is due.
         """
         self._may_take.set()
-        few = entries < FEW_RUNS and not more
+        few = entries < FEW_RUNS and seconds > 0
         if entries and (few or _is_far_ahead(self._left)):
             self._may_stage.clear()
             self._gathers = few
             try:
-                await wait(self._may_stage, PATIENCE_SECONDS)
+                limit = min(seconds, PATIENCE_SECONDS) if few else PATIENCE_SECONDS
+                await wait(self._may_stage, limit)
             finally:
                 self._gathers = False
 
@@ -87,10 +93,14 @@ class Pace:
             self._may_stage.set()
             await wait(self._may_take, PATIENCE_SECONDS)
 
-    def before_offered(self) -> None:
-        """The publish loop has a batch already. If more is left, there is nothing to gather for."""
-        if self._left.entries:
-            self._may_stage.set()
+    def before_publishing(self) -> None:
+        """The publish loop has a batch already. The stage loop prepares the one after it."""
+        self._may_stage.set()
+
+    @property
+    def left(self) -> int:
+        """Entries of the outbox that nobody has taken, as far as is known."""
+        return self._left.entries
 
     def end(self) -> None:
         """Neither loop waits for the other any more."""
@@ -109,6 +119,8 @@ class Emitter:
         outbox: Outbox,
         publisher: BatchPublisher,
         refusals: Refusals,
+        hold: Hold,
+        known: KnownRuns,
         clock: ExactClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -123,25 +135,30 @@ class Emitter:
         self.emitting = False
         self.problem = ""
         """Why nothing is staged; empty: it is, or the owner knows why not."""
-        self._offered: Batch | None = None
-        """Taken in a staging call: the publish loop need not ask."""
+        self._hold = hold
+        self._known = known
+        self._hand = Hand(MOST_AHEAD_ENTRIES, hold)
+        self._end = 0
+        """Number of the last entry that was taken."""
+        self._trimmed = 0
+        """Number of the last entry that is trimmed, as far as this owner has seen to it."""
         self._taking = asyncio.Lock()
-        """A loop holds it while it takes or publishes a batch. The stage loop never waits for it:
-        its cursor would be out of date."""
-        self._publishing = False
-        """Whether the publish loop has the lock, or waits for it."""
+        """Held during a call that takes: `_end` holds for one call."""
         self._sleep_until = NEVER
         self._due = asyncio.Event()
         self._work = asyncio.Event()
         self._waiting = metrics.Part(metrics.OUTBOX)
         self._alarm = Alarm(f"alarm-{shard}")
+        self._release = Alarm(f"release-{shard}")
         self._stages = State("due runs wait", "due runs go on", kind=Kind.CHANGE, shard=shard)
 
     # --- For the owner ------------------------------------------------------------------------
 
     def begin(self, position: Position, lineage: str) -> None:
         """Go on from where recovery has found Kafka to be."""
-        self._offered = None
+        self._hand.clear()
+        self._hold.begin()
+        self._end = self._trimmed = position.number
         self.publisher.begin(position, lineage)
         self._note("", emitting=True)
 
@@ -160,8 +177,8 @@ class Emitter:
             return
         self._work.set()
         due = 0 if signal.kind == "connected" else signal.due
-        if due is not None and due < self._sleep_until:
-            self._sleep_until = due
+        if due is not None and due - self.stager.wake_ahead < self._sleep_until:
+            self._sleep_until = due - self.stager.wake_ahead
             self._due.set()
 
     async def run(self, token: str, leaving: asyncio.Event) -> None:
@@ -206,8 +223,7 @@ class Emitter:
             if result.entries:
                 self._work.set()
             if not leaving.is_set():
-                more = result.sleep_until <= began
-                await self.pace.after_staging(result.entries, more=more)
+                await self.pace.after_staging(result.entries, self.clock.until(result.sleep_until))
             await self._sleep(leaving)
         self.pace.end()
 
@@ -239,28 +255,41 @@ class Emitter:
         return result
 
     async def stage_once(self, token: str, now: int) -> Staged:
-        """One staging call. It takes a batch as well if the publish loop is at rest."""
-        at, cursor = self._now(), self._cursor_at_rest()
-        if cursor is None:
-            staged = await self.stager.stage(token, now)
-            self.pace.note_staged(staged.entries, staged.size)
-            return staged
+        """One staging call. It also takes, unless enough is in hand or another call takes."""
+        if self._taking.locked():
+            return await self._stage_alone(token, now)
         async with self._taking:
+            if (cursor := self._cursor()) is None:
+                return await self._stage_alone(token, now)
+            at = self._now()
             staged = await self.stager.stage(token, now, cursor)
             if staged.taken:
-                self.offer(Batch(at, cursor, staged.taken))
+                self._add(Batch(at, cursor, staged.taken))
+                self._work.set()
         self.pace.note_looked()
         return staged
 
-    def _cursor_at_rest(self) -> Cursor | None:
-        return None if self._publishing or self._offered else self.publisher.cursor()
+    async def _stage_alone(self, token: str, now: int) -> Staged:
+        staged = await self.stager.stage(token, now)
+        self.pace.note_staged(staged.entries, staged.size)
+        return staged
 
-    def offer(self, batch: Batch) -> None:
-        """The publish loop publishes it next, unless it may wait for more."""
-        self._note_taken(batch)
-        if batch.taken.entries and not self._is_for_later(batch.taken):
-            self._offered = batch
-            self._work.set()
+    def _cursor(self) -> Cursor | None:
+        """From where to take; None: enough is in hand, or nothing may be taken."""
+        if self._hand.entries >= TAKE_BELOW_ENTRIES:
+            return None
+        return self.publisher.cursor(self._end)
+
+    def _add(self, batch: Batch) -> None:
+        """Take a batch in hand."""
+        if batch.taken.after != self._end:
+            raise Diverged("What was taken does not follow what was published.")
+        self._end += len(batch.taken.entries)
+        self._trimmed = batch.cursor.published
+        self._known.forget(self._trimmed)
+        self._hand.add(batch._replace(taken=self._known.leave_out(batch.taken)))
+        self._waiting.set(batch.taken.waiting)
+        self.pace.note_taken(batch.taken.left(batch.cursor.ahead))
 
     async def _sleep(self, leaving: asyncio.Event) -> None:
         if self._sleep_until > self.clock.now():
@@ -278,71 +307,91 @@ class Emitter:
             stopping = leaving.is_set()
             if await self.publish_once(token):
                 continue
-            if stopping and self.publisher.settled:
+            if stopping and self._is_settled():
                 return
+            await self._until_work()
+
+    def _is_settled(self) -> bool:
+        return not self._hand.is_held and self.publisher.is_settled(self._trimmed)
+
+    async def _until_work(self) -> None:
+        """Wait for news, or until the run in hand is due."""
+        if (due := self._hand.due_at()) is None:
             await wait(self._work, PUBLISH_LOOK_SECONDS)
+        elif (left := self.clock.until(due)) > 0:
+            await self._release.wait(self._work, min(left, PUBLISH_LOOK_SECONDS))
 
     async def publish_once(self, token: str) -> int:
-        """Publish a batch, at the pace of the stage loop; returns how many entries it had."""
-        if self._offered:
-            self.pace.before_offered()
-        else:
-            await self.pace.before_taking()
-        self._publishing = True
-        try:
-            async with self._taking:
-                return await self._publish_next(token)
-        finally:
-            self._publishing = False
+        """Publish what is due in hand; returns how many entries, 0: nothing may go now.
 
-    async def _publish_next(self, token: str) -> int:
+        If nothing is in hand it takes first. While it publishes it takes what follows.
+        """
         await self.publisher.prepare()
-        if (cursor := self.publisher.cursor()) is None:
+        batch = self._hand.due()
+        if batch is None or self._may_wait(batch):
+            self._put_back(batch)
+            if not self._hand.is_held:
+                await self.pace.before_taking()
+                await self._take_unless_due(token)
+            batch = self._hand.due()
+        if batch is None or self._may_wait(batch):
+            self._put_back(batch)
             return 0
-        batch, self._offered = self._offered or await self._take(token, cursor), None
-        if batch.taken.after != cursor.published + cursor.ahead:
-            raise Diverged("What was taken does not follow what was published.")
-        if await self.refusals.screen(token, cursor.lineage, batch.taken):
-            return 1  # other entries stand there now
-        if batch.taken.entries and self._is_for_later(batch.taken):
-            return 0
-        ahead = self._cursor_ahead(batch)
-        if ahead is None:
-            return await self.publisher.publish(batch)
-        return await self._publish_and_take(token, batch, ahead)
+        self.pace.before_publishing()
+        return await self._publish_batch(token, batch)
 
-    def _cursor_ahead(self, batch: Batch) -> Cursor | None:
-        """From where to take during the publication of `batch`, if more waits already."""
-        if batch.taken.waiting <= len(batch.taken.entries):
-            return None
-        return self.publisher.cursor(under_way=batch)
+    def _may_wait(self, batch: Batch) -> bool:
+        return not self._hand.entries and self.publisher.may_wait(batch.taken.entries)
 
-    async def _publish_and_take(self, token: str, batch: Batch, cursor: Cursor) -> int:
-        """Take the next batch while Kafka commits; that trims what was published before."""
-        published, ahead = await asyncio.gather(
-            self.publisher.publish(batch), self._take(token, cursor), return_exceptions=True
+    def _put_back(self, batch: Batch | None) -> None:
+        if batch:
+            self._hand.put_back(batch)
+
+    async def _take_unless_due(self, token: str) -> None:
+        """Take, unless a call under way has taken something that may go."""
+        before = self._end
+        async with self._taking:
+            if self._end == before and (cursor := self.publisher.cursor(before)):
+                await self._take(token, cursor)
+
+    async def _publish_batch(self, token: str, batch: Batch) -> int:
+        if self.publisher.is_stale(batch) or await self._is_screened(token, batch):
+            await self._forget(batch)
+            return 1  # take it again: other entries may stand there now
+        if not self.pace.left or self._taking.locked():
+            return await self._publish_front(batch)
+        taken, published = await asyncio.gather(
+            self._take_more(token), self._publish_front(batch), return_exceptions=True
         )
         if isinstance(published, BaseException):
             raise published
-        if isinstance(ahead, BaseException):
-            raise ahead
-        entries = ahead.taken.entries
-        if entries and not self.publisher.may_wait(entries):
-            self._offered = ahead  # else the next round asks again: there may be more by then
+        if isinstance(taken, BaseException):
+            raise taken
         return published
 
-    async def _take(self, token: str, cursor: Cursor) -> Batch:
+    async def _take_more(self, token: str) -> None:
+        """Take while Kafka commits; that trims what was published before."""
+        async with self._taking:
+            if cursor := self._cursor():
+                await self._take(token, cursor)
+
+    async def _is_screened(self, token: str, batch: Batch) -> bool:
+        return await self.refusals.screen(token, batch.cursor.lineage, batch.taken)
+
+    async def _forget(self, batch: Batch) -> None:
+        async with self._taking:
+            self._hand.clear()
+            self._end = batch.taken.after
+
+    async def _publish_front(self, batch: Batch) -> int:
+        """The publisher may publish less than all of it: the rest stays in hand."""
+        published = await self.publisher.publish(batch)
+        self._put_back(rest_of(batch, published))
+        return published
+
+    async def _take(self, token: str, cursor: Cursor) -> None:
         at = self._now()
-        batch = Batch(at, cursor, await self.outbox.take(token, cursor, self.clock.now()))
-        self._note_taken(batch)
-        return batch
-
-    def _note_taken(self, batch: Batch) -> None:
-        self._waiting.set(batch.taken.waiting)
-        self.pace.note_taken(batch.taken.left(batch.cursor.ahead))
-
-    def _is_for_later(self, taken: Taken) -> bool:
-        return taken.waiting == len(taken.entries) and self.publisher.may_wait(taken.entries)
+        self._add(Batch(at, cursor, await self.outbox.take(token, cursor, self.clock.now())))
 
     def _now(self) -> float:
         return self.monotonic() * 1000

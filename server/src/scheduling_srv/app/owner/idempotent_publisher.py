@@ -36,6 +36,8 @@ MOST_AHEAD_ENTRIES = 10_000
 MOST_AHEAD_BYTES = 32_000_000
 """The same in bytes: librdkafka holds them."""
 FOREVER = float("inf")
+NO_RUNS = 0
+"""In place of the time at which the runs of a transaction are due."""
 AWAITED = frozenset({CREATE, NEW_NOW, DELETE, HAPPENED})
 """Entries that a caller may wait for: their transaction follows at once."""
 
@@ -83,7 +85,7 @@ class IdempotentPublisher:
     def begin(self, position: Position, lineage: str) -> None:
         """See `BatchPublisher`. All behind the position is sent again."""
         self.position, self.lineage = position, lineage
-        self.sent = self.trimmed = position.number
+        self.sent = position.number
         self.under_way: list[Sent] = []
         self.changed: dict[bytes, tuple[int, bool]] = {}
         """Jobs whose change is not on Kafka yet: the entry's number, and whether it is `now`."""
@@ -93,11 +95,10 @@ class IdempotentPublisher:
         """`follow` ended with it."""
         self.announcements.published(lineage, position.number)
 
-    @property
-    def settled(self) -> bool:
+    def is_settled(self, trimmed: int) -> bool:
         """See `BatchPublisher`."""
         pending = any(each.pause < MARKER_PAUSE_MS for each in self.under_way)
-        return not pending and not self._is_held() and self.trimmed == self.position.number
+        return not pending and not self._is_held() and trimmed == self.position.number
 
     async def prepare(self) -> None:
         """See `BatchPublisher`. Kafka must know in which store runs are ahead of their position."""
@@ -106,14 +107,18 @@ class IdempotentPublisher:
         if self.position.lineage != self.lineage:
             await self._anchor()
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor | None:
+    def cursor(self, end: int) -> Cursor | None:
         """See `BatchPublisher`."""
-        if under_way or self.fault or self.position.lineage != self.lineage:
+        if self.fault or self.position.lineage != self.lineage:
             return None
         if self._is_held() or self._is_far_ahead():
             return None
         published = self.position.number
-        return Cursor(published, self.lineage, self.sent - published)
+        return Cursor(published, self.lineage, end - published)
+
+    def is_stale(self, batch: Batch) -> bool:
+        """Another replica may own the shard by now, and no broker fences runs."""
+        return self._now() - batch.at > self.rules.lease / 2
 
     def may_wait(self, _entries: Sequence[bytes]) -> bool:
         """Nothing is kept back: only transactions wait."""
@@ -122,13 +127,10 @@ class IdempotentPublisher:
     async def publish(self, batch: Batch) -> int:
         """See `BatchPublisher`. Sends the runs; `follow` owes the rest."""
         after, taken, *_ = batch.taken
-        self.trimmed = batch.cursor.published
-        if self._now() - batch.at > self.rules.lease / 2:
-            return 1  # taken long ago: another replica may own the shard by now, so ask again
         if not (entries := self._allowed(taken, after)):
             return 0
         records = self.announcer.records(entries, after, self.position.incarnation)
-        rest, delivery = await self.publisher.send(records, len(entries))
+        rest, delivery = await self.publisher.send(records, len(entries), batch.due)
         now, size = self.clock.now(), sum(map(len, entries))
         sent = Sent(batch.at, now, after, entries, rest, delivery, size, _pause(entries))
         self.under_way.append(sent)
@@ -152,10 +154,13 @@ class IdempotentPublisher:
 
     async def _settle(self) -> None:
         under_way, position = list(self.under_way), self.position
+        ends = dict(position.runs)
         for each in under_way:
             took = await each.delivery.wait()
             measure(each.entries, each.sent + round(took * 1000))
             position = advance(position, each.entries, each.after)
+            ends |= each.delivery.ends
+        position = replace(position, runs=ends)
         await self._publish(chain.from_iterable(each.rest for each in under_way), position)
         del self.under_way[: len(under_way)]
         number = position.number
@@ -165,7 +170,7 @@ class IdempotentPublisher:
     async def _publish(self, records: Sequence[Record] | chain[Record], position: Position) -> None:
         position = replace(position, at=self.clock.now())
         with metrics.TRANSACTION_SECONDS.time(), count_outcome(metrics.TRANSACTIONS):
-            await self.publisher.publish(records, position)
+            await self.publisher.publish(records, position, NO_RUNS)
         self.position = position
 
     async def _until_due(self) -> None:

@@ -14,7 +14,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.owner.batch import Batch, count_outcome, measure
 from scheduling_srv.app.ports import Clock
-from scheduling_srv.app.replies import Cursor, Taken
+from scheduling_srv.app.replies import Cursor
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.outbox_entries import SILENT
 from scheduling_srv.formats.position_record import Position, advance
@@ -28,9 +28,6 @@ MOST_MARKERS = 1_000
 
 class OutboxPublisher:
     """Implements `BatchPublisher` for SCHEDULING_DELIVERY=exactly_once."""
-
-    settled = True
-    """A batch is on Kafka as a whole when `publish` returns."""
 
     def __init__(
         self,
@@ -54,16 +51,23 @@ class OutboxPublisher:
     def begin(self, position: Position, lineage: str) -> None:
         """See `BatchPublisher`."""
         # A position of ours is never behind the runs: it needs not say where they came from.
-        self.position, self.lineage = replace(position, lineage=""), lineage
+        self.position, self.lineage = replace(position, lineage="", runs={}), lineage
         self.announcements.published(lineage, position.number)
 
     async def prepare(self) -> None:
         """Nothing precedes a transaction."""
 
-    def cursor(self, under_way: Batch | None = None) -> Cursor:
+    def cursor(self, end: int) -> Cursor:
         """See `BatchPublisher`."""
-        ahead = len(under_way.taken.entries) if under_way else 0
-        return Cursor(self.position.number, self.lineage, ahead)
+        return Cursor(self.position.number, self.lineage, end - self.position.number)
+
+    def is_settled(self, trimmed: int) -> bool:
+        """See `BatchPublisher`."""
+        return trimmed == self.position.number
+
+    def is_stale(self, _batch: Batch) -> bool:
+        """Kafka fences a transaction of a former owner."""
+        return False
 
     def may_wait(self, entries: Sequence[bytes]) -> bool:
         """See `BatchPublisher`."""
@@ -78,7 +82,7 @@ class OutboxPublisher:
         entries = batch.taken.entries
         if not entries:
             return 0
-        await self._publish(batch.taken, behind=batch.taken.left(batch.cursor.ahead).entries > 0)
+        await self._publish(batch)
         measure(entries, self.clock.now())
         return len(entries)
 
@@ -86,8 +90,9 @@ class OutboxPublisher:
         """Nothing is owed, ever: a transaction has all of its batch."""
         await asyncio.Event().wait()
 
-    async def _publish(self, taken: Taken, *, behind: bool) -> None:
-        after, entries, *_ = taken
+    async def _publish(self, batch: Batch) -> None:
+        after, entries, *_ = batch.taken
+        behind = batch.taken.left(batch.cursor.ahead).entries > 0
         records = self.announcer.records(entries, after, self.position.incarnation)
         position = replace(advance(self.position, entries, after), at=self.clock.now())
         with (
@@ -95,6 +100,6 @@ class OutboxPublisher:
             count_outcome(metrics.TRANSACTIONS),
             self.announcements.gathering.under_way(behind=behind),
         ):
-            await self.publisher.publish(records, position)
+            await self.publisher.publish(records, position, batch.due)
         self.last_publish = self.monotonic() * 1000
         self.begin(position, self.lineage)

@@ -16,8 +16,10 @@ import structlog
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.app.announcements import Announcements, dump_news
+from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.log_ports import Publisher
 from scheduling_srv.app.owner.batch import count_outcome, measure
+from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.ports import Asides, Clock
 from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
 from scheduling_srv.domain.errors import Diverged, RecordRefused
@@ -125,6 +127,8 @@ class Refusals:
         publisher: Publisher,
         announcer: Announcer,
         announcements: Announcements,
+        hold: Hold,
+        known: KnownRuns,
         clock: Clock,
         topics: Mapping[Topic, str],
     ) -> None:
@@ -133,6 +137,8 @@ class Refusals:
         self.publisher = publisher
         self.announcer = announcer
         self.announcements = announcements
+        self.hold = hold
+        self.known = known
         self.clock = clock
         self.topics = topics
         self._too_large: tuple[int, Refusal] | None = None
@@ -150,6 +156,7 @@ class Refusals:
         while position.number < end:
             cursor = Cursor(position.number, lineage)
             taken = await self.outbox.take(token, cursor, self.clock.now())
+            taken = self.known.leave_out(taken)
             if not taken.entries:
                 break
             if taken.after != position.number:
@@ -207,10 +214,11 @@ class Refusals:
     ) -> tuple[Position, _Batch | None]:
         """The new position; or the old one, and what is refused."""
         after = position.number
+        due = await self.hold.until_due(piece)
         while True:
             advanced = replace(advance(position, piece, after), at=self.clock.now())
             records, owners = self._records(piece, position)
-            refusals = await self.publisher.publish_carefully(records, advanced)
+            refusals = await self.publisher.publish_carefully(records, advanced, due)
             if not refusals:
                 with count_outcome(metrics.TRANSACTIONS):
                     self.announcements.published(lineage, advanced.number)

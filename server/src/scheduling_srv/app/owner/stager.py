@@ -51,15 +51,24 @@ class Stager:
         self.catch_up = catch_up
         self.rules = rules
         self.limit = rules.stage_limit
+        self.wake_ahead = rules.stage_ahead // 2
+        """Milliseconds between a look and the run that it is for: a staging call, and some more.
+
+        The call stages further ahead than that: else there would be one call for each run.
+        """
+        self._busy = False
+        """More was due than one call stages: nothing is gained by looking ahead."""
 
     async def apply_inputs(self) -> None:
         """Apply waiting events, before anything is staged."""
         await self.catch_up.before_staging()
 
     async def stage(self, token: str, now: int, cursor: Cursor | None = None) -> Staged:
-        """Stage what is due by `now`, as `Schedule.stage` does."""
-        staged = await self.schedule.stage(token, now, self.limit, cursor)
-        busy = staged.entries >= self.limit  # each call costs a write to disk: make fewer
+        """Stage what is due by `now` and soon after, as `Schedule.stage` does."""
+        lead = 0 if self._busy else self.rules.stage_ahead
+        staged = await self.schedule.stage(token, now, self.limit, cursor, lead)
+        # Each call costs a write to disk: make fewer.
+        busy = self._busy = staged.entries >= self.limit
         self.limit = self.rules.most_staged if busy else self.rules.stage_limit
         return staged
 
@@ -70,13 +79,21 @@ class Stager:
         wants_plans = staged.unplanned or not self.planner.begun
         if wants_plans and await self.planner.run_once(token):
             return StageResult(staged.entries, now)
+        wake = self._wake(now, staged)
         expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
             if not self.catch_up.covers(expiry):
-                return StageResult(staged.entries, _first(now + INPUTS_LOOK_MS, staged.next_due))
+                return StageResult(staged.entries, _first(now + INPUTS_LOOK_MS, wake))
             await self._expire(token, now)
             return StageResult(staged.entries, now)
-        return StageResult(staged.entries, _first(now + SAFETY_LOOK_MS, staged.next_due, expiry))
+        return StageResult(staged.entries, _first(now + SAFETY_LOOK_MS, wake, expiry))
+
+    def _wake(self, now: int, staged: Staged) -> int | None:
+        """When to look for the next run: ahead of its time, unless this call has looked at it."""
+        if staged.next_due is None:
+            return None
+        ahead = staged.next_due - self.wake_ahead
+        return ahead if ahead > now or self._busy else staged.next_due
 
     async def _expire(self, token: str, now: int) -> None:
         as_of = min(now, self.catch_up.read_at)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import structlog
 
 from scheduling_srv.app.deployments.neighbours import Alone
-from scheduling_srv.app.log_ports import History, Publisher
+from scheduling_srv.app.known_runs import KnownRuns
+from scheduling_srv.app.log_ports import Publisher, RunHistory
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
@@ -30,15 +31,17 @@ class Recovery:
         self,
         shard: ShardStore,
         publisher: Publisher,
-        history: History,
+        history: RunHistory,
         rebuild: Rebuild,
         *,
         store: JobStore,
+        known: KnownRuns,
         clock: Clock,
         neighbours: Alone | None = None,
     ) -> None:
         self.neighbours = neighbours or Alone()
         self.store = store
+        self.known = known
         self.shard = shard
         self.publisher = publisher
         self.history = history
@@ -79,6 +82,7 @@ class Recovery:
         return replace(position, deployment=self.neighbours.deployment.id, format=newest), lineage
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
+        self.known.begin({})
         await self.publisher.open(careful=careful)  # from here on nobody else can commit
         position = await self.history.last_position()
         if position:
@@ -109,8 +113,9 @@ class Recovery:
         if position.number > state.taken:
             log.error("Redis has lost writes", published=position.number, noted=state.taken)
             return await self._rebuild(token, position)
-        if await self._is_behind_its_runs(position, state):
-            log.error("Redis has lost writes", published=position.number, noted=state.taken)
+        ahead = await self._runs_ahead(position, state)
+        if max(ahead, default=0) > state.taken:
+            log.error("Redis has lost writes", published=max(ahead), noted=state.taken)
             return await self._rebuild(token, position)
         if position.incarnation not in {state.incarnation, state.origin}:
             log.error(
@@ -123,29 +128,38 @@ class Recovery:
                 "Kafka has lost a position", published=position.number, trimmed=state.trimmed
             )
         number = max(position.number, state.trimmed)
+        self.known.begin(ahead)
         return replace(position, number=number, incarnation=state.incarnation), state.lineage
 
     async def _rebuild(self, token: str, position: Position) -> Recovered:
         await self.neighbours.before_rebuild(position.deployment)
         return await self.rebuild.run(token, position)
 
-    async def _is_behind_its_runs(self, position: Position, state: ShardState) -> bool:
-        """Whether a run is on Kafka that this Redis has not handed out (docs/decisions/0005).
+    async def _runs_ahead(self, position: Position, state: ShardState) -> dict[int, bytes]:
+        """Runs on Kafka after its position: number of the entry -> occurrence id (decision 5).
 
-        Only runs that were sent at once can be there without their position. Redis can only have
-        lost them if it is another one, or another life of its data, than they came from.
+        Only runs that were sent at once can be there. If Redis has not handed one of them out, it
+        has lost it. That is possible if the runs came from another one, or another life of its
+        data.
         """
-        known = position.lineage == state.lineage and not state.lineage.endswith(":")
-        if not position.lineage or known:
-            return False
-        incarnation = state.incarnation.encode()
-        async with aclosing(self.history.jobs_since(max(0, position.at - SKEW))) as pieces:
+        if not position.lineage:
+            return {}
+        if position.lineage != state.lineage or state.lineage.endswith(":"):
+            pieces = self.history.jobs_since(max(0, position.at - SKEW))
+        elif position.number < state.taken:
+            pieces = self.history.jobs_after(position.runs, max(0, position.at - SKEW))
+        else:
+            return {}
+        incarnation, found = state.incarnation.encode(), dict[int, bytes]()
+        async with aclosing(pieces):
             async for piece in pieces:
                 for entry in piece:
-                    name, _, number = entry.headers.get("event-id", b"").rpartition(b"-")
-                    if name == incarnation and number.isdigit() and int(number) > state.taken:
-                        return True
-        return False
+                    name, _, text = entry.headers.get("event-id", b"").rpartition(b"-")
+                    if name != incarnation or not text.isdigit() or entry.key != b"queuedJob":
+                        continue
+                    if (number := int(text)) > position.number:
+                        found[number] = entry.headers.get("occurrence-id", b"")
+        return found
 
     async def _unknown_position(self) -> Position:
         """There is a journal, but no position: all of it is looked at."""

@@ -41,6 +41,8 @@ LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
 NO_SHARD = -1
 """In place of the shard of a job that does not exist."""
+COMMIT_SECONDS = 0.05
+"""Kafka has a run so long after its time, unless it is slow."""
 NOT_ANNOUNCED = "Kafka does not answer: the change is stored and will be announced."
 NOT_CLEARED = "Kafka does not answer: jobs are on their way to other shards, send it again."
 NOT_RESET = "Kafka does not answer: not all shards are reset, send it again."
@@ -57,19 +59,31 @@ class Stored(NamedTuple):
     """If other shards have a part in it."""
     floors: Sequence[int] = ()
     """With `change`: the number that each shard had published before."""
+    ends: bool = False
+    """Whether it may end jobs, whose runs may be staged ahead of their time."""
 
 
 class ShardedStore:
     """Changes and reads of callers, and changes of consumed records, over 1 to n shards."""
 
     def __init__(
-        self, shards: Sequence[ShardPorts], clock: Clock, *, wait_for_announcement: bool = True
+        self,
+        shards: Sequence[ShardPorts],
+        clock: Clock,
+        *,
+        wait_for_announcement: bool = True,
+        stage_ahead: int = 0,
     ) -> None:
-        """Without `wait_for_announcement` a change in one shard is done once it is stored."""
+        """Without `wait_for_announcement` a change in one shard is done once it is stored.
+
+        `stage_ahead`: milliseconds by which its owner stages runs ahead of their time.
+        """
         self.shards = shards
         self.count = len(shards)
         self.clock = clock
         self.wait_for_announcement = wait_for_announcement
+        self.held_seconds = stage_ahead / 1000 + COMMIT_SECONDS if stage_ahead else 0.0
+        """So long after a change a run may follow that was staged before it, and was not due."""
         self.courier = Courier(shards, clock)
         self.claims = Claims([each.transfers for each in shards], self.courier)
         self._writers = [ShardWriter(each, clock, gathers=wait_for_announcement) for each in shards]
@@ -84,13 +98,13 @@ class ShardedStore:
             return await self._decide(group)
         floor = self.shards[shard].announcements.number
         receipt, refusal = await self._writers[shard].write(group)
-        return refusal or Stored(shard, receipt, floor)
+        return refusal or Stored(shard, receipt, floor, ends=group.mode is not WriteMode.CREATE)
 
     async def delete(self, ids: Sequence[str]) -> Sequence[Stored]:
         """Delete the jobs that exist, each shard by itself. `ids` has none twice."""
         if self.count == 1:
             floor = self.shards[0].announcements.number
-            return [Stored(0, await self._writers[0].delete(ids), floor)]
+            return [Stored(0, await self._writers[0].delete(ids), floor, ends=True)]
         last = dict[int, Stored]()
         for start in range(0, len(ids), DELETED_IDS):
             for stored in await self._delete(ids[start : start + DELETED_IDS]):
@@ -116,10 +130,11 @@ class ShardedStore:
         if source is None and self.count > 1:
             await self._reset_all()
             floor = first.announcements.number
-            return Stored(0, await first.inputs.append(entries, self.clock.now()), floor)
+            receipt = await first.inputs.append(entries, self.clock.now())
+            return Stored(0, receipt, floor, ends=True)
         floor = first.announcements.number
         receipt = await first.store.clear(self.clock.now(), source, entries, announced=False)
-        return Stored(0, receipt, floor)
+        return Stored(0, receipt, floor, ends=True)
 
     async def announced(self, changes: Sequence[Stored]) -> None:
         """Return when all of it is on Kafka, in all shards. Raises `Unavailable`.
@@ -127,6 +142,7 @@ class ShardedStore:
         It waits for the parts of other shards in any case: until then a Read would miss them.
         """
         if not self.wait_for_announcement:
+            await self._outlive_runs([each for each in changes if each.ends])
             changes = [each for each in changes if each.change]
         if not changes:
             return
@@ -237,7 +253,7 @@ class ShardedStore:
             change = plan_write(group.jobs, {}, self.count, at)
             stored = await self._commit(change, None, source)
             assert stored  # noqa: S101 - it claims nothing
-            return stored._replace(floors=floors)
+            return stored._replace(floors=floors, ends=False)
         while True:
             async with self.claims.held(group.named) as claim:
                 if refusal := _refusal(group, claim) or await self._elapsed(group, claim):
@@ -245,7 +261,7 @@ class ShardedStore:
                 change = plan_write(group.jobs, claim.origins(), self.count, at)
                 stored = await self._commit(change, claim, source)
             if stored:
-                return stored._replace(floors=floors)
+                return stored._replace(floors=floors, ends=group.mode is not WriteMode.CREATE)
 
     async def _elapsed(self, group: WriteGroup, claim: Claim) -> Refusal | None:
         """The first one-time job in the past that is not one which was due then before."""
@@ -290,19 +306,19 @@ class ShardedStore:
         )
         if not receipt:
             return None
-        return Stored(change.shard, receipt, floor, change if change.then else None)
+        return Stored(change.shard, receipt, floor, change if change.then else None, ends=True)
 
     async def _clear(self, shard: int) -> Stored:
         ports = self.shards[shard]
         floor = ports.announcements.number
         receipt = await ports.store.clear(self.clock.now(), announced=True)
-        return Stored(shard, receipt, floor)
+        return Stored(shard, receipt, floor, ends=True)
 
     async def _end_of(self, shard: int) -> Stored:
         """The end of a shard's outbox as it is now."""
         ports = self.shards[shard]
         floor = ports.announcements.number
-        return Stored(shard, await ports.inputs.append([], self.clock.now()), floor)
+        return Stored(shard, await ports.inputs.append([], self.clock.now()), floor, ends=True)
 
     async def _voided(self, void: Callable[[int], Awaitable[Stored]]) -> Sequence[Stored]:
         """Make all jobs of all shards void, and no half of a change.
@@ -332,6 +348,24 @@ class ShardedStore:
         receipt = await ports.store.clear(self.clock.now(), announced=False)
         await ports.announcements.wait(receipt)
         return Stored(shard, receipt, floor)
+
+    # --- Waiting for runs ---------------------------------------------------------------------
+
+    async def _outlive_runs(self, changes: Sequence[Stored]) -> None:
+        """Return when no run may follow that was staged ahead before the change (decision 28).
+
+        These runs lie before the change in the outbox. Raises `OutcomeUnknown`.
+        """
+        if not changes or not self.held_seconds:
+            return
+        with suppress(TimeoutError):  # Kafka is slow: what still comes was due before the answer
+            async with asyncio.timeout(self.held_seconds):
+                await asyncio.gather(
+                    *(
+                        self.shards[each.shard].announcements.wait(each.receipt, each.floor)
+                        for each in changes
+                    )
+                )
 
     # --- Parts of other shards ------------------------------------------------------------------
 

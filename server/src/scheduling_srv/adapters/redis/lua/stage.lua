@@ -1,7 +1,8 @@
---!include base due job late limits marker member outage outbox staging starting taking
---!args token now:int limit:int window:int missed bounds
+--!include base due job late limits marker outbox outage staging starting taking
+--!args token now:int lead:int limit:int window:int missed bounds
 --!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
+-- `lead`: ms; of what falls due so soon, it moves what waits for nothing but its time (decision 28).
 -- `window`: catch-up window, ms. `missed`: 'latest' or 'skip'. `bounds`: see `is_full`. To hand out
 -- entries it is given the arguments of `take.lua`.
 -- Returns: 'ok' | lost() | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms
@@ -27,28 +28,12 @@ for i, type in ipairs(freed) do
         limit = 0 -- a run may be better placed than those in `due`: none goes before it
     end
 end
-local largest, bytes = largest_record(), BUDGET / 2 + release_bytes -- records are read as long as there are bytes
+stage.bytes, stage.largest = BUDGET / 2 + release_bytes, largest_record()
 for rank = 0, 4 do
-    local from = rank * RANK
-    local due = limit > 0 and bytes > 0
-            and redis.call('ZRANGE', K.due, number(from), number(from + now), 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
-        or {}
-    local ids = {}
-    for i = 1, #due, 2 do
-        ids[#ids + 1] = read_id(due[i])
-    end
-    local first = 1
-    while first <= #ids and bytes > 0 do
-        local last = math.min(#ids, first - 1 + records_within(bytes, largest))
-        for i, record in ipairs(redis.call('HMGET', K.jobs, unpack(ids, first, last))) do
-            local place = first - 1 + i
-            stage.left = #ids - place + 1
-            consider(stage, due[2 * place - 1], ids[place], tonumber(due[2 * place]), from, record)
-            bytes = bytes - (record and #record or 0)
-        end
-        first = last + 1
-    end
-    limit = limit - #ids
+    limit = limit - consider_due(stage, rank, limit)
+end
+if lead > 0 and limit > 0 then
+    consider_soon(stage, now + lead, limit)
 end
 save_stage(stage)
 local staged = #entries

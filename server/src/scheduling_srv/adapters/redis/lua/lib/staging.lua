@@ -1,4 +1,4 @@
---!include base due_job limits member outage outbox starting
+--!include base due_job job limits member outage outbox starting
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged')
@@ -38,6 +38,9 @@ local function consider(stage, text, id, score, from, record)
         end
         kind, text = MISSED, member(seq, MISSED, id)
     end
+    if due > stage.now and (kind ~= NEXT or job.parallel > 0) then
+        return -- its place is decided at its time
+    end
     nominal = nominal or due
     if job.parallel > 0 and count(job.type) >= job.parallel then
         block(job.parallel, job.type, text, from + due, nominal)
@@ -49,6 +52,57 @@ local function consider(stage, text, id, score, from, record)
         emit(TOMBSTONE .. retry_key(id, seq, nominal)) -- the topic has it now
     end
     plant_next(stage, job, id, kind, text, nominal, from)
+end
+
+-- Considers places in order, as long as there are bytes to read. `places`: member, score, and so on.
+local function consider_all(stage, places)
+    local ids, first = {}, 1
+    for i = 1, #places, 2 do
+        ids[#ids + 1] = read_id(places[i])
+    end
+    while first <= #ids and stage.bytes > 0 do
+        local last = math.min(#ids, first - 1 + records_within(stage.bytes, stage.largest))
+        for i, record in ipairs(redis.call('HMGET', K.jobs, unpack(ids, first, last))) do
+            local place = first - 1 + i
+            local score = tonumber(places[2 * place])
+            stage.left = #ids - place + 1
+            consider(stage, places[2 * place - 1], ids[place], score, score - score % RANK, record)
+            stage.bytes = stage.bytes - (record and #record or 0)
+        end
+        first = last + 1
+    end
+    return #ids
+end
+
+-- The due places of a rank, at most `limit`. Returns how many there are.
+local function consider_due(stage, rank, limit)
+    if limit <= 0 or stage.bytes <= 0 then
+        return 0
+    end
+    local from = rank * RANK
+    return consider_all(stage, redis.call('ZRANGE', K.due, number(from), number(from + stage.now), 'BYSCORE',
+        'LIMIT', 0, limit, 'WITHSCORES'))
+end
+
+-- What falls due until `last`, at most `limit` places: by time first, as it will be due.
+local function consider_soon(stage, last, limit)
+    local found = {}
+    for rank = 0, 4 do
+        local from = rank * RANK
+        local soon = redis.call('ZRANGE', K.due, '(' .. number(from + stage.now), number(from + last), 'BYSCORE',
+            'LIMIT', 0, limit, 'WITHSCORES')
+        for i = 1, #soon, 2 do
+            found[#found + 1] = {soon[i], soon[i + 1], tonumber(soon[i + 1]) - from, #found}
+        end
+    end
+    table.sort(found, function(one, other)
+        return one[3] < other[3] or (one[3] == other[3] and one[4] < other[4])
+    end)
+    local places = {}
+    for i = 1, math.min(#found, limit) do
+        push(places, found[i][1], found[i][2])
+    end
+    consider_all(stage, places)
 end
 
 local function save_stage(stage)

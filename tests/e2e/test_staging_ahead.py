@@ -1,0 +1,152 @@
+"""Runs are staged before they are due, and nothing shows it (docs/decisions/0028)."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client import contract
+from tests.client.topics import make_topic
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import Product, fresh, now_ms, rfc3339, tomorrow, until
+from tests.harness.given import Kafka
+from tests.harness.windows import in_time, with_enough_time
+
+DELIVERIES = ["exactly_once", "at_least_once"]
+AHEAD_MS = 100
+"""The largest setting: a test can act between a staging call and the instant of its runs."""
+APPEND_TIME: dict[str, Any] = {"message.timestamp.type": "LogAppendTime"}
+"""Time stamps are those at which the broker had the record, not those that its sender chose."""
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_no_record_is_on_the_topic_before_its_time(
+    deploy: Deploy, kafka: Kafka, delivery: str
+) -> None:
+    """To the millisecond: readers of uncommitted records see it as soon as it is there."""
+    product = deploy(
+        start=False, delivery=delivery, stage_ahead=f"{AHEAD_MS}ms", min_interval="1ms"
+    )
+    make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
+    product.service.start()
+    kind = fresh("punctual")
+    jobs = [contract.job(type=kind, interval=f"{period} milliseconds") for period in (7, 50, 61)]
+    product.client.create(*jobs)
+    runs = product.runs(kind, 300)
+    assert [run for run in runs if run.record.timestamp < run.nominal] == []
+
+
+def delete(product: Product, job_id: str) -> None:
+    product.client.delete(job_id)
+
+
+def delete_all(product: Product, _job_id: str) -> None:
+    product.client.delete(collection=True)
+
+
+def update(product: Product, job_id: str) -> None:
+    product.client.update(contract.job(id=job_id, type=job_id, when=tomorrow()))
+
+
+def upsert(product: Product, job_id: str) -> None:
+    product.client.upsert(contract.job(id=job_id, type=job_id, when=tomorrow()))
+
+
+def reset(product: Product, _job_id: str) -> None:
+    product.client.command("reset")
+
+
+Change = Callable[[Product, str], None]
+CHANGES: list[Change] = [delete, delete_all, update, upsert, reset]
+
+
+@pytest.mark.parametrize("acknowledge", ["announced", "stored"])
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_no_run_follows_the_answer_to_a_change(
+    deploy: Deploy, delivery: str, acknowledge: str
+) -> None:
+    """Although the run was staged before the change, and not due when the change was sent."""
+    product = deploy(delivery=delivery, acknowledge=acknowledge, stage_ahead=f"{AHEAD_MS}ms")
+
+    def attempt(change: Change, window: int) -> int:
+        job_id = fresh("ended")
+        due = product.create_in(window, contract.job(id=job_id, type=job_id))
+        until(due - AHEAD_MS // 3)  # the owner has looked half of it ahead
+        sent = now_ms()
+        change(product, job_id)
+        before = len(product.runs_so_far(job_id))
+        in_time(sent < due, "the change was sent before the job was due")
+        until(due + AHEAD_MS)
+        product.settle()
+        assert len(product.runs_so_far(job_id)) == before
+        return before
+
+    ran = [
+        with_enough_time(partial(attempt, change), 3 * AHEAD_MS)
+        for change in CHANGES
+        for _ in range(3)
+    ]
+    assert sum(ran) > len(ran) // 2, "most runs had been staged before the change"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "point"),
+    [
+        ("exactly_once", "stage.done"),
+        ("exactly_once", "publish.taken"),
+        ("at_least_once", "stage.done"),
+        ("at_least_once", "send.taken"),
+    ],
+)
+def test_a_crash_after_staging_makes_no_run_early(
+    deploy: Deploy, kafka: Kafka, tmp_path: Path, delivery: str, point: str
+) -> None:
+    """The next owner finds the runs in the outbox, and holds them again."""
+    arms = tmp_path / "arms"
+    arms.write_text("")
+    product = deploy(
+        start=False,
+        delivery=delivery,
+        stage_ahead=f"{AHEAD_MS}ms",
+        lease="500ms",
+        failpoints=f"@{arms}",
+    )
+    make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
+    product.service.start()
+    kind = fresh("crash")
+    due = now_ms() + 2_000
+    nominals = list(range(due, due + AHEAD_MS, 5))
+    product.client.create(*(contract.job(type=kind, when=rfc3339(each)) for each in nominals))
+    until(due - AHEAD_MS)
+    arms.with_suffix(".new").write_text(f"{point}=kill")
+    arms.with_suffix(".new").rename(arms)
+    product.service.process.wait()
+    arms.write_text("")
+    product.service.start()
+    product.runs(kind, len(nominals))
+    product.settle()
+    runs = product.runs_so_far(kind)
+    assert [run for run in runs if run.record.timestamp < run.nominal] == []
+    assert sorted({run.nominal for run in runs}) == nominals
+
+
+def test_a_planned_stop_waits_for_what_was_staged(deploy: Deploy, kafka: Kafka) -> None:
+    """An owner that leaves publishes what it has staged, at its time."""
+    product = deploy(start=False, stage_ahead=f"{AHEAD_MS}ms")
+    make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
+    product.service.start()
+
+    def attempt(window: int) -> None:
+        kind = fresh("leaving")
+        due = product.create_in(window, contract.job(id=kind, type=kind))
+        until(due - AHEAD_MS // 3)
+        product.service.stop()
+        stopped = now_ms()
+        runs = product.runs_so_far(kind)
+        product.service.start()
+        in_time(bool(runs) and stopped < due + 5 * AHEAD_MS, "it was staged before the stop")
+        assert [run.record.timestamp >= due for run in runs] == [True]
+
+    with_enough_time(attempt, 3 * AHEAD_MS)

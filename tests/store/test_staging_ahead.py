@@ -1,0 +1,129 @@
+"""What falls due soon is staged before its time (docs/decisions/0028)."""
+
+import json
+
+import pytest
+
+from scheduling_srv.app.replies import Staged
+from scheduling_srv.domain.job import NewJob, Priority
+from tests.store.shard import (
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    Run,
+    Shard,
+    at_once,
+    briefly,
+    cron,
+    every,
+    ids_of,
+    once,
+    runs_in,
+)
+
+LEAD = 10
+
+
+async def ahead(shard: Shard, now: int = NOW, limit: int = 500) -> tuple[Staged, list[Run]]:
+    """A staging call with a lead, and the runs that it has put into the outbox."""
+    await shard.entries()
+    staged = await shard.schedule.stage(shard.token, now, limit, None, LEAD)
+    return staged, runs_in(await shard.entries())
+
+
+async def test_what_falls_due_within_the_lead_is_staged(shard: Shard) -> None:
+    await shard.create(*[once(f"j{due}", NOW + due) for due in (0, 1, LEAD, LEAD + 1)])
+    staged, runs = await ahead(shard)
+    assert briefly(runs) == [("j0", 0), ("j1", 1), ("j10", LEAD)]
+    assert staged.next_due == NOW + LEAD + 1
+
+
+async def test_what_is_due_goes_before_what_falls_due(shard: Shard) -> None:
+    """A run that is due never waits for one that is not, whatever their priorities."""
+    await shard.create(
+        once("soon and critical", NOW + 1, priority=Priority.CRITICAL),
+        once("due and low", NOW, priority=Priority.LOW),
+        once("sooner and low", NOW, priority=Priority.LOW),
+    )
+    assert ids_of((await ahead(shard))[1]) == [
+        "due and low",
+        "sooner and low",
+        "soon and critical",
+    ]
+
+
+async def test_what_falls_due_is_in_the_order_of_its_time_then_of_its_priority(
+    shard: Shard,
+) -> None:
+    await shard.create(
+        *[
+            once(f"{priority.name}/{due}/{place}", NOW + due, priority=priority)
+            for place in range(2)
+            for due in (2, 1)
+            for priority in (Priority.LOW, Priority.CRITICAL)
+        ]
+    )
+    assert ids_of((await ahead(shard))[1]) == [
+        f"{name}/{due}/{place}"
+        for due in (1, 2)
+        for name in ("CRITICAL", "LOW")
+        for place in range(2)
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_the_limit_holds_for_both(shard: Shard, limit: int) -> None:
+    await shard.create(once("a"), *[once(f"j{due}", NOW + due) for due in range(1, 6)])
+    staged, runs = await ahead(shard, limit=limit)
+    assert (staged.entries > 0, len(runs)) == (True, limit)
+
+
+async def test_an_interval_keeps_its_phase(shard: Shard) -> None:
+    """It is planted anew from its own time, not from that of the call."""
+    await shard.create(every("a", SECOND, NOW + 7))
+    assert briefly((await ahead(shard))[1]) == [("a", 7)]
+    assert briefly((await ahead(shard, NOW + 5))[1]) == []
+    assert briefly((await ahead(shard, NOW + SECOND))[1]) == [("a", SECOND + 7)]
+
+
+async def test_a_cron_job_is_planned_from_its_own_time(shard: Shard) -> None:
+    await shard.create(cron("a", "* * * * * *", NOW + 7))
+    staged, runs = await ahead(shard)
+    assert (briefly(runs), staged.unplanned) == ([("a", 7)], 1)
+    _, (waiting,) = await shard.schedule.unplanned(shard.token, 10)
+    assert (waiting.after, waiting.missed) == (NOW + 7, False)
+
+
+async def test_a_type_with_parallel_gives_its_place_at_the_time(shard: Shard) -> None:
+    """Else a run that is not due yet would keep one out that is."""
+    await shard.create(once("a", NOW + 5, parallel=1))
+    staged, runs = await ahead(shard)
+    assert (runs, staged.next_due) == ([], NOW + 5)
+    assert briefly(await shard.stage(NOW + 5)) == [("a", 5)]
+
+
+async def test_a_retry_is_staged_at_its_time(shard: Shard) -> None:
+    """Its entry does not say when that is: `nominal` is the time of the first attempt."""
+    await shard.create(at_once("a", attempts=2, delay=5))
+    (run,) = await shard.stage()
+    await shard.fail(run)
+    staged, runs = await ahead(shard)
+    assert (runs, staged.next_due) == ([], NOW + 5)
+    assert [run.attempt for run in await shard.stage(NOW + 5)] == [2]
+
+
+@pytest.mark.parametrize("job", [once("a", NOW + 5), every("a", HOUR, NOW + 5)])
+async def test_a_run_that_was_staged_is_not_staged_again(shard: Shard, job: NewJob) -> None:
+    await shard.create(job)
+    assert len((await ahead(shard))[1]) == 1
+    assert await shard.stage(NOW + MINUTE) == []
+
+
+async def test_the_position_record_does_not_run_ahead(shard: Shard) -> None:
+    """A rebuild reads from there on: a run that is published at its time must be behind it."""
+    await shard.create(once("a", NOW + 5))
+    await shard.entries()
+    await shard.schedule.stage(shard.token, NOW, 500, None, LEAD)
+    run, marker = await shard.entries()
+    assert (run[:1], int(json.loads(marker[1:])["replay_from"])) == (b"Q", NOW)
