@@ -16,10 +16,8 @@ line with `args` goes on.
 begins there, and `ANSWER_ROW` is how many there are. Where `at` is a name, the values are put in
 place of the call, as loops over rows are what most scripts spend their time with.
 
-The prelude holds the keys that the text names, and gives each function of Redis's libraries, such
-as `struct.pack`, a local name: the script need not look it up again and again. The constants of
-`formats.layouts` are put in place of their names: Lua has room for 200 local variables, and a
-constant costs nothing when it runs.
+The prelude holds the keys that the text names. The constants of `formats.layouts` are put in place
+of their names: Lua has room for 200 local variables, and a constant costs nothing when it runs.
 """
 
 from __future__ import annotations
@@ -46,9 +44,6 @@ DEFINED = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 CONSTANT = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\b[A-Z][A-Z_]+\b""")
 OURS = re.compile(r"\bARGV\b")
 ROW_CALL = re.compile(r"\b(\w+)_row\((\w+)\)")
-
-GIVEN = re.compile(r"\b(redis|struct|string|table|math|cjson)\.([a-z]\w*)\b")
-"""Functions of Redis's libraries."""
 
 V = TypeVar("V")
 
@@ -130,15 +125,7 @@ def assemble(name: str, shards: int = 1) -> str:
     parts = [keys.lua_table(used_keys, words, shards)]
     if "args" in words or rows:
         parts.append("local args = ARGV\n")
-    text = "".join([*parts, *readers, CONSTANT.sub(_inlined, code)])
-    return _given(text) + GIVEN.sub(r"\1_\2", text)
-
-
-def _given(text: str) -> str:
-    """Local names for the functions of Redis's libraries that a text uses."""
-    found = sorted({match[0] for match in GIVEN.finditer(text)})
-    names = ", ".join(name.replace(".", "_") for name in found)
-    return f"local {names} = {', '.join(found)}\n" if found else ""
+    return "".join([*parts, *readers, CONSTANT.sub(_inlined, code)])
 
 
 def _inlined(found: re.Match[str]) -> str:
