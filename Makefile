@@ -125,6 +125,10 @@ bench-quick: setup kafka ## Measure submit, fire, lateness and memory; fails bel
 bench-worst: setup ## Measure each path with its worst legal input; fails over a budget
 	@$(BIN)/python -m bench.worst $(BENCH_ARGS)
 
+.PHONY: bench-lua
+bench-lua: setup ## Measure Valkey's CPU in the scripts of the hot paths, without Kafka
+	@$(BIN)/python -m bench.lua $(BENCH_ARGS)
+
 .PHONY: chaos
 chaos: setup kafka ## Inject faults for MINUTES=10 and check every promise (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \

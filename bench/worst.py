@@ -33,9 +33,9 @@ from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.ports import Source
-from scheduling_srv.app.replies import LEAVING, Cursor, Held, RebuiltRun
+from scheduling_srv.app.replies import LEAVING, Cursor, RebuiltRun
 from scheduling_srv.app.sharding.changes import plan_delete
-from scheduling_srv.app.sharding.claims import CLAIMED_IDS
+from scheduling_srv.app.sharding.claims import CLAIMED_IDS, Claim
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Trigger, TriggerKind
 from scheduling_srv.formats.job_record import pack
@@ -418,12 +418,13 @@ async def leave_decided(shard: Shard) -> Act:
     several, names = await removed_shard(shard, 10_000)
     ids = names[REMOVALS:]
     change = plan_delete(dict.fromkeys(ids, 0), 0)
+    claim = Claim("token", ids, {}, {})
     door = transfers(several, 0, limit=REMOVALS)
 
     async def act() -> None:
         for at in range(0, len(ids), CLAIMED_IDS):
             await door.claim("token", ids[at : at + CLAIMED_IDS], DAY)
-        if not await door.commit(change, NOW, Held("token", ids), several.source(0)):
+        if not await door.commit(change, NOW, claim.held(), several.source(0)):
             raise AssertionError
 
     return act

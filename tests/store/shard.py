@@ -216,7 +216,8 @@ class Shard:
     async def write(
         self, mode: WriteMode, *jobs: NewJob, now: int = NOW, source: Source | None = None
     ) -> Written:
-        return await self.jobs.write([WriteGroup(mode, jobs)], now, source)
+        group = WriteGroup(mode, jobs, named=[job.id for job in jobs])
+        return await self.jobs.write([group], now, source)
 
     async def create(self, *jobs: NewJob, now: int = NOW) -> Receipt:
         return self._all_written(await self.write(WriteMode.CREATE, *jobs, now=now))

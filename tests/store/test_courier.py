@@ -185,6 +185,23 @@ async def test_many_ids_are_claimed_and_deleted_in_pieces(
     assert [await shard.ids() for shard in world.shards] == [[]] * SHARDS
 
 
+@pytest.mark.parametrize("call", range(3))
+async def test_a_commit_finds_that_the_claims_of_any_call_are_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    monkeypatch.setattr(claims, "CLAIMED_IDS", 2)
+    names = [f"j{number}" for number in range(5)]
+    shard, door = world.shards[0], world.doors[0]
+    await shard.create(*[once(name, NOW + HOUR) for name in names])
+    async with world.claims.held(names) as claim:
+        await door.unclaim(claim.token, names[2 * call : 2 * call + 2])
+        assert await door.commit(Change(0, names), NOW, claim.held()) is None
+        assert await shard.ids() == names
+    async with world.claims.held(names) as claim:
+        assert await door.commit(Change(0, names), NOW, claim.held())
+    assert await shard.ids() == []
+
+
 async def test_a_record_deletes_many_jobs_of_its_shard_in_pieces(world: World) -> None:
     """Decided in one step: when it is read again, nothing happens."""
     names = [f"j{number}" for number in range(600)]

@@ -14,7 +14,7 @@ from tests.store.shard import HOUR, NOW, PARTITION, Shard, kinds_of, once
 
 
 def group(offset: int, *ids: str, mode: WriteMode = WriteMode.CREATE) -> WriteGroup:
-    return WriteGroup(mode, [once(job_id, NOW + HOUR) for job_id in ids], offset)
+    return WriteGroup(mode, [once(job_id, NOW + HOUR) for job_id in ids], offset, named=ids)
 
 
 async def test_a_change_stores_the_position_behind_it(shard: Shard) -> None:

@@ -13,6 +13,7 @@ from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import LEAVING, Held, Parcel, Span
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.app.sharding.claims import CLAIMED_IDS
 from scheduling_srv.domain.errors import Contended, Overloaded, StaleSource, StoreNotReady
 from scheduling_srv.domain.job import NewJob, TriggerKind
 from scheduling_srv.formats.changes import Change, unpack
@@ -189,6 +190,17 @@ async def test_whoever_has_lost_a_claim_commits_nothing(
         pass  # the first one lasts for another moment
     assert await doors[0].commit(change, NOW, Held("three", ["a"]))
     assert await shards[0].ids() == ["a"]
+
+
+async def test_claims_of_one_call_end_at_one_instant(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    """So a commit looks at one of them."""
+    names = [f"j{number}" for number in range(CLAIMED_IDS)]
+    await doors[0].claim("one", names, DAY)
+    ends = {await shards[0].raw("PEXPIRETIME", f"claim:{name}") for name in names}
+    assert len(ends) == 1
+    await doors[0].unclaim("one", names)
 
 
 async def test_a_change_is_one_step_with_what_others_have_to_do(

@@ -69,7 +69,7 @@ async def test_groups_of_one_call_succeed_and_fail_on_their_own(shard: Shard) ->
     """Group commit: each caller gets its own verdict, later groups see what earlier ones did."""
     groups = [
         WriteGroup(WriteMode.CREATE, [once("a")]),
-        WriteGroup(WriteMode.CREATE, [once("b"), once("a")]),
+        WriteGroup(WriteMode.CREATE, [once("b"), once("a")], named=["b", "a"]),
         WriteGroup(WriteMode.UPDATE, [once("a", LATER)]),
         WriteGroup(WriteMode.UPDATE, [once("b")]),
         WriteGroup(WriteMode.UPSERT, [once("a"), once("c")]),

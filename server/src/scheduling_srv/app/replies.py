@@ -276,10 +276,11 @@ class Claimed(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Ids that a call has claimed, and under which token."""
+    """What shows that a call still has its claims."""
 
     token: str
     ids: Sequence[str]
+    """Of those that were claimed together, one is enough: their claims end at one instant."""
 
 
 class Piece(NamedTuple):

@@ -65,6 +65,8 @@ class Layout:
 HEADER = Layout("seq:u48 kind:u8 rank:u8 type_size:u16 data_size:u32 trace_size:u16 creator_at:u32")
 """Type, data, rest and trace follow: see `job_record`. Python reads `seq` by itself."""
 SEQ = HEADER.part("seq")
+DUE_HEADER = HEADER.part("seq", "kind", "rank", "type_size", "data_size", "trace_size")
+"""The part that staging reads."""
 POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
 LIMITS = POLICY.part("parallel", "interval")
 """The part that staging reads."""

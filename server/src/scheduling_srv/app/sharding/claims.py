@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.ports import Transfers
-from scheduling_srv.app.replies import LEAVING, Claimed
+from scheduling_srv.app.replies import LEAVING, Claimed, Held
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.domain.errors import Contended, Unavailable
 
@@ -43,6 +43,10 @@ class Claim(NamedTuple):
     """Of those that exist."""
     leaving: Mapping[str, int]
     """Id -> shard, of those whose removal is stored there and is not on Kafka yet."""
+
+    def held(self) -> Held:
+        """What a commit checks: one id of each call, as all claims of a call end at once."""
+        return Held(self.token, self.ids[::CLAIMED_IDS])
 
     def shards(self) -> dict[str, int]:
         """Id -> shard, of those that exist."""

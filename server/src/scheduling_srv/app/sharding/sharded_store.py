@@ -25,7 +25,6 @@ from scheduling_srv.app.ports import (
     WriteMode,
     Written,
 )
-from scheduling_srv.app.replies import Held
 from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
@@ -302,7 +301,7 @@ class ShardedStore:
         shard = self.shards[change.shard]
         floor = shard.announcements.number
         receipt = await shard.transfers.commit(
-            change, self.clock.now(), Held(claim.token, claim.ids) if claim else None, source
+            change, self.clock.now(), claim.held() if claim else None, source
         )
         if not receipt:
             return None

@@ -1,6 +1,7 @@
 --!include base job
---!args token lasts ids...
--- Claims job ids for a call that decides about them, or none of them.
+--!args token lasts:int ids...
+-- Claims job ids for a call that decides about them, or none of them. All these claims end at one
+-- instant, so the call need not look at each of them later.
 -- `lasts`: ms that a claim holds.
 -- Returns: 'ok' | 'not ready' | 'claimed' (by another call) | 'moving' (to another shard),
 --          then for each id the kind of the job that lives here; -1: none does; LEAVING: none does,
@@ -33,7 +34,8 @@ for i = ids_at, #args do
     end
     result[#result + 1] = kind_of(args[i])
 end
+local ends = number(clock_ms() + lasts)
 for i = ids_at, #args do
-    redis.call('SET', K.claim .. args[i], token, 'PX', lasts)
+    redis.call('SET', K.claim .. args[i], token, 'PXAT', ends)
 end
 return result

@@ -14,19 +14,20 @@ end
 if not is_next(partition, expected, known) then
     return {'stale'}
 end
-local looked_at, applied, first = 0, 0, nil
+local applied, first = 0, nil
 local last = {} -- place of a partition -> offset behind its last answer that was looked at
-for i = answers_at, #args, ANSWER_ROW do
-    if bytes_read >= BUDGET then
-        break
-    end
+local looked_at = each_run((#args - answers_at + 1) / ANSWER_ROW, function(n)
+    return args[answers_at + ANSWER_ROW * (n - 1)]
+end, function(n)
+    local i = answers_at + ANSWER_ROW * (n - 1)
     local instance, has_failed, of, next_offset, problem = answer_row(i)
     local outcome = has_failed == '1' and FAILED or DONE
     local was_known, due = end_run(instance, outcome, now, cap, most, problem)
-    looked_at, applied = looked_at + 1, applied + (was_known and 1 or 0)
+    applied = applied + (was_known and 1 or 0)
     last[of] = next_offset
     first = due and math.min(first or due, due) or first
-end
+end)
+save_ended()
 if answers_at + ANSWER_ROW * looked_at > #args then
     advance(partition, position, now)
 else

@@ -23,23 +23,22 @@ local function restart(instance, staged, begun)
     last_begun = math.max(last_begun or begun, begun)
 end
 
-local looked_at, expired = 0, 0
-for i = 1, #late, 2 do
-    if bytes_read >= BUDGET then
-        break
-    end
-    looked_at = looked_at + 1
-    local instance = late[i]
-    local _, _, _, entry = read_run(redis.call('HGET', K.runs, instance))
+local expired = 0
+local looked_at = each_run(#late / 2, function(n)
+    return late[2 * n - 1]
+end, function(n)
+    local instance = late[2 * n - 1]
+    local _, _, _, entry = read_run(known_runs[instance])
     local begun = entry > trimmed and now or late_since(entry) -- nobody has seen what is not published
     if begun > now - timeout then
-        restart(instance, tonumber(late[i + 1]), begun)
+        restart(instance, tonumber(late[2 * n]), begun)
     else
         local _, due = end_run(instance, TIMED_OUT, now, cap, most, '')
         expired = expired + 1
         first = due and math.min(first or due, due) or first
     end
-end
+end)
+save_ended()
 if last_begun then
     redis.call('HSET', K.meta, 'first_staged', number(first_staged), 'last_begun', number(last_begun))
 end

@@ -29,7 +29,7 @@ if place then
     return {'moving', place}
 end
 if mode ~= 'delete' then
-    local fault, found = check(mode, jobs_at, size)
+    local fault, found = check(mode, jobs_at, size, named == '1')
     if fault then
         return {fault, found}
     end

@@ -106,12 +106,13 @@ end
 
 each(ENDED_ROW, function(i)
     local id, seq, instance, nominal, attempt, farewell = ended_row(i)
-    local run = redis.call('HGET', K.runs, instance)
+    local run = known_runs[instance] == nil and redis.call('HGET', K.runs, instance)
     local stored = run or string.rep('\0', RUN_SIZE)
     local of, at_time, number_of, _, size, from = read_run(stored)
     if not run or of ~= seq or at_time ~= nominal or number_of ~= attempt then
         return
     end
+    known_runs[instance] = false
     free_place(instance, string.sub(run, from, from + size - 1))
     if attempt > 1 then
         emit(TOMBSTONE .. retry_key(id, seq, nominal))
@@ -130,6 +131,7 @@ end)
 each(1, function(i)
     emit(args[i])
 end)
+save_ended()
 emit_marker(now)
 flush(now)
 if news ~= '' then

@@ -1,4 +1,4 @@
---!include base due job late limits marker outbox outage staging starting taking
+--!include base due job late limits marker outbox outage ranks staging starting taking
 --!args token now:int lead:int limit:int window:int missed bounds
 --!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
@@ -29,7 +29,8 @@ for i, type in ipairs(freed) do
     end
 end
 stage.bytes, stage.largest = BUDGET / 2 + release_bytes, largest_record()
-for rank = 0, 4 do
+local lowest, highest = ranks()
+for rank = lowest, highest do
     limit = limit - consider_due(stage, rank, limit)
 end
 if lead > 0 and limit > 0 then

@@ -1,9 +1,9 @@
 --!include base input moving outbox putting room writing
 --!args now:int partition expected known bounds groups...
---!row group mode partition position size:int
+--!row group mode partition position named size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
--- record's. Its jobs follow it.
+-- record's. `named`: '1' if clients have named ids; others are new. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
 --          group: 'ok', or 'exists', 'missing', 'elapsed', 'moving' (a long list changes the job:
 --          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
@@ -24,7 +24,7 @@ end
 local results, first_due, moved = {}, nil, {}
 local replaced_bytes = 0
 
-local function find_refusal(mode, at, size)
+local function find_refusal(mode, at, size, is_named)
     local place = find_moving(at, size, JOB_ROW)
     if place then
         return 'moving', place
@@ -33,14 +33,14 @@ local function find_refusal(mode, at, size)
     if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
         return 'large', 1
     end
-    return check(mode, at, size)
+    return check(mode, at, size, is_named)
 end
 
 local at = groups_at
 while at <= #args do
-    local mode, origin, position, size = group_row(at)
+    local mode, origin, position, named, size = group_row(at)
     local jobs_at = at + GROUP_ROW
-    local fault, place = find_refusal(mode, jobs_at, size)
+    local fault, place = find_refusal(mode, jobs_at, size, named == '1')
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0
     if fault and partition ~= '' then

@@ -33,13 +33,73 @@ local function plan_retry(id, job, nominal, attempt, now, cap)
     return due
 end
 
-local function free_place(instance, type)
-    redis.call('HDEL', K.runs, instance)
-    redis.call('ZREM', K.running, instance)
-    if redis.call('HINCRBY', K.types, type, -1) <= 0 then
-        redis.call('HDEL', K.types, type)
+-- What the call has read, or has ended since: instance -> run, id -> record; false: it is not there.
+local known_runs, known_jobs = {}, {}
+-- What it takes out at its end: instances, type -> how many of them, and jobs.
+local answered, left, ended_jobs = {}, {}, {ids = {}, due = {}}
+local freed = {} -- type -> whether runs of it are held
+
+local function read_jobs(ids)
+    local records = #ids > 0 and redis.call('HMGET', K.jobs, unpack(ids)) or {}
+    for i, record in ipairs(records) do
+        known_jobs[ids[i]] = record
+        bytes_read = bytes_read + (record and #record or 0)
     end
-    return mark_freed(type)
+end
+
+local function read_runs(instances)
+    local ids = {}
+    for i, run in ipairs(redis.call('HMGET', K.runs, unpack(instances))) do
+        if known_runs[instances[i]] == nil then -- else it was answered a moment ago
+            known_runs[instances[i]] = run
+            local id = run and run_id(run)
+            if id and known_jobs[id] == nil then
+                known_jobs[id] = false
+                ids[#ids + 1] = id
+            end
+        end
+    end
+    read_jobs(ids)
+end
+
+-- Reads the runs of `size` instances, of which instance_of(n) is the n-th, and their jobs, and calls
+-- see(n) for each in order, as long as the budget lasts. Returns for how many.
+local function each_run(size, instance_of, see)
+    local seen, largest = 0, largest_record()
+    while seen < size and bytes_read < BUDGET do
+        local last, instances = math.min(size, seen + records_within(BUDGET - bytes_read, largest)), {}
+        for n = seen + 1, last do
+            instances[n - seen] = instance_of(n)
+        end
+        read_runs(instances)
+        for n = seen + 1, last do
+            see(n)
+        end
+        seen = last
+    end
+    return seen
+end
+
+-- Returns whether a run that is held may start.
+local function free_place(instance, type)
+    answered[#answered + 1], left[type] = instance, (left[type] or 0) + 1
+    if freed[type] == nil then
+        freed[type] = mark_freed(type)
+    end
+    return freed[type]
+end
+
+-- Takes out the runs that have ended, and their jobs: before a marker is made.
+local function save_ended()
+    in_batches('HDEL', K.runs, answered)
+    in_batches('ZREM', K.running, answered)
+    for type, size in pairs(left) do
+        if redis.call('HINCRBY', K.types, type, -size) <= 0 then
+            redis.call('HDEL', K.types, type)
+        end
+    end
+    in_batches('HDEL', K.jobs, ended_jobs.ids)
+    in_batches('ZREM', K.due, ended_jobs.due)
 end
 
 -- What `complete` and `expire` return of the runs that ended.
@@ -53,19 +113,20 @@ local function tally()
     return given_up, given_up_id, done, failed, failed_id, types, failed_type, failed_attempt, problem
 end
 
--- Ends a run; returns whether there was one, and when something may be due because of it. `most`:
--- how many retries of a job may wait. `problem`: what the worker said of a failure.
+-- Ends a run that `each_run` shows; returns whether there was one, and when something may be due
+-- because of it. `most`: how many retries of a job may wait. `problem`: what the worker said of a
+-- failure.
 local function end_run(instance, outcome, now, cap, most, problem)
-    local run = redis.call('HGET', K.runs, instance)
+    local run = known_runs[instance]
     if not run then
         return false
     end
+    known_runs[instance] = false
     local seq, nominal, attempt, _, size, at = read_run(run)
     local type = string.sub(run, at, at + size - 1)
     local due = free_place(instance, type) and now
     local id = string.sub(run, at + size)
-    local record = redis.call('HGET', K.jobs, id)
-    bytes_read = bytes_read + (record and #record or 0)
+    local record = known_jobs[id]
     local job = record and read_job(record)
     local alive = job and job.seq == seq
     local has_failed = outcome ~= DONE
@@ -85,8 +146,9 @@ local function end_run(instance, outcome, now, cap, most, problem)
         done, ended.done = done + 1, ended.done + 1
     end
     if alive and job.kind < INTERVAL then
-        remove_job(id, job)
+        remove_job(id, job, ended_jobs)
         remember_removed(id, job)
+        known_jobs[id] = false
         if job.kind == ONCE then
             emit_ended(id, outcome, attempt, problem)
         else

@@ -71,10 +71,12 @@ local function push(list, first, second)
     list[#list + 1] = second
 end
 
--- Calls `command key ...` with all of `values`, in pieces. `step` is the size of one element.
+-- Calls `command key ...` with all of `values`, in pieces. `step` is the size of one element. Returns
+-- the last answer; nil: there is nothing to be done.
 local function in_batches(command, key, values, step)
-    local size = BATCH - BATCH % (step or 1)
+    local size, answer = BATCH - BATCH % (step or 1), nil
     for first = 1, #values, size do
-        redis.call(command, key, unpack(values, first, math.min(first + size - 1, #values)))
+        answer = redis.call(command, key, unpack(values, first, math.min(first + size - 1, #values)))
     end
+    return answer
 end

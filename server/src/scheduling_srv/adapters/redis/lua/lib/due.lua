@@ -1,8 +1,9 @@
---!include base
+--!include base ranks
 -- When the next run is due.
 local function next_due()
     local first
-    for rank = 0, 4 do
+    local lowest, highest = ranks()
+    for rank = lowest, highest do
         local head = redis.call('ZRANGE', K.due, number(rank * RANK), '(' .. number((rank + 1) * RANK), 'BYSCORE',
             'LIMIT', 0, 1, 'WITHSCORES')[2]
         if head and (not first or tonumber(head) - rank * RANK < first) then

@@ -5,19 +5,21 @@ local due_job = {}
 
 -- nil: the record is of another job by now than the `wanted` one.
 local function read_due(record, wanted)
-    local seq, kind, _, type_size, data_size, trace_size = struct.unpack(HEADER, record)
+    local seq, kind, _, type_size, data_size, trace_size = struct.unpack(DUE_HEADER, record)
     if seq ~= wanted then
         return nil
     end
-    local parallel, interval, at = 0, 0, HEADER_SIZE
+    local job, at = due_job, HEADER_SIZE
     if kind >= HAS_POLICY then
-        parallel, interval = struct.unpack(LIMITS, record, at + LIMITS_AT)
+        job.parallel, job.interval = struct.unpack(LIMITS, record, at + LIMITS_AT)
         at = at + POLICY_SIZE
+    else
+        job.parallel, job.interval = 0, 0
     end
-    local job = due_job
-    job.seq, job.kind, job.parallel, job.interval, job.type_size = seq, kind_in(kind), parallel, interval, type_size
-    job.type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
-    job.ready = string.sub(record, at + 1, at + type_size + data_size)
+    local data_at = at + type_size
+    job.seq, job.kind, job.type_size, job.data_size = seq, kind_in(kind), type_size, data_size
+    job.type = string.sub(record, at + (type_size > 128 and 3 or 2), data_at)
+    job.ready = string.sub(record, at + 1, data_at + data_size)
     job.trace = trace_size > 0 and string.sub(record, -trace_size) or ''
     return job
 end

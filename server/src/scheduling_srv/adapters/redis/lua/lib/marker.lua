@@ -1,4 +1,4 @@
---!include base outbox
+--!include base outbox ranks
 -- Markers: what the position record has to hold once all before it is published (decision 1).
 
 -- Nothing before this instant is open: no unanswered run was staged, no unemitted occurrence was
@@ -23,7 +23,8 @@ local function earliest(now, first_staged, last_begun)
     end
     look(K.waiting)
     look(K.plan)
-    for rank = 0, 4 do
+    local lowest, highest = ranks()
+    for rank = lowest, highest do
         look(K.due, rank * RANK)
     end
     return first

@@ -19,16 +19,40 @@ end
 local function save_counts(key, changes)
     local total = 0
     for list, change in pairs(changes) do
-        local empty = list * COUNTS
-        redis.call('ZADD', key, number(tonumber(redis.call('ZSCORE', key, number(list)) or empty) + change), number(list))
-        redis.call('ZREMRANGEBYSCORE', key, number(empty), number(empty))
+        local empty, name = list * COUNTS, number(list)
+        local score = tonumber(redis.call('ZSCORE', key, name) or empty) + change
+        if score == empty then
+            redis.call('ZREM', key, name)
+        else
+            redis.call('ZADD', key, number(score), name)
+        end
         total = total + change
     end
-    redis.call('ZINCRBY', key, -total, ALL)
-    redis.call('ZREMRANGEBYSCORE', key, 0, 0)
+    if tonumber(redis.call('ZINCRBY', key, -total, ALL)) == 0 then
+        redis.call('ZREM', key, ALL)
+    end
+end
+
+-- Jobs that follow one another are mostly of one creator and one list: they are counted together.
+local open = {list = nil, creator = nil, entries = nil, tag = nil, size = 0}
+
+local function count_open()
+    if open.size > 0 then
+        count_in(K.created, open.list, open.size)
+        count_in(K.creator .. open.creator, open.list, open.size)
+        open.size = 0
+    end
+end
+
+local function open_list(list, creator)
+    count_open()
+    listed[list] = listed[list] or {}
+    open.list, open.creator, open.entries, open.tag = list, creator, listed[list], tag(creator)
 end
 
 local function save_order()
+    count_open()
+    open.list = nil
     for list, entries in pairs(listed) do
         in_batches('RPUSH', K.listed .. number(list), entries)
     end
@@ -40,11 +64,14 @@ end
 at_the_end[#at_the_end + 1] = save_order
 
 local function enlist(seq, id, creator)
-    local list = math.floor(seq / SPAN)
-    listed[list] = listed[list] or {}
-    table.insert(listed[list], string.char(seq % SPAN) .. tag(creator) .. id)
-    count_in(K.created, list, 1)
-    count_in(K.creator .. creator, list, 1)
+    local place = seq % SPAN
+    local list = (seq - place) / SPAN
+    if list ~= open.list or creator ~= open.creator then
+        open_list(list, creator)
+    end
+    local entries = open.entries
+    entries[#entries + 1] = string.char(place) .. open.tag .. id
+    open.size = open.size + 1
 end
 
 local function unlist(seq, id, creator)

@@ -50,14 +50,17 @@ local function emit_deleted(id, resource)
     end
 end
 
+-- An id as JSON. Most have nothing to be escaped.
+local function quoted(id)
+    return string.find(id, '[^%w_-]') and cjson.encode(id) or '"' .. id .. '"'
+end
+
 -- A one-time job has ended. Its jobsDeleted says how: an event with headers
 -- (formats/kafka_records.py). The tombstone is an entry of its own.
 local function emit_ended(id, outcome, attempts, problem)
-    local headers = {{'job-id', id}, {'outcome', outcome}, {'attempts', number(attempts)}}
-    if problem ~= '' then
-        headers[4] = {'error', problem}
-    end
-    local key, text, size = 'jobsDeleted', cjson.encode(headers), #id
+    local text = '[["job-id",' .. quoted(id) .. '],["outcome","' .. outcome .. '"],["attempts","' .. number(attempts)
+        .. (problem ~= '' and '"],["error",' .. cjson.encode(problem) .. ']]' or '"]]')
+    local key, size = 'jobsDeleted', #id
     local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
     emit(struct.pack(EVENT, HAPPENED, RESOURCES, #key, #text) .. key .. text .. '\10' .. varint .. id)
     emit_deleted(id, false)
@@ -124,8 +127,8 @@ local function flush(due)
         emit(group_head())
         table.insert(entries, 1, table.remove(entries))
     end
-    in_batches('RPUSH', K.outbox, entries)
-    if #entries > 0 and redis.call('LLEN', K.outbox) == #entries then
+    local length = in_batches('RPUSH', K.outbox, entries)
+    if length == #entries then
         redis.call('HSET', K.meta, 'moved_at', clock_ms()) -- it was empty: nothing was to be published
     end
     local tail = redis.call('HINCRBY', K.meta, 'tail', #entries)

@@ -15,7 +15,7 @@ end
 -- number of the n-th job, from 0; `carried` what it keeps of the job that it was in another shard.
 local function put(mode, at, size, now, numbered, carried)
     local seq = numbered and 0 or claim_seqs(size)
-    local replaces = mode == 'update' or mode == 'upsert'
+    local replaces, announced = mode == 'update' or mode == 'upsert', mode ~= 'silent'
     local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + JOB_ROW * size - 1, JOB_ROW do
         local id, due, asked = job_row(i)
@@ -23,22 +23,26 @@ local function put(mode, at, size, now, numbered, carried)
         seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
             local own = kept and kept.stays or seq
+            local kind, rank, creator = read_places(asked)
             local record = struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
-            local kind, rank, creator = read_places(record)
-            push(jobs, id, record)
+            local n = #jobs
+            jobs[n + 1], jobs[n + 2] = id, record
             if kind ~= NOW then
                 enlist(own, id, creator)
             end
-            emit_created(id, record, kept and kept.due or due, kind ~= NOW and mode ~= 'silent')
+            emit_created(id, record, kept and kept.due or due, kind ~= NOW and announced)
             if kept then
                 due = plant(kept, own, id, rank, places)
             else
-                push(places, rank * RANK + due, member(own, NEXT, id))
+                n = #places
+                places[n + 1], places[n + 2] = rank * RANK + due, member(own, NEXT, id)
             end
-            first = math.min(first or due, due)
-        end
-        if kept ~= UNTOUCHED and #asked > largest then
-            largest = #asked
+            if not first or due < first then
+                first = due
+            end
+            if #asked > largest then
+                largest = #asked
+            end
         end
     end
     note_largest(largest)

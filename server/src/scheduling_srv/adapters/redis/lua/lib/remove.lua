@@ -35,12 +35,25 @@ local function remove_retries(job)
     end
 end
 
--- Takes a job out of every index. Its unanswered runs stay until they are answered.
-local function remove_job(id, job)
+-- Takes the record out, and the member of a job that waits in `due` alone.
+local function take_out(id, text, later)
+    if later then
+        later.ids[#later.ids + 1] = id
+        later.due[#later.due + 1] = text
+        return
+    end
     redis.call('HDEL', K.jobs, id)
-    if not is_planned(job) and job.parallel == 0 then
-        redis.call('ZREM', K.due, member(job.seq, NEXT, id)) -- it is nowhere else
-    else
+    if text then
+        redis.call('ZREM', K.due, text)
+    end
+end
+
+-- Takes a job out of every index. Its unanswered runs stay until they are answered. `later`: lists of
+-- ids and members, which the caller takes out of `jobs` and `due`.
+local function remove_job(id, job, later)
+    local is_in_due_alone = not is_planned(job) and job.parallel == 0
+    take_out(id, is_in_due_alone and member(job.seq, NEXT, id) or nil, later)
+    if not is_in_due_alone then
         for _, kind in ipairs({NEXT, MISSED}) do
             local text = member(job.seq, kind, id)
             redis.call('ZREM', K.due, text)
@@ -106,9 +119,14 @@ local function note_replaced(id, record, job)
     end
 end
 
+local restoring -- whether a restore is under way: asked once a call
+
 -- Notes removals while restores are under way: what is gone since they began stays gone.
 local function remember_removed(id, job)
-    if job.kind ~= NOW and redis.call('EXISTS', K.restores) == 1 then
+    if restoring == nil then
+        restoring = redis.call('EXISTS', K.restores) == 1
+    end
+    if job.kind ~= NOW and restoring then
         redis.call('SADD', K.removed, id)
     end
 end

@@ -8,3 +8,9 @@ local function read_run(run)
     end
     return seq, nominal, attempt, entry, size, at
 end
+
+-- The id of its job.
+local function run_id(run)
+    local _, _, _, _, size, at = read_run(run)
+    return string.sub(run, at + size)
+end

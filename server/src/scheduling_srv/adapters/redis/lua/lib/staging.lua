@@ -1,4 +1,4 @@
---!include base due_job job limits member outage outbox starting
+--!include base due_job job limits member outage outbox ranks starting
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged')
@@ -8,14 +8,19 @@ local function new_stage(now, cutoff, missed)
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
-    if kind ~= NEXT or job.kind ~= INTERVAL then
-        stage.gone[#stage.gone + 1] = text
+    local sort = job.kind
+    if kind ~= NEXT or sort ~= INTERVAL then
+        local gone = stage.gone
+        gone[#gone + 1] = text
     end
-    if job.kind == INTERVAL and is_next_run(kind) then
-        push(stage.again, from + nominal + job.interval, member(job.seq, NEXT, id))
+    if sort < INTERVAL or not is_next_run(kind) then
+        return
     end
-    if is_planned(job) and is_next_run(kind) then
-        push(stage.plan, nominal, member(job.seq, NEXT, id))
+    local next = member(job.seq, NEXT, id)
+    if sort == INTERVAL then
+        push(stage.again, from + nominal + job.interval, next)
+    else
+        push(stage.plan, nominal, next)
     end
 end
 
@@ -57,8 +62,8 @@ end
 -- Considers places in order, as long as there are bytes to read. `places`: member, score, and so on.
 local function consider_all(stage, places)
     local ids, first = {}, 1
-    for i = 1, #places, 2 do
-        ids[#ids + 1] = read_id(places[i])
+    for i = 1, #places / 2 do
+        ids[i] = read_id(places[2 * i - 1])
     end
     while first <= #ids and stage.bytes > 0 do
         local last = math.min(#ids, first - 1 + records_within(stage.bytes, stage.largest))
@@ -87,7 +92,8 @@ end
 -- What falls due until `last`, at most `limit` places: by time first, as it will be due.
 local function consider_soon(stage, last, limit)
     local found = {}
-    for rank = 0, 4 do
+    local lowest, highest = ranks()
+    for rank = lowest, highest do
         local from = rank * RANK
         local soon = redis.call('ZRANGE', K.due, '(' .. number(from + stage.now), number(from + last), 'BYSCORE',
             'LIMIT', 0, limit, 'WITHSCORES')

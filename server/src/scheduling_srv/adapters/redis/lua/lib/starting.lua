@@ -12,13 +12,14 @@ local function start_run(id, job, nominal, attempt, stage)
         redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt))
     end
     local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
-    local name = number(instance)
+    local name, type, trace, n = number(instance), job.type, job.trace, #started
     last_run = place
-    push(started, name, struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #job.type) .. job.type .. id)
-    push(begun, stage.now, name)
-    types[job.type] = count(job.type) + 1
-    emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
-        job.type_size, #job.ready - job.type_size) .. id .. job.ready .. job.trace)
+    started[n + 1] = name
+    started[n + 2] = struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #type) .. type .. id
+    begun[n + 1], begun[n + 2] = stage.now, name
+    types[type] = (types[type] or count(type)) + 1
+    emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
+        job.type_size, job.data_size) .. id .. job.ready .. trace)
 end
 
 local function save_runs()

@@ -36,33 +36,43 @@ local function trim(published, name, now)
     return true
 end
 
+-- Some entries from the place `at` on, at most so many as may be read at once. Those that this call
+-- has appended are still in memory: they are not read again. Returns where they begin and end in
+-- the table that is returned.
+local function read_entries(at, size, length)
+    local own = at - (length - #entries)
+    if own >= 0 then
+        return entries, own + 1, math.min(own + size, #entries)
+    end
+    local piece = redis.call('LRANGE', K.outbox, at, at + size - 1)
+    return piece, 1, #piece
+end
+
 -- Adds to `result` the number before the first entry, the number of entries there are and their
 -- bytes, and at most `most` entries of at most so many bytes, behind the `at` ones that were handed
 -- out before and are still under way. Notes how far they go.
 local function hand_out(result, published, at, most, bytes)
-    local group, before = 0, #result + 3
-    push(result, number(published + at), redis.call('LLEN', K.outbox))
+    local group, before, length = 0, #result + 3, redis.call('LLEN', K.outbox)
+    push(result, number(published + at), length)
     result[before] = waiting_bytes()
     most = most + at
     local at_once = math.max(1, math.floor(BUDGET / math.max(meta('outbox_longest'), LONG)))
     local function is_wanted() -- a group that was begun is taken as a whole
         return (at < most and bytes > 0) or at < group
     end
-    while is_wanted() do
-        local piece = redis.call('LRANGE', K.outbox, at, math.min(at + at_once, math.max(most, group)) - 1)
-        for _, entry in ipairs(piece) do
+    while is_wanted() and at < length do
+        local piece, first, last = read_entries(at, math.min(at_once, math.max(most, group) - at), length)
+        for i = first, last do
             if not is_wanted() then
                 break
             end
+            local entry = piece[i]
             result[#result + 1] = entry
             at, bytes = at + 1, bytes - #entry
             if string.byte(entry) == GROUP_BYTE then
                 local _, size = struct.unpack(GROUPED, entry)
                 group = math.max(group, at + size)
             end
-        end
-        if #piece == 0 then
-            break
         end
     end
     if #result > before then

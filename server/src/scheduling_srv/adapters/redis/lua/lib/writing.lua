@@ -32,9 +32,11 @@ local function find_existing(at, size)
     end)
 end
 
-local function check(mode, at, size)
+-- Why the `size` jobs may not be written, and the place of the one that is the reason. Without
+-- `is_named` the service has made their ids: none of them exists.
+local function check(mode, at, size, is_named)
     if mode == 'create' then
-        local place = find_existing(at, size)
+        local place = is_named and find_existing(at, size)
         return place and 'exists', place
     end
     for place = 1, size do
