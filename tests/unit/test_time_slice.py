@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from scheduling_srv.runtime.time_slice import SHORT_SLICES, SLICE_MS, SharedSlice, TimeSlice
+from scheduling_srv.runtime.time_slice import (
+    LONG_SLICE_MS,
+    SHORT_SLICES,
+    SLICE_MS,
+    SharedSlice,
+    TimeSlice,
+)
 
 
 @pytest.mark.parametrize(("after_ms", "turns"), [(SLICE_MS / 2, 0), (SLICE_MS * 2, 1)])
@@ -44,6 +50,6 @@ async def test_long_work_of_clients_leaves_the_loop_to_others(
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     shared = SharedSlice()
-    for _ in range(SHORT_SLICES + 2):
+    for _ in range(SHORT_SLICES + 1):
         await shared.pause()
-    assert slept == [0] * SHORT_SLICES + [SLICE_MS / 1000] * 2
+    assert slept == [0] * (SHORT_SLICES - 1) + [LONG_SLICE_MS / 1000] * 2

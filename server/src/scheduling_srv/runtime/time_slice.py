@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-SLICE_MS = 1.0
-"""How long work may hold the loop before other tasks get their turn. A run waits for several turns
-of the loop on its way to Kafka."""
-SHORT_SLICES = 20
-"""Work that takes more slices is long: an ordinary list of 500 jobs is not."""
+SLICE_MS = 5.0
+"""How long work may hold the loop before other tasks get their turn."""
+SHORT_SLICES = 2
+"""Clients' work that takes more slices is long: an ordinary list of 500 jobs is not."""
+LONG_SLICE_MS = 1.0
+"""The slice of long work, and its pause. A run waits for several turns of the loop."""
 
 
 class TimeSlice:
@@ -29,33 +30,37 @@ class TimeSlice:
 
     async def pause(self) -> None:
         """Let other tasks run; the slice begins anew."""
-        await self._wait()
-        self._ends = self.monotonic() + SLICE_MS / 1000
+        milliseconds = await self._wait()
+        self._ends = self.monotonic() + milliseconds / 1000
 
     async def yield_if_used(self) -> None:
         """Let other tasks run if the slice is used up. Call it after each item."""
         if self.used:
             await self.pause()
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> float:
+        """Returns the milliseconds of the next slice."""
         await asyncio.sleep(0)
+        return SLICE_MS
 
 
 class SharedSlice(TimeSlice):
     """The time slice of clients' work: all of it shares one slice in each round of the loop.
 
     Otherwise sixty long lists would hold the loop for sixty slices before the owner's turn. Long
-    work gets half of the loop's time, so that runs, which take many short steps, are not late.
+    work gets half of the loop's time, in short slices, so that runs are not late beside it.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(monotonic)
         self._slices = 0
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> float:
         self._slices += 1
+        is_long = self._slices >= SHORT_SLICES
         async with _queue():
-            await asyncio.sleep(SLICE_MS / 1000 if self._slices > SHORT_SLICES else 0)
+            await asyncio.sleep(LONG_SLICE_MS / 1000 if is_long else 0)
+        return LONG_SLICE_MS if is_long else SLICE_MS
 
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
