@@ -209,7 +209,7 @@ def test_no_service_is_one_sentence_with_a_way_out(capsys: Capture) -> None:
 def test_a_reset_without_a_terminal_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(asking.sys.stdin, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert run(["reset", "--server", "127.0.0.1:1"]) == 2
     assert "Say --yes: no terminal is there to ask." in capsys.readouterr().err
 

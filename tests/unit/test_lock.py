@@ -23,7 +23,7 @@ LOCKED = dict(PINS)
 
 
 def declared() -> list[Requirement]:
-    extras = SERVER["optional-dependencies"]
+    extras = CLIENT["optional-dependencies"] | SERVER["optional-dependencies"]
     lists = [CLIENT["dependencies"], SERVER["dependencies"], *extras.values(), *GROUPS.values()]
     found = [Requirement(text) for text in sorted({text for texts in lists for text in texts})]
     return [each for each in found if each.name != CLIENT["name"]]  # it lies in the checkout
@@ -36,6 +36,7 @@ def test_what_is_declared_is_locked(requirement: Requirement) -> None:
 
 
 def test_what_only_a_checkout_needs_is_not_published() -> None:
+    assert set(CLIENT["optional-dependencies"]) == {"cli"}
     assert set(SERVER["optional-dependencies"]) == {"embedded"}
     assert set(GROUPS) == {"bench", "dev"}
 

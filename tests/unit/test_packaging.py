@@ -108,7 +108,10 @@ def test_both_distributions_have_one_version(wheels: dict[str, ZipFile]) -> None
 
 def test_the_client_needs_no_server(wheels: dict[str, ZipFile]) -> None:
     needs = metadata_of(wheels["client"]).get_all("Requires-Dist", [])
-    assert {each.partition(">")[0] for each in needs} == {"grpcio", "protobuf", "tzdata"}
+    always = {each.partition(">")[0] for each in needs if "extra ==" not in each}
+    assert always == {"grpcio", "protobuf", "tzdata"}
+    of_the_command = {each.partition(">")[0] for each in needs if "extra == 'cli'" in each}
+    assert of_the_command == {"cyclopts", "pyyaml"}
     assert {*wheels["client"].namelist()}.isdisjoint(wheels["server"].namelist())
 
 
@@ -123,9 +126,9 @@ def test_the_server_leaves_sqlite_to_workers() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("name", "extras"), [("client", None), ("server", ["embedded"])])
+@pytest.mark.parametrize(("name", "extras"), [("client", ["cli"]), ("server", ["embedded"])])
 def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
-    name: str, extras: list[str] | None, wheels: dict[str, ZipFile]
+    name: str, extras: list[str], wheels: dict[str, ZipFile]
 ) -> None:
     metadata = metadata_of(wheels[name])
     assert metadata["Description-Content-Type"] == "text/markdown"

@@ -67,7 +67,7 @@ class Life:
         if self.passed_since is not None and not self.is_paused(now):
             gone = passed(self.recurrence, self.passed_since, now - 1)
             self.skipped += range(self.passed_since, now, self.recurrence.period)
-            assert gone.count == len(range(self.passed_since, now, self.recurrence.period))
+            assert gone.number == len(range(self.passed_since, now, self.recurrence.period))
             self.next, self.passed_since = gone.next, None
         if self.rests is not None and not self.ends and not self.is_paused(now):
             nominal, self.rests = self.rests, None
@@ -289,5 +289,5 @@ def test_occurrences_that_pass(recurrence: Recurrence, span: int) -> None:
 
 
 def test_counting_ends() -> None:
-    assert passed(Every(0, 1), 0, 10**9).count == 10_000
-    assert passed(Matches(Cron.parse("* * * * * *"), BERLIN), 0, 10**12).count == 10_000
+    assert passed(Every(0, 1), 0, 10**9).number == 10_000
+    assert passed(Matches(Cron.parse("* * * * * *"), BERLIN), 0, 10**12).number == 10_000

@@ -81,7 +81,8 @@ def test_a_change_that_breaks_clients_is_found(
 ) -> None:
     shutil.copytree(ROOT / "proto", tmp_path / "proto")
     shutil.copy(ROOT / "buf.yaml", tmp_path)
-    buf, baseline = Path(sys.executable).parent / "buf", ROOT / "proto" / "baseline.binpb"
+    buf = str(Path(sys.executable).parent / "buf")
+    baseline = str(ROOT / "proto" / "baseline.binpb")
 
     def exit_code() -> int:
         """As `make lint` asks: of two modules, buf compares only an image with an image."""

@@ -41,7 +41,8 @@ _UNREACHABLE = (
     "No service answers at {server}. Start one, or name another with --server or"
     " SCHEDULING_CLIENT_SERVER."
 )
-Request, Response = TypeVar("Request"), TypeVar("Response")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 _CONNECTION_FAULTS = (
     "failed to connect",
     "connection refused",

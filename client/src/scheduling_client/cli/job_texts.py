@@ -98,8 +98,8 @@ def changed(job: job_pb2.Job, changes: Mapping[str, Any]) -> job_pb2.Job:
     asked, result = job_of(changes, f"Job {job.id}"), job_pb2.Job()
     result.CopyFrom(job)
     if any(name in changes for name in TRIGGERS):
-        for name in TRIGGERS:
-            result.ClearField(name)
+        for trigger in TRIGGERS:
+            result.ClearField(trigger)
     for name in changes:
         if name == "payload":
             result.data.ClearField("payload")

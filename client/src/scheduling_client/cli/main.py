@@ -17,9 +17,10 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     try:
         from scheduling_client.cli.app import run  # noqa: PLC0415 - it may be missing
+
+        return run(sys.argv[1:])
     except ModuleNotFoundError as missing:
         if missing.name not in EXTRA:
             raise
         sys.stderr.write(f"{NOT_INSTALLED}\n")
         return WRONG
-    return run(sys.argv[1:])

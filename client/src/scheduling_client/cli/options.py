@@ -25,6 +25,8 @@ Output = Literal["table", "json", "yaml", "name"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 DEFAULTS = {"server": "127.0.0.1:50054", "output": "table", "timeout": "20s", "zone": ""}
 """By their names in profiles. An empty zone is that of this machine."""
+VARIABLES = frozenset(PREFIX + name.upper() for name in (*DEFAULTS, "profile", "profiles"))
+"""All that the command reads of the environment, beside TZ, NO_COLOR and XDG_CONFIG_HOME."""
 
 
 @Parameter(name="*")

@@ -73,7 +73,7 @@ def occurrences(recurrence: Recurrence, after: int, end: int | None = None) -> I
 class Passed(NamedTuple):
     """Occurrences that pass without a run."""
 
-    count: int
+    number: int
     """How many, up to `MOST_COUNTED`."""
     next: int | None
     """The first one after them."""

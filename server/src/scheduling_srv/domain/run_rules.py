@@ -159,8 +159,8 @@ def make_up(
     latest = recurrence.latest_before(cutoff, due)
     older = passed(recurrence, due, latest)
     if rule.latest:
-        return MadeUp(latest, RunKind.MISSED, older.count - 1)
-    return MadeUp(older.next, RunKind.NEXT, older.count)
+        return MadeUp(latest, RunKind.MISSED, older.number - 1)
+    return MadeUp(older.next, RunKind.NEXT, older.number)
 
 
 def _nth_before(recurrence: Recurrence, due: int, resumed_at: int, most: int) -> int:

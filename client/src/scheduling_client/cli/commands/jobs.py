@@ -62,7 +62,12 @@ class Properties:
     ] = None
     payload_json: Annotated[str | None, Parameter(help="The payload, as JSON.")] = None
     payload_file: Annotated[
-        str | None, Parameter(name=["--payload-file", "--payload"], help="A file; `-`: the input.")
+        str | None,
+        Parameter(
+            name=["--payload-file", "--payload"],
+            help="A file with the payload; `-`: the input.",
+            allow_leading_hyphen=True,
+        ),
     ] = None
 
     def changes(self) -> dict[str, Any]:
@@ -96,7 +101,7 @@ class Properties:
 def create(
     *,
     id: str | None = None,  # noqa: A002 - the option is called so
-    file: Annotated[str | None, Parameter(name=["--file", "-f"])] = None,
+    file: Annotated[str | None, Parameter(name=["--file", "-f"], allow_leading_hyphen=True)] = None,
     request_id: str | None = None,
     properties: Properties | None = None,
     common: Common | None = None,
