@@ -67,7 +67,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "CATCH_UP_WINDOW": "1m",
         "INPUT_TIMEOUT": "10s",
         "MISSED_RUNS": "latest",
-        "STAGE_AHEAD": "15ms",
+        "STAGE_AHEAD": "10ms",
         "LEASE": "3s",
         "ACKNOWLEDGE": "announced",
         "DELIVERY": "exactly_once",

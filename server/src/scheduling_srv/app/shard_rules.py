@@ -14,7 +14,7 @@ class ShardRules:
     max_backoff: int = 86_400_000
     catch_up_window: int = 60_000
     missed_runs: Literal["latest", "skip"] = "latest"
-    stage_ahead: int = 15
+    stage_ahead: int = 10
     """Runs are staged so long before they are due, and held until then (docs/decisions/0028)."""
     lease: int = 3_000
     catch_up_limit: int = 10_000
