@@ -11,6 +11,7 @@ LAYOUTS = {name: each for name, each in vars(layouts).items() if isinstance(each
 WRITTEN_DOWN = {
     "HEADER": ("<6xBBHIHI", "<I6BBI2I4I2I4"),
     "SEQ": ("<6x", "<I6"),
+    "DUE_HEADER": ("<6xBBHIH", "<I6BBI2I4I2"),
     "POLICY": ("<IBdIQ", "<I4BdI4I8"),
     "LIMITS": ("<IQ", "<I4I8"),
     "QUEUED": ("<xBIQIQHHHI", "<c1BI4I8I4I8I2I2I2I4"),

@@ -2,7 +2,8 @@
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged')
-    return {now = now, cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
+    -- `start`: a number would be turned into a text for each run.
+    return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
         marks = found[5] or '', gone = {}, again = {}, plan = {}}
 end
