@@ -17,6 +17,7 @@ from tests.store.shard import (
     MINUTE,
     NOW,
     PARTITION,
+    SECOND,
     Run,
     Shard,
     at_once,
@@ -42,6 +43,20 @@ async def test_the_same_answer_twice_in_one_call(shard: Shard) -> None:
     (run,) = await shard.stage(NOW)
     assert await shard.fail(run, run) == 1
     assert [again.attempt for again in await shard.drain(NOW)] == [2]
+
+
+async def test_one_call_answers_many_runs_of_several_jobs(shard: Shard) -> None:
+    """More than are read at once, two of one job, with one that is held and then may start."""
+    await shard.raw("HDEL", "meta", "largest")  # a shard of an older version: four at once
+    await shard.create(*[once(f"j{n}") for n in range(9)], every("often", SECOND, NOW))
+    await shard.create(*[once(f"p{n}", type="tight", parallel=1) for n in range(2)])
+    runs = [*await shard.drain(NOW), *await shard.drain(NOW + SECOND)]
+    assert len(runs) == 12
+    assert await shard.done(*runs, *runs[::-1]) == len(runs)
+    assert sorted(await shard.raw("HKEYS", "jobs")) == [b"often", b"p1"]
+    assert (await shard.schedule.counts(["t", "tight"])).unanswered == 0
+    assert await shard.raw("EXISTS", "types") == 0
+    assert ids_of(await shard.stage(NOW + SECOND)) == ["p1"]
 
 
 @pytest.mark.parametrize("instance", [0, 1, 7, 2**32 - 1])

@@ -25,6 +25,22 @@ async def test_entries_are_numbered_and_handed_out_in_order(shard: Shard) -> Non
         assert (taken.after, taken.entries) == (base, [b"Ea", b"Eb", b"Ec"])
 
 
+@pytest.mark.parametrize("ahead", range(5))
+async def test_a_staging_call_hands_out_what_was_there_and_what_it_adds(
+    shard: Shard, ahead: int
+) -> None:
+    """The same entries as a later call reads, from any place on."""
+    await shard.create(once("a", NOW), once("b", NOW))
+    await appended(shard, b"Ea", b"Eb")
+    cursor = Cursor(shard.seen, shard.lineage, ahead)
+    taken = (await shard.schedule.stage(shard.token, NOW, 500, cursor)).taken
+    assert taken
+    whole = await shard.take(shard.seen)
+    assert (kinds_of(whole.entries), len(whole.entries)) == ("EEQQ", 5)
+    assert (taken.after, taken.entries) == (shard.seen + ahead, whole.entries[ahead:])
+    assert (taken.waiting, taken.size) == (whole.waiting, whole.size)
+
+
 async def test_what_is_published_is_trimmed(shard: Shard) -> None:
     """In the call that hands out the next ones; its numbers go on."""
     await appended(shard, b"Ea", b"Eb", b"Ec")
