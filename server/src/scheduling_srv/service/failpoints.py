@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.replies import Taken
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.outbox_entries import read_event
@@ -64,7 +65,7 @@ JOBS: Table = {
 ANNOUNCEMENTS: Table = {"wait": Around(points.WRITE_WAIT)}
 """`Announcements`, which is all that a caller sees of Kafka."""
 LISTS: Table = {
-    "keep": Around(after=points.LIST_KEPT, results=lambda refusal: refusal is None),
+    "keep": Around(after=points.LIST_KEPT, results=lambda kept: isinstance(kept, Receipt)),
     "decide": Around(points.LIST_DECIDE, points.LIST_DECIDED),
     "apply": Around(after=points.LIST_APPLIED, results=_is_there),
     "drop": Around(
