@@ -127,3 +127,30 @@ async def test_the_position_record_does_not_run_ahead(shard: Shard) -> None:
     await shard.schedule.stage(shard.token, NOW, 500, None, LEAD)
     run, marker = await shard.entries()
     assert (run[:1], int(json.loads(marker[1:])["replay_from"])) == (b"Q", NOW)
+
+
+async def test_nothing_is_staged_before_an_occurrence_that_is_due_already(shard: Shard) -> None:
+    """It is planted by the call, so the next call stages it."""
+    await shard.create(every("often", 100), once("soon", NOW + SECOND + 5))
+    runs = (await ahead(shard, NOW + SECOND))[1]
+    assert briefly(runs) == [("often", 100)]
+    runs = (await ahead(shard, NOW + SECOND))[1]
+    assert briefly(runs) == [("often", 200)]
+
+
+async def test_nothing_is_staged_before_a_run_whose_place_is_decided_at_its_time(
+    shard: Shard,
+) -> None:
+    await shard.create(
+        once("before", NOW + 1),
+        once("limited", NOW + 2, parallel=2),
+        once("after", NOW + 3),
+    )
+    assert ids_of((await ahead(shard))[1]) == ["before"]
+    assert ids_of((await ahead(shard, NOW + 2))[1]) == ["limited", "after"]
+
+
+async def test_nothing_is_staged_before_a_cron_job_that_is_not_planned(shard: Shard) -> None:
+    await shard.create(cron("planned", "* * * * * *", NOW), once("soon", NOW + 5 * SECOND + 1))
+    assert ids_of((await ahead(shard, NOW + 5 * SECOND))[1]) == ["planned"]
+    assert ids_of((await ahead(shard, NOW + 5 * SECOND))[1]) == []

@@ -33,7 +33,7 @@ local lowest, highest = ranks()
 for rank = lowest, highest do
     limit = limit - consider_due(stage, rank, limit)
 end
-if lead > 0 and limit > 0 then
+if lead > 0 and limit > 0 and not more then
     consider_soon(stage, now + lead, limit)
 end
 save_stage(stage)

@@ -1,11 +1,13 @@
 --!include base due_job job limits member outage outbox ranks starting
 -- The decisions of one staging call.
+local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
+
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged')
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
-        marks = found[5] or '', gone = {}, again = {}, plan = {}}
+        marks = found[5] or '', gone = {}, again = {}, plan = {}, ends = math.huge}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -23,6 +25,7 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     else
         push(stage.plan, nominal, next)
     end
+    look_no_further(stage, nominal + (sort == INTERVAL and job.interval or CRON_STEP))
 end
 
 local function is_void(stage, job)
@@ -44,8 +47,9 @@ local function consider(stage, text, id, score, from, record)
         end
         kind, text = MISSED, member(seq, MISSED, id)
     end
-    if due > stage.now and (kind ~= NEXT or job.parallel > 0) then
-        return -- its place is decided at its time
+    if due > stage.now and (due >= stage.ends or kind ~= NEXT or job.parallel > 0) then
+        look_no_further(stage, due) -- its place is decided at its time, and no later run goes before it
+        return
     end
     nominal = nominal or due
     if job.parallel > 0 and count(job.type) >= job.parallel then
@@ -92,7 +96,10 @@ end
 
 -- What falls due until `last`, at most `limit` places: by time first, as it will be due.
 local function consider_soon(stage, last, limit)
-    local found = {}
+    local found, unplanned = {}, redis.call('ZRANGE', K.plan, 0, 0, 'WITHSCORES')[2]
+    if unplanned then
+        look_no_further(stage, tonumber(unplanned) + CRON_STEP)
+    end
     local lowest, highest = ranks()
     for rank = lowest, highest do
         local from = rank * RANK
