@@ -26,15 +26,14 @@ def test_no_record_is_on_the_topic_before_its_time(
     deploy: Deploy, kafka: Kafka, delivery: str
 ) -> None:
     """To the millisecond: readers of uncommitted records see it as soon as it is there."""
-    product = deploy(
-        start=False, delivery=delivery, stage_ahead=f"{AHEAD_MS}ms", min_interval="1ms"
-    )
+    product = deploy(start=False, delivery=delivery, stage_ahead=f"{AHEAD_MS}ms")
     make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
     product.service.start()
     kind = fresh("punctual")
-    jobs = [contract.job(type=kind, interval=f"{period} milliseconds") for period in (7, 50, 61)]
+    periods = (150, 151, 152)  # longer than the lead: each run is staged ahead
+    jobs = [contract.job(type=kind, interval=f"{period} milliseconds") for period in periods]
     product.client.create(*jobs)
-    runs = product.runs(kind, 300)
+    runs = product.runs(kind, 60)
     assert [run for run in runs if run.record.timestamp < run.nominal] == []
 
 
