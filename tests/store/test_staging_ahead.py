@@ -154,3 +154,13 @@ async def test_nothing_is_staged_before_a_cron_job_that_is_not_planned(shard: Sh
     await shard.create(cron("planned", "* * * * * *", NOW), once("soon", NOW + 5 * SECOND + 1))
     assert ids_of((await ahead(shard, NOW + 5 * SECOND))[1]) == ["planned"]
     assert ids_of((await ahead(shard, NOW + 5 * SECOND))[1]) == []
+
+
+async def test_the_completion_timeout_counts_from_the_due_time(shard: Shard) -> None:
+    shard.rule(completion_timeout=MINUTE)
+    await shard.create(once("a", NOW + LEAD))
+    assert len((await ahead(shard))[1]) == 1
+    await shard.publish(NOW + LEAD)
+    early = await shard.schedule.expire(shard.token, NOW + MINUTE + LEAD - 1, 10)
+    late = await shard.schedule.expire(shard.token, NOW + MINUTE + LEAD, 10)
+    assert (early.looked_at, late.looked_at) == (0, 1)

@@ -16,7 +16,8 @@ local function start_run(id, job, nominal, attempt, stage)
     last_run = place
     started[n + 1] = name
     started[n + 2] = struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #type) .. type .. id
-    begun[n + 1], begun[n + 2] = stage.start, name
+    -- The time of a run that is staged ahead begins when it is due.
+    begun[n + 1], begun[n + 2] = nominal > stage.now and number(nominal) or stage.start, name
     types[type] = (types[type] or count(type)) + 1
     emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
         job.type_size, job.data_size) .. id .. job.ready .. trace)
