@@ -4,9 +4,10 @@
 -- `partition` to `known`: see `input.lua`. `bounds`: see `is_full`; '' for none.
 -- `claims`: token of the claims; '': it was decided before, and no call may have any.
 -- `base`: creation number before the list; '': it begins here. `total`: length of the whole list.
--- Lists, each after its size: claimed ids, one of each call; ids to remove; jobs to put; as many, their places; as
--- many, what each keeps of the job that it was in another shard, as JSON or ''. Then for each
--- parcel: its value, a list of the ids in it, and a list of the jobs in it that leave this shard.
+-- Lists, each after its size: claimed ids, one of each call; ids to remove; jobs to put; as many,
+-- their places; as many, what each keeps of the job that it was in another shard, as JSON or ''.
+-- Then for each parcel: its value, a list of the ids in it, and a list of the jobs in it that leave
+-- this shard.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
 if not is_ready() then
     return {'not ready'}

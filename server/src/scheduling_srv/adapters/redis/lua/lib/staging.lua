@@ -1,4 +1,4 @@
---!include base due_job job limits member outage outbox ranks starting
+--!include base due_job job later limits member outage outbox ranks starting
 -- The decisions of one staging call.
 local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
 
@@ -21,11 +21,10 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
     end
     local next = member(job.seq, NEXT, id)
     if sort == INTERVAL then
-        push(stage.again, from + nominal + job.interval, next)
+        wait_again(stage, nominal + job.interval, from, next)
     else
-        push(stage.plan, nominal, next)
+        wait_for_plan(stage, nominal, next, nominal + CRON_STEP)
     end
-    look_no_further(stage, nominal + (sort == INTERVAL and job.interval or CRON_STEP))
 end
 
 local function is_void(stage, job)

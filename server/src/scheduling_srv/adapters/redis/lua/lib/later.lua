@@ -1,0 +1,18 @@
+--!include base
+-- What a staging call leaves to a later one. No run that falls due later is staged ahead of it.
+local function look_no_further(stage, due)
+    stage.ends = math.min(stage.ends, due)
+end
+
+-- Puts an occurrence that is due at `due` back among those that wait; `from`: of its rank.
+local function wait_again(stage, due, from, text)
+    push(stage.again, from + due, text)
+    look_no_further(stage, due)
+end
+
+-- Python computes the occurrence after `nominal`, or the latest one that was missed. It is not due
+-- before `due`.
+local function wait_for_plan(stage, nominal, text, due)
+    push(stage.plan, nominal, text)
+    look_no_further(stage, due)
+end
