@@ -41,6 +41,11 @@ def _proc(pid: int, name: str) -> str:
         return ""
 
 
+def main_thread_ns(pid: int) -> int:
+    """Processor time of the main thread of a process. Raises `OSError` without `/proc`."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+
+
 def memory_bytes(pid: int) -> int:
     """Resident memory; 0 where there is no `/proc`."""
     pages = _proc(pid, "statm").split()[1:2]

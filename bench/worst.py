@@ -27,6 +27,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from bench.actors import main_thread_ns
 from bench.report import listed, markdown, say
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis import scripts
@@ -464,8 +465,7 @@ class TimedClient(RedisClient):
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.url, timeout=120.0)
-        pid = server.process.pid
-        self.schedstat = Path(f"/proc/{pid}/task/{pid}/schedstat")
+        self.pid = server.process.pid
         self.names: dict[Value, str] = {}
         self.timed: list[tuple[float, str]] = []
         """Milliseconds, and the script."""
@@ -487,7 +487,7 @@ class TimedClient(RedisClient):
         return answer
 
     def _spent_ms(self) -> float:
-        return int(self.schedstat.read_text().split()[0]) / 1_000_000
+        return main_thread_ns(self.pid) / 1_000_000
 
 
 @dataclass

@@ -20,8 +20,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
+from bench.actors import main_thread_ns
 from bench.bare import KEYS, TOKEN
 from bench.report import listed, markdown, say
 from scheduling_srv.adapters.redis.client import RedisClient
@@ -30,6 +31,7 @@ from scheduling_srv.app.replies import Cursor
 from scheduling_srv.domain.job import Answer, NewJob
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Emission, LogRecord, Topic
+from scheduling_srv.runtime.pieces import pieces
 from tests.harness.valkey import ValkeyServer
 from tests.store.shard import NOW, PARTITION, SECOND, Shard, every, once
 
@@ -41,27 +43,20 @@ PAYLOAD_BYTES = 90
 """With it a job has 220 bytes as a client sends it."""
 
 
-T = TypeVar("T")
-
-
 class Meter:
     """Adds up the processor time of the server's main thread."""
 
     def __init__(self, server: ValkeyServer) -> None:
         self.server = server
-        pid = server.process.pid
-        self.schedstat = Path(f"/proc/{pid}/task/{pid}/schedstat")
         self.spent_us = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """What happens inside counts."""
-        before = self._now_us()
+        pid = self.server.process.pid
+        before = main_thread_ns(pid)
         yield
-        self.spent_us += self._now_us() - before
-
-    def _now_us(self) -> float:
-        return int(self.schedstat.read_text().split()[0]) / 1_000
+        self.spent_us += (main_thread_ns(pid) - before) / 1_000
 
 
 Case: TypeAlias = Callable[[Shard, Meter, int], Awaitable[int]]
@@ -73,11 +68,6 @@ def case(act: Case) -> Case:
     """Register a case under the name of its function. Its docstring is its title."""
     CASES[act.__name__.replace("_", "-")] = act
     return act
-
-
-def pieces(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """In order; the last one may be smaller."""
-    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def expect(found: object, wanted: object) -> None:

@@ -55,14 +55,22 @@ def attempt(
     return judged(site, ids, count, cpu)
 
 
-def emit(site: Site, arm: Arm, step: float, count: int) -> Sample:
-    """The same by a contender that is started for it."""
+def in_time(site: Site, arm: Arm, measure: Callable[[Armed, int], Sample | None]) -> Sample:
+    """Start the contender and measure, again if the jobs were due before they were in place.
+
+    `measure` gets the number of the trial. Each trial has twice the time of the one before.
+    """
     for trial in range(TRIES):
         with arm(site) as armed:
-            if sample := attempt(site, armed, step, count, trial=trial):
+            if sample := measure(armed, trial):
                 return sample
         site.clean()
     raise Broken(TOO_LATE)
+
+
+def emit(site: Site, arm: Arm, step: float, count: int) -> Sample:
+    """The same by a contender that is started for it."""
+    return in_time(site, arm, lambda armed, trial: attempt(site, armed, step, count, trial=trial))
 
 
 def emitting(arm: Arm, rate: float = math.inf) -> Measure:
@@ -143,7 +151,10 @@ def kill(arm: Arm, *tolerated: str) -> Measure:
     Faults that are not `tolerated` ("lost", "doubled") make the measurement fail.
     """
 
-    def count_faults(site: Site, armed: Armed, first: float, ids: Path, count: int) -> Sample:
+    def count_faults(site: Site, armed: Armed, count: int, trial: int) -> Sample | None:
+        if not (placed := in_place(armed, 0.0, count, trial)):
+            return None
+        first, ids = placed
         until_due(first)
         site.reader.ask("collect", count=count // KILLED_AFTER, patience=PATIENCE_SECONDS)
         site.reader.tell("collect", count=1 << 60, patience=armed.recovery_seconds)
@@ -157,12 +168,7 @@ def kill(arm: Arm, *tolerated: str) -> Measure:
         return Sample({name: seen[name] for name in ("lost", "doubled", "early")}, count)
 
     def measure(site: Site, count: int) -> Sample:
-        for trial in range(TRIES):
-            with arm(site) as armed:
-                if placed := in_place(armed, 0.0, count, trial):
-                    return count_faults(site, armed, *placed, count)
-            site.clean()
-        raise Broken(TOO_LATE)
+        return in_time(site, arm, lambda armed, trial: count_faults(site, armed, count, trial))
 
     return measure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _PART = re.compile(r"([0-9]{1,15})(ms|[dhms])")
@@ -23,14 +24,7 @@ def parse_duration(text: str) -> int:
 
 def duration_text(milliseconds: int) -> str:
     """The shortest text that means so many milliseconds."""
-    if not milliseconds:
-        return "0s"
-    parts = []
-    for unit, size in _UNITS.items():
-        number, milliseconds = divmod(milliseconds, size)
-        if number:
-            parts.append(f"{number}{unit}")
-    return " ".join(parts)
+    return " ".join(f"{number}{unit}" for number, unit in _parts(milliseconds)) or "0s"
 
 
 _NAMES = {"d": "day", "h": "hour", "m": "minute", "s": "second", "ms": "millisecond"}
@@ -38,9 +32,16 @@ _NAMES = {"d": "day", "h": "hour", "m": "minute", "s": "second", "ms": "millisec
 
 def spoken_duration(milliseconds: int) -> str:
     """So many milliseconds in words: `1 hour 30 minutes`."""
-    parts = []
+    parts = [
+        f"{number} {_NAMES[unit]}{'' if number == 1 else 's'}"
+        for number, unit in _parts(milliseconds)
+    ]
+    return " ".join(parts) or "0 seconds"
+
+
+def _parts(milliseconds: int) -> Iterator[tuple[int, str]]:
+    """Each unit that is needed and its number, the largest unit first."""
     for unit, size in _UNITS.items():
         number, milliseconds = divmod(milliseconds, size)
         if number:
-            parts.append(f"{number} {_NAMES[unit]}{'' if number == 1 else 's'}")
-    return " ".join(parts) or "0 seconds"
+            yield number, unit
