@@ -57,7 +57,7 @@ class Line(NamedTuple):
 
 
 def judge(results: Results, row: Row, target: Target, limits: Mapping[str, Limit]) -> Line:
-    """Compare a figure with its target, and with what is known of it."""
+    """Compare a figure with its target. A known miss may be a little larger than its record."""
     goal = f"{row.workload} {row.figure} {target.text}"
     figure, limit, cost = row.value(results), target.limit(results, row), target.cost(results, row)
     known = limits.get(goal)

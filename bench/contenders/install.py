@@ -41,7 +41,7 @@ class Kind:
         return PLACE / self.name
 
     def install(self) -> None:
-        """Copy the folder and fetch what it names. Raises `NotInstalled`."""
+        """Copy the folder and install the packages in its lock. Raises `NotInstalled`."""
         if self._is_installed():
             return
         shutil.copytree(SOURCE / self.name, self.place, dirs_exist_ok=True)

@@ -21,7 +21,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # What its manual advises for a server of its own; what is committed is on the disk.
+    # The manual's advice for a dedicated server. A commit still waits for the disk.
     "shared_buffers": "1GB",
     "max_wal_size": "4GB",
 }

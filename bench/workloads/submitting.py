@@ -83,7 +83,7 @@ def submit_bare(site: Site, count: int) -> Sample:
 
 
 def submit_rival(rival: Rival) -> Measure:
-    """Answered when the jobs are in its store; nobody announces them."""
+    """Its calls are answered when the jobs are stored. It announces no job."""
 
     def measure(site: Site, count: int) -> Sample:
         count = min(count, rival.pace * MOST_SECONDS)

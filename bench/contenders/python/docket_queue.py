@@ -87,7 +87,7 @@ class DocketQueue(Jobs):
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self, url: str, name: str) -> None:
-        # Nobody asks for results: a run that has ended leaves nothing behind.
+        # No client reads results, so docket keeps none in Redis.
         self._docket = Docket(name=name, url=url, execution_ttl=timedelta(0))
         await self._docket.__aenter__()
         self._docket.register(work)

@@ -38,7 +38,7 @@ def build(*, whole: bool) -> App:
     """The command line. The `whole` one knows the help of all commands: it imports them."""
     app = App(
         name="scheduling",
-        help="Schedule jobs, and see what they do.",
+        help="Create, show and change scheduled jobs.",
         help_epilogue=(
             "Options come from the command line, else from SCHEDULING_CLIENT_SERVER, _PROFILE,"
             " _OUTPUT, _ZONE and _TIMEOUT, else from the profile file."

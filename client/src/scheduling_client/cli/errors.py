@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 
 class CommandError(Exception):
-    """A sentence that says what is wrong, and a way out."""
+    """An error for the user: its sentence names the cause and a remedy."""
 
     def __init__(self, sentence: str, code: Exit = Exit.FAILED) -> None:
         super().__init__(sentence)

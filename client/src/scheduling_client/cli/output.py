@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from scheduling_client.cli.options import Output
 
 Item: TypeAlias = Mapping[str, Any]
-"""What is shown: JSON."""
+"""A result as a JSON object."""
 Columns: TypeAlias = Mapping[str, str]
 """Heading -> key of the item."""
 _GAP = "  "

@@ -71,7 +71,7 @@ class Properties:
     ] = None
 
     def changes(self) -> dict[str, Any]:
-        """What is given, by the keys of `job_texts`."""
+        """The properties that were given, by their keys in `job_texts`."""
         names = "type creator timezone interval priority attempts parallel".split()
         found = {name: getattr(self, name) for name in names}
         found["when"] = self.at

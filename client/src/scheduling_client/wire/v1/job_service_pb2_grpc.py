@@ -209,7 +209,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListUpcoming(self, request, context):
-        """Returns what is due from now to an instant, over all jobs.
+        """Returns the runs of all jobs that are due until an instant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

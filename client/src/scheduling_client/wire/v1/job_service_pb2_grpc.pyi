@@ -64,7 +64,7 @@ class JobServiceStub:
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.PreviewScheduleRequest, _job_service_pb2.PreviewScheduleResponse]
     """Returns the next times of a schedule or a job. It changes and asks nothing."""
     ListUpcoming: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListUpcomingRequest, _job_service_pb2.ListUpcomingResponse]
-    """Returns what is due from now to an instant, over all jobs."""
+    """Returns the runs of all jobs that are due until an instant."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -102,7 +102,7 @@ class JobServiceAsyncStub(JobServiceStub):
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_job_service_pb2.PreviewScheduleRequest, _job_service_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
     """Returns the next times of a schedule or a job. It changes and asks nothing."""
     ListUpcoming: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListUpcomingRequest, _job_service_pb2.ListUpcomingResponse]  # type: ignore[assignment]
-    """Returns what is due from now to an instant, over all jobs."""
+    """Returns the runs of all jobs that are due until an instant."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, reads, changes and runs jobs.
@@ -221,6 +221,6 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListUpcomingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListUpcomingResponse, _abc.Awaitable[_job_service_pb2.ListUpcomingResponse]]:
-        """Returns what is due from now to an instant, over all jobs."""
+        """Returns the runs of all jobs that are due until an instant."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

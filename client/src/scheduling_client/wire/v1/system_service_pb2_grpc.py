@@ -71,7 +71,7 @@ class SystemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Diagnose(self, request, context):
-        """Looks at Redis, Kafka, clocks and rights, and says what is wrong and how to mend it.
+        """Checks Redis, Kafka, clocks and rights. Returns each fault and its remedy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class SystemServiceStub:
     GetSystem: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetSystemRequest, _system_service_pb2.GetSystemResponse]
     """Returns settings, versions, topics and shards. Secrets are hidden."""
     Diagnose: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.DiagnoseRequest, _system_service_pb2.DiagnoseResponse]
-    """Looks at Redis, Kafka, clocks and rights, and says what is wrong and how to mend it."""
+    """Checks Redis, Kafka, clocks and rights. Returns each fault and its remedy."""
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
@@ -50,7 +50,7 @@ class SystemServiceAsyncStub(SystemServiceStub):
     GetSystem: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetSystemRequest, _system_service_pb2.GetSystemResponse]  # type: ignore[assignment]
     """Returns settings, versions, topics and shards. Secrets are hidden."""
     Diagnose: _aio.UnaryUnaryMultiCallable[_system_service_pb2.DiagnoseRequest, _system_service_pb2.DiagnoseResponse]  # type: ignore[assignment]
-    """Looks at Redis, Kafka, clocks and rights, and says what is wrong and how to mend it."""
+    """Checks Redis, Kafka, clocks and rights. Returns each fault and its remedy."""
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells how the service stands and how it is set up. Reset and restore are commands of 2018."""
@@ -77,6 +77,6 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.DiagnoseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.DiagnoseResponse, _abc.Awaitable[_system_service_pb2.DiagnoseResponse]]:
-        """Looks at Redis, Kafka, clocks and rights, and says what is wrong and how to mend it."""
+        """Checks Redis, Kafka, clocks and rights. Returns each fault and its remedy."""
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
