@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -156,12 +155,14 @@ def _check_texts(request: JobRequest) -> None:
         _fail("type", "Job type not specified.")
     if request.data is None:
         _fail("data", "No job data specified.")
-    texts = (request.id, request.type, request.creator, request.interval, request.when)
-    if sum(map(len, texts)) > MAX_TEXT // 4:  # a character has at most four bytes
+    job_id, creator, interval, when = request.id, request.creator, request.interval, request.when
+    size = len(job_id) + len(request.type) + len(creator) + len(interval) + len(when)
+    if size > MAX_TEXT // 4:  # a character has at most four bytes
+        texts = (job_id, request.type, creator, interval, when)
         for field, text in zip(TEXTS, texts, strict=True):
             if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
                 _fail(field, f"The text is longer than {MAX_TEXT} bytes.")
-    if not request.id.isprintable():
+    if not job_id.isprintable():
         _fail("id", "A job id has only printable characters.")
     if len(request.rest) > 0xFFFF:
         _fail("", "Job has too many unknown fields.")
@@ -172,8 +173,7 @@ def _check_numbers(request: JobRequest) -> None:
         _fail("priority", "The priority is none of LOW, NORMAL, MEDIUM, HIGH and CRITICAL.")
     if request.backoff_type not in BACKOFFS:
         _fail("backoff.type", "The backoff type is neither FIXED nor EXPONENTIAL.")
-    delay = request.backoff_delay
-    if not math.isfinite(delay) or not 0 <= delay <= MAX_DELAY_MS:
+    if not 0 <= request.backoff_delay <= MAX_DELAY_MS:  # nor is NaN
         _fail("backoff.delay", "The backoff delay is a number of milliseconds, not negative.")
 
 

@@ -25,11 +25,8 @@ from scheduling_srv.domain.validation import (
     too_large,
 )
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.job_record import Note, at_instant
+from scheduling_srv.formats.job_record import NO_NOTES, Note, at_instant
 from scheduling_srv.formats.messages import decode_job_list
-
-NO_NOTES = Note.NONE
-"""Looked up once: a member of an enum takes Python 3.11 70 ns."""
 
 
 class Terms(NamedTuple):

@@ -37,7 +37,7 @@ from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import DEFAULTS, too_large, too_many
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields
-from scheduling_srv.formats.job_record import job_message, sized, varint
+from scheduling_srv.formats.job_record import job_message, size_varint, sized, varint
 from scheduling_srv.formats.selection import Selection, select
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -297,8 +297,8 @@ async def write_items(stored: Sequence[StoredJob], selection: Selection | None) 
     if len(stored) <= READ_AT_ONCE:
         return encode_items(stored, selection)
     parts, time_slice = list[bytes](), SharedSlice()
-    for job in stored:
-        parts.append(_item(job, selection))
+    for piece in pieces(stored, READ_AT_ONCE):
+        parts.append(encode_items(piece, selection))
         if time_slice.used:
             await time_slice.pause()
     return b"".join(parts)
@@ -320,7 +320,7 @@ def _item(job: StoredJob, selection: Selection | None) -> bytes:
     message = job_message(*job)
     if selection is not None:
         message = _selected(message, selection)
-    return b"%b%b%b" % (LIST_ITEM, varint(len(message)), message)
+    return b"%b%b%b" % (LIST_ITEM, size_varint(len(message)), message)
 
 
 def _selected(message: bytes, selection: Selection) -> bytes:

@@ -245,27 +245,28 @@ class TransactionalPublisher:
 
     def _place(self, topic: Topic, route: bytes) -> int:
         """The partition of a record."""
-        count = self.partitions[topic]
+        _, first, count = self._places(topic)
+        return first if count == 1 else zlib.crc32(route) % count
+
+    def _places(self, topic: Topic) -> tuple[str, int, int]:
+        """The name of a topic, the first partition that its records go to, and how many do."""
+        name = self.topics[topic]
         if topic is Topic.JOURNAL:
-            return self.shard  # so that each shard's can be read alone
-        return 0 if count == 1 or topic in PARTITION_ZERO else zlib.crc32(route) % count
+            return name, self.shard, 1  # so that each shard's can be read alone
+        return name, 0, 1 if topic in PARTITION_ZERO else self.partitions[topic]
 
     def _publish(self, records: Iterable[Record], position: Position, due: int) -> None:
         producer = self.producers[self.turn]
         self.turn = (self.turn + 1) % PRODUCERS
         producer.begin_transaction()
         passed(points.PUBLISH_BEGUN)
-        topics, partitions = self.topics, self.partitions
+        places = {topic: self._places(topic) for topic in self.partitions}
         produce = produce_at(producer, self.clock, due)
         try:
             for topic, key, value, headers, route in records:
-                count = partitions[topic]
-                if topic is Topic.JOURNAL:
-                    partition = self.shard  # so that each shard's can be read alone
-                else:
-                    zero = count == 1 or topic in PARTITION_ZERO
-                    partition = 0 if zero else zlib.crc32(route) % count
-                produce(topics[topic], value, key, partition, headers=headers)
+                name, first, count = places[topic]
+                partition = first if count == 1 else zlib.crc32(route) % count
+                produce(name, value, key, partition, headers=headers)
         except KeyError as fault:
             raise RecordRefused(self.unusable[fault.args[0]]) from fault
         self._add_position(producer, position)
