@@ -30,6 +30,7 @@ from tests.harness.slow_machine import pause, step
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 Isolation = Literal["read_committed", "read_uncommitted"]
+METADATA_SECONDS, METADATA_PAUSE_SECONDS = 2.0, 0.1
 END_OF_PARTITION = KafkaError._PARTITION_EOF
 LEADER_UNKNOWN = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -186,8 +187,10 @@ class TopicReader:
 
     def _partitions(self, topic: str) -> Iterator[TopicPartition]:
         try:
-            metadata = self._consumer.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic]
+            # A longer call may wait to its end: see `metadata` in `adapters/kafka/connecting.py`.
+            metadata = self._consumer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
         except KafkaException:
+            time.sleep(METADATA_PAUSE_SECONDS)
             return  # the server is away
         if metadata.error is None:
             for partition in metadata.partitions:

@@ -66,3 +66,12 @@ def test_no_script_takes_an_argument_by_its_number() -> None:
     scripts = sorted(LUA.rglob("*.lua"))
     assert scripts
     assert [path.name for path in scripts if "ARGV" in path.read_text()] == []
+
+
+def test_questions_about_topics_are_bounded_in_one_place() -> None:
+    """A long `list_topics` may wait to its end: see `metadata` in `adapters/kafka/connecting.py`.
+
+    `clients.ask` waits for a second at most, and hears the reason in between.
+    """
+    asking = {path.name for path in modules("") if ".list_topics(" in path.read_text()}
+    assert asking == {"connecting.py", "clients.py"}

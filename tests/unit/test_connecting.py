@@ -1,4 +1,4 @@
-"""A client of Kafka is ready when a broker has answered by its number."""
+"""A client of Kafka is ready when a broker has answered by its number; no question waits long."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from scheduling_srv.adapters.kafka.connecting import TRIES, connect
+from scheduling_srv.adapters.kafka import connecting
+from scheduling_srv.adapters.kafka.connecting import CALL_SECONDS, TRIES, connect, metadata
 
 
 class Client:
@@ -16,7 +17,7 @@ class Client:
         self.answers = list(answers)
         self.asked: list[tuple[str, float]] = []
 
-    def list_topics(self, topic: str, timeout: float) -> Any:
+    def list_topics(self, topic: str = "", *, timeout: float) -> Any:
         self.asked.append((topic, timeout))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -32,10 +33,30 @@ class Client:
 def test_it_asks_until_a_broker_has_a_number(answers: list[int], asked: int) -> None:
     client: Any = Client(*answers)
     connect(client, "t", 3.0)
-    assert client.asked == [("t", 3.0)] * asked
+    assert client.asked == [("t", CALL_SECONDS)] * asked
 
 
 def test_no_answer_is_a_fault() -> None:
     client: Any = Client(-1, KafkaException("away"))
     with pytest.raises(KafkaException, match="away"):
-        connect(client, "t", 3.0)
+        connect(client, "t", 0.05)
+
+
+@pytest.mark.parametrize("topic", ["t", None])
+def test_a_question_without_an_answer_is_asked_again(
+    topic: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka finds the brokers again only between two calls."""
+    monkeypatch.setattr(connecting, "PAUSE_SECONDS", 0.001)
+    client: Any = Client(KafkaException("away"), KafkaException("away"), 1)
+    assert metadata(client, topic, seconds=30.0).orig_broker_id == 1
+    assert client.asked == [(topic or "", CALL_SECONDS)] * 3
+
+
+def test_the_last_fault_is_raised_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "PAUSE_SECONDS", 0.02)
+    client: Any = Client(*[KafkaException(str(number)) for number in range(100)])
+    with pytest.raises(KafkaException):
+        metadata(client, "t", seconds=0.05)
+    assert 1 < len(client.asked) < 5
+    assert all(timeout <= 0.05 for _, timeout in client.asked)

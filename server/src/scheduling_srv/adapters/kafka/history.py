@@ -12,7 +12,7 @@ from typing import Literal, Self, TypeVar
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from scheduling_srv.adapters.kafka.clients import make_consumer, unavailable
-from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.connecting import connect, metadata
 from scheduling_srv.adapters.kafka.errors import JUST_MADE
 from scheduling_srv.adapters.kafka.headers import headers_of
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
@@ -390,7 +390,7 @@ class _Reader:
         Raises `LogUnavailable` if there is no such topic and it is `needed`.
         """
         self.meet(topic, self.timeout)
-        found = self.consumer.list_topics(topic, timeout=self.timeout).topics[topic].partitions
+        found = metadata(self.consumer, topic, seconds=self.timeout).topics[topic].partitions
         if needed and not found:
             raise LogUnavailable(f"There is no topic {topic}.")
         return sorted(found)

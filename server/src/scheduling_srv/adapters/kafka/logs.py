@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from scheduling_srv.adapters.kafka import clients as kafka_clients
-from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.connecting import connect, metadata
 from scheduling_srv.adapters.kafka.topics import UNKNOWN_IDS
 from scheduling_srv.app.positions import Topic
 from scheduling_srv.domain.errors import LogUnavailable
@@ -120,7 +120,7 @@ class KafkaLogs:
         if self._admin is None:
             admin = kafka_clients.make_admin(self.config)
             await self._call(lambda: connect(admin, topic, TIMEOUT_SECONDS))
-            about: Any = await self._call(lambda: admin.list_topics(topic, timeout=TIMEOUT_SECONDS))
+            about: Any = await self._call(lambda: metadata(admin, topic, seconds=TIMEOUT_SECONDS))
             self._has_ids = not (about.cluster_id or "").startswith(MOCK)
             self._admin = admin
         return self._admin
@@ -142,5 +142,5 @@ class KafkaLogs:
 
 
 def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:
-    there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    there = metadata(admin, seconds=TIMEOUT_SECONDS).topics
     return {name: Topic("", len(there[name].partitions)) for name in topics if name in there}

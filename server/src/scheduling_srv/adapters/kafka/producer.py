@@ -23,7 +23,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scheduling_srv.adapters.kafka import rights
 from scheduling_srv.adapters.kafka.clients import make_producer, said
-from scheduling_srv.adapters.kafka.connecting import connect
+from scheduling_srv.adapters.kafka.connecting import connect, metadata
 from scheduling_srv.adapters.kafka.due_time import produce_at, until_due
 from scheduling_srv.adapters.kafka.errors import (
     TOO_LARGE,
@@ -223,7 +223,7 @@ class TransactionalPublisher:
 
     def _look_at_topics(self) -> None:
         """Count partitions, and find out which topics are missing."""
-        known = self.producers[0].list_topics(timeout=self.timeout).topics
+        known = metadata(self.producers[0], seconds=self.timeout).topics
         self.partitions, self.unusable = {}, {}
         for topic, name in self.topics.items():
             count = len(known[name].partitions) if name in known else 0
@@ -236,7 +236,7 @@ class TransactionalPublisher:
         """Partitions of a topic that was missing: a broker may create it when it is named."""
         deadline = time.monotonic() + CREATED_TIMEOUT_SECONDS
         while True:
-            found = self.producers[0].list_topics(name, timeout=self.timeout).topics[name]
+            found = metadata(self.producers[0], name, seconds=self.timeout).topics[name]
             if found.partitions or meaning_of(found.error) is not Meaning.PASSING:
                 return len(found.partitions)
             if time.monotonic() > deadline:
@@ -302,7 +302,7 @@ class TransactionalPublisher:
     def _look_for_missing(self, producer: Producer) -> None:
         """Librdkafka waits for half a minute for a topic to appear again."""
         try:
-            known = producer.list_topics(timeout=MISSING_POLL_SECONDS).topics
+            known = metadata(producer, seconds=MISSING_POLL_SECONDS).topics
         except KafkaException:
             return  # no broker answers: that is why it takes so long
         for topic in self.partitions:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # typ
 from confluent_kafka.cimpl import NewTopic
 
 from scheduling_srv.adapters.kafka import clients as kafka_clients
+from scheduling_srv.adapters.kafka.connecting import metadata
 from scheduling_srv.app.health.guarantees import (
     COMPACTED,
     NEEDED,
@@ -107,7 +108,7 @@ class KafkaTopics:
 
     def _ensure(self) -> None:
         kafka_clients.ask(self.client(), self.config, self.topics[Topic.JOBS], FIRST_SECONDS)
-        existing = self.client().list_topics(timeout=WAIT_SECONDS).topics
+        existing = metadata(self.client(), seconds=WAIT_SECONDS).topics
         for topic in COMPACTED:
             if found := existing.get(self.topics[topic]):
                 _check_partitions(self.topics[topic], len(found.partitions), self.shards)
@@ -129,7 +130,8 @@ class KafkaTopics:
 
     def _look(self) -> KafkaFacts:
         topics, unknown = self._identities()
-        brokers = self.client().list_topics(self.topics[Topic.JOBS], timeout=READ_SECONDS).brokers
+        jobs = self.topics[Topic.JOBS]
+        brokers = metadata(self.client(), jobs, seconds=READ_SECONDS).brokers
         there = {self.topics[topic]: topic for topic, found in topics.items() if found}
         wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in there]
         if brokers:
