@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
 """Seconds between looks without a request."""
+PUBLISH_SECONDS = 1.0
+"""Seconds in which the first jobs of a new journal get there."""
 RETRY_SECONDS = 1.0
 """Seconds until a refill that Redis or Kafka has interrupted continues."""
 AGAIN_SECONDS = 600.0
@@ -179,12 +181,18 @@ class Refill:
 
     async def run_once(self, token: str) -> None:
         """Look at both topics; refill what Kafka lost. Raises `Unavailable`, `LeaseLost`."""
-        extents = await self.logs.extents(self.shard)
-        seen = await self.store.logs_seen()
+        seen, extents = await self._look()
+        if seen.journal is None and seen.living:
+            await asyncio.sleep(PUBLISH_SECONDS)
+            seen, extents = await self._look()
         if journal := extents.get(Topic.JOURNAL):
             await self._check_journal(token, journal, seen)
         if position := extents.get(Topic.POSITION):
             await self._check_position(token, position, seen)
+
+    async def _look(self) -> tuple[Seen, Mapping[Topic, Extent]]:
+        """Redis first: its jobs were there before."""
+        return await self.store.logs_seen(), await self.logs.extents(self.shard)
 
     async def _check_position(self, token: str, extent: Extent, seen: Seen) -> None:
         if seen.position == extent:
