@@ -64,6 +64,26 @@ def version(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] =
 
 
 @app.command
+def token(name: str, *, role: str = "operator") -> int:
+    """Make a token for a caller: print it, and the entry for the file of callers.
+
+    The file holds a hash of the token, so the token cannot be found out from it.
+
+    Parameters
+    ----------
+    name
+        Name of the caller, as logs show it.
+    role
+        reader, operator or admin.
+    """
+    from scheduling_srv.adapters.credentials.caller_file import entry, make_token  # noqa: PLC0415
+
+    made = make_token()
+    _say(f"{made}\n\n{entry(name, role, made)}")
+    return 0
+
+
+@app.command
 def settings(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """List every setting: its name in the environment, its default and its meaning.
 
