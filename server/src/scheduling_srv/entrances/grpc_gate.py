@@ -130,9 +130,10 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             if self._door:
                 call.caller = Caller("unknown", Role.READER)
-                call.caller = await self._door.admit(
+                call.caller = await self._door.identify(
                     method, _header(context), lambda: _names(context)
                 )
+                self._door.check(method, call.caller)
             if self._quotas:
                 self._quotas.begin(call.caller.name)
         except SchedulingError as fault:

@@ -65,18 +65,27 @@ class Door:
     async def admit(
         self, method: str, header: str | None, certificate: Callable[[], Sequence[str]]
     ) -> Caller:
-        """The caller of this method. `certificate` returns the names of a verified certificate.
+        """The caller of this method, if it may call it; see `identify` and `check`."""
+        caller = await self.identify(method, header, certificate)
+        self.check(method, caller)
+        return caller
 
-        Raises `Unauthenticated`, `Forbidden` and `Unavailable`.
+    async def identify(
+        self, method: str, header: str | None, certificate: Callable[[], Sequence[str]]
+    ) -> Caller:
+        """Who calls this method. `certificate` returns the names of a verified certificate.
+
+        Raises `Unauthenticated` and `Unavailable`.
         """
         rule = self._rules.get(method)
         if rule and rule.health and self._open_health:
             return ANONYMOUS
         caller = self._known(header) if header else None
-        if caller is None:
-            caller = await self._identify(header, certificate)
-        check(rule, caller, method)
-        return caller
+        return caller or await self._find(header, certificate)
+
+    def check(self, method: str, caller: Caller) -> None:
+        """Raises `Forbidden` if the caller may not call the method."""
+        check(self._rules.get(method), caller, method)
 
     def _known(self, header: str) -> Caller | None:
         found = self._remembered.get(header)
@@ -88,9 +97,7 @@ class Door:
         self._remembered.pop(header, None)
         return None
 
-    async def _identify(
-        self, header: str | None, certificate: Callable[[], Sequence[str]]
-    ) -> Caller:
+    async def _find(self, header: str | None, certificate: Callable[[], Sequence[str]]) -> Caller:
         if header:
             return await self._verify(header)
         if names := certificate():
