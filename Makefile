@@ -182,6 +182,7 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 	@$(BIN)/python -m tools.readme_figures
 	@$(BIN)/python -m tools.failpoints_page
 	@$(BIN)/python -m tools.metrics_page
+	@$(BIN)/python -m tools.redis_rights
 
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run
