@@ -183,6 +183,7 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 	@$(BIN)/python -m tools.failpoints_page
 	@$(BIN)/python -m tools.metrics_page
 	@$(BIN)/python -m tools.redis_rights
+	@$(BIN)/python -m tools.kafka_rights
 
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run

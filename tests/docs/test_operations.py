@@ -7,7 +7,7 @@ from scheduling_srv.app.health.guarantees import Risk
 from scheduling_srv.runtime import failpoints
 from scheduling_srv.settings.load import describe
 from tests.docs.snippets import ROOT, pages
-from tools import redis_rights
+from tools import kafka_rights, redis_rights
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 
@@ -27,3 +27,7 @@ def test_the_risks_are_those_that_the_service_knows() -> None:
 def test_it_lists_the_rights_that_the_scripts_need() -> None:
     assert redis_rights.with_rights(PAGE) == PAGE, 'run "make docs"'
     assert {command for command, *_ in COMMANDS} <= redis_rights.needed()
+
+
+def test_it_lists_the_rights_of_kafka() -> None:
+    assert kafka_rights.with_rights(PAGE) == PAGE, 'run "make docs"'

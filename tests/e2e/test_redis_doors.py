@@ -84,7 +84,9 @@ def live(product: Product) -> str:
     product.done(product.run(kind, 4))
     product.client.update(contract.job(id=recurring, type=kind, interval="1 hour"))
     product.client.create(contract.job(id=kept, type=kind, interval="0 0 5 * * *"))
-    jobs = [contract.job(type=held, parallel=1, now=True, priority=contract.Job.HIGH) for _ in range(3)]
+    jobs = [
+        contract.job(type=held, parallel=1, now=True, priority=contract.Job.HIGH) for _ in range(3)
+    ]
     product.client.create(*jobs)
     for number in range(1, 4):
         product.done(product.run(held, number))

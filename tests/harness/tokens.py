@@ -49,6 +49,7 @@ class Issuer:
             "sub": name,
             "iss": ISSUER,
             "aud": AUDIENCE,
+            "iat": int(time.time()),
             "exp": int(time.time()) + 60,
             "scheduling_role": role,
             **claims,
