@@ -156,8 +156,6 @@ def test_a_whole_life_with_the_least_rights(
     ("without", "operation", "says"),
     [
         (("topic", "{jobs}"), "Read", "authoriz"),
-        (("topic", "{jobs}"), "Write", "may not be written"),
-        (("topic", "{namespace}.journal"), "Write", "may not be written"),
         (("group", "{group}"), "Read", "authoriz"),
         (("transactional-id", "{namespace}-*"), "Write", "authoriz"),
     ],
@@ -184,6 +182,24 @@ def test_a_missing_right_is_named(  # noqa: PLR0917 - fixtures
         return any(says in str(line.get("reason", "")).lower() for line in replica.lines()[begun:])
 
     eventually(told, what=says)
+
+
+def test_a_topic_that_may_not_be_written_is_named(
+    deploy: Deploy, guarded: GuardedKafka, authority: Authority, names: Names
+) -> None:
+    """A broker tells that only when a record comes."""
+    guarded.allow(PRINCIPAL, [*RIGHTS, *CREATES], names_of(names))
+    product = deploy(start=False, kafka=guarded)
+    replica = through(product.service, guarded.scram_port, scram(authority))
+    replica.start()
+    jobs = ("topic", "{jobs}")
+    left = [_without(right, "Write") if right[:2] == jobs else right for right in RIGHTS]
+    guarded.allow(PRINCIPAL, left, names_of(names))
+    product.client.create(contract.job(type=fresh("type"), now=True))
+    said = "Topic authorization failed"
+    eventually(lambda: said in replica.log.read_text(), what=said, timeout=40)
+    guarded.allow(PRINCIPAL, RIGHTS, names_of(names))
+    replica.wait_until_serving()
 
 
 def _without(right: Right, operation: str) -> Right:

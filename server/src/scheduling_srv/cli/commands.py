@@ -64,6 +64,27 @@ def version(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] =
 
 
 @app.command
+def health(
+    *,
+    live: Annotated[bool, Parameter(negative="")] = False,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+) -> int:
+    """Ask the replica on this host, by its settings: exit code 0 if it serves, else 1.
+
+    Parameters
+    ----------
+    live
+        Ask only whether the process answers.
+    config
+        TOML or YAML file with settings. The environment takes precedence.
+    """
+    from scheduling_srv.cli.health import health as ask  # noqa: PLC0415
+    from scheduling_srv.settings.load import load  # noqa: PLC0415
+
+    return ask(load(config), live=live)
+
+
+@app.command
 def token(name: str, *, role: str = "operator") -> int:
     """Make a token for a caller: print it, and the entry for the file of callers.
 
