@@ -154,6 +154,10 @@ accept-traps: setup kafka ## Prove that the first week has no silent traps (ONLY
 accept-house: setup kafka ## Prove that the redesign is complete, point by point (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept house $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: accept-doors
+accept-doors: setup kafka ## Prove that the doors are safe and that the service ships (ONLY=tls,who; 5 minutes)
+	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: accept-speed
 accept-speed: setup kafka bench-contenders ## Measure the goals of speed, a line each; fails if one is missed (25 minutes)
 	@$(BIN)/python -m accept.speed
@@ -182,6 +186,9 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 	@$(BIN)/python -m tools.readme_figures
 	@$(BIN)/python -m tools.failpoints_page
 	@$(BIN)/python -m tools.metrics_page
+	@$(BIN)/python -m tools.redis_rights
+	@$(BIN)/python -m tools.kafka_rights
+	@$(BIN)/python -m tools.dashboard
 
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run

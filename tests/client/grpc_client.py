@@ -28,6 +28,8 @@ class Refusal(Exception):
     message: str
     violations: tuple[tuple[str, str], ...]
     """(field, description) of each google.rpc.BadRequest violation."""
+    retry_seconds: float | None = None
+    """Of google.rpc.RetryInfo."""
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message} {list(self.violations)}"
@@ -36,13 +38,25 @@ class Refusal(Exception):
 class Client:
     """One channel; every call is answered, or raises Refusal."""
 
-    def __init__(self, address: str, *, timeout: float = PATIENCE_SECONDS) -> None:
-        self.channel = grpc.insecure_channel(
-            address,
-            # A server that was restarted is found again at once.
-            options=[("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)],
-        )
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = PATIENCE_SECONDS,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`credentials` are for TLS."""
+        # A server that was restarted is found again at once.
+        options = [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+        if credentials:
+            self.channel = grpc.secure_channel(address, credentials, options=options)
+        else:
+            self.channel = grpc.insecure_channel(address, options=options)
         self.timeout = timeout
+        self.metadata: tuple[tuple[str, str | bytes], ...] = ()
+        if token is not None:
+            self.metadata = (("authorization", f"Bearer {token}"),)
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +117,12 @@ class Client:
         stub: Callable[..., bytes] = self.channel.unary_unary(path)
         try:
             with step():
-                return stub(request, timeout=timeout or self.timeout, wait_for_ready=True)
+                return stub(
+                    request,
+                    timeout=timeout or self.timeout,
+                    wait_for_ready=True,
+                    metadata=self.metadata,
+                )
         except grpc.RpcError as error:
             raise refusal(error) from error
 
@@ -116,16 +135,23 @@ class Client:
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )
-        return next(iter(stub(iter([request]), timeout=self.timeout)))
+        try:
+            answers = stub(iter([request]), timeout=self.timeout, metadata=self.metadata)
+            return next(iter(answers))
+        except grpc.RpcError as error:
+            raise refusal(error) from error
 
 
 def refusal(error: Any) -> Refusal:
     """The error with its details taken apart."""
     trailers = dict(error.trailing_metadata() or ())
     status = status_pb2.Status.FromString(trailers.get("grpc-status-details-bin", b""))
-    violations = []
+    violations, retry = [], None
     for detail in status.details:
         bad_request = error_details_pb2.BadRequest()
         if detail.Unpack(bad_request):
             violations += [(each.field, each.description) for each in bad_request.field_violations]
-    return Refusal(error.code(), error.details() or "", tuple(violations))
+        delay = error_details_pb2.RetryInfo()
+        if detail.Unpack(delay):
+            retry = delay.retry_delay.ToNanoseconds() / 1e9
+    return Refusal(error.code(), error.details() or "", tuple(violations), retry)

@@ -10,6 +10,7 @@ from scheduling_client.cli.options import DEFAULTS, VARIABLES
 from tests.docs.snippets import ROOT, pages
 
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
+VARIABLE = re.compile(r"SCHEDULING_CLIENT_[A-Z_]+[A-Z]")
 
 
 def test_every_command_is_there() -> None:
@@ -22,10 +23,12 @@ def test_every_exit_code_is_there() -> None:
 
 
 def test_every_variable_is_there_and_no_other() -> None:
-    named = set(re.findall(r"SCHEDULING_CLIENT_[A-Z]+", PAGE))
+    named = set(VARIABLE.findall(PAGE))
     assert named == set(VARIABLES)
     for page in pages():
-        assert set(re.findall(r"SCHEDULING_CLIENT_[A-Z]+", page.read_text())) <= VARIABLES, page
+        assert set(re.findall(r"SCHEDULING_CLIENT_[A-Z_]+[A-Z]", page.read_text())) <= VARIABLES, (
+            page
+        )
 
 
 def test_the_defaults_are_those_of_the_command() -> None:
@@ -33,7 +36,8 @@ def test_the_defaults_are_those_of_the_command() -> None:
         r"^\| `--.*\| `SCHEDULING_CLIENT_\w+` \| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE
     )
     told = {name: text.strip("`") for name, text in rows}
-    assert told == {**DEFAULTS, "zone": "the zone of the machine"}
+    shown = {name: default or "none" for name, default in DEFAULTS.items()}
+    assert told == {**shown, "zone": "the zone of the machine", "tls": "false"}
 
 
 def test_the_preview_is_that_of_the_command(

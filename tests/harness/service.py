@@ -1,11 +1,13 @@
 """One replica of the product, as a process of its own."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -72,6 +74,10 @@ class Service:
     @property
     def log(self) -> Path:
         return self.process.log
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log, if its format is JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page of the admin port."""

@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from accept import alive, busy, house, traps
+from accept import alive, busy, doors, house, traps
 from bench.__main__ import ALL
 from tests.house.code import PACKAGES, functions, modules, parsed
 from tools.structure import ROOT
@@ -59,7 +59,7 @@ def test_constructors_of_many_arguments_take_them_by_name() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("target", ["test", "test-all", "accept-house"])
+@pytest.mark.parametrize("target", ["test", "test-all", "accept-house", "accept-doors"])
 def test_a_gear_exists(target: str) -> None:
     dry = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=False, text=True
@@ -82,7 +82,7 @@ def test_nothing_is_measured_that_nobody_has() -> None:
 
 SELECTORS = sorted(
     {
-        *chain.from_iterable(p.tests for each in (alive, house, traps) for p in each.POINTS),
+        *chain.from_iterable(p.tests for each in (alive, doors, house, traps) for p in each.POINTS),
         *busy.TESTS,
     }
 )

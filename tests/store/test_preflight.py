@@ -1,23 +1,17 @@
 """Asking Redis before the first serving: whatever is missing is named, and nothing is left."""
 
-import re
 from collections.abc import AsyncIterator
-from importlib import resources
 
 import pytest
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.redis.client import RedisClient
-from scheduling_srv.adapters.redis.lua_source import assemble
 from scheduling_srv.adapters.redis.preflight import COMMANDS, LOSSES, USEFUL, preflight
 from scheduling_srv.domain.errors import StoreFull, StoreRefused, StoreUnavailable
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.harness.valkey import ValkeyServer
-from tests.store.test_scripts import NAMES
-
-CALLED = re.compile(r"""(?:call|in_batches|execute|on_primary)\(\s*['"]([A-Z]+)['"]""")
-PACKAGE = resources.files("scheduling_srv.adapters.redis")
+from tools import redis_rights
 
 
 @pytest.fixture
@@ -43,13 +37,11 @@ async def test_a_server_that_has_everything_is_left_as_it_was(
 
 def test_everything_that_scripts_do_is_asked_for() -> None:
     """Add a new command to `COMMANDS`, with something that it may be done to."""
-    texts = [assemble(name, 3) for name in NAMES]
-    texts += [each.read_text() for each in (PACKAGE / "lua" / "lib").iterdir()]
-    texts += [each.read_text() for each in PACKAGE.iterdir() if each.name.endswith(".py")]
-    used = {command for text in texts for command in CALLED.findall(text)}
+    used = redis_rights.used()
     optional = {command for command, *_ in USEFUL}
     assert used >= {"HSET", "ZADD", "PUBLISH", "RPUSH", "INFO", "PUBSUB", "HLEN", "EVAL"}
-    assert used - optional - {"EVAL", "EVALSHA"} <= {command for command, *_ in COMMANDS}
+    asked_for = {command for command, *_ in COMMANDS}
+    assert used - optional - {"EVAL", "EVALSHA"} == asked_for, "no right too much, none too few"
     assert set(LOSSES) == optional
 
 

@@ -114,7 +114,10 @@ def test_a_profile_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         ("[profiles.other]\n", "Profile 'a' is not in .*: it has other."),
         ("", "Profile 'a' is not in .*: it has none."),
         ("not toml", "is not TOML"),
-        ("[profiles.a]\ntoken = 'x'\n", "has 'token': it may have server, output, timeout, zone."),
+        (
+            "[profiles.a]\nsecret = 'x'\n",
+            "has 'secret': it may have server, output, timeout, zone, token,",
+        ),
         ("[profiles.a]\ntimeout = 3\n", "timeout is a text"),
         ("[profiles.a]\ntimeout = 'soon'\n", "The timeout 'soon' is not a duration"),
         ("[profiles.a]\noutput = 'xml'\n", "Output 'xml' is not known: give one of table, json"),

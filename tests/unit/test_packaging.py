@@ -126,7 +126,7 @@ def test_the_server_leaves_sqlite_to_workers() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("name", "extras"), [("client", ["cli"]), ("server", ["embedded"])])
+@pytest.mark.parametrize(("name", "extras"), [("client", ["cli"]), ("server", ["embedded", "jwt"])])
 def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
     name: str, extras: list[str], wheels: dict[str, ZipFile]
 ) -> None:

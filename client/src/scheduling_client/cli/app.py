@@ -41,7 +41,8 @@ def build(*, whole: bool) -> App:
         help="Create, show and change scheduled jobs.",
         help_epilogue=(
             "Options come from the command line, else from SCHEDULING_CLIENT_SERVER, _PROFILE,"
-            " _OUTPUT, _ZONE and _TIMEOUT, else from the profile file."
+            " _OUTPUT, _ZONE, _TIMEOUT, _TOKEN, _TOKEN_FILE, _TLS, _CA, _CERT and _KEY, else from"
+            " the profile file."
         ),
         version=_version,
         default_parameter=Parameter(negative="", negative_iterable=""),

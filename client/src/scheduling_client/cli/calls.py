@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 
+from scheduling_client.cli.channel import metadata, open_channel
 from scheduling_client.cli.errors import CommandError, Exit
 from scheduling_client.cli.options import Options
 from scheduling_client.wire import (
@@ -20,8 +21,6 @@ from scheduling_client.wire import (
     resourcebase_pb2,
 )
 
-LARGEST_ANSWER_BYTES = 40 << 20
-"""The service answers with no more (docs/contract.md)."""
 _EXITS = {
     grpc.StatusCode.INVALID_ARGUMENT: Exit.WRONG,
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
@@ -58,6 +57,7 @@ class Service:
         self._jobs = job_pb2_grpc.ServiceStub(channel)
         self._commands = commandinterface_pb2_grpc.ServiceStub(channel)
         self._options = options
+        self._metadata = metadata(options)
 
     def create(self, jobs: Sequence[job_pb2.Job]) -> Sequence[job_pb2.Job]:
         """Create all jobs or none; returns them as they are stored."""
@@ -102,7 +102,7 @@ class Service:
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request
     ) -> Response:
         try:
-            return method(request, timeout=self._options.timeout_seconds)
+            return method(request, timeout=self._options.timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _told(error, self._options) from None
 
@@ -110,8 +110,7 @@ class Service:
 @contextmanager
 def service(options: Options) -> Iterator[Service]:
     """Connect to the service; the connection ends with the context."""
-    limits = [("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES)]
-    with grpc.insecure_channel(options.server, options=limits) as channel:
+    with open_channel(options) as channel:
         yield Service(channel, options)
 
 

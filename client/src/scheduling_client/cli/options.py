@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,8 +23,20 @@ from scheduling_client.schedules.zone import UTC, zone
 PREFIX = "SCHEDULING_CLIENT_"
 Output = Literal["table", "json", "yaml", "name"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
-DEFAULTS = {"server": "127.0.0.1:50054", "output": "table", "timeout": "20s", "zone": ""}
+DEFAULTS = {
+    "server": "127.0.0.1:50054",
+    "output": "table",
+    "timeout": "20s",
+    "zone": "",
+    "token": "",
+    "token_file": "",
+    "tls": "",
+    "ca": "",
+    "cert": "",
+    "key": "",
+}
 """By their names in profiles. An empty zone is that of this machine."""
+YES, NO = ("true", "yes", "1"), ("false", "no", "0", "")
 VARIABLES = frozenset(PREFIX + name.upper() for name in (*DEFAULTS, "profile", "profiles"))
 """All that the command reads of the environment, beside TZ, NO_COLOR and XDG_CONFIG_HOME."""
 
@@ -48,6 +60,19 @@ class Common:
     timeout: Annotated[
         str | None, Parameter(help="How long to wait for an answer, such as `20s`.")
     ] = None
+    token: Annotated[
+        str | None, Parameter(help="Token; other users of this machine may see it here.")
+    ] = None
+    token_file: Annotated[str | None, Parameter(help="File that holds the token.")] = None
+    tls: Annotated[bool, Parameter(negative="", help="Use TLS; `--ca` and `--cert` imply it.")] = (
+        False
+    )
+    ca: Annotated[
+        str | None,
+        Parameter(help="PEM file of the authority of the service's certificate."),
+    ] = None
+    cert: Annotated[str | None, Parameter(help="PEM file of this client's certificate.")] = None
+    key: Annotated[str | None, Parameter(help="PEM file of its key.")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +83,17 @@ class Options:
     output: Output
     zone: ZoneInfo
     timeout_seconds: float
+    token: str = field(default="", repr=False)
+    tls: bool = False
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
 
 
 def resolve(common: Common | None) -> Options:
     """Read the options. Raises `CommandError`."""
     given = common or Common()
-    settings = {**DEFAULTS, **_profile(given.profile), **_environment(), **_on_the_line(given)}
+    settings = _merged(DEFAULTS, _profile(given.profile), _environment(), _on_the_line(given))
     if settings["output"] not in OUTPUTS:
         raise wrong(f"Output {settings['output']!r} is not known: give one of {_list(OUTPUTS)}.")
     try:
@@ -75,11 +105,47 @@ def resolve(common: Common | None) -> Options:
         cast("Output", settings["output"]),
         _zone(settings["zone"]),
         timeout_ms / 1000,
+        token=_token(settings),
+        tls=_flag("tls", settings["tls"]) or bool(settings["ca"] or settings["cert"]),
+        **{name: _path(settings[name]) for name in ("ca", "cert", "key")},
     )
 
 
+def _token(settings: Mapping[str, str]) -> str:
+    """The token, also if a file holds it."""
+    path = _path(settings["token_file"])
+    if settings["token"] or not path:
+        return settings["token"]
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise wrong(f"The token file {path} cannot be read: {error}.") from None
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser()) if text else ""
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in (*YES, *NO):
+        raise wrong(f"{name} is {text!r}: it is true or false.")
+    return text.lower() in YES
+
+
+def _merged(*sources: Mapping[str, str]) -> dict[str, str]:
+    """The later a source, the more it counts. A file of a token replaces an earlier token."""
+    settings = dict[str, str]()
+    for source in sources:
+        if "token_file" in source:
+            settings["token"] = ""
+        settings |= source
+    return settings
+
+
 def _on_the_line(given: Common) -> dict[str, str]:
-    values = {name: getattr(given, name) for name in DEFAULTS}
+    values = {name: getattr(given, name) for name in DEFAULTS if name != "tls"}
+    if given.tls:
+        values["tls"] = "true"
     if given.utc:
         values["zone"] = "UTC"
     return {name: value for name, value in values.items() if value is not None}

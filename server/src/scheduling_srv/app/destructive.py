@@ -70,10 +70,13 @@ class DeletionLog:
 
 
 def _source(caller: str) -> str:
-    """The host without its port, or the partition without the offset: it stays the same."""
+    """The name without the peer, the host without its port, or the partition without the offset.
+
+    It stays the same from call to call.
+    """
     if caller.startswith(("ipv4:", "ipv6:")):
         return caller.rpartition(":")[0]
-    return caller.partition("@")[0]
+    return caller.rpartition("@")[0] or caller
 
 
 DELETIONS = DeletionLog()

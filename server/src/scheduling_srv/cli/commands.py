@@ -64,6 +64,47 @@ def version(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] =
 
 
 @app.command
+def health(
+    *,
+    live: Annotated[bool, Parameter(negative="")] = False,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+) -> int:
+    """Ask the replica on this host, by its settings: exit code 0 if it serves, else 1.
+
+    Parameters
+    ----------
+    live
+        Ask only whether the process answers.
+    config
+        TOML or YAML file with settings. The environment takes precedence.
+    """
+    from scheduling_srv.cli.health import health as ask  # noqa: PLC0415
+    from scheduling_srv.settings.load import load  # noqa: PLC0415
+
+    return ask(load(config), live=live)
+
+
+@app.command
+def token(name: str, *, role: str = "operator") -> int:
+    """Make a token for a caller: print it, and the entry for the file of callers.
+
+    The file holds a hash of the token, so the token cannot be found out from it.
+
+    Parameters
+    ----------
+    name
+        Name of the caller, as logs show it.
+    role
+        reader, operator or admin.
+    """
+    from scheduling_srv.adapters.credentials.caller_file import entry, make_token  # noqa: PLC0415
+
+    made = make_token()
+    _say(f"{made}\n\n{entry(name, role, made)}")
+    return 0
+
+
+@app.command
 def settings(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """List every setting: its name in the environment, its default and its meaning.
 

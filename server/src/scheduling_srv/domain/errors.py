@@ -7,6 +7,9 @@
     │   ├── NotFound          no job has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
+    │   ├── OverQuota         the caller has used up its share
+    │   ├── Unauthenticated   it is not known who calls
+    │   ├── Forbidden         the caller may not do this
     │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
@@ -79,6 +82,23 @@ class TooLarge(RequestError):
 
 class TooMany(RequestError):
     """Too many requests of this kind are pending (docs/contract.md)."""
+
+
+class OverQuota(RequestError):
+    """The caller has used up its share; it may send the request again later."""
+
+    def __init__(self, sentence: str, retry_seconds: float) -> None:
+        """`retry_seconds`: after that time the request would be accepted."""
+        super().__init__(sentence)
+        self.retry_seconds = retry_seconds
+
+
+class Unauthenticated(RequestError):
+    """It is not known who calls: credentials are missing, wrong or expired."""
+
+
+class Forbidden(RequestError):
+    """The caller may not do this (docs/security.md)."""
 
 
 class FailedPrecondition(RequestError):

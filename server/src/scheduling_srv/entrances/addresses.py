@@ -32,8 +32,8 @@ def parse_address(text: str) -> Address:
     return Address(found["six"] or found["host"], int(found["port"]))
 
 
-def check_loopback(text: str, setting: str) -> None:
-    """Raise `StartError` for an address that other hosts can reach.
+def check_loopback(text: str, setting: str, lacks: str = "TLS and credentials") -> None:
+    """Raise `StartError` for an address that other hosts can reach. `lacks` is for the sentence.
 
     A name counts as loopback if all of its addresses do. `listen` reports a name that cannot be
     resolved.
@@ -45,8 +45,8 @@ def check_loopback(text: str, setting: str) -> None:
         return
     if not all(ip_address(address[0]).is_loopback for *_, address in found):
         raise StartError(
-            f"Other hosts reach {text} ({setting}) without TLS and credentials. Listen on"
-            " 127.0.0.1, or allow it with SCHEDULING_INSECURE=true."
+            f"Other hosts reach {text} ({setting}) without {lacks}. Listen on 127.0.0.1, or allow"
+            " it with SCHEDULING_INSECURE=true."
         )
 
 

@@ -9,8 +9,10 @@ from importlib import import_module
 
 import structlog
 
+from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.entrances.addresses import listen
+from scheduling_srv.entrances.tls import Certificates
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +31,25 @@ class AdminServer:
     """The pages on `address` (`host:port`; port 0: any), in the running event loop; or `off`."""
 
     def __init__(
-        self, address: str, health: Health, measure: Callable[[], Awaitable[None]] = _nothing
+        self,
+        address: str,
+        health: Health,
+        measure: Callable[[], Awaitable[None]] = _nothing,
+        *,
+        door: Door | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
-        """`measure` updates the figures for a request of `/metrics`. Must not raise."""
+        """`measure` updates the figures for a request of `/metrics`. Must not raise.
+
+        Without `door` all pages are open, without `certificates` they are HTTP.
+        """
         self._address = address
+        self._door = door
+        self._certificates = certificates
+        self._renewed = asyncio.Event()
+        """Serve with new certificates, or end."""
+        if certificates:
+            certificates.on_change.append(self._renewed.set)
         self._measure = measure
         self._health = health
         self._asked = asyncio.Event()
@@ -51,6 +68,7 @@ class AdminServer:
     async def stop(self) -> None:
         """Close; may be called before `start`, and twice."""
         self._ended.set()
+        self._renewed.set()
         self._asked.set()
         if self._serving is not None:
             await self._serving
@@ -64,7 +82,11 @@ class AdminServer:
         try:
             if not self._ended.is_set():
                 pages = await asyncio.to_thread(import_module, PAGES)
-                await pages.serve(place, self._health, self._measure, self._ended)
+            while not self._ended.is_set():
+                self._renewed.clear()
+                application = pages.application(self._health, self._measure, self._door)
+                context = self._certificates.context() if self._certificates else None
+                await pages.serve(place.dup(), application, context, self._renewed)
         except Exception:
             # Jobs continue without the pages; requests are refused instead of kept waiting.
             log.exception("the admin port has failed")

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import html
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,9 +17,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.health.health import Health, Status
 from scheduling_srv.app.waiting import wait
+from scheduling_srv.domain.errors import Forbidden, Unauthenticated, Unavailable
 from scheduling_srv.entrances.http_bounds import ONE_REQUEST, REFUSALS, BoundedProtocol
+from scheduling_srv.entrances.tls import certificate_names
 from scheduling_srv.runtime import metrics
 
 STOP_SECONDS = 1
@@ -60,14 +65,18 @@ class _Server(uvicorn.Server):
 
 
 Measure = Callable[[], Awaitable[None]]
+Page = Callable[[Request], Awaitable[Response]]
 
 
 async def serve(
-    place: socket.socket, health: Health, measure: Measure, ended: asyncio.Event
+    place: socket.socket,
+    application: Starlette,
+    context: ssl.SSLContext | None,
+    ended: asyncio.Event,
 ) -> None:
-    """Serve on a listening socket until `ended`, then close it."""
+    """Serve on a listening socket until `ended`, then close it. `context` is for TLS."""
     config = uvicorn.Config(
-        application(health, measure),
+        application,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -76,12 +85,13 @@ async def serve(
         ws="none",
         headers=ONE_REQUEST,
         timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_context_factory=(lambda *_: context) if context else None,
     )
     await _Server(config, ended).serve(sockets=[place])
 
 
-def application(health: Health, measure: Measure) -> Starlette:
-    """The pages."""
+def application(health: Health, measure: Measure, door: Door | None = None) -> Starlette:
+    """The pages. Without `door` they are open to all."""
 
     async def index(_request: Request) -> Response:
         status, reason, _ = await health.report()
@@ -104,4 +114,38 @@ def application(health: Health, measure: Measure) -> Starlette:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     pages = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": numbers}
-    return Starlette(routes=[Route(path, page) for path, page in pages.items()])
+    guarded = {path: _guarded(path, page, door) if door else page for path, page in pages.items()}
+    return Starlette(routes=[Route(path, page) for path, page in guarded.items()])
+
+
+def _guarded(path: str, page: Page, door: Door) -> Page:
+    """The page, for callers that the door admits."""
+
+    async def call(request: Request) -> Response:
+        verbose = path == "/readyz" and "verbose" in request.query_params
+        method = f"GET {path}?verbose" if verbose else f"GET {path}"
+        try:
+            header = request.headers.get("authorization")
+            await door.admit(method, header, lambda: _names(request))
+        except (Unauthenticated, Forbidden, Unavailable) as fault:
+            return _refusal(fault)
+        return await page(request)
+
+    return call
+
+
+def _refusal(fault: Exception) -> Response:
+    if isinstance(fault, Unauthenticated):
+        metrics.CALLS_REFUSED.labels(reason="unauthenticated").inc()
+        challenge = {"WWW-Authenticate": 'Bearer realm="scheduling-srv"'}
+        return PlainTextResponse(f"{fault}\n", status_code=401, headers=challenge)
+    if isinstance(fault, Forbidden):
+        metrics.CALLS_REFUSED.labels(reason="forbidden").inc()
+        return PlainTextResponse(f"{fault}\n", status_code=403)
+    return PlainTextResponse(f"{fault}\n", status_code=503)
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    """The names of the client's certificate, which `BoundedProtocol` has put there."""
+    shown: Any = request.scope.get("state", {}).get("certificate")
+    return certificate_names(shown)

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import BadRequest
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import Counter, Histogram
@@ -21,13 +22,16 @@ from scheduling_srv.app.owner import lanes
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
+    Forbidden,
     InvalidRequest,
     NotFound,
+    OverQuota,
     RequestError,
     SchedulingError,
     StoreFault,
     TooLarge,
     TooMany,
+    Unauthenticated,
     Unavailable,
     Violation,
 )
@@ -39,6 +43,9 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooMany, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (OverQuota, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
     (StoreFault, grpc.StatusCode.INTERNAL),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
@@ -131,10 +138,18 @@ def status_of(error: Exception) -> Status:
         return _internal(error)
     status = Status(code=code.value[0], message=_short(str(error), SENTENCE_BYTES))
     if isinstance(error, RequestError) and error.violations:
-        detail = AnyMessage()
-        detail.Pack(_bad_request(error.violations))
-        status.details.append(detail)
+        _add_detail(status, _bad_request(error.violations))
+    if isinstance(error, OverQuota):
+        delay = RetryInfo()
+        delay.retry_delay.FromMilliseconds(max(1, round(error.retry_seconds * 1000)))
+        _add_detail(status, delay)
     return status
+
+
+def _add_detail(status: Status, message: Message) -> None:
+    detail = AnyMessage()
+    detail.Pack(message)
+    status.details.append(detail)
 
 
 def _internal(error: Exception) -> Status:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from scheduling_srv.app import deadline
+from scheduling_srv.app.access.call import check_command, shown
 from scheduling_srv.app.destructive import called_by, note_deleted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.ignored_triggers import IgnoredTriggers
@@ -28,6 +29,7 @@ from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import Context, guarded
+from scheduling_srv.entrances.grpc_gate import Gate
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
 from scheduling_srv.entrances.memory_budget import (
@@ -38,6 +40,7 @@ from scheduling_srv.entrances.memory_budget import (
     bounded,
 )
 from scheduling_srv.entrances.receive_slots import ReceiveSlots
+from scheduling_srv.entrances.tls import Certificates
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.selection import Selection
 from scheduling_srv.formats.trace import trace_from_headers
@@ -121,7 +124,7 @@ class GrpcServer:
 
     A list of more than `max_items` jobs, or with a job of more than `max_job_bytes`, is refused
     before it is decoded. `call_memory` is the memory budget of all calls, in bytes; an answer may
-    have half of it.
+    have half of it. Without `gate` all callers may call all methods.
     """
 
     def __init__(
@@ -135,12 +138,16 @@ class GrpcServer:
         max_items: int,
         max_job_bytes: int,
         call_memory: int,
+        gate: Gate | None = None,
+        certificates: Certificates | None = None,
+        reflection: bool = True,
     ) -> None:
         self._address = address
-        names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE]
-        names += [HEALTH_SERVICE, SERVICE_NAME]
+        self._certificates = certificates
+        names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE, HEALTH_SERVICE]
+        names += [SERVICE_NAME] if reflection else []
         self._health = HealthService(health, [*names, *services])
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[gate] if gate else None)
         self.connections = GrpcConnections(MAX_CONNECTIONS)
         budget, slots = MemoryBudget(call_memory), ReceiveSlots()
         limits = Limits(max_items, max_job_bytes)
@@ -149,22 +156,29 @@ class GrpcServer:
             messages.COMMAND_SERVICE: {"Command": _command(commands)},
         }
         self._server.add_generic_rpc_handlers(
-            [_handlers(name, methods[name], budget, slots) for name in methods]
+            [_handlers(name, methods[name], budget, slots, gate) for name in methods]
         )
         standard: Any = BoundedServer(self._server)
         add_HealthServicer_to_server(self._health, standard)
-        add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), standard
-        )
+        if reflection:
+            add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+                aio.ReflectionServicer(names, Descriptors(descriptor_pool.Default())), standard
+            )
 
     async def start(self) -> int:
         """Listen; returns the port. Raises `StartError` if the address cannot be had."""
         try:
-            port = self._server.add_insecure_port(self._address)
+            port = self._add_port()
         except RuntimeError as error:
             raise refused(self._address, SETTING) from error
         await self._server.start()
         return port
+
+    def _add_port(self) -> int:
+        if self._certificates is None:
+            return self._server.add_insecure_port(self._address)
+        credentials = self._certificates.grpc_credentials()
+        return self._server.add_secure_port(self._address, credentials)
 
     async def stop(self, grace: float) -> None:
         """Take no more calls and finish those under way, for at most `grace` seconds."""
@@ -173,12 +187,17 @@ class GrpcServer:
 
 
 def _handlers(
-    service: str, methods: Mapping[str, Bounded], budget: MemoryBudget, slots: ReceiveSlots
+    service: str,
+    methods: Mapping[str, Bounded],
+    budget: MemoryBudget,
+    slots: ReceiveSlots,
+    gate: Gate | None,
 ) -> grpc.GenericRpcHandler:
     """To gRPC these methods receive a stream, so that the service decides when to read."""
+    received = gate.received if gate and gate.counts_bytes else None
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.stream_unary_rpc_method_handler(
-            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method))
+            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method, received))
         )
         for name, method in methods.items()
     }
@@ -233,7 +252,7 @@ def _read(jobs: JobsPort, limits: Limits) -> Bounded:
 def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         ids, everything = messages.decode_delete(raw, limits.items)
-        with deadline.within(context.time_remaining()), called_by(context.peer()):
+        with deadline.within(context.time_remaining()), called_by(shown(context.peer())):
             if ids and not everything:
                 note_deleted(len(ids))  # first: it may be done although the answer is an error
             await (jobs.delete_all() if everything else jobs.delete(ids))
@@ -245,7 +264,8 @@ def _delete(jobs: JobsPort, limits: Limits) -> Bounded:
 def _command(commands: CommandsPort) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         name, payload = messages.decode_command(raw)
-        with deadline.within(context.time_remaining()), called_by(context.peer()):
+        check_command(name)
+        with deadline.within(context.time_remaining()), called_by(shown(context.peer())):
             return messages.encode_result(await commands.run(name, payload))
 
     return call

@@ -62,6 +62,8 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for this connection, and wait for its request."""
         super().connection_made(transport)
+        if tls := transport.get_extra_info("ssl_object"):
+            self.app_state = {**self.app_state, "certificate": tls.getpeercert()}
         self._limit = self.loop.call_later(
             REQUEST_SECONDS, self._refuse, f"No whole request within {REQUEST_SECONDS:g} s."
         )

@@ -69,10 +69,17 @@ Bounded = Callable[[bytes, Context, Reservation], Awaitable[bytes]]
 """A method that reserves the memory that it needs besides its request."""
 
 
-def bounded(budget: MemoryBudget, slots: ReceiveSlots, max_bytes: int, method: Bounded) -> Method:
+def bounded(
+    budget: MemoryBudget,
+    slots: ReceiveSlots,
+    max_bytes: int,
+    method: Bounded,
+    received: Callable[[int], None] | None = None,
+) -> Method:
     """`method` with a reservation, which is released when the call ends.
 
-    The reservation begins before the call waits for a slot to receive its message.
+    The reservation begins before the call waits for a slot to receive its message. `received` is
+    called with the size of the message.
     """
 
     async def call(context: Context) -> bytes:
@@ -80,6 +87,8 @@ def bounded(budget: MemoryBudget, slots: ReceiveSlots, max_bytes: int, method: B
         context.add_done_callback(lambda _: memory.release())  # type: ignore[arg-type]
         memory.reserve(CALL_BYTES)
         raw = await slots.read(context, max_bytes, lambda size: memory.reserve(COPIES * size))
+        if received and raw:
+            received(len(raw))
         return await method(present(raw), context, memory)
 
     return call

@@ -100,6 +100,18 @@ RECORDS_REFUSED = Counter(
     " lives, written again). Compare SCHEDULING_MAX_JOB_BYTES with the topics' max.message.bytes.",
     ["kind"],
 )
+CALLS_REFUSED = Counter(
+    "scheduling_calls_refused",
+    "Calls that the doors refused: unauthenticated (no valid credentials), forbidden (no right) or"
+    " quota. An increase of the first two may be an attack, or a token that has expired.",
+    ["reason"],
+)
+for _reason in ("unauthenticated", "forbidden", "quota"):
+    CALLS_REFUSED.labels(reason=_reason)
+AUDIT_LINES_LOST = Counter(
+    "scheduling_audit_lines_lost",
+    "Lines of the audit log that could not be written.",
+)
 LATENESS = Histogram(
     "scheduling_lateness_seconds",
     "Punctuality: from the instant that a run was due to its publication; the first and the last"

@@ -31,6 +31,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
+from scheduling_srv.app.access.limited_jobs import LimitedJobs
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
@@ -47,17 +48,17 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Unavailable
-from scheduling_srv.entrances.addresses import check_loopback, with_port
+from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
-from scheduling_srv.entrances.grpc_server import SETTING as GRPC_SETTING
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.versions import WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
+from scheduling_srv.service import doors
 from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
 from scheduling_srv.settings.load import origin
@@ -288,18 +289,28 @@ class Service:
 
     def _build_entrances(self) -> None:
         settings, parts = self.settings, self.parts
+        self.doors = doors.build(settings)
         self.grpc = GrpcServer(
             settings.grpc_address,
-            jobs=parts.jobs,
+            jobs=LimitedJobs(parts.jobs) if self.doors.gate else parts.jobs,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
+            gate=self.doors.gate,
+            certificates=self.doors.certificates,
+            reflection=settings.reflection,
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
-        self.admin = AdminServer(settings.admin_address, self.health, self._measure)
+        self.admin = AdminServer(
+            settings.admin_address,
+            self.health,
+            self._measure,
+            door=self.doors.door,
+            certificates=self.doors.certificates,
+        )
         self.listener = parts.listener
 
     def _conditions(self) -> Conditions:
@@ -332,14 +343,15 @@ class Service:
     async def run(self) -> int:
         """Run until told to stop, or until a part breaks; returns the exit code."""
         check_options(self.settings.kafka_options, self._kafka_clients())
-        if not self.settings.insecure:
-            check_loopback(self.settings.grpc_address, GRPC_SETTING)
+        doors.check_ports(self.settings)
         admin = await self.admin.start()
         grpc = await self.grpc.start()
         log.info(
             "listening",
             grpc=with_port(self.settings.grpc_address, grpc),
             admin=with_port(self.settings.admin_address, admin),
+            tls=self.doors.certificates is not None,
+            credentials=self.doors.door is not None,
         )
         self._watch_states()
         self._spawn("servers", self._wait_for_servers())
@@ -392,6 +404,8 @@ class Service:
 
         brokers_of(self.kafka).listeners.append(notice)
         self._keep("states", STATES.run)
+        for name, part in self.doors.parts:
+            self._keep(name, part)
         self._keep("descriptors", file_descriptors.watch)
         self._keep("connections", self.grpc.connections.watch)
         self._keep("untold", lambda: tick_all(THROTTLES))

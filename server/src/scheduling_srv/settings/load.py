@@ -35,6 +35,7 @@ _NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
 _WORDS = {
     "int": "is not a whole number",
     "bool": "is not 'true' or 'false'",
+    "path": "is not a path: put it between quotation marks",
     "string": "is not a text: put it between quotation marks",
 }
 """Problems by the beginning of pydantic's names for them."""

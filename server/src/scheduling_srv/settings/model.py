@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -19,6 +20,7 @@ from scheduling_srv.settings.types import (
     Address,
     AdminAddress,
     Delivery,
+    JwtKeys,
     KafkaOptions,
     Milliseconds,
     Name,
@@ -61,12 +63,68 @@ class Settings(BaseSettings):
     grpc_address: Address = Field(
         "127.0.0.1:50054",
         description="Address of the gRPC port: `host:port`, an IPv6 host in brackets. Port 0 takes"
-        " any free port. An address that other hosts reach needs `SCHEDULING_INSECURE=true`.",
+        " any free port. An address that other hosts reach needs TLS and credentials, or"
+        " `SCHEDULING_INSECURE=true`.",
     )
     insecure: bool = Field(
         default=False,
-        description="Let other hosts call without TLS and credentials. Any host that reaches the"
-        " port can read and delete every job.",
+        description="Let other hosts call without TLS or without credentials. Without credentials,"
+        " any host that reaches the port can read and delete every job.",
+    )
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file with the certificate of both ports and its chain. It is read again"
+        " when it changes.",
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the key of the certificate.")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file with the authorities of client certificates. gRPC then refuses"
+        " clients without one.",
+    )
+    callers: Path | None = Field(
+        None,
+        description="TOML file of callers: names, roles, limits, hashes of tokens, names of"
+        " certificates. It is read again when it changes.",
+    )
+    jwt_keys: JwtKeys | None = Field(
+        None,
+        description="Public keys that verify signed tokens (JWT): a JWKS file, or its https"
+        " address. It needs the extra `jwt`.",
+    )
+    jwt_issuer: str | None = Field(None, description="The issuer (`iss`) that tokens must have.")
+    jwt_audience: str | None = Field(
+        None, description="The audience (`aud`) that tokens must have."
+    )
+    jwt_role_claim: str = Field(
+        "scheduling_role",
+        description="Claim of tokens with the role or roles, such as `realm_access.roles`.",
+    )
+    open_health: bool = Field(
+        default=True,
+        description="Answer `grpc.health.v1.Health`, `/livez` and `/readyz` without credentials.",
+    )
+    reflection: bool = Field(
+        default=True,
+        description="Offer gRPC reflection. With credentials, it needs the role reader.",
+    )
+    audit_log: str | None = Field(
+        None,
+        description="Where a line for each change and each refused call goes: a file, or `log` for"
+        " the log of the service.",
+    )
+    quota_calls: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Most gRPC calls a second of one caller, in each replica; 0 does not limit.",
+    )
+    quota_bytes: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="Most bytes of gRPC requests a second of one caller, in each replica; 0 does"
+        " not limit.",
     )
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",
@@ -265,6 +323,26 @@ class Settings(BaseSettings):
         description="Logical service names in command responses and for health_check, separated by"
         " commas.",
     )
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether callers of the ports have to show who they are."""
+        return bool(self.callers or self.jwt_keys or self.tls_client_ca)
+
+    @model_validator(mode="after")
+    def _doors_are_whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("TLS needs both SCHEDULING_TLS_CERTIFICATE and SCHEDULING_TLS_KEY")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("SCHEDULING_TLS_CLIENT_CA needs SCHEDULING_TLS_CERTIFICATE as well")
+        if self.jwt_keys and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError(
+                "SCHEDULING_JWT_KEYS needs SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE:"
+                " else tokens for other services would be valid"
+            )
+        if (self.jwt_issuer or self.jwt_audience) and not self.jwt_keys:
+            raise ValueError("SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE need JWT_KEYS")
+        return self
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

@@ -143,6 +143,19 @@ def _check_parameters(url: SplitResult) -> None:
             raise ValueError(f"has to have 0.1 to 60 (seconds) as the parameter {name}")
 
 
+def _jwt_keys(value: str) -> str:
+    """A path, or an address that cannot be changed on the way."""
+    if "://" not in value:
+        return value
+    url = urlsplit(value)
+    local = url.hostname in ("127.0.0.1", "::1", "localhost")
+    if not url.hostname or url.scheme not in ("https", "http"):
+        raise ValueError("is neither a file nor an address such as 'https://login.example/keys'")
+    if url.scheme == "http" and not local:
+        raise ValueError("has to be https: anybody on the way could put in keys of their own")
+    return value
+
+
 def _is_sensible(seconds: str) -> bool:
     try:
         return 0.1 <= float(seconds) <= 60  # noqa: PLR2004 - the sentence says them
@@ -211,5 +224,6 @@ KafkaOptions = Annotated[
     dict[str, str | int | float | bool], NoDecode, BeforeValidator(_kafka_options)
 ]
 Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
+JwtKeys = Annotated[str, AfterValidator(_jwt_keys)]
 Types = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_types)]
 Delivery = Literal["exactly_once", "at_least_once"]

@@ -75,12 +75,17 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, reason in (
         (r"connection refused", "refuses the connection: no server listens there"),
         (r"failed to resolve", "has a host name that cannot be resolved"),
+        (r"certificate has expired", "shows a certificate that has expired"),
+        (
+            r"alert certificate expired",
+            "refuses this client's certificate: it has expired (ssl.certificate.location)",
+        ),
         (
             r"certificate verify failed|certificate could not be verified",
             "shows a certificate that cannot be verified: check ssl.ca.location and the host name",
         ),
         (
-            r"alert (?:certificate required|bad certificate|unknown ca)|not return a certificate",
+            r"alert (?:certificate (?:required|unknown)|bad|unknown ca|decrypt)|not return a cert",
             "refuses this client's certificate: check ssl.certificate.location",
         ),
         (r"PLAINTEXT broker listener|wrong version number|packet length too long", NO_TLS),
@@ -88,6 +93,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"SASL.*(?:unsupported|mechanism handshake failed).*",
             "does not take this SASL mechanism: check sasl.mechanism",
         ),
+        (r"SASL.*(?:invalid_token|OAUTHBEARER)", "refuses the token (SASL OAUTHBEARER)"),
         (r"SASL authentication error", "refuses the user or the password (SASL)"),
         (r"timed out|timeout", "does not answer in time"),
         (r"no route to host|network is unreachable|host is down", "cannot be reached: no route"),

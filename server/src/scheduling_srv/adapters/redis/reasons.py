@@ -16,11 +16,19 @@ _CHOICES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "has a host name that cannot be resolved",
         ),
         (
+            r"certificate.verify.failed: certificate has expired",
+            "shows a certificate that has expired",
+        ),
+        (
+            r"alert.certificate.expired",
+            "refuses this client's certificate: it has expired (ssl_certfile)",
+        ),
+        (
             r"certificate.verify.failed|hostname mismatch",
             "shows a certificate that cannot be verified: check ssl_ca_certs and the host name",
         ),
         (
-            r"certificate.required|alert.bad.certificate|alert.unknown.ca",
+            r"certificate.required|alert.bad.certificate|alert.unknown.ca|alert.decrypt.error",
             "refuses this client's certificate: check ssl_certfile",
         ),
         (

@@ -1,0 +1,1 @@
+"""Credentials of callers: the file of callers, signed tokens, certificates."""

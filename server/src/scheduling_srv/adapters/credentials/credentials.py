@@ -1,0 +1,96 @@
+"""All credentials of the service as one: implements `Credentials` of the door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from scheduling_srv.adapters.credentials import caller_file
+from scheduling_srv.adapters.credentials.watched_file import WatchedFiles
+from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.access.door import Verified
+from scheduling_srv.domain.errors import StartError, Unauthenticated
+from scheduling_srv.runtime.states import Kind, State
+
+if TYPE_CHECKING:
+    from scheduling_srv.adapters.credentials.jwts import JwtVerifier
+
+LOOK_SECONDS = 2.0
+"""Seconds between looks at files."""
+JWT_DOTS = 2
+
+log = structlog.get_logger(__name__)
+
+
+class AllCredentials:
+    """The file of callers, signed tokens and certificates; each of them may be missing."""
+
+    def __init__(self, callers: Path | None, jwts: JwtVerifier | None) -> None:
+        """Raises `StartError` for a file that cannot be used."""
+        self._path = callers
+        self._jwts = jwts
+        self._callers = caller_file.read(callers) if callers else caller_file.Callers()
+        self._watched = WatchedFiles([callers] if callers else [])
+        self.on_change: list[Callable[[], None]] = []
+        """Called after the credentials have changed."""
+        self._state = State(
+            "the file of callers cannot be used", "the file of callers is used", kind=Kind.CHANGE
+        )
+
+    async def verify(self, token: str) -> Verified:
+        """Raises `Unauthenticated`, and `Unavailable` if keys are not known."""
+        if caller := self._callers.tokens.get(caller_file.hash_of(token)):
+            return Verified(caller)
+        if self._jwts and token.count(".") == JWT_DOTS:
+            return await self._jwts.verify(token)
+        raise Unauthenticated("The token is not known.")
+
+    def of_certificate(self, names: Sequence[str]) -> Caller:
+        """Without other credentials, each certificate of the authority may do everything."""
+        if self._path is None and self._jwts is None:
+            return Caller(names[0], Role.ADMIN)
+        known = self._callers.certificates
+        for name in names:
+            if caller := known.get(name):
+                return caller
+        raise Unauthenticated(
+            f"The certificate of {names[0]} belongs to no caller of SCHEDULING_CALLERS."
+        )
+
+    async def run(self) -> None:
+        """Look at the files until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Read the files that have changed. One that cannot be used changes nothing."""
+        if self._jwts:
+            await self._look_at_keys(self._jwts)
+        changed = await asyncio.to_thread(self._watched.have_changed)
+        if self._path and changed:
+            await self._read(self._path)
+
+    async def _look_at_keys(self, jwts: JwtVerifier) -> None:
+        before = jwts.keys.keys
+        await jwts.keys.refresh()
+        if jwts.keys.keys is not before:
+            self._tell()
+
+    async def _read(self, path: Path) -> None:
+        try:
+            self._callers = await asyncio.to_thread(caller_file.read, path)
+        except StartError as fault:
+            self._state.fails(str(fault))
+        else:
+            self._state.works()
+            log.info("the file of callers was read", tokens=len(self._callers.tokens))
+            self._tell()
+
+    def _tell(self) -> None:
+        for tell in self.on_change:
+            tell()

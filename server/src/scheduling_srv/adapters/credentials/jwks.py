@@ -1,0 +1,179 @@
+"""The public keys of signed tokens: a JWKS file, or an address that is asked (RFC 7517)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.error import URLError
+
+import jwt
+
+from scheduling_srv.adapters.credentials.watched_file import WatchedFiles
+from scheduling_srv.domain.errors import StartError, Unavailable
+from scheduling_srv.runtime.states import Kind, State
+
+ALGORITHMS: Mapping[str, str] = {
+    "RSA": "RS256 RS384 RS512 PS256 PS384 PS512",
+    "EC": "ES256 ES384 ES512",
+    "OKP": "EdDSA",
+}
+"""By the type of a key. Keys that are secret themselves (`oct`) are not used."""
+REFRESH_SECONDS = 300.0
+"""Seconds after which keys are asked for again."""
+UNKNOWN_KEY_SECONDS = 10.0
+"""Seconds between two questions because of a key that is not known: any caller may name one."""
+ANSWER_SECONDS = 5.0
+LONGEST_ANSWER = 1_000_000
+
+
+class Key(NamedTuple):
+    """A public key, and the algorithms that it may verify."""
+
+    public: Any
+    algorithms: Sequence[str]
+
+
+Keys = Mapping[str, Key]
+"""By their ids."""
+
+
+class KeySource(Protocol):
+    """Where keys come from."""
+
+    keys: Keys
+
+    async def refresh(self) -> None:
+        """Read the keys again if it is time to."""
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key with this id; looks again for one that is not known. Raises `Unavailable`."""
+
+
+def parsed(text: str) -> Keys:
+    """The keys of a JWKS that verify signatures. Raises ValueError if there is none."""
+    try:
+        content: Any = json.loads(text)
+        entries = [each for each in content["keys"] if each.get("use", "sig") == "sig"]
+        usable = [each for each in entries if each.get("kty") in ALGORITHMS and each.get("kid")]
+        keys = {str(each["kid"]): _key(each) for each in usable}
+    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as fault:
+        raise ValueError(f"it is not a JWKS: {fault}") from fault
+    if not keys:
+        raise ValueError("it has no public key with a key id (kid) that verifies signatures")
+    return keys
+
+
+def _key(entry: Mapping[str, Any]) -> Key:
+    """Raises `PyJWTError`, and ValueError for an algorithm that is not accepted."""
+    known = ALGORITHMS[entry["kty"]].split()
+    algorithms = [known[known.index(entry["alg"])]] if entry.get("alg") else known
+    return Key(jwt.PyJWK(dict(entry), algorithm=algorithms[0]).key, algorithms)
+
+
+class JwksFile:
+    """Keys of a file, which is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `StartError`."""
+        self._path = path
+        self._watched = WatchedFiles([path])
+        self._state = _state(str(path))
+        try:
+            self.keys = self._read()
+        except (OSError, ValueError) as fault:
+            msg = f"Cannot use {path} (SCHEDULING_JWT_KEYS): {_reason(fault)}."
+            raise StartError(msg) from fault
+
+    async def refresh(self) -> None:
+        """Read it if it has changed. A file that cannot be used leaves the keys as they are."""
+        if not await asyncio.to_thread(self._watched.have_changed):
+            return
+        try:
+            self.keys = await asyncio.to_thread(self._read)
+        except (OSError, ValueError) as fault:
+            self._state.fails(f"{_reason(fault)}.")
+        else:
+            self._state.works()
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key with this id."""
+        if key_id not in self.keys:
+            await self.refresh()
+        return self.keys.get(key_id)
+
+    def _read(self) -> Keys:
+        return parsed(self._path.read_text("utf-8"))
+
+
+class JwksAddress:
+    """Keys of an address. It is asked every five minutes, and for keys that are not known."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        trust: ssl.SSLContext | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`trust` verifies its certificate; None: the authorities of the system."""
+        self.keys: Keys = {}
+        self._url = url
+        self._trust = trust
+        self._monotonic = monotonic
+        self._asked = float("-inf")
+        self._turn = asyncio.Lock()
+        self._state = _state(url)
+
+    async def refresh(self) -> None:
+        """Ask if the keys are old."""
+        await self._ask(REFRESH_SECONDS if self.keys else UNKNOWN_KEY_SECONDS)
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key with this id. Raises `Unavailable` while no keys are known."""
+        if key_id not in self.keys:
+            await self._ask(UNKNOWN_KEY_SECONDS)
+        if not self.keys:
+            raise Unavailable("Tokens cannot be verified: their keys are not known yet.")
+        return self.keys.get(key_id)
+
+    async def _ask(self, pause_seconds: float) -> None:
+        """Ask, unless that was done within this time."""
+        async with self._turn:
+            if self._monotonic() - self._asked < pause_seconds:
+                return
+            self._asked = self._monotonic()
+            try:
+                self.keys = parsed(await asyncio.to_thread(self._fetch))
+            except (OSError, ValueError) as fault:
+                self._state.fails(f"{_reason(fault)}.")
+            else:
+                self._state.works()
+
+    def _fetch(self) -> str:
+        request = urllib.request.Request(self._url, headers={"Accept": "application/json"})  # noqa: S310 - the setting allows https, and http on loopback
+        opened = urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._trust)  # noqa: S310
+        with opened as answer:
+            text: bytes = answer.read(LONGEST_ANSWER + 1)
+        if len(text) > LONGEST_ANSWER:
+            raise ValueError(f"it is longer than {LONGEST_ANSWER} bytes")
+        return text.decode()
+
+
+def _state(place: str) -> State:
+    return State(
+        "the keys of tokens cannot be read",
+        "the keys of tokens are read again",
+        kind=Kind.CHANGE,
+        keys=place,
+    )
+
+
+def _reason(fault: Exception) -> str:
+    reason = fault.reason if isinstance(fault, URLError) else fault
+    return (getattr(reason, "strerror", None) or str(reason)).rstrip(".")

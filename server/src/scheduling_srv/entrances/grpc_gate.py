@@ -1,0 +1,183 @@
+"""Stands before every gRPC method: credentials, quotas and the audit log (decision 33).
+
+It is an interceptor, so no service can be registered beside it. It is not installed if none of the
+three is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+
+from scheduling_srv.app.access import call as calls
+from scheduling_srv.app.access.audit_log import AuditLog
+from scheduling_srv.app.access.call import Call
+from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.access.door import Door
+from scheduling_srv.app.access.quotas import Quotas
+from scheduling_srv.domain.errors import (
+    Forbidden,
+    OverQuota,
+    SchedulingError,
+    Unauthenticated,
+)
+from scheduling_srv.entrances.grpc_errors import code_of, refuse
+from scheduling_srv.runtime import metrics
+
+HEADER = "authorization"
+_REASONS: tuple[tuple[type[SchedulingError], str], ...] = (
+    (Unauthenticated, "unauthenticated"),
+    (Forbidden, "forbidden"),
+    (OverQuota, "quota"),
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Details: TypeAlias = grpc.HandlerCallDetails
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Wraps the handler of each method once. Parts that are None are left out."""
+
+    def __init__(
+        self,
+        *,
+        door: Door | None = None,
+        quotas: Quotas | None = None,
+        audit: AuditLog | None = None,
+    ) -> None:
+        self._door = door
+        self._quotas = quotas
+        self._audit = audit
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        """Full name of a method -> its handler, and the one with this gate before it."""
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `received` has to be called."""
+        return self._quotas is not None
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Details], Awaitable[Handler | None]],
+        handler_call_details: Details,
+    ) -> Handler | None:
+        """The handler with this gate before it; None for an unknown method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler
+        method = handler_call_details.method
+        inner, wrapped = self._wrapped.get(method, (None, handler))
+        if inner is not handler:
+            wrapped = self._around(method, handler)
+            self._wrapped[method] = handler, wrapped
+        return wrapped
+
+    def received(self, size: int) -> None:
+        """Count the bytes of a message of the call under way."""
+        if self._quotas and (call := calls.current()):
+            self._quotas.received(call.caller.name, size)
+
+    def _around(self, method: str, handler: Any) -> Handler:  # noqa: ANN401 - grpc's has no types
+        kinds = handler.request_streaming, handler.response_streaming
+        behaviour, make = {
+            (False, False): (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
+            (False, True): (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+            (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
+            (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
+        }[kinds]
+        wrap = self._stream if handler.response_streaming else self._unary
+        made: Handler = make(
+            wrap(method, behaviour),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+        return made
+
+    def _unary(self, method: str, behaviour: Any) -> Callable[..., Awaitable[object]]:  # noqa: ANN401
+        async def call(request: object, context: Context) -> object:
+            begun = await self._begin(method, context)
+            try:
+                answer = await behaviour(request, context)
+            except BaseException as fault:
+                self._end(begun, _outcome(context, fault))
+                raise
+            self._end(begun, "OK")
+            return answer
+
+        return call
+
+    def _stream(self, method: str, behaviour: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
+        async def call(request: object, context: Context) -> AsyncIterator[object]:
+            begun = await self._begin(method, context)
+            try:
+                async for answer in behaviour(request, context):
+                    yield answer
+            except BaseException as fault:
+                self._end(begun, _outcome(context, fault))
+                raise
+            self._end(begun, "OK")
+
+        return call
+
+    async def _begin(self, method: str, context: Context) -> Call:
+        """Admit the call, or end it."""
+        peer = context.peer()
+        call = Call(Caller(host_of(peer), Role.ADMIN), peer, method)
+        try:
+            if self._door:
+                call.caller = Caller("unknown", Role.READER)
+                call.caller = await self._door.identify(
+                    method, _header(context), lambda: _names(context)
+                )
+                self._door.check(method, call.caller)
+            if self._quotas:
+                self._quotas.begin(call.caller.name)
+        except SchedulingError as fault:
+            self._refused(call, fault)
+            await refuse(context, fault)
+        calls.begin(call)
+        return call
+
+    def _refused(self, call: Call, fault: SchedulingError) -> None:
+        reason = next((word for kind, word in _REASONS if isinstance(fault, kind)), None)
+        if reason:
+            metrics.CALLS_REFUSED.labels(reason=reason).inc()
+        self._end(call, code_of(fault).name)
+
+    def _end(self, call: Call, outcome: str) -> None:
+        if self._audit:
+            self._audit.note(call, outcome)
+
+
+def host_of(peer: str) -> str:
+    """The host of gRPC's name of a peer, `ipv4:127.0.0.1:50000`."""
+    return peer.rpartition(":")[0] or peer
+
+
+def _header(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == HEADER:
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    return None
+
+
+def _names(context: Context) -> tuple[str, ...]:
+    """The names of the client's certificate, which gRPC has verified."""
+    about = context.auth_context()
+    kinds = ("x509_subject_alternative_name", "x509_common_name")
+    return tuple(name.decode(errors="replace") for kind in kinds for name in about.get(kind, ()))
+
+
+def _outcome(context: Context, fault: BaseException) -> str:
+    """The code that the client gets."""
+    if isinstance(fault, asyncio.CancelledError | GeneratorExit):
+        return grpc.StatusCode.CANCELLED.name
+    code: Any = context.code()
+    for status in grpc.StatusCode:
+        if code in (status, status.value[0]):
+            return status.name
+    return grpc.StatusCode.UNKNOWN.name

@@ -1,0 +1,394 @@
+"""TLS, credentials, roles and limits, on the real service."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from scheduling_srv.adapters.credentials.caller_file import hash_of
+from tests.client import contract
+from tests.client.grpc_client import Client, Refusal
+from tests.e2e.product import fresh, tomorrow
+from tests.harness.certificates import Authority, Pair
+from tests.harness.fixtures import StartService
+from tests.harness.service import Service
+from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
+
+COMMAND = Path(sys.executable).parent / "scheduling"
+DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
+CALLERS: tuple[dict[str, Any], ...] = (
+    {"name": "reader", "role": "reader", "tokens": [hash_of("r")]},
+    {"name": "operator", "role": "operator", "tokens": [hash_of("o")]},
+    {"name": "admin", "role": "admin", "tokens": [hash_of("a")]},
+    {"name": "mail", "role": "admin", "tokens": [hash_of("m")], "types": ["mail"]},
+)
+
+
+class House:
+    """A replica with TLS and credentials, and the keys to it."""
+
+    def __init__(self, directory: Path, service: StartService) -> None:
+        self.directory = directory
+        self.authority = Authority(directory / "authority")
+        self.own = self.authority.sign("scheduling.test", file="own")
+        self.issuer = Issuer()
+        self.callers = directory / "callers.toml"
+        write_callers(self.callers, *CALLERS)
+        self.keys = directory / "keys.json"
+        self.keys.write_text(self.issuer.jwks)
+        self.audit = directory / "audit.log"
+        self.replica = service(start=False)
+        self.replica.settings |= {
+            "SCHEDULING_LOG_FORMAT": "json",
+            "SCHEDULING_TLS_CERTIFICATE": str(self.own.certificate),
+            "SCHEDULING_TLS_KEY": str(self.own.key),
+            "SCHEDULING_CALLERS": str(self.callers),
+            "SCHEDULING_JWT_KEYS": str(self.keys),
+            "SCHEDULING_JWT_ISSUER": ISSUER,
+            "SCHEDULING_JWT_AUDIENCE": AUDIENCE,
+            "SCHEDULING_AUDIT_LOG": str(self.audit),
+        }
+        self._clients: list[Client] = []
+
+    def start(self, **settings: str) -> Service:
+        self.replica.settings |= {f"SCHEDULING_{key.upper()}": settings[key] for key in settings}
+        self.replica.launch()
+        return self.replica
+
+    def serve(self, **settings: str) -> None:
+        """Start, and wait until it serves."""
+        self.start(**settings)
+        probe = self.client("a")
+        self.replica.process.until_ready(lambda: probe.health() == "SERVING")
+
+    def client(
+        self, token: str | None = None, pair: Pair | None = None, authority: Authority | None = None
+    ) -> Client:
+        made = Client(
+            self.replica.address,
+            token=token,
+            credentials=grpc.ssl_channel_credentials(
+                (authority or self.authority).ca.read_bytes(),
+                pair.key.read_bytes() if pair else None,
+                pair.certificate.read_bytes() if pair else None,
+            ),
+        )
+        self._clients.append(made)
+        return made
+
+    def get(self, page: str, token: str | None = None) -> tuple[int, str]:
+        context = ssl.create_default_context(cafile=str(self.authority.ca))
+        connection = HTTPSConnection(
+            "127.0.0.1", self.replica.admin_port, timeout=PATIENCE_SECONDS, context=context
+        )
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with closing(connection):
+            connection.request("GET", page, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def audited(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.audit.read_text().splitlines()]
+
+    def close(self) -> None:
+        for each in self._clients:
+            each.channel.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path, service: StartService) -> Iterator[House]:
+    made = House(tmp_path, service)
+    yield made
+    made.close()
+
+
+def refusal(call: Any, *arguments: Any, **named: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        call(*arguments, **named)
+    return caught.value
+
+
+def test_each_role_may_do_what_is_its_own(house: House) -> None:
+    house.serve()
+    job = contract.job(id=fresh(), type="mail", when=tomorrow())
+    reader, operator, admin = (house.client(token) for token in "roa")
+    assert refusal(reader.create, job).code is DENIED
+    operator.create(job)
+    assert [each.id for each in reader.read().items] == [job.id]
+    for caller in (reader, operator):
+        assert caller.command("version")["version"]
+        assert "needs the role admin" in refusal(caller.command, "reset").message
+    admin.command("reset")
+    assert reader.read().total_count == 0
+    signed = house.client(house.issuer.token("jane", "operator"))
+    signed.create(job)
+    signed.delete(job.id)
+    assert reader.services()
+    lines = [(each["caller"], each["method"].rpartition("/")[2], each["outcome"], each["ids"])
+             for each in house.audited()]  # fmt: skip
+    assert lines == [
+        ("reader", "Create", "PERMISSION_DENIED", []),
+        ("operator", "Create", "OK", [job.id]),
+        ("reader", "Command", "PERMISSION_DENIED", []),
+        ("operator", "Command", "PERMISSION_DENIED", []),
+        ("admin", "Command", "OK", []),
+        ("jane", "Create", "OK", [job.id]),
+        ("jane", "Delete", "OK", [job.id]),
+    ]
+    reset = house.audited()[4]
+    assert (reset["detail"], reset["role"]) == ("reset", "admin")
+    assert reset["peer"].startswith("ipv4:127.0.0.1:")
+    deleted = [
+        line for line in house.replica.lines() if line["event"] == "a reset deleted all jobs"
+    ]
+    assert deleted[0]["caller"].startswith("admin@ipv4:127.0.0.1:")
+
+
+@pytest.mark.parametrize("token", [None, "", "unknown", "x" * 7000, "a.b.c"])
+def test_without_valid_credentials_only_health_answers(house: House, token: str | None) -> None:
+    house.serve()
+    stranger = house.client(token)
+    for call in (
+        stranger.read,
+        stranger.services,
+        lambda: stranger.command("version"),
+        lambda: stranger.create(contract.job(type="mail", now=True)),
+        lambda: stranger.delete(collection=True),
+    ):
+        assert refusal(call).code is UNKNOWN
+    assert stranger.health() == "SERVING"
+    assert house.get("/readyz") == (200, "ok\n")
+    for page in ("/", "/metrics", "/readyz?verbose"):
+        status, text = house.get(page, token)
+        assert (status, "token" in text.lower()) == (401, True)
+    assert house.get("/metrics", "r")[0] == 200
+    shown = house.get("/metrics", "r")[1]
+    assert 'scheduling_calls_refused_total{reason="unauthenticated"} 8.0' in shown
+    assert {line["outcome"] for line in house.audited()} == {"UNAUTHENTICATED"}
+
+
+def test_health_may_be_closed_and_reflection_switched_off(house: House) -> None:
+    house.start(open_health="false", reflection="false")
+    known, stranger = house.client("r"), house.client()
+    house.replica.process.until_ready(lambda: known.health() == "SERVING")
+    assert refusal(stranger.health).code is UNKNOWN
+    assert refusal(known.services).code is grpc.StatusCode.UNIMPLEMENTED
+    assert house.get("/livez")[0] == 401
+    assert house.get("/livez", "r")[0] == 200
+
+
+def test_a_limited_caller_sees_and_changes_its_own_jobs_only(house: House) -> None:
+    house.serve()
+    own, other = fresh(), fresh()
+    admin, mail = house.client("a"), house.client("m")
+    admin.create(
+        contract.job(id=own, type="mail", when=tomorrow()),
+        contract.job(id=other, type="report", when=tomorrow()),
+    )
+    read = mail.read()
+    assert ([each.id for each in read.items], read.total_count) == ([own], 1)
+    assert mail.read(filter=contract.JobFilter(jobs_ids=[other])).total_count == 0
+    calls = (
+        lambda: mail.create(contract.job(type="report", now=True)),
+        lambda: mail.update(contract.job(id=other, type="mail", when=tomorrow())),
+        lambda: mail.upsert(contract.job(id=other, type="mail", when=tomorrow())),
+        lambda: mail.upsert(contract.job(id=own, type="report", when=tomorrow())),
+        lambda: mail.delete(own, other),
+        lambda: mail.delete(collection=True),
+        lambda: mail.command("reset"),
+    )
+    for call in calls:
+        found = refusal(call)
+        assert found.code is DENIED
+        assert "limit" in found.message
+    assert {each.id for each in admin.read().items} == {own, other}
+    mail.upsert(contract.job(id=own, type="mail", when=tomorrow()))
+    mail.delete(own, fresh())
+    assert [each.id for each in admin.read().items] == [other]
+
+
+def test_credentials_are_read_again_when_they_change(house: House) -> None:
+    house.serve()
+    client, signed = house.client("o"), house.client(house.issuer.token("jane", "reader"))
+    client.read()
+    signed.read()
+    write_callers(house.callers, *CALLERS[:1])
+    eventually(lambda: _is_refused(client), what="the token is revoked")
+    house.issuer.rotate(forget=True)
+    house.keys.write_text(house.issuer.jwks)
+    eventually(lambda: _is_refused(signed), what="the key is gone")
+    house.client(house.issuer.token("jane", "reader")).read()
+    house.callers.write_text("broken")
+    event = "the file of callers cannot be used"
+    eventually(lambda: any(line["event"] == event for line in house.replica.lines()), what=event)
+    house.client("r").read()
+
+
+def _is_refused(client: Client) -> bool:
+    try:
+        client.read()
+    except Refusal as fault:
+        return fault.code is UNKNOWN
+    return False
+
+
+def test_certificates_are_read_again_when_they_change(house: House) -> None:
+    house.serve()
+    house.client("r").read()
+    assert house.get("/livez")[0] == 200
+    other = Authority(house.directory / "other")
+    renewed = other.sign("scheduling.test", file="own")
+    house.own.certificate.write_bytes(renewed.certificate.read_bytes())
+    house.own.key.write_bytes(renewed.key.read_bytes())
+    event = "certificates were read again"
+    eventually(lambda: any(line["event"] == event for line in house.replica.lines()), what=event)
+    house.client("r", authority=other).read()
+    house.authority = other
+    assert house.get("/livez")[0] == 200
+
+
+def test_clients_with_certificates(house: House) -> None:
+    billing = house.authority.sign("billing.test")
+    write_callers(house.callers, {"name": "b", "role": "reader", "certificates": ["billing.test"]})
+    house.start(tls_client_ca=str(house.authority.ca))
+    known = house.client(pair=billing)
+    house.replica.process.until_ready(lambda: known.health() == "SERVING")
+    known.read()
+    unlisted = house.client(pair=house.authority.sign("other.test"))
+    assert "certificate of other.test belongs to no caller" in refusal(unlisted.read).message
+    foreign = Authority(house.directory / "foreign").sign("billing.test")
+    expired = house.authority.sign("billing.test", lasts=-timedelta(days=1), file="expired")
+    for pair in (None, foreign, expired):
+        client = house.client(pair=pair)
+        client.timeout = 1
+        assert refusal(client.read).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert house.get("/livez")[0] == 200
+    assert house.get("/metrics")[0] == 401
+
+
+def test_the_command_shows_its_credentials(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    house.serve()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("SCHEDULING_CLIENT_SERVER", house.replica.address)
+
+    def line(*arguments: str) -> tuple[int, str]:
+        ended = subprocess.run([COMMAND, *arguments], capture_output=True, check=False, text=True)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    secret = tmp_path / "token"
+    secret.write_text("o\n")
+    assert line("list", "--tls", "--timeout", "2s")[0] == 5
+    monkeypatch.setenv("SCHEDULING_CLIENT_CA", str(house.authority.ca))
+    code, text = line("list")
+    assert (code, "has no credentials" in text) == (1, True)
+    assert line("list", "--token", "o")[0] == 0
+    job = ("create", "--type", "mail", "--at", tomorrow())
+    assert line(*job, "--token-file", str(secret))[0] == 0
+    monkeypatch.setenv("SCHEDULING_CLIENT_TOKEN", "r")
+    code, text = line(*job)
+    assert (code, "needs the role operator" in text) == (1, True)
+    monkeypatch.delenv("SCHEDULING_CLIENT_CA")
+    code, text = line("list", "--server", "scheduling.test:50054")
+    assert (code, "say --tls" in text) == (2, True)
+
+
+# --- a start that must fail ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"tls_key": ""}, "needs both SCHEDULING_TLS_CERTIFICATE and SCHEDULING_TLS_KEY"),
+        ({"tls_key": "{foreign}"}, "does not belong to"),
+        ({"tls_key": "/none"}, "Cannot read /none (SCHEDULING_TLS_KEY)"),
+        ({"tls_client_ca": "{key}"}, "holds no certificate in PEM"),
+        ({"callers": "/none"}, "Cannot read /none (SCHEDULING_CALLERS)"),
+        ({"jwt_keys": "/none"}, "Cannot use /none (SCHEDULING_JWT_KEYS)"),
+        ({"jwt_keys": "http://login.test/keys"}, "has to be https"),
+        ({"jwt_audience": ""}, "needs SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE"),
+        ({"audit_log": "/none/audit.log"}, "Cannot write /none/audit.log (SCHEDULING_AUDIT_LOG)"),
+        (
+            {"grpc_address": "0.0.0.0:0", "tls_certificate": "", "tls_key": ""},
+            "without TLS. Listen on 127.0.0.1, or allow it with SCHEDULING_INSECURE=true.",
+        ),
+        (
+            {"admin_address": "0.0.0.0:0", "callers": "", "jwt_keys": "", "jwt_issuer": "",
+             "jwt_audience": ""},
+            "(SCHEDULING_ADMIN_ADDRESS) without credentials.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_door_that_cannot_close_ends_the_start(
+    house: House, settings: dict[str, str], sentence: str
+) -> None:
+    foreign = house.authority.sign("foreign.test")
+    paths = {"foreign": foreign.key, "key": house.own.key}
+    replica = house.start(**{name: text.format(**paths) for name, text in settings.items()})
+    assert replica.exit_code() == 2
+    assert sentence in replica.log.read_text()
+
+
+def test_ports_that_are_open_are_told_at_each_start(house: House) -> None:
+    replica = house.start(
+        grpc_address=f"0.0.0.0:{house.replica.grpc_port}",
+        insecure="true",
+        callers="",
+        jwt_keys="",
+        jwt_issuer="",
+        jwt_audience="",
+    )
+    client = house.client()
+    replica.process.until_ready(lambda: client.health() == "SERVING")
+    client.read()
+    (line,) = [line for line in replica.lines() if line["event"] == "a port is open to other hosts"]
+    assert line["level"] == "warning"
+    assert line["reason"].endswith("(SCHEDULING_GRPC_ADDRESS) without credentials.")
+
+
+# --- quotas ---
+
+
+def test_one_caller_s_flood_is_refused_and_another_s_calls_are_not(house: House) -> None:
+    house.serve(quota_calls="20")
+    greedy, modest = house.client("r"), house.client("o")
+    refused = [fault for _ in range(100) if (fault := _fault(greedy))]
+    assert refused
+    first = refused[0]
+    assert first.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "reader has used up its quota of 20 calls a second" in first.message
+    assert first.retry_seconds
+    assert 0 < first.retry_seconds <= 1
+    modest.read()
+    eventually(lambda: _fault(greedy) is None, what="the quota is filled again")
+
+
+def test_bytes_count_as_well(house: House) -> None:
+    house.serve(quota_bytes="10000")
+    client = house.client("o")
+    client.create(*(contract.job(type="x" * 1_000, when=tomorrow()) for _ in range(25)))
+    fault = _fault(client)
+    assert fault
+    assert "quota of 10000 bytes a second" in fault.message
+    eventually(lambda: _fault(client) is None, what="the quota is filled again")
+
+
+def _fault(client: Client) -> Refusal | None:
+    try:
+        client.read(limit=1)
+    except Refusal as fault:
+        return fault
+    return None

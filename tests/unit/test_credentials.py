@@ -1,0 +1,301 @@
+"""The file of callers, and signed tokens: each fault has a sentence, each change is noticed."""
+
+import base64
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jwt
+import pytest
+from structlog.testing import capture_logs
+
+from scheduling_srv.adapters.credentials import caller_file, jwks
+from scheduling_srv.adapters.credentials.caller_file import hash_of, make_token
+from scheduling_srv.adapters.credentials.credentials import AllCredentials
+from scheduling_srv.adapters.credentials.jwks import JwksAddress, JwksFile
+from scheduling_srv.adapters.credentials.jwts import JwtVerifier
+from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.domain.errors import StartError, Unauthenticated, Unavailable
+from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
+
+HASH = hash_of("t")
+
+
+# --- the file of callers ---
+
+
+def test_a_file_of_callers(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    write_callers(
+        path,
+        {"name": "a", "role": "reader", "tokens": [hash_of("one"), hash_of("two")]},
+        {"name": "b", "role": "admin", "certificates": ["b.test"], "types": ["mail"]},
+    )
+    callers = caller_file.read(path)
+    reader = Caller("a", Role.READER)
+    assert callers.tokens == {hash_of("one"): reader, hash_of("two"): reader}
+    limits = Limits(types=frozenset({"mail"}))
+    assert callers.certificates == {"b.test": Caller("b", Role.ADMIN, limits)}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x", "is not TOML"),
+        ("a = 1", r"it may hold tables \[\[callers\]\] only"),
+        ("callers = 1", r"it may hold tables \[\[callers\]\] only"),
+        ("[[callers]]", "a caller has no name"),
+        ('[[callers]]\nname = "a"', "'a' needs a role: reader, operator, admin"),
+        ('[[callers]]\nname = "a"\nrole = ["admin"]', "'a' needs a role"),
+        ('[[callers]]\nname = "a"\nrole = "root"', "'a' needs a role"),
+        ('[[callers]]\nname = "a"\nrole = "admin"\ntypos = []', "has 'typos': known are"),
+        ('[[callers]]\nname = "a"\nrole = "admin"\ntypes = []', "types of the caller 'a'"),
+        ('[[callers]]\nname = "a"\nrole = "admin"\ntypes = "mail"', "types of the caller 'a'"),
+        ('[[callers]]\nname = "a"\nrole = "admin"\ntokens = ["secret"]', "is not a SHA-256 hash"),
+        ('[[callers]]\nname = "a"\nrole = "admin"\n' * 2, "the caller 'a' stands twice"),
+        (
+            "".join(
+                f'[[callers]]\nname = "{name}"\nrole = "admin"\ntokens = ["{HASH}"]\n'
+                for name in "ab"
+            ),
+            "the callers 'a' and 'b' have the same credentials",
+        ),
+    ],
+)
+def test_a_faulty_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text(text)
+    with pytest.raises(StartError, match=sentence) as caught:
+        caller_file.read(path)
+    assert "SCHEDULING_CALLERS" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="No such file"):
+        caller_file.read(tmp_path / "none")
+
+
+def test_a_token_is_never_made_twice_and_its_entry_is_valid(tmp_path: Path) -> None:
+    token = make_token()
+    assert token != make_token()
+    path = tmp_path / "callers.toml"
+    path.write_text(caller_file.entry('"quoted" ü', "admin", token))
+    assert caller_file.read(path).tokens == {hash_of(token): Caller('"quoted" ü', Role.ADMIN)}
+
+
+async def test_a_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    credentials, changes = AllCredentials(path, None), list[str]()
+    credentials.on_change.append(lambda: changes.append("changed"))
+    await credentials.look()
+    assert changes == []
+    write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+    await credentials.look()
+    assert changes == ["changed"]
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN
+    with pytest.raises(Unauthenticated):
+        await credentials.verify("one")
+    path.write_text("broken")
+    with capture_logs() as logs:
+        await credentials.look()
+    assert (await credentials.verify("two")).caller.name == "a"
+    assert [line["event"] for line in logs] == ["the file of callers cannot be used"]
+
+
+def test_certificates_without_other_credentials_may_do_everything(tmp_path: Path) -> None:
+    assert AllCredentials(None, None).of_certificate(["x"]) == Caller("x", Role.ADMIN)
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "certificates": ["a.test"]})
+    credentials = AllCredentials(path, None)
+    assert credentials.of_certificate(["other", "a.test"]) == Caller("a", Role.READER)
+    with pytest.raises(Unauthenticated, match="certificate of x belongs to no caller"):
+        credentials.of_certificate(["x"])
+
+
+# --- signed tokens ---
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+def verifier_of(issuer: Issuer, tmp_path: Path, role_claim: str = "scheduling_role") -> JwtVerifier:
+    path = tmp_path / "keys.json"
+    path.write_text(issuer.jwks)
+    return JwtVerifier(JwksFile(path), issuer=ISSUER, audience=AUDIENCE, role_claim=role_claim)
+
+
+@pytest.mark.parametrize("kind", ["ES256", "RS256"])
+async def test_a_valid_token(tmp_path: Path, kind: str) -> None:
+    issuer = Issuer(kind=kind)
+    caller, seconds = await verifier_of(issuer, tmp_path).verify(issuer.token("me", "operator"))
+    assert caller == Caller("me", Role.OPERATOR)
+    assert 50 < seconds <= 60
+
+
+async def test_limits_and_the_highest_role(tmp_path: Path, issuer: Issuer) -> None:
+    claims = {"scheduling_types": ["mail"], "realm": {"roles": ["x", "reader", "admin"]}}
+    verifier = verifier_of(issuer, tmp_path, "realm.roles")
+    caller, _ = await verifier.verify(issuer.token("me", "reader", **claims))
+    assert caller == Caller("me", Role.ADMIN, Limits(types=frozenset({"mail"})))
+
+
+@pytest.mark.parametrize(
+    ("claims", "sentence"),
+    [
+        ({"exp": 1}, "has expired"),
+        ({"exp": None}, "lacks a claim"),
+        ({"sub": None}, "lacks a claim"),
+        ({"nbf": 4_000_000_000}, "is not valid yet"),
+        ({"aud": "other"}, r"for another audience \(aud\)"),
+        ({"aud": None}, "lacks a claim"),
+        ({"iss": "https://other"}, r"of another issuer \(iss\)"),
+        ({"iss": None}, "lacks a claim"),
+        ({"scheduling_role": None}, "names no role in scheduling_role"),
+        ({"scheduling_role": "root"}, "names no role in scheduling_role"),
+        ({"scheduling_role": {"admin": 1}}, "names no role in scheduling_role"),
+        ({"scheduling_types": "mail"}, "scheduling_types of the token is not a list"),
+        ({"scheduling_creators": []}, "scheduling_creators of the token is not a list"),
+    ],
+)
+async def test_a_claim_that_is_wrong_is_named(
+    tmp_path: Path, issuer: Issuer, claims: dict[str, Any], sentence: str
+) -> None:
+    token = issuer.token("me", "admin", **claims)
+    with pytest.raises(Unauthenticated, match=sentence):
+        await verifier_of(issuer, tmp_path).verify(token)
+
+
+def unsigned(issuer: Issuer) -> str:
+    """As `alg=none` wants it."""
+    header = {"alg": "none", "typ": "JWT", "kid": issuer.key_id}
+    _, claims, _ = issuer.token("me", "admin").split(".")
+    return f"{base64.urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip('=')}.{claims}."
+
+
+def with_public_key_as_secret(issuer: Issuer) -> str:
+    """The classic confusion: HMAC with the public key."""
+    claims = jwt.decode(issuer.token("me", "admin"), options={"verify_signature": False})
+    return jwt.encode(claims, "x" * 64, algorithm="HS256", headers={"kid": issuer.key_id})
+
+
+def changed(issuer: Issuer) -> str:
+    header, _, signature = issuer.token("me", "reader").split(".")
+    _, claims, _ = issuer.token("me", "admin").split(".")
+    return f"{header}.{claims}.{signature}"
+
+
+@pytest.mark.parametrize("attack", [unsigned, with_public_key_as_secret, changed])
+async def test_attacks_are_refused(tmp_path: Path, issuer: Issuer, attack: Any) -> None:
+    with pytest.raises(Unauthenticated):
+        await verifier_of(issuer, tmp_path).verify(attack(issuer))
+
+
+@pytest.mark.parametrize("token", ["", "..", "a.b.c", "e30.e30.", "\x00.\x00.\x00", "ü.ü.ü"])
+async def test_garbage_is_refused(tmp_path: Path, issuer: Issuer, token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        await verifier_of(issuer, tmp_path).verify(token)
+
+
+async def test_a_foreign_key_with_a_known_id(tmp_path: Path, issuer: Issuer) -> None:
+    foreign = Issuer()
+    foreign.keys = {issuer.key_id: foreign.keys[foreign.key_id]}
+    foreign.key_id = issuer.key_id
+    with pytest.raises(Unauthenticated, match="signature of the token is wrong"):
+        await verifier_of(issuer, tmp_path).verify(foreign.token("me", "admin"))
+
+
+async def test_keys_rotate_in_a_file(tmp_path: Path) -> None:
+    issuer = Issuer()
+    verifier = verifier_of(issuer, tmp_path)
+    before = issuer.token("me", "admin")
+    issuer.rotate(forget=True)
+    with pytest.raises(Unauthenticated, match="key that is not known"):
+        await verifier.verify(issuer.token("me", "admin"))
+    (tmp_path / "keys.json").write_text(issuer.jwks)
+    await verifier.verify(issuer.token("me", "admin"))
+    with pytest.raises(Unauthenticated, match="key that is not known"):
+        await verifier.verify(before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}]}'],
+)
+def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(StartError, match=r"\(SCHEDULING_JWT_KEYS\): it"):
+        JwksFile(path)
+
+
+class Login:
+    """A server that tells the keys, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.text, self.asked, self.status = "", 0, 200
+        told = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                told.asked += 1
+                self.send_response(told.status)
+                self.end_headers()
+                self.wfile.write(told.text.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/keys"
+
+
+@pytest.fixture
+def login() -> Iterator[Login]:
+    made = Login()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+async def test_keys_of_an_address_rotate(login: Login) -> None:
+    issuer, now = Issuer(), [0.0]
+    login.text = issuer.jwks
+    keys = JwksAddress(login.url, monotonic=lambda: now[0])
+    verifier = JwtVerifier(keys, issuer=ISSUER, audience=AUDIENCE, role_claim="scheduling_role")
+    await verifier.verify(issuer.token("me", "admin"))
+    await verifier.verify(issuer.token("me", "admin"))
+    assert login.asked == 1
+    issuer.rotate()
+    login.text = issuer.jwks
+    with pytest.raises(Unauthenticated):  # too soon: any caller may name a key
+        await verifier.verify(issuer.token("me", "admin"))
+    assert login.asked == 1
+    now[0] += jwks.UNKNOWN_KEY_SECONDS
+    await verifier.verify(issuer.token("me", "admin"))
+    assert login.asked == 2
+
+
+async def test_an_address_that_fails_keeps_the_keys(login: Login) -> None:
+    issuer, now = Issuer(), [0.0]
+    keys = JwksAddress(login.url, monotonic=lambda: now[0])
+    verifier = JwtVerifier(keys, issuer=ISSUER, audience=AUDIENCE, role_claim="scheduling_role")
+    login.status = 500
+    with pytest.raises(Unavailable, match="their keys are not known yet"):
+        await verifier.verify(issuer.token("me", "admin"))
+    login.status, login.text = 200, issuer.jwks
+    now[0] += jwks.UNKNOWN_KEY_SECONDS
+    await verifier.verify(issuer.token("me", "admin"))
+    login.text = "broken"
+    now[0] += jwks.REFRESH_SECONDS
+    with capture_logs() as logs:
+        await keys.refresh()
+    assert [line["event"] for line in logs] == ["the keys of tokens cannot be read"]
+    await verifier.verify(issuer.token("me", "admin"))
