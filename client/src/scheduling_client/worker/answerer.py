@@ -44,12 +44,15 @@ class Answerer:
 
     def heartbeat(self, run: Run, partition: int) -> None:
         """Send a jobHeartbeat, without waiting for it. May be called from any thread."""
+        self._loop.call_soon_threadsafe(self._send_heartbeat, run, partition)
+
+    def _send_heartbeat(self, run: Run, partition: int) -> None:
         key, value = messages.heartbeat(run)
         try:
             self._producer.produce(self._topic, value, key, partition, headers=_headers(run))
         except (BufferError, KafkaException) as fault:
             log.warning("a heartbeat was not sent", extra={"reason": str(fault)})
-        self._loop.call_soon_threadsafe(self._poll_soon)
+        self._poll_soon()
 
     def flush(self, within_seconds: float) -> int:
         """Send what is on its way. Returns the number of answers that Kafka has not confirmed."""

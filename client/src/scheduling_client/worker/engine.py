@@ -14,7 +14,7 @@ from operator import methodcaller
 from time import perf_counter
 from typing import Any
 
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 
 from scheduling_client.worker import figures as names
 from scheduling_client.worker import messages
@@ -359,10 +359,7 @@ class Engine:
             if ledger.committable != ledger.committed
         }
         if offsets:
-            try:
-                self._reader.commit(offsets)
-            except KafkaException as fault:
-                log.debug("offsets were not committed", extra={"reason": str(fault)})
+            self._reader.commit(offsets)
             for partition, offset in offsets.items():
                 self._ledgers[partition].committed = offset
         if not self._stopping:

@@ -105,7 +105,7 @@ def _serve(pipe: Connection) -> None:
         try:
             pickle.dumps(answer)
         except Exception:  # noqa: BLE001 - a result is not used, and an exception has a text
-            fault = answer[1]
-            text = f"{type(fault).__name__}: {fault}"
-            answer = (True, None) if answer[0] else (False, RuntimeError(text))
+            done, given = answer
+            text = f"{type(given).__name__}: {given}"
+            answer = (True, None) if done else (False, RuntimeError(text))
         pipe.send(answer)

@@ -52,6 +52,7 @@ class Reader:
         self._resting = False
         self._paused = False
         self._trouble = ""
+        self._to_commit: Offsets = {}
         self.is_ready = False
         """Partitions have been assigned, or the group has given none to this worker."""
         self._thread = threading.Thread(target=self._run, name="scheduling-reader", daemon=True)
@@ -70,8 +71,8 @@ class Reader:
         self._resting = True
 
     def commit(self, offsets: Offsets) -> None:
-        """Commit without waiting. Raises `KafkaException`."""
-        self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
+        """Commit soon. The thread does it: a consumer serves one call at a time."""
+        self._to_commit = offsets
 
     def close(self) -> None:
         """Leave the group. Blocks until then; the event loop has to run."""
@@ -98,12 +99,21 @@ class Reader:
     def _turn(self) -> None:
         token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
         self._pause(paused=not token)
+        self._commit_due()
         batch = self._poll()
         if batch:
             self._recovered()
             self._call(self._deliver, batch, token)
         elif token:
             self._tokens.release()
+
+    def _commit_due(self) -> None:
+        offsets, self._to_commit = self._to_commit, {}
+        if offsets:
+            try:
+                self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
+            except KafkaException as fault:  # the next commit says it again
+                log.debug("offsets were not committed", extra={"reason": fault.args[0].str()})
 
     def _poll(self) -> list[Message]:
         first = self._consumer.poll(POLL_SECONDS)

@@ -36,6 +36,8 @@ class Settings:
     kafka: str
     """Bootstrap servers."""
     topic: str
+    instance: str
+    """The name of this member of the group, the same after a crash."""
     options: Mapping[str, Any]
     """Further properties of librdkafka."""
     completion_timeout_seconds: float
@@ -48,6 +50,7 @@ class Settings:
             "bootstrap.servers": self.kafka,
             "group.id": self.group,
             "client.id": self.name,
+            "group.instance.id": self.instance,
             "auto.offset.reset": "earliest",  # a topic that was made anew; a first start seeks
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from scheduling_client.worker import logs
@@ -19,6 +20,7 @@ from scheduling_client.worker.errors import WorkerError
 from scheduling_client.worker.executor import Executor
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.health import Page, serve_pages
+from scheduling_client.worker.identity import Identity
 from scheduling_client.worker.jobs import Handler, Job, arguments_of
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.runs import Run
@@ -250,6 +252,7 @@ class Worker:
             kafka=servers,
             topic=self._topic or from_environment("TOPIC_JOBS", "io.restorecommerce.jobs"),
             options=kafka_options() if self._options is None else self._options,
+            instance="",
             completion_timeout_seconds=self._completion_seconds,
             stop_within_seconds=self._stop_seconds,
         )
@@ -278,21 +281,31 @@ class _Working:
         self._pages: asyncio.Server | None = None
         self._declaring: asyncio.Task[None] | None = None
         self._engine: Any = None
+        self._identity: Identity | None = None
 
     @property
     def is_ready(self) -> bool:
         return bool(self._engine is not None and self._engine.is_ready)
 
     async def start(self) -> None:
-        from scheduling_client.worker.engine import Engine  # noqa: PLC0415 - tests need no Kafka
-
+        try:  # handlers can be imported and tested without Kafka
+            from scheduling_client.worker.engine import Engine  # noqa: PLC0415
+        except ModuleNotFoundError as fault:
+            raise WorkerError(f"{fault}: pip install 'scheduling-client[worker]'") from None
         try:
             await self._keeper.open()
         except Exception as fault:
             raise WorkerError(f"The store cannot be opened: {fault}") from fault
         if self._http:
             self._pages = await serve_pages(self._http, self._all_pages())
-        self._engine = Engine(self._settings, self._jobs, self._keeper, self.figures, self._failed)
+        self._identity = Identity.claim(self._settings.group)
+        self._engine = Engine(
+            replace(self._settings, instance=self._identity.name),
+            self._jobs,
+            self._keeper,
+            self.figures,
+            self._failed,
+        )
         self._engine.start()
         if self._declared:
             self._declaring = self._loop.create_task(ensure(self._service, self._declared))
@@ -319,6 +332,8 @@ class _Working:
         if self._pages is not None:
             self._pages.close()
         await self._keeper.close()
+        if self._identity is not None:
+            self._identity.release()
         if self._fault is not None:
             raise self._fault
         log.info("worker stopped", extra={"worker": self._settings.name, "cut_short": left})

@@ -15,8 +15,6 @@ from scheduling_client.cli.output import say
 if TYPE_CHECKING:
     from scheduling_client.worker import Worker
 
-NOT_INSTALLED = 'The worker needs more packages: pip install "scheduling-client[cli,worker]".'
-EXTRA = "confluent_kafka"
 TEMPLATE = '''\
 """Jobs of {name}. Start it: scheduling worker {name}:worker."""
 
@@ -105,8 +103,6 @@ def _found(target: str) -> Worker:
         loaded = import_module(module)
         from scheduling_client.worker import Worker  # noqa: PLC0415
     except ModuleNotFoundError as fault:
-        if fault.name == EXTRA:
-            raise wrong(NOT_INSTALLED) from None
         if fault.name not in (module, module.partition(".")[0]):
             raise
         raise wrong(f"There is no module {module!r} here.") from None
