@@ -292,12 +292,19 @@ def test_offsets_before_the_first_open_run_can_be_committed() -> None:
     assert ledger.committable == 5
     ledger.end(5)
     assert ledger.committable == 8
-    assert not ledger.is_idle
-    ledger.give_up()
-    assert ledger.is_idle
-    assert ledger.committable == 8
     ledger.end(8)
     assert ledger.committable == 10
+
+
+def test_a_run_that_is_given_up_keeps_its_offset_open() -> None:
+    ledger = Ledger(0, 0)
+    ledger.begin(0)
+    ledger.position = 1
+    idle = [ledger.is_idle]
+    ledger.give_up()
+    idle.append(ledger.is_idle)
+    assert idle == [False, True]
+    assert ledger.committable == 0
 
 
 def test_runs_that_the_scan_has_seen_answered_are_known() -> None:

@@ -37,6 +37,12 @@ from scheduling_client.worker.settings import (
 from scheduling_client.worker.tracing import Spans
 
 log = logging.getLogger("scheduling_client.worker")
+UNANSWERED_PER_PLACE = 4
+SPARE_ANSWERS = 16
+"""Runs of a job of which the answers are on their way: so many, and 4 for each that may be at work.
+
+A crash repeats them unless the store knows them. Fewer would hold up short runs.
+"""
 LOOK_SECONDS = 0.02
 """Between two looks for runs that have to end before a partition goes, or the worker."""
 _headers = methodcaller("headers")  # a call by its name passes on the error of a broken header
@@ -45,12 +51,25 @@ _headers = methodcaller("headers")  # a call by its name passes on the error of 
 class Entry:
     """A run in this worker."""
 
-    __slots__ = ("beaten", "began", "copies", "dropped", "job", "ledger", "offset", "run", "size")
+    __slots__ = (
+        "beaten",
+        "began",
+        "copies",
+        "dropped",
+        "job",
+        "lane",
+        "ledger",
+        "offset",
+        "run",
+        "size",
+    )
 
     def __init__(self, run: Run, job: Job, ledger: Ledger, offset: int, size: int) -> None:
         self.run, self.job, self.ledger, self.offset, self.size = run, job, ledger, offset, size
         self.dropped = False
         self.began = self.beaten = 0.0
+        self.lane: Lane | None = None
+        """Where it was at work."""
         self.copies: list[Entry] = []
         """Further records of the same run, which came while it was at work."""
 
@@ -62,6 +81,14 @@ class Lane:
         self.job = job
         self.waiting: deque[Entry] = deque()
         self.at_work = 0
+        self.unanswered = 0
+        """Runs that have ended, and whose answers Kafka has not confirmed. A crash repeats them."""
+
+    @property
+    def has_place(self) -> bool:
+        """Whether another run may begin."""
+        most = self.job.concurrency
+        return self.at_work < most and self.unanswered < UNANSWERED_PER_PLACE * most + SPARE_ANSWERS
 
 
 class Engine:
@@ -228,7 +255,7 @@ class Engine:
 
     def _begin(self, lane: Lane) -> None:
         job, waiting = lane.job, lane.waiting
-        while waiting and lane.at_work < job.concurrency and self._executor.is_free(job):
+        while waiting and lane.has_place and self._executor.is_free(job):
             entry = waiting.popleft()
             if entry.dropped:
                 continue
@@ -258,6 +285,8 @@ class Engine:
         took = perf_counter() - began
         self._figures.end(job.type, _outcome(ended), took)
         self._tell(entry, ended, took)
+        lane.unanswered += 1
+        entry.lane = lane
         self._note(entry, ended)
         self._begin(lane)
 
@@ -316,6 +345,11 @@ class Engine:
         if self._active.get(occurrence) is entry:
             del self._active[occurrence]
         self._closed(entry)
+        lane = entry.lane
+        if lane is not None:
+            lane.unanswered -= 1
+            if lane.waiting:
+                self._begin(lane)
         for copy in entry.copies:
             self._closed(copy)
 

@@ -12,6 +12,7 @@ from scheduling_client.worker.errors import WorkerError
 from scheduling_client.worker.payloads import Read, reader
 from scheduling_client.worker.runs import Run
 
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 Handler = Callable[..., Any]
 Arguments = Callable[[Run], tuple[Any, ...]]
 
@@ -62,7 +63,7 @@ def _parameters(function: Handler, name: str) -> list[tuple[inspect.Parameter, A
         ) from None
     found = []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.default is not parameter.empty:
+        if parameter.default is not parameter.empty or parameter.kind in _VARIABLE:
             continue
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise WorkerError(f"{name}: the worker cannot give {parameter.name!r}.")
