@@ -40,7 +40,9 @@ class Answerer:
         """Send it to the run's partition; `confirmed` is called when Kafka has it."""
         self.unconfirmed += 1
         key, value = messages.answer(run, ended)
-        self._send(key, value, run, partition, confirmed)
+        occurrence = run.headers.get("occurrence-id")
+        headers: Any = [("occurrence-id", occurrence)] if occurrence else None
+        self._send(key, value, partition, headers, confirmed)
 
     def heartbeat(self, run: Run, partition: int) -> None:
         """Send a jobHeartbeat, without waiting for it. May be called from any thread."""
@@ -60,32 +62,33 @@ class Answerer:
         return self.unconfirmed
 
     def _send(
-        self, key: bytes, value: bytes, run: Run, partition: int, confirmed: Confirmed
+        self,
+        key: bytes,
+        value: bytes,
+        partition: int,
+        headers: Any,  # noqa: ANN401 - as the producer takes them
+        confirmed: Confirmed,
     ) -> None:
-        again = partial(self._send, key, value, run, partition, confirmed)
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is None:
+                self.unconfirmed -= 1
+                confirmed()
+            elif error.fatal():
+                self._failed(WorkerError(f"Kafka takes no more answers: {error.str()}."))
+            else:
+                again(error.str())
+
+        def again(reason: str) -> None:
+            self._refused(reason, partial(self._send, key, value, partition, headers, confirmed))
+
         try:
             self._producer.produce(
-                self._topic,
-                value,
-                key,
-                partition,
-                headers=_headers(run),
-                on_delivery=partial(self._delivered, again, confirmed),
+                self._topic, value, key, partition, on_delivery=delivered, headers=headers
             )
         except (BufferError, KafkaException) as fault:
-            self._refused(str(fault), again)
-        self._poll_soon()
-
-    def _delivered(
-        self, again: Callable[[], None], confirmed: Confirmed, error: KafkaError | None, _: Message
-    ) -> None:
-        if error is None:
-            self.unconfirmed -= 1
-            confirmed()
-        elif error.fatal():
-            self._failed(WorkerError(f"Kafka takes no more answers: {error.str()}."))
-        else:
-            self._refused(error.str(), again)
+            again(str(fault))
+        if not self._polling:
+            self._poll_soon()
 
     def _refused(self, reason: str, again: Callable[[], None]) -> None:
         log.warning("an answer was not sent, and is sent again", extra={"reason": reason})

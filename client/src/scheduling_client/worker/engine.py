@@ -19,8 +19,8 @@ from confluent_kafka import Message
 from scheduling_client.worker import figures as names
 from scheduling_client.worker import messages
 from scheduling_client.worker.answerer import Answerer
-from scheduling_client.worker.answers import Ended
-from scheduling_client.worker.executor import Executor
+from scheduling_client.worker.answers import DONE, Ended
+from scheduling_client.worker.executor import Executor, limit_of, too_long
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.jobs import Job
 from scheduling_client.worker.keeper import Keeper
@@ -56,17 +56,22 @@ class Entry:
         "began",
         "copies",
         "dropped",
+        "is_late",
         "job",
         "lane",
         "ledger",
+        "occurrence",
         "offset",
         "run",
         "size",
+        "task",
     )
 
     def __init__(self, run: Run, job: Job, ledger: Ledger, offset: int, size: int) -> None:
         self.run, self.job, self.ledger, self.offset, self.size = run, job, ledger, offset, size
-        self.dropped = False
+        self.occurrence = run.occurrence_id
+        self.dropped = self.is_late = False
+        self.task: asyncio.Task[None] | None = None
         self.began = self.beaten = 0.0
         self.lane: Lane | None = None
         """Where it was at work."""
@@ -111,15 +116,20 @@ class Engine:
         self._executor = Executor(self._begin_all)
         self._reader = Reader(settings, tuple(jobs), self)
         self._spans = Spans(settings.name)
+        figures.at_work = lambda: {kind: lane.at_work for kind, lane in self._lanes.items()}
+        figures.waiting = lambda: {kind: len(lane.waiting) for kind, lane in self._lanes.items()}
         self._ledgers: dict[int, Ledger] = {}
         self._active: dict[str, Entry] = {}
-        self._tasks: dict[asyncio.Task[None], Entry] = {}
+        self._at_work: set[Entry] = set()
         self._asking: list[Entry] = []
         self._to_note: list[tuple[Entry, Ended]] = []
         self._keeping: set[asyncio.Task[None]] = set()
         self._owed = self._open_runs = self._open_bytes = 0
         self._stopping = False
         self._beat_seconds = settings.completion_timeout_seconds / 3
+        limits = [limit_of(job) for job in jobs.values() if job.timeout_seconds]
+        self._look_seconds = max(LOOK_SECONDS, min([1.0, self._beat_seconds / 4, *limits]) / 4)
+        self._tells_all = log.isEnabledFor(logging.DEBUG)
 
     @property
     def is_ready(self) -> bool:
@@ -130,7 +140,7 @@ class Engine:
         """Begin to read."""
         self._reader.start()
         self._loop.call_later(COMMIT_SECONDS, self._commit)
-        self._loop.call_later(self._beat_seconds / 4, self._beat)
+        self._loop.call_later(self._look_seconds, self._look)
 
     async def stop(self) -> int:
         """Let the runs at work end, then leave. Returns how many were not answered."""
@@ -138,11 +148,12 @@ class Engine:
         self._reader.rest()
         self._drop(entry for lane in self._lanes.values() for entry in lane.waiting)
         await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)
-        left = len(self._tasks)
-        for task in [*self._tasks, *self._keeping]:
+        left = len(self._at_work)
+        tasks = [entry.task for entry in self._at_work if entry.task is not None]
+        for task in [*tasks, *self._keeping]:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait([*self._tasks], timeout=1)
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
         self._executor.close()
         await asyncio.to_thread(self._reader.close)
         self._answerer.flush(1)
@@ -217,7 +228,7 @@ class Engine:
         """Ask the store which of them have ended."""
         store = self._keeper.store
         if not store.blocking:
-            self._sort(found, store.known([entry.run.occurrence_id for entry in found]))
+            self._sort(found, store.known([entry.occurrence for entry in found]))
             return
         self._asking += found
         if len(self._asking) == len(found):
@@ -226,14 +237,14 @@ class Engine:
     async def _ask_all(self) -> None:
         while self._asking:
             found = [*self._asking]
-            known = await self._keeper.known([entry.run.occurrence_id for entry in found])
+            known = await self._keeper.known([entry.occurrence for entry in found])
             del self._asking[: len(found)]
             self._sort(found, known)
 
     def _sort(self, found: Sequence[Entry], known: Mapping[str, str | None]) -> None:
         lanes = set()
         for entry in found:
-            occurrence = entry.run.occurrence_id
+            occurrence = entry.occurrence
             if entry.ledger is not self._ledgers.get(entry.ledger.partition) or self._stopping:
                 self._give_up(entry)
             elif occurrence in self._active:
@@ -254,68 +265,74 @@ class Engine:
     # --- At work ----------------------------------------------------------------------------------
 
     def _begin(self, lane: Lane) -> None:
-        job, waiting = lane.job, lane.waiting
-        while waiting and lane.has_place and self._executor.is_free(job):
+        waiting = lane.waiting
+        while waiting and lane.has_place and self._executor.is_free(lane.job):
             entry = waiting.popleft()
-            if entry.dropped:
-                continue
-            lane.at_work += 1
-            task = self._loop.create_task(self._work(lane, entry))
-            self._tasks[task] = entry
-            task.add_done_callback(self._ended)
-        self._figures.waiting[job.type] = len(waiting)
-        self._figures.at_work[job.type] = lane.at_work
+            if not entry.dropped:
+                lane.at_work += 1
+                entry.task = self._loop.create_task(self._work(lane, entry))
+                self._at_work.add(entry)
 
     def _begin_all(self) -> None:
         for lane in self._lanes.values():
             self._begin(lane)
 
     async def _work(self, lane: Lane, entry: Entry) -> None:
-        job, run = entry.job, entry.run
-        entry.began = entry.beaten = began = perf_counter()
+        entry.began = entry.beaten = perf_counter()
         try:
-            with self._spans.of(run) as span:
-                ended = await self._executor.run(job, run)
-                span.end(ended)
+            ended = await self._run(lane.job, entry)
         except asyncio.CancelledError:
-            self._active.pop(run.occurrence_id, None)
-            raise
+            self._active.pop(entry.occurrence, None)
+            return  # at the end of the worker: the run comes again
+        except BaseException as fault:  # noqa: BLE001 - of the kit itself: it ends the worker
+            self.failed(fault)
+            return
         finally:
+            self._at_work.discard(entry)
             lane.at_work -= 1
-        took = perf_counter() - began
-        self._figures.end(job.type, _outcome(ended), took)
-        self._tell(entry, ended, took)
+        took = perf_counter() - entry.began
+        self._figures.end(lane.job.type, _outcome(ended), took)
+        if ended is not DONE or self._tells_all:
+            self._tell(entry, ended, took)
         lane.unanswered += 1
         entry.lane = lane
         self._note(entry, ended)
-        self._begin(lane)
+        if lane.waiting:
+            self._begin(lane)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:
-            self.failed(fault)
+    async def _run(self, job: Job, entry: Entry) -> Ended:
+        """Raises `CancelledError` if the worker ends."""
+        try:
+            if not self._spans.are_on:
+                return await self._executor.run(job, entry.run)
+            with self._spans.of(entry.run) as span:
+                ended = await self._executor.run(job, entry.run)
+                span.end(ended)
+                return ended
+        except asyncio.CancelledError:
+            task = entry.task
+            if not entry.is_late or task is None or task.uncancel():
+                raise
+            return too_long(job)
 
     def _tell(self, entry: Entry, ended: Ended, took: float) -> None:
-        level = logging.DEBUG if ended.error is None else logging.WARNING
-        if log.isEnabledFor(level):
-            run = entry.run
-            told = {
-                "type": run.type,
-                "job": run.job_id,
-                "run": run.occurrence_id,
-                "attempt": run.attempt,
-                "seconds": round(took, 3),
-            }
-            if ended.error is None:
-                log.debug("run done", extra=told)
-            else:
-                log.warning("run failed", extra={**told, "error": ended.error})
+        run = entry.run
+        told = {
+            "type": run.type,
+            "job": run.job_id,
+            "run": run.occurrence_id,
+            "attempt": run.attempt,
+            "seconds": round(took, 3),
+        }
+        if ended.error is None:
+            log.debug("run done", extra=told)
+        else:
+            log.warning("run failed", extra={**told, "error": ended.error})
 
     # --- Out --------------------------------------------------------------------------------------
 
     def _note(self, entry: Entry, ended: Ended) -> None:
-        store, occurrence = self._keeper.store, entry.run.occurrence_id
+        store, occurrence = self._keeper.store, entry.occurrence
         if not occurrence:
             self._answer(entry, ended)
         elif not store.blocking:
@@ -329,7 +346,7 @@ class Engine:
     async def _note_all(self) -> None:
         while self._to_note:
             ends = [*self._to_note]
-            await self._keeper.note({e.run.occurrence_id: end.to_store() for e, end in ends})
+            await self._keeper.note({e.occurrence: end.to_store() for e, end in ends})
             del self._to_note[: len(ends)]
             for entry, ended in ends:
                 self._answer(entry, ended)
@@ -341,7 +358,7 @@ class Engine:
 
     def _confirmed(self, entry: Entry) -> None:
         self._figures.answers += 1
-        occurrence = entry.run.occurrence_id
+        occurrence = entry.occurrence
         if self._active.get(occurrence) is entry:
             del self._active[occurrence]
         self._closed(entry)
@@ -375,7 +392,7 @@ class Engine:
         for entry in list(entries):
             if not entry.dropped:
                 entry.dropped = True
-                self._active.pop(entry.run.occurrence_id, None)
+                self._active.pop(entry.occurrence, None)
                 self._give_up(entry)
         for lane in self._lanes.values():
             lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
@@ -399,15 +416,20 @@ class Engine:
         if not self._stopping:
             self._loop.call_later(COMMIT_SECONDS, self._commit)
 
-    def _beat(self) -> None:
-        """Heartbeats of runs that are at work for long."""
+    def _look(self) -> None:
+        """End runs that are late, and send heartbeats for those that are at work for long."""
         now = perf_counter()
-        for entry in self._tasks.values():
-            if entry.began and now - entry.beaten >= self._beat_seconds:
-                self._extend(entry.run)
+        for entry in self._at_work:
+            limit = limit_of(entry.job)
+            if limit and entry.began and now - entry.began >= limit:
+                if not entry.is_late and entry.task is not None:
+                    entry.is_late = True
+                    entry.task.cancel()
+            elif entry.began and now - entry.beaten >= self._beat_seconds:
                 entry.beaten = now
-        if not self._stopping or self._tasks:
-            self._loop.call_later(self._beat_seconds / 4, self._beat)
+                self._extend(entry.run)
+        if not self._stopping or self._at_work:
+            self._loop.call_later(self._look_seconds, self._look)
 
     def _extend(self, run: Run) -> None:
         entry = self._active.get(run.occurrence_id)
@@ -428,7 +450,7 @@ class Engine:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._tasks or self._keeping or self._answerer.unconfirmed)
+        return bool(self._at_work or self._keeping or self._answerer.unconfirmed)
 
 
 async def _until(done: Callable[[], bool], within_seconds: float) -> None:

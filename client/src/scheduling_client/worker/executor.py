@@ -29,16 +29,17 @@ class Executor:
         self._children = Children()
 
     async def run(self, job: Job, run: Run) -> Ended:
-        """Do a run, and return how it ended. Raises `CancelledError` if the task is cancelled."""
+        """Do a run, and return how it ended. Raises `CancelledError` if the task is cancelled.
+
+        The time-out of asynchronous functions and of threads is up to the caller.
+        """
         try:
             arguments = job.arguments(run)
         except PayloadError as fault:
             return Ended(shortened(str(fault)), final=True)
-        limit = None
         try:
-            if job.timeout_seconds:
-                async with asyncio.timeout(_limit(job)) as limit:
-                    await self._call(job, arguments)
+            if job.is_async:
+                await job.function(*arguments)
             else:
                 await self._call(job, arguments)
         except asyncio.CancelledError as fault:
@@ -47,15 +48,19 @@ class Executor:
                 raise
             return failed(fault)  # the handler has cancelled itself
         except Exception as fault:  # noqa: BLE001 - with any exception the run has ended
-            if isinstance(fault, TimeoutError) and limit is not None and limit.expired():
-                fault = TookTooLong()
             return _end_of(job, run, fault)
         return DONE
 
+    async def run_limited(self, job: Job, run: Run) -> Ended:
+        """As `run`, within the time of the job."""
+        try:
+            async with asyncio.timeout(limit_of(job) or None):
+                return await self.run(job, run)
+        except TimeoutError:
+            return too_long(job)
+
     async def _call(self, job: Job, arguments: tuple[object, ...]) -> None:
-        if job.is_async:
-            await job.function(*arguments)
-        elif job.in_process:
+        if job.in_process:
             within = job.timeout_seconds or None
             await self._pool(job).run(lambda: self._children.call(job.function, arguments, within))
         else:
@@ -81,9 +86,17 @@ class Executor:
         return found
 
 
-def _limit(job: Job) -> float:
-    """A child process that is late is killed by its thread, sooner than the task gives up."""
-    return job.timeout_seconds + (SPARE_SECONDS if job.in_process else 0)
+def limit_of(job: Job) -> float:
+    """Seconds after which the task of a run is cancelled; 0: never.
+
+    A child process that is late is killed by its thread, sooner than that.
+    """
+    return job.timeout_seconds + (SPARE_SECONDS if job.in_process and job.timeout_seconds else 0)
+
+
+def too_long(job: Job) -> Ended:
+    """The end of a run that was cancelled because of its time."""
+    return Ended(f"The run took longer than {duration_text(round(job.timeout_seconds * 1000))}.")
 
 
 def _end_of(job: Job, run: Run, fault: Exception) -> Ended:
@@ -95,7 +108,6 @@ def _end_of(job: Job, run: Run, fault: Exception) -> Ended:
     if isinstance(fault, Discard):
         return Ended(shortened(str(fault)), final=True)
     if isinstance(fault, TookTooLong):
-        limit_ms = round(job.timeout_seconds * 1000)
-        return Ended(f"The run took longer than {duration_text(limit_ms)}.")
+        return too_long(job)
     log.debug("handler raised", exc_info=fault, extra={"type": job.type})
     return failed(fault)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 
 DONE, FAILED, RETRIED, DISCARDED = "done", "failed", "retry", "discarded"
@@ -18,8 +18,8 @@ class Figures:
     def __init__(self, types: tuple[str, ...]) -> None:
         self.ended = {(kind, outcome): 0 for kind in types for outcome in (DONE, FAILED)}
         self.skipped = dict.fromkeys((REPEATED, ANSWERED, UNREADABLE), 0)
-        self.at_work = dict.fromkeys(types, 0)
-        self.waiting = dict.fromkeys(types, 0)
+        self.at_work: Callable[[], Mapping[str, int]] = dict
+        self.waiting: Callable[[], Mapping[str, int]] = dict
         self.answers = 0
         """Answers that Kafka has confirmed."""
         self.heartbeats = 0
@@ -46,8 +46,8 @@ class Figures:
         yield from _head(name, "counter", "Runs that were not begun, by reason.")
         for reason, count in self.skipped.items():
             yield f'{name}{{reason="{reason}"}} {count}'
-        yield from _gauges("runs_at_work", "Runs at work.", self.at_work)
-        yield from _gauges("runs_waiting", "Runs that wait for a place.", self.waiting)
+        yield from _gauges("runs_at_work", "Runs at work.", self.at_work())
+        yield from _gauges("runs_waiting", "Runs that wait for a place.", self.waiting())
         for plain, help_text, value in (
             ("answers_total", "Answers that Kafka has confirmed.", self.answers),
             ("heartbeats_total", "Heartbeats of long runs.", self.heartbeats),

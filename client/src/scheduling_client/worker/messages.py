@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from scheduling_client.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
+from scheduling_client.wire.job_pb2 import Data, JobDone, JobFailed, ScheduledJob
 from scheduling_client.worker.answers import Ended
 from scheduling_client.worker.runs import Item, Run
 
@@ -22,13 +23,17 @@ def read_run(value: bytes, headers: Mapping[str, bytes], extend: Callable[[Run],
     return Run(
         id=job.id,
         type=job.type,
-        payload=tuple([Item(each.type_url, each.value) for each in data.payload]),
+        payload=partial(_items, data),
         headers=headers,
         creator=data.creator,
         timezone=data.timezone,
         schedule_type=job.schedule_type,
         extend=extend,
     )
+
+
+def _items(data: Data) -> tuple[Item, ...]:
+    return tuple([Item(each.type_url, each.value) for each in data.payload])
 
 
 def queued_instance(value: bytes) -> tuple[int, str]:

@@ -27,10 +27,10 @@ class Run:
 
     __slots__ = (
         "_extend",
+        "_payload",
         "creator",
         "headers",
         "id",
-        "payload",
         "schedule_type",
         "timezone",
         "type",
@@ -41,16 +41,17 @@ class Run:
         *,
         id: int,  # noqa: A002 - the name in the contract
         type: str,  # noqa: A002
-        payload: Sequence[Item] = (),
+        payload: Sequence[Item] | Callable[[], Sequence[Item]] = (),
         headers: Mapping[str, bytes] | None = None,
         creator: str = "",
         timezone: str = "",
         schedule_type: str = "",
         extend: Callable[[Run], None] = _nothing,
     ) -> None:
+        """`payload`: the items, or a function that makes them when they are asked for."""
         self.id = id
         self.type = type
-        self.payload = payload
+        self._payload = payload
         self.headers = headers or {}
         self.creator = creator
         self.timezone = timezone
@@ -63,8 +64,16 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For child processes, where `extend` has no effect."""
-        given = {name: getattr(self, name) for name in self.__slots__ if name != "_extend"}
+        names = [name.lstrip("_") for name in self.__slots__ if name != "_extend"]
+        given = {name: getattr(self, name) for name in names}
         return _restored, (given,)
+
+    @property
+    def payload(self) -> Sequence[Item]:
+        """The payload items of the job."""
+        if callable(self._payload):
+            self._payload = self._payload()
+        return self._payload
 
     @property
     def job_id(self) -> str:

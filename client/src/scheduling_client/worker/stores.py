@@ -53,9 +53,10 @@ class MemoryStore:
 
     def note(self, ends: Ends) -> None:
         """These have ended."""
-        self._ends.update(ends)
-        while len(self._ends) > self._most:
-            self._ends.popitem(last=False)
+        kept = self._ends
+        kept.update(ends)
+        while len(kept) > self._most:
+            del kept[next(iter(kept))]
 
     def close(self) -> None:
         """Nothing to do."""

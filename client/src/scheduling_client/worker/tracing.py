@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any
 
 from scheduling_client.worker.answers import Ended
 from scheduling_client.worker.runs import Run
 
 
 class Span:
-    """A span that records nothing; one for all runs."""
+    """The span of a run."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __init__(self, span: Any) -> None:  # noqa: ANN401
+        self._span = span
 
     def end(self, ended: Ended) -> None:
         """How the run ended."""
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
-
-_NOTHING = Span()
+        if ended.error is not None:
+            self._span.set_status(StatusCode.ERROR, ended.error)
 
 
 class Spans:
@@ -40,12 +38,14 @@ class Spans:
         except ImportError:
             self._tracer = None
 
-    def of(self, run: Run) -> AbstractContextManager[Span]:
-        """The span of a run: current in its handler, except in child processes."""
-        return _NOTHING if self._tracer is None else self._traced(run)
+    @property
+    def are_on(self) -> bool:
+        """Whether there is anything to record."""
+        return self._tracer is not None
 
     @contextmanager
-    def _traced(self, run: Run) -> Iterator[Span]:
+    def of(self, run: Run) -> Iterator[Span]:
+        """The span of a run: current in its handler, except in child processes."""
         from opentelemetry import trace  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
             TraceContextTextMapPropagator,
@@ -67,15 +67,4 @@ class Spans:
         with self._tracer.start_as_current_span(
             f"run {run.type}", kind=trace.SpanKind.CONSUMER, links=links, attributes=attributes
         ) as span:
-            yield _Recorded(span)
-
-
-class _Recorded(Span):
-    def __init__(self, span: Any) -> None:  # noqa: ANN401
-        self._span = span
-
-    def end(self, ended: Ended) -> None:
-        from opentelemetry.trace import StatusCode  # noqa: PLC0415
-
-        if ended.error is not None:
-            self._span.set_status(StatusCode.ERROR, ended.error)
+            yield Span(span)
