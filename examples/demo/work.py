@@ -1,32 +1,37 @@
-"""The worker of the demonstration: `examples/worker.py` with the types of its jobs."""
+"""The worker of the demonstration."""
 
 from __future__ import annotations
 
 import sys
 
-from examples.worker import main
-from scheduling_client.wire.job_pb2 import ScheduledJob
+from scheduling_client.worker import Run, SQLiteStore, Worker
 
 LAST_ATTEMPT = 3
 FETCH_WAIT_MS = 10
 """The embedded broker answers a fetch no earlier than this, even if a record arrives."""
 
 
-def say(job: ScheduledJob, attempt: int) -> None:
+def say(run: Run) -> None:
     """Work that ends well."""
-    print(f"{job.type}: did run {job.id}, attempt {attempt}", flush=True)
+    print(f"{run.type}: did run {run.id}, attempt {run.attempt}", flush=True)
 
 
-def fail_twice(job: ScheduledJob, attempt: int) -> None:
+def fail_twice(run: Run) -> None:
     """Work that ends well at the third attempt."""
-    if attempt < LAST_ATTEMPT:
+    if run.attempt < LAST_ATTEMPT:
         raise RuntimeError("no paper")
-    say(job, attempt)
+    say(run)
+
+
+def made(state: str) -> Worker:
+    """The worker; `state` is the file of the runs that have ended."""
+    options = {"fetch.wait.max.ms": FETCH_WAIT_MS}
+    worker = Worker("demo", store=SQLiteStore(state), kafka_options=options)
+    for kind in ("greet", "remind", "heartbeat"):
+        worker.job(kind)(say)
+    worker.job("print")(fail_twice)
+    return worker
 
 
 if __name__ == "__main__":
-    main(
-        handlers={"greet": say, "remind": say, "heartbeat": say, "print": fail_twice},
-        state=sys.argv[1],
-        **{"group.id": "demo", "fetch.wait.max.ms": FETCH_WAIT_MS},
-    )
+    made(sys.argv[1]).run()

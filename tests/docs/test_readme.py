@@ -109,7 +109,12 @@ def test_a_command(snippet: Snippet, service: Service, tmp_path: Path) -> None:
     if "pip install" in snippet.text:
         copy_checkout(tmp_path)
     ended = run(["sh", "-eu", "-c", located(snippet, service)], tmp_path)
-    expected = {"curl ": "scheduling_owner 1.0", "bin/buf ": '"greet"', "pip ": "scheduling-srv 0"}
+    expected = {
+        "curl ": "scheduling_owner 1.0",
+        "bin/buf ": '"greet"',
+        "pip ": "scheduling-srv 0",
+        "worker new": "scheduling worker myjobs:worker",
+    }
     wanted = [text for word, text in expected.items() if word in snippet.text][-1]
     assert wanted in ended.stdout
 
@@ -219,9 +224,8 @@ def test_long_work_does_not_cost_the_worker_its_partitions(
     start: Callable[[str, str], Program],
 ) -> None:
     slow = "import time\n\n    time.sleep(9)\n    print("
-    text = WORKER.replace("print(", slow, 1).replace('"reports"', '"slow"')
-    short = '"max.poll.interval.ms": 6_000, "auto.offset.reset": "latest"'
-    text = text.replace('"auto.offset.reset": "earliest"', short)
+    short = '"slow", kafka_options={"max.poll.interval.ms": 6_000}'
+    text = WORKER.replace("print(", slow, 1).replace('"reports"', short)
     assert text.count("time.sleep") == text.count("max.poll") == 1
     worker = start("worker.py", text)
 

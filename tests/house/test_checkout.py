@@ -95,3 +95,9 @@ def test_a_test_that_shows_a_point_exists(selector: str) -> None:
     if name:
         names = {function.name for function in functions(ROOT / file)}
         assert name.partition("[")[0] in names
+
+
+def test_each_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{4}-[a-z0-9-]+\.md)\)", (folder / "README.md").read_text())
+    assert sorted({*listed}) == sorted(path.name for path in folder.glob("[0-9]*.md"))

@@ -100,6 +100,10 @@ def test_a_wheel_of_the_sdist_is_the_wheel_of_the_checkout(
     assert metadata_of(again).as_bytes() == metadata_of(wheels[name]).as_bytes()
 
 
+def test_the_wheel_of_the_client_is_small(tmp_path: Path) -> None:
+    assert build("wheel", ROOT / "client", tmp_path).stat().st_size < 300_000
+
+
 def test_both_distributions_have_one_version(wheels: dict[str, ZipFile]) -> None:
     client, server = metadata_of(wheels["client"]), metadata_of(wheels["server"])
     assert client["Version"] == server["Version"] == __version__
@@ -110,6 +114,8 @@ def test_the_client_needs_no_server(wheels: dict[str, ZipFile]) -> None:
     needs = metadata_of(wheels["client"]).get_all("Requires-Dist", [])
     always = {each.partition(">")[0] for each in needs if "extra ==" not in each}
     assert always == {"grpcio", "protobuf", "tzdata"}
+    of_the_worker = {each.partition(">")[0] for each in needs if "extra == 'worker'" in each}
+    assert of_the_worker == {"confluent-kafka"}
     of_the_command = {each.partition(">")[0] for each in needs if "extra == 'cli'" in each}
     assert of_the_command == {"cyclopts", "pyyaml"}
     assert {*wheels["client"].namelist()}.isdisjoint(wheels["server"].namelist())
@@ -126,7 +132,9 @@ def test_the_server_leaves_sqlite_to_workers() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("name", "extras"), [("client", ["cli"]), ("server", ["embedded", "jwt"])])
+@pytest.mark.parametrize(
+    ("name", "extras"), [("client", ["cli", "worker"]), ("server", ["embedded", "jwt"])]
+)
 def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
     name: str, extras: list[str], wheels: dict[str, ZipFile]
 ) -> None:
@@ -144,7 +152,7 @@ def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
 def test_the_client_installs_alone(tmp_path: Path) -> None:
     """Into a fresh environment: all its modules can be imported there, and no server can.
 
-    The modules of the command need its extra.
+    The modules of the command and of the worker need their extras, and the worker says so.
     """
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
     python = tmp_path / "bin" / "python"
@@ -157,9 +165,18 @@ IMPORT_ALL = """
 import importlib.util, pkgutil, scheduling_client
 
 for module in pkgutil.walk_packages(scheduling_client.__path__, "scheduling_client."):
-    if not module.name.startswith("scheduling_client.cli."):
+    if not module.name.startswith(("scheduling_client.cli.", "scheduling_client.worker.")):
         importlib.import_module(module.name)
 assert importlib.util.find_spec("scheduling_srv") is None
+
+worker = scheduling_client.Worker("w")
+worker.job("t")(print)
+try:
+    worker.run()
+except scheduling_client.worker.WorkerError as fault:
+    assert "pip install 'scheduling-client[worker]'" in str(fault)
+else:
+    raise AssertionError("It ran without Kafka.")
 """
 
 README = """\

@@ -25,6 +25,8 @@ WEEK_SECONDS = 7 * 86_400.0
 """Seconds that Kafka keeps records by default: older copies cannot come."""
 SWEEP_SECONDS = 60.0
 """Seconds between two looks for outcomes that are old enough to be forgotten."""
+BUSY_SECONDS = 30.0
+"""Seconds to wait for another process that writes."""
 
 Headers = Iterable[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
 
@@ -68,7 +70,7 @@ class Occurrences:
 
         self._keep, self._now = keep, now
         self._sweep_at = float("-inf")
-        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute(_TABLE)
 
@@ -112,6 +114,14 @@ class Occurrences:
         """The run has ended; on disk when this returns, if there is a file."""
         if occurrence:
             self._database.execute(_NEWER, (occurrence, error, self._now()))
+        self._sweep()
+
+    def note_all(self, errors: Mapping[str, str | None]) -> None:
+        """These runs have ended, each with its error or None; all or none of them are noted."""
+        rows = [(occurrence, error, self._now()) for occurrence, error in errors.items()]
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(_NEWER, rows)
         self._sweep()
 
     def close(self) -> None:

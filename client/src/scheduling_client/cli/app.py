@@ -18,6 +18,7 @@ COMMANDS = {
     "show": "jobs:show",
     "update": "jobs:update",
     "delete": "jobs:delete",
+    "worker": "worker:worker",
     "health": "system:health",
     "version": "system:version",
     "restore": "system:restore",

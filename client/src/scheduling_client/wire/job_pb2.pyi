@@ -269,19 +269,27 @@ class JobFailed(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     SCHEDULE_TYPE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     error: _builtins.str
     schedule_type: _builtins.str
+    retry_after_ms: _builtins.int
+    """Milliseconds until the next attempt; 0 means the backoff of the job."""
+    final: _builtins.bool
+    """No attempt follows."""
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         error: _builtins.str = ...,
         schedule_type: _builtins.str = ...,
+        retry_after_ms: _builtins.int = ...,
+        final: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "schedule_type", b"schedule_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "final", b"final", "id", b"id", "retry_after_ms", b"retry_after_ms", "schedule_type", b"schedule_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,468 @@
+"""The state of a worker at work: runs that wait, are at work, or whose answers are on their way.
+
+All of it belongs to the event loop. The reader calls it through `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import methodcaller
+from time import perf_counter
+from typing import Any
+
+from confluent_kafka import Message
+
+from scheduling_client.worker import figures as names
+from scheduling_client.worker import messages
+from scheduling_client.worker.answerer import Answerer
+from scheduling_client.worker.answers import DONE, Ended
+from scheduling_client.worker.executor import Executor, limit_of, too_long
+from scheduling_client.worker.figures import Figures
+from scheduling_client.worker.jobs import Job
+from scheduling_client.worker.keeper import Keeper
+from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.messages import DecodeError
+from scheduling_client.worker.reader import Offsets, Reader
+from scheduling_client.worker.runs import Run
+from scheduling_client.worker.settings import (
+    COMMIT_SECONDS,
+    MOST_OPEN_BYTES,
+    MOST_OPEN_RUNS,
+    Settings,
+)
+from scheduling_client.worker.tracing import Spans
+
+log = logging.getLogger("scheduling_client.worker")
+UNANSWERED_PER_PLACE = 4
+SPARE_ANSWERS = 16
+"""Runs of a job of which the answers are on their way: so many, and 4 for each that may be at work.
+
+A crash repeats them unless the store knows them. Fewer would hold up short runs.
+"""
+LOOK_SECONDS = 0.02
+"""Between two looks for runs that have to end before a partition goes, or the worker."""
+_headers = methodcaller("headers")  # a call by its name passes on the error of a broken header
+
+
+class Entry:
+    """A run in this worker."""
+
+    __slots__ = (
+        "beaten",
+        "began",
+        "copies",
+        "dropped",
+        "is_late",
+        "job",
+        "lane",
+        "ledger",
+        "occurrence",
+        "offset",
+        "run",
+        "size",
+        "task",
+    )
+
+    def __init__(self, run: Run, job: Job, ledger: Ledger, offset: int, size: int) -> None:
+        self.run, self.job, self.ledger, self.offset, self.size = run, job, ledger, offset, size
+        self.occurrence = run.occurrence_id
+        self.dropped = self.is_late = False
+        self.task: asyncio.Task[None] | None = None
+        self.began = self.beaten = 0.0
+        self.lane: Lane | None = None
+        """Where it was at work."""
+        self.copies: list[Entry] = []
+        """Further records of the same run, which came while it was at work."""
+
+
+class Lane:
+    """The runs of one type."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.waiting: deque[Entry] = deque()
+        self.at_work = 0
+        self.unanswered = 0
+        """Runs that have ended, and whose answers Kafka has not confirmed. A crash repeats them."""
+
+    @property
+    def has_place(self) -> bool:
+        """Whether another run may begin."""
+        most = self.job.concurrency
+        return self.at_work < most and self.unanswered < UNANSWERED_PER_PLACE * most + SPARE_ANSWERS
+
+
+class Engine:
+    """Takes records, has their runs done, and answers them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Mapping[str, Job],
+        keeper: Keeper,
+        figures: Figures,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`failed` is told if the worker cannot go on."""
+        self.failed = failed
+        self._settings, self._keeper, self._figures = settings, keeper, figures
+        self._lanes = {kind: Lane(job) for kind, job in jobs.items()}
+        self._loop = asyncio.get_running_loop()
+        self._answerer = Answerer(settings, failed)
+        self._executor = Executor(self._begin_all)
+        self._reader = Reader(settings, tuple(jobs), self)
+        self._spans = Spans(settings.name)
+        figures.at_work = lambda: {kind: lane.at_work for kind, lane in self._lanes.items()}
+        figures.waiting = lambda: {kind: len(lane.waiting) for kind, lane in self._lanes.items()}
+        self._ledgers: dict[int, Ledger] = {}
+        self._active: dict[str, Entry] = {}
+        self._at_work: set[Entry] = set()
+        self._asking: list[Entry] = []
+        self._to_note: list[tuple[Entry, Ended]] = []
+        self._keeping: set[asyncio.Task[None]] = set()
+        self._owed = self._open_runs = self._open_bytes = 0
+        self._stopping = False
+        self._beat_seconds = settings.completion_timeout_seconds / 3
+        limits = [limit_of(job) for job in jobs.values() if job.timeout_seconds]
+        self._look_seconds = max(LOOK_SECONDS, min([1.0, self._beat_seconds / 4, *limits]) / 4)
+        self._tells_all = log.isEnabledFor(logging.DEBUG)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is a member of its group."""
+        return self._reader.is_ready and not self._stopping
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader.start()
+        self._loop.call_later(COMMIT_SECONDS, self._commit)
+        self._loop.call_later(self._look_seconds, self._look)
+
+    async def stop(self) -> int:
+        """Let the runs at work end, then leave. Returns how many were not answered."""
+        self._stopping = True
+        self._reader.rest()
+        self._drop(entry for lane in self._lanes.values() for entry in lane.waiting)
+        await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)
+        left = len(self._at_work)
+        tasks = [entry.task for entry in self._at_work if entry.task is not None]
+        for task in [*tasks, *self._keeping]:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
+        self._executor.close()
+        await asyncio.to_thread(self._reader.close)
+        self._answerer.flush(1)
+        return left + self._answerer.unconfirmed
+
+    # --- The reader's side ------------------------------------------------------------------------
+
+    def assigned(self, ledgers: Sequence[Ledger]) -> None:
+        """These partitions are read from now on."""
+        self._ledgers.update({each.partition: each for each in ledgers})
+
+    async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
+        """These partitions are read no more. Returns offsets to commit, once runs have ended."""
+        ledgers = {each: self._ledgers[each] for each in partitions if each in self._ledgers}
+        gone = set(map(id, ledgers.values()))
+        self._drop(
+            entry
+            for lane in self._lanes.values()
+            for entry in lane.waiting
+            if id(entry.ledger) in gone
+        )
+        for each in ledgers:
+            del self._ledgers[each]
+        await _until(
+            lambda: all(each.is_idle for each in ledgers.values()),
+            0 if self._stopping else within_seconds,
+        )
+        return {each: ledger.committable for each, ledger in ledgers.items()}
+
+    def receive(self, batch: Sequence[Message], *, token: bool) -> None:
+        """Records in their order."""
+        found = []
+        for message in batch:
+            ledger = self._ledgers.get(message.partition() or 0)
+            offset = message.offset() or 0
+            if ledger is None or offset < ledger.position or self._stopping:
+                continue
+            ledger.position = offset + 1
+            if message.key() == messages.QUEUED:
+                entry = self._entry(message, ledger, offset)
+                if entry is not None:
+                    found.append(entry)
+        if found:
+            self._ask(found)
+        if token:
+            self._owed += 1
+            self._pay()
+
+    # --- In ---------------------------------------------------------------------------------------
+
+    def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
+        value = message.value() or b""
+        try:
+            headers: dict[str, bytes] = dict(_headers(message) or ())
+            run = messages.read_run(value, headers, self._extend)
+        except (DecodeError, SystemError):  # of a producer that is no scheduling service
+            self._figures.skipped[names.UNREADABLE] += 1
+            return None
+        lane = self._lanes.get(run.type)
+        if lane is None:
+            return None
+        if ledger.was_answered(offset, run.id):
+            self._figures.skipped[names.ANSWERED] += 1
+            return None
+        entry = Entry(run, lane.job, ledger, offset, len(value))
+        ledger.begin(offset)
+        self._open_runs += 1
+        self._open_bytes += entry.size
+        return entry
+
+    def _ask(self, found: list[Entry]) -> None:
+        """Ask the store which of them have ended."""
+        store = self._keeper.store
+        if not store.blocking:
+            self._sort(found, store.known([entry.occurrence for entry in found]))
+            return
+        self._asking += found
+        if len(self._asking) == len(found):
+            self._keep(self._ask_all())
+
+    async def _ask_all(self) -> None:
+        while self._asking:
+            found = [*self._asking]
+            known = await self._keeper.known([entry.occurrence for entry in found])
+            del self._asking[: len(found)]
+            self._sort(found, known)
+
+    def _sort(self, found: Sequence[Entry], known: Mapping[str, str | None]) -> None:
+        lanes = set()
+        for entry in found:
+            occurrence = entry.occurrence
+            if entry.ledger is not self._ledgers.get(entry.ledger.partition) or self._stopping:
+                self._give_up(entry)
+            elif occurrence in self._active:
+                self._active[occurrence].copies.append(entry)
+                self._figures.skipped[names.REPEATED] += 1
+            elif occurrence and occurrence in known:
+                self._figures.skipped[names.REPEATED] += 1
+                self._answer(entry, Ended.from_store(known[occurrence]))
+            else:
+                if occurrence:
+                    self._active[occurrence] = entry
+                lane = self._lanes[entry.run.type]
+                lane.waiting.append(entry)
+                lanes.add(lane)
+        for lane in lanes:
+            self._begin(lane)
+
+    # --- At work ----------------------------------------------------------------------------------
+
+    def _begin(self, lane: Lane) -> None:
+        waiting = lane.waiting
+        while waiting and lane.has_place and self._executor.is_free(lane.job):
+            entry = waiting.popleft()
+            if not entry.dropped:
+                lane.at_work += 1
+                entry.task = self._loop.create_task(self._work(lane, entry))
+                self._at_work.add(entry)
+
+    def _begin_all(self) -> None:
+        for lane in self._lanes.values():
+            self._begin(lane)
+
+    async def _work(self, lane: Lane, entry: Entry) -> None:
+        entry.began = entry.beaten = perf_counter()
+        try:
+            ended = await self._run(lane.job, entry)
+        except asyncio.CancelledError:
+            self._active.pop(entry.occurrence, None)
+            return  # at the end of the worker: the run comes again
+        except BaseException as fault:  # noqa: BLE001 - of the kit itself: it ends the worker
+            self.failed(fault)
+            return
+        finally:
+            self._at_work.discard(entry)
+            lane.at_work -= 1
+        took = perf_counter() - entry.began
+        self._figures.end(lane.job.type, _outcome(ended), took)
+        if ended is not DONE or self._tells_all:
+            self._tell(entry, ended, took)
+        lane.unanswered += 1
+        entry.lane = lane
+        self._note(entry, ended)
+        if lane.waiting:
+            self._begin(lane)
+
+    async def _run(self, job: Job, entry: Entry) -> Ended:
+        """Raises `CancelledError` if the worker ends."""
+        try:
+            if not self._spans.are_on:
+                return await self._executor.run(job, entry.run)
+            with self._spans.of(entry.run) as span:
+                ended = await self._executor.run(job, entry.run)
+                span.end(ended)
+                return ended
+        except asyncio.CancelledError:
+            task = entry.task
+            if not entry.is_late or task is None or task.uncancel():
+                raise
+            return too_long(job)
+
+    def _tell(self, entry: Entry, ended: Ended, took: float) -> None:
+        run = entry.run
+        told = {
+            "type": run.type,
+            "job": run.job_id,
+            "run": run.occurrence_id,
+            "attempt": run.attempt,
+            "seconds": round(took, 3),
+        }
+        if ended.error is None:
+            log.debug("run done", extra=told)
+        else:
+            log.warning("run failed", extra={**told, "error": ended.error})
+
+    # --- Out --------------------------------------------------------------------------------------
+
+    def _note(self, entry: Entry, ended: Ended) -> None:
+        store, occurrence = self._keeper.store, entry.occurrence
+        if not occurrence:
+            self._answer(entry, ended)
+        elif not store.blocking:
+            store.note({occurrence: ended.to_store()})
+            self._answer(entry, ended)
+        else:
+            self._to_note.append((entry, ended))
+            if len(self._to_note) == 1:
+                self._keep(self._note_all())
+
+    async def _note_all(self) -> None:
+        while self._to_note:
+            ends = [*self._to_note]
+            await self._keeper.note({e.occurrence: end.to_store() for e, end in ends})
+            del self._to_note[: len(ends)]
+            for entry, ended in ends:
+                self._answer(entry, ended)
+
+    def _answer(self, entry: Entry, ended: Ended) -> None:
+        self._answerer.answer(
+            entry.run, entry.ledger.partition, ended, partial(self._confirmed, entry)
+        )
+
+    def _confirmed(self, entry: Entry) -> None:
+        self._figures.answers += 1
+        occurrence = entry.occurrence
+        if self._active.get(occurrence) is entry:
+            del self._active[occurrence]
+        self._closed(entry)
+        lane = entry.lane
+        if lane is not None:
+            lane.unanswered -= 1
+            if lane.waiting:
+                self._begin(lane)
+        for copy in entry.copies:
+            self._closed(copy)
+
+    def _closed(self, entry: Entry) -> None:
+        entry.ledger.end(entry.offset)
+        self._open_runs -= 1
+        self._open_bytes -= entry.size
+        if self._owed:
+            self._pay()
+
+    def _pay(self) -> None:
+        """Let the reader bring more while there is room."""
+        while (
+            self._owed and self._open_runs < MOST_OPEN_RUNS and self._open_bytes < MOST_OPEN_BYTES
+        ):
+            self._owed -= 1
+            self._reader.free()
+
+    # --- Beside it --------------------------------------------------------------------------------
+
+    def _drop(self, entries: Iterable[Entry]) -> None:
+        """Runs that wait and will not begin. Their offsets stay open: another worker has them."""
+        for entry in list(entries):
+            if not entry.dropped:
+                entry.dropped = True
+                self._active.pop(entry.occurrence, None)
+                self._give_up(entry)
+        for lane in self._lanes.values():
+            lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
+        self._pay()
+
+    def _give_up(self, entry: Entry) -> None:
+        entry.ledger.give_up()
+        self._open_runs -= 1
+        self._open_bytes -= entry.size
+
+    def _commit(self) -> None:
+        offsets = {
+            partition: ledger.committable
+            for partition, ledger in self._ledgers.items()
+            if ledger.committable != ledger.committed
+        }
+        if offsets:
+            self._reader.commit(offsets)
+            for partition, offset in offsets.items():
+                self._ledgers[partition].committed = offset
+        if not self._stopping:
+            self._loop.call_later(COMMIT_SECONDS, self._commit)
+
+    def _look(self) -> None:
+        """End runs that are late, and send heartbeats for those that are at work for long."""
+        now = perf_counter()
+        for entry in self._at_work:
+            limit = limit_of(entry.job)
+            if limit and entry.began and now - entry.began >= limit:
+                if not entry.is_late and entry.task is not None:
+                    entry.is_late = True
+                    entry.task.cancel()
+            elif entry.began and now - entry.beaten >= self._beat_seconds:
+                entry.beaten = now
+                self._extend(entry.run)
+        if not self._stopping or self._at_work:
+            self._loop.call_later(self._look_seconds, self._look)
+
+    def _extend(self, run: Run) -> None:
+        entry = self._active.get(run.occurrence_id)
+        if entry is not None:
+            self._figures.heartbeats += 1
+            self._answerer.heartbeat(run, entry.ledger.partition)
+
+    def _keep(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self._keeping.add(task)
+        task.add_done_callback(self._kept)
+
+    def _kept(self, task: asyncio.Task[None]) -> None:
+        self._keeping.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            self.failed(fault)
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._at_work or self._keeping or self._answerer.unconfirmed)
+
+
+async def _until(done: Callable[[], bool], within_seconds: float) -> None:
+    """Return when it is done, or the time is up."""
+    deadline = perf_counter() + within_seconds
+    while not done() and perf_counter() < deadline:  # noqa: ASYNC110 - three kinds of ends meet here
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _outcome(ended: Ended) -> str:
+    if ended.error is None:
+        return names.DONE
+    if ended.final:
+        return names.DISCARDED
+    return names.RETRIED if ended.retry_after_ms else names.FAILED

@@ -1,0 +1,234 @@
+"""The thread that owns the consumer: it polls whatever the event loop does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from scheduling_client.worker.backlog import ASK_SECONDS, Scan, first_offsets
+from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.settings import BATCH, RELEASE_SECONDS, Settings
+
+log = logging.getLogger("scheduling_client.worker")
+POLL_SECONDS = 0.1
+BATCHES = 2
+"""Batches on their way to the event loop."""
+PATIENCE_SECONDS = 1.0
+"""Seconds without a poll before partitions are paused, as a pause drops records read ahead."""
+RETRY_SECONDS = 1.0
+Offsets = Mapping[int, int]
+
+
+class Receiver(Protocol):
+    """The event loop's side. All calls are made there."""
+
+    def assigned(self, ledgers: Sequence[Ledger]) -> None:
+        """These partitions are read from now on."""
+
+    def receive(self, batch: Sequence[Message], *, token: bool) -> None:
+        """Records in their order. With a `token`, `Reader.free` is owed once."""
+
+    async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
+        """These partitions are read no more. Returns offsets to commit, once runs have ended."""
+
+    def failed(self, fault: BaseException) -> None:
+        """The reader has ended."""
+
+
+class Reader:
+    """Reads the topic in a thread of its own, from `start` to `close`."""
+
+    def __init__(self, settings: Settings, types: Sequence[str], receiver: Receiver) -> None:
+        self._settings, self._types, self._receiver = settings, types, receiver
+        self._loop = asyncio.get_running_loop()
+        self._tokens = threading.Semaphore(BATCHES)
+        self._leaving = threading.Event()
+        self._resting = False
+        self._paused = False
+        self._trouble = ""
+        self._to_commit: Offsets = {}
+        self.is_ready = False
+        """Partitions have been assigned, or the group has given none to this worker."""
+        self._thread = threading.Thread(target=self._run, name="scheduling-reader", daemon=True)
+        self._consumer = Consumer({**settings.consumer(), "error_cb": self._complain})
+
+    def start(self) -> None:
+        """Join the group."""
+        self._thread.start()
+
+    def free(self) -> None:
+        """The event loop can take another batch."""
+        self._tokens.release()
+
+    def rest(self) -> None:
+        """Read no more, but stay in the group."""
+        self._resting = True
+
+    def commit(self, offsets: Offsets) -> None:
+        """Commit soon. The thread does it: a consumer serves one call at a time."""
+        self._to_commit = offsets
+
+    def close(self) -> None:
+        """Leave the group. Blocks until then; the event loop has to run."""
+        self._leaving.set()
+        self._thread.join()
+
+    # --- The thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._consumer.subscribe(
+                [self._settings.topic],
+                on_assign=self._assign,
+                on_revoke=self._revoke,
+                on_lost=self._lose,
+            )
+            while not self._leaving.is_set():
+                self._turn()
+        except BaseException as fault:  # noqa: BLE001 - the event loop ends the worker with it
+            self._call(self._receiver.failed, fault)
+        finally:
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
+        self._pause(paused=not token)
+        self._commit_due()
+        batch = self._poll()
+        if batch:
+            self._recovered()
+            self._call(self._deliver, batch, token)
+        elif token:
+            self._tokens.release()
+
+    def _commit_due(self) -> None:
+        offsets, self._to_commit = self._to_commit, {}
+        if offsets:
+            try:
+                self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
+            except KafkaException as fault:  # the next commit says it again
+                log.debug("offsets were not committed", extra={"reason": fault.args[0].str()})
+
+    def _poll(self) -> list[Message]:
+        first = self._consumer.poll(POLL_SECONDS)
+        if first is None:
+            return []
+        found = [first] if self._paused else [first, *self._consumer.consume(BATCH - 1, 0)]
+        return [each for each in found if not self._is_error(each)]
+
+    def _is_error(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        if error.fatal():
+            raise KafkaException(error)
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self._tell(f"the topic {self._settings.topic} is not there; does the service run?")
+        else:
+            self._tell(error.str())
+        return True
+
+    def _pause(self, *, paused: bool) -> None:
+        if paused != self._paused:
+            self._paused = paused
+            change = self._consumer.pause if paused else self._consumer.resume
+            change(self._consumer.assignment())
+
+    # --- Partitions come and go -------------------------------------------------------------------
+
+    def _assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self.is_ready = True
+        if not places:
+            return
+        while True:
+            try:
+                ledgers = self._ledgers(consumer, places)
+                break
+            except KafkaException as fault:
+                self._tell(f"Kafka does not say where to begin: {fault.args[0].str()}")
+                if self._leaving.wait(RETRY_SECONDS):
+                    return
+        self._recovered()
+        self._call(self._receiver.assigned, ledgers)
+        consumer.incremental_assign(self._places({e.partition: e.position for e in ledgers}))
+        if self._paused:
+            consumer.pause(places)
+        log.info(
+            "partitions assigned",
+            extra={"partitions": sorted(each.partition for each in places)},
+        )
+
+    def _ledgers(self, consumer: Consumer, places: list[TopicPartition]) -> list[Ledger]:
+        """Where each partition begins, and which runs there are without an answer."""
+        topic, properties = self._settings.topic, self._settings.consumer()
+        since_ms = round((time.time() - self._settings.completion_timeout_seconds) * 1000)
+        bare = [TopicPartition(topic, each.partition) for each in places]
+        committed = consumer.committed(bare, timeout=ASK_SECONDS)
+        for each in committed:
+            if each.error is not None:
+                raise KafkaException(each.error)
+        starts = {each.partition: each.offset for each in committed if each.offset >= 0}
+        new = [each.partition for each in committed if each.offset < 0]
+        scanned = Scan(self._types, 0).run(properties, topic, starts, self._leaving.is_set)
+        if new:
+            fresh = first_offsets(consumer, topic, new, since_ms)
+            scan = Scan(self._types, since_ms)
+            scanned |= scan.run(properties, topic, fresh, self._leaving.is_set)
+            starts |= fresh
+        return [Ledger(each, start, *scanned[each]) for each, start in starts.items()]
+
+    def _revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Runs at work may end first. Then the next worker begins after them."""
+        offsets = self._release(places, RELEASE_SECONDS)
+        if offsets:
+            try:
+                consumer.commit(offsets=self._places(offsets), asynchronous=False)
+            except KafkaException as fault:
+                log.warning("offsets were not committed", extra={"reason": fault.args[0].str()})
+
+    def _lose(self, _: Consumer, places: list[TopicPartition]) -> None:
+        """Others have the partitions already."""
+        self._release(places, 0)
+
+    def _release(self, places: list[TopicPartition], within: float) -> Offsets:
+        partitions = [each.partition for each in places]
+        released = self._receiver.released(partitions, within)
+        offsets = asyncio.run_coroutine_threadsafe(released, self._loop).result()
+        log.info("partitions released", extra={"partitions": sorted(partitions)})
+        return offsets
+
+    # --- Small parts ------------------------------------------------------------------------------
+
+    def _deliver(self, batch: Sequence[Message], token: bool) -> None:  # noqa: FBT001 - of a call later
+        self._receiver.receive(batch, token=token)
+
+    def _call(self, function: Any, *arguments: Any) -> None:  # noqa: ANN401
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _places(self, offsets: Offsets) -> list[TopicPartition]:
+        return [TopicPartition(self._settings.topic, *each) for each in offsets.items()]
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - its public name
+            self._tell(
+                f"no Kafka at {self._settings.kafka}; set SCHEDULING_KAFKA_BOOTSTRAP_SERVERS"
+            )
+        elif error.fatal():
+            self._tell(error.str())
+
+    def _tell(self, trouble: str) -> None:
+        """Each trouble once, until it is over."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning(trouble)
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            log.info("Kafka is there again", extra={"was": self._trouble})
+            self._trouble = ""

@@ -1,0 +1,161 @@
+"""A run as its handler sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from scheduling_client.worker.transactions import TABLE, transaction
+
+
+class Item(NamedTuple):
+    """One payload of a job: bytes, and the text that its creator put beside them."""
+
+    type_url: str
+    value: bytes
+
+
+def _nothing(_run: Run) -> None:
+    """Stands in for `extend` where no service is."""
+
+
+class Run:
+    """One attempt at an occurrence of a job. Properties that the service does not tell are None."""
+
+    __slots__ = (
+        "_extend",
+        "_payload",
+        "creator",
+        "headers",
+        "id",
+        "schedule_type",
+        "timezone",
+        "type",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: int,  # noqa: A002 - the name in the contract
+        type: str,  # noqa: A002
+        payload: Sequence[Item] | Callable[[], Sequence[Item]] = (),
+        headers: Mapping[str, bytes] | None = None,
+        creator: str = "",
+        timezone: str = "",
+        schedule_type: str = "",
+        extend: Callable[[Run], None] = _nothing,
+    ) -> None:
+        """`payload`: the items, or a function that makes them when they are asked for."""
+        self.id = id
+        self.type = type
+        self._payload = payload
+        self.headers = headers or {}
+        self.creator = creator
+        self.timezone = timezone
+        self.schedule_type = schedule_type
+        self._extend = extend
+
+    def __repr__(self) -> str:
+        """Without the payload."""
+        return f"<Run {self.occurrence_id or self.id} of {self.type}, attempt {self.attempt}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For child processes, where `extend` has no effect."""
+        names = [name.lstrip("_") for name in self.__slots__ if name != "_extend"]
+        given = {name: getattr(self, name) for name in names}
+        return _restored, (given,)
+
+    @property
+    def payload(self) -> Sequence[Item]:
+        """The payload items of the job."""
+        if callable(self._payload):
+            self._payload = self._payload()
+        return self._payload
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job."""
+        return self._text("job-id")
+
+    @property
+    def occurrence_id(self) -> str:
+        """The same for every copy of this attempt, different for every other; may be empty."""
+        return self._text("occurrence-id")
+
+    @property
+    def run_id(self) -> str:
+        """The same for all attempts of a run."""
+        return self._text("run-id") or self.occurrence_id.rpartition("/")[0]
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt."""
+        return int(self.headers.get("attempt") or 1)
+
+    @property
+    def attempts(self) -> int | None:
+        """How many attempts the job allows."""
+        found = self.headers.get("attempts")
+        return int(found) if found else None
+
+    @property
+    def nominal_time(self) -> datetime | None:
+        """When the run was due, in UTC."""
+        return self._instant("nominal-time")
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the service stops to wait for the answer, in UTC."""
+        return self._instant("deadline")
+
+    @property
+    def origin(self) -> str:
+        """Why it runs: `schedule`, `manual` or `backfill`."""
+        return self._text("origin") or "schedule"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels of the job."""
+        found: dict[str, str] = json.loads(self.headers.get("labels") or b"{}")
+        return found
+
+    @property
+    def traceparent(self) -> str:
+        """W3C trace context of the call that created the job; may be empty."""
+        return self._text("traceparent")
+
+    @property
+    def tracestate(self) -> str:
+        """Its vendor part."""
+        return self._text("tracestate")
+
+    def extend(self) -> None:
+        """Tell the service that the run goes on: its completion time-out begins anew.
+
+        The worker does so by itself for long runs. May be called from any thread.
+        """
+        self._extend(self)
+
+    def transaction(self, engine: Any, *, table: str = TABLE) -> AbstractContextManager[Any]:  # noqa: ANN401 - of any library
+        """A transaction in the user's database that happens once for this run.
+
+        `engine` is an SQLAlchemy engine or session factory, or a DB-API connection. The context
+        gives the connection or session. The occurrence id is inserted into `table` beside the
+        changes of the block. If it is there already, `AlreadyDone` leaves the handler, and the
+        worker answers that the run is done.
+        """
+        return transaction(engine, self.occurrence_id, table)
+
+    def _text(self, header: str) -> str:
+        return self.headers.get(header, b"").decode()
+
+    def _instant(self, header: str) -> datetime | None:
+        found = self.headers.get(header)
+        return datetime.fromisoformat(found.decode()) if found else None
+
+
+def _restored(given: dict[str, Any]) -> Run:
+    return Run(**given)
