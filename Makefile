@@ -31,6 +31,8 @@ PAIRS ?= 10
 PROFILE ?=
 # Directory of the jobs of `make run`.
 DATA ?= .data
+# The runs of each test of `make accept-worker`.
+WORKER_RUNS ?= 100000
 
 BIN := .venv/bin
 # Tests of one file share servers, so they stay in one process.
@@ -157,6 +159,10 @@ accept-house: setup kafka ## Prove that the redesign is complete, point by point
 .PHONY: accept-doors
 accept-doors: setup kafka ## Prove that the doors are safe and that the service ships (ONLY=tls,who; 5 minutes)
 	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: accept-worker
+accept-worker: setup kafka ## Prove the worker kit with WORKER_RUNS=100000 (30 minutes)
+	@WORKER_RUNS="$(WORKER_RUNS)" $(BIN)/python -m accept worker $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-speed
 accept-speed: setup kafka bench-contenders ## Measure the goals of speed, a line each; fails if one is missed (25 minutes)

@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from accept import alive, busy, doors, house, traps
+from accept import alive, busy, doors, house, traps, worker
 from bench.__main__ import ALL
 from tests.house.code import PACKAGES, functions, modules, parsed
 from tools.structure import ROOT
@@ -82,7 +82,9 @@ def test_nothing_is_measured_that_nobody_has() -> None:
 
 SELECTORS = sorted(
     {
-        *chain.from_iterable(p.tests for each in (alive, doors, house, traps) for p in each.POINTS),
+        *chain.from_iterable(
+            p.tests for each in (alive, doors, house, traps, worker) for p in each.POINTS
+        ),
         *busy.TESTS,
     }
 )

@@ -75,7 +75,7 @@ class Entry:
         self.began = self.beaten = 0.0
         self.lane: Lane | None = None
         """Where it was at work."""
-        self.copies: list[Entry] = []
+        self.copies: list[Entry] | None = None
         """Further records of the same run, which came while it was at work."""
 
 
@@ -248,7 +248,8 @@ class Engine:
             if entry.ledger is not self._ledgers.get(entry.ledger.partition) or self._stopping:
                 self._give_up(entry)
             elif occurrence in self._active:
-                self._active[occurrence].copies.append(entry)
+                known_one = self._active[occurrence]
+                known_one.copies = [*(known_one.copies or ()), entry]
                 self._figures.skipped[names.REPEATED] += 1
             elif occurrence and occurrence in known:
                 self._figures.skipped[names.REPEATED] += 1
@@ -280,10 +281,17 @@ class Engine:
     async def _work(self, lane: Lane, entry: Entry) -> None:
         entry.began = entry.beaten = perf_counter()
         try:
-            ended = await self._run(lane.job, entry)
+            if self._spans.are_on:
+                with self._spans.of(entry.run) as span:
+                    ended = await self._executor.run(lane.job, entry.run)
+                    span.end(ended)
+            else:
+                ended = await self._executor.run(lane.job, entry.run)
         except asyncio.CancelledError:
-            self._active.pop(entry.occurrence, None)
-            return  # at the end of the worker: the run comes again
+            if not entry.is_late or self._has_cut(entry):
+                self._active.pop(entry.occurrence, None)
+                return  # at the end of the worker: the run comes again
+            ended = too_long(lane.job)
         except BaseException as fault:  # noqa: BLE001 - of the kit itself: it ends the worker
             self.failed(fault)
             return
@@ -300,20 +308,10 @@ class Engine:
         if lane.waiting:
             self._begin(lane)
 
-    async def _run(self, job: Job, entry: Entry) -> Ended:
-        """Raises `CancelledError` if the worker ends."""
-        try:
-            if not self._spans.are_on:
-                return await self._executor.run(job, entry.run)
-            with self._spans.of(entry.run) as span:
-                ended = await self._executor.run(job, entry.run)
-                span.end(ended)
-                return ended
-        except asyncio.CancelledError:
-            task = entry.task
-            if not entry.is_late or task is None or task.uncancel():
-                raise
-            return too_long(job)
+    @staticmethod
+    def _has_cut(entry: Entry) -> bool:
+        """Whether a run that is late was cancelled by the end of the worker as well."""
+        return entry.task is None or entry.task.uncancel() > 0
 
     def _tell(self, entry: Entry, ended: Ended, took: float) -> None:
         run = entry.run
@@ -367,8 +365,9 @@ class Engine:
             lane.unanswered -= 1
             if lane.waiting:
                 self._begin(lane)
-        for copy in entry.copies:
-            self._closed(copy)
+        if entry.copies:
+            for copy in entry.copies:
+                self._closed(copy)
 
     def _closed(self, entry: Entry) -> None:
         entry.ledger.end(entry.offset)

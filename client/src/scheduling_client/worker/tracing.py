@@ -37,11 +37,8 @@ class Spans:
             self._tracer: Any = None if unset else trace.get_tracer("scheduling_client.worker")
         except ImportError:
             self._tracer = None
-
-    @property
-    def are_on(self) -> bool:
+        self.are_on = self._tracer is not None
         """Whether there is anything to record."""
-        return self._tracer is not None
 
     @contextmanager
     def of(self, run: Run) -> Iterator[Span]:

@@ -1,0 +1,1 @@
+"""Workers beside web applications, and in other languages."""

@@ -1,0 +1,14 @@
+module scheduling-worker-example
+
+go 1.24.0
+
+require (
+	github.com/twmb/franz-go v1.20.6
+	google.golang.org/protobuf v1.36.11
+)
+
+require (
+	github.com/klauspost/compress v1.18.2 // indirect
+	github.com/pierrec/lz4/v4 v4.1.22 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.12.0 // indirect
+)
