@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -27,12 +27,20 @@ from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
-from scheduling_srv.entrances.grpc_errors import Context, guarded
+from scheduling_srv.entrances.grpc_errors import (
+    Context,
+    StatusOf,
+    guarded,
+    status_of,
+    status_with_reason,
+)
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
+from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, v1_methods
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
     Bounded,
+    Limits,
     MemoryBudget,
     Reservation,
     bounded,
@@ -129,6 +137,7 @@ class GrpcServer:
         address: str,
         *,
         jobs: JobsPort,
+        definitions: DefinitionsPort,
         commands: CommandsPort,
         health: Health,
         services: Iterable[str] = (),
@@ -137,19 +146,23 @@ class GrpcServer:
         call_memory: int,
     ) -> None:
         self._address = address
-        names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE]
-        names += [HEALTH_SERVICE, SERVICE_NAME]
+        limits = Limits(max_items, max_job_bytes)
+        of_2018 = {
+            messages.JOB_SERVICE: _job_methods(jobs, limits),
+            messages.COMMAND_SERVICE: {"Command": _command(commands)},
+        }
+        of_v1 = v1_methods(definitions, limits)
+        names = [*of_2018, *of_v1, HEALTH_SERVICE, SERVICE_NAME]
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS)
         self.connections = GrpcConnections(MAX_CONNECTIONS)
         budget, slots = MemoryBudget(call_memory), ReceiveSlots()
-        limits = Limits(max_items, max_job_bytes)
-        methods = {
-            messages.JOB_SERVICE: _job_methods(jobs, limits),
-            messages.COMMAND_SERVICE: {"Command": _command(commands)},
-        }
         self._server.add_generic_rpc_handlers(
-            [_handlers(name, methods[name], budget, slots) for name in methods]
+            [
+                _handlers(name, methods, budget, slots, told)
+                for kind, told in ((of_2018, status_of), (of_v1, status_with_reason))
+                for name, methods in kind.items()
+            ]
         )
         standard: Any = BoundedServer(self._server)
         add_HealthServicer_to_server(self._health, standard)
@@ -173,23 +186,20 @@ class GrpcServer:
 
 
 def _handlers(
-    service: str, methods: Mapping[str, Bounded], budget: MemoryBudget, slots: ReceiveSlots
+    service: str,
+    methods: Mapping[str, Bounded],
+    budget: MemoryBudget,
+    slots: ReceiveSlots,
+    told: StatusOf,
 ) -> grpc.GenericRpcHandler:
     """To gRPC these methods receive a stream, so that the service decides when to read."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.stream_unary_rpc_method_handler(
-            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method))
+            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method), told)
         )
         for name, method in methods.items()
     }
     return grpc.method_handlers_generic_handler(service, handlers)
-
-
-class Limits(NamedTuple):
-    """Limits of requests that are checked before they are decoded."""
-
-    items: int
-    job_bytes: int
 
 
 def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:

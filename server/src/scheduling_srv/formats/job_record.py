@@ -234,6 +234,20 @@ def type_of(record: bytes) -> bytes:
     return _text_at(record, body_at(record))
 
 
+def says_the_same(stored: bytes, new: bytes, request: JobRequest) -> bool:
+    """Whether a stored job is defined as a new one that was made of `request`.
+
+    A relative `when` counts as the same, whatever instant it came to.
+    """
+    if kind(stored) != kind(new) or type_of(stored) != type_of(new):
+        return False
+    if data_of(stored) != data_of(new):
+        return False
+    rest = rest_of(stored)
+    relative = rest_of(new) != request.rest
+    return rest.startswith(request.rest) if relative else rest == request.rest
+
+
 def _text_at(record: bytes, at: int) -> bytes:
     size, text_at = read_varint(record, at)
     return record[text_at : text_at + size]

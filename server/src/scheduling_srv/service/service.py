@@ -291,6 +291,7 @@ class Service:
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=parts.jobs,
+            definitions=parts.definitions,
             commands=parts.commands,
             health=self.health,
             services=settings.services,

@@ -135,6 +135,10 @@ class ShardedStore:
         receipt = await first.store.clear(self.clock.now(), source, entries, announced=False)
         return Stored(0, receipt, floor, ends=True)
 
+    async def end(self) -> Sequence[Stored]:
+        """The ends of all outboxes as they are now: earlier changes lie before them."""
+        return await asyncio.gather(*map(self._end_of, range(self.count)))
+
     async def announced(self, changes: Sequence[Stored]) -> None:
         """Return when all of it is on Kafka, in all shards. Raises `Unavailable`.
 

@@ -1,0 +1,205 @@
+"""The use cases of scheduling.v1: create, get and delete jobs, and preview schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from scheduling_client.schedules import preview as schedules
+from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.zone import zone
+from scheduling_srv.app.accepted import count_accepted
+from scheduling_srv.app.destructive import note_deleted
+from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.requests.definition_check import check_definitions
+from scheduling_srv.app.requests.id_steps import next_step
+from scheduling_srv.app.requests.job_views import AT_ONCE, recurring_of, view_of
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    Unsupported,
+    Violation,
+)
+from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.domain.job_view import CreatedJob, JobView
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import says_the_same
+from scheduling_srv.formats.v1.schedules import schedule_in
+from scheduling_srv.runtime.time_slice import SharedSlice
+
+NO_JOBS = "No jobs are given."
+NOT_NAMED = "With a request_id every job needs an id of its own."
+NOT_AGAIN = (
+    "With a request_id no job may run at once: it could not be found again. Leave the request_id"
+    " out, and do not repeat the call."
+)
+NO_PHASE = "This version of the service does not know the phase of a stored interval: give a spec."
+
+
+class Definitions:
+    """What the entrance of scheduling.v1 calls. A change is on Kafka when its call returns."""
+
+    def __init__(self, store: ShardedStore, clock: Clock, rules: Rules) -> None:
+        self.store = store
+        self.clock = clock
+        self.rules = rules
+
+    async def create(
+        self, asked: Sequence[Definition], request_id: str = ""
+    ) -> Sequence[CreatedJob]:
+        """Create all or none. Raises `RequestError` and `Unavailable`.
+
+        With a `request_id` jobs that exist with the same definitions count as created.
+        """
+        if not asked:
+            raise _invalid("jobs", NO_JOBS)
+        if request_id:
+            _check_repeatable(asked)
+        now = self.clock.now()
+        jobs = await check_definitions(asked, now, self.rules)
+        named = [each.request.id for each in asked if each.request.id]
+        stored = await self.store.write(WriteGroup(WriteMode.CREATE, jobs, named=named))
+        if isinstance(stored, Refusal):
+            if not request_id or not await self._are_there(asked, jobs):
+                raise _refused(jobs, stored)
+            await self.store.announced(await self.store.end())
+            return await self._created(jobs, now)
+        count_accepted(jobs)
+        await self.store.announced([stored])
+        self.store.check(stored, jobs)
+        return await self._created(jobs, now)
+
+    async def _are_there(self, asked: Sequence[Definition], jobs: Sequence[NewJob]) -> bool:
+        """Whether all of them exist as they are defined here."""
+        found = await self._stored([job.id for job in jobs])
+        return all(
+            job.id in found and says_the_same(found[job.id].record, job.record, each.request)
+            for each, job in zip(asked, jobs, strict=True)
+        )
+
+    async def _created(self, jobs: Sequence[NewJob], now: int) -> Sequence[CreatedJob]:
+        created, time_slice = list[CreatedJob](), SharedSlice()
+        for job in jobs:
+            view = view_of(StoredJob(job.id.encode(), job.record), now, 1, job.due)
+            created.append(CreatedJob(view))
+            await time_slice.yield_if_used()
+        return created
+
+    async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
+        """The jobs that exist, in the order of their ids. `now` jobs are none."""
+        found = await self._stored([*dict.fromkeys(ids)])
+        now, views, time_slice = self.clock.now(), list[JobView](), SharedSlice()
+        for job_id in ids:
+            if (job := found.get(job_id)) and _is_shown(job):
+                views.append(view_of(job, now, next_times))
+                await time_slice.yield_if_used()
+        return views
+
+    async def _stored(self, ids: Sequence[str]) -> dict[str, StoredJob]:
+        found, left = dict[str, StoredJob](), ids
+        while left:
+            jobs = await self.store.get(left)
+            found |= {job.id.decode(): job for job in jobs if job}
+            left = left[len(jobs) :]
+        return found
+
+    async def delete(self, call: BulkCall) -> Progress:
+        """Delete jobs, one step. Unknown ids are no error."""
+        step = next_step(call)
+        found = await self._stored(step.ids)
+        matched = [job_id for job_id, job in found.items() if _is_shown(job)]
+        if call.dry_run:
+            return Progress(len(matched), len(matched), step.token)
+        note_deleted(len(step.ids))  # first: it may be done although the answer is an error
+        await self.store.announced(await self.store.delete(step.ids))
+        return Progress(len(matched), len(matched), step.token)
+
+    async def preview(
+        self, subject: Definition | str, count: int, after: int | None
+    ) -> schedules.Preview:
+        """The next times of a definition, or of the job with this id."""
+        now = self.clock.now()
+        if isinstance(subject, str):
+            return await self._preview_stored(subject, count, now if after is None else after)
+        try:
+            return await _preview(subject, count, now, after)
+        except ScheduleError as fault:
+            raise _invalid(f"spec.schedule.{subject.trigger}", str(fault)) from fault
+
+    async def _preview_stored(self, job_id: str, count: int, after: int) -> schedules.Preview:
+        found = await self._stored([job_id])
+        if not found or not _is_shown(found[job_id]):
+            raise not_found(job_id)
+        schedule = schedule_in(found[job_id].record)
+        try:
+            if schedule.kind is TriggerKind.ONCE:
+                return schedules.preview_once(schedule.text, schedule.timezone, 0)
+            if schedule.kind is TriggerKind.INTERVAL:
+                raise Unsupported(NO_PHASE)
+            recurring = recurring_of(schedule, None)
+            return await _collected(recurring, schedules.next_times(recurring, after), count)
+        except ScheduleError as fault:
+            raise _invalid("job_id", str(fault)) from fault
+
+
+async def _preview(asked: Definition, count: int, now: int, after: int | None) -> schedules.Preview:
+    request, limits = asked.request, asked.properties
+    if request.interval:
+        bounds = schedules.Bounds(limits.start, limits.end, limits.max_runs)
+        found = schedules.read_recurring(request.interval, request.timezone, now, bounds)
+        times = schedules.next_times(found, now if after is None else after, bounds)
+        return await _collected(found, times, count)
+    if request.when:
+        return schedules.preview_once(request.when, request.timezone, now)
+    place = zone(request.timezone)
+    if request.now:
+        local = schedules.local_text(now, place)
+        return schedules.Preview(AT_ONCE, place.key, [schedules.PreviewTime(now, local)])
+    raise _invalid("spec.schedule", "The spec has no schedule.")
+
+
+async def _collected(
+    found: schedules.Recurring, times: Iterator[schedules.PreviewTime], count: int
+) -> schedules.Preview:
+    collected, time_slice = list[schedules.PreviewTime](), SharedSlice()
+    for time in times:
+        collected.append(time)
+        if len(collected) == count:
+            break
+        await time_slice.yield_if_used()
+    return schedules.Preview(found.words, found.zone.key, collected)
+
+
+def not_found(job_id: str) -> NotFound:
+    """The error for an id that no job has."""
+    sentence = f"There is no job with the id {job_id}."
+    return NotFound(sentence, [Violation("job_id", sentence)])
+
+
+def _check_repeatable(asked: Sequence[Definition]) -> None:
+    for index, each in enumerate(asked):
+        if not each.request.id:
+            raise _invalid(f"jobs[{index}].id", NOT_NAMED)
+        if each.request.now and not each.request.interval and not each.request.when:
+            raise _invalid(f"jobs[{index}].schedule.now", NOT_AGAIN)
+
+
+def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
+    job_id, field = jobs[refusal.place].id, f"jobs[{refusal.place}].id"
+    if refusal.reason == "exists":
+        sentence = f"A job with the id {job_id} already exists."
+        return AlreadyExists(sentence, [Violation(field, sentence)])
+    raise AssertionError(refusal)
+
+
+def _is_shown(job: StoredJob) -> bool:
+    return job_record.kind(job.record) != TriggerKind.NOW
+
+
+def _invalid(field: str, sentence: str) -> InvalidRequest:
+    return InvalidRequest(sentence, [Violation(field, sentence)])

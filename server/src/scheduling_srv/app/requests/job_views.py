@@ -1,0 +1,60 @@
+"""Stored jobs as callers of scheduling.v1 see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.preview import Recurring, read_recurring, spoken_instant
+from scheduling_client.schedules.recurrence import Every, occurrences
+from scheduling_client.schedules.when import parse_when
+from scheduling_client.schedules.zone import zone
+from scheduling_srv.domain.job import StoredJob, TriggerKind
+from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.formats.v1.schedules import StoredSchedule, schedule_in
+
+AT_ONCE = "once, at once"
+
+
+def view_of(job: StoredJob, now: int, count: int, due: int | None = None) -> JobView:
+    """The job with its next `count` nominal times after `now`.
+
+    `due` is one of its nominal times. Without it the times of an interval are not known. A schedule
+    that only another version understands is shown as its text, without times.
+    """
+    schedule = schedule_in(job.record)
+    try:
+        return _view(job, schedule, now, count, due)
+    except ScheduleError:
+        return JobView(job, schedule.text)
+
+
+def _view(
+    job: StoredJob, schedule: StoredSchedule, now: int, count: int, due: int | None
+) -> JobView:
+    if schedule.kind is TriggerKind.NOW:
+        return JobView(job, AT_ONCE)
+    if schedule.kind is TriggerKind.ONCE:
+        place = zone(schedule.timezone)
+        instant = parse_when(schedule.text, now, place) if due is None else due
+        times = [instant] if instant >= now else []
+        return JobView(job, f"once, {spoken_instant(instant, place)}", times)
+    found = recurring_of(schedule, due)
+    return JobView(job, found.words, _times(found, schedule, now, count, due))
+
+
+def recurring_of(schedule: StoredSchedule, due: int | None) -> Recurring:
+    """The occurrences of a recurring job. Raises `ScheduleError`."""
+    found = read_recurring(schedule.text, schedule.timezone, 0)
+    if schedule.kind is TriggerKind.INTERVAL and due is not None:
+        return found._replace(recurrence=Every(due, schedule.period))
+    return found
+
+
+def _times(
+    found: Recurring, schedule: StoredSchedule, now: int, count: int, due: int | None
+) -> Sequence[int]:
+    if schedule.kind is TriggerKind.INTERVAL and due is None:
+        return ()
+    return [*islice(occurrences(found.recurrence, now), count)]

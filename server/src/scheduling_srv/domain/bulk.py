@@ -1,0 +1,23 @@
+"""Bulk calls of scheduling.v1: each is a step, and the caller loops until there is no token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class BulkCall(NamedTuple):
+    """One step of a bulk call over ids."""
+
+    ids: Sequence[str]
+    dry_run: bool
+    token: str
+
+
+class Progress(NamedTuple):
+    """How far a step came."""
+
+    matched: int
+    changed: int
+    token: str
+    """For the next step; empty: all is done."""

@@ -1,0 +1,310 @@
+"""The use cases of scheduling.v1, on a store that notes what it is told."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.app.requests.id_steps import IDS_A_STEP
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    FormatTooOld,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    Unsupported,
+)
+from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.v1.specs import definition_of
+from tests.harness.virtual_time import VIRTUAL_TIME
+from tests.store.shard import one_shard
+
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+NO_NUMBER = bytes(6)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+class World:
+    """The store and the clock. `get` answers two jobs a call."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.deleted: list[Sequence[str]] = []
+        self.ends = 0
+        announcements = Announcements()
+        announcements.published("i", 5)
+        world: Any = self
+        store = one_shard(world, world, announcements, wait=True)
+        self.api = Definitions(store, world, Rules())
+        self.time = NOW
+
+    def now(self) -> int:
+        return self.time
+
+    async def write(
+        self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
+    ) -> Written:
+        (group,) = groups
+        receipt = Receipt("i", 5)
+        for place, job in enumerate(group.jobs):
+            if job.id in self.held:
+                return Written(receipt, [Refusal("exists", place)])
+        self.held |= {job.id: NO_NUMBER + job.record[6:] for job in group.jobs}
+        return Written(receipt, [None])
+
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source | None = None
+    ) -> tuple[Receipt, int]:
+        self.deleted.append(ids)
+        for job_id in ids:
+            self.held.pop(job_id, None)
+        return Receipt("i", 5), len(ids)
+
+    async def append(self, entries: Any, now: int, source: Any = None) -> Receipt:
+        self.ends += 1
+        return Receipt("i", 5)
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        return [
+            StoredJob(each.encode(), self.held[each]) if each in self.held else None
+            for each in ids[:2]
+        ]
+
+
+def every(minutes: int) -> v1.Schedule:
+    return v1.Schedule(every=Duration(seconds=60 * minutes))
+
+
+def now() -> v1.Schedule:
+    schedule = v1.Schedule()
+    schedule.now.SetInParent()
+    return schedule
+
+
+def cron(text: str = "0 5 * * *") -> v1.Schedule:
+    return v1.Schedule(interval=text)
+
+
+def asked(job_id: str = "", schedule: v1.Schedule | None = None, **more: Any) -> Definition:
+    spec = v1.JobSpec(id=job_id, type="t", schedule=schedule or cron(), **more)
+    return definition_of(spec)
+
+
+async def refusal(world: World, *jobs: Definition, request_id: str = "") -> RequestError:
+    with pytest.raises(RequestError) as raised:
+        await world.api.create(jobs, request_id)
+    return raised.value
+
+
+# --- Create -------------------------------------------------------------------------------------
+
+
+async def test_created_jobs_are_shown_with_their_words_and_next_time() -> None:
+    world = World()
+    at = v1.Schedule(at=Timestamp(seconds=NOW // 1000 + 60))
+    made = await world.api.create([asked("a", every(2)), asked("", at), asked("c", now())])
+    first, second, third = (each.view for each in made)
+    assert first.words == "every 2 minutes"
+    assert first.next_times == [NOW + 120_000]
+    assert second.next_times == [NOW + 60_000]
+    assert second.job.id
+    assert (third.words, third.next_times) == ("once, at once", ())
+    assert not any(each.existing for each in made)
+
+
+async def test_all_faults_of_all_jobs_are_told_by_the_names_of_v1() -> None:
+    world = World()
+    jobs = [
+        asked("a", cron("never")),
+        asked("b", cron(), timezone="Mars"),
+        asked("b", v1.Schedule(when="soon")),
+        definition_of(v1.JobSpec(id="d", type="t")),
+        definition_of(v1.JobSpec(id="e", schedule=cron())),
+    ]
+    fault = await refusal(world, *jobs)
+    assert [each.field for each in fault.violations] == [
+        "jobs[0].schedule.interval",
+        "jobs[1].timezone",
+        "jobs[2].id",
+        "jobs[2].schedule.when",
+        "jobs[3].schedule",
+        "jobs[4].type",
+    ]
+    assert fault.violations[2].description == "Job 2: The id stands twice in the list."
+    assert world.held == {}
+
+
+async def test_no_jobs_are_a_fault() -> None:
+    assert (await refusal(World())).violations[0].field == "jobs"
+
+
+async def test_an_id_that_exists_is_refused() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    fault = await refusal(world, asked("b"), asked("a"))
+    assert isinstance(fault, AlreadyExists)
+    assert fault.violations[0].field == "jobs[1].id"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [cron(), every(5), v1.Schedule(when="in 5 minutes"), v1.Schedule(when="2030-01-01")],
+    ids=["cron", "every", "relative", "date"],
+)
+async def test_a_repeated_request_finds_its_jobs(schedule: v1.Schedule) -> None:
+    world = World()
+    first = await world.api.create([asked("a", schedule), asked("b")], "r")
+    world.time += 1000
+    again = await world.api.create([asked("a", schedule), asked("b")], "r")
+    assert [each.view.job.id for each in again] == [each.view.job.id for each in first]
+    assert world.ends == 1, "it waits until the jobs are on Kafka"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked("a", cron("0 6 * * *")),
+        asked("a", creator="me"),
+        asked("a", v1.Schedule(when="in 6 minutes")),
+        asked("a", v1.Schedule(when="2030-01-01")),
+    ],
+    ids=["cron", "creator", "relative", "date"],
+)
+async def test_another_definition_under_the_same_id_is_refused(other: Definition) -> None:
+    world = World()
+    await world.api.create([other], "r")
+    for schedule in (cron(), v1.Schedule(when="in 5 minutes")):
+        assert isinstance(await refusal(world, asked("a", schedule), request_id="r"), AlreadyExists)
+
+
+async def test_half_of_a_request_is_no_repetition() -> None:
+    world = World()
+    await world.api.create([asked("a")], "r")
+    assert isinstance(await refusal(world, asked("a"), asked("b"), request_id="r"), AlreadyExists)
+
+
+async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
+    world = World()
+    assert (await refusal(world, asked(""), request_id="r")).violations[0].field == "jobs[0].id"
+    fault = await refusal(world, asked("a", now()), request_id="r")
+    assert fault.violations[0].field == "jobs[0].schedule.now"
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"labels": {"a": "b"}}, "labels"),
+        ({"max_runs": 1}, "max_runs"),
+        ({"end_time": Timestamp(seconds=2_000_000_000)}, "end_time"),
+        ({"retry": v1.Retry(max_delay=Duration(seconds=1))}, "retry.max_delay"),
+        ({"unique_key": "k"}, "unique_key"),
+        ({"overlap": v1.OVERLAP_SKIP}, "overlap"),
+    ],
+    ids=map(str, count()),
+)
+async def test_what_cannot_be_stored_is_refused(more: Any, field: str) -> None:
+    fault = await refusal(World(), asked("a", **more))
+    assert isinstance(fault, FormatTooOld)
+    assert fault.violations[0].field == f"jobs[0].{field}"
+
+
+# --- Get ----------------------------------------------------------------------------------------
+
+
+async def test_jobs_are_shown_in_the_order_of_the_request() -> None:
+    world = World()
+    await world.api.create([asked(each) for each in ("a", "b", "c")] + [asked("n", now())])
+    views = await world.api.get(["c", "x", "a", "n", "b"], 2)
+    assert [view.job.id for view in views] == [b"c", b"a", b"b"]
+    five = NOW - NOW % 86_400_000 + 5 * HOUR
+    assert views[0].next_times == [five + 86_400_000, five + 2 * 86_400_000]
+
+
+# --- Delete -------------------------------------------------------------------------------------
+
+
+async def steps(world: World, ids: Sequence[str], *, dry_run: bool = False) -> list[Progress]:
+    found, token = list[Progress](), ""
+    while True:
+        found.append(await world.api.delete(BulkCall(ids, dry_run, token)))
+        token = found[-1].token
+        if not token:
+            return found
+
+
+async def test_jobs_are_deleted_in_steps() -> None:
+    world, ids = World(), [str(number) for number in range(IDS_A_STEP + 3)]
+    await world.api.create([asked(each) for each in ids[1:]])
+    told = await steps(world, ids, dry_run=True)
+    assert world.deleted == []
+    assert await steps(world, ids) == told
+    assert [each.matched for each in told] == [IDS_A_STEP - 1, 3]
+    assert world.held == {}
+    assert [each.matched for each in await steps(world, ids)] == [0, 0]
+
+
+async def test_a_token_belongs_to_its_request() -> None:
+    world, ids = World(), [str(number) for number in range(IDS_A_STEP + 3)]
+    token = (await world.api.delete(BulkCall(ids, dry_run=True, token=""))).token
+    for other, text in ((ids[1:], token), (ids, token[:-4]), (ids, "ä"), (ids, "====")):
+        with pytest.raises(InvalidRequest, match="belongs to another request"):
+            await world.api.delete(BulkCall(other, dry_run=True, token=text))
+
+
+# --- Preview ------------------------------------------------------------------------------------
+
+
+async def test_a_schedule_is_previewed() -> None:
+    preview = await World().api.preview(asked("", every(2)), 3, None)
+    assert [each.instant for each in preview.times] == [NOW + 120_000 * n for n in (1, 2, 3)]
+    assert preview.words == "every 2 minutes"
+
+
+async def test_bounds_are_kept() -> None:
+    start, end = NOW // 1000 + 30, NOW // 1000 + 300
+    limits = {"start_time": Timestamp(seconds=start), "end_time": Timestamp(seconds=end)}
+    preview = await World().api.preview(asked("", every(2), **limits), 9, None)
+    assert [each.instant - NOW for each in preview.times] == [30_000, 150_000, 270_000]
+    preview = await World().api.preview(asked("", every(2), max_runs=2), 9, None)
+    assert len(preview.times) == 2
+
+
+async def test_dates_and_runs_at_once_have_one_time() -> None:
+    for schedule, due in ((v1.Schedule(when="in 1 hour"), NOW + HOUR), (now(), NOW)):
+        preview = await World().api.preview(asked("", schedule), 9, None)
+        assert [each.instant for each in preview.times] == [due]
+
+
+async def test_a_schedule_is_refused_with_its_field() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        await World().api.preview(asked("", cron("never")), 9, None)
+    assert raised.value.violations[0].field == "spec.schedule.interval"
+
+
+async def test_a_stored_job_is_previewed() -> None:
+    world = World()
+    at = v1.Schedule(at=Timestamp(seconds=NOW // 1000 + 60))
+    await world.api.create([asked("a"), asked("b", at), asked("c", every(2))])
+    assert len((await world.api.preview("a", 4, None)).times) == 4
+    assert [each.instant for each in (await world.api.preview("b", 4, None)).times] == [
+        NOW + 60_000
+    ]
+    with pytest.raises(Unsupported):
+        await world.api.preview("c", 4, None)
+    with pytest.raises(NotFound):
+        await world.api.preview("x", 4, None)
