@@ -122,6 +122,10 @@ class Unsupported(RequestError):
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
 
 
+class FormatTooOld(FailedPrecondition):
+    """The stored data has an earlier format, which the request does not fit into."""
+
+
 class Unavailable(SchedulingError):
     """The request is fine, a server is not; it may be sent again."""
 
