@@ -106,6 +106,35 @@ def test_a_run_at_once(stub: Any, product: Product) -> None:
     product.finish(kind, [run])
 
 
+def test_an_update_is_that_of_a_revision(stub: Any, product: Product) -> None:
+    job = fresh()
+    create(stub, v1.JobSpec(id=job, type="t", schedule=DAILY, labels={"team": "a"}))
+    request = service.UpdateJobRequest(job=v1.JobSpec(id=job, parallel=3), revision=1)
+    answer = stub.UpdateJob(request)
+    assert (answer.job.status.revision, answer.changed) == (2, True)
+    assert refused(stub.UpdateJob, request) == ("ABORTED", "STALE_REVISION", ["revision"])
+    (found,) = get(stub, job)
+    assert (found.spec.parallel, dict(found.spec.labels)) == (3, {"team": "a"})
+    assert found.status.create_time.seconds <= found.status.update_time.seconds
+    product.client.update(contract.job(id=job, interval="5 minutes"))
+    (found,) = get(stub, job)
+    assert (found.spec.schedule.interval, dict(found.spec.labels)) == ("5 minutes", {"team": "a"})
+    assert found.status.revision == 3
+    delete(stub, job)
+
+
+def test_a_schedule_comes_back_as_it_was_given(stub: Any, product: Product) -> None:
+    job, every = fresh(), v1.Schedule(every=Duration(seconds=90))
+    create(stub, v1.JobSpec(id=job, type="t", schedule=every))
+    (found,) = get(stub, job)
+    assert found.spec.schedule == every
+    (old,) = product.client.read(filter=contract.JobFilter(jobs_ids=[job])).items
+    assert old.interval == "90 seconds"
+    product.client.update(contract.job(id=job, interval="5 minutes"))
+    assert get(stub, job)[0].spec.schedule.interval == "5 minutes"
+    delete(stub, job)
+
+
 def test_a_request_may_be_repeated(stub: Any) -> None:
     specs = [v1.JobSpec(id=fresh(), type="t", schedule=DAILY) for _ in range(3)]
     ids = [each.spec.id for each in create(stub, *specs, request_id="r")]

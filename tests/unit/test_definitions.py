@@ -1,31 +1,43 @@
 """The use cases of scheduling.v1, on a store that notes what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, Written
+from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.requests.definition_check import check_definition
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.id_steps import IDS_A_STEP
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    Contended,
     FormatTooOld,
     InvalidRequest,
     NotFound,
     RequestError,
+    StaleRevision,
     Unsupported,
 )
-from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.job import NewJob, StoredJob
+from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.formats.v1.specs import definition_of
+from scheduling_srv.formats.job_record import Note, more_of, properties_of
+from scheduling_srv.formats.more import pack_more
+from scheduling_srv.formats.v1.requests import decode_update
+from scheduling_srv.formats.v1.specs import definition_of, spec_of
 from tests.harness.virtual_time import VIRTUAL_TIME
 from tests.store.shard import one_shard
 
@@ -42,15 +54,17 @@ def anyio_backend() -> object:
 class World:
     """The store and the clock. `get` answers two jobs a call."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored_format: int = 2) -> None:
+        self.on_update: Callable[[], None] = lambda: None
         self.held: dict[str, bytes] = {}
+        self.notes: list[int] = []
         self.deleted: list[Sequence[str]] = []
         self.ends = 0
         announcements = Announcements()
         announcements.published("i", 5)
         world: Any = self
         store = one_shard(world, world, announcements, wait=True)
-        self.api = Definitions(store, world, Rules())
+        self.api = Definitions(store, world, Rules(stored=StoredFormat(stored_format)))
         self.time = NOW
 
     def now(self) -> int:
@@ -61,11 +75,28 @@ class World:
     ) -> Written:
         (group,) = groups
         receipt = Receipt("i", 5)
+        if group.mode is WriteMode.UPDATE:
+            self.on_update()
+            return Written(receipt, [self.replace(*group.jobs)])
         for place, job in enumerate(group.jobs):
             if job.id in self.held:
                 return Written(receipt, [Refusal("exists", place)])
         self.held |= {job.id: NO_NUMBER + job.record[6:] for job in group.jobs}
         return Written(receipt, [None])
+
+    def replace(self, job: NewJob) -> Refusal | None:
+        """As `write.lua` does, for jobs with MORE."""
+        old = properties_of(self.held[job.id]) if job.id in self.held else None
+        wanted = properties_of(job.record)
+        if old is None:
+            return Refusal("missing", 0)
+        if wanted.revision and wanted.revision != old.revision:
+            return Refusal("stale", 0)
+        self.notes.append(job.record[0])
+        new = wanted._replace(revision=old.revision + 1, updated=self.time)
+        more = more_of(job.record)
+        self.held[job.id] = NO_NUMBER + job.record[6:].replace(more, pack_more(new))
+        return None
 
     async def delete(
         self, ids: Sequence[str], now: int, source: Source | None = None
@@ -208,7 +239,6 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"labels": {"a": "b"}}, "labels"),
         ({"max_runs": 1}, "max_runs"),
         ({"end_time": Timestamp(seconds=2_000_000_000)}, "end_time"),
         ({"retry": v1.Retry(max_delay=Duration(seconds=1))}, "retry.max_delay"),
@@ -217,10 +247,144 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
     ],
     ids=map(str, count()),
 )
-async def test_what_cannot_be_stored_is_refused(more: Any, field: str) -> None:
+async def test_what_would_not_be_obeyed_is_refused(more: Any, field: str) -> None:
     fault = await refusal(World(), asked("a", **more))
-    assert isinstance(fault, FormatTooOld)
+    assert isinstance(fault, Unsupported)
     assert fault.violations[0].field == f"jobs[0].{field}"
+
+
+async def test_format_1_holds_what_2018_can_say() -> None:
+    world = World(stored_format=1)
+    (made,) = await world.api.create([asked("a", every(2))])
+    assert (made.view.created, made.view.revision) == (0, 0)
+    assert spec_of(made.view.job).schedule.interval == "120 seconds"
+    fault = await refusal(world, asked("b", labels={"a": "b"}))
+    assert isinstance(fault, FormatTooOld)
+
+
+async def test_format_2_holds_what_was_given() -> None:
+    world = World()
+    start = Timestamp(seconds=NOW // 1000 + 3600)
+    (made,) = await world.api.create([asked("a", every(2), labels={"a": "b"}, start_time=start)])
+    (view,) = await world.api.get(["a"], 1)
+    spec = spec_of(view.job)
+    assert spec.schedule == every(2)
+    assert (dict(spec.labels), spec.start_time) == ({"a": "b"}, start)
+    assert made.view.next_times == [NOW + HOUR]
+    assert (view.created, view.updated, view.revision) == (NOW, NOW, 1)
+
+
+async def test_a_plain_job_is_stored_as_one_of_2018() -> None:
+    world = World()
+    await world.api.create([asked("a"), asked("b", every(2))])
+    assert more_of(world.held["a"]) == b""
+    assert more_of(world.held["b"]) != b""
+
+
+# --- Update -------------------------------------------------------------------------------------
+
+
+async def updated(
+    world: World, *paths: str, revision: int = 0, missing: bool = False, **job: Any
+) -> tuple[JobView, bool]:
+    spec = v1.JobSpec(**{"id": "a", **job})
+    request = service.UpdateJobRequest(
+        job=spec,
+        update_mask=FieldMask(paths=paths),
+        revision=revision,
+        allow_missing=missing,
+    )
+    return await world.api.update(decode_update(request.SerializeToString(), 900_000))
+
+
+async def test_an_update_changes_what_its_mask_names() -> None:
+    world = World()
+    await world.api.create([asked("a", every(2), creator="me", labels={"a": "b"})])
+    world.time += 1000
+    view, changed = await updated(world, "parallel", parallel=3, creator="you")
+    spec = spec_of(view.job)
+    assert changed
+    assert (spec.parallel, spec.creator, dict(spec.labels)) == (3, "me", {"a": "b"})
+    assert (view.revision, view.updated) == (2, NOW + 1000)
+    assert spec.schedule == every(2)
+
+
+async def test_an_update_without_a_change_writes_nothing() -> None:
+    world = World()
+    await world.api.create([asked("a", creator="me")])
+    view, changed = await updated(world, creator="me")
+    assert (changed, view.revision, world.notes) == (False, 1, [])
+
+
+async def test_a_stale_revision_is_refused() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    await updated(world, parallel=1, revision=1)
+    with pytest.raises(StaleRevision, match="revision 2 by now"):
+        await updated(world, parallel=2, revision=1)
+
+
+async def test_an_update_begins_again_if_another_one_was_faster() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    bumps = [1, 2]
+
+    def bump() -> None:
+        if bumps:
+            record = world.held["a"]
+            (job,) = [check(asked("a", creator=str(bumps.pop())), properties_of(record).revision)]
+            world.replace(job)
+
+    world.on_update = bump
+    view, _ = await updated(world, parallel=7)
+    spec = spec_of(view.job)
+    assert (spec.parallel, spec.creator, view.revision) == (7, "1", 4)
+    bumps[:] = range(100)
+    with pytest.raises(Contended):
+        await updated(world, parallel=8)
+    bumps[:] = [1]
+    with pytest.raises(StaleRevision):
+        await updated(world, parallel=9, revision=properties_of(world.held["a"]).revision)
+
+
+def check(definition: Definition, revision: int) -> NewJob:
+    request = replace(definition.request, properties=Properties(), revision=revision)
+    rules = Rules(stored=StoredFormat(2))
+    return check_definition(replace(definition, request=request), NOW, rules, Note.UPDATED)
+
+
+async def test_another_start_is_another_phase() -> None:
+    world = World()
+    await world.api.create([asked("a", every(2))])
+    await updated(world, start_time=Timestamp(seconds=NOW // 1000 + 60))
+    await updated(world, parallel=1)
+    assert [Note.NEW_PHASE in Note(each) for each in world.notes] == [True, False]
+
+
+async def test_an_update_of_what_is_not_there() -> None:
+    world = World()
+    with pytest.raises(NotFound):
+        await updated(world, parallel=1)
+    view, changed = await updated(world, type="t", schedule=cron(), missing=True)
+    assert (view.job.id, changed) == (b"a", True)
+
+
+async def test_faults_of_an_update_name_their_fields() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    with pytest.raises(InvalidRequest) as raised:
+        await updated(world, schedule=cron("never"))
+    assert raised.value.violations[0].field == "job.schedule.interval"
+    with pytest.raises(Unsupported) as unsupported:
+        await updated(world, max_runs=1)
+    assert unsupported.value.violations[0].field == "job.max_runs"
+
+
+async def test_format_1_has_no_updates() -> None:
+    world = World(stored_format=1)
+    await world.api.create([asked("a")])
+    with pytest.raises(FormatTooOld):
+        await updated(world, parallel=1)
 
 
 # --- Get ----------------------------------------------------------------------------------------

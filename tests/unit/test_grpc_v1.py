@@ -36,9 +36,11 @@ from scheduling_srv.domain.errors import (
     Unsupported,
     Violation,
 )
+from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.job_view import CreatedJob, JobView
 from scheduling_srv.domain.reasons import MEANINGS, Reason
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.formats.v1.requests import UpdateCall
 from scheduling_srv.formats.v1.services import METHODS
 from tests.unit.test_grpc_server import App as AppOf2018
 from tests.unit.test_grpc_server import kept
@@ -67,6 +69,10 @@ class App:
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         self.note(ids, next_times)
         return []
+
+    async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+        self.note(call)
+        return JobView(kept(JobRequest("a", "t", "UTC", "", b"", b"")), "words", revision=7), True
 
     async def delete(self, call: BulkCall) -> Progress:
         self.note(call)
@@ -175,6 +181,9 @@ async def test_jobs_are_created(app: App, stub: Any) -> None:
 
 async def test_the_other_methods(app: App, stub: Any) -> None:
     await stub.GetJobs(service.GetJobsRequest(ids=["a"], next_times=3))
+    change = service.UpdateJobRequest(job=v1.JobSpec(id="a", parallel=3), revision=6)
+    updated = await stub.UpdateJob(change)
+    assert (updated.job.status.revision, updated.changed) == (7, True)
     ids = v1.JobIds(ids=["a", "b", "a"])
     deletion = service.DeleteJobsRequest(selection=v1.JobSelection(ids=ids), page_token="p")
     progress = (await stub.DeleteJobs(deletion)).progress
@@ -182,10 +191,12 @@ async def test_the_other_methods(app: App, stub: Any) -> None:
     preview = (await stub.PreviewSchedule(service.PreviewScheduleRequest(job_id="a"))).preview
     assert (preview.words, preview.times[0].local_time) == ("words", "then")
     deleted = BulkCall(["a", "b"], dry_run=False, token="p")
-    assert app.called == [(["a"], 3), (deleted,), ("a", 10, None)]
+    got, (call,), *others = app.called
+    assert (call.paths, call.revision, call.allow_missing) == (["parallel"], 6, False)
+    assert [got, *others] == [(["a"], 3), (deleted,), ("a", 10, None)]
 
 
-BUILT = {"CreateJobs", "GetJobs", "DeleteJobs", "PreviewSchedule"}
+BUILT = {"CreateJobs", "GetJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:

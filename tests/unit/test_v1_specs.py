@@ -159,7 +159,7 @@ def update(*paths: str, **job: Any) -> v1.JobSpec:
         job=v1.JobSpec(id="a", **job), update_mask=FieldMask(paths=paths)
     )
     call = decode_update(request.SerializeToString(), 900_000)
-    definition = merged(stored(FULL), call, b"")
+    definition = merged(stored(FULL), call).definition
     made = check_job(definition.request, NOW, DEFAULTS)
     return spec_of(StoredJob(made.id.encode(), made.record))
 
@@ -216,6 +216,6 @@ def test_an_update_keeps_what_this_version_does_not_know() -> None:
     call = decode_update(
         service.UpdateJobRequest(job=v1.JobSpec(id="a", parallel=7)).SerializeToString(), 900_000
     )
-    definition = merged(StoredJob(b"a", job.record), call, b"")
+    definition = merged(StoredJob(b"a", job.record), call).definition
     assert unknown in definition.request.rest
     assert definition.request.parallel == 7

@@ -16,13 +16,5 @@ class Definition:
     trigger: str
     """The field of `Schedule` that is set; empty: none."""
     properties: Properties = field(default_factory=Properties)
-    schedule: bytes = b""
-    """The serialized `Schedule`, as it was given."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether the contract of 2018 can say all of it."""
-        return self.properties == PLAIN
-
-
-PLAIN = Properties()
+    spec: bytes = b""
+    """A serialized `StoredSpec`; empty: the rest says all."""

@@ -105,7 +105,7 @@ class FailedPrecondition(RequestError):
 
 
 class FormatTooOld(FailedPrecondition):
-    """The stored data has a format that cannot hold a property (docs/decisions/0024)."""
+    """The stored data has an earlier format, which the request does not fit into."""
 
     reason: ClassVar[Reason] = Reason.FORMAT_TOO_OLD
 
@@ -120,10 +120,6 @@ class Unsupported(RequestError):
     """This version of the service cannot do it."""
 
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
-
-
-class FormatTooOld(FailedPrecondition):
-    """The stored data has an earlier format, which the request does not fit into."""
 
 
 class Unavailable(SchedulingError):

@@ -16,6 +16,12 @@ class JobView(NamedTuple):
     """The schedule in words."""
     next_times: Sequence[int] = ()
     """The next nominal times, in epoch ms."""
+    created: int = 0
+    """When the job was created, in epoch ms; 0: an older version stored it."""
+    updated: int = 0
+    """When its definition last changed; 0 as above."""
+    revision: int = 0
+    """Counts the definitions; 0 as above."""
 
 
 class CreatedJob(NamedTuple):

@@ -31,6 +31,9 @@ class DefinitionsPort(Protocol):
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         """The jobs that exist."""
 
+    async def update(self, call: requests.UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+        """Change some properties of a job; tells whether any of them was another one."""
+
     async def delete(self, call: BulkCall) -> Progress:
         """Delete jobs, one step."""
 
@@ -44,6 +47,7 @@ def v1_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[st
         requests.JOB_SERVICE: {
             "CreateJobs": _create(jobs, limits),
             "GetJobs": _get(jobs),
+            "UpdateJob": _update(jobs, limits),
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
         }
@@ -85,6 +89,17 @@ def _get(jobs: DefinitionsPort) -> Bounded:
             raise TooLarge(ANSWER_TOO_LARGE)
         memory.reserve(size)
         return await answers.write_jobs(views)
+
+    return call
+
+
+def _update(jobs: DefinitionsPort, limits: Limits) -> Bounded:
+    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
+        trace = trace_from_headers(context.invocation_metadata() or ())
+        asked = requests.decode_update(raw, limits.job_bytes)
+        with deadline.within(context.time_remaining()):
+            view, changed = await jobs.update(asked, trace)
+        return answers.encode_updated(view, changed=changed)
 
     return call
 

@@ -337,6 +337,9 @@ def says_the_same(stored: bytes, new: bytes, request: JobRequest) -> bool:
         return False
     if data_of(stored) != data_of(new):
         return False
+    mine, theirs = properties_of(stored), properties_of(new)
+    if (mine.properties, mine.spec) != (theirs.properties, theirs.spec):
+        return False
     rest = rest_of(stored)
     relative = rest_of(new) != request.rest
     return rest.startswith(request.rest) if relative else rest == request.rest

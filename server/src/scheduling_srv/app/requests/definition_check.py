@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
-from scheduling_srv.domain.definition import PLAIN, Definition
+from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
     FailedPrecondition,
-    FormatTooOld,
     InvalidRequest,
     RequestError,
+    Unsupported,
     Violation,
 )
-from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.job import JobRequest, NewJob
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.stored_format import SCHEDULING_V1
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.hot_path import check_job
 from scheduling_srv.formats.job_record import Note
@@ -22,10 +23,9 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_SCHEDULE = "A job needs a schedule: one of now, at, when, every and interval."
 TWICE = "The id stands twice in the list."
-TOO_OLD = (
-    "The stored data has format 1, which cannot hold this property. It can once all replicas are"
-    " of a version that writes format 2."
-)
+SERVED = frozenset({"start", "labels"})
+"""The properties that the service obeys so far."""
+PLAIN = Properties()
 _FIELDS = {
     "data": "payload",
     "data.creator": "creator",
@@ -61,7 +61,7 @@ async def check_definitions(
         except InvalidRequest as fault:
             first = first or str(fault)
             faults += of_job(index, fault)
-        except FailedPrecondition as fault:
+        except (FailedPrecondition, Unsupported) as fault:
             raise type(fault)(str(fault), of_job(index, fault)) from None
         if each.request.id:
             ids.add(each.request.id)
@@ -78,12 +78,28 @@ def check_definition(
     """One job, checked; see `check_job`. Raises `InvalidRequest` and `FailedPrecondition`."""
     if not asked.trigger:
         raise InvalidRequest(NO_SCHEDULE, [Violation("schedule", NO_SCHEDULE)])
-    if not asked.plain:
-        raise FormatTooOld(TOO_OLD, [Violation(_first_property(asked.properties), TOO_OLD)])
+    _check_served(asked.properties)
     try:
-        return check_job(asked.request, now, rules, replacing)
+        return check_job(_request_of(asked, rules, replacing), now, rules, replacing)
     except (InvalidRequest, FailedPrecondition) as fault:
         raise type(fault)(str(fault), _renamed(fault, asked.trigger)) from None
+
+
+def _request_of(asked: Definition, rules: Rules, replacing: Note | None) -> JobRequest:
+    """A new job that the contract of 2018 can say is stored as one of 2018."""
+    can_wait = not asked.spec or rules.stored.number < SCHEDULING_V1
+    if replacing is None and asked.properties == PLAIN and can_wait:
+        return asked.request
+    return replace(asked.request, properties=asked.properties, spec=asked.spec)
+
+
+def _check_served(properties: Properties) -> None:
+    for each in fields(properties):
+        given = getattr(properties, each.name) != getattr(PLAIN, each.name)
+        if given and each.name not in SERVED:
+            name = _PROPERTIES.get(each.name, each.name)
+            sentence = f"This version of the service does not obey {name} yet."
+            raise Unsupported(sentence, [Violation(name, sentence)])
 
 
 def of_job(index: int, fault: RequestError) -> list[Violation]:
@@ -92,14 +108,6 @@ def of_job(index: int, fault: RequestError) -> list[Violation]:
         Violation(f"jobs[{index}].{each.field}".rstrip("."), f"Job {index}: {each.description}")
         for each in fault.violations
     ]
-
-
-def _first_property(properties: Properties) -> str:
-    """The first property that has another value than its default."""
-    for each in fields(properties):
-        if getattr(properties, each.name) != getattr(PLAIN, each.name):
-            return _PROPERTIES.get(each.name, each.name)
-    return ""
 
 
 def _renamed(fault: RequestError, trigger: str) -> list[Violation]:

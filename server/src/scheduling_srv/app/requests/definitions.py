@@ -1,16 +1,19 @@
-"""The use cases of scheduling.v1: create, get and delete jobs, and preview schedules."""
+"""The use cases of scheduling.v1: create, get, update and delete jobs, and preview schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from scheduling_client.schedules import preview as schedules
 from scheduling_client.schedules.errors import ScheduleError
-from scheduling_client.schedules.zone import zone
+from scheduling_client.schedules.when import elapsed
+from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.destructive import note_deleted
 from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.requests.definition_check import check_definitions
+from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
 from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.job_views import AT_ONCE, recurring_of, view_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -18,9 +21,11 @@ from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    Contended,
     InvalidRequest,
     NotFound,
     RequestError,
+    StaleRevision,
     Unsupported,
     Violation,
 )
@@ -28,7 +33,8 @@ from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.job_view import CreatedJob, JobView
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.job_record import says_the_same
+from scheduling_srv.formats.job_record import Note, properties_of, says_the_same
+from scheduling_srv.formats.v1.requests import UpdateCall, merged, new_definition
 from scheduling_srv.formats.v1.schedules import schedule_in
 from scheduling_srv.runtime.time_slice import SharedSlice
 
@@ -38,6 +44,9 @@ NOT_AGAIN = (
     "With a request_id no job may run at once: it could not be found again. Leave the request_id"
     " out, and do not repeat the call."
 )
+ONE_SHARD = "This version of the service updates jobs of scheduling.v1 in one shard only."
+MOST_UPDATES = 5
+"""Attempts of an update beside other updates of the job."""
 NO_PHASE = "This version of the service does not know the phase of a stored interval: give a spec."
 
 
@@ -108,6 +117,59 @@ class Definitions:
             left = left[len(jobs) :]
         return found
 
+    async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+        """Change some properties of a job; tells whether any of them was another one.
+
+        Raises `StaleRevision` for a revision that is not the present one, and `NotFound`.
+        """
+        for _ in range(MOST_UPDATES):
+            stored = (await self._stored([call.job.id])).get(call.job.id)
+            if stored is None or not _is_shown(stored):
+                if not call.allow_missing:
+                    raise not_found(call.job.id)
+                with suppress(AlreadyExists):
+                    (created,) = await self.create([new_definition(call, trace)])
+                    return created.view, True
+            elif (view := await self._updated(stored, call, trace)) is not None:
+                return view
+        raise Contended(f"The job {call.job.id} is changed all the time: send it again.")
+
+    async def _updated(
+        self, stored: StoredJob, call: UpdateCall, trace: bytes
+    ) -> tuple[JobView, bool] | None:
+        """None: it was changed or deleted meanwhile."""
+        if self.store.count > 1:
+            raise Unsupported(ONE_SHARD)
+        revision, now = properties_of(stored.record).revision, self.clock.now()
+        if call.revision and call.revision != revision:
+            raise _stale(stored.id.decode(), revision)
+        changed = merged(stored, call, trace)
+        if not changed.differs:
+            return view_of(stored, now, 1), False
+        asked = replace(
+            changed.definition, request=replace(changed.definition.request, revision=revision)
+        )
+        note = Note.UPDATED | Note.NEW_PHASE if changed.new_phase else Note.UPDATED
+        try:
+            job = check_definition(asked, now, self.rules, note)
+        except RequestError as fault:
+            raise type(fault)(str(fault), [_in_job(each) for each in fault.violations]) from None
+        written = await self.store.write(WriteGroup(WriteMode.UPDATE, [job], named=[job.id]))
+        if isinstance(written, Refusal):
+            if written.reason == "elapsed":
+                sentence = str(elapsed(job.due, now, UTC))
+                raise _invalid(f"job.schedule.{asked.trigger}", sentence)
+            return None
+        count_accepted([job])
+        await self.store.announced([written])
+        self.store.check(written, [job])
+        return await self._view(job, now), True
+
+    async def _view(self, job: NewJob, now: int) -> JobView:
+        """The job as it is stored: with its creation time and its new revision."""
+        found = (await self._stored([job.id])).get(job.id)
+        return view_of(found or StoredJob(job.id.encode(), job.record), now, 1)
+
     async def delete(self, call: BulkCall) -> Progress:
         """Delete jobs, one step. Unknown ids are no error."""
         step = next_step(call)
@@ -173,6 +235,15 @@ async def _collected(
             break
         await time_slice.yield_if_used()
     return schedules.Preview(found.words, found.zone.key, collected)
+
+
+def _in_job(violation: Violation) -> Violation:
+    return violation._replace(field=f"job.{violation.field}".rstrip("."))
+
+
+def _stale(job_id: str, revision: int) -> StaleRevision:
+    sentence = f"The job {job_id} has revision {revision} by now: read it again."
+    return StaleRevision(sentence, [Violation("revision", sentence)])
 
 
 def not_found(job_id: str) -> NotFound:

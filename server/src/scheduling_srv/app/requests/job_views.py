@@ -12,6 +12,7 @@ from scheduling_client.schedules.when import parse_when
 from scheduling_client.schedules.zone import zone
 from scheduling_srv.domain.job import StoredJob, TriggerKind
 from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.formats.job_record import created_at, properties_of
 from scheduling_srv.formats.v1.schedules import StoredSchedule, schedule_in
 
 AT_ONCE = "once, at once"
@@ -25,9 +26,14 @@ def view_of(job: StoredJob, now: int, count: int, due: int | None = None) -> Job
     """
     schedule = schedule_in(job.record)
     try:
-        return _view(job, schedule, now, count, due)
+        view = _view(job, schedule, now, count, due)
     except ScheduleError:
-        return JobView(job, schedule.text)
+        view = JobView(job, schedule.text)
+    created = created_at(job.record)
+    if not created:
+        return view
+    more = properties_of(job.record)
+    return view._replace(created=created, updated=more.updated or created, revision=more.revision)
 
 
 def _view(

@@ -24,7 +24,11 @@ _CHANGES = {
 def job_of(view: JobView) -> v1.Job:
     """A job as the API shows it."""
     status = v1.JobStatus(
-        words=view.words, next_times=[timestamp_of(each) for each in view.next_times]
+        words=view.words,
+        next_times=[timestamp_of(each) for each in view.next_times],
+        create_time=timestamp_of(view.created) if view.created else None,
+        update_time=timestamp_of(view.updated) if view.updated else None,
+        revision=view.revision,
     )
     return v1.Job(spec=spec_of(view.job), status=status)
 

@@ -17,7 +17,7 @@ from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.validation import too_large
 from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.parsing import parse_whole
-from scheduling_srv.formats.v1.specs import definition_of, spec_of
+from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, spec_of
 from scheduling_srv.formats.v1.times import instant_of
 from scheduling_srv.runtime.time_slice import SharedSlice
 
@@ -171,12 +171,34 @@ def _paths(request: service.UpdateJobRequest) -> Sequence[str]:
     return [path for path in dict.fromkeys(whole) if path != "id"]
 
 
-def merged(stored: StoredJob, call: UpdateCall, trace: bytes, *, latest: bool = True) -> Definition:
+class Changed(NamedTuple):
+    """A stored job after an update."""
+
+    definition: Definition
+    differs: bool
+    """Whether any property is another one."""
+    new_phase: bool
+    """Whether `start_time` is another one."""
+
+
+def merged(
+    stored: StoredJob, call: UpdateCall, trace: bytes = b"", *, latest: bool = True
+) -> Changed:
     """The stored job with the properties of the call."""
-    spec = spec_of(stored)
+    spec, before = spec_of(stored), spec_of(stored)
     for path in call.paths:
         _take_over(call.job, spec, path)
-    return definition_of(spec, trace, stored, latest=latest)
+    spec.timezone = spec.timezone or DEFAULT_TIMEZONE
+    definition = definition_of(spec, trace, stored, latest=latest)
+    return Changed(definition, spec != before, spec.start_time != before.start_time)
+
+
+def new_definition(call: UpdateCall, trace: bytes = b"", *, latest: bool = True) -> Definition:
+    """A new job with the properties of the call."""
+    spec = v1.JobSpec(id=call.job.id)
+    for path in call.paths:
+        _take_over(call.job, spec, path)
+    return definition_of(spec, trace, latest=latest)
 
 
 def _take_over(source: Message, target: Message, path: str) -> None:

@@ -11,13 +11,15 @@ from google.protobuf.message import Message
 from scheduling_client.schedules.when import rfc3339
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import stored_pb2
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import InvalidRequest, Violation
 from scheduling_srv.domain.job import JobRequest, StoredJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run_rules import MissedRule, Overlap
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.v1.times import duration_ms, duration_of, instant_of
+from scheduling_srv.formats.more import More
+from scheduling_srv.formats.v1.times import duration_ms, duration_of, instant_of, timestamp_of
 
 DEFAULT_TIMEZONE = "UTC"
 PRIORITIES = {
@@ -41,6 +43,10 @@ _OVERLAPS = {
     v1.OVERLAP_SKIP: Overlap.SKIP,
     v1.OVERLAP_ONE: Overlap.ONE,
 }
+_OVERLAPS_BACK = {Overlap.SKIP: v1.OVERLAP_SKIP, Overlap.ONE: v1.OVERLAP_ONE}
+PLAIN = Properties()
+_GIVEN_OTHERWISE = ("at", "every")
+"""Schedules that are texts in the message of 2018."""
 _LATEST = {v1.MISSED_RUNS_LATEST: True, v1.MISSED_RUNS_SKIP: False}
 
 Of = TypeVar("Of", bound=Message)
@@ -82,8 +88,17 @@ def definition_of(
         job.now,
         trace,
     )
-    schedule = spec.schedule.SerializeToString() if trigger else b""
-    return Definition(request, trigger, _properties_of(spec, latest=latest), schedule)
+    return Definition(request, trigger, _properties_of(spec, latest=latest), _stored_spec(spec))
+
+
+def _stored_spec(spec: v1.JobSpec) -> bytes:
+    """What neither the message of 2018 nor the properties say: empty for most jobs."""
+    stored = stored_pb2.StoredSpec()
+    if spec.schedule.WhichOneof("trigger") in _GIVEN_OTHERWISE:
+        stored.schedule.CopyFrom(spec.schedule)
+    if spec.HasField("start_time"):
+        stored.start_time.CopyFrom(spec.start_time)
+    return stored.SerializeToString()
 
 
 def _unknown_fields(stored: StoredJob) -> jobs.Job:
@@ -207,7 +222,8 @@ def spec_of(stored: StoredJob) -> v1.JobSpec:
     """The definition of a stored job."""
     rest = jobs.Job.FromString(job_record.rest_of(stored.record))
     data = jobs.Data.FromString(job_record.data_of(stored.record))
-    return v1.JobSpec(
+    more = job_record.properties_of(stored.record)
+    spec = v1.JobSpec(
         id=stored.id.decode(),
         type=job_record.type_of(stored.record).decode(),
         creator=data.creator,
@@ -218,6 +234,52 @@ def spec_of(stored: StoredJob) -> v1.JobSpec:
         schedule=schedule_of(rest),
         retry=_retry_of(rest),
     )
+    if more.spec or more.properties != PLAIN:
+        _add_more(more, rest, spec)
+    return spec
+
+
+def _add_more(more: More, rest: jobs.Job, spec: v1.JobSpec) -> None:
+    stored, asked = stored_pb2.StoredSpec.FromString(more.spec), more.properties
+    if _means(stored.schedule, rest):
+        spec.schedule.CopyFrom(stored.schedule)
+    if stored.HasField("start_time"):
+        spec.start_time.CopyFrom(stored.start_time)
+    if asked.end is not None:
+        spec.end_time.CopyFrom(timestamp_of(asked.end))
+    spec.max_runs = asked.max_runs
+    for name in ("start_deadline", "jitter", "completion_timeout"):
+        if (ms := getattr(asked, name)) is not None:
+            getattr(spec, name).CopyFrom(duration_of(ms))
+    if asked.max_delay is not None:
+        spec.retry.max_delay.CopyFrom(duration_of(asked.max_delay))
+    if asked.random_share:
+        spec.retry.random_share = asked.random_share
+    spec.overlap = _OVERLAPS_BACK.get(asked.overlap, v1.OVERLAP_UNSPECIFIED)
+    if asked.missed is not None:
+        spec.missed.CopyFrom(_missed_message(asked.missed))
+    spec.labels.update(asked.labels)
+    spec.unique_key = asked.unique_key
+
+
+def _means(given: v1.Schedule, rest: jobs.Job) -> bool:
+    """Whether it is still the schedule: an Update of 2018 changes the text alone."""
+    kind = given.WhichOneof("trigger")
+    if kind is None:
+        return False
+    job = jobs.Job()
+    _set_trigger(job, given)
+    return (job.interval, job.when) == (rest.interval, rest.when)
+
+
+def _missed_message(rule: MissedRule) -> v1.Missed:
+    older = v1.MISSED_RUNS_LATEST if rule.latest else v1.MISSED_RUNS_SKIP
+    missed = v1.Missed(older=older)
+    if rule.window is None:
+        missed.unlimited.SetInParent()
+    else:
+        missed.window.CopyFrom(duration_of(rule.window))
+    return missed
 
 
 def schedule_of(job: jobs.Job) -> v1.Schedule:
