@@ -39,10 +39,12 @@ local function read_job(record)
     }
 end
 
--- Kind, rank, creator and creation number: what the indexes need.
+-- Kind, rank, creator, creation number and type: what the indexes need.
 local function read_places(record)
-    local seq, kind, rank, _, _, _, creator_at = struct.unpack(HEADER, record)
-    return kind_in(kind), rank, read_creator(record, creator_at), seq
+    local seq, kind, rank, type_size, _, _, creator_at = struct.unpack(HEADER, record)
+    local at = kind >= HAS_POLICY and HEADER_SIZE + POLICY_SIZE or HEADER_SIZE
+    local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
+    return kind_in(kind), rank, read_creator(record, creator_at), seq, type
 end
 
 local function read_seq(record)
