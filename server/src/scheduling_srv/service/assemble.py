@@ -19,6 +19,7 @@ from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -36,6 +37,7 @@ class Parts:
     """The use cases that the service runs or the entrances call."""
 
     jobs: Jobs
+    job_listing: JobListing
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -93,7 +95,8 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, commands, listener, group, balance)
+    job_listing = JobListing([shard.job_index for shard in shards])
+    return Parts(jobs, job_listing, commands, listener, group, balance)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:
