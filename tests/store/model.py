@@ -29,10 +29,12 @@ class Spec:
     backoff: BackoffType = BackoffType.FIXED
     delay: int = 0
     interval: int = 0
+    creator: str = ""
 
     def job(self) -> NewJob:
         more: dict[str, Any] = {
             "type": self.type,
+            "creator": self.creator,
             "priority": self.priority,
             "parallel": self.parallel,
             "attempts": self.attempts,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+from scheduling_srv.domain.job_filter import JobFilter
+
+Selection: TypeAlias = Sequence[str] | JobFilter
+"""The ids of jobs, or which jobs."""
 
 
 class BulkCall(NamedTuple):
-    """One step of a bulk call over ids."""
+    """One step of a bulk call."""
 
-    ids: Sequence[str]
+    selection: Selection
     dry_run: bool
     token: str
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.job_filter import JobState
 
 
 class JobView(NamedTuple):
@@ -22,6 +23,8 @@ class JobView(NamedTuple):
     """When its definition last changed; 0 as above."""
     revision: int = 0
     """Counts the definitions; 0 as above."""
+    state: JobState | None = None
+    """None: not known."""
 
 
 class CreatedJob(NamedTuple):
@@ -30,3 +33,13 @@ class CreatedJob(NamedTuple):
     view: JobView
     existing: bool = False
     """Its unique key found this one; nothing was changed."""
+
+
+class JobPage(NamedTuple):
+    """A page of a list."""
+
+    jobs: Sequence[JobView]
+    token: str
+    """For the next page; empty: this was the last one."""
+    total: int | None
+    """None: not known."""

@@ -31,6 +31,9 @@ class DefinitionsPort(Protocol):
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         """The jobs that exist."""
 
+    async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
+        """A page of the jobs that match."""
+
     async def update(self, call: requests.UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
         """Change some properties of a job; tells whether any of them was another one."""
 
@@ -47,6 +50,7 @@ def v1_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[st
         requests.JOB_SERVICE: {
             "CreateJobs": _create(jobs, limits),
             "GetJobs": _get(jobs),
+            "ListJobs": _list(jobs),
             "UpdateJob": _update(jobs, limits),
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
@@ -84,13 +88,28 @@ def _get(jobs: DefinitionsPort) -> Bounded:
         ids, next_times = requests.decode_get(raw)
         with deadline.within(context.time_remaining()):
             views = await jobs.get(ids, next_times)
-        size = sum(len(view.job.record) for view in views)
-        if size > memory.budget.largest_answer:
-            raise TooLarge(ANSWER_TOO_LARGE)
-        memory.reserve(size)
+        _reserve(views, memory)
         return await answers.write_jobs(views)
 
     return call
+
+
+def _list(jobs: DefinitionsPort) -> Bounded:
+    async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
+        asked = requests.decode_list(raw)
+        with deadline.within(context.time_remaining()):
+            page = await jobs.list(*asked)
+        _reserve(page.jobs, memory)
+        return await answers.write_list(page)
+
+    return call
+
+
+def _reserve(views: Sequence[JobView], memory: Reservation) -> None:
+    size = sum(len(view.job.record) for view in views)
+    if size > memory.budget.largest_answer:
+        raise TooLarge(ANSWER_TOO_LARGE)
+    memory.reserve(size)
 
 
 def _update(jobs: DefinitionsPort, limits: Limits) -> Bounded:

@@ -20,6 +20,7 @@ from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -70,7 +71,8 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         stage_ahead=settings.stage_ahead,
     )
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
-    definitions = Definitions(store, site.clock, jobs.rules)
+    listing = JobListing([shard.job_index for shard in shards])
+    definitions = Definitions(store, listing, site.clock, jobs.rules)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands

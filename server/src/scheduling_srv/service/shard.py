@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
@@ -32,6 +33,7 @@ from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hold import Hold
+from scheduling_srv.app.owner.indexer import Indexer
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
@@ -150,6 +152,7 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.sweeper = Sweeper(self.store)
+        self.job_index = RedisJobIndex(redis, namespace, number, shards)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,
@@ -177,6 +180,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("indexer", Indexer(self.job_index).run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )

@@ -1,4 +1,4 @@
-"""The use cases of scheduling.v1: create, get, update and delete jobs, and preview schedules."""
+"""The use cases of scheduling.v1: create, read, update and delete jobs, and preview schedules."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from scheduling_client.schedules.when import elapsed
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.destructive import note_deleted
-from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
-from scheduling_srv.app.requests.id_steps import next_step
+from scheduling_srv.app.requests.id_steps import IDS_A_STEP, next_step
+from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, recurring_of, view_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.bulk import BulkCall, Progress
@@ -30,7 +31,8 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
-from scheduling_srv.domain.job_view import CreatedJob, JobView
+from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note, properties_of, says_the_same
@@ -47,14 +49,17 @@ NOT_AGAIN = (
 ONE_SHARD = "This version of the service updates jobs of scheduling.v1 in one shard only."
 MOST_UPDATES = 5
 """Attempts of an update beside other updates of the job."""
-NO_PHASE = "This version of the service does not know the phase of a stored interval: give a spec."
+NO_PHASE = "The job is between two runs: ask again."
 
 
 class Definitions:
     """What the entrance of scheduling.v1 calls. A change is on Kafka when its call returns."""
 
-    def __init__(self, store: ShardedStore, clock: Clock, rules: Rules) -> None:
+    def __init__(
+        self, store: ShardedStore, listing: JobListing, clock: Clock, rules: Rules
+    ) -> None:
         self.store = store
+        self.listing = listing
         self.clock = clock
         self.rules = rules
 
@@ -77,11 +82,11 @@ class Definitions:
             if not request_id or not await self._are_there(asked, jobs):
                 raise _refused(jobs, stored)
             await self.store.announced(await self.store.end())
-            return await self._created(jobs, now)
+            return await _created(jobs)
         count_accepted(jobs)
         await self.store.announced([stored])
         self.store.check(stored, jobs)
-        return await self._created(jobs, now)
+        return await _created(jobs)
 
     async def _are_there(self, asked: Sequence[Definition], jobs: Sequence[NewJob]) -> bool:
         """Whether all of them exist as they are defined here."""
@@ -91,23 +96,14 @@ class Definitions:
             for each, job in zip(asked, jobs, strict=True)
         )
 
-    async def _created(self, jobs: Sequence[NewJob], now: int) -> Sequence[CreatedJob]:
-        created, time_slice = list[CreatedJob](), SharedSlice()
-        for job in jobs:
-            view = view_of(StoredJob(job.id.encode(), job.record), now, 1, job.due)
-            created.append(CreatedJob(view))
-            await time_slice.yield_if_used()
-        return created
-
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
-        """The jobs that exist, in the order of their ids. `now` jobs are none."""
-        found = await self._stored([*dict.fromkeys(ids)])
-        now, views, time_slice = self.clock.now(), list[JobView](), SharedSlice()
-        for job_id in ids:
-            if (job := found.get(job_id)) and _is_shown(job):
-                views.append(view_of(job, now, next_times))
-                await time_slice.yield_if_used()
-        return views
+        """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
+        return await _views(await self.listing.show(ids), next_times)
+
+    async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
+        """A page of the jobs that match; see `JobListing.page`."""
+        jobs, following, total = await self.listing.page(wanted, order, limit, token)
+        return JobPage(await _views(jobs, 1), following, total)
 
     async def _stored(self, ids: Sequence[str]) -> dict[str, StoredJob]:
         found, left = dict[str, StoredJob](), ids
@@ -145,7 +141,7 @@ class Definitions:
             raise _stale(stored.id.decode(), revision)
         changed = merged(stored, call, trace)
         if not changed.differs:
-            return view_of(stored, now, 1), False
+            return (await self.get([call.job.id], 1))[0], False
         asked = replace(
             changed.definition, request=replace(changed.definition.request, revision=revision)
         )
@@ -163,23 +159,31 @@ class Definitions:
         count_accepted([job])
         await self.store.announced([written])
         self.store.check(written, [job])
-        return await self._view(job, now), True
+        return await self._view(job), True
 
-    async def _view(self, job: NewJob, now: int) -> JobView:
+    async def _view(self, job: NewJob) -> JobView:
         """The job as it is stored: with its creation time and its new revision."""
-        found = (await self._stored([job.id])).get(job.id)
-        return view_of(found or StoredJob(job.id.encode(), job.record), now, 1)
+        found = await self.get([job.id], 1)
+        return found[0] if found else view_of(StoredJob(job.id.encode(), job.record), 1, job.due)
 
     async def delete(self, call: BulkCall) -> Progress:
         """Delete jobs, one step. Unknown ids are no error."""
-        step = next_step(call)
-        found = await self._stored(step.ids)
-        matched = [job_id for job_id, job in found.items() if _is_shown(job)]
-        if call.dry_run:
-            return Progress(len(matched), len(matched), step.token)
-        note_deleted(len(step.ids))  # first: it may be done although the answer is an error
-        await self.store.announced(await self.store.delete(step.ids))
-        return Progress(len(matched), len(matched), step.token)
+        ids, matched, token = await self._selected(call)
+        if ids and not call.dry_run:
+            note_deleted(len(ids))  # first: it may be done although the answer is an error
+            await self.store.announced(await self.store.delete(ids))
+        return Progress(matched, matched, token)
+
+    async def _selected(self, call: BulkCall) -> tuple[Sequence[str], int, str]:
+        """The ids of a step, how many jobs these are, and the token of the next step."""
+        if isinstance(call.selection, JobFilter):
+            page = await self.listing.page(
+                call.selection, ListOrder.CREATED, IDS_A_STEP, call.token
+            )
+            ids = [each.job.id.decode() for each in page.jobs]
+            return ids, len(ids), page.next_token
+        step = next_step(call.selection, call.token)
+        return step.ids, len(await self.listing.show(step.ids)), step.token
 
     async def preview(
         self, subject: Definition | str, count: int, after: int | None
@@ -194,19 +198,36 @@ class Definitions:
             raise _invalid(f"spec.schedule.{subject.trigger}", str(fault)) from fault
 
     async def _preview_stored(self, job_id: str, count: int, after: int) -> schedules.Preview:
-        found = await self._stored([job_id])
-        if not found or not _is_shown(found[job_id]):
+        found = await self.listing.show([job_id])
+        if not found:
             raise not_found(job_id)
-        schedule = schedule_in(found[job_id].record)
+        schedule, due = schedule_in(found[0].job.record), found[0].due
         try:
             if schedule.kind is TriggerKind.ONCE:
                 return schedules.preview_once(schedule.text, schedule.timezone, 0)
-            if schedule.kind is TriggerKind.INTERVAL:
-                raise Unsupported(NO_PHASE)
-            recurring = recurring_of(schedule, None)
-            return await _collected(recurring, schedules.next_times(recurring, after), count)
+            if schedule.kind is TriggerKind.INTERVAL and due is None:
+                raise _invalid("job_id", NO_PHASE)
+            recurring = recurring_of(schedule, due)
+            begin = after if due is None else max(after, due - 1)
+            return await _collected(recurring, schedules.next_times(recurring, begin), count)
         except ScheduleError as fault:
             raise _invalid("job_id", str(fault)) from fault
+
+
+async def _views(jobs: Sequence[ListedJob], next_times: int) -> Sequence[JobView]:
+    views, time_slice = list[JobView](), SharedSlice()
+    for each in jobs:
+        views.append(view_of(each.job, next_times, each.due, each.state))
+        await time_slice.yield_if_used()
+    return views
+
+
+async def _created(jobs: Sequence[NewJob]) -> Sequence[CreatedJob]:
+    created, time_slice = list[CreatedJob](), SharedSlice()
+    for job in jobs:
+        created.append(CreatedJob(view_of(StoredJob(job.id.encode(), job.record), 1, job.due)))
+        await time_slice.yield_if_used()
+    return created
 
 
 async def _preview(asked: Definition, count: int, now: int, after: int | None) -> schedules.Preview:

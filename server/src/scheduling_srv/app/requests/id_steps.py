@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scheduling_srv.domain.bulk import BulkCall
 from scheduling_srv.domain.errors import InvalidRequest, Violation
 
 IDS_A_STEP = 250
@@ -27,15 +26,14 @@ class Step(NamedTuple):
     """For the next step; empty: this is the last one."""
 
 
-def next_step(call: BulkCall) -> Step:
-    """The step that the call asks for. Raises `InvalidRequest`."""
-    digest = hashlib.sha256("\0".join(call.ids).encode()).digest()[:DIGEST_BYTES]
-    start = _place_in(call.token, digest) if call.token else 0
-    if start >= len(call.ids):
+def next_step(ids: Sequence[str], token: str) -> Step:
+    """The step that a token names; an empty one names the first. Raises `InvalidRequest`."""
+    digest = hashlib.sha256("\0".join(ids).encode()).digest()[:DIGEST_BYTES]
+    start = _place_in(token, digest) if token else 0
+    if start >= len(ids):
         raise _refused()
     end = start + IDS_A_STEP
-    more = end < len(call.ids)
-    return Step(call.ids[start:end], _token(digest, end) if more else "")
+    return Step(ids[start:end], _token(digest, end) if end < len(ids) else "")
 
 
 def _token(digest: bytes, place: int) -> str:

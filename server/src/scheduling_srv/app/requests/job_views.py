@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 
 from scheduling_client.schedules.errors import ScheduleError
@@ -11,6 +10,7 @@ from scheduling_client.schedules.recurrence import Every, occurrences
 from scheduling_client.schedules.when import parse_when
 from scheduling_client.schedules.zone import zone
 from scheduling_srv.domain.job import StoredJob, TriggerKind
+from scheduling_srv.domain.job_filter import JobState
 from scheduling_srv.domain.job_view import JobView
 from scheduling_srv.formats.job_record import created_at, properties_of
 from scheduling_srv.formats.v1.schedules import StoredSchedule, schedule_in
@@ -18,17 +18,17 @@ from scheduling_srv.formats.v1.schedules import StoredSchedule, schedule_in
 AT_ONCE = "once, at once"
 
 
-def view_of(job: StoredJob, now: int, count: int, due: int | None = None) -> JobView:
-    """The job with its next `count` nominal times after `now`.
+def view_of(job: StoredJob, count: int, due: int | None, state: JobState | None = None) -> JobView:
+    """The job with its next `count` nominal times, of which `due` is the first; None: no times.
 
-    `due` is one of its nominal times. Without it the times of an interval are not known. A schedule
-    that only another version understands is shown as its text, without times.
+    A schedule that only another version understands is shown as its text.
     """
     schedule = schedule_in(job.record)
     try:
-        view = _view(job, schedule, now, count, due)
+        view = _view(job, schedule, count, due)
     except ScheduleError:
         view = JobView(job, schedule.text)
+    view = view._replace(state=state)
     created = created_at(job.record)
     if not created:
         return view
@@ -36,31 +36,23 @@ def view_of(job: StoredJob, now: int, count: int, due: int | None = None) -> Job
     return view._replace(created=created, updated=more.updated or created, revision=more.revision)
 
 
-def _view(
-    job: StoredJob, schedule: StoredSchedule, now: int, count: int, due: int | None
-) -> JobView:
+def _view(job: StoredJob, schedule: StoredSchedule, count: int, due: int | None) -> JobView:
     if schedule.kind is TriggerKind.NOW:
         return JobView(job, AT_ONCE)
     if schedule.kind is TriggerKind.ONCE:
         place = zone(schedule.timezone)
-        instant = parse_when(schedule.text, now, place) if due is None else due
-        times = [instant] if instant >= now else []
-        return JobView(job, f"once, {spoken_instant(instant, place)}", times)
+        instant = parse_when(schedule.text, 0, place)
+        return JobView(job, f"once, {spoken_instant(instant, place)}", [] if due is None else [due])
     found = recurring_of(schedule, due)
-    return JobView(job, found.words, _times(found, schedule, now, count, due))
+    if due is None:
+        return JobView(job, found.words)
+    times = occurrences(found.recurrence, due - 1)
+    return JobView(job, found.words, [*islice(times, count)])
 
 
 def recurring_of(schedule: StoredSchedule, due: int | None) -> Recurring:
-    """The occurrences of a recurring job. Raises `ScheduleError`."""
+    """The occurrences of a recurring job. `due`: one of them. Raises `ScheduleError`."""
     found = read_recurring(schedule.text, schedule.timezone, 0)
     if schedule.kind is TriggerKind.INTERVAL and due is not None:
         return found._replace(recurrence=Every(due, schedule.period))
     return found
-
-
-def _times(
-    found: Recurring, schedule: StoredSchedule, now: int, count: int, due: int | None
-) -> Sequence[int]:
-    if schedule.kind is TriggerKind.INTERVAL and due is None:
-        return ()
-    return [*islice(occurrences(found.recurrence, now), count)]

@@ -28,7 +28,7 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
-from scheduling_srv.app.sharding.merged_pages import ENDED, MergedPages, cursors_of
+from scheduling_srv.app.sharding.merged_pages import ENDED, cursors_of, merged_page
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.shard_writer import ShardWriter
 from scheduling_srv.domain.errors import NotAnnounced, Unavailable
@@ -231,7 +231,7 @@ class ShardedStore:
         )
         answers = iter(await asyncio.gather(*calls))
         pages = [None if at == ENDED else next(answers) for at in cursors]
-        return MergedPages(pages, cursors, descending=descending).page(limit)
+        return merged_page(pages, cursors, limit, descending=descending)
 
     # --- Deciding -----------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_client.wire.v1 import preview_pb2
 from scheduling_srv.domain.bulk import Progress
-from scheduling_srv.domain.job_view import CreatedJob, JobView
+from scheduling_srv.domain.job_filter import JobState
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.formats.v1.specs import spec_of
 from scheduling_srv.formats.v1.times import timestamp_of
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -18,6 +19,11 @@ _CHANGES = {
     schedules.ClockChange.NONE: preview_pb2.CLOCK_CHANGE_UNSPECIFIED,
     schedules.ClockChange.SKIPPED: preview_pb2.CLOCK_CHANGE_SKIPPED,
     schedules.ClockChange.REPEATED: preview_pb2.CLOCK_CHANGE_REPEATED,
+}
+
+_STATES = {
+    None: v1.JOB_STATE_UNSPECIFIED,
+    **{state: v1.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState},
 }
 
 
@@ -29,6 +35,7 @@ def job_of(view: JobView) -> v1.Job:
         create_time=timestamp_of(view.created) if view.created else None,
         update_time=timestamp_of(view.updated) if view.updated else None,
         revision=view.revision,
+        state=_STATES[view.state],
     )
     return v1.Job(spec=spec_of(view.job), status=status)
 
@@ -46,6 +53,17 @@ async def write_jobs(views: Sequence[JobView]) -> bytes:
     """A GetJobsResponse."""
     answer, time_slice = service.GetJobsResponse(), SharedSlice()
     for view in views:
+        answer.jobs.append(job_of(view))
+        await time_slice.yield_if_used()
+    return answer.SerializeToString()
+
+
+async def write_list(page: JobPage) -> bytes:
+    """A ListJobsResponse."""
+    answer, time_slice = service.ListJobsResponse(next_page_token=page.token), SharedSlice()
+    if page.total is not None:
+        answer.total_size = page.total
+    for view in page.jobs:
         answer.jobs.append(job_of(view))
         await time_slice.yield_if_used()
     return answer.SerializeToString()

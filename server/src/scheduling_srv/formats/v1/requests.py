@@ -10,14 +10,16 @@ from google.protobuf.message import Message
 
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
-from scheduling_srv.domain.bulk import BulkCall
+from scheduling_srv.domain import labels
+from scheduling_srv.domain.bulk import BulkCall, Selection
 from scheduling_srv.domain.definition import Definition
-from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Unsupported, Violation
+from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.validation import too_large
 from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.parsing import parse_whole
-from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, spec_of
+from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, field_named, spec_of
 from scheduling_srv.formats.v1.times import instant_of
 from scheduling_srv.runtime.time_slice import SharedSlice
 
@@ -26,12 +28,21 @@ MOST_GET, MOST_BULK = 250, 10_000
 """Ids of one call."""
 MOST_NEXT, MOST_PREVIEWED = 100, 1_000
 """Times of one job."""
+MOST_LISTED, DEFAULT_LISTED = 1_000, 100
+"""Jobs of a page."""
 MOST_PATHS = 100
 """Of a field mask."""
 LONGEST_REQUEST_ID = 255
 """Bytes."""
 SLACK_BYTES = 4_000
 """By which a serialized spec may be longer than its record."""
+_ORDERS = {
+    service.ListJobsRequest.ORDER_UNSPECIFIED: ListOrder.CREATED,
+    service.ListJobsRequest.ORDER_CREATED: ListOrder.CREATED,
+    service.ListJobsRequest.ORDER_NEWEST: ListOrder.NEWEST,
+    service.ListJobsRequest.ORDER_NEXT_DUE: ListOrder.NEXT_DUE,
+}
+_STATES = {v1.JobState.Value(f"JOB_STATE_{each.name}"): each for each in JobState}
 _WHOLE = ("schedule.", "missed.")
 _JOBS = service.CreateJobsRequest.JOBS_FIELD_NUMBER
 
@@ -57,6 +68,16 @@ class UpdateCall(NamedTuple):
     paths: Sequence[str]
     revision: int
     allow_missing: bool
+
+
+class ListCall(NamedTuple):
+    """A ListJobsRequest."""
+
+    wanted: JobFilter
+    order: ListOrder
+    size: int
+    """Jobs of a page, at most."""
+    token: str
 
 
 class PreviewCall(NamedTuple):
@@ -217,25 +238,53 @@ def _take_over(source: Message, target: Message, path: str) -> None:
         getattr(target, name).CopyFrom(getattr(source, name))
 
 
+def decode_list(raw: bytes) -> ListCall:
+    """A ListJobsRequest."""
+    request = parse_whole(service.ListJobsRequest, raw)
+    _check_most("page_size", request.page_size, MOST_LISTED)
+    if request.order not in _ORDERS:
+        raise _fault("order", f"The number {request.order} is none of the enum.")
+    wanted = _filter_of(request.filter, "filter")
+    return ListCall(
+        wanted, _ORDERS[request.order], request.page_size or DEFAULT_LISTED, request.page_token
+    )
+
+
 def decode_delete(raw: bytes) -> BulkCall:
     """A DeleteJobsRequest."""
     request = parse_whole(service.DeleteJobsRequest, raw)
-    ids = _ids_of(request.selection)
-    return BulkCall(ids, request.dry_run, request.page_token)
+    return BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
 
 
-def _ids_of(selection: v1.JobSelection) -> Sequence[str]:
+def _selection_of(selection: v1.JobSelection) -> Selection:
     kind = selection.WhichOneof("selection")
     if kind is None:
         raise _fault("selection", "No jobs are selected: give ids or a filter.")
     if kind == "filter":
-        raise Unsupported("This version of the service selects jobs by their ids only.")
+        return _filter_of(selection.filter, "selection.filter")
     ids = list(dict.fromkeys(selection.ids.ids))
     if not ids:
         raise _fault("selection.ids", "No ids are given.")
     if len(ids) > MOST_BULK:
         raise _too_many("selection.ids", len(ids), MOST_BULK)
     return ids
+
+
+def _filter_of(given: v1.JobFilter, path: str) -> JobFilter:
+    for sentence in labels.faults(given.labels):
+        raise _fault(f"{path}.labels", sentence)
+    unknown = [number for number in given.states if number not in _STATES]
+    if unknown:
+        raise _fault(f"{path}.states", f"The number {unknown[0]} is none of the states.")
+    times = {}
+    for name in ("due_from", "due_until"):
+        if given.HasField(name):
+            with field_named(f"{path}.{name}"):
+                times[name] = instant_of(getattr(given, name))
+    states = frozenset(_STATES[number] for number in given.states)
+    return JobFilter(
+        given.type, given.creator, dict(given.labels), given.id_prefix, states, **times
+    )
 
 
 def decode_preview(raw: bytes, largest: int) -> PreviewCall:

@@ -137,12 +137,12 @@ def _set_trigger(job: jobs.Job, schedule: v1.Schedule) -> None:
     if trigger == "now":
         job.now = True
     elif trigger == "at":
-        with _field("schedule.at"):
+        with field_named("schedule.at"):
             job.when = rfc3339(instant_of(schedule.at)).decode()
     elif trigger == "when":
         job.when = schedule.when
     elif trigger == "every":
-        with _field("schedule.every"):
+        with field_named("schedule.every"):
             job.interval = interval_text(duration_ms(schedule.every))
     elif trigger == "interval":
         job.interval = schedule.interval
@@ -193,7 +193,7 @@ def _optional(
 ) -> Value | None:
     if not message.HasField(name):
         return None
-    with _field(path or name):
+    with field_named(path or name):
         return convert(getattr(message, name))
 
 
@@ -204,7 +204,8 @@ def _known(table: Mapping[Number, Value], number: Number, field: str) -> Value:
 
 
 @contextmanager
-def _field(name: str) -> Iterator[None]:
+def field_named(name: str) -> Iterator[None]:
+    """Name the field of a fault that comes from inside."""
     try:
         yield
     except InvalidRequest as fault:

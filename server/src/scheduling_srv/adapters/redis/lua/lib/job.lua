@@ -30,10 +30,6 @@ local function make_shape(byte)
     return shape
 end
 
-local function kind_in(byte)
-    return (shapes[byte] or make_shape(byte)).kind
-end
-
 local function shape_of(record)
     local byte = string.byte(record, SEQ_SIZE + 1)
     return shapes[byte] or make_shape(byte)
@@ -80,10 +76,16 @@ local function read_job(record)
     }
 end
 
--- Kind, rank, creator and creation number: what the indexes need.
+-- Kind, rank, creator, creation number and type: what the indexes need.
 local function read_places(record)
-    local seq, kind, rank, _, _, _, creator_at = struct.unpack(HEADER, record)
-    return kind_in(kind), rank, read_creator(record, creator_at), seq
+    local seq, kind, rank, type_size, _, _, creator_at = struct.unpack(HEADER, record)
+    local shape = shapes[kind] or make_shape(kind)
+    local at = shape.at
+    if shape.has_more then
+        at = at + read_more(record, at)
+    end
+    local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
+    return shape.kind, rank, read_creator(record, creator_at), seq, type
 end
 
 local function read_seq(record)

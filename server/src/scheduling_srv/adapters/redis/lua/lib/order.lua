@@ -1,9 +1,14 @@
---!include base
+--!include base names
 -- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and
--- `creator:*` say which of them hold jobs and how many.
+-- `creator:*` say which of them hold jobs and how many, `type:*` which blocks of BLOCK lists.
+-- An entry is the place in its list, tags of creator and type, and the id. Format 1 had no tag of
+-- the type: such an entry counts in no `type:*`, and its id is not in `names`. TAGGED is added to
+-- the place of all others (decision 31).
 local SPAN, COUNTS = 128, 256 -- scores are list * COUNTS + jobs in it
+local BLOCK, BLOCK_COUNTS = 64, 16384 -- the same for blocks
+local TAGGED = 128
 local ALL = 'all' -- the member that counts them all; its score is below zero
-local listed, counted, tags = {}, {}, {}
+local listed, counted, typed, tags, type_tags = {}, {}, {}, {}, {}
 
 -- Two bytes of a creator: they spare most looks at jobs of others.
 local function tag(creator)
@@ -11,43 +16,60 @@ local function tag(creator)
     return tags[creator]
 end
 
-local function count_in(key, list, change)
-    local lists = counted[key] or {}
-    counted[key], lists[list] = lists, (lists[list] or 0) + change
+-- One byte of a type.
+local function type_tag(type)
+    type_tags[type] = type_tags[type] or string.char(tonumber(string.sub(redis.sha1hex(type), 1, 2), 16))
+    return type_tags[type]
 end
 
-local function save_counts(key, changes)
+local function count_in(counts, key, place, change)
+    local places = counts[key] or {}
+    counts[key], places[place] = places, (places[place] or 0) + change
+end
+
+-- `unit` is that of the scores: COUNTS or BLOCK_COUNTS.
+local function save_counts(key, changes, unit)
     local total = 0
-    for list, change in pairs(changes) do
-        local empty, name = list * COUNTS, number(list)
-        local score = tonumber(redis.call('ZSCORE', key, name) or empty) + change
-        if score == empty then
-            redis.call('ZREM', key, name)
-        else
-            redis.call('ZADD', key, number(score), name)
+    for place, change in pairs(changes) do
+        if change ~= 0 then
+            local empty, name = place * unit, number(place)
+            local score = tonumber(redis.call('ZINCRBY', key, change, name))
+            if score == empty then
+                redis.call('ZREM', key, name)
+            elseif score == change and empty > 0 then -- it was not there
+                redis.call('ZADD', key, number(empty + change), name)
+            end
+            total = total + change
         end
-        total = total + change
     end
-    if tonumber(redis.call('ZINCRBY', key, -total, ALL)) == 0 then
+    if total ~= 0 and tonumber(redis.call('ZINCRBY', key, -total, ALL)) == 0 then
         redis.call('ZREM', key, ALL)
     end
 end
 
--- Jobs that follow one another are mostly of one creator and one list: they are counted together.
-local open = {list = nil, creator = nil, entries = nil, tag = nil, size = 0}
+-- Jobs that follow one another are mostly of one creator, type and list: they are counted together.
+local open = {list = nil, creator = nil, type = nil, entries = nil, tag = nil, mark = 0, size = 0}
 
 local function count_open()
     if open.size > 0 then
-        count_in(K.created, open.list, open.size)
-        count_in(K.creator .. open.creator, open.list, open.size)
+        count_in(counted, K.created, open.list, open.size)
+        count_in(counted, K.creator .. open.creator, open.list, open.size)
+        if open.mark == TAGGED then
+            count_in(typed, K.type .. open.type, math.floor(open.list / BLOCK), open.size)
+        end
         open.size = 0
     end
 end
 
-local function open_list(list, creator)
+local function open_list(list, creator, type)
     count_open()
     listed[list] = listed[list] or {}
-    open.list, open.creator, open.entries, open.tag = list, creator, listed[list], tag(creator)
+    open.list, open.creator, open.type, open.entries = list, creator, type, listed[list]
+    if has_format(2) then
+        open.tag, open.mark = tag(creator) .. type_tag(type), TAGGED
+    else
+        open.tag, open.mark = tag(creator), 0
+    end
 end
 
 local function save_order()
@@ -57,29 +79,52 @@ local function save_order()
         in_batches('RPUSH', K.listed .. number(list), entries)
     end
     for key, changes in pairs(counted) do
-        save_counts(key, changes)
+        save_counts(key, changes, COUNTS)
     end
-    listed, counted = {}, {}
+    for key, changes in pairs(typed) do
+        save_counts(key, changes, BLOCK_COUNTS)
+    end
+    listed, counted, typed = {}, {}, {}
 end
 at_the_end[#at_the_end + 1] = save_order
 
-local function enlist(seq, id, creator)
+local function enlist(seq, id, creator, type)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
-    if list ~= open.list or creator ~= open.creator then
-        open_list(list, creator)
+    if list ~= open.list or creator ~= open.creator or type ~= open.type then
+        open_list(list, creator, type)
     end
     local entries = open.entries
-    entries[#entries + 1] = string.char(place) .. open.tag .. id
+    entries[#entries + 1] = string.char(place + open.mark) .. open.tag .. id
     open.size = open.size + 1
+    if open.mark == TAGGED then
+        add_name(id)
+    end
 end
 
-local function unlist(seq, id, creator)
-    local list = math.floor(seq / SPAN)
+local function unlist(seq, id, creator, type)
+    local place = seq % SPAN
+    local list = (seq - place) / SPAN
     if listed[list] then
         save_order() -- it may be among those that are not there yet
     end
-    redis.call('LREM', K.listed .. number(list), 1, string.char(seq % SPAN) .. tag(creator) .. id)
-    count_in(K.created, list, -1)
-    count_in(K.creator .. creator, list, -1)
+    local key, creator_tag = K.listed .. number(list), tag(creator)
+    local entry = string.char(place + TAGGED) .. creator_tag .. type_tag(type) .. id
+    if redis.call('LREM', key, 1, entry) == 1 then
+        count_in(typed, K.type .. type, math.floor(list / BLOCK), -1)
+        remove_name(id)
+    else
+        redis.call('LREM', key, 1, string.char(place) .. creator_tag .. id)
+    end
+    count_in(counted, K.created, list, -1)
+    count_in(counted, K.creator .. creator, list, -1)
+end
+
+-- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have.
+local function retag(list, index, entry, type)
+    local id = string.sub(entry, 4)
+    local tagged = string.char(string.byte(entry) + TAGGED) .. string.sub(entry, 2, 3) .. type_tag(type) .. id
+    redis.call('LSET', K.listed .. number(list), index, tagged)
+    count_in(typed, K.type .. type, math.floor(list / BLOCK), 1)
+    add_name(id)
 end
