@@ -85,6 +85,10 @@ class FailedPrecondition(RequestError):
     """A server is set up so that the request cannot be carried out, now or later."""
 
 
+class FormatTooOld(FailedPrecondition):
+    """The stored data has an earlier format, which the request does not fit into."""
+
+
 class Unavailable(SchedulingError):
     """The request is fine, a server is not; it may be sent again."""
 

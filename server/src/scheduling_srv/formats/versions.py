@@ -29,7 +29,9 @@ FORMATS: Sequence[Format] = (
 READS = 2
 """The newest format that this version reads. It reads all earlier ones as well."""
 WRITES = 1
-"""The format that this version writes: one that the version before it reads."""
+"""The format to which this version raises a store: one that the version before it reads."""
+FRESH = 2
+"""The format of a new deployment: no version before has used it."""
 
 NAMES = {"format": "format", "job": "a job record of version", "run": "a run of version"}
 

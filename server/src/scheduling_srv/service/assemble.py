@@ -172,4 +172,5 @@ def _rules(site: Site) -> Rules:
         max_items=settings.max_items,
         max_job_bytes=settings.max_job_bytes,
         kafka=kafka,
+        stored=site.stored,
     )

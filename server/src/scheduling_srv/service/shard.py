@@ -49,6 +49,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import Work, isolated
 from scheduling_srv.domain.errors import NotAnnounced
+from scheduling_srv.domain.stored_format import ShardFormat, StoredFormat
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
@@ -75,6 +76,8 @@ class Site:
     """Which deployment this is, and which others there are."""
     restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One shard of a replica restores at a time (docs/decisions/0018)."""
+    stored: StoredFormat = field(default_factory=StoredFormat)
+    """The format of the stored data, as far as it is known."""
     holdings: Holdings = field(default_factory=Holdings)
     """Shards that this replica owns."""
 
@@ -147,6 +150,7 @@ class Shard:
             clock=site.clock,
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
+        self._format = ShardFormat(site.stored, number)
         self.sweeper = Sweeper(self.store)
         self.job_index = RedisJobIndex(redis, namespace, number, shards)
         self.refill = Refill(
@@ -186,6 +190,7 @@ class Shard:
             shard=self.schedule,
             announcements=self.announcements,
             listeners=(self.owner.notice, self._notice),
+            format=self._format,
         )
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
@@ -199,6 +204,7 @@ class Shard:
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
             lock=self.site.restore_lock,
+            stored=self.site.stored,
         )
 
     def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
@@ -269,6 +275,7 @@ class Shard:
             known=known,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
+            format=self._format,
         )
 
     def _build_rebuild(self) -> Rebuild:

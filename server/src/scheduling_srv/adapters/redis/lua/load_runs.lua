@@ -59,7 +59,7 @@ for i = runs_at, #args, RUN_ROW do
     if due ~= '' then
         load_retry(id, seq, nominal, attempt, tonumber(due))
     else
-        local run = struct.pack(RUN, seq, RUN_WRITTEN, nominal, attempt, 0, #type) .. type .. id
+        local run = struct.pack(RUN, seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, 0, #type) .. type .. id
         redis.call('HSET', K.runs, instance, run)
         redis.call('ZADD', K.running, start, instance)
         if has_format(2) then

@@ -5,7 +5,7 @@
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
 -- record's. `named`: '1' if clients have named ids; others are new. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
---          group: 'ok', or 'exists', 'missing', 'elapsed', 'moving' (a long list changes the job:
+--          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'elapsed', 'moving' (a long list changes the job:
 --          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.

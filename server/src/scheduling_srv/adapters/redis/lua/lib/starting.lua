@@ -15,7 +15,7 @@ local function start_run(id, job, nominal, attempt, stage)
     local name, type, trace, n = number(instance), job.type, job.trace, #started
     last_run = place
     started[n + 1] = name
-    started[n + 2] = struct.pack(RUN, job.seq, RUN_WRITTEN, nominal, attempt, place, #type) .. type .. id
+    started[n + 2] = struct.pack(RUN, job.seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, place, #type) .. type .. id
     -- The time of a run that is staged ahead begins when it is due.
     begun[n + 1], begun[n + 2] = nominal > stage.now and number(nominal) or stage.start, name
     opened[n + 1], opened[n + 2] = job.seq, name
