@@ -135,6 +135,44 @@ def test_a_schedule_comes_back_as_it_was_given(stub: Any, product: Product) -> N
     delete(stub, job)
 
 
+def test_lists_have_filters_and_pages(stub: Any) -> None:
+    kind = fresh("type")
+    specs = [
+        v1.JobSpec(id=f"{kind}/{number}", type=kind, schedule=DAILY, labels={"n": str(number % 2)})
+        for number in range(5)
+    ]
+    create(stub, *specs)
+    everything = v1.JobFilter(type=kind)
+    request = service.ListJobsRequest(filter=everything, page_size=3)
+    page = stub.ListJobs(request)
+    assert (page.total_size, len(page.jobs)) == (5, 3)
+    request.page_token = page.next_page_token
+    rest = stub.ListJobs(request)
+    shown = [each.spec.id for each in (*page.jobs, *rest.jobs)]
+    assert shown == [each.id for each in specs]
+    assert page.jobs[0].status.state == v1.JOB_STATE_WAITING
+    assert len(page.jobs[0].status.next_times) == 1
+    odd = v1.JobFilter(labels={"n": "1"}, type=kind)
+    assert len(stub.ListJobs(service.ListJobsRequest(filter=odd)).jobs) == 2
+    request.filter.Clear()
+    assert refused(stub.ListJobs, request)[2] == ["page_token"]
+    selection = v1.JobSelection(filter=everything)
+    deletion = service.DeleteJobsRequest(selection=selection)
+    assert stub.DeleteJobs(deletion).progress.changed == 5
+    assert stub.DeleteJobs(deletion).progress.changed == 0
+
+
+def test_an_interval_shows_its_next_times(stub: Any) -> None:
+    job = fresh()
+    create(stub, v1.JobSpec(id=job, type="t", schedule=v1.Schedule(every=Duration(seconds=600))))
+    (found,) = get(stub, job, next_times=3)
+    seconds = [each.seconds for each in found.status.next_times]
+    assert [later - seconds[0] for later in seconds] == [0, 600, 1200]
+    preview = stub.PreviewSchedule(service.PreviewScheduleRequest(job_id=job, count=2)).preview
+    assert [each.time.seconds for each in preview.times] == seconds[:2]
+    delete(stub, job)
+
+
 def test_a_request_may_be_repeated(stub: Any) -> None:
     specs = [v1.JobSpec(id=fresh(), type="t", schedule=DAILY) for _ in range(3)]
     ids = [each.spec.id for each in create(stub, *specs, request_id="r")]

@@ -21,6 +21,8 @@ BOUNDS: Mapping[str, str] = {
     "created": "jobs",
     "creator:": "jobs",
     "type:": "jobs",
+    "labels:": "created",
+    "label:": "created",
     "listed:": "created",
     "paused": "jobs",
     "paused_types": PERMANENT,

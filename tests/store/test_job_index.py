@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +20,7 @@ from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import RANKS, Priority, TriggerKind, generate_id
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
+from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Store
@@ -52,8 +53,10 @@ class Look(NamedTuple):
     limit: int
 
 
+LABELS = [(), (), (("env", "a"),), (("env", "b"),), (("env", "a"), ("x.org/tier", ""))]
 FILTERS = st.builds(
     JobFilter,
+    labels=st.sampled_from([{}, {}, {}, *map(dict, LABELS)]),
     type=st.sampled_from(["", *TYPES, "v"]),
     creator=st.sampled_from(CREATORS),
     id_prefix=st.sampled_from(PREFIXES),
@@ -74,6 +77,7 @@ SPECS = st.builds(
     delay=st.sampled_from([0, 700]),
     interval=st.sampled_from([300, 1000]),
     creator=st.sampled_from(CREATORS),
+    labels=st.sampled_from(LABELS),
 )
 WRITE = st.builds(
     Write,
@@ -144,6 +148,7 @@ def matches(model: Model, job: Living, wanted: JobFilter) -> bool:
         wanted.type in {"", spec.type}
         and wanted.creator in {"", spec.creator}
         and spec.id.startswith(wanted.id_prefix)
+        and wanted.labels.items() <= dict(spec.labels).items()
         and (not wanted.states or state_of(model, job) in wanted.states)
     )
 
@@ -226,6 +231,11 @@ class ListedLife(Life):
             case _:
                 await super().do(step)
 
+    async def write(self, mode: WriteMode, asked: list[Spec], version: int) -> None:
+        if not self.upgraded:  # an earlier format has no labels
+            asked = [replace(spec, labels=()) for spec in asked]
+        await super().write(mode, asked, INDEXED if self.upgraded else version)
+
     async def look(self, look: Look) -> None:
         if look.wanted.states and not self.indexed:
             return  # an older version has not noted which runs are open
@@ -245,7 +255,8 @@ class ListedLife(Life):
 
 def _is_one_index(wanted: JobFilter) -> bool:
     narrow = wanted.states or wanted.due_from or wanted.due_until
-    return not narrow and sum(map(bool, (wanted.type, wanted.creator, wanted.id_prefix))) <= 1
+    indexes = (wanted.type, wanted.creator, wanted.id_prefix, *wanted.labels)
+    return not narrow and sum(map(bool, indexes)) <= 1
 
 
 async def live(url: str, steps: list[Step | Upgrade | Look]) -> None:
@@ -358,6 +369,18 @@ async def test_types_that_look_alike_are_told_apart(indexed: Shard) -> None:
         await indexed.create(*(once(f"of-{name}", type=name) for name in names))
     for name in kinds[::70]:
         assert await page_of(indexed, type=name) == ([f"of-{name}"], 1)
+
+
+async def test_a_label_of_few_jobs_costs_no_looks_at_the_others(indexed: Shard) -> None:
+    """Nor do those that have another label as well."""
+    both = Properties(labels={"env": "a", "tier": "x"})
+    one = Properties(labels={"env": "a"})
+    await indexed.create(*(once(f"a{n}", properties=both if n == 5 else one) for n in range(1_000)))
+    before = await reads(indexed)
+    assert await page_of(indexed, labels={"env": "a", "tier": "x"}) == (["a5"], None)
+    assert await page_of(indexed, labels={"tier": "x"}) == (["a5"], 1)
+    assert await reads(indexed) - before < 40
+    assert await page_of(indexed, labels={"tier": "y"}) == ([], 0)
 
 
 async def test_a_rare_type_is_found_in_a_few_blocks(indexed: Shard) -> None:

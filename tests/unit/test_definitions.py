@@ -13,11 +13,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.announcements import Announcements
-from scheduling_srv.app.ports import Receipt, Refusal, Source, WriteGroup, WriteMode, Written
+from scheduling_srv.app.ports import (
+    ListedJob,
+    ListedPage,
+    Receipt,
+    Refusal,
+    Source,
+    Walk,
+    WriteGroup,
+    WriteMode,
+    Written,
+)
 from scheduling_srv.app.requests.definition_check import check_definition
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.id_steps import IDS_A_STEP
-from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
     AlreadyExists,
@@ -29,12 +40,13 @@ from scheduling_srv.domain.errors import (
     StaleRevision,
     Unsupported,
 )
-from scheduling_srv.domain.job import NewJob, StoredJob
+from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import JobView
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.formats.job_record import Note, more_of, properties_of
+from scheduling_srv.formats.job_record import Note, kind, more_of, properties_of, type_of
 from scheduling_srv.formats.more import pack_more
 from scheduling_srv.formats.v1.requests import decode_update
 from scheduling_srv.formats.v1.specs import definition_of, spec_of
@@ -57,6 +69,7 @@ class World:
     def __init__(self, stored_format: int = 2) -> None:
         self.on_update: Callable[[], None] = lambda: None
         self.held: dict[str, bytes] = {}
+        self.dues: dict[str, int | None] = {}
         self.notes: list[int] = []
         self.deleted: list[Sequence[str]] = []
         self.ends = 0
@@ -64,7 +77,8 @@ class World:
         announcements.published("i", 5)
         world: Any = self
         store = one_shard(world, world, announcements, wait=True)
-        self.api = Definitions(store, world, Rules(stored=StoredFormat(stored_format)))
+        rules = Rules(stored=StoredFormat(stored_format))
+        self.api = Definitions(store, JobListing([world]), world, rules)
         self.time = NOW
 
     def now(self) -> int:
@@ -82,6 +96,7 @@ class World:
             if job.id in self.held:
                 return Written(receipt, [Refusal("exists", place)])
         self.held |= {job.id: NO_NUMBER + job.record[6:] for job in group.jobs}
+        self.dues |= {job.id: job.due for job in group.jobs}
         return Written(receipt, [None])
 
     def replace(self, job: NewJob) -> Refusal | None:
@@ -97,6 +112,27 @@ class World:
         more = more_of(job.record)
         self.held[job.id] = NO_NUMBER + job.record[6:].replace(more, pack_more(new))
         return None
+
+    def listed(self, job_id: str) -> ListedJob | None:
+        if job_id not in self.held or kind(self.held[job_id]) == TriggerKind.NOW:
+            return None
+        job = StoredJob(job_id.encode(), self.held[job_id])
+        return ListedJob(job, JobState.WAITING, self.dues[job_id], job_id)
+
+    async def show(self, ids: Sequence[str]) -> tuple[int, Sequence[ListedJob]]:
+        """Two ids a call."""
+        return len(ids[:2]), [job for each in ids[:2] if (job := self.listed(each))]
+
+    async def page(
+        self, walk: Walk, wanted: JobFilter, cursor: str, limit: int
+    ) -> ListedPage | None:
+        """Of the jobs of a type, in the order of their ids, which are numbers."""
+        kinds = {each: type_of(record).decode() for each, record in self.held.items()}
+        matching = sorted(each for each, own in kinds.items() if own == wanted.type)
+        rest = [each for each in matching if each > cursor]
+        jobs = [job for each in rest[:limit] if (job := self.listed(each))]
+        more = rest[limit - 1] if len(rest) > limit else ""
+        return ListedPage(len(matching), more, jobs)
 
     async def delete(
         self, ids: Sequence[str], now: int, source: Source | None = None
@@ -396,13 +432,28 @@ async def test_jobs_are_shown_in_the_order_of_the_request() -> None:
     views = await world.api.get(["c", "x", "a", "n", "b"], 2)
     assert [view.job.id for view in views] == [b"c", b"a", b"b"]
     five = NOW - NOW % 86_400_000 + 5 * HOUR
+    assert views[0].state is JobState.WAITING
     assert views[0].next_times == [five + 86_400_000, five + 2 * 86_400_000]
+
+
+async def test_a_list_is_shown_in_pages() -> None:
+    world = World()
+    await world.api.create([asked(str(each), every(2)) for each in range(5)])
+    seen, token = list[JobView](), ""
+    while True:
+        page = await world.api.list(JobFilter(type="t"), ListOrder.CREATED, 2, token)
+        seen += page.jobs
+        if not page.token:
+            break
+        token = page.token
+    assert [each.job.id.decode() for each in seen] == ["0", "1", "2", "3", "4"]
+    assert {tuple(each.next_times) for each in seen} == {(NOW + 120_000,)}
 
 
 # --- Delete -------------------------------------------------------------------------------------
 
 
-async def steps(world: World, ids: Sequence[str], *, dry_run: bool = False) -> list[Progress]:
+async def steps(world: World, ids: Selection, *, dry_run: bool = False) -> list[Progress]:
     found, token = list[Progress](), ""
     while True:
         found.append(await world.api.delete(BulkCall(ids, dry_run, token)))
@@ -420,6 +471,17 @@ async def test_jobs_are_deleted_in_steps() -> None:
     assert [each.matched for each in told] == [IDS_A_STEP - 1, 3]
     assert world.held == {}
     assert [each.matched for each in await steps(world, ids)] == [0, 0]
+
+
+async def test_jobs_are_deleted_by_a_filter() -> None:
+    world = World()
+    await world.api.create([asked(f"{number:03}") for number in range(IDS_A_STEP + 3)])
+    await world.api.create([definition_of(v1.JobSpec(id="u", type="u", schedule=cron()))])
+    told = await steps(world, JobFilter(type="t"), dry_run=True)
+    assert [each.matched for each in told] == [IDS_A_STEP, 3]
+    assert await steps(world, JobFilter(type="t")) == told
+    assert [*world.held] == ["u"]
+    assert [each.matched for each in await steps(world, JobFilter(type="t"))] == [0]
 
 
 async def test_a_token_belongs_to_its_request() -> None:
@@ -468,7 +530,10 @@ async def test_a_stored_job_is_previewed() -> None:
     assert [each.instant for each in (await world.api.preview("b", 4, None)).times] == [
         NOW + 60_000
     ]
-    with pytest.raises(Unsupported):
+    times = (await world.api.preview("c", 2, None)).times
+    assert [each.instant for each in times] == [NOW + 120_000, NOW + 240_000]
+    world.dues["c"] = None
+    with pytest.raises(InvalidRequest, match="between two runs"):
         await world.api.preview("c", 4, None)
     with pytest.raises(NotFound):
         await world.api.preview("x", 4, None)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
@@ -37,7 +38,8 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest
-from scheduling_srv.domain.job_view import CreatedJob, JobView
+from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.reasons import MEANINGS, Reason
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.v1.requests import UpdateCall
@@ -69,6 +71,10 @@ class App:
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         self.note(ids, next_times)
         return []
+
+    async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
+        self.note(wanted, order, limit, token)
+        return JobPage([], "more", 9)
 
     async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
         self.note(call)
@@ -196,7 +202,7 @@ async def test_the_other_methods(app: App, stub: Any) -> None:
     assert [got, *others] == [(["a"], 3), (deleted,), ("a", 10, None)]
 
 
-BUILT = {"CreateJobs", "GetJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
+BUILT = {"CreateJobs", "GetJobs", "ListJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:
@@ -271,6 +277,23 @@ def test_every_reason_has_a_meaning() -> None:
         ("GetJobs", service.GetJobsRequest(), ["ids"]),
         ("GetJobs", service.GetJobsRequest(ids=["a"] * 251), ["ids"]),
         ("GetJobs", service.GetJobsRequest(ids=["a"], next_times=101), ["next_times"]),
+        ("ListJobs", service.ListJobsRequest(page_size=1_001), ["page_size"]),
+        ("ListJobs", service.ListJobsRequest(order=9), ["order"]),  # type: ignore[arg-type]
+        (
+            "ListJobs",
+            service.ListJobsRequest(filter=v1.JobFilter(labels={"a b": "c"})),
+            ["filter.labels"],
+        ),
+        (
+            "ListJobs",
+            service.ListJobsRequest(filter=v1.JobFilter(states=[9])),  # type: ignore[list-item]
+            ["filter.states"],
+        ),
+        (
+            "ListJobs",
+            service.ListJobsRequest(filter=v1.JobFilter(due_from=Timestamp(nanos=-1))),
+            ["filter.due_from"],
+        ),
         ("DeleteJobs", service.DeleteJobsRequest(), ["selection"]),
         (
             "DeleteJobs",
@@ -291,10 +314,27 @@ async def test_requests_are_bounded(
     assert app.called == []
 
 
-async def test_a_deletion_by_filter_is_not_there_yet(stub: Any) -> None:
-    selection = v1.JobSelection(filter=v1.JobFilter())
-    failed = await failure(stub.DeleteJobs(service.DeleteJobsRequest(selection=selection)))
-    assert failed.code is grpc.StatusCode.UNIMPLEMENTED
+async def test_lists_are_filtered(app: App, stub: Any) -> None:
+    wanted = v1.JobFilter(
+        type="t",
+        creator="c",
+        labels={"a": "b"},
+        id_prefix="p",
+        states=[v1.JOB_STATE_PAUSED],
+        due_from=Timestamp(seconds=1),
+    )
+    order = service.ListJobsRequest.ORDER_NEXT_DUE
+    answer = await stub.ListJobs(
+        service.ListJobsRequest(filter=wanted, order=order, page_size=7, page_token="x")
+    )
+    assert (answer.total_size, answer.next_page_token) == (9, "more")
+    meant = JobFilter("t", "c", {"a": "b"}, "p", frozenset({JobState.PAUSED}), 1000)
+    assert app.called == [(meant, ListOrder.NEXT_DUE, 7, "x")]
+    selection = v1.JobSelection(filter=wanted)
+    await stub.DeleteJobs(service.DeleteJobsRequest(selection=selection))
+    assert app.called[-1] == (BulkCall(meant, dry_run=False, token=""),)
+    assert not (await stub.ListJobs(service.ListJobsRequest())).jobs
+    assert app.called[-1] == (JobFilter(), ListOrder.CREATED, 100, "")
 
 
 @pytest.mark.parametrize(

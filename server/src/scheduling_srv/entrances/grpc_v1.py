@@ -11,7 +11,8 @@ from scheduling_srv.app.destructive import called_by
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import TooLarge, Unsupported
-from scheduling_srv.domain.job_view import CreatedJob, JobView
+from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers

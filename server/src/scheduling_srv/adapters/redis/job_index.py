@@ -62,7 +62,8 @@ class RedisJobIndex:
             named["most"] = MOST_COUNTED
         elif walk is not Walk.NEXT_DUE:
             named["order"] = "desc" if walk is Walk.NEWEST else "asc"
-        reply = await self.scripts.run(SCRIPTS[walk], **named)
+        labels = [f"{key}={value}" for key, value in wanted.labels.items()]
+        reply = await self.scripts.run(SCRIPTS[walk], labels, **named)
         if reply[0] == b"older":
             return None
         total, last, *rows = checked(reply)

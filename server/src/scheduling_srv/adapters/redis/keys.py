@@ -40,6 +40,8 @@ NAMED = {
     "creator:": "zset: which of the lists hold jobs of one creator, and how many",
     "type:": "zset: which blocks of lists hold jobs of one type, and how many",
     "listed:": "list: ids of 128 creation numbers each, with what to sort and filter by",
+    "labels:": "zset: which lists hold jobs with a label, and how many, `labels:<key>=<value>`",
+    "label:": "hash: list -> which of its numbers are jobs with the label, as 128 bits",
     "names": "zset: the first id of each bucket of ids that callers gave; see lib/names.lua",
     "named:": "list: at most 128 ids of one bucket, `named:<first id>`",
     "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",

@@ -21,10 +21,7 @@ _CHANGES = {
     schedules.ClockChange.REPEATED: preview_pb2.CLOCK_CHANGE_REPEATED,
 }
 
-_STATES = {
-    None: v1.JOB_STATE_UNSPECIFIED,
-    **{state: v1.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState},
-}
+_STATES = {state: v1.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
 
 
 def job_of(view: JobView) -> v1.Job:
@@ -35,7 +32,7 @@ def job_of(view: JobView) -> v1.Job:
         create_time=timestamp_of(view.created) if view.created else None,
         update_time=timestamp_of(view.updated) if view.updated else None,
         revision=view.revision,
-        state=_STATES[view.state],
+        state=_STATES[view.state] if view.state else v1.JOB_STATE_UNSPECIFIED,
     )
     return v1.Job(spec=spec_of(view.job), status=status)
 

@@ -1,6 +1,6 @@
---!include base listing matching member ranks run
+--!include base counting job listing matching member ranks run
 --!args cursor limit:int bytes:int reads:int looks:int
---!args type creator prefix states from:int to:int
+--!args type creator prefix states from:int to:int labels...
 -- One page of the jobs that match, by their next due time: those that are held, those that wait,
 -- those whose time is being computed or cannot be, and one-time jobs whose run is under way.
 -- `cursor`: place to start after, or ''. `looks`: places. The rest: see `list.lua`; a place is
@@ -11,9 +11,10 @@ if not is_ready() then
 end
 local HELD_RUNS, DUE, PLANNED, ASIDE, UNDER_WAY = 1, 2, 3, 4, 5
 local AT_ONCE = 100
-local wanted = {type = type, creator = creator, prefix = prefix, states = states, from = from, to = to}
-local is_all = type == '' and creator == '' and not is_narrow(wanted)
-page[2] = is_all and number(-tonumber(redis.call('ZSCORE', K.created, 'all') or '0')) or ''
+local wanted = {type = type, creator = creator, labels = labels_from(labels_at), prefix = prefix, states = states,
+    from = from, to = to}
+local is_all = type == '' and creator == '' and #wanted.labels == 0 and not is_narrow(wanted)
+page[2] = is_all and number(count_listed(K.created)) or ''
 budget = {jobs = limit, bytes = bytes, reads = reads, looks = looks}
 
 local section, after_ms, after_rank, after_seq = string.match(cursor, '^(%d) (%d+) (%d) (%d+)$')

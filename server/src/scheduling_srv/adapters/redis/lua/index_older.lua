@@ -45,7 +45,7 @@ local function index_list(list)
 end
 
 while from and most > 0 and bytes > 0 do
-    local lists = next_lists(K.created, from, true)
+    local lists = next_lists(K.created, math.floor(from / SPAN), true)
     if #lists == 0 then
         from = nil
     end
@@ -53,7 +53,7 @@ while from and most > 0 and bytes > 0 do
         if not index_list(list) then
             break
         end
-        from = tonumber(list) - 1
+        from = list * SPAN - 1
     end
 end
 save_order()

@@ -1,6 +1,6 @@
---!include base listing matching order walk
+--!include base counting labels listing matching order walk
 --!args order cursor:int limit:int bytes:int reads:int looks:int
---!args type creator prefix states from:int to:int
+--!args type creator prefix states from:int to:int labels...
 -- One page of the jobs that match, in order of creation.
 -- `order`: 'asc' or 'desc'. `cursor`: creation number to start after, or ''. `limit`: jobs; 0 to
 -- count only. `bytes`, `reads`: of records, shown or not. `looks`: entries of the order of creation.
@@ -12,7 +12,8 @@ if not is_ready() then
     return {'not ready'}
 end
 local down = order == 'desc'
-local wanted = {type = type, creator = creator, prefix = prefix, states = states, from = from, to = to}
+local wanted = {type = type, creator = creator, labels = labels_from(labels_at), prefix = prefix, states = states,
+    from = from, to = to}
 local is_indexed = has_format(2) and redis.call('HEXISTS', K.meta, 'types_from') == 0
 
 -- The lists of the blocks that hold the type.
@@ -66,6 +67,9 @@ end
 if type ~= '' and is_indexed then
     lead(K.type .. type, next_lists_of_type)
 end
+for _, label in ipairs(wanted.labels) do
+    lead(K.labels .. label, lists_in(K.labels .. label))
+end
 local is_counted = filters <= 1 and not is_narrow(wanted) and (type == '' or is_indexed)
 page[2] = is_counted and number(fewest) or ''
 if limit == 0 then
@@ -74,6 +78,26 @@ end
 
 budget = {jobs = limit, bytes = bytes, reads = reads, looks = looks}
 local creator_tag, its_type_tag = creator ~= '' and tag(creator), type ~= '' and type_tag(type)
+
+local its_list, bits = nil, {}
+
+-- Whether the job of a creation number has all labels that are wanted.
+local function is_labelled(seq)
+    if #wanted.labels == 0 then
+        return true
+    end
+    local place = seq % SPAN
+    local list = (seq - place) / SPAN
+    if list ~= its_list then
+        its_list, bits = list, bits_of(wanted.labels, number(list))
+    end
+    for n = 1, #wanted.labels do
+        if not bits[n] or not has_bit(bits[n], place) then
+            return false
+        end
+    end
+    return true
+end
 
 -- Whether the tags of an entry allow that it is shown.
 local function may_match(entry)
@@ -88,7 +112,7 @@ walk(next_lists_of, cursor and cursor + (down and -1 or 1), down, function(seq, 
         return end_page()
     end
     last = number(seq)
-    if may_match(entry) then
+    if may_match(entry) and is_labelled(seq) then
         local id = listed_id(entry)
         if has_prefix(wanted, id) then
             consider_job(wanted, last, id, read_record(id))

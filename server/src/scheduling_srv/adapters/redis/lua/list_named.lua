@@ -1,6 +1,6 @@
 --!include base listing matching names
 --!args cursor limit:int bytes:int reads:int looks:int most:int
---!args type creator prefix states from:int to:int
+--!args type creator prefix states from:int to:int labels...
 -- One page of the jobs whose ids begin with `prefix`, in the order of their ids: of ids that callers
 -- gave. Of other ids only the prefix itself is looked up, if there is no such id.
 -- `cursor`: id to start after, or ''. `most`: ids that are counted. The rest: see `list.lua`.
@@ -12,7 +12,8 @@ end
 if not has_format(2) or redis.call('HEXISTS', K.meta, 'types_from') == 1 then
     return {'older'}
 end
-local wanted = {type = type, creator = creator, prefix = prefix, states = states, from = from, to = to}
+local wanted = {type = type, creator = creator, labels = labels_from(labels_at), prefix = prefix, states = states,
+    from = from, to = to}
 
 -- The bound that follows a text, if ids with the prefix may follow it.
 local function next_bound(text)
@@ -68,6 +69,6 @@ elseif limit > 0 then
         budget.looks = budget.looks - math.max(1, size)
     end)
 end
-local is_counted = total and type == '' and creator == '' and states == '' and not from and not to
+local is_counted = total and type == '' and creator == '' and #wanted.labels == 0 and states == '' and not from and not to
 page[2] = is_counted and number(total) or ''
 return page

@@ -16,7 +16,7 @@ local function forget(id, record)
     redis.call('HDEL', K.jobs, id)
     redis.call('ZREM', K.due, member(seq, NEXT, id))
     if kind ~= NOW then
-        unlist(seq, id, creator, type)
+        unlist(seq, id, creator, type, record)
     end
 end
 
@@ -45,7 +45,7 @@ while done < size and old_bytes < OLD_BYTES do
             push(jobs, id, record)
             note_largest(#record)
             if kind ~= NOW then
-                enlist(seq, id, creator, type)
+                enlist(seq, id, creator, type, record)
             end
             if due ~= '' then
                 push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))

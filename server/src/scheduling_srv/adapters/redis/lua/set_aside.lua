@@ -80,7 +80,7 @@ local function bring_back(text)
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))
     end
     if sort ~= NOW then
-        enlist(seq, id, creator, type)
+        enlist(seq, id, creator, type, record)
     end
 end
 

@@ -80,12 +80,20 @@ end
 local function read_places(record)
     local seq, kind, rank, type_size, _, _, creator_at = struct.unpack(HEADER, record)
     local shape = shapes[kind] or make_shape(kind)
-    local at = shape.at
-    if shape.has_more then
-        at = at + read_more(record, at)
-    end
+    local at = shape.has_more and shape.at + read_more(record, shape.at) or shape.at
     local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
     return shape.kind, rank, read_creator(record, creator_at), seq, type
+end
+
+-- The labels as 'key=value', joined by line feeds. '': there are none.
+local function read_labels(record)
+    local shape = shape_of(record)
+    if not shape.has_more then
+        return ''
+    end
+    local _, has_rules, size = read_more(record, shape.at)
+    local at = shape.at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
+    return string.sub(record, at + 1, at + size)
 end
 
 local function read_seq(record)

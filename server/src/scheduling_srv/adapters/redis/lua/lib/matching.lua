@@ -8,6 +8,28 @@ local function is_due_in(wanted, due)
     return due and due >= (wanted.from or 0) and due < (wanted.to or math.huge)
 end
 
+-- The labels that follow in the arguments.
+local function labels_from(at)
+    local labels = {}
+    for i = at, #args do
+        labels[#labels + 1] = args[i]
+    end
+    return labels
+end
+
+local function has_labels(wanted, record)
+    if #wanted.labels == 0 then
+        return true
+    end
+    local text = '\n' .. read_labels(record) .. '\n'
+    for _, label in ipairs(wanted.labels) do
+        if not string.find(text, '\n' .. label .. '\n', 1, true) then
+            return false
+        end
+    end
+    return true
+end
+
 local function has_prefix(wanted, id)
     return string.sub(id, 1, #wanted.prefix) == wanted.prefix
 end
@@ -21,7 +43,8 @@ end
 local function match(wanted, id, record)
     local job = read_job(record)
     if job.kind == NOW or (wanted.type ~= '' and job.type ~= wanted.type)
-        or (wanted.creator ~= '' and job.creator ~= wanted.creator) or not has_prefix(wanted, id) then
+        or (wanted.creator ~= '' and job.creator ~= wanted.creator) or not has_prefix(wanted, id)
+        or not has_labels(wanted, record) then
         return nil
     end
     local state, due = stand(id, job)

@@ -1,14 +1,11 @@
---!include base names
+--!include base counting job labels names
 -- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and
 -- `creator:*` say which of them hold jobs and how many, `type:*` which blocks of BLOCK lists.
 -- An entry is the place in its list, tags of creator and type, and the id. Format 1 had no tag of
 -- the type: such an entry counts in no `type:*`, and its id is not in `names`. TAGGED is added to
 -- the place of all others (decision 31).
-local SPAN, COUNTS = 128, 256 -- scores are list * COUNTS + jobs in it
-local BLOCK, BLOCK_COUNTS = 64, 16384 -- the same for blocks
-local TAGGED = 128
-local ALL = 'all' -- the member that counts them all; its score is below zero
-local listed, counted, typed, tags, type_tags = {}, {}, {}, {}, {}
+local SPAN, BLOCK, TAGGED = 128, 64, 128
+local listed, tags, type_tags = {}, {}, {}
 
 -- Two bytes of a creator: they spare most looks at jobs of others.
 local function tag(creator)
@@ -22,40 +19,15 @@ local function type_tag(type)
     return type_tags[type]
 end
 
-local function count_in(counts, key, place, change)
-    local places = counts[key] or {}
-    counts[key], places[place] = places, (places[place] or 0) + change
-end
-
--- `unit` is that of the scores: COUNTS or BLOCK_COUNTS.
-local function save_counts(key, changes, unit)
-    local total = 0
-    for place, change in pairs(changes) do
-        if change ~= 0 then
-            local empty, name = place * unit, number(place)
-            local score = tonumber(redis.call('ZINCRBY', key, change, name))
-            if score == empty then
-                redis.call('ZREM', key, name)
-            elseif score == change and empty > 0 then -- it was not there
-                redis.call('ZADD', key, number(empty + change), name)
-            end
-            total = total + change
-        end
-    end
-    if total ~= 0 and tonumber(redis.call('ZINCRBY', key, -total, ALL)) == 0 then
-        redis.call('ZREM', key, ALL)
-    end
-end
-
 -- Jobs that follow one another are mostly of one creator, type and list: they are counted together.
 local open = {list = nil, creator = nil, type = nil, entries = nil, tag = nil, mark = 0, size = 0}
 
 local function count_open()
     if open.size > 0 then
-        count_in(counted, K.created, open.list, open.size)
-        count_in(counted, K.creator .. open.creator, open.list, open.size)
+        count_list(K.created, open.list, open.size)
+        count_list(K.creator .. open.creator, open.list, open.size)
         if open.mark == TAGGED then
-            count_in(typed, K.type .. open.type, math.floor(open.list / BLOCK), open.size)
+            count_block(K.type .. open.type, math.floor(open.list / BLOCK), open.size)
         end
         open.size = 0
     end
@@ -78,17 +50,13 @@ local function save_order()
     for list, entries in pairs(listed) do
         in_batches('RPUSH', K.listed .. number(list), entries)
     end
-    for key, changes in pairs(counted) do
-        save_counts(key, changes, COUNTS)
-    end
-    for key, changes in pairs(typed) do
-        save_counts(key, changes, BLOCK_COUNTS)
-    end
-    listed, counted, typed = {}, {}, {}
+    listed = {}
+    save_counts()
+    save_labels()
 end
 at_the_end[#at_the_end + 1] = save_order
 
-local function enlist(seq, id, creator, type)
+local function enlist(seq, id, creator, type, record)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
     if list ~= open.list or creator ~= open.creator or type ~= open.type then
@@ -99,10 +67,11 @@ local function enlist(seq, id, creator, type)
     open.size = open.size + 1
     if open.mark == TAGGED then
         add_name(id)
+        mark_labels(read_labels(record), list, place, true)
     end
 end
 
-local function unlist(seq, id, creator, type)
+local function unlist(seq, id, creator, type, record)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
     if listed[list] then
@@ -111,13 +80,14 @@ local function unlist(seq, id, creator, type)
     local key, creator_tag = K.listed .. number(list), tag(creator)
     local entry = string.char(place + TAGGED) .. creator_tag .. type_tag(type) .. id
     if redis.call('LREM', key, 1, entry) == 1 then
-        count_in(typed, K.type .. type, math.floor(list / BLOCK), -1)
+        count_block(K.type .. type, math.floor(list / BLOCK), -1)
         remove_name(id)
+        mark_labels(read_labels(record), list, place, false)
     else
         redis.call('LREM', key, 1, string.char(place) .. creator_tag .. id)
     end
-    count_in(counted, K.created, list, -1)
-    count_in(counted, K.creator .. creator, list, -1)
+    count_list(K.created, list, -1)
+    count_list(K.creator .. creator, list, -1)
 end
 
 -- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have.
@@ -125,6 +95,6 @@ local function retag(list, index, entry, type)
     local id = string.sub(entry, 4)
     local tagged = string.char(string.byte(entry) + TAGGED) .. string.sub(entry, 2, 3) .. type_tag(type) .. id
     redis.call('LSET', K.listed .. number(list), index, tagged)
-    count_in(typed, K.type .. type, math.floor(list / BLOCK), 1)
+    count_block(K.type .. type, math.floor(list / BLOCK), 1)
     add_name(id)
 end

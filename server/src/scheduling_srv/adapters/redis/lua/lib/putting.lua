@@ -35,7 +35,7 @@ local function put(mode, at, size, now, numbered, carried)
             local n = #jobs
             jobs[n + 1], jobs[n + 2] = id, record
             if kind ~= NOW then
-                enlist(own, id, creator, type)
+                enlist(own, id, creator, type, record)
             end
             emit_created(id, record, kept and kept.due or due, kind ~= NOW and announced)
             if kept then

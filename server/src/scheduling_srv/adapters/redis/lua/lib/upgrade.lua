@@ -1,8 +1,8 @@
---!include base order
+--!include base
 -- What a shard of an earlier format needs before it holds data of a later one.
 
 -- From here on data of this format may be stored. Jobs that format 1 listed lack the indexes of
--- format 2 up to the list `meta.types_from`, and its unanswered runs are not in `open`:
+-- format 2 up to the creation number `meta.types_from`, and its unanswered runs are not in `open`:
 -- `meta.open_from` is the cursor of a walk over them. `index_older.lua` makes up for both.
 local function note_format(writes)
     if writes >= 2 and not has_format(2) then
@@ -10,7 +10,7 @@ local function note_format(writes)
             redis.call('HSET', K.meta, 'open_from', '0')
         end
         if redis.call('EXISTS', K.created) == 1 then
-            redis.call('HSET', K.meta, 'types_from', number(math.floor(meta('seq') / SPAN)))
+            redis.call('HSET', K.meta, 'types_from', number(meta('seq')))
         end
     end
     redis.call('HSET', K.meta, 'format', number(writes))

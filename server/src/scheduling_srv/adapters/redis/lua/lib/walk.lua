@@ -1,10 +1,6 @@
---!include base order
+--!include counting order
 -- Reads what `order` writes.
 local LISTS_AT_ONCE = 8
-
-local function count_listed(key)
-    return -tonumber(redis.call('ZSCORE', key, ALL) or '0')
-end
 
 -- Some of the lists that `key` names, from `list` on; nil: from the first, or the last.
 local function next_lists(key, list, down)
