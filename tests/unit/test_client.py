@@ -355,6 +355,16 @@ def test_a_created_job_has_the_same_id_in_each_attempt(client: Both) -> None:
     assert first == second
 
 
+def test_an_id_of_its_own_must_not_exist_before_the_first_attempt(client: Both) -> None:
+    client("create", UNAVAILABLE, created("x"))("t", every("1 hour"), id="own")
+    first, second = client.channel.asked
+    assert first.request_id == ""
+    assert second.request_id
+    assert first.jobs == second.jobs
+    client("create", created("x"))("t", every("1 hour"), id="own", request_id="r")
+    assert client.channel.asked[0].request_id == "r"
+
+
 def test_a_call_without_effect_may_always_be_repeated(client: Both) -> None:
     overloaded = status(grpc.StatusCode.UNAVAILABLE, reason="OVERLOADED")
     assert client("create", overloaded, created("x"))("t", now()).id == "x"

@@ -32,7 +32,6 @@ from scheduling_client.api.jobs import (
     Properties,
 )
 from scheduling_client.api.logic import Call, Steps
-from scheduling_client.api.request_ids import new_request_id
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.triggers import Schedule
@@ -93,15 +92,15 @@ class AsyncClient:
         """See `Client.create`."""
         payloads = (payload,) if isinstance(payload, Payload) else tuple(payload)
         spec = JobSpec(type=type, schedule=schedule, payload=payloads, **properties)
-        return (await self._run(logic.create([spec], request_id or new_request_id())))[0]
+        return (await self._run(logic.create([spec], request_id)))[0]
 
     async def create_many(
         self, specs: Iterable[JobSpec], *, request_id: str = "", batch: int = BATCH
     ) -> AsyncIterator[Job]:
         """See `Client.create_many`."""
-        name, left, number = request_id or new_request_id(), iter(specs), 0
+        left, number = iter(specs), 0
         while piece := [*islice(left, batch)]:
-            for job in await self._run(logic.create(logic.named(piece, name, number), name)):
+            for job in await self._run(logic.create(piece, request_id, number)):
                 yield job
             number += len(piece)
 
@@ -164,9 +163,11 @@ class AsyncClient:
             call.path, request_serializer=serialized, response_deserializer=call.answer.FromString
         )
         attempts = Attempts(self.timeout, repeatable=call.repeatable)
+        request = call.request
         while True:
             try:
-                return await method(call.request, timeout=attempts.seconds_left)
+                return await method(request, timeout=attempts.seconds_left)
             except grpc.aio.AioRpcError as failed:
                 error: SchedulingError = error_of(failed)
             await self._sleep(attempts.pause_after(error))
+            request = call.again or request

@@ -31,7 +31,6 @@ from scheduling_client.api.jobs import (
     Properties,
 )
 from scheduling_client.api.logic import Call, Steps
-from scheduling_client.api.request_ids import new_request_id
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.triggers import Schedule
@@ -101,7 +100,7 @@ class Client:
         """
         payloads = (payload,) if isinstance(payload, Payload) else tuple(payload)
         spec = JobSpec(type=type, schedule=schedule, payload=payloads, **properties)
-        return self._run(logic.create([spec], request_id or new_request_id()))[0]
+        return self._run(logic.create([spec], request_id))[0]
 
     def create_many(
         self, specs: Iterable[JobSpec], *, request_id: str = "", batch: int = BATCH
@@ -111,9 +110,9 @@ class Client:
         The jobs come as their batch is created. With the same `request_id` the iteration may be
         begun again, from the first spec: jobs that exist are returned as they are.
         """
-        name, left, number = request_id or new_request_id(), iter(specs), 0
+        left, number = iter(specs), 0
         while piece := [*islice(left, batch)]:
-            yield from self._run(logic.create(logic.named(piece, name, number), name))
+            yield from self._run(logic.create(piece, request_id, number))
             number += len(piece)
 
     def get(self, job_id: str, *, next_times: int = 1) -> Job:
@@ -177,9 +176,11 @@ class Client:
             call.path, request_serializer=serialized, response_deserializer=call.answer.FromString
         )
         attempts = Attempts(self.timeout, repeatable=call.repeatable)
+        request = call.request
         while True:
             try:
-                return method(call.request, timeout=attempts.seconds_left)
+                return method(request, timeout=attempts.seconds_left)
             except grpc.RpcError as failed:
                 error: SchedulingError = error_of(failed)
             self._sleep(attempts.pause_after(error))
+            request = call.again or request

@@ -23,7 +23,7 @@ from scheduling_client.api.messages import (
     spec_message,
     timestamp,
 )
-from scheduling_client.api.request_ids import derived_id
+from scheduling_client.api.request_ids import derived_id, new_request_id
 from scheduling_client.api.triggers import Trigger
 from scheduling_client.wire.v1 import job_pb2
 from scheduling_client.wire.v1 import job_service_pb2 as service
@@ -47,6 +47,8 @@ class Call(Generic[Answer]):
     answer: type[Answer]
     repeatable: bool = True
     """It has the same effect if it is made twice."""
+    again: Message | None = None
+    """The request of a repetition; None: the same."""
 
 
 Steps = Generator[Call[Any], Any, Result]
@@ -83,16 +85,25 @@ def _at_once(spec: JobSpec) -> bool:
     return spec.schedule is not None and spec.schedule.trigger is Trigger.NOW
 
 
-def create(specs: Sequence[JobSpec], request_id: str) -> Steps[list[Job]]:
-    """Create all or none. A list with a job that runs at once is sent once."""
-    repeatable = not any(map(_at_once, specs))
-    specs = named(specs, request_id)
-    request = service.CreateJobsRequest(
-        jobs=map(spec_message, specs), request_id=request_id if repeatable else ""
-    )
-    answer = yield from ask(
-        of_jobs("CreateJobs", request, service.CreateJobsResponse, repeatable=repeatable)
-    )
+def create(specs: Sequence[JobSpec], request_id: str, first: int = 0) -> Steps[list[Job]]:
+    """Create all or none; the specs are those from place `first` on of the request.
+
+    A list with a job that runs at once is sent once. Without a `request_id` a job with an id of its
+    own must not exist before the first attempt. In a repetition it may be that of an earlier one.
+    """
+    name = request_id or new_request_id()
+    new = named(specs, name, first)
+    messages = [*map(spec_message, new)]
+    repeated = service.CreateJobsRequest(jobs=messages, request_id=name)
+    if any(map(_at_once, specs)):
+        request, again = service.CreateJobsRequest(jobs=messages), None
+    elif request_id or not any(spec.id for spec in specs):
+        request, again = repeated, repeated
+    else:
+        request, again = service.CreateJobsRequest(jobs=messages), repeated
+    path = f"/{JOBS}/CreateJobs"
+    call = Call(path, request, service.CreateJobsResponse, again is not None, again)
+    answer = yield from ask(call)
     return [job_in(each.job, existing=each.existing) for each in answer.jobs]
 
 

@@ -295,7 +295,7 @@ def schedule_of(job: jobs.Job) -> v1.Schedule:
 
 
 def _retry_of(job: jobs.Job) -> v1.Retry | None:
-    if job.attempts <= 1 and not job.HasField("backoff"):
+    if not job.attempts and not job.HasField("backoff"):
         return None
     retry = v1.Retry(attempts=job.attempts)
     if job.HasField("backoff"):
