@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scheduling_srv.adapters.redis import job_index
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
-from scheduling_srv.app.ports import ListedJob, WriteMode
+from scheduling_srv.app.ports import ListedJob, WriteGroup, WriteMode
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.domain.errors import InvalidRequest
@@ -22,6 +22,7 @@ from scheduling_srv.domain.job import RANKS, Priority, TriggerKind, generate_id
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Store
 from tests.harness.names import Names
@@ -347,9 +348,11 @@ async def test_many_ids_with_a_prefix_are_not_counted(indexed: Shard) -> None:
 
 
 async def test_ids_that_the_service_makes_are_in_no_bucket(indexed: Shard) -> None:
-    """But for one in a hundred, which looks as if a caller had given it."""
+    """But for one in a hundred, which looks as if a caller had given it, if a caller sends it."""
     made = [generate_id() for _ in range(1_000)]
-    await indexed.create(*map(once, made))
+    await indexed.jobs.write([WriteGroup(WriteMode.CREATE, [*map(once, made[:500])])], NOW)
+    assert await indexed.raw("EXISTS", "names") == 0
+    await indexed.create(*map(once, made[500:]))
     named = sum(
         [
             await indexed.raw("ZCARD", f"named:{bound.decode()}")
@@ -359,6 +362,8 @@ async def test_ids_that_the_service_makes_are_in_no_bucket(indexed: Shard) -> No
     assert named < 50
     for job_id in made[::100]:
         assert await page_of(indexed, id_prefix=job_id) == ([job_id], 1)
+    await indexed.delete(*made)
+    assert await indexed.keys() == ["meta", "outbox"]
 
 
 async def test_types_that_look_alike_are_told_apart(indexed: Shard) -> None:
@@ -381,6 +386,16 @@ async def test_a_label_of_few_jobs_costs_no_looks_at_the_others(indexed: Shard) 
     assert await page_of(indexed, labels={"tier": "x"}) == (["a5"], 1)
     assert await reads(indexed) - before < 40
     assert await page_of(indexed, labels={"tier": "y"}) == ([], 0)
+
+
+async def test_an_update_of_2018_keeps_the_labels_and_finds_the_job_by_them(
+    indexed: Shard,
+) -> None:
+    await indexed.create(once("a", NOW + DAY, properties=Properties(labels={"env": "a"})))
+    await indexed.update(once("a", NOW + HOUR, type="u", notes=Note.KEEP_MORE))
+    assert await page_of(indexed, labels={"env": "a"}) == (["a"], 1)
+    await indexed.update(once("a", NOW + HOUR, type="u"))
+    assert await page_of(indexed, labels={"env": "a"}) == ([], 0)
 
 
 async def test_a_rare_type_is_found_in_a_few_blocks(indexed: Shard) -> None:

@@ -1,4 +1,4 @@
---!include base input moving outbox putting room writing
+--!include base input moving names outbox putting room writing
 --!args now:int partition expected known bounds groups...
 --!row group mode partition position named size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
@@ -48,6 +48,7 @@ while at <= #args do
     end
     if not fault then
         local first = #entries + 1
+        note_made(named ~= '1')
         local due = put(mode, jobs_at, size, now)
         if due then -- something has changed
             grouped = grouped or size > 1 -- a list, as a whole

@@ -76,24 +76,28 @@ local function read_job(record)
     }
 end
 
--- Kind, rank, creator, creation number and type: what the indexes need.
+-- The labels in MORE, which begins behind this place, as 'key=value', joined by line feeds.
+local function labels_in(record, at)
+    local _, has_rules, size = read_more(record, at)
+    local from = at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
+    return string.sub(record, from + 1, from + size)
+end
+
+-- Kind, rank, creator, creation number, type and labels: what the indexes need.
 local function read_places(record)
     local seq, kind, rank, type_size, _, _, creator_at = struct.unpack(HEADER, record)
     local shape = shapes[kind] or make_shape(kind)
-    local at = shape.has_more and shape.at + read_more(record, shape.at) or shape.at
+    local at, labels = shape.at, ''
+    if shape.has_more then
+        at, labels = at + read_more(record, at), labels_in(record, at)
+    end
     local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
-    return shape.kind, rank, read_creator(record, creator_at), seq, type
+    return shape.kind, rank, read_creator(record, creator_at), seq, type, labels
 end
 
--- The labels as 'key=value', joined by line feeds. '': there are none.
-local function read_labels(record)
-    local shape = shape_of(record)
-    if not shape.has_more then
-        return ''
-    end
-    local _, has_rules, size = read_more(record, shape.at)
-    local at = shape.at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
-    return string.sub(record, at + 1, at + size)
+-- Of a job that `read_job` has read. '': it has none.
+local function labels_of(job)
+    return job.more_size > 0 and labels_in(job.record, job.at - job.more_size) or ''
 end
 
 local function read_seq(record)

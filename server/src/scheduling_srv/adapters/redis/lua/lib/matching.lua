@@ -17,11 +17,11 @@ local function labels_from(at)
     return labels
 end
 
-local function has_labels(wanted, record)
+local function has_labels(wanted, job)
     if #wanted.labels == 0 then
         return true
     end
-    local text = '\n' .. read_labels(record) .. '\n'
+    local text = '\n' .. labels_of(job) .. '\n'
     for _, label in ipairs(wanted.labels) do
         if not string.find(text, '\n' .. label .. '\n', 1, true) then
             return false
@@ -44,7 +44,7 @@ local function match(wanted, id, record)
     local job = read_job(record)
     if job.kind == NOW or (wanted.type ~= '' and job.type ~= wanted.type)
         or (wanted.creator ~= '' and job.creator ~= wanted.creator) or not has_prefix(wanted, id)
-        or not has_labels(wanted, record) then
+        or not has_labels(wanted, job) then
         return nil
     end
     local state, due = stand(id, job)

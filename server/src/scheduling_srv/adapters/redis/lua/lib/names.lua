@@ -4,15 +4,21 @@
 -- first of which is ''. Redis compares bytes; Lua compares as the locale of the server wants it.
 local MOST_NAMED = 128 -- the most that Redis keeps as one text (`zset-max-listpack-entries`)
 
+local finds = string.find
+local are_made = false -- whether the service has made the ids that come now
+
+local function note_made(made)
+    are_made = made
+end
+
 -- Whether an id looks as those do that the service makes: sixteen random letters and digits, or
 -- derived from the id of a request. No prefix of them means anything, so they are not in `names`.
 local function is_made(id)
-    if string.byte(id) == 126 then -- ~
-        return true
+    if #id ~= 16 then
+        return string.byte(id) == 126 -- ~
     end
-    local find = string.find
-    return #id == 16 and find(id, '%u') and find(id, '%l') and (find(id, '%u%u') or find(id, '%d%a'))
-        and not find(id, '%W')
+    return (finds(id, '%u%u') or (finds(id, '%d%a') and finds(id, '%u'))) and finds(id, '%l') and not finds(id, '%W')
+        or string.byte(id) == 126
 end
 
 -- The bound of the bucket that holds the id, or would hold it.
@@ -35,7 +41,7 @@ local function split_bucket(bound, newest)
 end
 
 local function add_name(id)
-    if is_made(id) then
+    if are_made or is_made(id) then
         return
     end
     local bound = bound_of(id)

@@ -1,4 +1,4 @@
---!include base counting job labels names
+--!include base counting labels names
 -- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and
 -- `creator:*` say which of them hold jobs and how many, `type:*` which blocks of BLOCK lists.
 -- An entry is the place in its list, tags of creator and type, and the id. Format 1 had no tag of
@@ -19,34 +19,40 @@ local function type_tag(type)
     return type_tags[type]
 end
 
--- Jobs that follow one another are mostly of one creator, type and list: they are counted together.
-local open = {list = nil, creator = nil, type = nil, entries = nil, tag = nil, mark = 0, size = 0}
+-- Jobs that follow one another are mostly of one list, creator and type: they are counted together,
+-- those that come and those that go.
+local coming = {list = nil, creator = nil, type = nil, entries = nil, tag = nil, mark = 0, size = 0}
+local going = {list = nil, creator = nil, type = nil, key = nil, tag = nil, mark = TAGGED, size = 0}
 
-local function count_open()
-    if open.size > 0 then
-        count_list(K.created, open.list, open.size)
-        count_list(K.creator .. open.creator, open.list, open.size)
-        if open.mark == TAGGED then
-            count_block(K.type .. open.type, math.floor(open.list / BLOCK), open.size)
+local function count_group(group, sign)
+    if group.size > 0 then
+        local change = sign * group.size
+        count_list(K.created, group.list, change)
+        count_list(K.creator .. group.creator, group.list, change)
+        if group.mark == TAGGED then
+            count_block(K.type .. group.type, math.floor(group.list / BLOCK), change)
         end
-        open.size = 0
+        group.size = 0
     end
+end
+
+local function begin_group(group, sign, list, creator, type)
+    count_group(group, sign)
+    group.list, group.creator, group.type = list, creator, type
+    group.tag = group.mark == TAGGED and tag(creator) .. type_tag(type) or tag(creator)
 end
 
 local function open_list(list, creator, type)
-    count_open()
     listed[list] = listed[list] or {}
-    open.list, open.creator, open.type, open.entries = list, creator, type, listed[list]
-    if has_format(2) then
-        open.tag, open.mark = tag(creator) .. type_tag(type), TAGGED
-    else
-        open.tag, open.mark = tag(creator), 0
-    end
+    count_group(coming, 1)
+    coming.entries, coming.mark = listed[list], has_format(2) and TAGGED or 0
+    begin_group(coming, 1, list, creator, type)
 end
 
 local function save_order()
-    count_open()
-    open.list = nil
+    count_group(coming, 1)
+    count_group(going, -1)
+    coming.list = nil
     for list, entries in pairs(listed) do
         in_batches('RPUSH', K.listed .. number(list), entries)
     end
@@ -56,38 +62,45 @@ local function save_order()
 end
 at_the_end[#at_the_end + 1] = save_order
 
-local function enlist(seq, id, creator, type, record)
+-- `labels`: as `read_places` returns them.
+local function enlist(seq, id, creator, type, labels)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
-    if list ~= open.list or creator ~= open.creator or type ~= open.type then
+    if list ~= coming.list or creator ~= coming.creator or type ~= coming.type then
         open_list(list, creator, type)
     end
-    local entries = open.entries
-    entries[#entries + 1] = string.char(place + open.mark) .. open.tag .. id
-    open.size = open.size + 1
-    if open.mark == TAGGED then
+    local entries = coming.entries
+    entries[#entries + 1] = string.char(place + coming.mark) .. coming.tag .. id
+    coming.size = coming.size + 1
+    if coming.mark == TAGGED then
         add_name(id)
-        mark_labels(read_labels(record), list, place, true)
+        if labels ~= '' then
+            mark_labels(labels, list, place, true)
+        end
     end
 end
 
-local function unlist(seq, id, creator, type, record)
+local function unlist(seq, id, creator, type, labels)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
     if listed[list] then
         save_order() -- it may be among those that are not there yet
     end
-    local key, creator_tag = K.listed .. number(list), tag(creator)
-    local entry = string.char(place + TAGGED) .. creator_tag .. type_tag(type) .. id
-    if redis.call('LREM', key, 1, entry) == 1 then
-        count_block(K.type .. type, math.floor(list / BLOCK), -1)
-        remove_name(id)
-        mark_labels(read_labels(record), list, place, false)
-    else
-        redis.call('LREM', key, 1, string.char(place) .. creator_tag .. id)
+    if list ~= going.list or creator ~= going.creator or type ~= going.type then
+        begin_group(going, -1, list, creator, type)
+        going.key = K.listed .. number(list)
     end
-    count_list(K.created, list, -1)
-    count_list(K.creator .. creator, list, -1)
+    if redis.call('LREM', going.key, 1, string.char(place + TAGGED) .. going.tag .. id) == 1 then
+        going.size = going.size + 1
+        remove_name(id)
+        if labels ~= '' then
+            mark_labels(labels, list, place, false)
+        end
+    else
+        redis.call('LREM', going.key, 1, string.char(place) .. tag(creator) .. id)
+        count_list(K.created, list, -1)
+        count_list(K.creator .. creator, list, -1)
+    end
 end
 
 -- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have.

@@ -29,13 +29,13 @@ local function put(mode, at, size, now, numbered, carried)
         seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
             local own = kept and kept.stays or seq
-            local kind, rank, creator, _, type = read_places(asked)
             local record = created and inherit(asked, own, created, more, now)
                 or struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
+            local kind, rank, creator, _, type, labels = read_places(record)
             local n = #jobs
             jobs[n + 1], jobs[n + 2] = id, record
             if kind ~= NOW then
-                enlist(own, id, creator, type, record)
+                enlist(own, id, creator, type, labels)
             end
             emit_created(id, record, kept and kept.due or due, kind ~= NOW and announced)
             if kept then
