@@ -176,12 +176,13 @@ proto-baseline: setup ## Accept changes of the protos that break clients: `make 
 	@$(BIN)/buf build --exclude-source-info --output $(BASELINE)
 
 .PHONY: docs
-docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics
+docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics, reference
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.snippets
 	@$(BIN)/python -m tools.readme_figures
 	@$(BIN)/python -m tools.failpoints_page
 	@$(BIN)/python -m tools.metrics_page
+	@$(BIN)/python -m tools.api_pages
 
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run

@@ -1,13 +1,17 @@
 """The clients of scheduling.v1 on the real service."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+import scheduling_client
 from scheduling_client import (
     AsyncClient,
     Client,
+    Filter,
     JobSpec,
     Payload,
     Priority,
@@ -17,7 +21,10 @@ from scheduling_client import (
     now,
 )
 from scheduling_client.api import errors
+from tests.docs.snippets import ROOT, snippets
 from tests.e2e.product import Product, fresh
+
+PAGE = ROOT / "docs" / "client.md"
 
 
 @pytest.fixture
@@ -96,3 +103,21 @@ async def test_without_a_thread(product: Product) -> None:
         assert (await client.delete(job.id, *ids)).changed == 4
         with pytest.raises(errors.NotFound):
             await client.get(job.id)
+
+
+def test_the_programs_of_the_page_run(client: Client, product: Product) -> None:
+    """All but the last one, which needs TLS."""
+    names: dict[str, Any] = {
+        name: getattr(scheduling_client, name) for name in scheduling_client.__all__
+    }
+    names |= {"client": client, "names": ["me", "you"], "UTC": UTC, "datetime": datetime}
+    client.create("report", every("1 day"), id="nightly")
+    *programs, tls = [each.text for each in snippets(PAGE) if each.language == "python"]
+    assert "secure_channel" in tls
+    for program in programs:
+        text = program.replace("127.0.0.1:50054", product.service.address)
+        exec(compile(text, str(PAGE), "exec"), {**names})  # noqa: S102 - our own page
+    rows = re.findall(r"^\| `(.*?)` \|", PAGE.read_text(), re.MULTILINE)
+    schedules = [eval(row, {**names}) for row in rows]  # noqa: S307 - our own page
+    assert len(schedules) == 5
+    client.delete(where=Filter())

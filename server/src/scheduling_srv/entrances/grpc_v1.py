@@ -47,7 +47,16 @@ class DefinitionsPort(Protocol):
 
 def v1_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[str, Bounded]]:
     """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED."""
-    built = {
+    built = built_methods(jobs, limits)
+    return {
+        service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
+        for service, names in services.METHODS.items()
+    }
+
+
+def built_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[str, Bounded]]:
+    """The methods that are there."""
+    return {
         requests.JOB_SERVICE: {
             "CreateJobs": _create(jobs, limits),
             "GetJobs": _get(jobs),
@@ -56,10 +65,6 @@ def v1_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[st
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
         }
-    }
-    return {
-        service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
-        for service, names in services.METHODS.items()
     }
 
 
