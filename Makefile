@@ -186,7 +186,7 @@ proto-baseline: setup ## Accept changes of the protos that break clients: `make 
 	@$(BIN)/buf build --exclude-source-info --output $(BASELINE)
 
 .PHONY: docs
-docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics
+docs: setup ## Generate parts of pages: settings, examples, figures, failpoints, metrics, reference
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.snippets
 	@$(BIN)/python -m tools.readme_figures
@@ -195,6 +195,7 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 	@$(BIN)/python -m tools.redis_rights
 	@$(BIN)/python -m tools.kafka_rights
 	@$(BIN)/python -m tools.dashboard
+	@$(BIN)/python -m tools.api_pages
 
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run

@@ -16,7 +16,7 @@ def publish(article: int, run: Run) -> None:
     print("published", article, "attempt", run.attempt, flush=True)
 
 
-class Command(BaseCommand):
+class Command(BaseCommand):  # type: ignore[misc]
     """Does the runs of this site's jobs."""
 
     help = "Do the runs of jobs until SIGTERM."

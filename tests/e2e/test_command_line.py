@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from scheduling_client.cli.commands.jobs import BATCH, derived_id
+from scheduling_client.api.request_ids import derived_id
+from scheduling_client.cli.commands.create import BATCH
 from scheduling_srv import __version__
 from tests.e2e.product import Product, fresh, tomorrow
 
@@ -56,16 +57,27 @@ def test_a_job_from_its_creation_to_its_end(line: Any, product: Product) -> None
     assert len(shown.pop("next")) == 5
     assert shown["priority"] == "HIGH"
 
-    line("update", job, "--attempts", "5")
+    assert (shown["state"], shown["revision"]) == ("WAITING", 1)
+
+    line("update", job, "--delay", "5s")
+    line("update", job, "--attempts", "5", "--revision", "2")
     (updated,) = json.loads(line("show", job, "-o", "json"))
-    assert updated["attempts"] == 5
-    updated.pop("next")
-    assert {**updated, "attempts": 3} == shown
+    assert (updated["attempts"], updated["backoff"]) == (5, {"delay": "5s"})
+    assert updated["revision"] == 3
+    own = {"attempts", "backoff", "revision", "update_time", "next"}
+    assert {key: updated[key] for key in updated if key not in own} == {
+        key: shown[key] for key in shown if key not in own
+    }
+    with pytest.raises(Ended, match="has revision 3 by now") as stale:
+        line("update", job, "--parallel", "5", "--revision", "2")
+    assert stale.value.code == 4
 
     line("update", job, "--at", tomorrow())
     assert "interval" not in json.loads(line("show", job, "-o", "json"))[0]
 
-    line("delete", job, fresh())
+    assert line("delete", job, fresh(), "--dry-run", "-o", "json") == line(
+        "delete", job, "-o", "json"
+    )
     with pytest.raises(Ended, match=f"No job has the id '{job}'") as ended:
         line("show", job)
     assert ended.value.code == 3
@@ -90,8 +102,8 @@ def test_an_id_that_exists(line: Any) -> None:
 
 
 def test_the_service_says_which_field_is_wrong(line: Any) -> None:
-    with pytest.raises(Ended, match="interval") as ended:
-        line("create", "--type", "t", "--every", "never")
+    with pytest.raises(Ended, match="Interval .never. is not understood") as ended:
+        line("create", "--type", "t", "--cron", "never")
     assert ended.value.code == 2
 
 
@@ -99,14 +111,86 @@ def test_a_list_says_how_many_there_are(line: Any) -> None:
     creator = fresh("creator")
     for _ in range(3):
         line("create", "--type", "t", "--creator", creator, "--at", tomorrow())
-    newest, *_ = line("list", "--creator", creator, "--newest", "-o", "name").split()
+    newest, *_ = line("list", "--creator", creator, "--order", "newest", "-o", "name").split()
     oldest, *others = line("list", "--creator", creator, "-o", "name").split()
     assert len(others) == 2
     assert newest == others[-1]
     heading, first = line("list", "--creator", creator, "--limit", "1").splitlines()
-    assert heading.split() == ["ID", "TYPE", "CREATOR", "SCHEDULE"]
+    assert heading.split() == ["ID", "TYPE", "CREATOR", "STATE", "NEXT", "SCHEDULE"]
     assert first.startswith(oldest)
-    line("delete", oldest, *others)
+    with pytest.raises(Ended, match="This deletes 3 jobs .* Say --yes"):
+        line("delete", "--creator", creator)
+    deleted = line("delete", "--creator", creator, "--yes", "-o", "json")
+    assert json.loads(deleted) == {"matched": 3, "changed": 3}
+
+
+def test_jobs_are_found_by_their_labels(line: Any) -> None:
+    kind = fresh("type")
+    for team in ("a", "b", "a"):
+        line("create", "--type", kind, "--every", "1 day", "--label", f"team={team}")
+    assert len(line("list", "--type", kind, "--label", "team=a", "-o", "name").split()) == 2
+    assert line("list", "--type", kind, "--state", "PAUSED", "-o", "name") == ""
+    line("delete", "--type", kind, "--yes")
+
+
+def test_the_next_runs_come_in_order(line: Any) -> None:
+    kind = fresh("type")
+    for text in ("50 minutes", "30 minutes", "2 hours"):
+        line("create", "--id", f"{kind}/{text}", "--type", kind, "--every", text)
+    shown = line("next", "--type", kind, "-o", "name")
+    assert shown == f"{kind}/30 minutes\n{kind}/50 minutes\n"
+    heading, *rows = line("next", "--type", kind, "--within", "3h", "--utc").splitlines()
+    assert heading.split() == ["NEXT", "ID", "TYPE", "SCHEDULE"]
+    assert len(rows) == 3
+    assert rows[0].split()[0].endswith("+00:00")
+    line("delete", "--prefix", kind, "--yes")
+
+
+def test_a_set_is_kept_as_a_file(line: Any, tmp_path: Path) -> None:
+    name, path = fresh("set"), tmp_path / "jobs.yaml"
+    other = line("create", "--type", "t", "--every", "1 day", "-o", "name").strip()
+    first, second = {"name": "one", "type": "t", "every": "1h"}, {"name": "two", "type": "t"}
+    path.write_text(json.dumps([first, {**second, "interval": "@daily"}]))
+    given = ("-f", str(path), "--set", name)
+    with pytest.raises(Ended) as differs:
+        line("diff", *given)
+    assert differs.value.code == 1
+    applied = json.loads(line("apply", *given, "-o", "json"))
+    assert [(each["change"], each["id"]) for each in applied] == [
+        ("create", f"{name}/one"),
+        ("create", f"{name}/two"),
+    ]
+    assert line("apply", *given, "-o", "name") == ""
+    assert line("diff", *given, "-o", "name") == ""
+
+    exported = line("export", "--set", name)
+    path.write_text(exported)
+    assert line("diff", *given, "-o", "name") == ""
+
+    path.write_text(json.dumps([{**first, "every": "2h", "attempts": 3}]))
+    assert line("apply", *given, "-o", "name") == f"{name}/one\n"
+    (shown,) = json.loads(line("show", f"{name}/one", "-o", "json"))
+    assert (shown["every"], shown["attempts"], shown["labels"]) == ("2h", 3, {"managed-by": name})
+    assert line("list", "--label", f"managed-by={name}", "-o", "name").count("\n") == 2
+    with pytest.raises(Ended, match="deletes 1 jobs of the set"):
+        line("apply", *given, "--prune")
+    assert line("apply", *given, "--prune", "--yes", "-o", "name") == f"{name}/two\n"
+    assert other in line("list", "--limit", "0", "-o", "name")
+
+    path.write_text(json.dumps([{"name": "x", "type": "t", "now": True}]))
+    with pytest.raises(Ended, match="a set holds recurring jobs"):
+        line("apply", *given)
+    line("delete", f"{name}/one", other)
+
+
+def test_a_set_leaves_jobs_of_others_alone(line: Any, tmp_path: Path) -> None:
+    name, path = fresh("set"), tmp_path / "jobs.json"
+    line("create", "--id", f"{name}/one", "--type", "t", "--every", "1 day")
+    path.write_text(json.dumps([{"name": "one", "type": "t", "every": "1h"}]))
+    with pytest.raises(Ended, match="is not of the set") as conflict:
+        line("apply", "-f", str(path), "--set", name)
+    assert conflict.value.code == 4
+    line("delete", f"{name}/one")
 
 
 def test_a_file_is_resumed_where_it_ended(line: Any, product: Product, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.versions import FORMATS, READS
+from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, tomorrow
@@ -28,6 +28,7 @@ LATER_VERSION = """
 from scheduling_srv.formats import versions
 versions.FORMATS = (*versions.FORMATS, versions.Format(job={job}, run={run}))
 versions.READS, versions.WRITES = {reads}, {writes}
+versions.FRESH = max({fresh}, {writes})
 from scheduling_srv.cli.main import main
 raise SystemExit(main())
 """
@@ -36,7 +37,20 @@ raise SystemExit(main())
 def that_writes(number: int) -> tuple[str, ...]:
     """The command of the next version: it reads one more format than this one."""
     last = FORMATS[READS]
-    script = LATER_VERSION.format(job=last.job + 1, run=last.run + 1, reads=LATER, writes=number)
+    script = LATER_VERSION.format(
+        job=last.job + 1, run=last.run + 1, reads=LATER, writes=number, fresh=number
+    )
+    return sys.executable, "-c", script, "serve"
+
+
+def that_begins_with_the_first_format() -> tuple[str, ...]:
+    """The command of a version like this one, but a new store has the format of 2018."""
+    script = """
+from scheduling_srv.formats import versions
+versions.FRESH = versions.WRITES
+from scheduling_srv.cli.main import main
+raise SystemExit(main())
+"""
     return sys.executable, "-c", script, "serve"
 
 
@@ -103,6 +117,31 @@ def test_a_rebuild_of_a_later_format_is_refused(
         assert format_of(product, own) == LATER
         product.client.delete(kind)
         product.finish(kind)
+
+
+def test_a_store_of_the_version_before_keeps_its_format(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
+) -> None:
+    """So the version before may be started again; a rebuild changes nothing about that."""
+    before = service(command=that_begins_with_the_first_format(), valkey=own)
+    present = service(start=False, valkey=own)
+    with Product(kafka.bootstrap, names, before, present) as product:
+        kind = recurring(product)
+        before.stop()
+        present.start()
+        assert_goes_on(product, kind)
+        assert format_of(product, own) == WRITES
+        assert version_of(product, own, kind) == FORMATS[WRITES].job
+        present.stop()
+        own.flush()
+        present.start()
+        assert_goes_on(product, kind)
+        newer = recurring(product)
+        assert format_of(product, own) == WRITES
+        assert version_of(product, own, newer) == FORMATS[WRITES].job
+        for each in (kind, newer):
+            product.client.delete(each)
+            product.finish(each)
 
 
 def test_versions_share_data_and_the_next_one_may_be_taken_back(

@@ -36,7 +36,8 @@ def test_only_the_formats_of_the_server_know_the_wire_code() -> None:
         if ".wire" not in name and any(".wire" in each for each in imported_names(path))
     }
     assert {room for room in knows if room.startswith("scheduling_srv")} == {
-        "scheduling_srv.formats"
+        "scheduling_srv.formats",
+        "scheduling_srv.formats.v1",
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.backoff import BackoffType, retry_delay_ms
 from scheduling_srv.domain.job import RANKS, NewJob, Priority, TriggerKind
+from scheduling_srv.domain.properties import Properties
 from tests.store.shard import DAY, Run, cron, job
 
 EVEN_SECONDS = "*/2 * * * * *"
@@ -29,10 +30,14 @@ class Spec:
     backoff: BackoffType = BackoffType.FIXED
     delay: int = 0
     interval: int = 0
+    creator: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     def job(self) -> NewJob:
         more: dict[str, Any] = {
             "type": self.type,
+            "creator": self.creator,
+            "properties": Properties(labels=dict(self.labels)) if self.labels else None,
             "priority": self.priority,
             "parallel": self.parallel,
             "attempts": self.attempts,

@@ -21,9 +21,11 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.job import Answer, JobRequest, NewJob, Priority, Trigger, TriggerKind
-from scheduling_srv.formats.job_record import KIND_AT, Note, pack
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.job_record import KIND_AT, Note, pack, pack_properties
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition
+from scheduling_srv.formats.versions import READS
 
 NOW = 1_700_000_000_000
 """A Tuesday, 22:13:20 UTC."""
@@ -93,8 +95,12 @@ def job(
     notes: Note = Note.NONE,
     when: str | None = None,
     payload: bytes | int = b"",  # a number: so many bytes
+    properties: Properties | None = None,
+    spec: bytes = b"",
+    revision: int = 1,
+    created: int | None = NOW,
 ) -> NewJob:
-    """`when`: how the client wrote it, if not as RFC 3339."""
+    """`when`: how the client wrote it, if not as RFC 3339. `created` None: of version 1."""
     rest = job_pb2.Job(
         when=when or (rfc3339(due) if kind is TriggerKind.ONCE else ""),
         priority=priority.value,  # type: ignore[arg-type]
@@ -120,15 +126,33 @@ def job(
         parallel=parallel,
         interval=rest.interval,
         trace=trace,
+        properties=properties,
+        spec=spec,
+        revision=revision,
     )
     shape = fingerprint(cron) if cron else interval
-    return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes))
+    more = pack_properties(request, created or NOW)
+    return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes, created, more))
+
+
+CREATOR_AT = 16
+"""Where a header of 20 bytes says where the creator is."""
+BIRTH = 6
+"""Bytes of the creation time behind the header, since version 2."""
 
 
 def of_version(record: bytes, version: int) -> bytes:
-    """The record as that version would have written it, if its layout were the same."""
+    """The record as that version would have written it: as ours, if it is a later one."""
+    if version < 2:
+        record = _without_birth(record)
     byte = record[KIND_AT] & 0b1000_1111 | version << 4
     return record[:KIND_AT] + bytes((byte,)) + record[KIND_AT + 1 :]
+
+
+def _without_birth(record: bytes) -> bytes:
+    (creator_at,) = struct.unpack_from("<I", record, CREATOR_AT)
+    moved = struct.pack("<I", creator_at - BIRTH if creator_at else 0)
+    return record[:CREATOR_AT] + moved + record[CREATOR_AT + 4 + BIRTH :]
 
 
 def rfc3339(instant: int) -> str:
@@ -195,9 +219,9 @@ class Shard:
             RedisRestores(client, namespace, number),
         )
 
-    async def open(self) -> "Shard":
+    async def open(self, format: int = READS) -> "Shard":  # noqa: A002 - the field's name
         await self.own()
-        position = Position(0, self.incarnation, at=NOW)
+        position = Position(0, self.incarnation, at=NOW, format=format)
         self.lineage = await self.schedule.initialise(self.token, position, NOW)
         await self.entries()
         return self

@@ -1,6 +1,7 @@
 """Putting scripts together: an unknown or an unused name is an error before a script is sent."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -88,6 +89,26 @@ def test_libraries_include_others_each_once_and_before_its_users(folder: Path) -
         s="--!include c a\nreturn C + A",
     )
     assert assemble("s") == "local A = 1\nlocal B = A\nlocal C = A + B\nreturn C + A\n"
+
+
+def test_names_that_only_a_library_uses_stay_in_a_block(folder: Path) -> None:
+    """Lua has room for 200 local variables outside of blocks."""
+    library = """
+        local ONE, TWO = 1, 2
+        local found -- nil: not asked yet
+        local own = 3
+
+        local function helper() return own end
+
+        local function ask() return helper() + ONE end
+    """
+    write(folder, lib_a=dedent(library), s="--!include a\nreturn found or ask()")
+    text = assemble("s")
+    assert text.startswith("local found, ask\ndo\n")
+    assert "\nlocal ONE, TWO = 1, 2\nfound = nil -- nil: not asked yet\nlocal own = 3\n" in text
+    assert "\nlocal function helper() return own end\n" in text
+    assert "\nfunction ask() return helper() + ONE end\n" in text
+    assert text.endswith("\nend\nreturn found or ask()\n")
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,11 @@ class Life:
         assert set(await self.shard.keys()) <= {"inputs", "meta"}
 
 
-async def live(url: str, steps: list[Step]) -> None:
+async def live(url: str, steps: list[Step], stored: int) -> None:
     client = RedisClient(url)
     try:
         shard = await Shard.of(client, Names.unique().namespace).open()
+        await shard.raw("HSET", "meta", "format", stored)
         shard.rule(completion_timeout=TIMEOUT, catch_up_window=1000 * DAY)
         life = Life(shard)
         for step in steps:
@@ -221,10 +222,13 @@ async def live(url: str, steps: list[Step]) -> None:
         await client.close()
 
 
-@given(steps=st.lists(STEPS, min_size=20, max_size=60))
-def test_random_lives(valkey: Store, steps: list[Step]) -> None:
+@given(
+    steps=st.lists(STEPS, min_size=20, max_size=60),
+    stored=st.sampled_from(range(WRITES, READS + 1)),
+)
+def test_random_lives(valkey: Store, steps: list[Step], stored: int) -> None:
     run: Callable[..., None] = uvloop.run
-    run(live(valkey.url, steps))
+    run(live(valkey.url, steps, stored))
 
 
 def test_the_model_is_not_the_store() -> None:

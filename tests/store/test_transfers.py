@@ -217,7 +217,8 @@ async def test_a_change_is_one_step_with_what_others_have_to_do(
     (parcel,) = await door.parcels()
     assert not parcel.announced
     kept = unpack(parcel.value)
-    assert replace(kept, base=0) == later
+    assert replace(kept, base=0, kept={}) == later
+    assert list(kept.kept) == ["moving"]  # its creation time
     assert kept.base > 0
     assert kinds_of(await shard.publish()) == "DDCP"
     (parcel,) = await door.parcels()

@@ -76,7 +76,7 @@ async def test_an_update_writes_the_present_version(shard: Shard) -> None:
     await shard.create(once("a", NOW + DAY), once("b", NOW + DAY))
     await age(shard, "a", "b")
     await shard.update(once("a", NOW + DAY, type="other"))
-    assert await version_of(shard, "a") == FORMATS[WRITES].job
+    assert await version_of(shard, "a") == FORMATS[READS].job
     assert await version_of(shard, "b") == 0
 
 
@@ -99,11 +99,13 @@ async def test_a_replacement_that_is_undone_brings_back_the_bytes(shard: Shard) 
     assert before in head
 
 
-async def test_a_record_is_as_long_as_one_of_the_first_version(shard: Shard) -> None:
+async def test_a_record_has_its_creation_time_more_than_one_of_the_first_version(
+    shard: Shard,
+) -> None:
     await shard.create(once("a", NOW + DAY))
     record = await shard.raw("HGET", "jobs", "a")
-    assert len(record) == len(of_version(record, 0))
-    assert await version_of(shard, "a") == FORMATS[WRITES].job
+    assert len(record) == len(of_version(record, 0)) + 6
+    assert await version_of(shard, "a") == FORMATS[READS].job
 
 
 async def test_a_run_of_the_first_version_is_answered(shard: Shard) -> None:
@@ -112,7 +114,7 @@ async def test_a_run_of_the_first_version_is_answered(shard: Shard) -> None:
     (run,) = await shard.stage()
     stored = await shard.raw("HGET", "runs", str(run.instance))
     first = struct.pack("<Q", run.seq)
-    assert stored[:8] == struct.pack("<Q", run.seq | FORMATS[WRITES].run << 48)
+    assert stored[:8] == struct.pack("<Q", run.seq | FORMATS[1].run << 48)
     await shard.raw("HSET", "runs", str(run.instance), first + stored[8:])
     assert await shard.fail(run) == 1
     (again,) = await shard.stage(NOW + MINUTE)
@@ -181,7 +183,7 @@ async def test_a_replica_notes_its_format_and_takes_the_lease_away(shard: Shard)
 @pytest.mark.parametrize("writes", [0, WRITES])
 async def test_a_format_that_is_noted_disturbs_nobody(shard: Shard, writes: int) -> None:
     await shard.schedule.note_format(writes)
-    assert await format_of(shard) == WRITES
+    assert await format_of(shard) == READS
     await shard.schedule.renew(shard.token, emitting=True)
 
 
@@ -192,13 +194,14 @@ async def test_looking_notes_nothing(fresh: Shard) -> None:
 
 async def test_a_reset_keeps_the_format(shard: Shard) -> None:
     await shard.reset()
-    assert await format_of(shard) == WRITES
+    assert await format_of(shard) == READS
 
 
 async def test_a_rebuild_notes_the_format_of_the_position(shard: Shard) -> None:
     await shard.schedule.begin_rebuild(shard.token)
-    await shard.schedule.initialise(shard.token, Position(1, "new", format=0), NOW)
-    assert await format_of(shard) == WRITES
+    await shard.raw("HDEL", "meta", "format")
+    await shard.schedule.initialise(shard.token, Position(1, "new", format=READS), NOW)
+    assert await format_of(shard) == READS
 
 
 async def test_a_rebuild_lowers_no_format(shard: Shard) -> None:
@@ -247,5 +250,5 @@ async def test_a_store_of_a_later_format_is_left_alone(
 async def test_notes_of_a_request_do_not_touch_the_version(shard: Shard) -> None:
     """They stand where the creation number will."""
     await shard.upsert(once("a", NOW + DAY, notes=Note.UPDATED))
-    assert await version_of(shard, "a") == FORMATS[WRITES].job
+    assert await version_of(shard, "a") == FORMATS[READS].job
     assert ids_of(await shard.stage(NOW + DAY)) == ["a"]

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scheduling_client.api.jobs import Job, JobSpec, Payload
+from scheduling_client.api.request_ids import derived_id
+from scheduling_client.api.triggers import now
 from scheduling_client.cli import asking, main
 from scheduling_client.cli.app import COMMANDS, run
-from scheduling_client.cli.commands.jobs import derived_id
+from scheduling_client.cli.commands.sets import differing
 from scheduling_client.cli.errors import CommandError
-from scheduling_client.cli.job_texts import changed, item_of, items_in, job_of
+from scheduling_client.cli.job_texts import KEYS, changes_of, item_of, items_in, spec_item, spec_of
 from scheduling_client.cli.options import Common, Options, local_zone, resolve
 from scheduling_client.cli.output import show_list
 from scheduling_client.schedules.zone import UTC, zone
-from scheduling_client.wire import job_pb2
 from scheduling_srv.settings.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -179,15 +181,23 @@ def test_the_list_of_commands_says_what_each_does(capsys: Capture) -> None:
         (["preview", "@daily", "--count", "0"], "--count is from 1 to 1000."),
         (["preview", "@daily", "--after", "soon"], "--after: Time 'soon' is not understood"),
         (["preview", "@daily", "-o", "xml"], "xml"),
-        (["create", "--now", "--at", "noon"], "A job has one schedule: now and when are given."),
+        (["create", "--now", "--at", "noon"], "A job has one schedule: --now and --at are given."),
         (["create", "-f", "x.yaml", "--type", "t"], "Give the properties of a job, or a file"),
         (["create", "--request-id", "r", "--now"], "--request-id belongs to --file."),
         (["create", "--now", "--payload-json", "{"], "--payload-json is not JSON"),
         (["create", "--now", "--payload-json", "1", "--payload", "-"], "not both"),
         (["create", "--now", "--payload", "/missing"], "/missing cannot be read"),
         (["update", "a"], "Nothing is to be changed"),
-        (["delete"], "Name the ids of the jobs to delete, or give --all."),
-        (["delete", "a", "--all"], "Name the ids of the jobs to delete, or give --all."),
+        (["create", "--type", "t", "--every", "never"], "Interval 'never' is not understood"),
+        (["create", "--type", "t"], "a job needs a schedule: one of now, at"),
+        (["create", "--now", "--jitter", "soon"], "jitter 'soon' is not a duration"),
+        (["create", "--now", "--label", "x"], "The label 'x' is not key=value."),
+        (["next", "--within", "soon"], "--within: 'soon' is not a duration"),
+        (["delete"], "Name the ids of the jobs to delete, or give filters, or --all."),
+        (["delete", "a", "--all"], "Name the ids of the jobs to delete, or give filters"),
+        (["delete", "--all", "--type", "t"], "Name the ids of the jobs to delete, or give filters"),
+        (["apply", "-f", "x.yaml"], "--set"),
+        (["diff", "-f", "/missing", "--set", "s"], "/missing cannot be read"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(
@@ -303,55 +313,93 @@ FULL = {
     "type": "mail",
     "creator": "me",
     "timezone": "Europe/Berlin",
+    "parallel": 2,
+    "max_runs": 3,
+    "unique_key": "k",
     "priority": "HIGH",
     "attempts": 3,
-    "backoff": {"delay_ms": 1500.0, "type": "EXPONENTIAL"},
-    "parallel": 2,
+    "backoff": {"delay": "1s 500ms", "type": "EXPONENTIAL", "max_delay": "1h", "random_share": 0.5},
     "interval": "0 9 * * 1-5",
+    "start_time": "2030-01-02T12:00:00Z",
+    "end_time": "2030-01-02T12:00:00.500Z",
+    "start_deadline": "1m",
+    "jitter": "2s",
+    "completion_timeout": "1h 30m",
+    "overlap": "ONE",
+    "missed": {"window": "1d", "older": "SKIP"},
+    "labels": {"team": "a"},
     "payload": [{"type_url": "payload", "text": '{"a": 1}'}, {"type_url": "x", "base64": "/w=="}],
 }
 
 
 def test_a_job_as_json_and_back() -> None:
-    job = job_of(FULL, "it")
-    assert job.data.payload[1].value == b"\xff"
-    item = item_of(job)
-    assert item == {**FULL, "priority": "HIGH", "words": "at 09:00, on Monday to Friday"}
-    assert job_of(item, "it") == job
+    spec = spec_of(FULL, "it")
+    assert spec.payload[1].value == b"\xff"
+    assert spec_item(spec) == FULL
+    item = item_of(Job(spec=spec, words="w", revision=2))
+    assert item == {**FULL, "words": "w", "revision": 2}
+    assert spec_of(item, "it") == spec
+    assert set(item) < set(KEYS)
 
 
-def test_a_change_keeps_the_rest() -> None:
-    unknown = bytes.fromhex("a0060c")  # field 100, a number
-    job = job_pb2.Job.FromString(job_of(FULL, "it").SerializeToString() + unknown)
-    changed_job = changed(job, {"attempts": 5, "creator": "you", "payload": [{"text": "x"}]})
-    assert item_of(changed_job) == {
-        **item_of(job),
-        "attempts": 5,
-        "creator": "you",
-        "payload": [{"type_url": "payload", "text": "x"}],
-    }
-    assert changed_job.SerializeToString().endswith(unknown)
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"now": True},
+        {"at": "2030-01-02T12:00:00Z"},
+        {"when": "tomorrow"},
+        {"every": "1h 30m"},
+        {"interval": "@daily"},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_each_schedule_as_json_and_back(schedule: dict[str, object]) -> None:
+    item = {"type": "t", "priority": "NORMAL", **schedule}
+    assert spec_item(spec_of(item, "it")) == item
 
 
-def test_another_schedule_takes_the_place_of_the_old_one() -> None:
-    job = job_of(FULL, "it")
-    assert changed(job, {"when": "tomorrow"}).interval == ""
-    assert changed(job, {"timezone": "UTC"}).interval == job.interval
-    assert changed(job, {"backoff": {"delay_ms": 1}}).backoff == job_pb2.Backoff(delay=1)
+def test_times_of_yaml_are_times() -> None:
+    text = "- {type: t, now: true, start_time: 2030-01-02T12:00:00+01:00}\n"
+    (item,) = items_in(text, "x.yaml")
+    assert spec_item(spec_of(item, "it"))["start_time"] == "2030-01-02T11:00:00Z"
+
+
+def test_changes_are_those_that_are_given() -> None:
+    assert changes_of({"creator": "you"}, "it") == {"creator": "you"}
+    assert [*changes_of({"attempts": 2}, "it")] == ["retry"]
+
+
+def test_a_difference_names_its_properties() -> None:
+    job = Job(spec=spec_of({**FULL, "timezone": "UTC"}, "it"))
+    same = {key: value for key, value in FULL.items() if key != "timezone"}
+    assert differing(job, spec_of(same, "it")) == []
+    other = {**same, "every": "1h", "labels": {"team": "b"}, "attempts": 4}
+    del other["interval"]
+    assert differing(job, spec_of(other, "it")) == ["schedule", "retry", "labels"]
 
 
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
         ({"tpye": "x"}, "'tpye' is no property"),
-        ({"priority": "URGENT"}, "URGENT"),
-        ({"attempts": "three"}, "it: "),
+        ({"priority": "URGENT"}, "priority is one of LOW, .*, not 'URGENT'"),
+        ({"attempts": "three"}, "attempts is a number, not 'three'"),
+        ({"parallel": True}, "parallel is a number, not True"),
+        ({"type": 3}, "type is a text, not 3"),
         ({"payload": [{}]}, "text"),
+        ({"now": True, "every": "1h"}, "A job has one schedule: now and every are given"),
+        ({"every": "never"}, "Interval 'never' is not understood"),
+        ({"jitter": "soon"}, "jitter 'soon' is not a duration"),
+        ({"start_time": "2030-01-02T12:00:00"}, "start_time has no time zone"),
+        ({"backoff": {"delay_ms": 3}}, "backoff has no 'delay_ms'"),
+        ({"missed": {}}, "window"),
+        ({"labels": ["a"]}, "items"),
     ],
+    ids=str,
 )
 def test_a_wrong_job_is_named(item: dict[str, object], sentence: str) -> None:
-    with pytest.raises(CommandError, match=f"^it: .*{sentence}|^{sentence}"):
-        job_of(item, "it")
+    with pytest.raises(CommandError, match=f"^it: .*{sentence}"):
+        spec_of(item, "it")
 
 
 @pytest.mark.parametrize(
@@ -369,8 +417,9 @@ def test_a_wrong_job_is_named(item: dict[str, object], sentence: str) -> None:
     ],
 )
 def test_files_of_jobs(name: str, text: str) -> None:
-    jobs = [job_of(item, name) for item in items_in(text, name)]
-    assert jobs == [job_pb2.Job(id=each, type="t", now=True, data=job_pb2.Data()) for each in "ab"]
+    jobs = [spec_of(item, name) for item in items_in(text, name)]
+    assert jobs == [JobSpec(id=each, type="t", schedule=now()) for each in "ab"]
+    assert Payload(b"x") not in jobs[0].payload
 
 
 @pytest.mark.parametrize(("name", "text"), [("x.json", "{"), ("x.yaml", "a: [")])

@@ -11,7 +11,8 @@ from scheduling_srv.domain.errors import NewerData
 from scheduling_srv.domain.job import RANKS, JobRequest, Priority, Trigger, TriggerKind, generate_id
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
-from scheduling_srv.formats.versions import FORMATS, READS, WRITES
+from scheduling_srv.formats.layouts import VERSION_OF_MORE
+from scheduling_srv.formats.versions import FORMATS, READS
 from tests.store.shard import of_version
 
 requests = st.builds(
@@ -31,10 +32,13 @@ requests = st.builds(
 )
 
 
-def packed(request: JobRequest, trigger: Trigger) -> bytes:
+CREATED = 1_700_000_000_123
+
+
+def packed(request: JobRequest, trigger: Trigger, more: bytes = b"") -> bytes:
     data = job_pb2.Data(timezone=request.timezone, creator=request.creator)
     request.data = data.SerializeToString()
-    return job_record.pack(request, trigger)
+    return job_record.pack(request, trigger, Note.NONE, CREATED, more)
 
 
 @given(
@@ -48,8 +52,9 @@ def test_all_that_goes_in_comes_out(
 ) -> None:
     """Of each version that is read."""
     written = packed(request, Trigger(kind, 0, interval))
-    assert job_record.version(written) == FORMATS[WRITES].job
+    assert job_record.version(written) == FORMATS[READS].job
     stored = of_version(written, version)
+    assert job_record.created_at(stored) == (CREATED if version >= VERSION_OF_MORE else 0)
     assert job_record.version(stored) == version
     assert job_record.kind(stored) == kind
     assert job_record.job_message(b"id", stored) == job_record.job_message(b"id", written)

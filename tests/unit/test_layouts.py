@@ -28,13 +28,20 @@ WRITTEN_DOWN = {
     "PIECE_JOB": ("<HQI", "<I2I8I4"),
     "PARCEL_BASE": ("<Q", "<I8"),
     "PARCEL_TABLE": ("<I", "<I4"),
-    "RUN": ("<6xHQIQH", "<I6I2I8I4I8I2"),
+    "RUN": ("<6xBBQIQH", "<I6BBI8I4I8I2"),
+    "BIRTH": ("<6x", "<I6"),
+    "MORE": ("<II6xBHB", "<I4I4I6BI2B"),
+    "FLAGS": ("<BHB", "<BI2B"),
+    "RULES": ("<BBQQQQIQQd", "<BBI8I8I8I8I4I8I8d"),
+    "QUEUED_MORE": ("<BIQIH", "<BI4I8I4I2"),
     "MEMBER": (">6xB", ">I6B"),
     "RUN_MEMBER": (">6xB6xI", ">I6BI6I4"),
     "ORPHAN": ("<I", "<I4"),
     "TAG": (">H", ">I2"),
 }
-"""Of version 0.1, but for the version of RUN: two bytes that were zero.
+"""Of version 0.1, but for version and origin of RUN: two bytes that were zero.
+
+BIRTH to QUEUED_MORE are of format 2.
 
 A layout that changes needs a way to read what is stored already (docs/decisions/0024).
 """
@@ -48,7 +55,7 @@ def test_layouts_are_those_that_are_stored() -> None:
 def test_a_run_of_the_first_version_reads_as_one_of_version_0() -> None:
     seq = (1 << 48) - 1
     stored = struct.pack("<QQIQH", seq, 5, 6, 7, 8)
-    assert layouts.RUN.struct.unpack(stored) == (0, 5, 6, 7, 8)
+    assert layouts.RUN.struct.unpack(stored) == (0, 0, 5, 6, 7, 8)
     assert int.from_bytes(stored[: layouts.RUN.before("version")], "little") == seq
 
 
@@ -68,9 +75,13 @@ def test_constants_of_lua_are_those_that_are_stored() -> None:
     assert [LUA[name] for name in "LIST REPEATED OLD_JOB OLD_RETRY".split()] == [
         '"L"', '"J"', '"O"', '"T"',
     ]  # fmt: skip
-    assert [LUA[name] for name in "NEXT RETRY MISSED KEPT".split()] == list("0123")
+    kinds = "NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED"
+    assert [LUA[name] for name in kinds.split()] == list("0123456")
+    assert [LUA[name] for name in "SCHEDULE BY_HAND BACKFILLED".split()] == list("012")
     assert [LUA[name] for name in "NOW ONCE INTERVAL CRON".split()] == list("0123")
     assert [LUA[name] for name in "HAS_POLICY LIMITS_AT".split()] == ["128", "14"]
+    assert [LUA[name] for name in "HAS_MORE VERSION_OF_MORE HAS_RULES".split()] == ["8", "2", "1"]
+    assert LUA["QUEUE_MORE"] == '"q"'
     assert (LUA["PARCEL_KEY"], LUA["LIST_KEY"]) == (r'"\0parcel\0"', r'"\0list\0"')
 
 

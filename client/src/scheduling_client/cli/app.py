@@ -13,12 +13,16 @@ from scheduling_client.cli.errors import CommandError, Exit
 PACKAGE = "scheduling_client.cli.commands"
 COMMANDS = {
     "preview": "preview:preview",
-    "create": "jobs:create",
+    "create": "create:create",
     "list": "jobs:list_jobs",
     "show": "jobs:show",
+    "next": "jobs:next_runs",
     "update": "jobs:update",
     "delete": "jobs:delete",
     "worker": "worker:worker",
+    "apply": "sets:apply",
+    "diff": "sets:diff",
+    "export": "sets:export",
     "health": "system:health",
     "version": "system:version",
     "restore": "system:restore",

@@ -111,11 +111,25 @@ def preview(
         found = read_recurring(text, timezone, now, bounds)
     except Unparsable as refusal:
         return _once(text, timezone, now, refusal)
-    begin = max(now if after is None else after, _before_start(bounds))
+    times = next_times(found, now if after is None else after, bounds)
+    return Preview(found.words, found.zone.key, [*islice(times, count)])
+
+
+def next_times(found: Recurring, after: int, bounds: Bounds = UNBOUNDED) -> Iterator[PreviewTime]:
+    """The times of a recurring schedule after an instant. There may be no last one."""
+    begin = max(after, _before_start(bounds))
     times = occurrences(found.recurrence, begin, bounds.end)
-    most = min(count, bounds.max_runs or count)
-    shown_times = with_remarks(found.recurrence, islice(times, most), begin, found.zone)
-    return Preview(found.words, found.zone.key, [*shown_times])
+    limited = islice(times, bounds.max_runs or None)
+    return with_remarks(found.recurrence, limited, begin, found.zone)
+
+
+def preview_once(text: str, timezone: str, now: int) -> Preview:
+    """The one time of a date. Raises `ScheduleError`, also for a time that has passed."""
+    place = zone(timezone)
+    due = parse_when(text, now, place)
+    check_not_elapsed(due, now, place, text)
+    remarked = _remarked(due, place, _shown_at(text, due, now, place))
+    return Preview(f"once, {spoken_instant(due, place)}", place.key, [remarked])
 
 
 def _before_start(bounds: Bounds) -> int:
@@ -124,18 +138,14 @@ def _before_start(bounds: Bounds) -> int:
 
 def _once(text: str, timezone: str, now: int, refusal: Unparsable) -> Preview:
     """A date. `refusal` says why the text is no recurring schedule."""
-    place = zone(timezone)
     if looks_like_cron(text):
         raise refusal
     try:
-        due = parse_when(text, now, place)
+        return preview_once(text, timezone, now)
     except Unparsable as other:
         raise Unparsable(
             f"{shown(text)} is no schedule. As a recurring one: {refusal} As a date: {other}"
         ) from None
-    check_not_elapsed(due, now, place, text)
-    remarked = _remarked(due, place, _shown_at(text, due, now, place))
-    return Preview(f"once, {spoken_instant(due, place)}", place.key, [remarked])
 
 
 def _shown_at(text: str, due: int, now: int, place: ZoneInfo) -> Reading | None:

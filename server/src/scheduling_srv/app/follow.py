@@ -11,6 +11,8 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import ShardStore, Signals
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import Unavailable
+from scheduling_srv.domain.stored_format import ShardFormat, StoredFormat
+from scheduling_srv.formats.versions import READS
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +29,13 @@ class Follower:
         shard: ShardStore,
         announcements: Announcements,
         listeners: Sequence[Callable[[Signal], None]],
+        format: ShardFormat | None = None,  # noqa: A002 - its name in the docs
     ) -> None:
         self.signals = signals
         self.shard = shard
         self.announcements = announcements
         self.listeners = listeners
+        self.format = format or ShardFormat(StoredFormat(READS))
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -46,10 +50,13 @@ class Follower:
                 listener(signal)
 
     async def look(self) -> None:
-        """While calls wait, ask how far the outbox is; until cancelled."""
+        """While calls wait, ask how far the outbox is; until cancelled.
+
+        An early format may be raised by another replica: that is asked for as well.
+        """
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if self.announcements.waiting:
+            if self.announcements.waiting or self.format.number < READS:
                 await self.look_once()
 
     async def look_once(self) -> None:
@@ -62,4 +69,5 @@ class Follower:
         for news in state.refused:
             self.announcements.refused(news)
         if state.ready:
+            self.format.note(state.format)
             self.announcements.published(state.lineage, state.trimmed)

@@ -38,6 +38,7 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
+from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
@@ -228,6 +229,60 @@ class JobStore(Protocol):
 
     async def last_seq(self) -> int:
         """The newest creation number."""
+
+
+class Walk(StrEnum):
+    """The order of a list, and with it what is read."""
+
+    CREATED = "created"
+    """By creation number, the oldest first."""
+    NEWEST = "newest"
+    NEXT_DUE = "due"
+    """Held jobs first, then by the next due time. Jobs without one come last."""
+    ID = "id"
+    """By id: of jobs whose id has a prefix."""
+
+
+class ListedJob(NamedTuple):
+    """A job in a list, and how it stands."""
+
+    job: StoredJob
+    state: JobState
+    due: int | None
+    """When its next occurrence, or the retry of its only run, is due; None: it has none now."""
+    place: str = ""
+    """Where the list goes on after it."""
+
+
+class ListedPage(NamedTuple):
+    """Some jobs of a list."""
+
+    total: int | None
+    """Number of all matches; None: only a walk over all jobs could tell."""
+    cursor: str
+    """Start of the next page; empty: this is the last one. A page before it may be empty."""
+    jobs: Sequence[ListedJob]
+
+
+class JobIndex(Protocol):
+    """Lists of the resources of a shard. Each call looks at a bounded part of the store.
+
+    Raises `StoreUnavailable` and `StoreNotReady`.
+    """
+
+    async def page(
+        self, walk: Walk, wanted: JobFilter, cursor: str, limit: int
+    ) -> ListedPage | None:
+        """At most `limit` jobs that match; with 0 only their number.
+
+        None: jobs of an older version are not indexed by id yet.
+        """
+
+    async def show(self, ids: Sequence[str]) -> tuple[int, Sequence[ListedJob]]:
+        """The resources with the first of these ids; returns how many ids it has come to."""
+
+    async def index_older(self, token: str) -> bool:
+        """Index some jobs of an older version; returns whether there are more."""
 
 
 class InputStore(Protocol):

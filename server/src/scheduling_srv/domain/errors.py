@@ -10,7 +10,10 @@
     │   ├── OverQuota         the caller has used up its share
     │   ├── Unauthenticated   it is not known who calls
     │   ├── Forbidden         the caller may not do this
-    │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
+    │   ├── FailedPrecondition  a server is set up so that the request cannot be carried out
+    │   │   └── FormatTooOld  the format of the stored data cannot hold a property
+    │   ├── StaleRevision     the job was changed since the caller has read it
+    │   └── Unsupported       this version of the service cannot do it
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   ├── StoreFull     Redis has no room left
@@ -40,7 +43,9 @@ refused as `ScheduleError` of the client; the domain makes an `InvalidRequest` o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+
+from scheduling_srv.domain.reasons import Reason
 
 
 class Violation(NamedTuple):
@@ -55,6 +60,8 @@ class Violation(NamedTuple):
 class SchedulingError(Exception):
     """The root of all errors that this product raises on purpose."""
 
+    reason: ClassVar[Reason] = Reason.INTERNAL
+
 
 class RequestError(SchedulingError):
     """The request is at fault; nothing of it was applied."""
@@ -67,21 +74,31 @@ class RequestError(SchedulingError):
 class InvalidRequest(RequestError):
     """A field is missing, malformed or out of range (docs/contract.md)."""
 
+    reason: ClassVar[Reason] = Reason.INVALID_REQUEST
+
 
 class AlreadyExists(RequestError):
     """A job with this id exists (docs/contract.md)."""
+
+    reason: ClassVar[Reason] = Reason.JOB_EXISTS
 
 
 class NotFound(RequestError):
     """No job has this id (docs/contract.md)."""
 
+    reason: ClassVar[Reason] = Reason.JOB_NOT_FOUND
+
 
 class TooLarge(RequestError):
     """The request is over a limit that the operator set."""
 
+    reason: ClassVar[Reason] = Reason.REQUEST_TOO_LARGE
+
 
 class TooMany(RequestError):
     """Too many requests of this kind are pending (docs/contract.md)."""
+
+    reason: ClassVar[Reason] = Reason.TOO_MANY_PENDING
 
 
 class OverQuota(RequestError):
@@ -104,17 +121,43 @@ class Forbidden(RequestError):
 class FailedPrecondition(RequestError):
     """A server is set up so that the request cannot be carried out, now or later."""
 
+    reason: ClassVar[Reason] = Reason.RECORD_TOO_LARGE
+
+
+class FormatTooOld(FailedPrecondition):
+    """The stored data has an earlier format, which the request does not fit into."""
+
+    reason: ClassVar[Reason] = Reason.FORMAT_TOO_OLD
+
+
+class StaleRevision(RequestError):
+    """The job was changed since the caller has read it."""
+
+    reason: ClassVar[Reason] = Reason.STALE_REVISION
+
+
+class Unsupported(RequestError):
+    """This version of the service cannot do it."""
+
+    reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
+
 
 class Unavailable(SchedulingError):
     """The request is fine, a server is not; it may be sent again."""
+
+    reason: ClassVar[Reason] = Reason.UNAVAILABLE
 
 
 class StoreUnavailable(Unavailable):
     """Redis does not answer, or not in time."""
 
+    reason: ClassVar[Reason] = Reason.REDIS_UNAVAILABLE
+
 
 class StoreFull(StoreUnavailable):
     """Redis has no room left (`maxmemory`). Writes that make room continue."""
+
+    reason: ClassVar[Reason] = Reason.REDIS_FULL
 
 
 class StoreRefused(StoreUnavailable):
@@ -127,6 +170,8 @@ class StoreRefused(StoreUnavailable):
 class StoreFault(StoreUnavailable):
     """A script has failed: a fault of the code or of stored data. Loops treat it as an outage."""
 
+    reason: ClassVar[Reason] = Reason.INTERNAL
+
 
 class NewerData(StoreUnavailable):
     """A later version of the service wrote what is stored in Redis or on Kafka.
@@ -134,17 +179,25 @@ class NewerData(StoreUnavailable):
     At the start it ends the process; a replica that runs waits (docs/decisions/0024).
     """
 
+    reason: ClassVar[Reason] = Reason.NEWER_DATA
+
 
 class StoreNotReady(Unavailable):
     """The schedule is being recovered from Kafka."""
+
+    reason: ClassVar[Reason] = Reason.RECOVERING
 
 
 class Overloaded(Unavailable):
     """A limit is reached: calls under way, their memory, or entries that wait for Kafka."""
 
+    reason: ClassVar[Reason] = Reason.OVERLOADED
+
 
 class LogUnavailable(Unavailable):
     """Kafka does not answer, or not in time."""
+
+    reason: ClassVar[Reason] = Reason.KAFKA_UNAVAILABLE
 
 
 class Undecided(LogUnavailable):
@@ -154,17 +207,25 @@ class Undecided(LogUnavailable):
 class SharedTopic(Unavailable):
     """Another service uses the jobs topic: nothing is consumed (docs/decisions/0019)."""
 
+    reason: ClassVar[Reason] = Reason.SHARED_TOPIC
+
 
 class NotAnnounced(Unavailable):
     """The change is stored, but its announcement did not get to Kafka in time."""
+
+    reason: ClassVar[Reason] = Reason.NOT_ANNOUNCED
 
 
 class Contended(Unavailable):
     """Another call decides about the same id, and does not come to an end."""
 
+    reason: ClassVar[Reason] = Reason.CONTENDED
+
 
 class OutcomeUnknown(Unavailable):
     """The store was rebuilt from Kafka while the change was under way."""
+
+    reason: ClassVar[Reason] = Reason.OUTCOME_UNKNOWN
 
 
 class PublishFailed(SchedulingError):

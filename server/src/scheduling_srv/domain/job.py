@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from scheduling_srv.domain.backoff import BackoffType
+from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.trigger import Trigger, TriggerKind
 
 
@@ -52,6 +53,12 @@ class JobRequest:
     now: bool = False
     trace: bytes = b""
     """`traceparent` and `tracestate` of the call, separated by a line feed."""
+    properties: Properties | None = None
+    """Those that only scheduling.v1 has; None: the request is one of 2018."""
+    spec: bytes = b""
+    """With `properties`: a serialized `scheduling.v1.StoredSpec`, which is opaque here."""
+    revision: int = 1
+    """With `properties`: the revision that an Update replaces; 0: any."""
 
 
 class NewJob(NamedTuple):

@@ -15,6 +15,7 @@ from scheduling_client.schedules.zone import zone
 from scheduling_srv.domain.backoff import BackoffType
 from scheduling_srv.domain.errors import FailedPrecondition, InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.stored_format import StoredFormat
 
 MAX_TEXT = 4096
 """Bytes that an id, a type, a creator, an interval or a `when` text may have."""
@@ -76,6 +77,8 @@ class Rules:
     """How large a job may be."""
     kafka: TopicLimit = field(default_factory=TopicLimit)
     """How large one may be to fit into a record on Kafka."""
+    stored: StoredFormat = field(default_factory=StoredFormat)
+    """The format in which it is stored. It may grow, so all copies of rules share it."""
 
 
 DEFAULTS = Rules()

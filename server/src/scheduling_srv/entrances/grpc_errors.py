@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import Counter, Histogram
@@ -28,13 +29,16 @@ from scheduling_srv.domain.errors import (
     OverQuota,
     RequestError,
     SchedulingError,
+    StaleRevision,
     StoreFault,
     TooLarge,
     TooMany,
     Unauthenticated,
     Unavailable,
+    Unsupported,
     Violation,
 )
+from scheduling_srv.domain.reasons import DOMAIN, Reason
 from scheduling_srv.runtime import metrics
 
 CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
@@ -47,6 +51,8 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (FailedPrecondition, grpc.StatusCode.FAILED_PRECONDITION),
+    (StaleRevision, grpc.StatusCode.ABORTED),
+    (Unsupported, grpc.StatusCode.UNIMPLEMENTED),
     (StoreFault, grpc.StatusCode.INTERNAL),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
@@ -62,10 +68,13 @@ DETAILS_BYTES = 2_500
 ELLIPSIS = "..."
 LONGEST_CHARACTER = 12
 """Percent-encoded bytes."""
+RETRY_SECONDS = 1
+"""How long a client should wait before it sends an UNAVAILABLE call again."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Method = Callable[[Context], Awaitable[bytes]]
 """It reads its message from the context."""
+StatusOf = Callable[[Exception], Status]
 
 log = structlog.get_logger()
 
@@ -75,8 +84,10 @@ def code_of(error: Exception) -> grpc.StatusCode:
     return next((code for kind, code in CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
 
 
-def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[bytes]]:
-    """`method` with its errors turned into statuses, counted under `name`.
+def guarded(
+    name: str, method: Method, told: StatusOf
+) -> Callable[[object, Context], Awaitable[bytes]]:
+    """`method` with its errors turned into statuses by `told`, counted under `name`.
 
     Cancellation goes through: it ends a call whose client no longer waits.
     """
@@ -93,7 +104,7 @@ def guarded(name: str, method: Method) -> Callable[[object, Context], Awaitable[
             code = grpc.StatusCode.CANCELLED
             raise
         except Exception as error:  # noqa: BLE001 - the border: whatever it is, it ends here
-            failure = _failure_of(error)
+            failure = rpc_status.to_status(told(error))
             code = failure.code
         finally:
             _calls(name, code).inc()
@@ -109,11 +120,7 @@ async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) 
     The functions that call this one must not refer to the message. gRPC keeps their frames until
     the garbage collector runs.
     """
-    await _abort(context, _failure_of(error))
-
-
-def _failure_of(error: Exception) -> grpc.Status:
-    return rpc_status.to_status(status_of(error))
+    await _abort(context, rpc_status.to_status(status_of(error)))
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], failure: grpc.Status) -> NoReturn:
@@ -138,17 +145,27 @@ def status_of(error: Exception) -> Status:
         return _internal(error)
     status = Status(code=code.value[0], message=_short(str(error), SENTENCE_BYTES))
     if isinstance(error, RequestError) and error.violations:
-        _add_detail(status, _bad_request(error.violations))
+        _add(status, _bad_request(error.violations))
     if isinstance(error, OverQuota):
-        delay = RetryInfo()
-        delay.retry_delay.FromMilliseconds(max(1, round(error.retry_seconds * 1000)))
-        _add_detail(status, delay)
+        delay = Duration()
+        delay.FromMilliseconds(max(1, round(error.retry_seconds * 1000)))
+        _add(status, RetryInfo(retry_delay=delay))
     return status
 
 
-def _add_detail(status: Status, message: Message) -> None:
+def status_with_reason(error: Exception) -> Status:
+    """The same with the details of scheduling.v1: the stable reason, and when to try again."""
+    status = status_of(error)
+    reason = error.reason if isinstance(error, SchedulingError) else Reason.INTERNAL
+    _add(status, ErrorInfo(reason=reason, domain=DOMAIN))
+    if status.code == grpc.StatusCode.UNAVAILABLE.value[0]:
+        _add(status, RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+    return status
+
+
+def _add(status: Status, content: Message) -> None:
     detail = AnyMessage()
-    detail.Pack(message)
+    detail.Pack(content)
     status.details.append(detail)
 
 

@@ -7,7 +7,7 @@ error of the server, and answers are made of stored bytes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple, Protocol
 
@@ -28,13 +28,21 @@ from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
 from scheduling_srv.entrances.addresses import refused
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
-from scheduling_srv.entrances.grpc_errors import Context, guarded
+from scheduling_srv.entrances.grpc_errors import (
+    Context,
+    StatusOf,
+    guarded,
+    status_of,
+    status_with_reason,
+)
 from scheduling_srv.entrances.grpc_gate import Gate
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_reflection import Descriptors
+from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, v1_methods
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
     Bounded,
+    Limits,
     MemoryBudget,
     Reservation,
     bounded,
@@ -132,6 +140,7 @@ class GrpcServer:
         address: str,
         *,
         jobs: JobsPort,
+        definitions: DefinitionsPort,
         commands: CommandsPort,
         health: Health,
         services: Iterable[str] = (),
@@ -144,19 +153,25 @@ class GrpcServer:
     ) -> None:
         self._address = address
         self._certificates = certificates
-        names = [messages.JOB_SERVICE, messages.COMMAND_SERVICE, HEALTH_SERVICE]
+        limits = Limits(max_items, max_job_bytes)
+        of_2018 = {
+            messages.JOB_SERVICE: _job_methods(jobs, limits),
+            messages.COMMAND_SERVICE: {"Command": _command(commands)},
+        }
+        of_v1 = v1_methods(definitions, limits)
+        names = [*of_2018, *of_v1, HEALTH_SERVICE]
         names += [SERVICE_NAME] if reflection else []
         self._health = HealthService(health, [*names, *services])
         self._server = grpc.aio.server(options=_OPTIONS, interceptors=[gate] if gate else None)
         self.connections = GrpcConnections(MAX_CONNECTIONS)
-        budget, slots = MemoryBudget(call_memory), ReceiveSlots()
-        limits = Limits(max_items, max_job_bytes)
-        methods = {
-            messages.JOB_SERVICE: _job_methods(jobs, limits),
-            messages.COMMAND_SERVICE: {"Command": _command(commands)},
-        }
+        received = gate.received if gate and gate.counts_bytes else None
+        taking_in = TakingIn(MemoryBudget(call_memory), ReceiveSlots(), received)
         self._server.add_generic_rpc_handlers(
-            [_handlers(name, methods[name], budget, slots, gate) for name in methods]
+            [
+                _handlers(name, methods, taking_in, told)
+                for kind, told in ((of_2018, status_of), (of_v1, status_with_reason))
+                for name, methods in kind.items()
+            ]
         )
         standard: Any = BoundedServer(self._server)
         add_HealthServicer_to_server(self._health, standard)
@@ -186,29 +201,29 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
+class TakingIn(NamedTuple):
+    """What bounds and counts the bytes of requests."""
+
+    budget: MemoryBudget
+    slots: ReceiveSlots
+    received: Callable[[int], None] | None
+
+
 def _handlers(
     service: str,
     methods: Mapping[str, Bounded],
-    budget: MemoryBudget,
-    slots: ReceiveSlots,
-    gate: Gate | None,
+    taking_in: TakingIn,
+    told: StatusOf,
 ) -> grpc.GenericRpcHandler:
     """To gRPC these methods receive a stream, so that the service decides when to read."""
-    received = gate.received if gate and gate.counts_bytes else None
+    budget, slots, received = taking_in
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.stream_unary_rpc_method_handler(
-            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method, received))
+            guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method, received), told)
         )
         for name, method in methods.items()
     }
     return grpc.method_handlers_generic_handler(service, handlers)
-
-
-class Limits(NamedTuple):
-    """Limits of requests that are checked before they are decoded."""
-
-    items: int
-    job_bytes: int
 
 
 def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:

@@ -7,6 +7,7 @@ the answer. A call that exceeds the budget is UNAVAILABLE at once: a queue would
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from scheduling_srv.domain.errors import Overloaded, TooLarge
 from scheduling_srv.entrances.grpc_errors import Context, Method
@@ -19,6 +20,13 @@ COPIES = 7
 """How many copies of a request exist at most, on its way to Redis, to Kafka and back."""
 JOB_BYTES = 2_048
 """Reserved for each job of a request, besides its copies."""
+
+
+class Limits(NamedTuple):
+    """Limits of requests that are checked before they are decoded."""
+
+    items: int
+    job_bytes: int
 
 
 class MemoryBudget:

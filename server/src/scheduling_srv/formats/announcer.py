@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats import changes, job_record
+from scheduling_srv.formats.job_record import KIND_AT
 from scheduling_srv.formats.kafka_records import (
+    JOB_V1,
     JOURNAL_DUE,
     JOURNAL_JOB,
     JOURNAL_LIST,
@@ -23,6 +25,7 @@ from scheduling_srv.formats.layouts import (
     GROUP,
     HAND_ON,
     HAPPENED,
+    HAS_MORE,
     LISTED,
     NEW_NOW,
     PUT_OFF,
@@ -115,6 +118,8 @@ class Announcer:
         job_id = entry[CREATED.size : at]
         value = job_record.job_message(job_id, entry, at)
         headers = [("event-id", event_id), ("job-id", job_id), ("nominal-time", rfc3339(due))]
+        if entry[at + KIND_AT] & HAS_MORE:
+            headers.append((JOB_V1, job_record.heritage_of(entry, at)))
         created = Record(RESOURCES, b"jobsCreated", value, headers, job_id)
         return created, _journal_job(event_id, job_id, due, entry[at:])
 
@@ -170,6 +175,8 @@ def _put_in(group: Sequence[bytes]) -> set[bytes]:
 
 def _journal_job(event_id: bytes, job_id: bytes, due: int, stored: bytes) -> Record:
     headers = [("kind", JOURNAL_JOB), ("event-id", event_id + b"-j")]
+    if stored[KIND_AT] & HAS_MORE:
+        headers.append((JOB_V1, job_record.heritage_of(stored)))
     return Record(JOURNAL, job_id, JOURNAL_DUE.pack(due) + stored, headers, job_id)
 
 

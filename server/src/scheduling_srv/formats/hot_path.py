@@ -16,6 +16,8 @@ from typing import NamedTuple
 from scheduling_client.schedules.when import has_elapsed, is_relative
 from scheduling_srv.domain.errors import InvalidRequest, Violation
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger, generate_id
+from scheduling_srv.domain.stored_format import SCHEDULING_V1
+from scheduling_srv.domain.timing import timed
 from scheduling_srv.domain.validation import (
     DEFAULTS,
     ONCE,
@@ -27,6 +29,9 @@ from scheduling_srv.domain.validation import (
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import NO_NOTES, Note, at_instant
 from scheduling_srv.formats.messages import decode_job_list
+
+KEEP_MORE = Note.KEEP_MORE
+"""Looked up once: a member of an enum takes Python 3.11 70 ns."""
 
 
 class Terms(NamedTuple):
@@ -60,10 +65,21 @@ def check_job(request: JobRequest, now: int, rules: Rules, replacing: Note | Non
     check_fields(request)
     is_new = replacing is None or not request.id
     trigger = find_trigger(request, now, rules, is_new=is_new)
+    if request.properties is not None:
+        rules.stored.check_scheduling_v1()
+        trigger = timed(request, request.properties, trigger, now)
     notes = NO_NOTES if replacing is None else replacing | _notes(request, trigger, now)
     if trigger.kind is ONCE and is_relative(request.when):
         request = at_instant(request, trigger.due)
-    stored = job_record.pack(request, trigger, notes)
+    if rules.stored.number < SCHEDULING_V1:
+        stored = job_record.pack(request, trigger, notes)
+    elif request.properties is not None:
+        stored = job_record.pack(
+            request, trigger, notes, now, job_record.pack_properties(request, now)
+        )
+    else:
+        kept = notes if replacing is None else notes | KEEP_MORE
+        stored = job_record.pack(request, trigger, kept, now)
     if len(stored) + len(request.id) > rules.max_job_bytes:
         sentence = too_large(rules.max_job_bytes)
         raise InvalidRequest(sentence, [Violation("data", sentence)])

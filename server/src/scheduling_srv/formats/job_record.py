@@ -1,10 +1,11 @@
 """The stored form of a job: a fixed header that Lua reads, then bytes that are ready to be sent.
 
-    header | policy | type | data | rest | trace
+    header | created | policy | MORE | type | data | rest | trace
 
-`type` and `data` are length-prefixed as protobuf wants them, without their tags, so that both a
-ScheduledJob and a Job are made by putting tags between slices (docs/decisions/0001). `rest` holds
-the remaining fields of the Job, `trace` the W3C trace context.
+`created` and MORE are in records of version 2 (docs/decisions/0030). `type` and `data` are
+length-prefixed as protobuf wants them, without their tags, so that both a ScheduledJob and a Job
+are made by putting tags between slices (docs/decisions/0001). `rest` holds the remaining fields of
+the Job, `trace` the W3C trace context.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import IntFlag
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.domain.job import RANKS, JobRequest, Trigger, TriggerKind
 from scheduling_srv.formats import layouts
 from scheduling_srv.formats.layouts import (
+    HAS_MORE,
     HAS_POLICY,
+    VERSION_OF_MORE,
     VERSION_UNIT,
     VERSION_UNKNOWN,
-    VERSION_WRITTEN,
 )
-from scheduling_srv.formats.versions import newer
+from scheduling_srv.formats.more import INSTANT_BYTES, More, instant_bytes, pack_more, read_more
+from scheduling_srv.formats.versions import FORMATS, FRESH, newer
 
 HEADER = layouts.HEADER.struct
 POLICY = layouts.POLICY.struct
@@ -32,7 +35,26 @@ NO_POLICY = (0, 0, 0.0, 0, 0)
 KIND_AT = layouts.HEADER.before("kind")
 SIZES = layouts.HEADER.part("type_size", "data_size", "trace_size").struct
 SIZES_AT = layouts.HEADER.before("type_size")
+MORE_SIZE = layouts.MORE.part("size").struct
+OLD_VERSION = VERSION_UNIT * (VERSION_OF_MORE - 1)
+NEW_VERSION = VERSION_UNIT * FORMATS[FRESH].job
+"""In the kinds of records that are written: without and with a creation time."""
+WITH_BIRTH = VERSION_UNIT * VERSION_OF_MORE
+"""The kinds of records with a creation time are as large, or larger."""
 
+
+def _fixed_size(kind: int) -> int:
+    """Bytes before MORE, or the type, in a record with this kind; 0: a later version."""
+    form = kind & ~HAS_POLICY
+    if form >= VERSION_UNKNOWN:
+        return 0
+    created = INSTANT_BYTES if form >= WITH_BIRTH else 0
+    return HEADER.size + created + (POLICY.size if kind & HAS_POLICY else 0)
+
+
+FIXED_SIZES = [_fixed_size(kind) for kind in range(0x100)]
+
+HEADER_AND_BIRTH = HEADER.size + INSTANT_BYTES
 LONGEST_VARINT = 10
 """Bytes."""
 JOB_ID, JOB_WHEN, SCHEDULED_KIND = b"\x0a", b"\xaa\x01", b"\x22"
@@ -49,6 +71,10 @@ class Note(IntFlag):
     """The text of `when` depends on now: it is always a change."""
     UPDATED = layouts.UPDATED
     """It is announced even if nothing changes."""
+    KEEP_MORE = layouts.KEEP_MORE
+    """The job keeps what the messages of 2018 cannot say, and counts a revision."""
+    NEW_PHASE = layouts.NEW_PHASE
+    """It has another `start_time`: it does not keep the phase of the job that it replaces."""
 
 
 NO_NOTES = Note.NONE
@@ -73,6 +99,8 @@ class Header(NamedTuple):
     parallel: int
     interval: int
     """See `Trigger`; 0 for cron jobs of versions before 0.2."""
+    created: int = 0
+    """When the job was created, in epoch ms; 0: the record is of an earlier version."""
 
 
 def varint(value: int) -> bytes:
@@ -111,8 +139,18 @@ def _sized_text(text: str) -> bytes:
     return sized(text.encode())
 
 
-def pack(request: JobRequest, trigger: Trigger, notes: Note = NO_NOTES) -> bytes:
-    """The record of a checked request. The store puts `seq` in place of the notes."""
+def pack(
+    request: JobRequest,
+    trigger: Trigger,
+    notes: Note = NO_NOTES,
+    created: int | None = None,
+    more: bytes = b"",
+) -> bytes:
+    """The record of a checked request. The store puts `seq` in place of the notes.
+
+    `created` is epoch ms, `more` comes from `pack_more`. Without `created` the record is one of
+    the version before, which has neither.
+    """
     data = request.data or b""
     policy = (
         request.attempts if request.attempts > 1 else 0,  # there is always a first one
@@ -122,11 +160,15 @@ def pack(request: JobRequest, trigger: Trigger, notes: Note = NO_NOTES) -> bytes
         trigger.interval,
     )
     flag, policy_part = (0, b"") if policy == NO_POLICY else (HAS_POLICY, POLICY.pack(*policy))
+    if created is None:
+        flag, head_size = flag | OLD_VERSION, HEADER.size
+    else:
+        flag, head_size = flag | (NEW_VERSION | HAS_MORE if more else NEW_VERSION), HEADER_AND_BIRTH
     type_part, data_part = _sized_text(request.type), sized(data)
     # The creator is a field of the data: point at it there instead of storing it twice.
-    data_at = HEADER.size + len(policy_part) + len(type_part) + len(data_part) - len(data)
+    data_at = head_size + len(policy_part) + len(more) + len(type_part) + len(data_part) - len(data)
     header = HEADER.pack(
-        trigger.kind | VERSION_WRITTEN | flag,
+        trigger.kind | flag,
         RANKS[request.priority],
         len(type_part),
         len(data_part),
@@ -135,7 +177,16 @@ def pack(request: JobRequest, trigger: Trigger, notes: Note = NO_NOTES) -> bytes
     )
     if notes is not NO_NOTES:  # to ask a flag for its truth runs Python code
         header = bytes((notes,)) + header[1:]
-    return b"".join((header, policy_part, type_part, data_part, request.rest, request.trace))
+    if created is not None:
+        header += instant_bytes(created)
+    return b"".join((header, policy_part, more, type_part, data_part, request.rest, request.trace))
+
+
+def pack_properties(request: JobRequest, updated: int) -> bytes:
+    """MORE of a request of scheduling.v1; empty for another one."""
+    if request.properties is None:
+        return b""
+    return pack_more(More(request.revision, updated, request.properties, request.spec))
 
 
 def at_instant(request: JobRequest, due: int) -> JobRequest:
@@ -150,10 +201,50 @@ def at_instant(request: JobRequest, due: int) -> JobRequest:
 
 def body_at(stored: bytes, at: int = 0) -> int:
     """Where the type begins in a record that begins at `at`. Raises `NewerData`."""
-    of = stored[at + KIND_AT]
-    if of & ~HAS_POLICY >= VERSION_UNKNOWN:
+    fixed = _fixed_end(stored, at)
+    has_more = stored[at + KIND_AT] & HAS_MORE
+    return fixed + MORE_SIZE.unpack_from(stored, fixed)[0] if has_more else fixed
+
+
+def _fixed_end(stored: bytes, at: int) -> int:
+    """Where MORE, or else the type, begins."""
+    size = FIXED_SIZES[stored[at + KIND_AT]]
+    if not size:
         raise newer("job", version(stored, at))
-    return at + HEADER.size + (POLICY.size if of & HAS_POLICY else 0)
+    return at + size
+
+
+def more_of(stored: bytes, at: int = 0) -> bytes:
+    """MORE of a record that begins at `at`; empty: it has none. Raises `NewerData`."""
+    return stored[_fixed_end(stored, at) : body_at(stored, at)]
+
+
+def properties_of(record: bytes) -> More:
+    """What `record` says beside the message of 2018; the defaults if it says nothing."""
+    text = more_of(record)
+    return read_more(text) if text else More()
+
+
+def created_at(record: bytes) -> int:
+    """When the job was created, in epoch ms; 0: the record does not say it."""
+    if record[KIND_AT] & ~HAS_POLICY < WITH_BIRTH:
+        return 0
+    return int.from_bytes(record[HEADER.size : HEADER_AND_BIRTH], "little")
+
+
+def heritage_of(stored: bytes, at: int = 0) -> bytes:
+    """The header `job-v1` of a job with MORE: creation time and MORE; empty for another job."""
+    more = more_of(stored, at)
+    return stored[at + HEADER.size : at + HEADER_AND_BIRTH] + more if more else b""
+
+
+def read_heritage(header: bytes) -> tuple[int, bytes]:
+    """Creation time and MORE of a header `job-v1`. Raises `ValueError`."""
+    more = header[INSTANT_BYTES:]
+    if len(more) < layouts.MORE.size or MORE_SIZE.unpack_from(more)[0] != len(more):
+        raise ValueError("The header job-v1 is not one of this service.")
+    read_more(more)
+    return int.from_bytes(header[:INSTANT_BYTES], "little"), more
 
 
 def has_note(new: bytes, note: Note) -> bool:
@@ -179,14 +270,17 @@ def version(record: bytes, at: int = 0) -> int:
 def _kind_in(byte: int) -> int:
     if byte & ~HAS_POLICY >= VERSION_UNKNOWN:
         raise newer("job", (byte & ~HAS_POLICY) // VERSION_UNIT)
-    return byte % VERSION_UNIT
+    return byte % HAS_MORE
 
 
 def header(record: bytes) -> Header:
     """The fixed part of `record`, and its policy. Raises `NewerData`."""
-    of, *rest = HEADER.unpack_from(record)
-    policy = POLICY.unpack_from(record, HEADER.size) if of & HAS_POLICY else NO_POLICY
-    return Header(seq(record), _kind_in(of), *rest, *policy)
+    of, *fixed = HEADER.unpack_from(record)
+    kind = _kind_in(of)
+    policy: tuple[Any, ...] = NO_POLICY
+    if of & HAS_POLICY:
+        policy = POLICY.unpack_from(record, FIXED_SIZES[of] - POLICY.size)
+    return Header._make((seq(record), kind, *fixed, *policy, created_at(record)))
 
 
 def creator_of(record: bytes) -> str:
@@ -236,6 +330,23 @@ def data_of(record: bytes) -> bytes:
 def type_of(record: bytes) -> bytes:
     """The job's type, in UTF-8."""
     return _text_at(record, body_at(record))
+
+
+def says_the_same(stored: bytes, new: bytes, request: JobRequest) -> bool:
+    """Whether a stored job is defined as a new one that was made of `request`.
+
+    A relative `when` counts as the same, whatever instant it came to.
+    """
+    if kind(stored) != kind(new) or type_of(stored) != type_of(new):
+        return False
+    if data_of(stored) != data_of(new):
+        return False
+    mine, theirs = properties_of(stored), properties_of(new)
+    if (mine.properties, mine.spec) != (theirs.properties, theirs.spec):
+        return False
+    rest = rest_of(stored)
+    relative = rest_of(new) != request.rest
+    return rest.startswith(request.rest) if relative else rest == request.rest
 
 
 def _text_at(record: bytes, at: int) -> bytes:

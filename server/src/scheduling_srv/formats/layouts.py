@@ -63,33 +63,57 @@ class Layout:
 # --- The record of a job ------------------------------------------------------------------------
 
 HEADER = Layout("seq:u48 kind:u8 rank:u8 type_size:u16 data_size:u32 trace_size:u16 creator_at:u32")
-"""Type, data, rest and trace follow: see `job_record`. Python reads `seq` by itself."""
+"""Creation time, policy, MORE, type, data, rest and trace follow: see `job_record`.
+
+Python reads `seq` by itself."""
 SEQ = HEADER.part("seq")
 DUE_HEADER = HEADER.part("seq", "kind", "rank", "type_size", "data_size", "trace_size")
 """The part that staging reads."""
 POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
 LIMITS = POLICY.part("parallel", "interval")
 """The part that staging reads."""
+BIRTH = Layout("created:u48")
+"""When the job was created, in epoch ms. In records of `VERSION_OF_MORE` and later."""
+MORE = Layout("size:u32 revision:u32 updated:u48 flags:u8 labels_size:u16 key_size:u8")
+"""What the messages of 2018 cannot say (docs/decisions/0030); `size` counts these bytes as well.
+
+RULES, labels, unique key and spec follow: see `more`."""
+FLAGS = MORE.part("flags", "labels_size", "key_size")
+"""With what follows, the definition in MORE."""
+RULES = Layout(
+    "overlap:u8 missed:u8 window:u64 jitter:u64 start_deadline:u64 timeout:u64 max_runs:u32"
+    " end:u64 max_delay:u64 share:f64"
+)
+"""The properties that staging and answers obey. 0 is the default of each."""
+HAS_RULES = 1
+"""The flag of a MORE with RULES."""
+MISSED_LATEST, MISSED_SKIP, MISSED_UNLIMITED = 1, 2, 4
+"""Of `missed`: one of the first two, and the third for a window without a limit."""
 HAS_POLICY = 0x80
 """Added to the kind of a record that has a policy after its header."""
+HAS_MORE = 0x08
+"""Added to the kind of a record with MORE. Kinds are below it."""
 VERSION_UNIT = 0x10
 """The version of a record, times this, is added to its kind as well."""
-VERSION_WRITTEN = FORMATS[WRITES].job * VERSION_UNIT
+VERSION_OF_MORE = 2
 VERSION_UNKNOWN = (FORMATS[READS].job + 1) * VERSION_UNIT
 """A kind without `HAS_POLICY` that is as large, or larger, is of a later version."""
-ELAPSED, RELATIVE, UPDATED = 1, 2, 4
+ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 """Bits of the first byte of a record that has no `seq` yet: see `job_record.Note`."""
 
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP = b"EMG"
+HAPPENED, MARK, GROUP, QUEUE_MORE = b"EMGq"
 """First bytes of entries."""
 QUEUED = Layout(
     "letter:letter kind:u8 instance:u32 nominal:u64 attempt:u32 seq:u64"
     " id_size:u16 trace_size:u16 type_size:u16 data_size:u32"
 )
-"""Id, type, data and trace follow."""
+"""Id, type, data and trace follow. With the letter `QUEUE_MORE`, QUEUED_MORE and the labels too."""
+QUEUED_MORE = Layout("origin:u8 attempts:u32 deadline:u64 number:u32 labels_size:u16")
+"""Of a run of a job with MORE, or of another origin than the schedule. `deadline`: epoch ms, 0: the
+setting's. `number`: the how manieth run of a job with `max_runs`, else 0."""
 CREATED = Layout("letter:letter due:u64 id_size:u16")
 """Id and record follow."""
 KEYED = Layout("letter:letter key_size:u16")
@@ -129,15 +153,17 @@ PARCEL_KEY, LIST_KEY = "\0parcel\0", "\0list\0"
 
 # --- Values that only scripts read --------------------------------------------------------------
 
-RUN = Layout("seq:u48 version:u16 nominal:u64 attempt:u32 entry:u64 type_size:u16")
-"""An unanswered run; type and id follow."""
-RUN_WRITTEN, RUN_NEWEST = FORMATS[WRITES].run, FORMATS[READS].run
+RUN = Layout("seq:u48 version:u8 origin:u8 nominal:u64 attempt:u32 entry:u64 type_size:u16")
+"""An unanswered run; type and id follow. Before version 2 there was one origin, the schedule."""
+RUN_OF_SCHEDULE, RUN_NEWEST = FORMATS[1].run, FORMATS[READS].run
+SCHEDULE, BY_HAND, BACKFILLED = range(3)
+"""Origins of runs."""
 MEMBER = Layout("seq:u48 kind:u8", order=">")
 """A place in `due`, `plan` or the held runs; the id follows. Big-endian: equal scores keep the
 order of creation."""
 RUN_MEMBER = Layout("seq:u48 kind:u8 nominal:u48 attempt:u32", order=">")
 """The same for one run."""
-NEXT, RETRY, MISSED, KEPT = range(4)
+NEXT, RETRY, MISSED, KEPT, MANUAL, BACKFILL, PASSED = range(7)
 """Kinds of members."""
 ORPHAN = Layout("parallel:u32")
 """Of a job that is gone and has left retries; its type follows."""
@@ -164,11 +190,13 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
+    QUEUE_MORE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
 """.split()
 _NUMBERS = """
-    HAS_POLICY VERSION_UNIT VERSION_UNKNOWN RUN_WRITTEN RUN_NEWEST
-    ELAPSED RELATIVE UPDATED NEXT RETRY MISSED KEPT
+    HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
+    MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
+    ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
+    SCHEDULE BY_HAND BACKFILLED
 """.split()
 
 LUA: Mapping[str, str] = {

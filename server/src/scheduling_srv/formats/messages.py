@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from google.protobuf.any_pb2 import Any
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scheduling_client.schedules.recurrence import Recurrence
@@ -38,6 +38,7 @@ from scheduling_srv.domain.validation import DEFAULTS, too_large, too_many
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.items import SIZED, VARINT, Malformed, fields
 from scheduling_srv.formats.job_record import job_message, size_varint, sized, varint
+from scheduling_srv.formats.parsing import check_wire_types, decode, misfits, parse
 from scheduling_srv.formats.selection import Selection, select
 from scheduling_srv.runtime.pieces import pieces
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -64,10 +65,7 @@ LONG_ANSWER_BYTES = 4_000_000
 MOST_FIELDS = 1_000
 """Field names of a Read."""
 _COLLECTION, _IDS = 1, 2
-_NONE = frozenset[int]()
 _NO_TEXT = CronText("", "")
-
-M = TypeVar("M", bound=Message)
 
 
 class ReadCall(NamedTuple):
@@ -103,7 +101,7 @@ def decode_job_list(
 
     Raises `InvalidRequest` for bytes that are no JobList, `TooLarge` for more than `limit` items.
     """
-    items = _parse(jobs.JobList, raw).items
+    items = parse(jobs.JobList, raw).items
     _check_count(len(items), limit)
     return [_job_request(job, trace) for job in items]
 
@@ -119,7 +117,7 @@ async def read_job_list(
     An item of more than `largest` bytes is an `InvalidRequest` before it is read.
     """
     if len(raw) <= LONG_LIST_BYTES:
-        parsed = _parse(jobs.JobList, raw).items
+        parsed = parse(jobs.JobList, raw).items
         _check_count(len(parsed), limit)
         if len(parsed) <= READ_AT_ONCE:  # most calls: nothing else may cost them time
             return [_job_request(job, trace) for job in parsed]
@@ -169,7 +167,7 @@ def _items(raw: bytes, limit: int, largest: int) -> Iterator[jobs.Job]:
 
 def _job_request(job: jobs.Job, trace: bytes) -> JobRequest:
     if len(UnknownFieldSet(job)):
-        _check_wire_types(job)
+        check_wire_types(job)
     data, timezone, creator = _data(job)
     job_id, job_type = job.id, job.type
     delay, kind = _backoff(job)
@@ -201,7 +199,7 @@ def _data(job: jobs.Job) -> tuple[bytes | None, str, str]:
         return None, DEFAULT_TIMEZONE, ""
     data = job.data
     if len(UnknownFieldSet(data)):
-        _check_wire_types(data)
+        check_wire_types(data)
     timezone = data.timezone
     if not timezone:
         data.timezone = timezone = DEFAULT_TIMEZONE
@@ -213,7 +211,7 @@ def _backoff(job: jobs.Job) -> tuple[float, int]:
         return 0.0, 0
     backoff = job.backoff
     if len(UnknownFieldSet(backoff)):
-        _check_wire_types(backoff)
+        check_wire_types(backoff)
     return backoff.delay, backoff.type
 
 
@@ -223,8 +221,8 @@ def decode_read(raw: bytes, limit: int = DEFAULTS.max_items) -> ReadCall:
     Raises `InvalidRequest`, also for names of fields that jobs do not have, and `TooLarge` for more
     than `limit` ids.
     """
-    request = _parse(jobs.JobReadRequest, raw)
-    _check_wire_types(request.filter)
+    request = parse(jobs.JobReadRequest, raw)
+    check_wire_types(request.filter)
     _check_count(len(request.filter.jobs_ids), limit, "ids")
     if len(request.field) > MOST_FIELDS:
         sentence = f"The request names more than {MOST_FIELDS} fields."
@@ -248,14 +246,14 @@ def decode_delete(raw: bytes, limit: int = DEFAULTS.max_items) -> DeleteCall:
     Raises `InvalidRequest`, also for bytes that could be read either way, and `TooLarge` for more
     than `limit` ids.
     """
-    request = _decode(resources.DeleteRequest, raw)
+    request = decode(resources.DeleteRequest, raw)
     _check_count(len(request.ids), limit, "ids")
     # The other fields are ignored, so it does not matter what is in them.
-    misfits = _misfits(request) & {_COLLECTION, _IDS}
-    if not misfits:
+    strange = misfits(request) & {_COLLECTION, _IDS}
+    if not strange:
         return DeleteCall(list(request.ids), request.collection)
-    if misfits == {_COLLECTION} and not request.ids:
-        return DeleteCall([_parse(jobs.Deleted, raw).id], everything=False)
+    if strange == {_COLLECTION} and not request.ids:
+        return DeleteCall([parse(jobs.Deleted, raw).id], everything=False)
     raise InvalidRequest("The message is neither a DeleteRequest nor a Deleted.")
 
 
@@ -265,8 +263,8 @@ def decode_answer(raw: bytes, *, failed: bool) -> Answer:
     Raises `InvalidRequest`.
     """
     if not failed:
-        return Answer(_parse(jobs.JobDone, raw).id, failed=False)
-    answer = _parse(jobs.JobFailed, raw)
+        return Answer(parse(jobs.JobDone, raw).id, failed=False)
+    answer = parse(jobs.JobFailed, raw)
     return Answer(answer.id, failed=True, error=_at_most(answer.error, LONGEST_ERROR))
 
 
@@ -277,10 +275,10 @@ def _at_most(text: str, size: int) -> str:
 
 def decode_command(raw: bytes) -> CommandCall:
     """A CommandRequest. Raises `InvalidRequest`."""
-    request = _parse(commands.CommandRequest, raw)
+    request = parse(commands.CommandRequest, raw)
     if not request.HasField("payload"):
         return CommandCall(request.name, None)
-    _check_wire_types(request.payload)
+    check_wire_types(request.payload)
     return CommandCall(request.name, request.payload.value)
 
 
@@ -405,40 +403,3 @@ def read_deleted(value: bytes) -> str:
     except DecodeError as fault:
         msg = "The message cannot be read as io.restorecommerce.job.Deleted."
         raise InvalidRequest(msg) from fault
-
-
-# --- Bytes --------------------------------------------------------------------------------------
-
-
-def _parse(kind: type[M], raw: bytes) -> M:
-    message = _decode(kind, raw)
-    _check_wire_types(message)
-    return message
-
-
-def _decode(kind: type[M], raw: bytes) -> M:
-    try:
-        return kind.FromString(raw)
-    except DecodeError as error:
-        raise InvalidRequest(
-            f"The message cannot be read as {kind.DESCRIPTOR.full_name}."
-        ) from error
-
-
-def _check_wire_types(message: Message) -> None:
-    misfits = _misfits(message)
-    if misfits:
-        kind = message.DESCRIPTOR
-        name = kind.fields_by_number[min(misfits)].name
-        sentence = f"Field {name} of {kind.full_name} has a wrong wire type."
-        raise InvalidRequest(sentence, [Violation(name, sentence)])
-
-
-def _misfits(message: Message) -> frozenset[int]:
-    """Numbers of known fields that came with a wrong wire type."""
-    strange = UnknownFieldSet(message)
-    if not len(strange):
-        return _NONE
-    known = message.DESCRIPTOR.fields_by_number
-    numbers = frozenset(strange[index].field_number for index in range(len(strange)))
-    return numbers.intersection(known)

@@ -23,12 +23,15 @@ class Format(NamedTuple):
 FORMATS: Sequence[Format] = (
     Format(job=0, run=0),  # of version 0.1, up to commit e0dce88, which notes no format
     Format(job=1, run=1),
+    Format(job=2, run=2),  # scheduling.v1 (docs/decisions/0030)
 )
 """By their numbers, from 0."""
-READS = 1
+READS = 2
 """The newest format that this version reads. It reads all earlier ones as well."""
 WRITES = 1
-"""The format that this version writes: one that the version before it reads."""
+"""The format to which this version raises a store: one that the version before it reads."""
+FRESH = 2
+"""The format of a new deployment: no version before has used it."""
 
 NAMES = {"format": "format", "job": "a job record of version", "run": "a run of version"}
 

@@ -19,6 +19,8 @@ from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -36,6 +38,7 @@ class Parts:
     """The use cases that the service runs or the entrances call."""
 
     jobs: Jobs
+    definitions: Definitions
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -68,6 +71,8 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         stage_ahead=settings.stage_ahead,
     )
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
+    listing = JobListing([shard.job_index for shard in shards])
+    definitions = Definitions(store, listing, site.clock, jobs.rules)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -93,7 +98,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, commands, listener, group, balance)
+    return Parts(jobs, definitions, commands, listener, group, balance)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:
@@ -169,4 +174,5 @@ def _rules(site: Site) -> Rules:
         max_items=settings.max_items,
         max_job_bytes=settings.max_job_bytes,
         kafka=kafka,
+        stored=site.stored,
     )

@@ -44,6 +44,7 @@ from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.owner.refusals import REFUSED as REFUSED_BY_KAFKA
+from scheduling_srv.app.recovery.recovery import has_records
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
@@ -54,7 +55,7 @@ from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
-from scheduling_srv.formats.versions import WRITES
+from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
@@ -293,6 +294,7 @@ class Service:
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if self.doors.gate else parts.jobs,
+            definitions=parts.definitions,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
@@ -369,7 +371,7 @@ class Service:
         await self._until_there("Kafka", self.admin_client.ensure)
         await self._until_there("Redis", lambda: fix_shards(*about))
         await self._meet_neighbours()
-        await self._until_there("Redis", lambda: self._note_format(WRITES))
+        await self._until_there("Kafka", self._settle_format)
         for shard in self.shards:
             self._keep("signals", shard.follower.run)
             self._keep("looks", shard.follower.look)
@@ -415,10 +417,28 @@ class Service:
         shown = keys.offset(settings.kafka_client_id, settings.topic_jobs, 0)
         await preflight(self.redis, settings.namespace, shown)
 
+    async def _settle_format(self) -> None:
+        """Raise the format, before this replica writes anything in it (docs/decisions/0024)."""
+        found = [await shard.schedule.note_format(0) for shard in self.shards]
+        writes = max(WRITES, *found)
+        if not any(found) and await self._is_new():
+            writes = FRESH
+        await self._note_format(writes)
+
+    async def _is_new(self) -> bool:
+        """Whether no version has stored anything yet, neither in Redis nor on Kafka."""
+        for shard in self.shards:
+            if (await shard.schedule.state()).incarnation:
+                return False
+            if await shard.history.committed_position() or await has_records(shard.history):
+                return False
+        return True
+
     async def _note_format(self, writes: int) -> None:
-        """Before this replica writes anything in it. `writes` 0 only looks for later formats."""
+        """`writes` 0 only looks for later formats."""
         for shard in self.shards:
             before = await shard.schedule.note_format(writes)
+            self.site.stored.note(shard.number, max(before, writes))
             if before < writes:
                 log.info(
                     "the stored data has a new format",

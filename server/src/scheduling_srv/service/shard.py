@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.refill import RedisRefill
@@ -32,6 +33,7 @@ from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hold import Hold
+from scheduling_srv.app.owner.indexer import Indexer
 from scheduling_srv.app.owner.owner import Owner
 from scheduling_srv.app.owner.planner import Planner
 from scheduling_srv.app.owner.refusals import Refusals
@@ -47,6 +49,7 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import Work, isolated
 from scheduling_srv.domain.errors import NotAnnounced
+from scheduling_srv.domain.stored_format import ShardFormat, StoredFormat
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
@@ -73,6 +76,8 @@ class Site:
     """Which deployment this is, and which others there are."""
     restore_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One shard of a replica restores at a time (docs/decisions/0018)."""
+    stored: StoredFormat = field(default_factory=StoredFormat)
+    """The format of the stored data, as far as it is known."""
     holdings: Holdings = field(default_factory=Holdings)
     """Shards that this replica owns."""
 
@@ -145,7 +150,9 @@ class Shard:
             clock=site.clock,
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
+        self._format = ShardFormat(site.stored, number)
         self.sweeper = Sweeper(self.store)
+        self.job_index = RedisJobIndex(redis, namespace, number, shards)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,
@@ -173,6 +180,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("indexer", Indexer(self.job_index).run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
@@ -182,6 +190,7 @@ class Shard:
             shard=self.schedule,
             announcements=self.announcements,
             listeners=(self.owner.notice, self._notice),
+            format=self._format,
         )
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
@@ -195,6 +204,7 @@ class Shard:
             published=self._published,
             heard=lambda: self.site.watch.is_there(Topic.COMMANDS),
             lock=self.site.restore_lock,
+            stored=self.site.stored,
         )
 
     def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
@@ -265,6 +275,7 @@ class Shard:
             known=known,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
+            format=self._format,
         )
 
     def _build_rebuild(self) -> Rebuild:

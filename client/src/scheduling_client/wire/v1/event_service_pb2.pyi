@@ -57,7 +57,7 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """A worker is still at work."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
-    """What happened."""
+    """The kind of an event."""
 
 EVENT_KIND_UNSPECIFIED: EventKind.ValueType  # 0
 """Not known to this client."""
@@ -199,7 +199,7 @@ class Event(_message.Message):
     event_id: _builtins.str
     """The same for each re-send."""
     kind: Global___EventKind.ValueType
-    """What happened."""
+    """The kind of an event."""
     job_id: _builtins.str
     """The job. Empty if a type was paused or resumed."""
     type: _builtins.str
@@ -207,7 +207,7 @@ class Event(_message.Message):
     count: _builtins.int
     """How many runs, if it is about several; else 1."""
     reason: _builtins.str
-    """Why: an error, a note, the outcome of a job that is gone, what skipped a run."""
+    """Why: an error, a note, the outcome of a job that is gone, the rule that skipped a run."""
     by: _builtins.str
     """Who asked for it, as far as it is known."""
     @_builtins.property

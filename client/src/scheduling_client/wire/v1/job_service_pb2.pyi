@@ -803,7 +803,7 @@ Global___BackfillJobResponse: _TypeAlias = BackfillJobResponse  # noqa: Y015
 
 @_typing.final
 class PreviewScheduleRequest(_message.Message):
-    """What to preview."""
+    """The subject of a preview."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -867,7 +867,7 @@ Global___PreviewScheduleResponse: _TypeAlias = PreviewScheduleResponse  # noqa: 
 
 @_typing.final
 class ListUpcomingRequest(_message.Message):
-    """What is upcoming."""
+    """Which runs are upcoming."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -901,7 +901,7 @@ Global___ListUpcomingRequest: _TypeAlias = ListUpcomingRequest  # noqa: Y015
 
 @_typing.final
 class ListUpcomingResponse(_message.Message):
-    """What is due, by time."""
+    """The runs that are due, by time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

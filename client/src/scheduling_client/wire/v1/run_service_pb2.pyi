@@ -245,7 +245,7 @@ Global___RunIds: _TypeAlias = RunIds  # noqa: Y015
 
 @_typing.final
 class RunProgress(_message.Message):
-    """What one step of a bulk call did. Clients loop until there is no token."""
+    """The result of one step of a bulk call. Clients loop until there is no token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,7 +481,7 @@ Global___ExtendRunResponse: _TypeAlias = ExtendRunResponse  # noqa: Y015
 
 @_typing.final
 class ExplainJobRequest(_message.Message):
-    """What to explain."""
+    """The subject of an explanation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -28,8 +28,8 @@ if _version_not_supported:
 class RunServiceStub:
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     def __init__(self, channel):
@@ -73,8 +73,8 @@ class RunServiceStub:
 class RunServiceServicer:
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     def ListRuns(self, request, context):
@@ -163,8 +163,8 @@ def add_RunServiceServicer_to_server(servicer, server):
 class RunService:
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     @staticmethod

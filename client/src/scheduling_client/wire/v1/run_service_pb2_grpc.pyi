@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class RunServiceStub:
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     @_typing.overload
@@ -54,8 +54,8 @@ class RunServiceStub:
 class RunServiceAsyncStub(RunServiceStub):
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,8 +75,8 @@ class RunServiceAsyncStub(RunServiceStub):
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads, cancels, repeats and explains runs.
 
-    History may be lost with Redis. The service keeps the last 10 runs of each recurring job,
-    failures of one-time jobs for 7 days, and 100,000 runs in all.
+    History may be lost with Redis. The service keeps the last 10 runs of each recurring job, and
+    failures of one-time jobs for 7 days. Together these are at most 100,000 runs.
     """
 
     @_abc_1.abstractmethod

@@ -142,7 +142,7 @@ Global___Counts: _TypeAlias = Counts  # noqa: Y015
 
 @_typing.final
 class Minute(_message.Message):
-    """What a minute came to."""
+    """The counts of a minute."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -233,7 +233,7 @@ class Health(_message.Message):
     SERVING_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     serving: _builtins.bool
-    """It emits what is due."""
+    """It emits the runs that are due."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why it does not, or why it is slow."""
@@ -365,7 +365,7 @@ class Topic(_message.Message):
     name: _builtins.str
     """Its name."""
     purpose: _builtins.str
-    """What the service uses it for."""
+    """The use that the service makes of it."""
     partitions: _builtins.int
     """How many partitions it has; 0: it does not exist, or may not be asked for."""
     def __init__(
@@ -402,7 +402,7 @@ Global___DiagnoseRequest: _TypeAlias = DiagnoseRequest  # noqa: Y015
 
 @_typing.final
 class DiagnoseResponse(_message.Message):
-    """What was found."""
+    """The findings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -466,7 +466,7 @@ class Finding(_message.Message):
     severity: Global___Finding.Severity.ValueType
     """How bad it is."""
     message: _builtins.str
-    """What was found, in a sentence."""
+    """The finding, in a sentence."""
     remedy: _builtins.str
     """How to mend it, in a sentence."""
     def __init__(

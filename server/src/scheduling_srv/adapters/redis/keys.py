@@ -22,6 +22,7 @@ FIXED = {
     "freed": "set: types in which a place may have become free",
     "runs": "hash: instance id -> run; unanswered instances",
     "running": "zset: instance id by start ms",
+    "open": "zset: instance id of each unanswered run by the creation number of its job",
     "types": "hash: type -> number of unanswered instances",
     "outbox": "list: entries that are not yet published",
     "inputs": "hash: topic:partition -> next offset to apply",
@@ -37,9 +38,16 @@ FIXED = {
 
 NAMED = {
     "creator:": "zset: which of the lists hold jobs of one creator, and how many",
+    "type:": "zset: which blocks of lists hold jobs of one type, and how many",
     "listed:": "list: ids of 128 creation numbers each, with what to sort and filter by",
+    "labels:": "zset: which lists hold jobs with a label, and how many, `labels:<key>=<value>`",
+    "label:": "hash: list -> which of its numbers are jobs with the label, as 128 bits",
+    "names": "zset: the first id of each bucket of ids that callers gave; see lib/names.lua",
+    "named:": "list: at most 128 ids of one bucket, `named:<first id>`",
     "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",
     "limits:": "set: the limits n of a type by which runs are held",
+    "paused": "hash: job id -> since when, why and by whom it is paused, as JSON",
+    "paused_types": "hash: type -> the same",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

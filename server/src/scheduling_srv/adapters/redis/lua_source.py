@@ -8,6 +8,9 @@ A file in `lua/` or `lua/lib/` begins with directives:
 
 `include` names libraries. A library names its own, and each is put in once, before its users.
 
+A library that has names for itself is put into a block, with those names that others use before it:
+Lua has room for 200 local variables outside of blocks.
+
 `args` gives the arguments of a script their names: `:int` makes a number, `?` may be left out. A
 name with `...` is the rest: `ids_at` is the place of its first one in the table `args`. A second
 line with `args` goes on.
@@ -23,7 +26,7 @@ of their names: Lua has room for 200 local variables, and a constant costs nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -41,6 +44,7 @@ TRAILING = re.compile(r"--.*")
 WORD = re.compile(r"[A-Za-z_]\w*")
 KEY = re.compile(r"\bK\.(\w+)")
 DEFINED = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
+DEFINITION = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
 CONSTANT = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\b[A-Z][A-Z_]+\b""")
 OURS = re.compile(r"\bARGV\b")
 ROW_CALL = re.compile(r"\b(\w+)_row\((\w+)\)")
@@ -117,7 +121,8 @@ def assemble(name: str, shards: int = 1) -> str:
     words = set[str]().union(*(each.words for each in files))
     used_keys = {key for each in files for key in KEY.findall(each.code)}
     rows = {row: fields for each in files for row, fields in each.rows.items()}
-    code = "".join([*(each.code for each in included), _arguments(main), main.code])
+    blocks = (_block(each, files) for each in included)
+    code = "".join([*blocks, _arguments(main), main.code])
     for row in {call[1] for call in ROW_CALL.finditer(code)} - rows.keys():
         raise ScriptError(f"{name}.lua calls {row}_row, and no --!row declares it.")
     code = ROW_CALL.sub(lambda call: _values(rows[call[1]], call[2]), code)
@@ -126,6 +131,24 @@ def assemble(name: str, shards: int = 1) -> str:
     if "args" in words or rows:
         parts.append("local args = ARGV\n")
     return "".join([*parts, *readers, CONSTANT.sub(_inlined, code)])
+
+
+def _block(library: LuaFile, files: Iterable[LuaFile]) -> str:
+    """Its code, with only those of its names outside that other files use."""
+    others = set[str]().union(*(each.words for each in files if each is not library))
+    groups = DEFINED.findall(library.code)
+    shown = [group for group in groups if not others.isdisjoint(group.split(", "))]
+    if len(shown) == len(groups):
+        return library.code
+
+    def assigned(found: re.Match[str]) -> str:
+        function, names, sign = found.groups()
+        if names not in shown:
+            return found[0]
+        return f"{function or ''}{names}{sign or ('' if function else ' = nil')}"
+
+    before = f"local {', '.join(shown)}\n" if shown else ""
+    return f"{before}do\n{DEFINITION.sub(assigned, library.code)}end\n"
 
 
 def _inlined(found: re.Match[str]) -> str:

@@ -14,11 +14,12 @@ import structlog
 from scheduling_client.schedules.when import is_relative
 from scheduling_srv.domain.errors import InvalidRequest, RequestError
 from scheduling_srv.domain.job import JobRequest, NewJob, Trigger
+from scheduling_srv.domain.stored_format import SCHEDULING_V1, StoredFormat
 from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import ONCE, Rules, check_fields, find_trigger
 from scheduling_srv.formats import job_record, messages
-from scheduling_srv.formats.job_record import at_instant
-from scheduling_srv.formats.kafka_records import Extent, LogRecord
+from scheduling_srv.formats.job_record import Note, at_instant
+from scheduling_srv.formats.kafka_records import JOB_V1, Extent, LogRecord
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,10 @@ Found = TypeVar("Found")
 class EventReader:
     """Decodes events, many at once if possible. It logs the events that it cannot decode."""
 
+    def __init__(self, stored: StoredFormat | None = None) -> None:
+        """`stored`: the format of the records that it makes."""
+        self.stored = stored or StoredFormat()
+
     def ids(self, created: Sequence[LogRecord]) -> Sequence[str | None]:
         """The ids of jobsCreated events. None: the event cannot be decoded."""
         return self._read(messages.read_ids, created)
@@ -62,7 +67,7 @@ class EventReader:
         for event, request in zip(created, self._read(messages.read_jobs, created), strict=True):
             if request is not None:
                 try:
-                    yield next_job(request, event, now)
+                    yield next_job(request, event, now, self.stored)
                 except Exception as fault:  # noqa: BLE001 - it is logged
                     _skipped(event.offset, fault)
 
@@ -202,7 +207,9 @@ def _skipped(offset: int, fault: Exception) -> None:
         log.error("event not restored", offset=offset, exc_info=fault)
 
 
-def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
+def next_job(
+    request: JobRequest, event: LogRecord, now: int, stored: StoredFormat
+) -> NewJob | None:
     """The job with its next run, or None when no run is left.
 
     Raises `InvalidRequest`: any client may write to that topic.
@@ -215,22 +222,34 @@ def next_job(request: JobRequest, event: LogRecord, now: int) -> NewJob | None:
     trigger = find_trigger(request, event.timestamp if first is None else first, LENIENT)
     if first is None:
         first = trigger.due
-    if trigger.kind > ONCE:
-        return _recurring_job(request, trigger, first, now)
-    if first <= now:
+    due = _next_due(request, trigger, first, now)
+    if due is None:
         return None
-    if is_relative(request.when):
+    if trigger.kind is ONCE and is_relative(request.when):
         request = at_instant(request, first)
-    return NewJob(request.id, first, job_record.pack(request, trigger))
+    return NewJob(request.id, due, _record(request, trigger, event, stored))
 
 
-def _recurring_job(request: JobRequest, trigger: Trigger, first: int, now: int) -> NewJob | None:
+def _next_due(request: JobRequest, trigger: Trigger, first: int, now: int) -> int | None:
+    if not trigger.kind.recurring:
+        return None if first <= now else first
     text = CronText(request.interval, request.timezone)
     found = recurrence(trigger._replace(due=first), text)
     due = found.next_after(now) if found else None
-    if due is None:
-        return None
-    return NewJob(request.id, max(first, due), job_record.pack(request, trigger))
+    return None if due is None else max(first, due)
+
+
+def _record(request: JobRequest, trigger: Trigger, event: LogRecord, stored: StoredFormat) -> bytes:
+    """The record with what the messages of 2018 cannot say, in the format of the store."""
+    if stored.number < SCHEDULING_V1:
+        return job_record.pack(request, trigger)
+    created, more = max(0, event.timestamp), b""
+    if header := event.headers.get(JOB_V1):
+        try:
+            created, more = job_record.read_heritage(header)
+        except ValueError as fault:
+            raise InvalidRequest(str(fault)) from fault
+    return job_record.pack(request, trigger, Note.NONE, created, more)
 
 
 def first_due(nominal: bytes | None) -> int | None:

@@ -25,6 +25,7 @@ from scheduling_srv.app.ports import (
 )
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import TooMany, Unavailable
+from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.messages import encode_command_response
 from scheduling_srv.formats.outbox_entries import event_entry
@@ -88,8 +89,11 @@ class Restorer:
         published: Published = _is_published,
         heard: Callable[[], Awaitable[bool]] = is_heard,
         lock: asyncio.Lock | None = None,
+        stored: StoredFormat | None = None,
     ) -> None:
         """`services`: logical names that answer. `heard` says whether their topic exists.
+
+        `stored`: the format of the store.
 
         All shards of a replica share `lock`. One of them restores at a time, so memory does not
         grow with their number.
@@ -99,7 +103,8 @@ class Restorer:
         self.restores = restores
         self.clock = clock
         self.services = services
-        self.ports = Ports(store, restores, history, clock, EventReader(), coordinator, published)
+        reader = EventReader(stored)
+        self.ports = Ports(store, restores, history, clock, reader, coordinator, published)
         self.lock = lock or asyncio.Lock()
         self._called = asyncio.Event()
 

@@ -14,6 +14,7 @@ from scheduling_srv.app.ports import Clock, JobStore, ShardStore
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import NewerData, StartError, Undecided
+from scheduling_srv.domain.stored_format import ShardFormat, StoredFormat
 from scheduling_srv.formats.position_record import Position, with_inputs
 from scheduling_srv.formats.versions import WRITES, check_format
 from scheduling_srv.runtime import metrics
@@ -38,8 +39,10 @@ class Recovery:
         known: KnownRuns,
         clock: Clock,
         neighbours: Alone | None = None,
+        format: ShardFormat | None = None,  # noqa: A002 - its name in the docs
     ) -> None:
         self.neighbours = neighbours or Alone()
+        self.format = format or ShardFormat(StoredFormat())
         self.store = store
         self.known = known
         self.shard = shard
@@ -78,7 +81,8 @@ class Recovery:
         await self.neighbours.note()
         await self.store.sweep()  # a crash may have interrupted a delete of everything
         position, lineage = recovered
-        newest = max(position.format, state.format, WRITES)
+        newest = max(position.format, state.format, WRITES, self.format.number)
+        self.format.note(newest)
         return replace(position, deployment=self.neighbours.deployment.id, format=newest), lineage
 
     async def _recover(self, token: str, *, careful: bool) -> Recovered:
@@ -91,7 +95,7 @@ class Recovery:
         if state.ready:
             metrics.RECOVERIES.labels(how="redis").inc()
             return await self._settle(token, state, position)
-        if position is None and not await self._has_history():
+        if position is None and not await has_records(self.history):
             return await self._first_start(token)
         metrics.RECOVERIES.labels(how="rebuilt").inc()
         return await self._rebuild(token, position or await self._unknown_position())
@@ -133,6 +137,8 @@ class Recovery:
 
     async def _rebuild(self, token: str, position: Position) -> Recovered:
         await self.neighbours.before_rebuild(position.deployment)
+        if self.format.number > max(position.format, WRITES):  # no run was published in it
+            position = replace(position, format=self.format.number)
         return await self.rebuild.run(token, position)
 
     async def _runs_ahead(self, position: Position, state: ShardState) -> dict[int, bytes]:
@@ -165,18 +171,20 @@ class Recovery:
         """There is a journal, but no position: all of it is looked at."""
         return with_inputs(Position(0, ""), await self.history.input_starts())
 
-    async def _has_history(self) -> bool:
-        async with aclosing(self.history.journal()) as pieces:
-            async for piece in pieces:
-                if piece:
-                    return True
-        return False
-
     async def _first_start(self, token: str) -> Recovered:
         now = self.clock.now()
         first = self.neighbours.first_instance
-        position = Position(0, new_incarnation(), at=now, instance=first, format=WRITES)
+        position = Position(0, new_incarnation(), at=now, instance=first, format=self.format.number)
         position = with_inputs(position, await self.history.input_starts())
         lineage = await self.shard.initialise(token, position, now)
         log.info("a new schedule begins", incarnation=position.incarnation)
         return position, lineage
+
+
+async def has_records(history: RunHistory) -> bool:
+    """Whether the journal of the shard holds anything."""
+    async with aclosing(history.journal()) as pieces:
+        async for piece in pieces:
+            if piece:
+                return True
+    return False

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from scheduling_client.schedules.when import elapsed
 from scheduling_client.schedules.zone import UTC
-from scheduling_srv.app import deadline
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.list_check import ListCheck
 from scheduling_srv.app.ports import NO_RECORD, Clock, Origin, Page, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.requests.turns import turn
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
     NotFound,
-    Overloaded,
     RequestError,
     TooLarge,
     Violation,
@@ -40,9 +38,6 @@ LONG_READS = 4
 """Reads of more than a page that go on at once; others wait for their turn, with one page each."""
 READ_CALLS = 1
 """Store calls of all Reads that are under way at once: the owner's calls wait for one."""
-READ_TIMEOUT_SECONDS = 60.0
-"""Seconds that a Read waits for its turn; the call's own deadline may be shorter."""
-BUSY = "Too many Reads are under way: send it again a little later, or select less."
 ANSWER_TOO_LARGE = "The answer is too large: set a limit, or select fewer fields."
 
 
@@ -130,7 +125,7 @@ class Jobs:
         count = len(page.jobs)
         if not page.cursor or count == query.limit:
             return
-        async with _turn(self._long_reads):
+        async with turn(self._long_reads):
             while page.cursor and (not query.limit or count < query.limit):
                 page = await self._page(query, page.cursor, query.limit - count)
                 yield page.jobs
@@ -138,7 +133,7 @@ class Jobs:
 
     async def _page(self, query: ReadQuery, cursor: str, left: int) -> Page:
         limit = min(left, PAGE) if left > 0 else PAGE
-        async with _turn(self._read_calls):
+        async with turn(self._read_calls):
             return await self.store.page(
                 query.creator, descending=query.descending, cursor=cursor, limit=limit
             )
@@ -146,7 +141,7 @@ class Jobs:
     async def _read_ids(self, query: ReadQuery) -> ReadResult:
         ids, jobs, size = list(dict.fromkeys(query.ids)), list[StoredJob](), 0
         while ids:
-            async with _turn(self._read_calls):
+            async with turn(self._read_calls):
                 found = await self.store.get(ids)
             ids = ids[len(found) :]
             shown = [job for job in found if job and _is_shown(job, query.creator)]
@@ -165,20 +160,6 @@ async def _add_in_turns(check: ListCheck, requests: Sequence[JobRequest]) -> Non
         check.add(piece)
         if time_slice.used:
             await time_slice.pause()
-
-
-@asynccontextmanager
-async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Wait for a place, in order. Raises `Overloaded` when the caller's deadline comes first."""
-    try:
-        async with asyncio.timeout(deadline.at_most(READ_TIMEOUT_SECONDS)):
-            await turns.acquire()
-    except TimeoutError as fault:
-        raise Overloaded(BUSY) from fault
-    try:
-        yield
-    finally:
-        turns.release()
 
 
 async def _in_pages(jobs: Sequence[StoredJob]) -> AsyncGenerator[Sequence[StoredJob]]:

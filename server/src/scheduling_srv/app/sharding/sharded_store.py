@@ -28,7 +28,7 @@ from scheduling_srv.app.ports import (
 from scheduling_srv.app.sharding.changes import plan_delete, plan_write, shard_of_job
 from scheduling_srv.app.sharding.claims import Claim, Claims
 from scheduling_srv.app.sharding.courier import Courier
-from scheduling_srv.app.sharding.merged_pages import ENDED, MergedPages, cursors_of
+from scheduling_srv.app.sharding.merged_pages import ENDED, cursors_of, merged_page
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.shard_writer import ShardWriter
 from scheduling_srv.domain.errors import NotAnnounced, Unavailable
@@ -135,6 +135,10 @@ class ShardedStore:
         receipt = await first.store.clear(self.clock.now(), source, entries, announced=False)
         return Stored(0, receipt, floor, ends=True)
 
+    async def end(self) -> Sequence[Stored]:
+        """The ends of all outboxes as they are now: earlier changes lie before them."""
+        return await asyncio.gather(*map(self._end_of, range(self.count)))
+
     async def announced(self, changes: Sequence[Stored]) -> None:
         """Return when all of it is on Kafka, in all shards. Raises `Unavailable`.
 
@@ -227,7 +231,7 @@ class ShardedStore:
         )
         answers = iter(await asyncio.gather(*calls))
         pages = [None if at == ENDED else next(answers) for at in cursors]
-        return MergedPages(pages, cursors, descending=descending).page(limit)
+        return merged_page(pages, cursors, limit, descending=descending)
 
     # --- Deciding -----------------------------------------------------------------------------
 

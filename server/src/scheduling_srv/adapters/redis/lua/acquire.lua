@@ -1,4 +1,4 @@
---!include base presence
+--!include base presence upgrade
 --!args owner lease dead
 -- Takes the lease if nobody holds it, or if its holder is dead.
 -- `lease`: ms. `dead`: the token of a holder that was found dead, or ''.
@@ -11,7 +11,7 @@ if held and (held ~= dead or is_here(held)) then
 end
 local token = owner .. ':' .. redis.call('HINCRBY', K.meta, 'epoch', 1)
 if meta('format') < FORMAT_WRITTEN then
-    redis.call('HSET', K.meta, 'format', FORMAT_WRITTEN)
+    note_format(FORMAT_WRITTEN)
 end
 redis.call('SET', K.lease, token, 'PX', lease)
 return token

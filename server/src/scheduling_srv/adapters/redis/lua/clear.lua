@@ -1,4 +1,4 @@
---!include base input marker order outbox
+--!include base counting input marker outbox
 --!args now:int partition expected position known mark entries...
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
 -- `partition` to `known`: see `input.lua`.
@@ -12,12 +12,12 @@ end
 if not is_next(partition, expected, known) then
     return {'stale'}
 end
-local jobs = -tonumber(redis.call('ZSCORE', K.created, ALL) or 0)
+local jobs = count_listed(K.created)
 local runs = redis.call('ZCARD', K.running)
 redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
-    redis.call('UNLINK', K.runs, K.running, K.types)
+    redis.call('UNLINK', K.runs, K.running, K.open, K.types)
 end
 for i = entries_at, #args do
     emit(args[i])

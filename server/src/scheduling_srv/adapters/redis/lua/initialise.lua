@@ -1,4 +1,4 @@
---!include base late marker outbox
+--!include base late marker outbox upgrade
 --!args token incarnation origin published seq instance reset cleared watermark format:int inputs now:int
 -- Makes the shard ready, counting on from a position.
 -- `origin`: incarnation that it was rebuilt from, or ''. `published`: number of the last entry on
@@ -11,8 +11,8 @@ if not owns(token) then
 end
 redis.call('HSET', K.meta, 'incarnation', incarnation, 'origin', origin, 'tail', published,
     'trimmed', published, 'taken', published, 'seq', seq, 'instance', instance, 'reset', reset,
-    'cleared', cleared, 'watermark', watermark,
-    'format', math.max(meta('format'), format))
+    'cleared', cleared, 'watermark', watermark)
+note_format(math.max(meta('format'), format))
 for partition, position in pairs(cjson.decode(inputs)) do
     redis.call('HSET', K.inputs, partition, (string.match(position, '^%d+')))
     if string.find(position, ' ', 1, true) then

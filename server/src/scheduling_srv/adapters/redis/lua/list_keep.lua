@@ -4,7 +4,7 @@
 -- `lasts`: ms that the list stays open. `bounds`: see `is_full`. `mode`: of the list, or 'delete'.
 -- `named`: '1' if the client has named ids.
 -- Returns: 'ok' | 'not ready' | 'full' | 'crowded' | 'gone' | 'large' (what it replaces: keep fewer
---          at once) | 'moving' | 'exists' | 'missing' | 'elapsed', place of the job; with 'ok' the
+--          at once) | 'moving' | 'exists' | 'missing' | 'stale' | 'elapsed', place of the job; with 'ok' the
 --          last entry and the lineage
 if not is_ready() then
     return {'not ready'}

@@ -12,11 +12,11 @@ if not owns(token) then
 end
 
 local function forget(id, record)
-    local kind, _, creator, seq = read_places(record)
+    local kind, _, creator, seq, type, labels = read_places(record)
     redis.call('HDEL', K.jobs, id)
     redis.call('ZREM', K.due, member(seq, NEXT, id))
     if kind ~= NOW then
-        unlist(seq, id, creator)
+        unlist(seq, id, creator, type, labels)
     end
 end
 
@@ -41,11 +41,11 @@ while done < size and old_bytes < OLD_BYTES do
     for n = done + 1, last do
         local id, due, record = loaded_row(jobs_at + LOADED_ROW * (n - 1))
         if record ~= '' then
-            local kind, rank, creator, seq = read_places(record)
+            local kind, rank, creator, seq, type, labels = read_places(record)
             push(jobs, id, record)
             note_largest(#record)
             if kind ~= NOW then
-                enlist(seq, id, creator)
+                enlist(seq, id, creator, type, labels)
             end
             if due ~= '' then
                 push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))

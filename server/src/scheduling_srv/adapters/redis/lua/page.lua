@@ -12,11 +12,16 @@ local key = creator == '' and K.created or K.creator .. creator
 local down, most = order == 'desc', 3 + 2 * limit
 local result, last = {'ok', count_listed(key), ''}, nil
 
-local function look(seq, id)
+local wanted_tag = creator ~= '' and tag(creator)
+local function look(seq, entry)
+    if wanted_tag and string.sub(entry, 2, 3) ~= wanted_tag then
+        return
+    end
     if bytes <= 0 or #result >= most then
         result[3] = number(last) -- there is more
         return true
     end
+    local id = listed_id(entry)
     local record = redis.call('HGET', K.jobs, id)
     local _, _, its_creator = read_places(record)
     if creator == '' or its_creator == creator then
@@ -34,5 +39,7 @@ local function rest(seq, size)
     end
 end
 
-walk(key, cursor and cursor + (down and -1 or 1), down, look, creator ~= '' and tag(creator), rest)
+walk(function(list)
+    return next_lists(key, list, down)
+end, cursor and cursor + (down and -1 or 1), down, look, rest)
 return result

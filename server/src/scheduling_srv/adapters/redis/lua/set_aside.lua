@@ -72,7 +72,7 @@ local function bring_back(text)
     if not gone[id] or redis.call('HEXISTS', K.jobs, id) == 1 then
         return
     end
-    local sort, _, creator, seq = read_places(record)
+    local sort, _, creator, seq, type, labels = read_places(record)
     back[id] = seq
     redis.call('HDEL', K.orphans, number(seq)) -- its retries are wanted again
     redis.call('HSET', K.jobs, id, record)
@@ -80,7 +80,7 @@ local function bring_back(text)
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))
     end
     if sort ~= NOW then
-        enlist(seq, id, creator)
+        enlist(seq, id, creator, type, labels)
     end
 end
 

@@ -10,9 +10,11 @@ end
 local reset = meta('reset')
 local last = math.max(reset, meta('cleared'))
 local ids = {}
-walk(K.created, nil, false, function(seq, id)
+walk(function(list)
+    return next_lists(K.created, list)
+end, nil, false, function(seq, entry)
     if seq <= last and #ids < most then
-        ids[#ids + 1] = id
+        ids[#ids + 1] = listed_id(entry)
         return false
     end
     return true

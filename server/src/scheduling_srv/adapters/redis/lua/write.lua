@@ -1,11 +1,11 @@
---!include base input moving outbox putting room writing
+--!include base input moving names outbox putting room writing
 --!args now:int partition expected known bounds groups...
 --!row group mode partition position named size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
 -- record's. `named`: '1' if clients have named ids; others are new. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
---          group: 'ok', or 'exists', 'missing', 'elapsed', 'moving' (a long list changes the job:
+--          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'elapsed', 'moving' (a long list changes the job:
 --          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.
@@ -48,6 +48,7 @@ while at <= #args do
     end
     if not fault then
         local first = #entries + 1
+        note_made(named ~= '1')
         local due = put(mode, jobs_at, size, now)
         if due then -- something has changed
             grouped = grouped or size > 1 -- a list, as a whole

@@ -93,6 +93,7 @@ end
 local function save_ended()
     in_batches('HDEL', K.runs, answered)
     in_batches('ZREM', K.running, answered)
+    in_batches('ZREM', K.open, answered)
     for type, size in pairs(left) do
         if redis.call('HINCRBY', K.types, type, -size) <= 0 then
             redis.call('HDEL', K.types, type)

@@ -31,10 +31,19 @@ local function check_format(found)
     end
 end
 
+local stored_format -- of the shard; nil: not asked yet
+
 local function is_ready()
     local found = redis.call('HMGET', K.meta, 'state', 'format')
-    check_format(tonumber(found[2] or '0'))
+    stored_format = tonumber(found[2] or '0')
+    check_format(stored_format)
     return found[1] == 'ready'
+end
+
+-- Whether data of this format, or of a later one, may be stored.
+local function has_format(wanted)
+    stored_format = stored_format or meta('format')
+    return stored_format >= wanted
 end
 
 local holder -- the token of the owner, after `owns`; false: there is none

@@ -1,13 +1,51 @@
---!include base definition job keeping replacing writing
+--!include base definition heritage job keeping replacing writing
 --!row move id due:int offset:int size:int
 -- Jobs that leave this shard for another one, each with what it keeps.
+local HERITAGE = 'h' -- marks the heritage in a row of numbers
+
+local function to_hex(bytes)
+    return (string.gsub(bytes, '.', function(byte)
+        return string.format('%02x', string.byte(byte))
+    end))
+end
+
+local function from_hex(digits)
+    return (string.gsub(digits, '..', function(pair)
+        return string.char(tonumber(pair, 16))
+    end))
+end
+
+local function pack_heritage(record)
+    local created, more = heritage_of(record)
+    return HERITAGE .. to_hex(created) .. ':' .. to_hex(more)
+end
+
+local function unpack_heritage(text)
+    local created, more = string.match(text, '^' .. HERITAGE .. '(%x*):(%x*)$')
+    return from_hex(created), from_hex(more)
+end
+
+-- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and `planning` of its
+-- next occurrence, its heritage if that shard wants it, and the nominal times of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
     if not old or is_cleared(old) then
         return nil
     end
     local kept = keep(id, old, read_job(asked), due, now)
-    return kept or (is_noted(asked, ELAPSED) and {due = due, kind = NEXT, runs = {}}) or nil
+        or (is_noted(asked, ELAPSED) and {due = due, kind = NEXT, runs = {}}) or nil
+    local inherits = shape_of(asked).has_birth
+    if not kept and not inherits then
+        return nil
+    end
+    local row = kept and {number(kept.due), number(kept.kind), kept.planning and '1' or ''} or {'', '', ''}
+    if inherits then
+        row[4] = pack_heritage(old.record)
+    end
+    for _, nominal in ipairs(kept and kept.runs or {}) do
+        row[#row + 1] = number(nominal)
+    end
+    return row
 end
 
 -- What stands behind the records of a parcel: what the jobs keep, as JSON. '': nothing.
@@ -15,27 +53,26 @@ local function pack_carried(value, now, at, size)
     local carried, any = {}, false
     for i = at, at + MOVE_ROW * size - 1, MOVE_ROW do
         local id, due, from, bytes = move_row(i)
-        local kept = kept_by(id, string.sub(value, from + 1, from + bytes), due, now)
-        if kept then
-            for n, nominal in ipairs(kept.runs) do
-                kept.runs[n] = number(nominal)
-            end
-            carried[id] = {number(kept.due), number(kept.kind), kept.planning and '1' or '', unpack(kept.runs)}
-            any = true
-        end
+        carried[id] = kept_by(id, string.sub(value, from + 1, from + bytes), due, now)
+        any = any or carried[id] ~= nil
     end
     return any and cjson.encode(carried) or ''
 end
 
--- The same as `keep` returns it.
+-- The same as `replace` returns it.
 local function unpack_carried(text)
     if text == '' then
         return nil
     end
     local row = cjson.decode(text)
     local kept = {due = tonumber(row[1]), kind = tonumber(row[2]), planning = row[3] == '1', runs = {}}
+    local created, more
     for n = 4, #row do
-        kept.runs[n - 3] = tonumber(row[n])
+        if string.sub(row[n], 1, 1) == HERITAGE then
+            created, more = unpack_heritage(row[n])
+        else
+            kept.runs[#kept.runs + 1] = tonumber(row[n])
+        end
     end
-    return kept
+    return kept.due and kept or nil, created, more
 end

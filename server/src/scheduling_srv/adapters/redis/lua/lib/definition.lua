@@ -76,7 +76,7 @@ end
 -- Of two recurring jobs. The `interval` of a cron job is a fingerprint; those of older versions
 -- have none.
 local function is_same_schedule(old, new)
-    if old.kind ~= new.kind or timezone_of(old) ~= timezone_of(new) then
+    if old.kind ~= new.kind or timezone_of(old) ~= timezone_of(new) or is_noted(new.record, NEW_PHASE) then
         return false
     end
     if old.kind == CRON and (old.interval == 0 or new.interval == 0) then
@@ -124,6 +124,12 @@ local function is_same_rest(old, new)
     return fields ~= nil and fields == fields_of(new, is_wanted)
 end
 
+-- The definition in MORE: what follows its size, revision and time of the last change.
+local function parts_of(job)
+    local fixed, at = struct.pack(FLAGS, 0, 0, 0), job.at - job.more_size
+    return job.more_size > 0 and string.sub(job.record, at + MORE_SIZE - FLAGS_SIZE + 1, job.at) or fixed
+end
+
 -- Whether nothing that the client may ask for differs; the trace that came with its call does not
 -- count.
 local function is_identical(id, old, new, due)
@@ -133,6 +139,9 @@ local function is_identical(id, old, new, due)
         end
     end
     if old.kind == NOW or ready_of(old) ~= ready_of(new) or not is_same_rest(old, new) then
+        return false
+    end
+    if not is_noted(new.record, KEEP_MORE) and parts_of(old) ~= parts_of(new) then
         return false
     end
     return old.kind == ONCE and is_same_when(id, old, new, due) or old.kind ~= ONCE and is_same_schedule(old, new)

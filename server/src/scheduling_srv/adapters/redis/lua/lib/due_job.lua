@@ -3,21 +3,35 @@
 -- made in one call: they share the table, which the next one fills anew.
 local due_job = {}
 
+-- Notes rules and labels of a job with MORE, which begins behind this place. Returns its size.
+local function read_more_of_due(job, record, at)
+    local size, has_rules, labels_size = read_more(record, at)
+    job.rules = has_rules and read_rules(record, at) or nil
+    local labels_at = at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
+    job.labels = string.sub(record, labels_at + 1, labels_at + labels_size)
+    return size
+end
+
 -- nil: the record is of another job by now than the `wanted` one.
 local function read_due(record, wanted)
     local seq, kind, _, type_size, data_size, trace_size = struct.unpack(DUE_HEADER, record)
     if seq ~= wanted then
         return nil
     end
-    local job, at = due_job, HEADER_SIZE
-    if kind >= HAS_POLICY then
-        job.parallel, job.interval = struct.unpack(LIMITS, record, at + LIMITS_AT)
-        at = at + POLICY_SIZE
+    local job, shape = due_job, shapes[kind] or make_shape(kind)
+    local at = shape.at
+    if shape.has_policy then
+        job.parallel, job.interval = struct.unpack(LIMITS, record, shape.policy_at + LIMITS_AT)
     else
         job.parallel, job.interval = 0, 0
     end
+    if shape.has_more then
+        at = at + read_more_of_due(job, record, at)
+    else
+        job.rules, job.labels = nil, nil
+    end
     local data_at = at + type_size
-    job.seq, job.kind, job.type_size, job.data_size = seq, kind_in(kind), type_size, data_size
+    job.seq, job.kind, job.type_size, job.data_size = seq, shape.kind, type_size, data_size
     job.type = string.sub(record, at + (type_size > 128 and 3 or 2), data_at)
     job.ready = string.sub(record, at + 1, data_at + data_size)
     job.trace = trace_size > 0 and string.sub(record, -trace_size) or ''

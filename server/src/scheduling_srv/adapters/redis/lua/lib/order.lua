@@ -1,9 +1,11 @@
---!include base
+--!include base counting labels names
 -- What Read shows, in order of creation: lists of SPAN creation numbers each; `created` and
--- `creator:*` say which of them hold jobs and how many.
-local SPAN, COUNTS = 128, 256 -- scores are list * COUNTS + jobs in it
-local ALL = 'all' -- the member that counts them all; its score is below zero
-local listed, counted, tags = {}, {}, {}
+-- `creator:*` say which of them hold jobs and how many, `type:*` which blocks of BLOCK lists.
+-- An entry is the place in its list, tags of creator and type, and the id. Format 1 had no tag of
+-- the type: such an entry counts in no `type:*`, and its id is not in `names`. TAGGED is added to
+-- the place of all others (decision 31).
+local SPAN, BLOCK, TAGGED = 128, 64, 128
+local listed, tags, type_tags = {}, {}, {}
 
 -- Two bytes of a creator: they spare most looks at jobs of others.
 local function tag(creator)
@@ -11,75 +13,101 @@ local function tag(creator)
     return tags[creator]
 end
 
-local function count_in(key, list, change)
-    local lists = counted[key] or {}
-    counted[key], lists[list] = lists, (lists[list] or 0) + change
+-- One byte of a type.
+local function type_tag(type)
+    type_tags[type] = type_tags[type] or string.char(tonumber(string.sub(redis.sha1hex(type), 1, 2), 16))
+    return type_tags[type]
 end
 
-local function save_counts(key, changes)
-    local total = 0
-    for list, change in pairs(changes) do
-        local empty, name = list * COUNTS, number(list)
-        local score = tonumber(redis.call('ZSCORE', key, name) or empty) + change
-        if score == empty then
-            redis.call('ZREM', key, name)
-        else
-            redis.call('ZADD', key, number(score), name)
+-- Jobs that follow one another are mostly of one list, creator and type: they are counted together,
+-- those that come and those that go.
+local coming = {list = nil, creator = nil, type = nil, entries = nil, tag = nil, mark = 0, size = 0}
+local going = {list = nil, creator = nil, type = nil, key = nil, tag = nil, mark = TAGGED, size = 0}
+
+local function count_group(group, sign)
+    if group.size > 0 then
+        local change = sign * group.size
+        count_list(K.created, group.list, change)
+        count_list(K.creator .. group.creator, group.list, change)
+        if group.mark == TAGGED then
+            count_block(K.type .. group.type, math.floor(group.list / BLOCK), change)
         end
-        total = total + change
-    end
-    if tonumber(redis.call('ZINCRBY', key, -total, ALL)) == 0 then
-        redis.call('ZREM', key, ALL)
+        group.size = 0
     end
 end
 
--- Jobs that follow one another are mostly of one creator and one list: they are counted together.
-local open = {list = nil, creator = nil, entries = nil, tag = nil, size = 0}
-
-local function count_open()
-    if open.size > 0 then
-        count_in(K.created, open.list, open.size)
-        count_in(K.creator .. open.creator, open.list, open.size)
-        open.size = 0
-    end
+local function begin_group(group, sign, list, creator, type)
+    count_group(group, sign)
+    group.list, group.creator, group.type = list, creator, type
+    group.tag = group.mark == TAGGED and tag(creator) .. type_tag(type) or tag(creator)
 end
 
-local function open_list(list, creator)
-    count_open()
+local function open_list(list, creator, type)
     listed[list] = listed[list] or {}
-    open.list, open.creator, open.entries, open.tag = list, creator, listed[list], tag(creator)
+    count_group(coming, 1)
+    coming.entries, coming.mark = listed[list], has_format(2) and TAGGED or 0
+    begin_group(coming, 1, list, creator, type)
 end
 
 local function save_order()
-    count_open()
-    open.list = nil
+    count_group(coming, 1)
+    count_group(going, -1)
+    coming.list = nil
     for list, entries in pairs(listed) do
         in_batches('RPUSH', K.listed .. number(list), entries)
     end
-    for key, changes in pairs(counted) do
-        save_counts(key, changes)
-    end
-    listed, counted = {}, {}
+    listed = {}
+    save_counts()
+    save_labels()
 end
 at_the_end[#at_the_end + 1] = save_order
 
-local function enlist(seq, id, creator)
+-- `labels`: as `read_places` returns them.
+local function enlist(seq, id, creator, type, labels)
     local place = seq % SPAN
     local list = (seq - place) / SPAN
-    if list ~= open.list or creator ~= open.creator then
-        open_list(list, creator)
+    if list ~= coming.list or creator ~= coming.creator or type ~= coming.type then
+        open_list(list, creator, type)
     end
-    local entries = open.entries
-    entries[#entries + 1] = string.char(place) .. open.tag .. id
-    open.size = open.size + 1
+    local entries = coming.entries
+    entries[#entries + 1] = string.char(place + coming.mark) .. coming.tag .. id
+    coming.size = coming.size + 1
+    if coming.mark == TAGGED then
+        add_name(id)
+        if labels ~= '' then
+            mark_labels(labels, list, place, true)
+        end
+    end
 end
 
-local function unlist(seq, id, creator)
-    local list = math.floor(seq / SPAN)
+local function unlist(seq, id, creator, type, labels)
+    local place = seq % SPAN
+    local list = (seq - place) / SPAN
     if listed[list] then
         save_order() -- it may be among those that are not there yet
     end
-    redis.call('LREM', K.listed .. number(list), 1, string.char(seq % SPAN) .. tag(creator) .. id)
-    count_in(K.created, list, -1)
-    count_in(K.creator .. creator, list, -1)
+    if list ~= going.list or creator ~= going.creator or type ~= going.type then
+        begin_group(going, -1, list, creator, type)
+        going.key = K.listed .. number(list)
+    end
+    if redis.call('LREM', going.key, 1, string.char(place + TAGGED) .. going.tag .. id) == 1 then
+        going.size = going.size + 1
+        remove_name(id)
+        if labels ~= '' then
+            mark_labels(labels, list, place, false)
+        end
+    else
+        redis.call('LREM', going.key, 1, string.char(place) .. tag(creator) .. id)
+        count_list(K.created, list, -1)
+        count_list(K.creator .. creator, list, -1)
+    end
+end
+
+-- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have.
+local function retag(list, index, entry, type)
+    local id = string.sub(entry, 4)
+    local tagged = string.char(string.byte(entry) + TAGGED) .. string.sub(entry, 2, 3) .. type_tag(type) .. id
+    redis.call('LSET', K.listed .. number(list), index, tagged)
+    count_block(K.type .. type, math.floor(list / BLOCK), 1)
+    add_name(id)
 end

@@ -1,4 +1,4 @@
---!include base job keeping member order outbox replacing
+--!include base heritage job keeping member order outbox replacing
 -- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow
 -- the clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
 local function claim_seqs(size)
@@ -19,16 +19,23 @@ local function put(mode, at, size, now, numbered, carried)
     local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + JOB_ROW * size - 1, JOB_ROW do
         local id, due, asked = job_row(i)
-        local kept = carried and carried((i - at) / JOB_ROW) or (replaces and replace(mode, id, due, asked, now)) or nil
+        local kept, created, more
+        if carried then
+            kept, created, more = carried((i - at) / JOB_ROW)
+        end
+        if replaces and not kept and not created then
+            kept, created, more = replace(mode, id, due, asked, now)
+        end
         seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
             local own = kept and kept.stays or seq
-            local kind, rank, creator = read_places(asked)
-            local record = struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
+            local record = created and inherit(asked, own, created, more, now)
+                or struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
+            local kind, rank, creator, _, type, labels = read_places(record)
             local n = #jobs
             jobs[n + 1], jobs[n + 2] = id, record
             if kind ~= NOW then
-                enlist(own, id, creator)
+                enlist(own, id, creator, type, labels)
             end
             emit_created(id, record, kept and kept.due or due, kind ~= NOW and announced)
             if kept then
@@ -40,8 +47,8 @@ local function put(mode, at, size, now, numbered, carried)
             if not first or due < first then
                 first = due
             end
-            if #asked > largest then
-                largest = #asked
+            if #record > largest then
+                largest = #record
             end
         end
     end

@@ -73,7 +73,7 @@ local function remove_job(id, job, later)
         mark_freed(job.type)
     end
     if job.kind ~= NOW then
-        unlist(job.seq, id, job.creator)
+        unlist(job.seq, id, job.creator, job.type, labels_of(job))
     end
 end
 

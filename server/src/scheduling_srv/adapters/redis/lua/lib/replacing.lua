@@ -1,4 +1,4 @@
---!include base definition job keeping outbox remove
+--!include base definition heritage job keeping outbox remove
 -- What becomes of the job that has the id already.
 local UNTOUCHED = {} -- instead of what is kept: the new job does not come in
 
@@ -11,23 +11,25 @@ local function is_still_wanted(id, old, asked, due)
     return old and not is_cleared(old) and is_same_when(id, old, read_job(asked), due)
 end
 
--- Takes the old job out. Returns what the new one keeps of it, nil for nothing, or UNTOUCHED.
+-- Takes the old job out. Returns what the new one keeps of it, nil for nothing, or UNTOUCHED; and its
+-- heritage.
 local function replace(mode, id, due, asked, now)
     local record = redis.call('HGET', K.jobs, id)
     if not record then
         -- Its only run has ended since that was decided (several shards).
         return is_noted(asked, ELAPSED) and UNTOUCHED or nil
     end
-    local old, new, kept = read_job(record), read_job(asked), nil
+    local old, new, kept, created, more = read_job(record), read_job(asked), nil, nil, nil
     if not is_cleared(old) then
         if mode == 'upsert' and not is_noted(asked, UPDATED) and is_identical(id, old, new, due) then
             return UNTOUCHED
         end
         kept = keep(id, old, new, due, now)
+        created, more = heritage_of(record)
     end
     grouped = true -- what goes, and what comes in its place
     note_replaced(id, record, old)
     remove_job(id, old)
     emit_deleted(id, old.kind ~= NOW)
-    return kept
+    return kept, created, more
 end

@@ -3,7 +3,8 @@
 local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
 
 local function new_stage(now, cutoff, missed)
-    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged')
+    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format')
+    stored_format = tonumber(found[6] or '0')
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),

@@ -1,21 +1,30 @@
---!include base order
+--!include counting order
 -- Reads what `order` writes.
-local function count_listed(key)
-    return -tonumber(redis.call('ZSCORE', key, ALL) or '0')
+local LISTS_AT_ONCE = 8
+
+-- Some of the lists that `key` names, from `list` on; nil: from the first, or the last.
+local function next_lists(key, list, down)
+    if down then
+        local highest = list and number((list + 1) * COUNTS - 1) or '+inf'
+        return redis.call('ZRANGE', key, highest, 0, 'BYSCORE', 'REV', 'LIMIT', 0, LISTS_AT_ONCE)
+    end
+    return redis.call('ZRANGE', key, number((list or 0) * COUNTS), '+inf', 'BYSCORE', 'LIMIT', 0, LISTS_AT_ONCE)
 end
 
--- The lists that `key` names, eight at a time, from the one with `seq` on; nil: from the first, or
--- last.
-local function next_lists(key, seq, down)
-    local list = seq and math.floor(seq / SPAN)
-    if down then
-        return redis.call('ZRANGE', key, list and number((list + 1) * COUNTS - 1) or '+inf', 0, 'BYSCORE', 'REV', 'LIMIT', 0, 8)
-    end
-    return redis.call('ZRANGE', key, number((list or 0) * COUNTS), '+inf', 'BYSCORE', 'LIMIT', 0, 8)
+local function place_of(entry)
+    return string.byte(entry) % TAGGED
+end
+
+local function has_type_tag(entry)
+    return string.byte(entry) >= TAGGED
+end
+
+local function listed_id(entry)
+    return string.sub(entry, has_type_tag(entry) and 5 or 4)
 end
 
 local function is_before(one, other)
-    return string.byte(one) < string.byte(other)
+    return place_of(one) < place_of(other)
 end
 
 local function entries_of(list)
@@ -29,23 +38,21 @@ local function entries_of(list)
     return entries
 end
 
--- Calls look(seq, id) for the jobs that `key` may show, from the creation number `seq` on (nil:
--- from the first, or the last), until it returns true. With `tagged` only for those whose entries
--- have that tag. After each list it calls rest(seq, size): it has looked at all up to that number,
--- and at so many entries. It ends when that returns true as well.
-local function walk(key, seq, down, look, tagged, rest)
+-- Calls look(seq, entry) for the jobs in the lists that next_lists_of(list, down) names, from the
+-- creation number `seq` on (nil: from the first, or the last), until it returns true. After each
+-- list it calls rest(seq, size): it has looked at all up to that number, and at so many entries. It
+-- ends when that returns true as well.
+local function walk(next_lists_of, seq, down, look, rest)
     repeat
-        local lists = next_lists(key, seq, down)
+        local lists = next_lists_of(seq and math.floor(seq / SPAN), down)
         for _, list in ipairs(lists) do
             local entries = entries_of(list)
             for i = down and #entries or 1, down and 1 or #entries, down and -1 or 1 do
                 local entry = entries[i]
-                if not tagged or string.sub(entry, 2, 3) == tagged then
-                    local at = list * SPAN + string.byte(entry)
-                    local wanted = not seq or (down and at <= seq) or (not down and at >= seq)
-                    if wanted and look(at, string.sub(entry, 4)) then
-                        return
-                    end
+                local at = list * SPAN + place_of(entry)
+                local wanted = not seq or (down and at <= seq) or (not down and at >= seq)
+                if wanted and look(at, entry) then
+                    return
                 end
             end
             seq = down and list * SPAN - 1 or (list + 1) * SPAN

@@ -32,6 +32,20 @@ local function find_existing(at, size)
     end)
 end
 
+-- Whether an Update of scheduling.v1 has read another revision of the job than the present one.
+local function is_stale(asked, job)
+    local shape = shape_of(asked)
+    if not shape.has_more then
+        return false
+    end
+    local _, wanted = struct.unpack(MORE, asked, shape.at + 1)
+    local revision = 1
+    if job.more_size > 0 then
+        _, revision = struct.unpack(MORE, job.record, job.at - job.more_size + 1)
+    end
+    return wanted > 0 and wanted ~= revision
+end
+
 -- Why the `size` jobs may not be written, and the place of the one that is the reason. Without
 -- `is_named` the service has made their ids: none of them exists.
 local function check(mode, at, size, is_named)
@@ -45,6 +59,9 @@ local function check(mode, at, size, is_named)
         local job = (mode == 'update' or elapsed) and find(id)
         if mode == 'update' and (not job or job.kind == NOW) then
             return 'missing', place
+        end
+        if mode == 'update' and is_stale(asked, job) then
+            return 'stale', place
         end
         if elapsed and not is_still_wanted(id, job, asked, due) then
             return 'elapsed', place

@@ -1,0 +1,177 @@
+"""The client of scheduling.v1, for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from scheduling_client.api import logic
+from scheduling_client.api.access import Access
+from scheduling_client.api.channels import (
+    DEFAULT_SERVER,
+    DEFAULT_TIMEOUT_SECONDS,
+    open_async_channel,
+    serialized,
+)
+from scheduling_client.api.client import BATCH
+from scheduling_client.api.errors import SchedulingError
+from scheduling_client.api.jobs import (
+    Changes,
+    Filter,
+    Job,
+    JobSpec,
+    Order,
+    Payload,
+    Preview,
+    Progress,
+    Properties,
+)
+from scheduling_client.api.logic import Call, Steps
+from scheduling_client.api.retrying import Attempts
+from scheduling_client.api.statuses import error_of
+from scheduling_client.api.triggers import Schedule
+
+Result = TypeVar("Result")
+
+
+class AsyncClient:
+    """As `Client`, with methods to await. Make it in the event loop that uses it.
+
+    async with AsyncClient() as client:
+        await client.create("report", every("2 minutes"))
+        async for job in client.list():
+            print(job.id)
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        access: Access | None = None,
+        channel: grpc.aio.Channel | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """See `Client`."""
+        self.timeout = timeout
+        self._owned = channel is None
+        access = access or Access()
+        self._headers = access.headers
+        self._channel = channel or open_async_channel(server, access)
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._owned:
+            await self._channel.close()
+
+    # --- Jobs ---------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+        schedule: Schedule,
+        *,
+        payload: Payload | Sequence[Payload] = (),
+        request_id: str = "",
+        **properties: Unpack[Properties],
+    ) -> Job:
+        """See `Client.create`."""
+        payloads = (payload,) if isinstance(payload, Payload) else tuple(payload)
+        spec = JobSpec(type=type, schedule=schedule, payload=payloads, **properties)
+        return (await self._run(logic.create([spec], request_id)))[0]
+
+    async def create_many(
+        self, specs: Iterable[JobSpec], *, request_id: str = "", batch: int = BATCH
+    ) -> AsyncIterator[Job]:
+        """See `Client.create_many`."""
+        left, number = iter(specs), 0
+        while piece := [*islice(left, batch)]:
+            for job in await self._run(logic.create(piece, request_id, number)):
+                yield job
+            number += len(piece)
+
+    async def get(self, job_id: str, *, next_times: int = 1) -> Job:
+        """See `Client.get`."""
+        return await self._run(logic.get_one(job_id, next_times))
+
+    async def get_many(self, ids: Sequence[str], *, next_times: int = 1) -> list[Job]:
+        """See `Client.get_many`."""
+        return await self._run(logic.get(ids, next_times))
+
+    async def list(
+        self, where: Filter | None = None, *, order: Order = Order.CREATED, page_size: int = 0
+    ) -> AsyncIterator[Job]:
+        """See `Client.list`."""
+        token, more = "", True
+        while more:
+            steps = logic.list_page(where or Filter(), order.value, page_size, token)
+            page = await self._run(steps)
+            for job in page.jobs:
+                yield job
+            token, more = page.token, bool(page.token)
+
+    async def update(
+        self,
+        job_id: str,
+        *,
+        revision: int = 0,
+        allow_missing: bool = False,
+        **changes: Unpack[Changes],
+    ) -> Job:
+        """See `Client.update`."""
+        return await self._run(logic.update(job_id, changes, revision, allow_missing=allow_missing))
+
+    async def delete(
+        self, *ids: str, where: Filter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """See `Client.delete`."""
+        return await self._run(logic.delete(ids, where, dry_run=dry_run))
+
+    async def preview(
+        self, subject: JobSpec | str, *, count: int = 10, after: datetime | None = None
+    ) -> Preview:
+        """See `Client.preview`."""
+        return await self._run(logic.preview(subject, count, after))
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    async def _run(self, steps: Steps[Result]) -> Result:
+        try:
+            call = next(steps)
+            while True:
+                call = steps.send(await self._call(call))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def _call(self, call: Call[Any]) -> Any:  # noqa: ANN401 - the answer of the call
+        method = self._channel.unary_unary(
+            call.path, request_serializer=serialized, response_deserializer=call.answer.FromString
+        )
+        attempts = Attempts(self.timeout, repeatable=call.repeatable)
+        request = call.request
+        while True:
+            try:
+                return await method(request, timeout=attempts.seconds_left, metadata=self._headers)
+            except grpc.aio.AioRpcError as failed:
+                error: SchedulingError = error_of(failed)
+            await self._sleep(attempts.pause_after(error))
+            request = call.again or request

@@ -1,0 +1,193 @@
+"""The client of scheduling.v1, for programs without an event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from scheduling_client.api import logic
+from scheduling_client.api.access import Access
+from scheduling_client.api.channels import (
+    DEFAULT_SERVER,
+    DEFAULT_TIMEOUT_SECONDS,
+    open_channel,
+    serialized,
+)
+from scheduling_client.api.errors import SchedulingError
+from scheduling_client.api.jobs import (
+    Changes,
+    Filter,
+    Job,
+    JobSpec,
+    Order,
+    Payload,
+    Preview,
+    Progress,
+    Properties,
+)
+from scheduling_client.api.logic import Call, Steps
+from scheduling_client.api.retrying import Attempts
+from scheduling_client.api.statuses import error_of
+from scheduling_client.api.triggers import Schedule
+
+BATCH = 1_000
+"""Jobs of one call of `create_many`."""
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A client of the service at an address such as `127.0.0.1:50054`.
+
+    Each call has `timeout` seconds, with all its attempts. A call that may be repeated is sent
+    again when the service is unavailable. All methods raise `SchedulingError`. A client may be
+    used by several threads.
+
+        with Client() as client:
+            client.create("report", every("2 minutes"), payload=Payload.of_json({"to": "me"}))
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        access: Access | None = None,
+        channel: grpc.Channel | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`access`: a token and certificates. `channel`: one of your own; you close it yourself.
+
+        Raises `ValueError` if others could read the token on its way.
+        """
+        self.timeout = timeout
+        self._owned = channel is None
+        access = access or Access()
+        self._headers = access.headers
+        self._channel = channel or open_channel(server, access)
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._owned:
+            self._channel.close()
+
+    # --- Jobs ---------------------------------------------------------------------------------
+
+    def create(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+        schedule: Schedule,
+        *,
+        payload: Payload | Sequence[Payload] = (),
+        request_id: str = "",
+        **properties: Unpack[Properties],
+    ) -> Job:
+        """Create a job. An id that exists raises `AlreadyExists`.
+
+        `request_id` names the request: it may be repeated, and creates one job. Without one the
+        client makes it, so that its own repetitions are safe. `properties`: see `JobSpec`.
+        """
+        payloads = (payload,) if isinstance(payload, Payload) else tuple(payload)
+        spec = JobSpec(type=type, schedule=schedule, payload=payloads, **properties)
+        return self._run(logic.create([spec], request_id))[0]
+
+    def create_many(
+        self, specs: Iterable[JobSpec], *, request_id: str = "", batch: int = BATCH
+    ) -> Iterator[Job]:
+        """Create any number of jobs, `batch` at a time: each batch as a whole or not at all.
+
+        The jobs come as their batch is created. With the same `request_id` the iteration may be
+        begun again, from the first spec: jobs that exist are returned as they are.
+        """
+        left, number = iter(specs), 0
+        while piece := [*islice(left, batch)]:
+            yield from self._run(logic.create(piece, request_id, number))
+            number += len(piece)
+
+    def get(self, job_id: str, *, next_times: int = 1) -> Job:
+        """The job, with its next times. Raises `NotFound`. Jobs that run at once are not shown."""
+        return self._run(logic.get_one(job_id, next_times))
+
+    def get_many(self, ids: Sequence[str], *, next_times: int = 1) -> list[Job]:
+        """The jobs that exist, in the order of the ids."""
+        return self._run(logic.get(ids, next_times))
+
+    def list(
+        self, where: Filter | None = None, *, order: Order = Order.CREATED, page_size: int = 0
+    ) -> Iterator[Job]:
+        """All jobs that match, page by page."""
+        token, more = "", True
+        while more:
+            page = self._run(logic.list_page(where or Filter(), order.value, page_size, token))
+            yield from page.jobs
+            token, more = page.token, bool(page.token)
+
+    def update(
+        self,
+        job_id: str,
+        *,
+        revision: int = 0,
+        allow_missing: bool = False,
+        **changes: Unpack[Changes],
+    ) -> Job:
+        """Change the given properties of a job, and keep the others.
+
+        With a `revision`, a job that was changed since raises `Conflict`.
+        """
+        return self._run(logic.update(job_id, changes, revision, allow_missing=allow_missing))
+
+    def delete(self, *ids: str, where: Filter | None = None, dry_run: bool = False) -> Progress:
+        """Delete jobs, by ids or by a filter. Unknown ids are no error.
+
+        Once it returns, no run of these jobs is emitted.
+        """
+        return self._run(logic.delete(ids, where, dry_run=dry_run))
+
+    def preview(
+        self, subject: JobSpec | str, *, count: int = 10, after: datetime | None = None
+    ) -> Preview:
+        """The next times of a definition, or of the job with this id."""
+        return self._run(logic.preview(subject, count, after))
+
+    # --- Calls --------------------------------------------------------------------------------
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        try:
+            call = next(steps)
+            while True:
+                call = steps.send(self._call(call))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    def _call(self, call: Call[Any]) -> Any:  # noqa: ANN401 - the answer of the call
+        method = self._channel.unary_unary(
+            call.path, request_serializer=serialized, response_deserializer=call.answer.FromString
+        )
+        attempts = Attempts(self.timeout, repeatable=call.repeatable)
+        request = call.request
+        while True:
+            try:
+                return method(request, timeout=attempts.seconds_left, metadata=self._headers)
+            except grpc.RpcError as failed:
+                error: SchedulingError = error_of(failed)
+            self._sleep(attempts.pause_after(error))
+            request = call.again or request

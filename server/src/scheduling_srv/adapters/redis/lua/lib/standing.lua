@@ -1,0 +1,67 @@
+--!include base member
+-- How a job stands (scheduling.v1, `JobState`), and when it is due next.
+local PAUSED, RUNNING, HELD, RETRYING, WAITING = 'P', 'R', 'H', 'T', 'W'
+local any = {} -- key -> whether it holds anything: asked once a call
+
+local function is_any(key)
+    if any[key] == nil then
+        any[key] = redis.call('EXISTS', key) == 1
+    end
+    return any[key]
+end
+
+local function is_paused(id, type)
+    return (is_any(K.paused) and redis.call('HEXISTS', K.paused, id) == 1)
+        or (is_any(K.paused_types) and redis.call('HEXISTS', K.paused_types, type) == 1)
+end
+
+local function has_open_run(seq)
+    return redis.call('ZCOUNT', K.open, seq, seq) > 0
+end
+
+-- When a member of the job is due; nil: it is neither in `due` nor held. Whether it is held.
+local function place_in_due(text, job)
+    local score = redis.call('ZSCORE', K.due, text)
+    if score then
+        return score - job.rank * RANK, false
+    end
+    local nominal = job.parallel > 0 and redis.call('ZSCORE', K.waiting, text)
+    if nominal then
+        return tonumber(nominal), true
+    end
+end
+
+-- The same for the next occurrence.
+local function next_place(id, job)
+    local due, is_held = place_in_due(member(job.seq, NEXT, id), job)
+    if due then
+        return due, is_held
+    end
+    return place_in_due(member(job.seq, MISSED, id), job)
+end
+
+-- The same for the first run of the job that waits by itself.
+local function retry_place(job)
+    local text = is_any(K.retries) and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, 1)[1]
+    if text then
+        return place_in_due(text, job)
+    end
+end
+
+-- The state of a job, and when its next occurrence, or the retry of its only run, is due: nil while
+-- Python computes it, and for a one-time job whose run is under way.
+local function stand(id, job)
+    local due, is_held = next_place(id, job)
+    local retry_due, is_retry_held = retry_place(job)
+    if job.kind < INTERVAL then
+        due = due or retry_due
+    end
+    if is_paused(id, job.type) then
+        return PAUSED, due
+    elseif has_open_run(job.seq) then
+        return RUNNING, due
+    elseif is_held or is_retry_held then
+        return HELD, due
+    end
+    return retry_due and RETRYING or WAITING, due
+end

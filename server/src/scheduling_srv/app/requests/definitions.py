@@ -1,0 +1,297 @@
+"""The use cases of scheduling.v1: create, read, update and delete jobs, and preview schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from scheduling_client.schedules import preview as schedules
+from scheduling_client.schedules.errors import ScheduleError
+from scheduling_client.schedules.when import elapsed
+from scheduling_client.schedules.zone import UTC, zone
+from scheduling_srv.app.accepted import count_accepted
+from scheduling_srv.app.destructive import note_deleted
+from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
+from scheduling_srv.app.requests.id_steps import IDS_A_STEP, next_step
+from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.app.requests.job_views import AT_ONCE, recurring_of, view_of
+from scheduling_srv.app.sharding.sharded_store import ShardedStore
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    Contended,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    StaleRevision,
+    Unsupported,
+    Violation,
+)
+from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats import job_record
+from scheduling_srv.formats.job_record import Note, properties_of, says_the_same
+from scheduling_srv.formats.v1.requests import UpdateCall, merged, new_definition
+from scheduling_srv.formats.v1.schedules import schedule_in
+from scheduling_srv.runtime.time_slice import SharedSlice
+
+NO_JOBS = "No jobs are given."
+NOT_NAMED = "With a request_id every job needs an id of its own."
+NOT_AGAIN = (
+    "With a request_id no job may run at once: it could not be found again. Leave the request_id"
+    " out, and do not repeat the call."
+)
+ONE_SHARD = "This version of the service updates jobs of scheduling.v1 in one shard only."
+MOST_UPDATES = 5
+"""Attempts of an update beside other updates of the job."""
+NO_PHASE = "The job is between two runs: ask again."
+
+
+class Definitions:
+    """What the entrance of scheduling.v1 calls. A change is on Kafka when its call returns."""
+
+    def __init__(
+        self, store: ShardedStore, listing: JobListing, clock: Clock, rules: Rules
+    ) -> None:
+        self.store = store
+        self.listing = listing
+        self.clock = clock
+        self.rules = rules
+
+    async def create(
+        self, asked: Sequence[Definition], request_id: str = ""
+    ) -> Sequence[CreatedJob]:
+        """Create all or none. Raises `RequestError` and `Unavailable`.
+
+        With a `request_id` jobs that exist with the same definitions count as created.
+        """
+        if not asked:
+            raise _invalid("jobs", NO_JOBS)
+        if request_id:
+            _check_repeatable(asked)
+        now = self.clock.now()
+        jobs = await check_definitions(asked, now, self.rules)
+        named = [each.request.id for each in asked if each.request.id]
+        stored = await self.store.write(WriteGroup(WriteMode.CREATE, jobs, named=named))
+        if isinstance(stored, Refusal):
+            if not request_id or not await self._are_there(asked, jobs):
+                raise _refused(jobs, stored)
+            await self.store.announced(await self.store.end())
+            return await _created(jobs)
+        count_accepted(jobs)
+        await self.store.announced([stored])
+        self.store.check(stored, jobs)
+        return await _created(jobs)
+
+    async def _are_there(self, asked: Sequence[Definition], jobs: Sequence[NewJob]) -> bool:
+        """Whether all of them exist as they are defined here."""
+        found = await self._stored([job.id for job in jobs])
+        return all(
+            job.id in found and says_the_same(found[job.id].record, job.record, each.request)
+            for each, job in zip(asked, jobs, strict=True)
+        )
+
+    async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
+        """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
+        return await _views(await self.listing.show(ids), next_times)
+
+    async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
+        """A page of the jobs that match; see `JobListing.page`."""
+        jobs, following, total = await self.listing.page(wanted, order, limit, token)
+        return JobPage(await _views(jobs, 1), following, total)
+
+    async def _stored(self, ids: Sequence[str]) -> dict[str, StoredJob]:
+        found, left = dict[str, StoredJob](), ids
+        while left:
+            jobs = await self.store.get(left)
+            found |= {job.id.decode(): job for job in jobs if job}
+            left = left[len(jobs) :]
+        return found
+
+    async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+        """Change some properties of a job; tells whether any of them was another one.
+
+        Raises `StaleRevision` for a revision that is not the present one, and `NotFound`.
+        """
+        for _ in range(MOST_UPDATES):
+            stored = (await self._stored([call.job.id])).get(call.job.id)
+            if stored is None or not _is_shown(stored):
+                if not call.allow_missing:
+                    raise not_found(call.job.id)
+                with suppress(AlreadyExists):
+                    (created,) = await self.create([new_definition(call, trace)])
+                    return created.view, True
+            elif (view := await self._updated(stored, call, trace)) is not None:
+                return view
+        raise Contended(f"The job {call.job.id} is changed all the time: send it again.")
+
+    async def _updated(
+        self, stored: StoredJob, call: UpdateCall, trace: bytes
+    ) -> tuple[JobView, bool] | None:
+        """None: it was changed or deleted meanwhile."""
+        if self.store.count > 1:
+            raise Unsupported(ONE_SHARD)
+        revision, now = properties_of(stored.record).revision, self.clock.now()
+        if call.revision and call.revision != revision:
+            raise _stale(stored.id.decode(), revision)
+        changed = merged(stored, call, trace)
+        if not changed.differs:
+            return (await self.get([call.job.id], 1))[0], False
+        asked = replace(
+            changed.definition, request=replace(changed.definition.request, revision=revision)
+        )
+        note = Note.UPDATED | Note.NEW_PHASE if changed.new_phase else Note.UPDATED
+        try:
+            job = check_definition(asked, now, self.rules, note)
+        except RequestError as fault:
+            raise type(fault)(str(fault), [_in_job(each) for each in fault.violations]) from None
+        written = await self.store.write(WriteGroup(WriteMode.UPDATE, [job], named=[job.id]))
+        if isinstance(written, Refusal):
+            if written.reason == "elapsed":
+                sentence = str(elapsed(job.due, now, UTC))
+                raise _invalid(f"job.schedule.{asked.trigger}", sentence)
+            return None
+        count_accepted([job])
+        await self.store.announced([written])
+        self.store.check(written, [job])
+        return await self._view(job), True
+
+    async def _view(self, job: NewJob) -> JobView:
+        """The job as it is stored: with its creation time and its new revision."""
+        found = await self.get([job.id], 1)
+        return found[0] if found else view_of(StoredJob(job.id.encode(), job.record), 1, job.due)
+
+    async def delete(self, call: BulkCall) -> Progress:
+        """Delete jobs, one step. Unknown ids are no error."""
+        ids, matched, token = await self._selected(call)
+        if ids and not call.dry_run:
+            note_deleted(len(ids))  # first: it may be done although the answer is an error
+            await self.store.announced(await self.store.delete(ids))
+        return Progress(matched, matched, token)
+
+    async def _selected(self, call: BulkCall) -> tuple[Sequence[str], int, str]:
+        """The ids of a step, how many jobs these are, and the token of the next step."""
+        if isinstance(call.selection, JobFilter):
+            page = await self.listing.page(
+                call.selection, ListOrder.CREATED, IDS_A_STEP, call.token
+            )
+            ids = [each.job.id.decode() for each in page.jobs]
+            return ids, len(ids), page.next_token
+        step = next_step(call.selection, call.token)
+        return step.ids, len(await self.listing.show(step.ids)), step.token
+
+    async def preview(
+        self, subject: Definition | str, count: int, after: int | None
+    ) -> schedules.Preview:
+        """The next times of a definition, or of the job with this id."""
+        now = self.clock.now()
+        if isinstance(subject, str):
+            return await self._preview_stored(subject, count, now if after is None else after)
+        try:
+            return await _preview(subject, count, now, after)
+        except ScheduleError as fault:
+            raise _invalid(f"spec.schedule.{subject.trigger}", str(fault)) from fault
+
+    async def _preview_stored(self, job_id: str, count: int, after: int) -> schedules.Preview:
+        found = await self.listing.show([job_id])
+        if not found:
+            raise not_found(job_id)
+        schedule, due = schedule_in(found[0].job.record), found[0].due
+        try:
+            if schedule.kind is TriggerKind.ONCE:
+                return schedules.preview_once(schedule.text, schedule.timezone, 0)
+            if schedule.kind is TriggerKind.INTERVAL and due is None:
+                raise _invalid("job_id", NO_PHASE)
+            recurring = recurring_of(schedule, due)
+            begin = after if due is None else max(after, due - 1)
+            return await _collected(recurring, schedules.next_times(recurring, begin), count)
+        except ScheduleError as fault:
+            raise _invalid("job_id", str(fault)) from fault
+
+
+async def _views(jobs: Sequence[ListedJob], next_times: int) -> Sequence[JobView]:
+    views, time_slice = list[JobView](), SharedSlice()
+    for each in jobs:
+        views.append(view_of(each.job, next_times, each.due, each.state))
+        await time_slice.yield_if_used()
+    return views
+
+
+async def _created(jobs: Sequence[NewJob]) -> Sequence[CreatedJob]:
+    created, time_slice = list[CreatedJob](), SharedSlice()
+    for job in jobs:
+        created.append(CreatedJob(view_of(StoredJob(job.id.encode(), job.record), 1, job.due)))
+        await time_slice.yield_if_used()
+    return created
+
+
+async def _preview(asked: Definition, count: int, now: int, after: int | None) -> schedules.Preview:
+    request, limits = asked.request, asked.properties
+    if request.interval:
+        bounds = schedules.Bounds(limits.start, limits.end, limits.max_runs)
+        found = schedules.read_recurring(request.interval, request.timezone, now, bounds)
+        times = schedules.next_times(found, now if after is None else after, bounds)
+        return await _collected(found, times, count)
+    if request.when:
+        return schedules.preview_once(request.when, request.timezone, now)
+    place = zone(request.timezone)
+    if request.now:
+        local = schedules.local_text(now, place)
+        return schedules.Preview(AT_ONCE, place.key, [schedules.PreviewTime(now, local)])
+    raise _invalid("spec.schedule", "The spec has no schedule.")
+
+
+async def _collected(
+    found: schedules.Recurring, times: Iterator[schedules.PreviewTime], count: int
+) -> schedules.Preview:
+    collected, time_slice = list[schedules.PreviewTime](), SharedSlice()
+    for time in times:
+        collected.append(time)
+        if len(collected) == count:
+            break
+        await time_slice.yield_if_used()
+    return schedules.Preview(found.words, found.zone.key, collected)
+
+
+def _in_job(violation: Violation) -> Violation:
+    return violation._replace(field=f"job.{violation.field}".rstrip("."))
+
+
+def _stale(job_id: str, revision: int) -> StaleRevision:
+    sentence = f"The job {job_id} has revision {revision} by now: read it again."
+    return StaleRevision(sentence, [Violation("revision", sentence)])
+
+
+def not_found(job_id: str) -> NotFound:
+    """The error for an id that no job has."""
+    sentence = f"There is no job with the id {job_id}."
+    return NotFound(sentence, [Violation("job_id", sentence)])
+
+
+def _check_repeatable(asked: Sequence[Definition]) -> None:
+    for index, each in enumerate(asked):
+        if not each.request.id:
+            raise _invalid(f"jobs[{index}].id", NOT_NAMED)
+        if each.request.now and not each.request.interval and not each.request.when:
+            raise _invalid(f"jobs[{index}].schedule.now", NOT_AGAIN)
+
+
+def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
+    job_id, field = jobs[refusal.place].id, f"jobs[{refusal.place}].id"
+    if refusal.reason == "exists":
+        sentence = f"A job with the id {job_id} already exists."
+        return AlreadyExists(sentence, [Violation(field, sentence)])
+    raise AssertionError(refusal)
+
+
+def _is_shown(job: StoredJob) -> bool:
+    return job_record.kind(job.record) != TriggerKind.NOW
+
+
+def _invalid(field: str, sentence: str) -> InvalidRequest:
+    return InvalidRequest(sentence, [Violation(field, sentence)])

@@ -1,0 +1,28 @@
+"""Bulk calls of scheduling.v1: each is a step, and the caller loops until there is no token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from scheduling_srv.domain.job_filter import JobFilter
+
+Selection: TypeAlias = Sequence[str] | JobFilter
+"""The ids of jobs, or which jobs."""
+
+
+class BulkCall(NamedTuple):
+    """One step of a bulk call."""
+
+    selection: Selection
+    dry_run: bool
+    token: str
+
+
+class Progress(NamedTuple):
+    """How far a step came."""
+
+    matched: int
+    changed: int
+    token: str
+    """For the next step; empty: all is done."""

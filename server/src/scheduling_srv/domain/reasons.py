@@ -1,0 +1,65 @@
+"""The stable reasons of errors, as `ErrorInfo.reason` of google.rpc carries them.
+
+Clients compare them, so a reason never changes its meaning. docs/reference/errors.md is made of
+this table.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+DOMAIN = "scheduling.v1"
+"""`ErrorInfo.domain`."""
+
+
+class Reason(StrEnum):
+    """Why a call was refused or failed."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    JOB_EXISTS = "JOB_EXISTS"
+    JOB_NOT_FOUND = "JOB_NOT_FOUND"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    TOO_MANY_PENDING = "TOO_MANY_PENDING"
+    RECORD_TOO_LARGE = "RECORD_TOO_LARGE"
+    FORMAT_TOO_OLD = "FORMAT_TOO_OLD"
+    STALE_REVISION = "STALE_REVISION"
+    NOT_SUPPORTED = "NOT_SUPPORTED"
+    INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
+    REDIS_UNAVAILABLE = "REDIS_UNAVAILABLE"
+    REDIS_FULL = "REDIS_FULL"
+    NEWER_DATA = "NEWER_DATA"
+    RECOVERING = "RECOVERING"
+    OVERLOADED = "OVERLOADED"
+    KAFKA_UNAVAILABLE = "KAFKA_UNAVAILABLE"
+    SHARED_TOPIC = "SHARED_TOPIC"
+    NOT_ANNOUNCED = "NOT_ANNOUNCED"
+    CONTENDED = "CONTENDED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+
+
+MEANINGS: dict[Reason, str] = {
+    Reason.INVALID_REQUEST: "A field is missing, malformed or out of range. Nothing was done.",
+    Reason.JOB_EXISTS: "A job with this id exists. Nothing was done.",
+    Reason.JOB_NOT_FOUND: "No job has this id. Nothing was done.",
+    Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
+    Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
+    Reason.RECORD_TOO_LARGE: "Kafka takes no record of this size. Nothing was done.",
+    Reason.FORMAT_TOO_OLD: (
+        "The stored data has a format that cannot hold this property. Nothing was done."
+    ),
+    Reason.STALE_REVISION: "The job was changed meanwhile. Nothing was done: read it again.",
+    Reason.NOT_SUPPORTED: "This version of the service cannot do this. Nothing was done.",
+    Reason.INTERNAL: "A fault of the service. Its log has the reference.",
+    Reason.UNAVAILABLE: "The service cannot answer now. The change may have been made.",
+    Reason.REDIS_UNAVAILABLE: "Redis does not answer. The change may have been made.",
+    Reason.REDIS_FULL: "Redis has no room left. Nothing was done.",
+    Reason.NEWER_DATA: "A later version of the service wrote the stored data. Nothing was done.",
+    Reason.RECOVERING: "The schedule is being recovered from Kafka. Nothing was done.",
+    Reason.OVERLOADED: "Too much is under way. Nothing was done: send it again later.",
+    Reason.KAFKA_UNAVAILABLE: "Kafka does not answer. The change may have been made.",
+    Reason.SHARED_TOPIC: "Another service uses the jobs topic.",
+    Reason.NOT_ANNOUNCED: "The change is stored, and not on Kafka yet.",
+    Reason.CONTENDED: "Another call decides about the same id. Nothing was done.",
+    Reason.OUTCOME_UNKNOWN: "Redis has lost writes. The change may have been made.",
+}

@@ -1,0 +1,29 @@
+"""The schedule of a stored job, as texts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_srv.domain.trigger import TriggerKind
+from scheduling_srv.formats import job_record
+
+
+class StoredSchedule(NamedTuple):
+    """When a stored job runs."""
+
+    kind: TriggerKind
+    text: str
+    """Of the interval or of `when`; empty for `now`."""
+    timezone: str
+    period: int
+    """Of INTERVAL, in ms."""
+
+
+def schedule_in(record: bytes) -> StoredSchedule:
+    """The schedule in a record."""
+    head = job_record.header(record)
+    rest = jobs.Job.FromString(job_record.rest_of(record))
+    data = jobs.Data.FromString(job_record.data_of(record))
+    text = rest.interval or rest.when
+    return StoredSchedule(TriggerKind(head.kind), text, data.timezone, head.interval)

@@ -1,0 +1,207 @@
+"""scheduling.v1 on the real service."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
+from tests.client import contract
+from tests.e2e.product import Product, fresh, tomorrow
+
+DAILY = v1.Schedule(interval="0 5 * * *")
+
+
+@pytest.fixture
+def stub(product: Product) -> Iterator[Any]:
+    with grpc.insecure_channel(product.service.address) as channel:
+        yield JobServiceStub(channel)
+
+
+def now() -> v1.Schedule:
+    schedule = v1.Schedule()
+    schedule.now.SetInParent()
+    return schedule
+
+
+def create(stub: Any, *specs: v1.JobSpec, request_id: str = "") -> list[v1.Job]:
+    answer = stub.CreateJobs(service.CreateJobsRequest(jobs=specs, request_id=request_id))
+    return [each.job for each in answer.jobs]
+
+
+def get(stub: Any, *ids: str, next_times: int = 0) -> list[v1.Job]:
+    return list(stub.GetJobs(service.GetJobsRequest(ids=ids, next_times=next_times)).jobs)
+
+
+def delete(stub: Any, *ids: str) -> v1.BulkProgress:
+    selection = v1.JobSelection(ids=v1.JobIds(ids=ids))
+    progress = stub.DeleteJobs(service.DeleteJobsRequest(selection=selection)).progress
+    assert isinstance(progress, v1.BulkProgress)
+    return progress
+
+
+def refused(call: Any, request: Any) -> tuple[str, str, list[str]]:
+    """Code, reason and fields."""
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request)
+    error: Any = raised.value
+    info, bad = ErrorInfo(), BadRequest()
+    status = rpc_status.from_call(error)
+    assert status
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    fields = [each.field for each in bad.field_violations]
+    return error.code().name, info.reason, fields
+
+
+def test_a_job_from_its_creation_to_its_deletion(stub: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    spec = v1.JobSpec(
+        id=job,
+        type=kind,
+        creator="me",
+        payload=[AnyMessage(type_url="u", value=b"\xff")],
+        priority=v1.PRIORITY_HIGH,
+        timezone="Europe/Berlin",
+        schedule=DAILY,
+        retry=v1.Retry(attempts=3, delay=Duration(seconds=2), backoff=v1.BACKOFF_EXPONENTIAL),
+    )
+    (created,) = create(stub, spec)
+    (found,) = get(stub, job, fresh(), next_times=3)
+    assert found.spec == created.spec == spec
+    assert found.status.words == "at 05:00 every day"
+    assert len(found.status.next_times) == 3
+    (old,) = product.client.read(filter=contract.JobFilter(jobs_ids=[job])).items
+    assert (old.interval, old.priority, old.attempts) == ("0 5 * * *", -10, 3)
+    assert delete(stub, job, fresh()).matched == 1
+    assert get(stub, job) == []
+    assert delete(stub, job).matched == 0
+
+
+def test_a_job_of_2018_is_seen(stub: Any, product: Product) -> None:
+    job = fresh()
+    product.client.create(contract.job(id=job, when=tomorrow(), priority=10))
+    (found,) = get(stub, job)
+    assert found.spec.priority == v1.PRIORITY_LOW
+    assert found.spec.schedule.when == tomorrow()
+    delete(stub, job)
+
+
+def test_a_run_at_once(stub: Any, product: Product) -> None:
+    kind = fresh("type")
+    payload = [AnyMessage(type_url="u", value=b"hello")]
+    (made,) = create(stub, v1.JobSpec(type=kind, schedule=now(), payload=payload))
+    assert get(stub, made.spec.id) == []
+    run = product.run(kind)
+    assert run.job_id == made.spec.id
+    assert run.message.data.payload[0].value == b"hello"
+    product.finish(kind, [run])
+
+
+def test_an_update_is_that_of_a_revision(stub: Any, product: Product) -> None:
+    job = fresh()
+    create(stub, v1.JobSpec(id=job, type="t", schedule=DAILY, labels={"team": "a"}))
+    request = service.UpdateJobRequest(job=v1.JobSpec(id=job, parallel=3), revision=1)
+    answer = stub.UpdateJob(request)
+    assert (answer.job.status.revision, answer.changed) == (2, True)
+    assert refused(stub.UpdateJob, request) == ("ABORTED", "STALE_REVISION", ["revision"])
+    (found,) = get(stub, job)
+    assert (found.spec.parallel, dict(found.spec.labels)) == (3, {"team": "a"})
+    assert found.status.create_time.seconds <= found.status.update_time.seconds
+    product.client.update(contract.job(id=job, interval="5 minutes"))
+    (found,) = get(stub, job)
+    assert (found.spec.schedule.interval, dict(found.spec.labels)) == ("5 minutes", {"team": "a"})
+    assert found.status.revision == 3
+    delete(stub, job)
+
+
+def test_a_schedule_comes_back_as_it_was_given(stub: Any, product: Product) -> None:
+    job, every = fresh(), v1.Schedule(every=Duration(seconds=90))
+    create(stub, v1.JobSpec(id=job, type="t", schedule=every))
+    (found,) = get(stub, job)
+    assert found.spec.schedule == every
+    (old,) = product.client.read(filter=contract.JobFilter(jobs_ids=[job])).items
+    assert old.interval == "90 seconds"
+    product.client.update(contract.job(id=job, interval="5 minutes"))
+    assert get(stub, job)[0].spec.schedule.interval == "5 minutes"
+    delete(stub, job)
+
+
+def test_lists_have_filters_and_pages(stub: Any) -> None:
+    kind = fresh("type")
+    specs = [
+        v1.JobSpec(id=f"{kind}/{number}", type=kind, schedule=DAILY, labels={"n": str(number % 2)})
+        for number in range(5)
+    ]
+    create(stub, *specs)
+    everything = v1.JobFilter(type=kind)
+    request = service.ListJobsRequest(filter=everything, page_size=3)
+    page = stub.ListJobs(request)
+    assert (page.total_size, len(page.jobs)) == (5, 3)
+    request.page_token = page.next_page_token
+    rest = stub.ListJobs(request)
+    shown = [each.spec.id for each in (*page.jobs, *rest.jobs)]
+    assert shown == [each.id for each in specs]
+    assert page.jobs[0].status.state == v1.JOB_STATE_WAITING
+    assert len(page.jobs[0].status.next_times) == 1
+    odd = v1.JobFilter(labels={"n": "1"}, type=kind)
+    assert len(stub.ListJobs(service.ListJobsRequest(filter=odd)).jobs) == 2
+    request.filter.Clear()
+    assert refused(stub.ListJobs, request)[2] == ["page_token"]
+    selection = v1.JobSelection(filter=everything)
+    deletion = service.DeleteJobsRequest(selection=selection)
+    assert stub.DeleteJobs(deletion).progress.changed == 5
+    assert stub.DeleteJobs(deletion).progress.changed == 0
+
+
+def test_an_interval_shows_its_next_times(stub: Any) -> None:
+    job = fresh()
+    create(stub, v1.JobSpec(id=job, type="t", schedule=v1.Schedule(every=Duration(seconds=600))))
+    (found,) = get(stub, job, next_times=3)
+    seconds = [each.seconds for each in found.status.next_times]
+    assert [later - seconds[0] for later in seconds] == [0, 600, 1200]
+    preview = stub.PreviewSchedule(service.PreviewScheduleRequest(job_id=job, count=2)).preview
+    assert [each.time.seconds for each in preview.times] == seconds[:2]
+    delete(stub, job)
+
+
+def test_a_request_may_be_repeated(stub: Any) -> None:
+    specs = [v1.JobSpec(id=fresh(), type="t", schedule=DAILY) for _ in range(3)]
+    ids = [each.spec.id for each in create(stub, *specs, request_id="r")]
+    assert [each.spec.id for each in create(stub, *specs, request_id="r")] == ids
+    again = service.CreateJobsRequest(jobs=specs)
+    assert refused(stub.CreateJobs, again) == ("ALREADY_EXISTS", "JOB_EXISTS", ["jobs[0].id"])
+    assert delete(stub, *ids).changed == 3
+
+
+def test_all_or_none(stub: Any) -> None:
+    good, bad = fresh(), v1.JobSpec(id=fresh(), type="t", schedule=v1.Schedule(interval="never"))
+    request = service.CreateJobsRequest(jobs=[v1.JobSpec(id=good, type="t", schedule=DAILY), bad])
+    code, reason, fields = refused(stub.CreateJobs, request)
+    assert (code, reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert fields == ["jobs[1].schedule.interval"]
+    assert get(stub, good) == []
+
+
+def test_a_schedule_is_previewed(stub: Any) -> None:
+    spec = v1.JobSpec(timezone="Europe/Berlin", schedule=v1.Schedule(interval="30 2 * * *"))
+    request = service.PreviewScheduleRequest(spec=spec, count=400)
+    preview = stub.PreviewSchedule(request).preview
+    assert len(preview.times) == 400
+    assert sum(bool(each.remark) for each in preview.times) in (1, 2)
+    unknown = service.PreviewScheduleRequest(job_id=fresh())
+    assert refused(stub.PreviewSchedule, unknown)[:2] == ("NOT_FOUND", "JOB_NOT_FOUND")
+
+
+def test_reflection_finds_it(product: Product) -> None:
+    assert "scheduling.v1.JobService" in product.client.services()
+    assert product.client.file_containing("scheduling.v1.JobService.CreateJobs")
+    assert product.client.health("scheduling.v1.JobService") == "SERVING"

@@ -1,0 +1,539 @@
+"""The use cases of scheduling.v1, on a store that notes what it is told."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.ports import (
+    ListedJob,
+    ListedPage,
+    Receipt,
+    Refusal,
+    Source,
+    Walk,
+    WriteGroup,
+    WriteMode,
+    Written,
+)
+from scheduling_srv.app.requests.definition_check import check_definition
+from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.app.requests.id_steps import IDS_A_STEP
+from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import (
+    AlreadyExists,
+    Contended,
+    FormatTooOld,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    StaleRevision,
+    Unsupported,
+)
+from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
+from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.stored_format import StoredFormat
+from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.job_record import Note, kind, more_of, properties_of, type_of
+from scheduling_srv.formats.more import pack_more
+from scheduling_srv.formats.v1.requests import decode_update
+from scheduling_srv.formats.v1.specs import definition_of, spec_of
+from tests.harness.virtual_time import VIRTUAL_TIME
+from tests.store.shard import one_shard
+
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+NO_NUMBER = bytes(6)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+class World:
+    """The store and the clock. `get` answers two jobs a call."""
+
+    def __init__(self, stored_format: int = 2) -> None:
+        self.on_update: Callable[[], None] = lambda: None
+        self.held: dict[str, bytes] = {}
+        self.dues: dict[str, int | None] = {}
+        self.notes: list[int] = []
+        self.deleted: list[Sequence[str]] = []
+        self.ends = 0
+        announcements = Announcements()
+        announcements.published("i", 5)
+        world: Any = self
+        store = one_shard(world, world, announcements, wait=True)
+        rules = Rules(stored=StoredFormat(stored_format))
+        self.api = Definitions(store, JobListing([world]), world, rules)
+        self.time = NOW
+
+    def now(self) -> int:
+        return self.time
+
+    async def write(
+        self, groups: Sequence[WriteGroup], now: int, source: Source | None = None
+    ) -> Written:
+        (group,) = groups
+        receipt = Receipt("i", 5)
+        if group.mode is WriteMode.UPDATE:
+            self.on_update()
+            return Written(receipt, [self.replace(*group.jobs)])
+        for place, job in enumerate(group.jobs):
+            if job.id in self.held:
+                return Written(receipt, [Refusal("exists", place)])
+        self.held |= {job.id: NO_NUMBER + job.record[6:] for job in group.jobs}
+        self.dues |= {job.id: job.due for job in group.jobs}
+        return Written(receipt, [None])
+
+    def replace(self, job: NewJob) -> Refusal | None:
+        """As `write.lua` does, for jobs with MORE."""
+        old = properties_of(self.held[job.id]) if job.id in self.held else None
+        wanted = properties_of(job.record)
+        if old is None:
+            return Refusal("missing", 0)
+        if wanted.revision and wanted.revision != old.revision:
+            return Refusal("stale", 0)
+        self.notes.append(job.record[0])
+        new = wanted._replace(revision=old.revision + 1, updated=self.time)
+        more = more_of(job.record)
+        self.held[job.id] = NO_NUMBER + job.record[6:].replace(more, pack_more(new))
+        return None
+
+    def listed(self, job_id: str) -> ListedJob | None:
+        if job_id not in self.held or kind(self.held[job_id]) == TriggerKind.NOW:
+            return None
+        job = StoredJob(job_id.encode(), self.held[job_id])
+        return ListedJob(job, JobState.WAITING, self.dues[job_id], job_id)
+
+    async def show(self, ids: Sequence[str]) -> tuple[int, Sequence[ListedJob]]:
+        """Two ids a call."""
+        return len(ids[:2]), [job for each in ids[:2] if (job := self.listed(each))]
+
+    async def page(
+        self, walk: Walk, wanted: JobFilter, cursor: str, limit: int
+    ) -> ListedPage | None:
+        """Of the jobs of a type, in the order of their ids, which are numbers."""
+        kinds = {each: type_of(record).decode() for each, record in self.held.items()}
+        matching = sorted(each for each, own in kinds.items() if own == wanted.type)
+        rest = [each for each in matching if each > cursor]
+        jobs = [job for each in rest[:limit] if (job := self.listed(each))]
+        more = rest[limit - 1] if len(rest) > limit else ""
+        return ListedPage(len(matching), more, jobs)
+
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source | None = None
+    ) -> tuple[Receipt, int]:
+        self.deleted.append(ids)
+        for job_id in ids:
+            self.held.pop(job_id, None)
+        return Receipt("i", 5), len(ids)
+
+    async def append(self, entries: Any, now: int, source: Any = None) -> Receipt:
+        self.ends += 1
+        return Receipt("i", 5)
+
+    async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
+        return [
+            StoredJob(each.encode(), self.held[each]) if each in self.held else None
+            for each in ids[:2]
+        ]
+
+
+def every(minutes: int) -> v1.Schedule:
+    return v1.Schedule(every=Duration(seconds=60 * minutes))
+
+
+def now() -> v1.Schedule:
+    schedule = v1.Schedule()
+    schedule.now.SetInParent()
+    return schedule
+
+
+def cron(text: str = "0 5 * * *") -> v1.Schedule:
+    return v1.Schedule(interval=text)
+
+
+def asked(job_id: str = "", schedule: v1.Schedule | None = None, **more: Any) -> Definition:
+    spec = v1.JobSpec(id=job_id, type="t", schedule=schedule or cron(), **more)
+    return definition_of(spec)
+
+
+async def refusal(world: World, *jobs: Definition, request_id: str = "") -> RequestError:
+    with pytest.raises(RequestError) as raised:
+        await world.api.create(jobs, request_id)
+    return raised.value
+
+
+# --- Create -------------------------------------------------------------------------------------
+
+
+async def test_created_jobs_are_shown_with_their_words_and_next_time() -> None:
+    world = World()
+    at = v1.Schedule(at=Timestamp(seconds=NOW // 1000 + 60))
+    made = await world.api.create([asked("a", every(2)), asked("", at), asked("c", now())])
+    first, second, third = (each.view for each in made)
+    assert first.words == "every 2 minutes"
+    assert first.next_times == [NOW + 120_000]
+    assert second.next_times == [NOW + 60_000]
+    assert second.job.id
+    assert (third.words, third.next_times) == ("once, at once", ())
+    assert not any(each.existing for each in made)
+
+
+async def test_all_faults_of_all_jobs_are_told_by_the_names_of_v1() -> None:
+    world = World()
+    jobs = [
+        asked("a", cron("never")),
+        asked("b", cron(), timezone="Mars"),
+        asked("b", v1.Schedule(when="soon")),
+        definition_of(v1.JobSpec(id="d", type="t")),
+        definition_of(v1.JobSpec(id="e", schedule=cron())),
+    ]
+    fault = await refusal(world, *jobs)
+    assert [each.field for each in fault.violations] == [
+        "jobs[0].schedule.interval",
+        "jobs[1].timezone",
+        "jobs[2].id",
+        "jobs[2].schedule.when",
+        "jobs[3].schedule",
+        "jobs[4].type",
+    ]
+    assert fault.violations[2].description == "Job 2: The id stands twice in the list."
+    assert world.held == {}
+
+
+async def test_no_jobs_are_a_fault() -> None:
+    assert (await refusal(World())).violations[0].field == "jobs"
+
+
+async def test_an_id_that_exists_is_refused() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    fault = await refusal(world, asked("b"), asked("a"))
+    assert isinstance(fault, AlreadyExists)
+    assert fault.violations[0].field == "jobs[1].id"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [cron(), every(5), v1.Schedule(when="in 5 minutes"), v1.Schedule(when="2030-01-01")],
+    ids=["cron", "every", "relative", "date"],
+)
+async def test_a_repeated_request_finds_its_jobs(schedule: v1.Schedule) -> None:
+    world = World()
+    first = await world.api.create([asked("a", schedule), asked("b")], "r")
+    world.time += 1000
+    again = await world.api.create([asked("a", schedule), asked("b")], "r")
+    assert [each.view.job.id for each in again] == [each.view.job.id for each in first]
+    assert world.ends == 1, "it waits until the jobs are on Kafka"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked("a", cron("0 6 * * *")),
+        asked("a", creator="me"),
+        asked("a", v1.Schedule(when="in 6 minutes")),
+        asked("a", v1.Schedule(when="2030-01-01")),
+    ],
+    ids=["cron", "creator", "relative", "date"],
+)
+async def test_another_definition_under_the_same_id_is_refused(other: Definition) -> None:
+    world = World()
+    await world.api.create([other], "r")
+    for schedule in (cron(), v1.Schedule(when="in 5 minutes")):
+        assert isinstance(await refusal(world, asked("a", schedule), request_id="r"), AlreadyExists)
+
+
+async def test_half_of_a_request_is_no_repetition() -> None:
+    world = World()
+    await world.api.create([asked("a")], "r")
+    assert isinstance(await refusal(world, asked("a"), asked("b"), request_id="r"), AlreadyExists)
+
+
+async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
+    world = World()
+    assert (await refusal(world, asked(""), request_id="r")).violations[0].field == "jobs[0].id"
+    fault = await refusal(world, asked("a", now()), request_id="r")
+    assert fault.violations[0].field == "jobs[0].schedule.now"
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"max_runs": 1}, "max_runs"),
+        ({"end_time": Timestamp(seconds=2_000_000_000)}, "end_time"),
+        ({"retry": v1.Retry(max_delay=Duration(seconds=1))}, "retry.max_delay"),
+        ({"unique_key": "k"}, "unique_key"),
+        ({"overlap": v1.OVERLAP_SKIP}, "overlap"),
+    ],
+    ids=map(str, count()),
+)
+async def test_what_would_not_be_obeyed_is_refused(more: Any, field: str) -> None:
+    fault = await refusal(World(), asked("a", **more))
+    assert isinstance(fault, Unsupported)
+    assert fault.violations[0].field == f"jobs[0].{field}"
+
+
+async def test_format_1_holds_what_2018_can_say() -> None:
+    world = World(stored_format=1)
+    (made,) = await world.api.create([asked("a", every(2))])
+    assert (made.view.created, made.view.revision) == (0, 0)
+    assert spec_of(made.view.job).schedule.interval == "120 seconds"
+    fault = await refusal(world, asked("b", labels={"a": "b"}))
+    assert isinstance(fault, FormatTooOld)
+
+
+async def test_format_2_holds_what_was_given() -> None:
+    world = World()
+    start = Timestamp(seconds=NOW // 1000 + 3600)
+    (made,) = await world.api.create([asked("a", every(2), labels={"a": "b"}, start_time=start)])
+    (view,) = await world.api.get(["a"], 1)
+    spec = spec_of(view.job)
+    assert spec.schedule == every(2)
+    assert (dict(spec.labels), spec.start_time) == ({"a": "b"}, start)
+    assert made.view.next_times == [NOW + HOUR]
+    assert (view.created, view.updated, view.revision) == (NOW, NOW, 1)
+
+
+async def test_a_plain_job_is_stored_as_one_of_2018() -> None:
+    world = World()
+    await world.api.create([asked("a"), asked("b", every(2))])
+    assert more_of(world.held["a"]) == b""
+    assert more_of(world.held["b"]) != b""
+
+
+# --- Update -------------------------------------------------------------------------------------
+
+
+async def updated(
+    world: World, *paths: str, revision: int = 0, missing: bool = False, **job: Any
+) -> tuple[JobView, bool]:
+    spec = v1.JobSpec(**{"id": "a", **job})
+    request = service.UpdateJobRequest(
+        job=spec,
+        update_mask=FieldMask(paths=paths),
+        revision=revision,
+        allow_missing=missing,
+    )
+    return await world.api.update(decode_update(request.SerializeToString(), 900_000))
+
+
+async def test_an_update_changes_what_its_mask_names() -> None:
+    world = World()
+    await world.api.create([asked("a", every(2), creator="me", labels={"a": "b"})])
+    world.time += 1000
+    view, changed = await updated(world, "parallel", parallel=3, creator="you")
+    spec = spec_of(view.job)
+    assert changed
+    assert (spec.parallel, spec.creator, dict(spec.labels)) == (3, "me", {"a": "b"})
+    assert (view.revision, view.updated) == (2, NOW + 1000)
+    assert spec.schedule == every(2)
+
+
+async def test_an_update_without_a_change_writes_nothing() -> None:
+    world = World()
+    await world.api.create([asked("a", creator="me")])
+    view, changed = await updated(world, creator="me")
+    assert (changed, view.revision, world.notes) == (False, 1, [])
+
+
+async def test_a_stale_revision_is_refused() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    await updated(world, parallel=1, revision=1)
+    with pytest.raises(StaleRevision, match="revision 2 by now"):
+        await updated(world, parallel=2, revision=1)
+
+
+async def test_an_update_begins_again_if_another_one_was_faster() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    bumps = [1, 2]
+
+    def bump() -> None:
+        if bumps:
+            record = world.held["a"]
+            (job,) = [check(asked("a", creator=str(bumps.pop())), properties_of(record).revision)]
+            world.replace(job)
+
+    world.on_update = bump
+    view, _ = await updated(world, parallel=7)
+    spec = spec_of(view.job)
+    assert (spec.parallel, spec.creator, view.revision) == (7, "1", 4)
+    bumps[:] = range(100)
+    with pytest.raises(Contended):
+        await updated(world, parallel=8)
+    bumps[:] = [1]
+    with pytest.raises(StaleRevision):
+        await updated(world, parallel=9, revision=properties_of(world.held["a"]).revision)
+
+
+def check(definition: Definition, revision: int) -> NewJob:
+    request = replace(definition.request, properties=Properties(), revision=revision)
+    rules = Rules(stored=StoredFormat(2))
+    return check_definition(replace(definition, request=request), NOW, rules, Note.UPDATED)
+
+
+async def test_another_start_is_another_phase() -> None:
+    world = World()
+    await world.api.create([asked("a", every(2))])
+    await updated(world, start_time=Timestamp(seconds=NOW // 1000 + 60))
+    await updated(world, parallel=1)
+    assert [Note.NEW_PHASE in Note(each) for each in world.notes] == [True, False]
+
+
+async def test_an_update_of_what_is_not_there() -> None:
+    world = World()
+    with pytest.raises(NotFound):
+        await updated(world, parallel=1)
+    view, changed = await updated(world, type="t", schedule=cron(), missing=True)
+    assert (view.job.id, changed) == (b"a", True)
+
+
+async def test_faults_of_an_update_name_their_fields() -> None:
+    world = World()
+    await world.api.create([asked("a")])
+    with pytest.raises(InvalidRequest) as raised:
+        await updated(world, schedule=cron("never"))
+    assert raised.value.violations[0].field == "job.schedule.interval"
+    with pytest.raises(Unsupported) as unsupported:
+        await updated(world, max_runs=1)
+    assert unsupported.value.violations[0].field == "job.max_runs"
+
+
+async def test_format_1_has_no_updates() -> None:
+    world = World(stored_format=1)
+    await world.api.create([asked("a")])
+    with pytest.raises(FormatTooOld):
+        await updated(world, parallel=1)
+
+
+# --- Get ----------------------------------------------------------------------------------------
+
+
+async def test_jobs_are_shown_in_the_order_of_the_request() -> None:
+    world = World()
+    await world.api.create([asked(each) for each in ("a", "b", "c")] + [asked("n", now())])
+    views = await world.api.get(["c", "x", "a", "n", "b"], 2)
+    assert [view.job.id for view in views] == [b"c", b"a", b"b"]
+    five = NOW - NOW % 86_400_000 + 5 * HOUR
+    assert views[0].state is JobState.WAITING
+    assert views[0].next_times == [five + 86_400_000, five + 2 * 86_400_000]
+
+
+async def test_a_list_is_shown_in_pages() -> None:
+    world = World()
+    await world.api.create([asked(str(each), every(2)) for each in range(5)])
+    seen, token = list[JobView](), ""
+    while True:
+        page = await world.api.list(JobFilter(type="t"), ListOrder.CREATED, 2, token)
+        seen += page.jobs
+        if not page.token:
+            break
+        token = page.token
+    assert [each.job.id.decode() for each in seen] == ["0", "1", "2", "3", "4"]
+    assert {tuple(each.next_times) for each in seen} == {(NOW + 120_000,)}
+
+
+# --- Delete -------------------------------------------------------------------------------------
+
+
+async def steps(world: World, ids: Selection, *, dry_run: bool = False) -> list[Progress]:
+    found, token = list[Progress](), ""
+    while True:
+        found.append(await world.api.delete(BulkCall(ids, dry_run, token)))
+        token = found[-1].token
+        if not token:
+            return found
+
+
+async def test_jobs_are_deleted_in_steps() -> None:
+    world, ids = World(), [str(number) for number in range(IDS_A_STEP + 3)]
+    await world.api.create([asked(each) for each in ids[1:]])
+    told = await steps(world, ids, dry_run=True)
+    assert world.deleted == []
+    assert await steps(world, ids) == told
+    assert [each.matched for each in told] == [IDS_A_STEP - 1, 3]
+    assert world.held == {}
+    assert [each.matched for each in await steps(world, ids)] == [0, 0]
+
+
+async def test_jobs_are_deleted_by_a_filter() -> None:
+    world = World()
+    await world.api.create([asked(f"{number:03}") for number in range(IDS_A_STEP + 3)])
+    await world.api.create([definition_of(v1.JobSpec(id="u", type="u", schedule=cron()))])
+    told = await steps(world, JobFilter(type="t"), dry_run=True)
+    assert [each.matched for each in told] == [IDS_A_STEP, 3]
+    assert await steps(world, JobFilter(type="t")) == told
+    assert [*world.held] == ["u"]
+    assert [each.matched for each in await steps(world, JobFilter(type="t"))] == [0]
+
+
+async def test_a_token_belongs_to_its_request() -> None:
+    world, ids = World(), [str(number) for number in range(IDS_A_STEP + 3)]
+    token = (await world.api.delete(BulkCall(ids, dry_run=True, token=""))).token
+    for other, text in ((ids[1:], token), (ids, token[:-4]), (ids, "ä"), (ids, "====")):
+        with pytest.raises(InvalidRequest, match="belongs to another request"):
+            await world.api.delete(BulkCall(other, dry_run=True, token=text))
+
+
+# --- Preview ------------------------------------------------------------------------------------
+
+
+async def test_a_schedule_is_previewed() -> None:
+    preview = await World().api.preview(asked("", every(2)), 3, None)
+    assert [each.instant for each in preview.times] == [NOW + 120_000 * n for n in (1, 2, 3)]
+    assert preview.words == "every 2 minutes"
+
+
+async def test_bounds_are_kept() -> None:
+    start, end = NOW // 1000 + 30, NOW // 1000 + 300
+    limits = {"start_time": Timestamp(seconds=start), "end_time": Timestamp(seconds=end)}
+    preview = await World().api.preview(asked("", every(2), **limits), 9, None)
+    assert [each.instant - NOW for each in preview.times] == [30_000, 150_000, 270_000]
+    preview = await World().api.preview(asked("", every(2), max_runs=2), 9, None)
+    assert len(preview.times) == 2
+
+
+async def test_dates_and_runs_at_once_have_one_time() -> None:
+    for schedule, due in ((v1.Schedule(when="in 1 hour"), NOW + HOUR), (now(), NOW)):
+        preview = await World().api.preview(asked("", schedule), 9, None)
+        assert [each.instant for each in preview.times] == [due]
+
+
+async def test_a_schedule_is_refused_with_its_field() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        await World().api.preview(asked("", cron("never")), 9, None)
+    assert raised.value.violations[0].field == "spec.schedule.interval"
+
+
+async def test_a_stored_job_is_previewed() -> None:
+    world = World()
+    at = v1.Schedule(at=Timestamp(seconds=NOW // 1000 + 60))
+    await world.api.create([asked("a"), asked("b", at), asked("c", every(2))])
+    assert len((await world.api.preview("a", 4, None)).times) == 4
+    assert [each.instant for each in (await world.api.preview("b", 4, None)).times] == [
+        NOW + 60_000
+    ]
+    times = (await world.api.preview("c", 2, None)).times
+    assert [each.instant for each in times] == [NOW + 120_000, NOW + 240_000]
+    world.dues["c"] = None
+    with pytest.raises(InvalidRequest, match="between two runs"):
+        await world.api.preview("c", 4, None)
+    with pytest.raises(NotFound):
+        await world.api.preview("x", 4, None)
