@@ -17,9 +17,9 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool
 
+import scheduling_srv.entrances.grpc_server  # noqa: F401 - the messages of all services
 from scheduling_srv.adapters.credentials.caller_file import hash_of
 from scheduling_srv.app.access.rules import RULES
-from scheduling_srv.entrances import grpc_server
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
 from tests.e2e.product import fresh, tomorrow
@@ -139,7 +139,6 @@ def test_each_role_may_do_what_is_its_own(house: House) -> None:
     signed.create(job)
     signed.delete(job.id)
     pool = descriptor_pool.Default()
-    assert grpc_server  # with it come the messages of all services
     for service in reader.services():  # all that are registered
         methods = pool.FindServiceByName(service).methods
         assert {f"/{service}/{method.name}" for method in methods} <= RULES.keys()
