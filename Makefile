@@ -209,6 +209,11 @@ lock: ## Resolve the dependencies again; keeps versions that still fit (LOCK_ARG
 		--no-emit-package scheduling-client $(LOCK_ARGS) \
 		--output-file requirements.lock client/pyproject.toml server/pyproject.toml
 
+.PHONY: sbom
+sbom: setup ## Write the bill of materials of requirements.lock (CycloneDX) to build/sbom.json
+	@mkdir -p build
+	@$(BIN)/uvx --quiet --from cyclonedx-bom cyclonedx-py requirements requirements.lock -o build/sbom.json
+
 ##@ Servers for tests
 
 .PHONY: java

@@ -18,8 +18,8 @@ BEGIN, END = "<!-- rights: make docs -->\n", "<!-- end of rights -->\n"
 CALLED = re.compile(r"""(?:call|in_batches|execute|on_primary)\(\s*['"]([A-Z]+)['"]""")
 OF_CONNECTIONS = frozenset({"SELECT", "SUBSCRIBE", "UNSUBSCRIBE", "EVAL", "EVALSHA", "PING"})
 """redis-py calls them. `AUTH` needs no right."""
-USEFUL_RIGHTS = ("+info", "+pubsub|channels", "+pubsub|numsub")
-"""The service works without them (docs/operations.md)."""
+USEFUL_RIGHTS = ("+info", "+pubsub|channels", "+pubsub|numsub", "+client|setinfo")
+"""The service works without them (docs/operations.md). redis-py tells its name to Redis."""
 SHARDS = 3
 """Scripts for several shards call all that those for one do."""
 

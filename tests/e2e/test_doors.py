@@ -15,8 +15,11 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 
+import scheduling_srv.entrances.grpc_server  # noqa: F401 - the messages of all services
 from scheduling_srv.adapters.credentials.caller_file import hash_of
+from scheduling_srv.app.access.rules import RULES
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
 from tests.e2e.product import fresh, tomorrow
@@ -135,7 +138,10 @@ def test_each_role_may_do_what_is_its_own(house: House) -> None:
     signed = house.client(house.issuer.token("jane", "operator"))
     signed.create(job)
     signed.delete(job.id)
-    assert reader.services()
+    pool = descriptor_pool.Default()
+    for service in reader.services():  # all that are registered
+        methods = pool.FindServiceByName(service).methods
+        assert {f"/{service}/{method.name}" for method in methods} <= RULES.keys()
     lines = [(each["caller"], each["method"].rpartition("/")[2], each["outcome"], each["ids"])
              for each in house.audited()]  # fmt: skip
     assert lines == [

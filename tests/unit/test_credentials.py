@@ -1,5 +1,6 @@
 """The file of callers, and signed tokens: each fault has a sentence, each change is noticed."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.credentials import caller_file, jwks
@@ -197,10 +200,36 @@ async def test_attacks_are_refused(tmp_path: Path, issuer: Issuer, attack: Any) 
         await verifier_of(issuer, tmp_path).verify(attack(issuer))
 
 
+class NoKeys:
+    """A source without any key."""
+
+    keys: jwks.Keys = {}  # noqa: RUF012
+
+    async def refresh(self) -> None:
+        """There is nothing to read."""
+
+    async def find(self, key_id: str) -> jwks.Key | None:
+        return self.keys.get(key_id)
+
+
+def _as_token(content: bytes) -> str:
+    """Three parts, as a signed token has them."""
+    part = base64.urlsafe_b64encode(content).decode().rstrip("=")
+    return f"{part}.{part}.{part}"
+
+
 @pytest.mark.parametrize("token", ["", "..", "a.b.c", "e30.e30.", "\x00.\x00.\x00", "ü.ü.ü"])
 async def test_garbage_is_refused(tmp_path: Path, issuer: Issuer, token: str) -> None:
     with pytest.raises(Unauthenticated):
         await verifier_of(issuer, tmp_path).verify(token)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200).map(_as_token))
+def test_no_text_is_a_token(text: str) -> None:
+    """Nor does any break the verifier."""
+    known = AllCredentials(None, JwtVerifier(NoKeys(), issuer="i", audience="a", role_claim="r"))
+    with pytest.raises(Unauthenticated):
+        asyncio.run(known.verify(text))
 
 
 async def test_a_foreign_key_with_a_known_id(tmp_path: Path, issuer: Issuer) -> None:

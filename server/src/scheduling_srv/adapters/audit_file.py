@@ -52,6 +52,10 @@ class AuditFile:
         else:
             self._state.works()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
 
 class _Handler(WatchedFileHandler):
     """Raises its faults instead of printing them."""

@@ -147,7 +147,6 @@ class RedisClient:
                 socket_timeout=self.timeout,
                 socket_connect_timeout=self.timeout,
                 socket_keepalive=True,
-                driver_info=None,  # CLIENT SETINFO would need a right of its own
                 **self._options,
             )
             connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
