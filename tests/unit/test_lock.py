@@ -36,7 +36,7 @@ def test_what_is_declared_is_locked(requirement: Requirement) -> None:
 
 
 def test_what_only_a_checkout_needs_is_not_published() -> None:
-    assert set(CLIENT["optional-dependencies"]) == {"cli"}
+    assert set(CLIENT["optional-dependencies"]) == {"cli", "worker"}
     assert set(SERVER["optional-dependencies"]) == {"embedded"}
     assert set(GROUPS) == {"bench", "dev"}
 
