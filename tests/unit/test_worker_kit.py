@@ -5,6 +5,8 @@ import json
 import logging
 import pickle
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,9 +19,14 @@ import msgspec
 import pydantic
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import create_engine, text
 
 from scheduling_client.cli.app import run as command
+from scheduling_client.testing import a_run as a_user_run
+from scheduling_client.testing import run_one
 from scheduling_client.worker import (
     AlreadyDone,
     Discard,
@@ -40,6 +47,7 @@ from scheduling_client.worker.ledger import Ledger
 from scheduling_client.worker.logs import Json
 from scheduling_client.worker.payloads import reader
 from scheduling_client.worker.processes import Child
+from scheduling_client.worker.tracing import Spans
 from scheduling_client.worker.transactions import create_table_sql
 
 Capture = pytest.CaptureFixture[str]
@@ -432,3 +440,60 @@ def test_a_new_worker_can_be_imported(
 def test_a_worker_that_is_not_there(target: str, sentence: str, capsys: Capture) -> None:
     assert command(["worker", target]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_handlers_are_tested_without_kafka() -> None:
+    """By the function, and by the fixture of the same name, in a test suite of a user."""
+    worker = Worker("w")
+    seen: list[Any] = []
+
+    @worker.job("t", concurrency=2)
+    def handle(payload: dict[str, int], run: Run) -> None:
+        seen.append((payload, run.attempt, run.attempts, run.labels, run.job_id))
+
+    ended = run_one(worker, "t", {"a": 1}, attempt=2, attempts=3, labels={"k": "v"}, job_id="j")
+    assert ended == Ended()
+    assert seen == [({"a": 1}, 2, 3, {"k": "v"}, "j")]
+    assert a_user_run("t", Timestamp(seconds=1)).payload[0].value == b"\x08\x01"
+    with pytest.raises(WorkerError, match="no jobs of the type 'other'"):
+        run_one(worker, "other")
+
+
+SUITE = """
+from scheduling_client import Worker
+
+pytest_plugins = ["scheduling_client.testing"]
+worker = Worker("w")
+
+
+@worker.job("t")
+async def handle(payload: int) -> None: ...
+
+
+def test_it(run_one):
+    assert run_one(worker, "t", 5).error is None
+    assert run_one(worker, "t", "x").final
+"""
+
+
+def test_the_fixture_of_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(SUITE)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
+    assert "1 passed" in ended.stdout, ended.stdout
+
+
+def test_a_span_is_linked_to_the_trace_of_the_job() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    spans = Spans("w")
+    spans._tracer = provider.get_tracer("test")
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    run = a_run(traceparent=f"00-{trace_id}-b7ad6b7169203331-01", occurrence_id="j/1/2/1")
+    with spans.of(run) as span:
+        span.end(Ended("no paper"))
+    (found,) = exporter.get_finished_spans()
+    assert [f"{link.context.trace_id:032x}" for link in found.links] == [trace_id]
+    assert found.status.description == "no paper"
+    assert not Spans("w").are_on

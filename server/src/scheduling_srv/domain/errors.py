@@ -104,7 +104,9 @@ class TooMany(RequestError):
 class OverQuota(RequestError):
     """The caller has used up its share; it may send the request again later."""
 
-    def __init__(self, sentence: str, retry_seconds: float) -> None:
+    reason: ClassVar[Reason] = Reason.OVER_QUOTA
+
+    def __init__(self, sentence: str, retry_seconds: float = 1.0) -> None:
         """`retry_seconds`: after that time the request would be accepted."""
         super().__init__(sentence)
         self.retry_seconds = retry_seconds
@@ -113,9 +115,13 @@ class OverQuota(RequestError):
 class Unauthenticated(RequestError):
     """It is not known who calls: credentials are missing, wrong or expired."""
 
+    reason: ClassVar[Reason] = Reason.UNAUTHENTICATED
+
 
 class Forbidden(RequestError):
     """The caller may not do this (docs/security.md)."""
+
+    reason: ClassVar[Reason] = Reason.FORBIDDEN
 
 
 class FailedPrecondition(RequestError):

@@ -20,6 +20,9 @@ class Reason(StrEnum):
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     TOO_MANY_PENDING = "TOO_MANY_PENDING"
+    OVER_QUOTA = "OVER_QUOTA"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
     RECORD_TOO_LARGE = "RECORD_TOO_LARGE"
     FORMAT_TOO_OLD = "FORMAT_TOO_OLD"
     STALE_REVISION = "STALE_REVISION"
@@ -44,6 +47,9 @@ MEANINGS: dict[Reason, str] = {
     Reason.JOB_NOT_FOUND: "No job has this id. Nothing was done.",
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
+    Reason.OVER_QUOTA: "The caller has used up its share. Nothing was done: send it again later.",
+    Reason.UNAUTHENTICATED: "Credentials are missing, wrong or expired. Nothing was done.",
+    Reason.FORBIDDEN: "The caller may not do this. Nothing was done.",
     Reason.RECORD_TOO_LARGE: "Kafka takes no record of this size. Nothing was done.",
     Reason.FORMAT_TOO_OLD: (
         "The stored data has a format that cannot hold this property. Nothing was done."
