@@ -113,7 +113,7 @@ def test_both_distributions_have_one_version(wheels: dict[str, ZipFile]) -> None
 def test_the_client_needs_no_server(wheels: dict[str, ZipFile]) -> None:
     needs = metadata_of(wheels["client"]).get_all("Requires-Dist", [])
     always = {each.partition(">")[0] for each in needs if "extra ==" not in each}
-    assert always == {"grpcio", "protobuf", "tzdata"}
+    assert always == {"googleapis-common-protos", "grpcio", "protobuf", "tzdata"}
     of_the_worker = {each.partition(">")[0] for each in needs if "extra == 'worker'" in each}
     assert of_the_worker == {"confluent-kafka"}
     of_the_command = {each.partition(">")[0] for each in needs if "extra == 'cli'" in each}

@@ -7,6 +7,7 @@ SchedulingError
 ├── Conflict            the job was changed since it was read
 ├── FailedPrecondition  the service is set up or stands so that it cannot be done
 ├── Exhausted           the request is over a limit
+├── Refused             credentials are missing or wrong, or do not allow the call
 ├── Unsupported         this version of the service cannot do it
 ├── Unavailable         no answer, or the service cannot work now; it may be sent again
 │   └── TimedOut        no answer in time; a change may have been made
@@ -74,6 +75,10 @@ class Exhausted(SchedulingError):
     """The request, or its answer, is over a limit."""
 
 
+class Refused(SchedulingError):
+    """Credentials are missing, wrong or expired, or do not allow the call."""
+
+
 class Unsupported(SchedulingError):
     """This version of the service cannot do it."""
 
@@ -98,6 +103,8 @@ KINDS: dict[str, type[SchedulingError]] = {
     "ABORTED": Conflict,
     "FAILED_PRECONDITION": FailedPrecondition,
     "RESOURCE_EXHAUSTED": Exhausted,
+    "UNAUTHENTICATED": Refused,
+    "PERMISSION_DENIED": Refused,
     "UNIMPLEMENTED": Unsupported,
     "UNAVAILABLE": Unavailable,
     "DEADLINE_EXCEEDED": TimedOut,
