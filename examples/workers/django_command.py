@@ -29,4 +29,4 @@ if __name__ == "__main__":
     from django.conf import settings
 
     settings.configure()
-    Command().handle()  # type: ignore[no-untyped-call]
+    Command().handle()
