@@ -22,6 +22,7 @@ FIXED = {
     "freed": "set: types in which a place may have become free",
     "runs": "hash: instance id -> run; unanswered instances",
     "running": "zset: instance id by start ms",
+    "open": "zset: instance id of each unanswered run by the creation number of its job",
     "types": "hash: type -> number of unanswered instances",
     "outbox": "list: entries that are not yet published",
     "inputs": "hash: topic:partition -> next offset to apply",
@@ -40,6 +41,9 @@ NAMED = {
     "listed:": "list: ids of 128 creation numbers each, with what to sort and filter by",
     "blocked:": "zset: runs held by the limit n of a type, `blocked:<n>:<type>`, scored as in due",
     "limits:": "set: the limits n of a type by which runs are held",
+    "paused": "hash: job id -> since when, why and by whom it is paused, as JSON",
+    "paused_types": "hash: type -> the same",
+    "states": "hash: id -> STATE; jobs with jitter or max_runs",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

@@ -17,7 +17,7 @@ local runs = redis.call('ZCARD', K.running)
 redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
-    redis.call('UNLINK', K.runs, K.running, K.types)
+    redis.call('UNLINK', K.runs, K.running, K.open, K.types)
 end
 for i = entries_at, #args do
     emit(args[i])

@@ -62,6 +62,9 @@ for i = runs_at, #args, RUN_ROW do
         local run = struct.pack(RUN, seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, 0, #type) .. type .. id
         redis.call('HSET', K.runs, instance, run)
         redis.call('ZADD', K.running, start, instance)
+        if has_format(2) then
+            redis.call('ZADD', K.open, seq, instance)
+        end
         redis.call('HINCRBY', K.types, type, 1)
         loaded = loaded + 1
     end

@@ -12,7 +12,12 @@ end
 
 -- Whether Python computes the next time of a job: of every recurring kind but INTERVAL.
 local function is_planned(job)
-    return job.kind > INTERVAL
+    return job.kind == CRON
+end
+
+-- Whether Read shows jobs of this kind.
+local function is_resource(kind)
+    return kind ~= NOW and kind ~= ENDING
 end
 
 local function meta(field)
@@ -31,10 +36,19 @@ local function check_format(found)
     end
 end
 
+local stored_format -- of the shard; nil: not asked yet
+
 local function is_ready()
     local found = redis.call('HMGET', K.meta, 'state', 'format')
-    check_format(tonumber(found[2] or '0'))
+    stored_format = tonumber(found[2] or '0')
+    check_format(stored_format)
     return found[1] == 'ready'
+end
+
+-- Whether data of this format, or of a later one, may be stored.
+local function has_format(wanted)
+    stored_format = stored_format or meta('format')
+    return stored_format >= wanted
 end
 
 local holder -- the token of the owner, after `owns`; false: there is none

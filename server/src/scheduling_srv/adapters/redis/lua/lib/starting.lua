@@ -1,10 +1,18 @@
 --!include base member numbers outbox
 -- Starts runs: what is noted of them is stored by `save_runs`, all at once.
-local begun, started, types, last_run = {}, {}, {}, 0
+local begun, started, opened, types, last_run = {}, {}, {}, {}, 0
 
 local function count(type)
     types[type] = types[type] or tonumber(redis.call('HGET', K.types, type) or '0')
     return types[type]
+end
+
+-- The entry of a run of a job with MORE, whose headers say more.
+local function emit_more(id, job, instance, nominal, attempt)
+    local labels = job.labels
+    emit(struct.pack(QUEUED, QUEUE_MORE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
+        job.type_size, job.data_size) .. id .. job.ready .. job.trace
+        .. struct.pack(QUEUED_MORE, SCHEDULE, math.max(1, job.attempts), 0, job.number, #labels) .. labels)
 end
 
 local function start_run(id, job, nominal, attempt, stage)
@@ -18,14 +26,22 @@ local function start_run(id, job, nominal, attempt, stage)
     started[n + 2] = struct.pack(RUN, job.seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, place, #type) .. type .. id
     -- The time of a run that is staged ahead begins when it is due.
     begun[n + 1], begun[n + 2] = nominal > stage.now and number(nominal) or stage.start, name
+    opened[n + 1], opened[n + 2] = job.seq, name
     types[type] = (types[type] or count(type)) + 1
-    emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
-        job.type_size, job.data_size) .. id .. job.ready .. trace)
+    if job.labels then
+        emit_more(id, job, instance, nominal, attempt)
+    else
+        emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
+            job.type_size, job.data_size) .. id .. job.ready .. trace)
+    end
 end
 
 local function save_runs()
     in_batches('HSET', K.runs, started, 2)
     in_batches('ZADD', K.running, begun, 2)
+    if has_format(2) then -- an owner of format 1 would leave them there
+        in_batches('ZADD', K.open, opened, 2)
+    end
     for type, running in pairs(types) do
         if running > 0 then -- others were only looked at
             redis.call('HSET', K.types, type, running)
