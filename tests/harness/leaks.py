@@ -35,6 +35,7 @@ BOUNDS: Mapping[str, str] = {
     "runs": "runs",
     "running": "runs",
     "open": "runs",
+    "states": "jobs",
     "types": "runs",
     "freed": "freed",
     "outbox": "outbox",

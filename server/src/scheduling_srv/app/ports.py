@@ -22,6 +22,7 @@ from scheduling_srv.app.replies import (
     GivenUp,
     Held,
     Holder,
+    Instants,
     ListPiece,
     Parcel,
     Piece,
@@ -40,6 +41,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.kafka_records import JournalCount
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -437,8 +439,8 @@ class Schedule(Protocol):
         `Diverged` as well, and has done nothing. A full outbox returns no entries.
         """
 
-    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
-        """The catch-up cutoff, and cron jobs to be planned: at most `limit`, as many as fit."""
+    async def unplanned(self, token: str, limit: int) -> tuple[Instants, Sequence[Unplanned]]:
+        """What plans depend on, and cron jobs to be planned: at most `limit`, as many as fit."""
 
     async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
@@ -554,6 +556,12 @@ class ShardStore(Protocol):
         """Put jobs into the store and the schedule, in place of those with the same ids.
 
         An id may come only once in a call. Returns by how many the number of jobs has grown.
+        """
+
+    async def load_counts(self, token: str, counts: Sequence[JournalCount]) -> int:
+        """Put back how many runs of jobs have counted, if that is more; returns for how many jobs.
+
+        All jobs are loaded before.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

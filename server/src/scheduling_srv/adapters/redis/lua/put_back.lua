@@ -37,7 +37,7 @@ for i = ids_at, jobs_at - 1 do
         break
     end
     local job = find(args[i])
-    if job and job.kind ~= NOW and job.seq <= last then
+    if job and is_resource(job.kind) and job.seq <= last then
         remove_job(args[i], job)
         emit_deleted(args[i], false)
     end

@@ -1,4 +1,4 @@
---!include base limits member order outbox
+--!include base limits member order outbox states
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -72,7 +72,10 @@ local function remove_job(id, job, later)
     if job.parallel > 0 then
         mark_freed(job.type)
     end
-    if job.kind ~= NOW then
+    if job.rules then
+        forget_state(id, job)
+    end
+    if is_resource(job.kind) then
         unlist(job.seq, id, job.creator, job.type, labels_of(job))
     end
 end
@@ -108,6 +111,10 @@ end
 local function note_replaced(id, record, job)
     local place, kind, score = find_place(id, job)
     replaced[#replaced + 1] = section(OLD_JOB, struct.pack(OLD_JOB_PART, place, kind, score, #id) .. id .. record)
+    if job.rules and has_state(job) then
+        local state = redis.call('HGET', K.states, id) or ''
+        replaced[#replaced + 1] = section(OLD_STATE, struct.pack(OLD_STATE_PART, #id) .. id .. state)
+    end
     local retries = (job.attempts > 1 or job.kind >= INTERVAL)
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
@@ -126,7 +133,7 @@ local function remember_removed(id, job)
     if restoring == nil then
         restoring = redis.call('EXISTS', K.restores) == 1
     end
-    if job.kind ~= NOW and restoring then
+    if is_resource(job.kind) and restoring then
         redis.call('SADD', K.removed, id)
     end
 end

@@ -1,14 +1,12 @@
---!include base due_job job later limits member outage outbox ranks starting
+--!include base due_job job later limits member obeying outage outbox ranks starting
 -- The decisions of one staging call.
-local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
-
 local function new_stage(now, cutoff, missed)
-    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format')
+    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at')
     stored_format = tonumber(found[6] or '0')
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
-        marks = found[5] or '', gone = {}, again = {}, plan = {}, ends = math.huge}
+        marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), gone = {}, again = {}, plan = {}, ends = math.huge}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -29,7 +27,7 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
 end
 
 local function is_void(stage, job)
-    return job.seq <= stage.reset or (job.seq <= stage.cleared and job.kind ~= NOW)
+    return job.seq <= stage.reset or (job.seq <= stage.cleared and is_resource(job.kind))
 end
 
 local function consider(stage, text, id, score, from, record)
@@ -38,6 +36,9 @@ local function consider(stage, text, id, score, from, record)
     if not job or is_void(stage, job) then
         stage.gone[#stage.gone + 1] = text
         return
+    end
+    if job.rules then
+        return obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
         stage.gone[#stage.gone + 1] = text
