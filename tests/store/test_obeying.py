@@ -7,7 +7,6 @@ import pytest
 
 from scheduling_client.schedules.recurrence import Every
 from scheduling_client.schedules.spread import jitter_ms
-from scheduling_srv.formats.position_record import Position
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
@@ -15,6 +14,7 @@ from scheduling_srv.domain.run_rules import MissedRule, make_up
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.kafka_records import JournalCount, Record
+from scheduling_srv.formats.position_record import Position
 from tests.store.shard import (
     DAY,
     HOUR,
