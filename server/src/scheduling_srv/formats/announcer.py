@@ -15,6 +15,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_JOB,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
+    JOURNAL_PAUSE,
     JOURNAL_RETRY,
     Headers,
     Record,
@@ -30,6 +31,7 @@ from scheduling_srv.formats.layouts import (
     HAS_MORE,
     LISTED,
     NEW_NOW,
+    PAUSE,
     PUT_OFF,
     QUEUE,
     QUEUE_MORE,
@@ -53,6 +55,7 @@ KEPT_KINDS = {
     HAND_ON: JOURNAL_PARCEL,
     LISTED: JOURNAL_LIST,
     COUNT: JOURNAL_COUNT,
+    PAUSE: JOURNAL_PAUSE,
 }
 
 
@@ -74,6 +77,7 @@ class Announcer:
             QUEUE: self._queued,
             QUEUE_MORE: self._queued,
             COUNT: self._kept,
+            PAUSE: self._kept,
             CREATE: self._created,
             NEW_NOW: self._new_now,
             TOMBSTONE: self._tombstone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -32,7 +33,7 @@ JOB_V1 = "job-v1"
 RUN_NUMBER = "run-number"
 """The header of a run that counts for `max_runs`: the how manieth of its job it is."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
-JOURNAL_COUNT = b"count"
+JOURNAL_COUNT, JOURNAL_PAUSE = b"count", b"pause"
 """Values of the journal's `kind` header."""
 NOT_OF_A_JOB = b"\0"
 """In the keys of records of the journal that are no jobs; no id holds it."""
@@ -40,6 +41,7 @@ JOURNAL_DUE = layouts.JOURNAL_JOB.struct
 """First due ms, before the record in a journal value."""
 RETRY = layouts.JOURNAL_RETRY.struct
 COUNTED = layouts.JOURNAL_COUNT.struct
+TYPE_PAUSE = layouts.TYPE_PAUSE_KEY.encode()
 TYPE_TAG = b"\x12"
 """Of the second field of a ScheduledJob."""
 ONE_TIME = (b'"\x03NOW', b'"\x04ONCE')
@@ -163,6 +165,28 @@ class JournalCount(NamedTuple):
     def parse(cls, key: bytes, value: bytes) -> Self:
         """From a journal record of kind `count`."""
         return cls(key.split(b"\0", 1)[0].decode(), *COUNTED.unpack(value))
+
+
+class JournalPause(NamedTuple):
+    """A pause of a job, or of a type."""
+
+    job_id: str
+    """Empty: it is one of a type."""
+    type: str
+    note: bytes
+    """JSON; `seq` in it is the newest creation number of its time."""
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `pause`."""
+        if key.startswith(TYPE_PAUSE):
+            return cls("", key[len(TYPE_PAUSE) :].decode(), value)
+        return cls(key.split(b"\0", 1)[0].decode(), "", value)
+
+    @property
+    def seq(self) -> int:
+        """A reset up to this creation number, or a later one, makes it void."""
+        return int(json.loads(self.note)["seq"])
 
 
 def parcel_name(key: bytes) -> str:

@@ -105,7 +105,7 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT = b"EMGqK"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE = b"EMGqKU"
 """First bytes of entries."""
 QUEUES = frozenset((QUEUE, QUEUE_MORE))
 """Those of runs."""
@@ -159,6 +159,8 @@ PARCEL_KEY, LIST_KEY = "\0parcel\0", "\0list\0"
 """How keys of the journal begin that are of no job; a name, or a token and a number, follows."""
 COUNT_KEY = "\0count"
 """Follows the id of a job, in the key of its count."""
+PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
+"""The first follows the id of a job, the second precedes a type, in the key of a pause."""
 
 # --- Values that only scripts read --------------------------------------------------------------
 
@@ -202,7 +204,7 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE
+    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
@@ -223,5 +225,7 @@ LUA: Mapping[str, str] = {
     "PARCEL_KEY": _text(PARCEL_KEY),
     "LIST_KEY": _text(LIST_KEY),
     "COUNT_KEY": _text(COUNT_KEY),
+    "PAUSE_KEY": _text(PAUSE_KEY),
+    "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
 }
 """Name -> its value in Lua. Offsets count from 1, as Lua does."""

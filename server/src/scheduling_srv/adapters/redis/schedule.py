@@ -34,7 +34,7 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.formats.kafka_records import JournalCount
+from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import WRITES
@@ -307,6 +307,12 @@ class RedisSchedule:
         """`load_states.lua`."""
         rows: list[Value] = [value for count in counts for value in count]
         loaded: int = owned(await self.scripts.run("load_states", rows, token=token))
+        return loaded
+
+    async def load_pauses(self, token: str, pauses: Sequence[JournalPause]) -> int:
+        """`load_pauses.lua`."""
+        rows: list[Value] = [value for pause in pauses for value in pause]
+        loaded: int = owned(await self.scripts.run("load_pauses", rows, token=token))
         return loaded
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

@@ -11,9 +11,11 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_COUNT,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
+    JOURNAL_PAUSE,
     JOURNAL_RETRY,
     NOT_OF_A_JOB,
     JournalCount,
+    JournalPause,
     JournalRetry,
     LogRecord,
     parcel_name,
@@ -99,6 +101,12 @@ class Rest:
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_COUNT:
                 yield JournalCount.parse(key, value)
+
+    def pauses(self) -> Iterator[JournalPause]:
+        """The pauses of jobs and types."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_PAUSE:
+                yield JournalPause.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
         """The parcels that may not have been delivered."""

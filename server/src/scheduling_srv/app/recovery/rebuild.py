@@ -31,6 +31,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_DUE,
     Emission,
     JournalCount,
+    JournalPause,
     LogRecord,
 )
 from scheduling_srv.formats.messages import answer_instance, read_recurrence
@@ -305,6 +306,7 @@ class Attempt:
             if share:
                 await self._read_share(share)
             await self._load_counts(self.rest.counts())
+            await self._load_pauses(self.rest.pauses())
             await self._load_runs(self.settlement.waiting(self.rest.retries()))
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())
@@ -325,6 +327,11 @@ class Attempt:
         """Runs that were sent at once may be on Kafka without their count: the larger one holds."""
         for piece in pieces(counts, PIECE_ENTRIES):
             await self.shard.load_counts(self.token, piece)
+
+    async def _load_pauses(self, pauses: Iterable[JournalPause]) -> None:
+        wanted = (pause for pause in pauses if pause.seq > self.position.reset)
+        for piece in pieces(wanted, PIECE_ENTRIES):
+            await self.shard.load_pauses(self.token, piece)
 
     async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
         wanted = (run for run in runs if run.seq > self.position.reset)

@@ -1,6 +1,6 @@
---!include base job marker member outbox parcels states
+--!include base job marker member outbox parcels pauses states
 --!args token log now:int count most_entries:int most:int room:int
--- Writes a piece of what lives to the journal again: parcels, jobs, counts, then retries. It reads and
+-- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, then retries. It reads and
 -- writes in one call, so whatever changes later comes later. A hash is walked by a cursor, which is
 -- good for one process of Redis: with another lineage the walk begins anew. What the walk does not
 -- show came after it had begun.
@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, STATES, RETRIES, ENDED = 'p', 'j', 's', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -73,7 +73,7 @@ local function due_of(id, job)
             return tonumber(at)
         end
     end
-    return now
+    return passed_since(job.seq) or now
 end
 
 local reset, cleared = meta('reset'), meta('cleared')
@@ -105,7 +105,10 @@ local function write_state(id, text)
 end
 
 local function write_retry(text)
-    local seq, _, id, nominal, attempt = read_member(text)
+    local seq, kind, id, nominal, attempt = read_member(text)
+    if kind == PASSED then
+        return -- the job says it
+    end
     local score = redis.call('ZSCORE', K.due, text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
     local key = retry_key(id, seq, nominal)
@@ -129,13 +132,23 @@ end
 
 if phase == PARCELS and SHARDS == 1 then
     phase = JOBS
+elseif phase == STATES and not is_any_paused() and redis.call('EXISTS', K.states) == 0 then
+    phase = RETRIES
 end
 if phase == PARCELS then
     walk_on('HSCAN', K.parcels, write_parcel, JOBS)
 elseif phase == JOBS then
     walk_on('HSCAN', K.jobs, write_job, STATES)
 elseif phase == STATES then
-    walk_on('HSCAN', K.states, write_state, RETRIES)
+    walk_on('HSCAN', K.states, write_state, PAUSES)
+elseif phase == PAUSES then
+    walk_on('HSCAN', K.paused, function(id, note)
+        emit_pause(id .. PAUSE_KEY, note)
+    end, TYPES)
+elseif phase == TYPES then
+    walk_on('HSCAN', K.paused_types, function(type, note)
+        emit_pause(TYPE_PAUSE_KEY .. type, note)
+    end, RETRIES)
 else
     walk_on('ZSCAN', K.retries, write_retry, ENDED)
 end

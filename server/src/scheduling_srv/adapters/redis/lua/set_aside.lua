@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox remove run states
+--!include answer base job marker member order outbox pauses remove run states
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -45,11 +45,13 @@ each(REPLACEMENT_ROW, function(i)
     redis.call('LSET', K.outbox, place(entry_number), entry)
 end)
 
+local pauses = {} -- id -> pause of a job that is taken away
 local gone = {} -- ids that nobody has now, because this call has taken them away
 each(UNDONE_ROW, function(i)
     local id, seq = undone_row(i)
     local record = redis.call('HGET', K.jobs, id)
     if record and read_seq(record) == seq then
+        pauses[id] = pause_of(id)
         remove_job(id, read_job(record))
         gone[id] = true
     end
@@ -81,6 +83,9 @@ local function bring_back(text)
     end
     if is_resource(sort) then
         enlist(seq, id, creator, type, labels)
+    end
+    if pauses[id] then
+        pause_job(id, pauses[id])
     end
 end
 

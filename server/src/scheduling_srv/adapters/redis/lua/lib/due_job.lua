@@ -8,7 +8,7 @@ local function read_more_of_due(job, shape, record, at)
     local size, has_rules, labels_size = read_more(record, at)
     job.rules = has_rules and read_rules(record, at) or nil
     local labels_at = at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
-    job.labels = string.sub(record, labels_at + 1, labels_at + labels_size)
+    job.labels = (has_rules or labels_size > 0) and string.sub(record, labels_at + 1, labels_at + labels_size) or nil
     job.attempts = shape.has_policy and struct.unpack(ATTEMPTS, record, shape.policy_at + 1) or 1
     job.number = 0
     return size

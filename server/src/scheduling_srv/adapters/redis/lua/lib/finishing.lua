@@ -1,4 +1,4 @@
---!include job order outbox remove states
+--!include job order outbox pauses remove states
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -26,6 +26,9 @@ local function finish(id, record, nominal)
         return
     end
     forget_state(id, job)
+    if is_any_paused() then
+        unpause_job(id)
+    end
     unlist(job.seq, id, job.creator, job.type, labels_of(job))
     local ending = as_ending(record)
     redis.call('HSET', K.jobs, id, ending)

@@ -1,4 +1,4 @@
---!include base definition limits member outbox remove states
+--!include base definition limits member outbox pauses remove states
 -- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 
@@ -20,6 +20,8 @@ local function find_next(id, job)
             return {due = tonumber(score), kind = kind, planning = true}
         end
     end
+    local since = passed_since(job.seq)
+    return since and {due = since, kind = NEXT} or nil
 end
 
 -- When the runs were due that an earlier change of the schedule has left.
@@ -30,10 +32,10 @@ local function find_kept(job)
         or {}
     for _, text in ipairs(found) do
         local _, kind, nominal, attempt = read_place(text)
-        if kind ~= KEPT then
+        if kind < KEPT then
             break -- retries come before them
         end
-        if attempt == 1 then
+        if kind == KEPT and attempt == 1 then
             nominals[#nominals + 1] = nominal
         end
     end

@@ -48,7 +48,7 @@ local function plant_after(stage, job, id, record, nominal, from, state)
         return
     end
     local rules = job.rules
-    if rules.max_runs > 0 and state.counted >= rules.max_runs then
+    if state and state.counted >= rules.max_runs then
         finish(id, record, nominal)
     elseif job.kind == INTERVAL then
         plant(stage, job, id, record, nominal + job.interval, from)

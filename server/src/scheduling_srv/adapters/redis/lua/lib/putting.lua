@@ -1,4 +1,4 @@
---!include base heritage job keeping member order outbox replacing states
+--!include base heritage job keeping member order outbox pauses replacing states
 -- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow
 -- the clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
 local function claim_seqs(size)
@@ -33,12 +33,12 @@ local function put(mode, at, size, now, numbered, carried)
     local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + JOB_ROW * size - 1, JOB_ROW do
         local id, due, asked = job_row(i)
-        local kept, created, more, state
+        local kept, created, more, state, pause
         if carried then
-            kept, created, more, state = carried((i - at) / JOB_ROW)
+            kept, created, more, state, pause = carried((i - at) / JOB_ROW)
         end
         if (replaces or finished[id]) and not kept and not created then
-            kept, created, more, state = replace(mode, id, due, asked, now)
+            kept, created, more, state, pause = replace(mode, id, due, asked, now)
         end
         seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
@@ -56,6 +56,9 @@ local function put(mode, at, size, now, numbered, carried)
             local wait = at_once
             if string.byte(record, SEQ_SIZE + 1) % VERSION_UNIT >= HAS_MORE then
                 wait = waiting_of(id, record, state)
+            end
+            if pause then
+                pause_job(id, pause)
             end
             if kept then
                 due = plant(kept, own, id, rank, places, wait)

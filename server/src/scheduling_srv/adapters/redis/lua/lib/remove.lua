@@ -1,4 +1,4 @@
---!include base limits member order outbox states
+--!include base limits member order outbox pauses states
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -13,6 +13,7 @@ local function remove_retry(text, parallel, type)
     local seq, _, id, nominal = read_member(text)
     redis.call('ZREM', K.retries, text)
     redis.call('ZREM', K.due, text)
+    end_rest(type, text)
     if parallel > 0 then
         unblock(parallel, type, text)
     end
@@ -66,7 +67,7 @@ local function remove_job(id, job, later)
             end
         end
     end
-    if job.attempts > 1 or (job.kind >= INTERVAL and is_any_waiting()) then
+    if job.attempts > 1 or ((job.kind >= INTERVAL or is_any_resting()) and is_any_waiting()) then
         remove_retries(job)
     end
     if job.parallel > 0 then
@@ -74,6 +75,9 @@ local function remove_job(id, job, later)
     end
     if job.rules then
         forget_state(id, job)
+    end
+    if is_any_paused() then
+        unpause_job(id)
     end
     if is_resource(job.kind) then
         unlist(job.seq, id, job.creator, job.type, labels_of(job))

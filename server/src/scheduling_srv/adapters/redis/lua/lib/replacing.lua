@@ -1,4 +1,4 @@
---!include base definition heritage job keeping outbox remove states
+--!include base definition heritage job keeping outbox pauses remove states
 -- What becomes of the job that has the id already.
 local UNTOUCHED = {} -- instead of what is kept: the new job does not come in
 
@@ -14,7 +14,8 @@ local function is_still_wanted(id, old, asked, due)
 end
 
 -- Takes the old job out. Returns what the new one keeps of it, nil for nothing, or UNTOUCHED; its
--- heritage, and its state if its runs are counted.
+-- heritage, and its state if its runs are counted,
+-- its pause.
 local function replace(mode, id, due, asked, now)
     local record = redis.call('HGET', K.jobs, id)
     if not record then
@@ -30,9 +31,10 @@ local function replace(mode, id, due, asked, now)
         created, more = heritage_of(record)
         state = is_counted(old) and state_of(id, old.seq) or nil
     end
+    local pause = pause_of(id)
     grouped = true -- what goes, and what comes in its place
     note_replaced(id, record, old)
     remove_job(id, old)
     emit_deleted(id, is_resource(old.kind))
-    return kept, created, more, state
+    return kept, created, more, state, pause
 end

@@ -7,7 +7,7 @@ local function count(type)
     return types[type]
 end
 
--- The entry of a run of a job with MORE, whose headers say more.
+-- The entry of a run of a job with rules or labels, whose headers say more.
 local function emit_more(id, job, instance, nominal, attempt)
     local labels = job.labels
     emit(struct.pack(QUEUED, QUEUE_MORE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
