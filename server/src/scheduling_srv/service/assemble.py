@@ -20,6 +20,7 @@ from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.requests.jobs import Jobs
+from scheduling_srv.app.requests.pauses import Pauses
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
@@ -36,6 +37,7 @@ class Parts:
     """The use cases that the service runs or the entrances call."""
 
     jobs: Jobs
+    pauses: Pauses
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -68,6 +70,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         stage_ahead=settings.stage_ahead,
     )
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
+    pauses = Pauses(store, [shard.pauses for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -93,7 +96,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, commands, listener, group, balance)
+    return Parts(jobs, pauses, commands, listener, group, balance)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

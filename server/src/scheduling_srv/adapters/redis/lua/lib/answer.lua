@@ -1,4 +1,4 @@
---!include base job limits member outbox remove run
+--!include base job limits member outbox pauses remove run
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(job, failures, cap)
     if job.backoff == 0 then
@@ -100,6 +100,18 @@ local function end_finished(id, job)
     end
 end
 
+-- A run of the job has ended for good. Returns whether another one waits for that.
+local function after_end(id, job)
+    if job.kind == ENDING then
+        ending[id] = job
+    end
+    local is_awaited = job.rules ~= nil and job.rules.overlap == ONE and is_any_resting()
+    if is_awaited then
+        resume_job(job.seq, id)
+    end
+    return is_awaited
+end
+
 -- Takes out the runs that have ended, and their jobs: before a marker is made.
 local function save_ended()
     in_batches('HDEL', K.runs, answered)
@@ -160,9 +172,8 @@ local function end_run(instance, outcome, now, cap, most, problem)
     else
         done, ended.done = done + 1, ended.done + 1
     end
-    if alive and job.kind == ENDING then
-        ending[id] = job
-    elseif alive and job.kind < INTERVAL then
+    due = alive and after_end(id, job) and now or due
+    if alive and job.kind < INTERVAL then
         remove_job(id, job, ended_jobs)
         remember_removed(id, job)
         known_jobs[id] = false

@@ -1,17 +1,17 @@
---!include base finishing job member states
+--!include base finishing job member pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs that one call wakes, and bytes of their jobs
 
 local function rest_for_job(seq, text)
-    redis.call('HINCRBY', K.meta, 'resting', redis.call('ZADD', K.resting, seq, text))
+    count_resting(redis.call('ZADD', K.resting, seq, text))
 end
 
 local function rest_for_type(type, score, text)
-    redis.call('HINCRBY', K.meta, 'resting', redis.call('ZADD', K.resting_types .. type, score, text))
+    count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
 end
 
 local function take_up(key, text)
-    redis.call('HINCRBY', K.meta, 'resting', -redis.call('ZREM', key, text))
+    count_resting(-redis.call('ZREM', key, text))
 end
 
 -- The next occurrence of a recurring job whose occurrences have passed since this nominal time.
@@ -51,16 +51,6 @@ local function wake(key, text, now)
         redis.call('ZADD', K.due, score, text)
     end
     return #record
-end
-
-local JOB, TYPE = 'j', 't' -- how the members of `resumed` begin
-
-local function resume_job(seq, id)
-    redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
-end
-
-local function resume_type(type)
-    redis.call('SADD', K.resumed, TYPE .. type)
 end
 
 -- The runs that one of `resumed` has woken: the key where they rest, and some of them.
