@@ -56,6 +56,15 @@ local function unpause_type(type)
     return true
 end
 
+local paused_types = {} -- type -> whether it is paused
+
+local function is_type_paused(type)
+    if paused_types[type] == nil then
+        paused_types[type] = redis.call('HEXISTS', K.paused_types, type) == 1
+    end
+    return paused_types[type]
+end
+
 local any_resting -- whether any run rests: asked once a call
 
 local function is_any_resting()

@@ -66,18 +66,19 @@ end
 -- Wakes runs of what was resumed; returns whether there are more.
 local function wake_resumed(now)
     local left, bytes = WOKEN, WOKEN_BYTES
-    for _, name in ipairs(redis.call('SRANDMEMBER', K.resumed, 100)) do
+    while left > 0 and bytes > 0 do
+        local name = redis.call('SPOP', K.resumed)
+        if not name then
+            return false
+        end
         local key, found = resting_of(name, left)
         for _, text in ipairs(found) do
-            if bytes <= 0 then
-                return true
-            end
             left, bytes = left - 1, bytes - wake(key, text, now)
+            if left <= 0 or bytes <= 0 then
+                redis.call('SADD', K.resumed, name)
+                break
+            end
         end
-        if left <= 0 then
-            return true
-        end
-        redis.call('SREM', K.resumed, name)
     end
-    return redis.call('EXISTS', K.resumed) == 1
+    return true
 end
