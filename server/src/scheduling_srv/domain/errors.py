@@ -7,7 +7,9 @@
     │   ├── NotFound          no job has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
+    │   ├── StaleRevision     the job was changed since the caller has read it
     │   └── FailedPrecondition  a server is set up so that the request cannot be carried out
+    │       └── FormatTooOld  the format of the stored data cannot hold a property
     ├── Unavailable           the request is fine, a server is not; it may be sent again
     │   ├── StoreUnavailable  Redis does not answer, or not in time
     │   │   ├── StoreFull     Redis has no room left
@@ -87,6 +89,10 @@ class FailedPrecondition(RequestError):
 
 class FormatTooOld(FailedPrecondition):
     """The stored data has an earlier format, which the request does not fit into."""
+
+
+class StaleRevision(RequestError):
+    """The job was changed since the caller has read it."""
 
 
 class Unavailable(SchedulingError):
