@@ -9,6 +9,7 @@ from scheduling_client.schedules.recurrence import Every
 from scheduling_client.schedules.spread import jitter_ms
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.replies import RebuiltJob
+from scheduling_srv.domain.backoff import BackoffType, RetryRule, retry_after_ms
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run_rules import MissedRule, Overlap, make_up
@@ -443,3 +444,32 @@ async def test_an_overlap_is_decided_at_its_time(shard: Shard) -> None:
     await shard.schedule.stage(shard.token, NOW - 5, 500, lead=10)
     assert runs_in(await shard.entries()) == []
     assert ids_of(await shard.stage(NOW)) == ["a"]
+
+
+# --- Retries ---
+
+
+@pytest.mark.parametrize("backoff", BackoffType)
+@pytest.mark.parametrize("rules", [{"max_delay": 1500}, {"random_share": 0.7}, {}])
+async def test_retries_wait_as_the_pure_rule_says(
+    shard: Shard, backoff: BackoffType, rules: dict[str, Any]
+) -> None:
+    properties = Properties(labels={"a": "b"}, **rules)
+    await shard.create(
+        once("a", NOW, attempts=4, delay=1000.5, backoff=backoff, properties=properties)
+    )
+    rule = RetryRule(
+        backoff,
+        1000.5,
+        DAY,
+        max_delay=rules.get("max_delay", 0),
+        random_share=rules.get("random_share", 0.0),
+    )
+    (run,) = await shard.stage(NOW)
+    now = NOW
+    for failures in (1, 2, 3):
+        await shard.fail(run, now=now)
+        due = now + retry_after_ms(rule, failures, "a", NOW)
+        assert await shard.stage(due - 1) == []
+        (run,) = await shard.stage(due)
+        now = due

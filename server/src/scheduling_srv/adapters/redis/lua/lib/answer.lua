@@ -1,10 +1,17 @@
---!include base job limits member outbox pauses remove run
+--!include base job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
-local function retry_delay(job, failures, cap)
-    if job.backoff == 0 then
-        return math.ceil(job.delay)
+local function retry_delay(id, job, nominal, failures, cap)
+    local delay, rules = job.delay, job.rules
+    if job.backoff ~= 0 then
+        delay = math.min(delay * 2 ^ math.min(failures - 1, 1000), cap)
     end
-    return math.ceil(math.min(job.delay * 2 ^ math.min(failures - 1, 1000), cap))
+    if rules and rules.max_delay > 0 then
+        delay = math.min(delay, rules.max_delay)
+    end
+    if rules and rules.share > 0 then
+        delay = delay * (1 - rules.share * fraction(id .. '/' .. number(nominal) .. '/' .. number(failures + 1)))
+    end
+    return math.ceil(delay)
 end
 
 local bytes_read = 0 -- of the jobs that answers were for
@@ -25,7 +32,7 @@ local function has_enough_retries(id, job, most)
 end
 
 local function plan_retry(id, job, nominal, attempt, now, cap)
-    local due = now + retry_delay(job, attempt - 1, cap)
+    local due = now + retry_delay(id, job, nominal, attempt - 1, cap)
     local text = retry_member(job.seq, id, nominal, attempt)
     redis.call('ZADD', K.due, job.rank * RANK + due, text)
     redis.call('ZADD', K.retries, job.seq, text)
