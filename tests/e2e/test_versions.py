@@ -125,10 +125,11 @@ def test_a_store_of_the_version_before_keeps_its_format(
     """So the version before may be started again; a rebuild changes nothing about that."""
     before = service(command=that_begins_with_the_first_format(), valkey=own)
     present = service(start=False, valkey=own)
-    with Product(kafka.bootstrap, names, before, present) as product:
+    with Product(kafka.bootstrap, names, before) as product:
         kind = recurring(product)
         before.stop()
-        present.start()
+    present.start()
+    with Product(kafka.bootstrap, names, present) as product:
         assert_goes_on(product, kind)
         assert format_of(product, own) == WRITES
         assert version_of(product, own, kind) == FORMATS[WRITES].job

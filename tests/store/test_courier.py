@@ -13,7 +13,7 @@ from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.budget import DELETED_IDS
 from scheduling_srv.app.commands import coordinator as coordinating
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
-from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
+from scheduling_srv.app.ports import Receipt, Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.replies import Parcel
 from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
@@ -21,10 +21,13 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Diverged, NotAnnounced, StaleSource
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.more import More
 from tests.harness.names import Names
 from tests.harness.waiting import PATIENCE_SECONDS
-from tests.store.shard import HOUR, NOW, Shard, kinds_of, once
+from tests.store.shard import HOUR, NOW, Shard, every, kinds_of, once
 from tests.store.test_transfers import of, transfers
 from tests.unit.test_changes import kind
 
@@ -406,3 +409,41 @@ async def test_a_restore_waits_for_a_removal_in_another_shard(silent: World) -> 
     assert not done
     await silent.shards[0].publish()
     assert await asyncio.wait_for(waiting, PATIENCE_SECONDS) == jobs
+
+
+async def test_a_stale_revision_is_refused_wherever_the_job_lives(world: World) -> None:
+    """Also if the Update moves the job to another shard."""
+    rules = Properties(max_runs=5)
+    first = every("a", HOUR, type=kind(0), properties=rules)
+    assert isinstance(await world.store.write(group(WriteMode.CREATE, first)), Stored)
+    for home, revision in ((0, 1), (1, 2)):
+        stale = every("a", HOUR, type=kind(2), properties=rules, revision=revision + 1)
+        refusal = await world.store.write(group(WriteMode.UPDATE, stale))
+        assert refusal == Refusal("stale", 0)
+        new = every("a", HOUR, type=kind(home + 1), properties=rules, revision=revision)
+        stored = await world.store.write(group(WriteMode.UPDATE, new))
+        assert isinstance(stored, Stored)
+        await world.store.announced([stored])
+    (found,) = await world.shards[2].jobs.get(["a"])
+    assert found
+    assert job_record.properties_of(found.record) == More(3, NOW, rules)
+
+
+async def test_the_id_of_a_finished_job_may_be_taken_in_any_shard(world: World) -> None:
+    rules = Properties(max_runs=1)
+    old = every("a", HOUR, NOW, type=kind(0), attempts=3, properties=rules)
+    stored = await world.store.write(group(WriteMode.CREATE, old))
+    assert isinstance(stored, Stored)
+    assert len(await world.shards[0].stage(NOW)) == 1
+    new = once("a", NOW + HOUR, type=kind(1), created=NOW + 1)
+    taken = await world.store.write(group(WriteMode.CREATE, new))
+    assert isinstance(taken, Stored)
+    await world.store.announced([taken])
+    (found,) = await world.shards[1].jobs.get(["a"])
+    assert found
+    assert job_record.created_at(found.record) == NOW + 1
+    assert await world.shards[0].raw("EXISTS", "jobs") == 0
+
+
+def group(mode: WriteMode, *jobs: NewJob) -> WriteGroup:
+    return WriteGroup(mode, jobs, named=[job.id for job in jobs])

@@ -7,10 +7,12 @@ import pytest
 
 from scheduling_client.schedules.recurrence import Every
 from scheduling_client.schedules.spread import jitter_ms
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.replies import RebuiltJob
+from scheduling_srv.domain.backoff import BackoffType, RetryRule, retry_after_ms
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
-from scheduling_srv.domain.run_rules import MissedRule, make_up
+from scheduling_srv.domain.run_rules import MissedRule, Overlap, make_up
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.kafka_records import JournalCount, Record
@@ -354,3 +356,120 @@ async def test_headers_say_what_the_messages_of_2018_cannot(shard: Shard) -> Non
     assert header(run, "attempts") == b"4"
     assert header(run, "labels") == b'{"a": "", "b": "1"}'
     assert header(run, "occurrence-id") == b"a/1/%d/1" % NOW
+
+
+# --- Overlap ---
+
+
+def overlapping(overlap: Overlap, **more: Any) -> NewJob:
+    return every("a", MINUTE, NOW, properties=Properties(overlap=overlap), **more)
+
+
+async def test_a_run_is_skipped_while_an_earlier_one_is_open(shard: Shard) -> None:
+    await shard.create(overlapping(Overlap.SKIP))
+    (first,) = await shard.drain(NOW)
+    assert await shard.drain(NOW + 2 * MINUTE) == []
+    await shard.done(first)
+    (later,) = await shard.drain(NOW + 3 * MINUTE)
+    assert later.nominal == NOW + 3 * MINUTE
+
+
+async def test_a_run_that_waits_for_its_retry_is_open(shard: Shard) -> None:
+    await shard.create(overlapping(Overlap.SKIP, attempts=2, delay=HOUR))
+    (first,) = await shard.drain(NOW)
+    await shard.fail(first)
+    assert await shard.drain(NOW + MINUTE) == []
+    (again,) = await shard.drain(NOW + HOUR)
+    assert again.attempt == 2  # a retry is no overlap
+    await shard.done(again, now=NOW + HOUR)
+    assert len(await shard.drain(NOW + HOUR + MINUTE)) == 1
+
+
+async def test_the_first_run_waits_and_later_ones_are_skipped(shard: Shard) -> None:
+    await shard.create(overlapping(Overlap.ONE))
+    (first,) = await shard.drain(NOW)
+    assert await shard.drain(NOW + MINUTE) == []
+    assert await shard.drain(NOW + 3 * MINUTE) == []
+    await shard.done(first, now=NOW + 3 * MINUTE + 5)
+    (waited,) = await shard.drain(NOW + 3 * MINUTE + 5)
+    assert waited.nominal == NOW + MINUTE
+    assert await shard.drain(NOW + 4 * MINUTE) == []
+    await shard.done(waited, now=NOW + 4 * MINUTE)
+    (last,) = await shard.drain(NOW + 4 * MINUTE)
+    assert last.nominal == NOW + 4 * MINUTE
+    await shard.done(last, now=NOW + 4 * MINUTE)
+    assert await shard.raw("EXISTS", "retries") == 0
+    assert int(await shard.raw("HGET", "meta", "resting")) == 0
+
+
+async def test_a_waiting_run_is_in_the_journal_until_it_starts(shard: Shard) -> None:
+    await shard.create(overlapping(Overlap.ONE))
+    (first,) = await shard.drain(NOW)
+    await shard.publish()
+    await shard.drain(NOW + MINUTE)
+    (kept,) = await records_of(shard, await shard.publish())
+    assert (header(kept, "kind"), kept.value is None) == (b"retry", False)
+    await shard.done(first, now=NOW + MINUTE)
+    await shard.drain(NOW + MINUTE)
+    found = await records_of(shard, await shard.publish())
+    assert [each.value is None for each in found if each.key == kept.key] == [True]
+
+
+async def test_an_overlap_that_times_out_ends(shard: Shard) -> None:
+    await shard.create(overlapping(Overlap.ONE))
+    await shard.drain(NOW)
+    await shard.drain(NOW + MINUTE)
+    await shard.publish()
+    await shard.schedule.expire(shard.token, NOW + 2 * HOUR, 9)
+    (waited,) = await shard.drain(NOW + 2 * HOUR)
+    assert waited.nominal == NOW + MINUTE
+
+
+async def test_a_run_that_waits_for_another_one_may_be_paused_as_well(shard: Shard) -> None:
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(overlapping(Overlap.ONE))
+    (first,) = await shard.drain(NOW)
+    await shard.drain(NOW + MINUTE)
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await shard.done(first, now=NOW + MINUTE)
+    assert await shard.drain(NOW + 5 * MINUTE) == []
+    await pauses.resume(["a"], NOW + 5 * MINUTE, types=False)
+    (waited,) = await shard.drain(NOW + 5 * MINUTE)
+    assert waited.nominal == NOW + MINUTE
+
+
+async def test_an_overlap_is_decided_at_its_time(shard: Shard) -> None:
+    """The run before may end until then."""
+    await shard.create(overlapping(Overlap.SKIP))
+    await shard.schedule.stage(shard.token, NOW - 5, 500, lead=10)
+    assert runs_in(await shard.entries()) == []
+    assert ids_of(await shard.stage(NOW)) == ["a"]
+
+
+# --- Retries ---
+
+
+@pytest.mark.parametrize("backoff", BackoffType)
+@pytest.mark.parametrize("rules", [{"max_delay": 1500}, {"random_share": 0.7}, {}])
+async def test_retries_wait_as_the_pure_rule_says(
+    shard: Shard, backoff: BackoffType, rules: dict[str, Any]
+) -> None:
+    properties = Properties(labels={"a": "b"}, **rules)
+    await shard.create(
+        once("a", NOW, attempts=4, delay=1000.5, backoff=backoff, properties=properties)
+    )
+    rule = RetryRule(
+        backoff,
+        1000.5,
+        DAY,
+        max_delay=rules.get("max_delay", 0),
+        random_share=rules.get("random_share", 0.0),
+    )
+    (run,) = await shard.stage(NOW)
+    now = NOW
+    for failures in (1, 2, 3):
+        await shard.fail(run, now=now)
+        due = now + retry_after_ms(rule, failures, "a", NOW)
+        assert await shard.stage(due - 1) == []
+        (run,) = await shard.stage(due)
+        now = due

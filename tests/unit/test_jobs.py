@@ -9,7 +9,7 @@ import pytest
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Page, Receipt, Refusal, Source, WriteGroup, WriteMode, Written
-from scheduling_srv.app.requests.jobs import LONG_READS, PAGE, READ_CALLS, Jobs
+from scheduling_srv.app.requests.jobs import LONG_READS, PAGE, READ_CALLS, Jobs, refused
 from scheduling_srv.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -17,6 +17,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     OutcomeUnknown,
     Overloaded,
+    StaleRevision,
     TooLarge,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob
@@ -296,3 +297,10 @@ async def test_reading_too_much_by_ids_is_refused() -> None:
 async def test_reading_too_many_ids_is_refused() -> None:
     with pytest.raises(TooLarge):
         await World(max_items=2).jobs.read(ReadQuery(ids=["1", "2", "3"]))
+
+
+def test_a_stale_revision_is_no_missing_job() -> None:
+    job = NewJob("a", NOW, b"")
+    fault = refused([job], Refusal("stale", 0), NOW)
+    assert isinstance(fault, StaleRevision)
+    assert fault.violations[0].field == "revision"

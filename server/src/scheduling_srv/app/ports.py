@@ -143,8 +143,9 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing` or `elapsed`: its time has passed, and no living job was due then.
-    `moving` and `large` concern no caller (docs/decisions/0010)."""
+    """`exists`, `missing`, `stale`: the job has another revision than the one that was read, or
+    `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
+    caller (docs/decisions/0010)."""
     place: int
     """Place of the job within its group, from 0."""
 

@@ -90,6 +90,8 @@ HAS_RULES = 1
 """The flag of a MORE with RULES."""
 MISSED_LATEST, MISSED_SKIP, MISSED_UNLIMITED = 1, 2, 4
 """Of `missed`: one of the first two, and the third for a window without a limit."""
+ONE = 2
+"""Of `overlap`: the first run that comes due meanwhile waits; see `Overlap`."""
 HAS_POLICY = 0x80
 """Added to the kind of a record that has a policy after its header."""
 HAS_MORE = 0x08
@@ -208,7 +210,7 @@ _LETTERS = """
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
-    MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
+    ONE MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
     ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
     SCHEDULE BY_HAND BACKFILLED
 """.split()

@@ -22,6 +22,7 @@ from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
+from scheduling_srv.app.requests.pauses import Pauses
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
@@ -39,6 +40,7 @@ class Parts:
 
     jobs: Jobs
     definitions: Definitions
+    pauses: Pauses
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -73,6 +75,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     definitions = Definitions(store, listing, site.clock, jobs.rules)
+    pauses = Pauses(store, [shard.pauses for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -98,7 +101,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, commands, listener, group, balance)
+    return Parts(jobs, definitions, pauses, commands, listener, group, balance)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

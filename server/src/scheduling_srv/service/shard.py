@@ -15,6 +15,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
@@ -151,6 +152,7 @@ class Shard:
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self._format = ShardFormat(site.stored, number)
+        self.pauses = RedisPauses(redis, namespace, number, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = RedisJobIndex(redis, namespace, number, shards)
         self.refill = Refill(

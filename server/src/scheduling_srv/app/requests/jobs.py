@@ -18,6 +18,7 @@ from scheduling_srv.domain.errors import (
     InvalidRequest,
     NotFound,
     RequestError,
+    StaleRevision,
     TooLarge,
     Violation,
 )
@@ -187,6 +188,9 @@ def refused(jobs: Sequence[NewJob], refusal: Refusal, now: int) -> RequestError:
         sentence = str(elapsed(jobs[place].due, now, UTC))
         detail = f"Item {place} (id {job_id}): {sentence}"
         return InvalidRequest(sentence, [Violation(f"items[{place}].when", detail)])
+    if refusal.reason == "stale":
+        sentence = f"The job {job_id} was changed since it was read."
+        return StaleRevision(sentence, [Violation("revision", sentence)])
     sentence = f"There is no job with the id {job_id}."
     return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])
 

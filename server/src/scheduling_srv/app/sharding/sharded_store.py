@@ -33,8 +33,10 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.shard_writer import ShardWriter
 from scheduling_srv.domain.errors import NotAnnounced, Unavailable
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.job_record import Note, has_note
+from scheduling_srv.formats.more import read_more
 
 LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
@@ -259,7 +261,8 @@ class ShardedStore:
             return stored._replace(floors=floors, ends=False)
         while True:
             async with self.claims.held(group.named) as claim:
-                if refusal := _refusal(group, claim) or await self._elapsed(group, claim):
+                refusal = _refusal(group, claim) or await self._elapsed(group, claim)
+                if refusal := refusal or await self._stale(group, claim):
                     return refusal
                 change = plan_write(group.jobs, claim.origins(), self.count, at)
                 stored = await self._commit(change, claim, source)
@@ -279,6 +282,19 @@ class ShardedStore:
             found = await self.shards[shard].transfers.may_have_elapsed(jobs)
             refused += [place for place, may in zip(asked, found, strict=True) if not may]
         return Refusal("elapsed", min(refused)) if refused else None
+
+    async def _stale(self, group: WriteGroup, claim: Claim) -> Refusal | None:
+        """The first job of an Update that has read another revision than the present one."""
+        if group.mode is not WriteMode.UPDATE:
+            return None
+        for place, job in enumerate(group.jobs):
+            more = job_record.more_of(job.record)
+            if more and (wanted := read_more(more).revision):
+                home = self.shards[claim.homes[job.id].shard]
+                (found,) = await home.store.get([job.id])
+                if found and job_record.properties_of(found.record).revision != wanted:
+                    return Refusal("stale", place)
+        return None
 
     async def _delete(self, ids: Sequence[str]) -> Sequence[Stored]:
         while True:
@@ -393,7 +409,7 @@ def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:
     """The refusal of a store that had all jobs (`lua/lib/writing.lua`)."""
     for place, job in enumerate(group.jobs):
         home = claim.homes.get(job.id)
-        if group.mode is WriteMode.CREATE and home:
+        if group.mode is WriteMode.CREATE and home and home.kind != TriggerKind.ENDING:
             return Refusal("exists", place)
         if group.mode is WriteMode.UPDATE and (not home or not TriggerKind(home.kind).is_resource):
             return Refusal("missing", place)

@@ -1,4 +1,4 @@
---!include base job outbox pauses resting
+--!include base job outbox pauses
 --!args now:int kind names...
 -- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
 -- `kind`: 'job' or 'type'; `names`: ids or types.

@@ -136,6 +136,9 @@ each(ENDED_ROW, function(i)
     end
     local record = redis.call('HGET', K.jobs, id)
     local job = record and read_job(record)
+    if job and job.seq == seq then
+        after_end(id, job)
+    end
     if job and job.seq == seq and job.kind < INTERVAL then
         remove_job(id, job)
         remember_removed(id, job)

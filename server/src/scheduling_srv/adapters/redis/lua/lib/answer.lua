@@ -1,10 +1,17 @@
---!include base job limits member outbox remove run
+--!include base job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
-local function retry_delay(job, failures, cap)
-    if job.backoff == 0 then
-        return math.ceil(job.delay)
+local function retry_delay(id, job, nominal, failures, cap)
+    local delay, rules = job.delay, job.rules
+    if job.backoff ~= 0 then
+        delay = math.min(delay * 2 ^ math.min(failures - 1, 1000), cap)
     end
-    return math.ceil(math.min(job.delay * 2 ^ math.min(failures - 1, 1000), cap))
+    if rules and rules.max_delay > 0 then
+        delay = math.min(delay, rules.max_delay)
+    end
+    if rules and rules.share > 0 then
+        delay = delay * (1 - rules.share * fraction(id .. '/' .. number(nominal) .. '/' .. number(failures + 1)))
+    end
+    return math.ceil(delay)
 end
 
 local bytes_read = 0 -- of the jobs that answers were for
@@ -25,7 +32,7 @@ local function has_enough_retries(id, job, most)
 end
 
 local function plan_retry(id, job, nominal, attempt, now, cap)
-    local due = now + retry_delay(job, attempt - 1, cap)
+    local due = now + retry_delay(id, job, nominal, attempt - 1, cap)
     local text = retry_member(job.seq, id, nominal, attempt)
     redis.call('ZADD', K.due, job.rank * RANK + due, text)
     redis.call('ZADD', K.retries, job.seq, text)
@@ -100,6 +107,18 @@ local function end_finished(id, job)
     end
 end
 
+-- A run of the job has ended for good. Returns whether another one waits for that.
+local function after_end(id, job)
+    if job.kind == ENDING then
+        ending[id] = job
+    end
+    local is_awaited = job.rules ~= nil and job.rules.overlap == ONE and is_any_resting()
+    if is_awaited then
+        resume_job(job.seq, id)
+    end
+    return is_awaited
+end
+
 -- Takes out the runs that have ended, and their jobs: before a marker is made.
 local function save_ended()
     in_batches('HDEL', K.runs, answered)
@@ -160,9 +179,8 @@ local function end_run(instance, outcome, now, cap, most, problem)
     else
         done, ended.done = done + 1, ended.done + 1
     end
-    if alive and job.kind == ENDING then
-        ending[id] = job
-    elseif alive and job.kind < INTERVAL then
+    due = alive and after_end(id, job) and now or due
+    if alive and job.kind < INTERVAL then
         remove_job(id, job, ended_jobs)
         remember_removed(id, job)
         known_jobs[id] = false

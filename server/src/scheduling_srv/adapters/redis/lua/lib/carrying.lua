@@ -29,7 +29,7 @@ end
 -- next occurrence, its heritage if that shard wants it, its count, its pause, and the nominal times of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
-    if not old or is_cleared(old) then
+    if not old or is_cleared(old) or old.kind == ENDING then
         return nil
     end
     local kept = keep(id, old, read_job(asked), due, now)

@@ -1,4 +1,4 @@
---!include base finishing later limits member outbox starting states
+--!include base finishing later limits member outbox resting starting states
 -- The decisions of a staging call for jobs with rules (decision 30; the same in Python:
 -- domain/run_rules.py).
 local MOST_MADE_UP = 10000 -- runs of an outage, whatever the window
@@ -84,6 +84,33 @@ local function skip(stage, job, id, record, kind, text, nominal, from, state)
     end
 end
 
+local starts = {} -- creation number -> runs of the job that this call has started
+
+-- Whether an earlier run of the job is open: it is unanswered, held, or waits for a retry.
+local function has_open_run(job, kind)
+    local seq = job.seq
+    local open = redis.call('ZCOUNT', K.open, seq, seq) + (starts[seq] or 0)
+    local waiting = redis.call('ZCOUNT', K.retries, seq, seq) - (kind == KEPT and 1 or 0)
+    return open + waiting > 0
+end
+
+-- A run of the schedule comes due while an earlier one is open. Of ONE the first waits for its end.
+local function overlap(stage, job, id, record, kind, text, nominal, from, state)
+    local seq = job.seq
+    local waits = job.rules.overlap == ONE and (kind == KEPT or redis.call('ZCOUNT', K.resting, seq, seq) == 0)
+    if not waits then
+        skip(stage, job, id, record, kind, text, nominal, from, state)
+    elseif kind == KEPT then
+        rest_for_job(seq, text)
+    else
+        local resting = retry_member(seq, id, nominal, 1)
+        redis.call('ZADD', K.retries, seq, resting)
+        emit_waiting(id, seq, nominal, 1, nominal)
+        rest_for_job(seq, resting)
+        plant_after(stage, job, id, record, nominal, from, state)
+    end
+end
+
 -- What becomes of the run at a place in `due`.
 local function obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
     local due, rules, gone = score - from, job.rules, stage.gone
@@ -100,7 +127,8 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
             due, kind, text = nominal, MISSED, member(job.seq, MISSED, id)
         end
     end
-    if due > stage.now and (due >= stage.ends or kind ~= NEXT or job.parallel > 0 or due ~= nominal) then
+    local is_decided_later = kind ~= NEXT or job.parallel > 0 or due ~= nominal or rules.overlap > 0
+    if due > stage.now and (due >= stage.ends or is_decided_later) then
         look_no_further(stage, due)
         return
     end
@@ -116,6 +144,11 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         skip(stage, job, id, record, kind, text, nominal, from, state)
         return
     end
+    if is_first and rules.overlap > 0 and job.kind >= INTERVAL and has_open_run(job, kind) then
+        gone[#gone + 1] = text
+        overlap(stage, job, id, record, kind, text, nominal, from, state)
+        return
+    end
     if job.parallel > 0 and count(job.type) >= job.parallel then
         block(job.parallel, job.type, text, from + due, nominal)
         return
@@ -126,6 +159,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         save_state(id, job.seq, state)
     end
     start_run(id, job, nominal, attempt or 1, stage)
+    starts[job.seq] = (starts[job.seq] or 0) + 1
     if kind == KEPT then
         redis.call('ZREM', K.retries, text)
         emit(TOMBSTONE .. retry_key(id, job.seq, nominal))

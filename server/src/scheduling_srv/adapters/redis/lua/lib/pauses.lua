@@ -56,6 +56,15 @@ local function unpause_type(type)
     return true
 end
 
+local paused_types = {} -- type -> whether it is paused
+
+local function is_type_paused(type)
+    if paused_types[type] == nil then
+        paused_types[type] = redis.call('HEXISTS', K.paused_types, type) == 1
+    end
+    return paused_types[type]
+end
+
 local any_resting -- whether any run rests: asked once a call
 
 local function is_any_resting()
@@ -63,6 +72,22 @@ local function is_any_resting()
         any_resting = meta('resting') > 0
     end
     return any_resting
+end
+
+local function count_resting(change)
+    redis.call('HINCRBY', K.meta, 'resting', change)
+    any_resting = nil
+end
+
+local JOB, TYPE = 'j', 't' -- how the members of `resumed` begin
+
+-- What rests for this generation of a job is looked at again.
+local function resume_job(seq, id)
+    redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
+end
+
+local function resume_type(type)
+    redis.call('SADD', K.resumed, TYPE .. type)
 end
 
 -- Since when the occurrences of a job have passed at rest: the nominal time of the first one. nil: none
@@ -80,7 +105,7 @@ end
 local function end_rest(type, text)
     if is_any_resting() then
         local gone = redis.call('ZREM', K.resting, text) + redis.call('ZREM', K.resting_types .. type, text)
-        redis.call('HINCRBY', K.meta, 'resting', -gone)
+        count_resting(-gone)
     end
 end
 

@@ -23,7 +23,7 @@ local function replace(mode, id, due, asked, now)
         return is_noted(asked, ELAPSED) and UNTOUCHED or nil
     end
     local old, new, kept, created, more, state = read_job(record), read_job(asked), nil, nil, nil, nil
-    if not is_cleared(old) then
+    if not is_cleared(old) and old.kind ~= ENDING then
         if mode == 'upsert' and not is_noted(asked, UPDATED) and is_identical(id, old, new, due) then
             return UNTOUCHED
         end

@@ -1,17 +1,17 @@
---!include base finishing job member states
+--!include base finishing job member pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs that one call wakes, and bytes of their jobs
 
 local function rest_for_job(seq, text)
-    redis.call('HINCRBY', K.meta, 'resting', redis.call('ZADD', K.resting, seq, text))
+    count_resting(redis.call('ZADD', K.resting, seq, text))
 end
 
 local function rest_for_type(type, score, text)
-    redis.call('HINCRBY', K.meta, 'resting', redis.call('ZADD', K.resting_types .. type, score, text))
+    count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
 end
 
 local function take_up(key, text)
-    redis.call('HINCRBY', K.meta, 'resting', -redis.call('ZREM', key, text))
+    count_resting(-redis.call('ZREM', key, text))
 end
 
 -- The next occurrence of a recurring job whose occurrences have passed since this nominal time.
@@ -53,16 +53,6 @@ local function wake(key, text, now)
     return #record
 end
 
-local JOB, TYPE = 'j', 't' -- how the members of `resumed` begin
-
-local function resume_job(seq, id)
-    redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
-end
-
-local function resume_type(type)
-    redis.call('SADD', K.resumed, TYPE .. type)
-end
-
 -- The runs that one of `resumed` has woken: the key where they rest, and some of them.
 local function resting_of(name, most)
     if string.sub(name, 1, 1) == TYPE then
@@ -76,18 +66,19 @@ end
 -- Wakes runs of what was resumed; returns whether there are more.
 local function wake_resumed(now)
     local left, bytes = WOKEN, WOKEN_BYTES
-    for _, name in ipairs(redis.call('SRANDMEMBER', K.resumed, 100)) do
+    while left > 0 and bytes > 0 do
+        local name = redis.call('SPOP', K.resumed)
+        if not name then
+            return false
+        end
         local key, found = resting_of(name, left)
         for _, text in ipairs(found) do
-            if bytes <= 0 then
-                return true
-            end
             left, bytes = left - 1, bytes - wake(key, text, now)
+            if left <= 0 or bytes <= 0 then
+                redis.call('SADD', K.resumed, name)
+                break
+            end
         end
-        if left <= 0 then
-            return true
-        end
-        redis.call('SREM', K.resumed, name)
     end
-    return redis.call('EXISTS', K.resumed) == 1
+    return true
 end

@@ -1,19 +1,15 @@
---!include base due_job job later limits member obeying outage outbox ranks resting starting states
+--!include base due_job job later limits member obeying outage outbox pauses ranks resting starting states
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
         'resting')
     stored_format = tonumber(found[6] or '0')
     local is_paused = (found[8] or '0') ~= '0'
-    local paused_types = {}
-    for _, type in ipairs(is_paused and redis.call('HKEYS', K.paused_types) or {}) do
-        paused_types[type] = true
-    end
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
         marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), is_paused = is_paused,
-        paused_types = paused_types, is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge}
+        is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -74,7 +70,7 @@ local function consider(stage, text, id, score, from, record)
         stage.gone[#stage.gone + 1] = text
         return
     end
-    if stage.is_paused and kind ~= MANUAL and (stage.pause or stage.paused_types[job.type]) then
+    if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
         return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if job.rules then
