@@ -27,7 +27,7 @@ from scheduling_srv.domain.errors import SchedulingError
 from scheduling_srv.entrances import grpc_bounds
 from scheduling_srv.formats import announcer
 from scheduling_srv.formats.kafka_records import Record
-from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.layouts import QUEUES
 from scheduling_srv.formats.outbox_entries import nominal_time
 from scheduling_srv.formats.position_record import Position
 
@@ -134,7 +134,7 @@ def stamped_in_time() -> None:
 
 
 def _is_run(entry: bytes) -> bool:
-    return entry[0] == QUEUE
+    return entry[0] in QUEUES
 
 
 def random_occurrence_id() -> None:

@@ -73,7 +73,7 @@ def as_run(entry: bytes) -> Run:
 
 
 def runs_in(entries: Iterable[bytes]) -> list[Run]:
-    return [as_run(entry) for entry in entries if entry[:1] == b"Q"]
+    return [as_run(entry) for entry in entries if entry[:1] in {b"Q", b"q"}]
 
 
 def job(

@@ -105,7 +105,7 @@ def test_names_that_only_a_library_uses_stay_in_a_block(folder: Path) -> None:
     write(folder, lib_a=dedent(library), s="--!include a\nreturn found or ask()")
     text = assemble("s")
     assert text.startswith("local found, ask\ndo\n")
-    assert "\nlocal ONE, TWO = 1, 2\nfound = nil -- nil: not asked yet\nlocal own = 3\n" in text
+    assert "\nlocal ONE, TWO = 1, 2\n\nlocal own = 3\n" in text
     assert "\nlocal function helper() return own end\n" in text
     assert "\nfunction ask() return helper() + ONE end\n" in text
     assert text.endswith("\nend\nreturn found or ask()\n")

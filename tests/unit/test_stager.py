@@ -17,7 +17,15 @@ from scheduling_srv.app.owner.stager import (
     Stager,
     StageResult,
 )
-from scheduling_srv.app.replies import Cursor, Expired, GivenUp, Planned, Staged, Unplanned
+from scheduling_srv.app.replies import (
+    Cursor,
+    Expired,
+    GivenUp,
+    Instants,
+    Planned,
+    Staged,
+    Unplanned,
+)
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, StoredCron
@@ -52,9 +60,9 @@ class World:
         self.called.append(("stage", token, now, limit, lead))
         return self.staged
 
-    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
+    async def unplanned(self, token: str, limit: int) -> tuple[Instants, Sequence[Unplanned]]:
         self.called.append(("unplanned", token))
-        return self.cutoff, self.unplanned_jobs
+        return Instants(self.cutoff), self.unplanned_jobs
 
     async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         self.planned += planned

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scheduling_srv.app.replies import Taken
 from scheduling_srv.formats.entry_groups import VOID
-from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.layouts import QUEUES
 from scheduling_srv.formats.outbox_entries import occurrence_of
 
 
@@ -28,7 +28,7 @@ class KnownRuns:
         entries = list(taken.entries)
         for place, entry in enumerate(entries):
             name = self._names.get(taken.after + place + 1)
-            if name and entry[0] == QUEUE and occurrence_of(entry) == name:
+            if name and entry[0] in QUEUES and occurrence_of(entry) == name:
                 entries[place] = VOID
         return taken._replace(entries=entries)
 

@@ -22,6 +22,7 @@ from scheduling_srv.app.replies import (
     GivenUp,
     Held,
     Holder,
+    Instants,
     ListPiece,
     Parcel,
     Piece,
@@ -40,6 +41,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
+from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -285,6 +287,42 @@ class JobIndex(Protocol):
         """Index some jobs of an older version; returns whether there are more."""
 
 
+class Bulk(NamedTuple):
+    """What a change of named jobs or types has done."""
+
+    receipt: Receipt
+    matched: int
+    """How many of the names there are."""
+    changed: int
+    """How many of them it has changed."""
+
+
+class PauseStore(Protocol):
+    """Pauses of jobs and types (docs/decisions/0030).
+
+    Raises `StoreUnavailable` and `StoreNotReady`.
+    """
+
+    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
+        """Let nothing of these jobs, or types, start any more, but for runs by hand.
+
+        `names` are ids, at most 250, or types; `note` is a JSON object that is kept. Unknown ids do
+        not match; what is paused already is not changed. Every run that was staged before lies
+        before the receipt. Raises `FormatTooOld`, and `TooMany` for more rules than there may be.
+        """
+
+    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
+        """End these pauses. The owner lets what rests go on, piece by piece."""
+
+    async def pauses(
+        self, ids: Sequence[str], types: Sequence[str]
+    ) -> tuple[Sequence[bytes | None], Sequence[bytes | None]]:
+        """The notes of the pauses of these jobs and of these types; None: it is not paused."""
+
+    async def paused_types(self) -> Mapping[str, bytes]:
+        """All types that are paused, and the notes."""
+
+
 class InputStore(Protocol):
     """Applies the records of the listener, together with their positions."""
 
@@ -437,8 +475,8 @@ class Schedule(Protocol):
         `Diverged` as well, and has done nothing. A full outbox returns no entries.
         """
 
-    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
-        """The catch-up cutoff, and cron jobs to be planned: at most `limit`, as many as fit."""
+    async def unplanned(self, token: str, limit: int) -> tuple[Instants, Sequence[Unplanned]]:
+        """What plans depend on, and cron jobs to be planned: at most `limit`, as many as fit."""
 
     async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
@@ -554,6 +592,18 @@ class ShardStore(Protocol):
         """Put jobs into the store and the schedule, in place of those with the same ids.
 
         An id may come only once in a call. Returns by how many the number of jobs has grown.
+        """
+
+    async def load_counts(self, token: str, counts: Sequence[JournalCount]) -> int:
+        """Put back how many runs of jobs have counted, if that is more; returns for how many jobs.
+
+        All jobs are loaded before.
+        """
+
+    async def load_pauses(self, token: str, pauses: Sequence[JournalPause]) -> int:
+        """Put back pauses of jobs that are there, and of types; returns how many.
+
+        All jobs are loaded before.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

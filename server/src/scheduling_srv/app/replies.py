@@ -62,6 +62,8 @@ class StagedRun(NamedTuple):
     instance: int
     nominal: int
     attempt: int
+    letter: int
+    """The first byte of its entry."""
 
 
 class Replaced(NamedTuple):
@@ -107,6 +109,17 @@ class Staged(NamedTuple):
     """Start of the run that has waited longest for its answer."""
     taken: Taken | None = None
     """The entries that were taken in the same call, if that was requested."""
+
+
+class Instants(NamedTuple):
+    """The instants on which plans depend."""
+
+    cutoff: int
+    """Occurrences before it were missed in an outage, unless their job says otherwise."""
+    resumed_at: int = 0
+    """When the last outage ended; 0: none did."""
+    now: int = 0
+    """When the owner last looked."""
 
 
 class Unplanned(NamedTuple):

@@ -248,7 +248,7 @@ class Audit:
         (due,) = JOURNAL_DUE.unpack_from(value)
         stored = value[JOURNAL_DUE.size :]
         head = job_record.header(stored)
-        if head.kind != TriggerKind.NOW:
+        if TriggerKind(head.kind).is_resource:
             request = messages.read_job(job_record.job_message(job_id.encode(), stored))
             self._add(request, Trigger(TriggerKind(head.kind), due, head.interval))
 

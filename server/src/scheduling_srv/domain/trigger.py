@@ -29,16 +29,23 @@ class TriggerKind(IntEnum):
     """Every so many milliseconds after its creation, in phase."""
     CRON = 3
     """At each match of a cron expression in the job's time zone."""
+    ENDING = 4
+    """Finished, and no resource any more: only its open runs are still answered or tried again."""
 
     @property
     def recurring(self) -> bool:
         """Whether the job stays after a run has ended."""
-        return self >= TriggerKind.INTERVAL
+        return self in {TriggerKind.INTERVAL, TriggerKind.CRON}
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether Read shows the job."""
+        return self not in {TriggerKind.NOW, TriggerKind.ENDING}
 
     @property
     def planned(self) -> bool:
         """Whether Python computes each occurrence; of intervals, Lua does (`is_planned`)."""
-        return self > TriggerKind.INTERVAL
+        return self == TriggerKind.CRON
 
 
 class Trigger(NamedTuple):

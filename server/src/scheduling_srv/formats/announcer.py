@@ -10,16 +10,19 @@ from scheduling_srv.formats import changes, job_record
 from scheduling_srv.formats.job_record import KIND_AT
 from scheduling_srv.formats.kafka_records import (
     JOB_V1,
+    JOURNAL_COUNT,
     JOURNAL_DUE,
     JOURNAL_JOB,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
+    JOURNAL_PAUSE,
     JOURNAL_RETRY,
     Headers,
     Record,
     Topic,
 )
 from scheduling_srv.formats.layouts import (
+    COUNT,
     CREATE,
     DELETE,
     GROUP,
@@ -28,8 +31,10 @@ from scheduling_srv.formats.layouts import (
     HAS_MORE,
     LISTED,
     NEW_NOW,
+    PAUSE,
     PUT_OFF,
     QUEUE,
+    QUEUE_MORE,
     TOMBSTONE,
 )
 from scheduling_srv.formats.outbox_entries import (
@@ -40,11 +45,18 @@ from scheduling_srv.formats.outbox_entries import (
     SILENT,
     occurrence_id,
     read_event,
+    run_headers,
 )
 
 JOBS, RESOURCES, JOURNAL = Topic.JOBS, Topic.RESOURCES, Topic.JOURNAL
 """Looked up once: a member of an enum takes Python 3.11 70 ns."""
-KEPT_KINDS = {PUT_OFF: JOURNAL_RETRY, HAND_ON: JOURNAL_PARCEL, LISTED: JOURNAL_LIST}
+KEPT_KINDS = {
+    PUT_OFF: JOURNAL_RETRY,
+    HAND_ON: JOURNAL_PARCEL,
+    LISTED: JOURNAL_LIST,
+    COUNT: JOURNAL_COUNT,
+    PAUSE: JOURNAL_PAUSE,
+}
 
 
 class Announcer:
@@ -63,6 +75,9 @@ class Announcer:
         """The records of the entries numbered `after + 1` and on. Markers have no record."""
         makers = {
             QUEUE: self._queued,
+            QUEUE_MORE: self._queued,
+            COUNT: self._kept,
+            PAUSE: self._kept,
             CREATE: self._created,
             NEW_NOW: self._new_now,
             TOMBSTONE: self._tombstone,
@@ -108,8 +123,10 @@ class Announcer:
             ("event-id", event_id),
             *self.deployment,
         ]
+        if entry[0] == QUEUE_MORE:
+            headers += run_headers(entry, end + trace_size, b"%b/%d/%d" % (job_id, seq, nominal))
         if trace_size:
-            headers += _trace_headers(entry[end:])
+            headers += _trace_headers(entry[end : end + trace_size])
         return (Record(JOBS, b"queuedJob", value, headers, job_id),)
 
     def _created(self, entry: bytes, event_id: bytes) -> tuple[Record, Record]:

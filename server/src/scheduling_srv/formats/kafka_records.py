@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -29,13 +30,18 @@ DEPLOYMENT = "deployment"
 """The header of queuedJob and of the position record."""
 JOB_V1 = "job-v1"
 """The header of jobsCreated and of a job in the journal: what the messages of 2018 cannot say."""
+RUN_NUMBER = "run-number"
+"""The header of a run that counts for `max_runs`: the how manieth of its job it is."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
+JOURNAL_COUNT, JOURNAL_PAUSE = b"count", b"pause"
 """Values of the journal's `kind` header."""
 NOT_OF_A_JOB = b"\0"
 """In the keys of records of the journal that are no jobs; no id holds it."""
 JOURNAL_DUE = layouts.JOURNAL_JOB.struct
 """First due ms, before the record in a journal value."""
 RETRY = layouts.JOURNAL_RETRY.struct
+COUNTED = layouts.JOURNAL_COUNT.struct
+TYPE_PAUSE = layouts.TYPE_PAUSE_KEY.encode()
 TYPE_TAG = b"\x12"
 """Of the second field of a ScheduledJob."""
 ONE_TIME = (b'"\x03NOW', b'"\x04ONCE')
@@ -107,6 +113,8 @@ class Emission(NamedTuple):
     type: bytes = b""
     one_time: bool = False
     """The job has no other occurrence."""
+    number: int = 0
+    """The how manieth run of its job it is, if those are counted."""
 
     @classmethod
     def parse(cls, entry: LogRecord) -> Self:
@@ -121,7 +129,9 @@ class Emission(NamedTuple):
             raise ValueError("No attempt of ours has such numbers.")
         size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
         run, type_ = RunKey(job_id, seq, nominal), value[at : at + size]
-        return cls(run, attempt, instance, entry.timestamp, type_, value.endswith(ONE_TIME))
+        number = int(entry.headers.get(RUN_NUMBER, b"0"))
+        one_time = value.endswith(ONE_TIME)
+        return cls(run, attempt, instance, entry.timestamp, type_, one_time, number)
 
 
 class JournalRetry(NamedTuple):
@@ -141,6 +151,42 @@ class JournalRetry(NamedTuple):
         job_id = key.split(b"\0", 1)[0].decode()
         seq, nominal, attempt, due = RETRY.unpack(value)
         return cls(RunKey(job_id, seq, nominal), attempt, due)
+
+
+class JournalCount(NamedTuple):
+    """How many runs of a job with `max_runs` have counted, and the last one of them."""
+
+    job_id: str
+    seq: int
+    nominal: int
+    number: int
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `count`."""
+        return cls(key.split(b"\0", 1)[0].decode(), *COUNTED.unpack(value))
+
+
+class JournalPause(NamedTuple):
+    """A pause of a job, or of a type."""
+
+    job_id: str
+    """Empty: it is one of a type."""
+    type: str
+    note: bytes
+    """JSON; `seq` in it is the newest creation number of its time."""
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `pause`."""
+        if key.startswith(TYPE_PAUSE):
+            return cls("", key[len(TYPE_PAUSE) :].decode(), value)
+        return cls(key.split(b"\0", 1)[0].decode(), "", value)
+
+    @property
+    def seq(self) -> int:
+        """A reset up to this creation number, or a later one, makes it void."""
+        return int(json.loads(self.note)["seq"])
 
 
 def parcel_name(key: bytes) -> str:

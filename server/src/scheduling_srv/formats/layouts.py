@@ -70,6 +70,7 @@ SEQ = HEADER.part("seq")
 DUE_HEADER = HEADER.part("seq", "kind", "rank", "type_size", "data_size", "trace_size")
 """The part that staging reads."""
 POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
+ATTEMPTS = POLICY.part("attempts")
 LIMITS = POLICY.part("parallel", "interval")
 """The part that staging reads."""
 BIRTH = Layout("created:u48")
@@ -104,8 +105,10 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE = b"EMGq"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE = b"EMGqKU"
 """First bytes of entries."""
+QUEUES = frozenset((QUEUE, QUEUE_MORE))
+"""Those of runs."""
 QUEUED = Layout(
     "letter:letter kind:u8 instance:u32 nominal:u64 attempt:u32 seq:u64"
     " id_size:u16 trace_size:u16 type_size:u16 data_size:u32"
@@ -128,7 +131,7 @@ COMMANDS, DEAD_LETTER, RESOURCES = b"cdr"
 # --- Sections of the head of a group ------------------------------------------------------------
 
 SECTION = Layout("letter:char size:u32")
-LIST, REPEATED, OLD_JOB, OLD_RETRY = b"LJOT"
+LIST, REPEATED, OLD_JOB, OLD_RETRY, OLD_STATE = b"LJOTS"
 """Letters of sections."""
 LIST_PART = Layout("first:u32 count:u32 offset:u64")
 """First entry, from 1; number of entries; offset of the record. Its partition follows."""
@@ -136,11 +139,15 @@ OLD_JOB_PART = Layout("place:char kind:u8 score:u64 id_size:u16")
 """Where a replaced job stood; its id and record follow."""
 OLD_RETRY_PART = Layout("score:u64")
 """Of a waiting retry of a replaced job; its member follows."""
+OLD_STATE_PART = Layout("size:u16")
+"""Of a replaced job with a STATE; its id and the STATE follow."""
 
 # --- Values of the journal ----------------------------------------------------------------------
 
 JOURNAL_JOB = Layout("due:u64")
 """The record follows."""
+JOURNAL_COUNT = Layout("seq:u64 nominal:u64 counted:u32")
+"""The run of this nominal time is the `counted`-th of its job."""
 JOURNAL_RETRY = Layout("seq:u64 nominal:u64 attempt:u32 due:u64")
 PIECE_JOB = Layout("id_size:u16 due:u64 record_size:u32")
 """Of a piece of a long list; id and record follow."""
@@ -150,6 +157,10 @@ PARCEL_TABLE = Layout("size:u32")
 """Bytes of the table at the beginning of a change."""
 PARCEL_KEY, LIST_KEY = "\0parcel\0", "\0list\0"
 """How keys of the journal begin that are of no job; a name, or a token and a number, follows."""
+COUNT_KEY = "\0count"
+"""Follows the id of a job, in the key of its count."""
+PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
+"""The first follows the id of a job, the second precedes a type, in the key of a pause."""
 
 # --- Values that only scripts read --------------------------------------------------------------
 
@@ -167,6 +178,9 @@ NEXT, RETRY, MISSED, KEPT, MANUAL, BACKFILL, PASSED = range(7)
 """Kinds of members."""
 ORPHAN = Layout("parallel:u32")
 """Of a job that is gone and has left retries; its type follows."""
+STATE = Layout("seq:u48 nominal:u48 last:u48 counted:u32")
+"""Of a job with jitter or `max_runs`: nominal time of its next occurrence and of the last run that
+counted, and how many have."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
 
@@ -190,7 +204,7 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY
+    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
@@ -210,5 +224,8 @@ LUA: Mapping[str, str] = {
     "LIMITS_AT": str(POLICY.before("parallel") + 1),
     "PARCEL_KEY": _text(PARCEL_KEY),
     "LIST_KEY": _text(LIST_KEY),
+    "COUNT_KEY": _text(COUNT_KEY),
+    "PAUSE_KEY": _text(PAUSE_KEY),
+    "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
 }
 """Name -> its value in Lua. Offsets count from 1, as Lua does."""

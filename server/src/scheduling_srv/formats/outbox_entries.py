@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import struct
 
+from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.formats import job_record, layouts
-from scheduling_srv.formats.kafka_records import Headers, Topic
+from scheduling_srv.formats.kafka_records import RUN_NUMBER, Headers, Topic
 from scheduling_srv.formats.layouts import COMMANDS, DEAD_LETTER, GROUP, HAPPENED, MARK, RESOURCES
+from scheduling_srv.formats.more import labels_of
 
 SILENT = frozenset({MARK, GROUP})
 """Entries that become no record: markers, and the heads of groups that are published together."""
@@ -22,6 +24,8 @@ NOMINAL = struct.Struct(f"<{layouts.QUEUED.before('nominal')}xQ")
 """The nominal time alone."""
 SHORT = 128
 """Bytes of a type with its length, if that takes one byte."""
+QUEUED_MORE = layouts.QUEUED_MORE.struct
+ORIGINS = (b"schedule", b"manual", b"backfill")
 CREATED = layouts.CREATED.struct
 GROUPED = layouts.GROUPED.struct
 KEYED = layouts.KEYED.struct
@@ -60,6 +64,24 @@ def occurrence_of(entry: bytes) -> bytes:
     """The occurrence id of the run of a queued entry."""
     _, _, nominal, number, seq, size, *_ = QUEUED.unpack_from(entry)
     return occurrence_id(entry[QUEUED.size : QUEUED.size + size], seq, nominal, number)
+
+
+def run_headers(entry: bytes, at: int, run_id: bytes) -> Headers:
+    """The headers of a run that only scheduling.v1 has; they begin at `at` within its entry."""
+    origin, attempts, deadline, number, labels_size = QUEUED_MORE.unpack_from(entry, at)
+    headers = [
+        ("run-id", run_id),
+        ("origin", ORIGINS[origin]),
+        ("attempts", b"%d" % attempts),
+    ]
+    if deadline:
+        headers.append(("deadline", rfc3339(deadline)))
+    if number:
+        headers.append((RUN_NUMBER, b"%d" % number))
+    if labels_size:
+        lines = entry[at + QUEUED_MORE.size : at + QUEUED_MORE.size + labels_size]
+        headers.append(("labels", json.dumps(labels_of(lines)).encode()))
+    return headers
 
 
 def nominal_time(entry: bytes) -> int:

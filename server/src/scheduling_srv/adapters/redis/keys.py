@@ -48,6 +48,10 @@ NAMED = {
     "limits:": "set: the limits n of a type by which runs are held",
     "paused": "hash: job id -> since when, why and by whom it is paused, as JSON",
     "paused_types": "hash: type -> the same",
+    "resting": "zset: runs that wait for the end of a pause of their job, by its seq",
+    "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
+    "resumed": "set: jobs and types whose resting runs go back, piece by piece",
+    "states": "hash: id -> STATE; jobs with jitter or max_runs",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

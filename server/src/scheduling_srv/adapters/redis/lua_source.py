@@ -8,9 +8,6 @@ A file in `lua/` or `lua/lib/` begins with directives:
 
 `include` names libraries. A library names its own, and each is put in once, before its users.
 
-A library that has names for itself is put into a block, with those names that others use before it:
-Lua has room for 200 local variables outside of blocks.
-
 `args` gives the arguments of a script their names: `:int` makes a number, `?` may be left out. A
 name with `...` is the rest: `ids_at` is the place of its first one in the table `args`. A second
 line with `args` goes on.
@@ -19,6 +16,8 @@ line with `args` goes on.
 begins there, and `ANSWER_ROW` is how many there are. Where `at` is a name, the values are put in
 place of the call, as loops over rows are what most scripts spend their time with.
 
+A library is put into a block, so that its other names take no room: see `_in_scopes`.
+
 The prelude holds the keys that the text names. The constants of `formats.layouts` are put in place
 of their names: Lua has room for 200 local variables, and a constant costs nothing when it runs.
 """
@@ -26,7 +25,7 @@ of their names: Lua has room for 200 local variables, and a constant costs nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -44,7 +43,9 @@ TRAILING = re.compile(r"--.*")
 WORD = re.compile(r"[A-Za-z_]\w*")
 KEY = re.compile(r"\bK\.(\w+)")
 DEFINED = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
-DEFINITION = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
+DECLARED = re.compile(
+    r"^local (?P<function>function )?(?P<names>\w+(?:, \w+)*)(?P<value> =)?[^\n]*", re.MULTILINE
+)
 CONSTANT = re.compile(r"""'[^'\n]*'|"[^"\n]*"|\b[A-Z][A-Z_]+\b""")
 OURS = re.compile(r"\bARGV\b")
 ROW_CALL = re.compile(r"\b(\w+)_row\((\w+)\)")
@@ -121,8 +122,7 @@ def assemble(name: str, shards: int = 1) -> str:
     words = set[str]().union(*(each.words for each in files))
     used_keys = {key for each in files for key in KEY.findall(each.code)}
     rows = {row: fields for each in files for row, fields in each.rows.items()}
-    blocks = (_block(each, files) for each in included)
-    code = "".join([*blocks, _arguments(main), main.code])
+    code = "".join([*_in_scopes(included, main), _arguments(main), main.code])
     for row in {call[1] for call in ROW_CALL.finditer(code)} - rows.keys():
         raise ScriptError(f"{name}.lua calls {row}_row, and no --!row declares it.")
     code = ROW_CALL.sub(lambda call: _values(rows[call[1]], call[2]), code)
@@ -133,22 +133,36 @@ def assemble(name: str, shards: int = 1) -> str:
     return "".join([*parts, *readers, CONSTANT.sub(_inlined, code)])
 
 
-def _block(library: LuaFile, files: Iterable[LuaFile]) -> str:
-    """Its code, with only those of its names outside that other files use."""
-    others = set[str]().union(*(each.words for each in files if each is not library))
-    groups = DEFINED.findall(library.code)
-    shown = [group for group in groups if not others.isdisjoint(group.split(", "))]
-    if len(shown) == len(groups):
-        return library.code
+def _in_scopes(included: list[LuaFile], main: LuaFile) -> Iterator[str]:
+    """The code of each library, in a block of its own: only names that others use are seen outside.
 
-    def assigned(found: re.Match[str]) -> str:
-        function, names, sign = found.groups()
-        if names not in shown:
+    Lua has room for 200 local variables at a time.
+    """
+    later = [{*main.words}]
+    for file in reversed(included):
+        later.append(later[-1] | file.words)
+    for file, words in zip(included, reversed(later[:-1]), strict=True):
+        yield _in_scope(file, words)
+
+
+def _in_scope(file: LuaFile, used: set[str]) -> str:
+    """`used`: the words of all that comes after it."""
+    shown = list[str]()
+
+    def show(found: re.Match[str]) -> str:
+        names = found["names"].split(", ")
+        if used.isdisjoint(names):
             return found[0]
-        return f"{function or ''}{names}{sign or ('' if function else ' = nil')}"
+        shown.extend(names)
+        if found["function"]:
+            return found[0].removeprefix("local ")
+        return found[0].removeprefix("local ") if found["value"] else ""
 
-    before = f"local {', '.join(shown)}\n" if shown else ""
-    return f"{before}do\n{DEFINITION.sub(assigned, library.code)}end\n"
+    code = DECLARED.sub(show, file.code)
+    if code.count("\nlocal ") == 0 and not code.startswith("local "):
+        return file.code  # nothing to be hidden
+    head = f"local {', '.join(shown)}\n" if shown else ""
+    return f"{head}do\n{code}end\n"
 
 
 def _inlined(found: re.Match[str]) -> str:

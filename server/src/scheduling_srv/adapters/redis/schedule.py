@@ -20,6 +20,7 @@ from scheduling_srv.app.replies import (
     Expired,
     GivenUp,
     Holder,
+    Instants,
     ListPiece,
     Parcel,
     Planned,
@@ -33,6 +34,7 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import WRITES
@@ -102,15 +104,16 @@ class RedisSchedule:
             taken=_taken(taken) if cursor else None,
         )
 
-    async def unplanned(self, token: str, limit: int) -> tuple[int, Sequence[Unplanned]]:
+    async def unplanned(self, token: str, limit: int) -> tuple[Instants, Sequence[Unplanned]]:
         """`unplanned.lua`."""
         reply = owned(await self.scripts.run("unplanned", token=token, most=limit))
-        rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
+        _, cutoff, resumed_at, now, *jobs = reply
+        rows = zip(jobs[::3], jobs[1::3], jobs[2::3], strict=True)
         kind = MEMBER.before("kind")
         found = [
             Unplanned(text, int(at), text[kind] == MISSED, record) for text, at, record in rows
         ]
-        return int(reply[1]), found
+        return Instants(int(cutoff), int(resumed_at), int(now)), found
 
     async def plan(self, token: str, planned: Sequence[Planned]) -> int:
         """`plan.lua`."""
@@ -166,9 +169,11 @@ class RedisSchedule:
         while after >= 0:
             named: dict[str, Value] = {"token": token, "first": after + 1, "most_bytes": LOOK_BYTES}
             _, following, *rows = owned(await self.scripts.run("find_runs", wanted, **named))
-            for at in range(0, len(rows), 6):
-                number, job_id, *more = rows[at : at + 6]
-                found.append(StagedRun(int(number), job_id, *map(int, more)))
+            for at in range(0, len(rows), 7):
+                number, job_id, letter, *more = rows[at : at + 7]
+                seq, instance, nominal, attempt = map(int, more)
+                run = StagedRun(int(number), job_id, seq, instance, nominal, attempt, letter[0])
+                found.append(run)
             after = int(following) - 1 if following else -1
         return found
 
@@ -185,7 +190,7 @@ class RedisSchedule:
             rows += (job_id, parcel)
         rows += (len(aside.before), *aside.before, len(aside.ended))
         for run, farewell in aside.ended:
-            rows += (*run[1:], farewell)
+            rows += (*run[1:6], farewell)
         rows += (len(aside.appended), *aside.appended)
         named: dict[str, Value] = {"token": token, "known": lineage, "now": now, "news": aside.news}
         owned(await self.scripts.run("set_aside", rows, **named))
@@ -297,6 +302,18 @@ class RedisSchedule:
             more, at = more + added, at + done
             if at >= len(jobs):
                 return int(more)
+
+    async def load_counts(self, token: str, counts: Sequence[JournalCount]) -> int:
+        """`load_states.lua`."""
+        rows: list[Value] = [value for count in counts for value in count]
+        loaded: int = owned(await self.scripts.run("load_states", rows, token=token))
+        return loaded
+
+    async def load_pauses(self, token: str, pauses: Sequence[JournalPause]) -> int:
+        """`load_pauses.lua`."""
+        rows: list[Value] = [value for pause in pauses for value in pause]
+        loaded: int = owned(await self.scripts.run("load_pauses", rows, token=token))
+        return loaded
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         """`load_runs.lua`, which ends early if the jobs of retries are large."""

@@ -227,7 +227,9 @@ def next_job(
         return None
     if trigger.kind is ONCE and is_relative(request.when):
         request = at_instant(request, first)
-    return NewJob(request.id, due, _record(request, trigger, event, stored))
+    record = _record(request, trigger, event, stored)
+    end = job_record.properties_of(record).properties.end
+    return None if end is not None and due > end else NewJob(request.id, due, record)
 
 
 def _next_due(request: JobRequest, trigger: Trigger, first: int, now: int) -> int | None:

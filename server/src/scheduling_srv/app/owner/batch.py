@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from prometheus_client import Counter
 
 from scheduling_srv.app.replies import Cursor, Taken
-from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.layouts import QUEUE, QUEUES
 from scheduling_srv.formats.outbox_entries import attempt, nominal_time, type_of
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import metrics
@@ -79,9 +79,9 @@ def count_outcome(counter: Counter) -> Iterator[None]:
 def measure(entries: Sequence[bytes], now: int) -> None:
     """Counts runs that are on Kafka, and looks at the lateness of the first and the last one.
 
-    A retry comes after its backoff: that is not lateness.
+    A retry comes after its backoff: that is not lateness. Nor is a jitter, which others may have.
     """
-    queued = [entry for entry in entries if entry[0] == QUEUE]
+    queued = [entry for entry in entries if entry[0] in QUEUES]
     metrics.EMITTED.count(len(queued), lambda: map(type_of, queued))
     first, last = next(_punctual(queued), None), next(_punctual(reversed(queued)), None)
     for entry in {id(entry): entry for entry in (first, last) if entry}.values():
@@ -89,4 +89,4 @@ def measure(entries: Sequence[bytes], now: int) -> None:
 
 
 def _punctual(queued: Iterable[bytes]) -> Iterator[bytes]:
-    return (entry for entry in queued if attempt(entry) == 1)
+    return (entry for entry in queued if entry[0] == QUEUE and attempt(entry) == 1)

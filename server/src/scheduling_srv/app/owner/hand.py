@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.hold import Hold
-from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.layouts import QUEUES
 from scheduling_srv.formats.outbox_entries import nominal_time
 
 
@@ -68,7 +68,7 @@ class Hand:
         if not self.is_held:
             return None
         first = self._batches[0].taken.entries[0]
-        return nominal_time(first) if first[0] == QUEUE else None
+        return nominal_time(first) if first[0] in QUEUES else None
 
 
 def rest_of(batch: Batch, count: int) -> Batch:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from scheduling_srv.app.ports import ExactClock
-from scheduling_srv.formats.layouts import QUEUE
+from scheduling_srv.formats.layouts import QUEUES
 from scheduling_srv.formats.outbox_entries import NOMINAL, nominal_time
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Hold:
         """The front of `entries` that may go now; it has no run that is not due yet."""
         now, latest, forced = self.clock.now(), 0, False
         for place, entry in enumerate(entries):
-            if entry[0] == QUEUE:
+            if entry[0] in QUEUES:
                 (nominal,) = NOMINAL.unpack_from(entry)
                 if nominal > now:
                     if not self._is_of_another_clock(nominal, now):

@@ -24,7 +24,7 @@ from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Record
-from scheduling_srv.formats.layouts import CREATE, DELETE, GROUP, HAPPENED, MARK, NEW_NOW, QUEUE
+from scheduling_srv.formats.layouts import CREATE, DELETE, GROUP, HAPPENED, MARK, NEW_NOW, QUEUES
 from scheduling_srv.formats.outbox_entries import CREATED, GROUPED, QUEUED, SILENT
 from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics
@@ -205,7 +205,7 @@ class IdempotentPublisher:
         recorded = _of_records(entries, after)
         for number, entry in enumerate(entries, start=after + 1):
             letter = entry[0]
-            if letter == QUEUE and self.changed:
+            if letter in QUEUES and self.changed:
                 kind, *_, size, _, _, _ = QUEUED.unpack_from(entry)
                 at, is_now = self.changed.get(entry[QUEUED.size : QUEUED.size + size], (0, False))
                 if at > self.position.number and not (is_now and kind == TriggerKind.NOW):

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 
 import structlog
 
+from scheduling_client.schedules.recurrence import Recurrence
 from scheduling_srv.app.ports import Schedule
-from scheduling_srv.app.replies import Planned, Unplanned
+from scheduling_srv.app.replies import Instants, Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import RequestError
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import RunKind, make_up
+from scheduling_srv.formats.job_record import properties_of
 from scheduling_srv.formats.layouts import MEMBER
 from scheduling_srv.formats.messages import read_recurrence
 from scheduling_srv.runtime import metrics
@@ -44,30 +48,52 @@ class Planner:
             while await self.schedule.plan_again(token):
                 pass
             self.begun = True
-        cutoff, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
-        planned = await self._plan_all(unplanned, cutoff)
+        since, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
+        planned = await self._plan_all(unplanned, since)
         self._aside.set(await self.schedule.plan(token, planned))
         return len(planned)
 
-    async def _plan_all(self, jobs: Sequence[Unplanned], cutoff: int) -> Sequence[Planned]:
+    async def _plan_all(self, jobs: Sequence[Unplanned], since: Instants) -> Sequence[Planned]:
         planned, time_slice = [], TimeSlice()
         for job in jobs:
-            planned.append(self._plan_safely(job, cutoff))
+            planned.append(self._plan_safely(job, since))
             await time_slice.yield_if_used()
         return planned
 
-    def _plan_safely(self, job: Unplanned, cutoff: int) -> Planned:
+    def _plan_safely(self, job: Unplanned, since: Instants) -> Planned:
         try:
-            return self._plan(job, cutoff)
+            return self._plan(job, since)
         except RequestError as fault:
             job_id = job.member[MEMBER.size :].decode(errors="replace")
             log.warning("job set aside: it cannot be planned", job=job_id, reason=str(fault))
             return Planned(job.member, None, settled=job.missed, aside=True)
 
-    def _plan(self, job: Unplanned, cutoff: int) -> Planned:
-        found = read_recurrence(job.record, job.after)
-        if not job.missed:
-            return Planned(job.member, found.next_after(job.after), settled=False)
+    def _plan(self, job: Unplanned, since: Instants) -> Planned:
+        found, asked = read_recurrence(job.record, job.after), properties_of(job.record).properties
+        if job.missed:
+            planned = self._plan_missed(job, found, asked, since)
+        else:
+            due = found.next_after(_before_next(job, asked, since))
+            planned = Planned(job.member, due, settled=False)
+        if asked.end is not None and planned.due is not None and planned.due > asked.end:
+            return planned._replace(due=None)
+        if asked.missed and asked.missed.window is None and (planned.due or 0) <= since.resumed_at:
+            return planned._replace(settled=True)  # it was decided that all of them run
+        return planned
+
+    def _plan_missed(
+        self, job: Unplanned, found: Recurrence, asked: Properties, since: Instants
+    ) -> Planned:
+        if asked.missed:
+            made_up = make_up(found, job.after, since.resumed_at, asked.missed)
+            return Planned(job.member, made_up.nominal, made_up.kind is RunKind.MISSED)
         if self.rules.missed_runs == "skip":
-            return Planned(job.member, found.next_after(cutoff - 1), settled=False)
-        return Planned(job.member, found.latest_before(cutoff, job.after), settled=True)
+            return Planned(job.member, found.next_after(since.cutoff - 1), settled=False)
+        return Planned(job.member, found.latest_before(since.cutoff, job.after), settled=True)
+
+
+def _before_next(job: Unplanned, asked: Properties, since: Instants) -> int:
+    """The next occurrence is after it: one that its start deadline does not let start is none."""
+    if not asked.start_deadline:
+        return job.after
+    return max(job.after, since.now - asked.start_deadline - (asked.jitter or 0) - 1)

@@ -46,6 +46,8 @@ from scheduling_srv.formats.layouts import (
     NEW_NOW,
     PUT_OFF,
     QUEUE,
+    QUEUE_MORE,
+    QUEUES,
     TOMBSTONE,
 )
 from scheduling_srv.formats.outbox_entries import (
@@ -84,6 +86,7 @@ KINDS = {
     NEW_NOW: "job",
     HAND_ON: "parcel",
     QUEUE: "run",
+    QUEUE_MORE: "run",
     DELETE: "deletion",
     TOMBSTONE: "tombstone",
     PUT_OFF: "retry",
@@ -187,7 +190,7 @@ class Refusals:
         faults = {
             place: refusal
             for place, entry in enumerate(taken.entries)
-            if entry[0] == QUEUE and len(entry) >= least
+            if entry[0] in QUEUES and len(entry) >= least
         }
         if faults:
             await self._set_aside(token, lineage, _Batch(taken.entries, taken.after, faults))
@@ -196,7 +199,7 @@ class Refusals:
     def _learn(self, batch: _Batch) -> None:
         for place, refusal in batch.faults.items():
             entry = batch.entries[place]
-            if entry[0] == QUEUE and refusal.too_large:
+            if entry[0] in QUEUES and refusal.too_large:
                 least = self._too_large[0] if self._too_large else len(entry)
                 self._too_large = min(least, len(entry)), refusal
                 self._screen_until = self.clock.now() + SCREEN_MS
@@ -257,7 +260,7 @@ class Refusals:
             replaced = {each.number for each in aside.replaced}
             for run in await self.outbox.find_runs(token, batch.after, _new_jobs(aside)):
                 if run.number not in replaced:
-                    aside.replaced.append(Replaced(run.number, QUEUE, VOID))
+                    aside.replaced.append(Replaced(run.number, run.letter, VOID))
                 aside.ended.append((run, b""))
         if batch.told:
             reason = next(iter(batch.faults.values())).reason
@@ -313,7 +316,7 @@ class Refusals:
     def _drop(self, batch: _Batch, place: int) -> None:
         """Anything that stands for itself."""
         entry, refusal = batch.entries[place], batch.faults[place]
-        if entry[0] == QUEUE:
+        if entry[0] in QUEUES:
             self._end_run(batch, place)
         elif entry[0] == HAPPENED:
             self._cut(batch, place)
@@ -332,7 +335,7 @@ class Refusals:
         job_id = entry[QUEUED.size : QUEUED.size + size]
         if (job_id, seq) in batch.aside.undone:
             return  # it goes with its job
-        run = StagedRun(batch.after + place + 1, job_id, seq, instance, nominal, attempt)
+        run = StagedRun(batch.after + place + 1, job_id, seq, instance, nominal, attempt, entry[0])
         pointer = {
             "job-id": job_id,
             "occurrence-id": occurrence_id(job_id, seq, nominal, attempt),

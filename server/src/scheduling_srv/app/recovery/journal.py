@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 from scheduling_srv.app.replies import ListPiece, Parcel
 from scheduling_srv.formats.kafka_records import (
+    JOURNAL_COUNT,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
+    JOURNAL_PAUSE,
     JOURNAL_RETRY,
     NOT_OF_A_JOB,
+    JournalCount,
+    JournalPause,
     JournalRetry,
     LogRecord,
     parcel_name,
@@ -91,6 +95,18 @@ class Rest:
             kind, value = self.kept[key]
             if kind == JOURNAL_RETRY:
                 yield JournalRetry.parse(key, value)
+
+    def counts(self) -> Iterator[JournalCount]:
+        """How many runs of jobs have counted."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_COUNT:
+                yield JournalCount.parse(key, value)
+
+    def pauses(self) -> Iterator[JournalPause]:
+        """The pauses of jobs and types."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_PAUSE:
+                yield JournalPause.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
         """The parcels that may not have been delivered."""

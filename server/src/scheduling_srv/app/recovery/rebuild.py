@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from scheduling_client.schedules.spread import jitter_ms
 from scheduling_srv.app.calls import Calls
 from scheduling_srv.app.deployments.deployment import Deployment
 from scheduling_srv.app.log_ports import History
@@ -29,6 +30,8 @@ from scheduling_srv.formats.kafka_records import (
     INSTANCES,
     JOURNAL_DUE,
     Emission,
+    JournalCount,
+    JournalPause,
     LogRecord,
 )
 from scheduling_srv.formats.messages import answer_instance, read_recurrence
@@ -131,6 +134,7 @@ class Attempt:
         await self._settle()
         await self._load_journal()
         await self._load_rest()
+        await self._load_counts(self.settlement.counts.values())
         await self._load_runs(self.settlement.unanswered())
         return await self._initialise()
 
@@ -265,20 +269,34 @@ class Attempt:
     def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
         kind, replay_from = job_record.kind(stored), self.position.replay_from
         latest = self.settlement.latest_nominal(job_id, job_record.seq(stored))
+        if kind == TriggerKind.ENDING:
+            return None
         if kind <= TriggerKind.ONCE:
             return due if latest is None else None
         if latest is None and due >= replay_from - SKEW:
             return due  # an emission would have been seen
         # Occurrences before `replay_from` are closed, and all later emissions were read. The last
         # one seen may be older than both: the retry of an occurrence of long ago.
-        latest = max(latest or 0, replay_from - 1)
-        if due > latest:
-            return due
+        latest = latest or 0
         try:
-            return read_recurrence(stored, due).next_after(latest)
+            return self._first_open(job_id, due, stored, latest)
         except RequestError as fault:
             log.warning("a job cannot be planned", job=job_id, reason=str(fault))
             return None
+
+    def _first_open(self, job_id: str, due: int, stored: bytes, latest: int) -> int | None:
+        """The first occurrence after `latest` whose due time, with jitter, the replay covers."""
+        jitter = job_record.properties_of(stored).properties.jitter or 0
+        replay_from = self.position.replay_from
+        after = max(latest, replay_from - jitter - 1)
+        nominal: int | None = due
+        if due <= after:
+            nominal = read_recurrence(stored, due).next_after(after)
+        while jitter and nominal is not None:
+            if nominal + jitter_ms(job_id, nominal, jitter) >= replay_from:
+                break
+            nominal = read_recurrence(stored, due).next_after(nominal)
+        return nominal
 
     # --- Retries, parcels and unanswered runs ---------------------------------------------------
 
@@ -287,6 +305,8 @@ class Attempt:
         for share in range(self.rest.shares):
             if share:
                 await self._read_share(share)
+            await self._load_counts(self.rest.counts())
+            await self._load_pauses(self.rest.pauses())
             await self._load_runs(self.settlement.waiting(self.rest.retries()))
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())
@@ -302,6 +322,16 @@ class Attempt:
                     if not is_of_a_job(entry):
                         self.rest.add(entry)
                     await self.slice.yield_if_used()
+
+    async def _load_counts(self, counts: Iterable[JournalCount]) -> None:
+        """Runs that were sent at once may be on Kafka without their count: the larger one holds."""
+        for piece in pieces(counts, PIECE_ENTRIES):
+            await self.shard.load_counts(self.token, piece)
+
+    async def _load_pauses(self, pauses: Iterable[JournalPause]) -> None:
+        wanted = (pause for pause in pauses if pause.seq > self.position.reset)
+        for piece in pieces(wanted, PIECE_ENTRIES):
+            await self.shard.load_pauses(self.token, piece)
 
     async def _load_runs(self, runs: Iterable[OpenRun]) -> None:
         wanted = (run for run in runs if run.seq > self.position.reset)

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from scheduling_srv.formats.kafka_records import INSTANCES, Emission, JournalRetry, RunKey
+from scheduling_srv.formats.kafka_records import (
+    INSTANCES,
+    Emission,
+    JournalCount,
+    JournalRetry,
+    RunKey,
+)
 from scheduling_srv.runtime.time_slice import TimeSlice
 
 KEPT = struct.Struct("<IIQ?")
@@ -46,20 +52,29 @@ class Settlement:
     """Job id and seq -> the last occurrence that was emitted."""
     answers: dict[int, int] = field(default_factory=dict)
     """Block of instance ids -> those that were answered, one bit each."""
+    counts: dict[tuple[str, int], JournalCount] = field(default_factory=dict)
+    """Job id and seq -> the last of its runs that counted, as far as was seen."""
     last_instance: int | None = None
     """The last one that was given out, as far as was seen."""
     large: int = LARGE
 
     def emitted(self, emission: Emission) -> None:
         """A run was emitted; of its attempts only the last counts."""
-        run, attempt, instance, timestamp, type_, one_time = emission
+        run, attempt, instance, timestamp, type_, one_time, number = emission
         key = _run_key(run)
+        if number:
+            self._count(run, number)
         known = self.emissions.get(key)
         if known is None or KEPT.unpack_from(known)[0] < attempt:
             self.emissions[key] = KEPT.pack(attempt, instance, timestamp, one_time) + type_
         job = _job_key(run.job_id, run.seq)
         self.nominals[job] = max(self.nominals.get(job, 0), run.nominal)
         self.last_instance = later_instance(instance, self.last_instance)
+
+    def _count(self, run: RunKey, number: int) -> None:
+        known = self.counts.get((run.job_id, run.seq))
+        if known is None or known.number < number:
+            self.counts[run.job_id, run.seq] = JournalCount(*run, number)
 
     def answered(self, instance: int) -> None:
         """An answer was applied."""

@@ -201,6 +201,6 @@ def _check_named(requests: Sequence[JobRequest]) -> None:
 
 
 def _is_shown(job: StoredJob, creator: str) -> bool:
-    if job_record.kind(job.record) == TriggerKind.NOW:
+    if not TriggerKind(job_record.kind(job.record)).is_resource:
         return False
     return not creator or job_record.creator_of(job.record) == creator

@@ -395,6 +395,6 @@ def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:
         home = claim.homes.get(job.id)
         if group.mode is WriteMode.CREATE and home:
             return Refusal("exists", place)
-        if group.mode is WriteMode.UPDATE and (not home or home.kind == TriggerKind.NOW):
+        if group.mode is WriteMode.UPDATE and (not home or not TriggerKind(home.kind).is_resource):
             return Refusal("missing", place)
     return None

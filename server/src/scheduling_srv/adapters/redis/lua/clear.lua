@@ -1,4 +1,4 @@
---!include base counting input marker outbox
+--!include base counting input marker outbox resting
 --!args now:int partition expected position known mark entries...
 -- Makes all jobs up to now void: nothing of them is staged from here on. `sweep.lua` removes them.
 -- `partition` to `known`: see `input.lua`.
@@ -18,6 +18,11 @@ redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
     redis.call('UNLINK', K.runs, K.running, K.open, K.types)
+    for _, type in ipairs(redis.call('HKEYS', K.paused_types)) do
+        resume_type(type) -- its runs are void
+    end
+    redis.call('UNLINK', K.paused, K.paused_types)
+    redis.call('HSET', K.meta, 'paused', 0)
 end
 for i = entries_at, #args do
     emit(args[i])

@@ -31,7 +31,7 @@ for i = ids_at, last do
         local job = read_job(record)
         remove_job(args[i], job)
         remember_removed(args[i], job)
-        emit_deleted(args[i], job.kind ~= NOW)
+        emit_deleted(args[i], is_resource(job.kind))
         deleted = deleted + 1
     end
 end

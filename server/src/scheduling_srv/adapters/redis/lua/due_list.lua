@@ -2,14 +2,15 @@
 --!args cursor limit:int bytes:int reads:int looks:int
 --!args type creator prefix states from:int to:int labels...
 -- One page of the jobs that match, by their next due time: those that are held, those that wait,
--- those whose time is being computed or cannot be, and one-time jobs whose run is under way.
+-- those whose time is being computed or cannot be, those that rest in a pause, and one-time jobs
+-- whose run is under way.
 -- `cursor`: place to start after, or ''. `looks`: places. The rest: see `list.lua`; a place is
 -- '<section> <ms> <rank> <creation number>'.
 -- Returns: see `list.lua`
 if not is_ready() then
     return {'not ready'}
 end
-local HELD_RUNS, DUE, PLANNED, ASIDE, UNDER_WAY = 1, 2, 3, 4, 5
+local HELD_RUNS, DUE, PLANNED, ASIDE, RESTING, UNDER_WAY = 1, 2, 3, 4, 5, 6
 local AT_ONCE = 100
 local wanted = {type = type, creator = creator, labels = labels_from(labels_at), prefix = prefix, states = states,
     from = from, to = to}
@@ -60,7 +61,12 @@ end
 -- Whether a member is the place of its job: a retry or a kept run of a recurring one is not.
 local function is_place(seq, kind, record)
     local sort, _, _, its_seq = read_places(record)
-    return its_seq == seq and (is_next_run(kind) or sort < INTERVAL)
+    return its_seq == seq and (is_next_run(kind) or kind == PASSED or sort < INTERVAL)
+end
+
+-- Whether a run that waits by itself rests: it is neither in `due` nor held by a limit.
+local function is_at_rest(text)
+    return not redis.call('ZSCORE', K.due, text) and not redis.call('ZSCORE', K.waiting, text)
 end
 
 -- Considers the job that a member stands for. Returns true when the page ends.
@@ -72,7 +78,7 @@ local function consider_place(of, ms, rank, text)
     last = string.format('%d %.0f %d %.0f', of, ms, rank, seq)
     budget.looks = budget.looks - 1
     local record = has_prefix(wanted, id) and read_record(id)
-    if record and is_place(seq, kind, record) then
+    if record and is_place(seq, kind, record) and (of ~= RESTING or is_at_rest(text)) then
         consider_job(wanted, last, id, record)
     end
 end
@@ -163,6 +169,7 @@ local sections = {
     list_due,
     function() return list_set(PLANNED, K.plan) end,
     function() return list_set(ASIDE, K.aside) end,
+    function() return meta('resting') > 0 and list_set(RESTING, K.retries) end,
     list_under_way,
 }
 for of = section, limit > 0 and #sections or 0 do

@@ -4,7 +4,7 @@
 -- Runs of some jobs that are in the outbox.
 -- `first`: number of an entry. `most_bytes`: it looks no further after so many.
 -- Returns: 'ok' | lost(), number of the entry to go on with or '', then for each run: number of its
---          entry, id, creation number, instance, nominal ms, attempt
+--          entry, id, its first byte, creation number, instance, nominal ms, attempt
 if not owns(token) then
     return {lost()}
 end
@@ -22,11 +22,13 @@ while bytes > 0 do
         return result
     end
     for _, entry in ipairs(entries) do
-        if string.sub(entry, 1, 1) == QUEUE then
+        local letter = string.sub(entry, 1, 1)
+        if letter == QUEUE or letter == QUEUE_MORE then
             local _, _, instance, nominal, attempt, seq, size = struct.unpack(QUEUED, entry)
             local id = string.sub(entry, QUEUED_SIZE + 1, QUEUED_SIZE + size)
             if wanted[id .. '\0' .. number(seq)] then
                 push(result, number(next), id)
+                result[#result + 1] = letter
                 push(result, number(seq), number(instance))
                 push(result, number(nominal), number(attempt))
             end

@@ -15,7 +15,7 @@ local reset, cleared = meta('reset'), meta('cleared')
 local at = #args + 1
 local mode = each_job_of(redis.call('HGET', K.list .. token, number(list.next)) or '', function(id, first_due, record)
     unmark(token, id)
-    local void = list.seq <= reset or (list.seq <= cleared and record ~= '' and read_places(record) ~= NOW)
+    local void = list.seq <= reset or (list.seq <= cleared and record ~= '' and is_resource((read_places(record))))
     if not void then
         push(args, id, number(first_due)) -- where `put` reads
         args[#args + 1] = record

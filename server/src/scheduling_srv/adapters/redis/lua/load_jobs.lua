@@ -1,4 +1,4 @@
---!include base job member order
+--!include base job member order states
 --!args token jobs...
 --!row loaded id due record
 -- Rebuild: jobs with their old creation numbers, in place of those that an earlier call has loaded.
@@ -14,10 +14,17 @@ end
 local function forget(id, record)
     local kind, _, creator, seq, type, labels = read_places(record)
     redis.call('HDEL', K.jobs, id)
+    redis.call('HDEL', K.states, id)
     redis.call('ZREM', K.due, member(seq, NEXT, id))
-    if kind ~= NOW then
+    if is_resource(kind) then
         unlist(seq, id, creator, type, labels)
     end
+end
+
+-- When the occurrence of this nominal time is due.
+local function due_of(id, record, nominal)
+    local shape = shape_of(record)
+    return shape.has_more and note_nominal(id, read_job(record), nominal) or nominal
 end
 
 local done, more, size, old_bytes = 0, 0, (#args - jobs_at + 1) / LOADED_ROW, 0
@@ -44,11 +51,11 @@ while done < size and old_bytes < OLD_BYTES do
             local kind, rank, creator, seq, type, labels = read_places(record)
             push(jobs, id, record)
             note_largest(#record)
-            if kind ~= NOW then
+            if is_resource(kind) then
                 enlist(seq, id, creator, type, labels)
             end
             if due ~= '' then
-                push(places, rank * RANK + tonumber(due), member(seq, NEXT, id))
+                push(places, rank * RANK + due_of(id, record, tonumber(due)), member(seq, NEXT, id))
             end
             more = more + 1
         end

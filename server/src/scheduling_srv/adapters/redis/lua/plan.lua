@@ -1,8 +1,8 @@
---!include base job member
+--!include base finishing job member outbox states
 --!args token jobs...
 --!row planned member due kind:int
 -- Puts cron jobs back into `due`, for the times that Python has computed, or sets them aside.
--- `member`: of `plan`. `due`: '' (never again) or 'aside' (no time can be computed). `kind`: of the
+-- `member`: of `plan`. `due`: '' (never again: a job with an end is finished) or 'aside' (no time can be computed). `kind`: of the
 -- new member.
 -- Returns: 'ok' | lost(), number of jobs that are set aside
 if not owns(token) then
@@ -16,9 +16,14 @@ for i = jobs_at, #args, PLANNED_ROW do
     local is_current = record and read_seq(record) == seq
     if is_current and due == 'aside' then
         redis.call('ZADD', K.aside, after, text)
-    elseif is_current and due ~= '' then
-        local _, rank = read_places(record)
-        redis.call('ZADD', K.due, rank * RANK + tonumber(due), member(seq, kind, id))
+    elseif is_current then
+        local job = read_job(record)
+        if due ~= '' then
+            redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, tonumber(due)), member(seq, kind, id))
+        elseif job.rules then
+            finish(id, record, tonumber(after))
+        end
     end
 end
+flush()
 return {'ok', redis.call('ZCARD', K.aside)}

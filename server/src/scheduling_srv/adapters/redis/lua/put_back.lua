@@ -1,4 +1,4 @@
---!include base definition job moving outbox putting remove writing
+--!include base definition job moving outbox pauses putting remove writing
 --!args token restore:int now:int last:int claims removals:int ids...
 -- Restores jobs without announcing them. What is there with the same definition, or is newer, is
 -- left alone; so is what was removed since the restore began, and a one-time job whose time has
@@ -37,7 +37,7 @@ for i = ids_at, jobs_at - 1 do
         break
     end
     local job = find(args[i])
-    if job and job.kind ~= NOW and job.seq <= last then
+    if job and is_resource(job.kind) and job.seq <= last then
         remove_job(args[i], job)
         emit_deleted(args[i], false)
     end
@@ -58,6 +58,8 @@ local function is_wanted(old, id, due, record)
     return not passed and not (any_removed and redis.call('SISMEMBER', K.removed, id) == 1)
 end
 
+local pauses = {} -- id -> pause of a job that is replaced
+
 local first, size = nil, 0 -- those that are wanted are put in as many at once as stand together
 local function put_before(at)
     if size > 0 then
@@ -74,10 +76,14 @@ look_up(jobs_at, jobs, function(place, old)
         return
     end
     if old then
+        pauses[id] = pause_of(id)
         remove_job(id, read_job(old))
     end
     size = size + 1
 end)
 put_before(jobs_end + 1)
+for id, pause in pairs(pauses) do
+    pause_job(id, pause)
+end
 flush(first)
 return {'ok', removed_end - ids_at + 1, jobs}

@@ -1,6 +1,6 @@
---!include base job marker member outbox parcels
+--!include base job marker member outbox parcels pauses states
 --!args token log now:int count most_entries:int most:int room:int
--- Writes a piece of what lives to the journal again: parcels, jobs, then retries. It reads and
+-- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, then retries. It reads and
 -- writes in one call, so whatever changes later comes later. A hash is walked by a cursor, which is
 -- good for one process of Redis: with another lineage the walk begins anew. What the walk does not
 -- show came after it had begun.
@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, RETRIES, ENDED = 'p', 'j', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -65,7 +65,7 @@ local function due_of(id, job)
         local text = member(job.seq, kind, id)
         local score = redis.call('ZSCORE', K.due, text)
         if score then
-            return tonumber(score) % RANK
+            return nominal_of(id, job, tonumber(score) % RANK)
         end
         local at = redis.call('ZSCORE', K.waiting, text) or redis.call('ZSCORE', K.plan, text)
             or redis.call('ZSCORE', K.aside, text)
@@ -73,14 +73,14 @@ local function due_of(id, job)
             return tonumber(at)
         end
     end
-    return now
+    return passed_since(job.seq) or now
 end
 
 local reset, cleared = meta('reset'), meta('cleared')
 local function write_job(id, record)
     local job = read_job(record)
     read = read + #record
-    if job.seq <= reset or (job.seq <= cleared and job.kind ~= NOW) then
+    if job.seq <= reset or (job.seq <= cleared and is_resource(job.kind)) then
         return
     end
     if most > 0 and #record + #id + room > most then
@@ -96,8 +96,19 @@ local function write_parcel(parcel, value)
     emit(struct.pack(KEYED, HAND_ON, #key) .. key .. value)
 end
 
+local function write_state(id, text)
+    local seq, _, last, counted = struct.unpack(STATE, text)
+    read = read + #text
+    if counted > 0 then
+        count_run(id, seq, {last = last, counted = counted}, last)
+    end
+end
+
 local function write_retry(text)
-    local seq, _, id, nominal, attempt = read_member(text)
+    local seq, kind, id, nominal, attempt = read_member(text)
+    if kind == PASSED then
+        return -- the job says it
+    end
     local score = redis.call('ZSCORE', K.due, text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
     local key = retry_key(id, seq, nominal)
@@ -121,11 +132,23 @@ end
 
 if phase == PARCELS and SHARDS == 1 then
     phase = JOBS
+elseif phase == STATES and not is_any_paused() and redis.call('EXISTS', K.states) == 0 then
+    phase = RETRIES
 end
 if phase == PARCELS then
     walk_on('HSCAN', K.parcels, write_parcel, JOBS)
 elseif phase == JOBS then
-    walk_on('HSCAN', K.jobs, write_job, RETRIES)
+    walk_on('HSCAN', K.jobs, write_job, STATES)
+elseif phase == STATES then
+    walk_on('HSCAN', K.states, write_state, PAUSES)
+elseif phase == PAUSES then
+    walk_on('HSCAN', K.paused, function(id, note)
+        emit_pause(id .. PAUSE_KEY, note)
+    end, TYPES)
+elseif phase == TYPES then
+    walk_on('HSCAN', K.paused_types, function(type, note)
+        emit_pause(TYPE_PAUSE_KEY .. type, note)
+    end, RETRIES)
 else
     walk_on('ZSCAN', K.retries, write_retry, ENDED)
 end

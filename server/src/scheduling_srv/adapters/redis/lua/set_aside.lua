@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox remove run
+--!include answer base job marker member order outbox pauses remove run states
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -45,11 +45,13 @@ each(REPLACEMENT_ROW, function(i)
     redis.call('LSET', K.outbox, place(entry_number), entry)
 end)
 
+local pauses = {} -- id -> pause of a job that is taken away
 local gone = {} -- ids that nobody has now, because this call has taken them away
 each(UNDONE_ROW, function(i)
     local id, seq = undone_row(i)
     local record = redis.call('HGET', K.jobs, id)
     if record and read_seq(record) == seq then
+        pauses[id] = pause_of(id)
         remove_job(id, read_job(record))
         gone[id] = true
     end
@@ -79,8 +81,11 @@ local function bring_back(text)
     if where ~= '-' then
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))
     end
-    if sort ~= NOW then
+    if is_resource(sort) then
         enlist(seq, id, creator, type, labels)
+    end
+    if pauses[id] then
+        pause_job(id, pauses[id])
     end
 end
 
@@ -94,9 +99,21 @@ local function bring_back_retry(text)
     end
 end
 
+local function bring_back_state(text)
+    local size, from = struct.unpack(OLD_STATE_PART, text)
+    local id, state = string.sub(text, from, from + size - 1), string.sub(text, from + size)
+    if back[id] and state ~= '' then
+        redis.call('HSET', K.states, id, state)
+        local seq, _, last, counted = struct.unpack(STATE, state)
+        if counted > 0 then
+            count_run(id, seq, {counted = counted, last = last}, last) -- the journal has another one
+        end
+    end
+end
+
+local SEE = {[OLD_JOB] = bring_back, [OLD_RETRY] = bring_back_retry, [OLD_STATE] = bring_back_state}
 each(1, function(i)
-    local see = string.sub(args[i], 1, 1) == OLD_JOB and bring_back or bring_back_retry
-    see(string.sub(args[i], 2))
+    SEE[string.sub(args[i], 1, 1)](string.sub(args[i], 2))
 end)
 for id in pairs(gone) do
     if redis.call('HEXISTS', K.jobs, id) == 0 then

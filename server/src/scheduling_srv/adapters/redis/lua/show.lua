@@ -14,7 +14,7 @@ for i = ids_at, #args do
     end
     local record = redis.call('HGET', K.jobs, args[i])
     local job = record and read_job(record)
-    if job and job.kind ~= NOW then
+    if job and is_resource(job.kind) then
         local state, due = stand(args[i], job)
         push(result, args[i], record)
         push(result, state, due and number(due) or '')

@@ -1,4 +1,4 @@
---!include base due job late limits marker outbox outage ranks staging starting taking
+--!include base due job late limits marker outbox outage ranks resting staging starting taking
 --!args token now:int lead:int limit:int window:int missed bounds
 --!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
@@ -27,6 +27,9 @@ for i, type in ipairs(freed) do
     if limits and (limits ~= 1 or i < #freed) then
         limit = 0 -- a run may be better placed than those in `due`: none goes before it
     end
+end
+if stage.is_resting and wake_resumed(now) then
+    more = true
 end
 stage.bytes, stage.largest = BUDGET / 2 + release_bytes, largest_record()
 local lowest, highest = ranks()

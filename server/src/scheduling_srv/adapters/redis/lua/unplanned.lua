@@ -2,11 +2,11 @@
 --!args token most:int
 -- The cron jobs whose next time has to be computed.
 -- `most`: jobs; they end with the one that uses up the budget.
--- Returns: 'ok' | lost(), cutoff, then for each job: member, time before it, record
+-- Returns: 'ok' | lost(), cutoff, end of the last outage, last look of the owner, then for each job: member, time before it, record
 if not owns(token) then
     return {lost()}
 end
-local result = {'ok', number(meta('cutoff'))}
+local result = {'ok', number(meta('cutoff')), number(meta('resumed_at')), number(meta('watermark'))}
 local plan = redis.call('ZRANGE', K.plan, 0, most - 1, 'WITHSCORES')
 local bytes = BUDGET
 for i = 1, #plan, 2 do

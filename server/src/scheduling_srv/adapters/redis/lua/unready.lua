@@ -8,6 +8,6 @@ if not owns(token) then
 end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'last_run', 'staged', 'first_staged', 'last_begun', 'refill', 'outbox_bytes',
-    'outbox_gone', 'outbox_longest', 'types_from', 'open_from')
+    'outbox_gone', 'outbox_longest', 'paused', 'resting', 'resumed_at', 'types_from', 'open_from')
 redis.call('HSET', K.meta, 'largest', 0)
 return 'ok'

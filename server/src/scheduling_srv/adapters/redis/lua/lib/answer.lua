@@ -89,6 +89,17 @@ local function free_place(instance, type)
     return freed[type]
 end
 
+local ending = {} -- id -> finished job of which a run has ended
+
+-- A finished job goes with its last run.
+local function end_finished(id, job)
+    local seq = job.seq
+    if redis.call('ZCOUNT', K.open, seq, seq) + redis.call('ZCOUNT', K.retries, seq, seq) == 0 then
+        remove_job(id, job)
+        emit_deleted(id, false)
+    end
+end
+
 -- Takes out the runs that have ended, and their jobs: before a marker is made.
 local function save_ended()
     in_batches('HDEL', K.runs, answered)
@@ -101,6 +112,9 @@ local function save_ended()
     end
     in_batches('HDEL', K.jobs, ended_jobs.ids)
     in_batches('ZREM', K.due, ended_jobs.due)
+    for id, job in pairs(ending) do
+        end_finished(id, job)
+    end
 end
 
 -- What `complete` and `expire` return of the runs that ended.
@@ -146,7 +160,9 @@ local function end_run(instance, outcome, now, cap, most, problem)
     else
         done, ended.done = done + 1, ended.done + 1
     end
-    if alive and job.kind < INTERVAL then
+    if alive and job.kind == ENDING then
+        ending[id] = job
+    elseif alive and job.kind < INTERVAL then
         remove_job(id, job, ended_jobs)
         remember_removed(id, job)
         known_jobs[id] = false

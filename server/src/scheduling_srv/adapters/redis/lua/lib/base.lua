@@ -12,7 +12,12 @@ end
 
 -- Whether Python computes the next time of a job: of every recurring kind but INTERVAL.
 local function is_planned(job)
-    return job.kind > INTERVAL
+    return job.kind == CRON
+end
+
+-- Whether Read shows jobs of this kind.
+local function is_resource(kind)
+    return kind ~= NOW and kind ~= ENDING
 end
 
 local function meta(field)

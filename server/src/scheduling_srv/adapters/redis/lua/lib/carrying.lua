@@ -1,7 +1,7 @@
---!include base definition heritage job keeping replacing writing
+--!include base definition heritage job keeping pauses replacing states writing
 --!row move id due:int offset:int size:int
 -- Jobs that leave this shard for another one, each with what it keeps.
-local HERITAGE = 'h' -- marks the heritage in a row of numbers
+local HERITAGE, TALLY, AT_REST = 'h', 'c', 'p' -- mark heritage, count and pause in a row of numbers
 
 local function to_hex(bytes)
     return (string.gsub(bytes, '.', function(byte)
@@ -26,7 +26,7 @@ local function unpack_heritage(text)
 end
 
 -- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and `planning` of its
--- next occurrence, its heritage if that shard wants it, and the nominal times of runs. nil: nothing.
+-- next occurrence, its heritage if that shard wants it, its count, its pause, and the nominal times of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
     if not old or is_cleared(old) then
@@ -41,6 +41,14 @@ local function kept_by(id, asked, due, now)
     local row = kept and {number(kept.due), number(kept.kind), kept.planning and '1' or ''} or {'', '', ''}
     if inherits then
         row[4] = pack_heritage(old.record)
+    end
+    if is_counted(old) then
+        local state = state_of(id, old.seq)
+        row[#row + 1] = TALLY .. number(state.last) .. ':' .. number(state.counted)
+    end
+    local pause = pause_of(id)
+    if pause then
+        row[#row + 1] = AT_REST .. to_hex(pause)
     end
     for _, nominal in ipairs(kept and kept.runs or {}) do
         row[#row + 1] = number(nominal)
@@ -66,13 +74,18 @@ local function unpack_carried(text)
     end
     local row = cjson.decode(text)
     local kept = {due = tonumber(row[1]), kind = tonumber(row[2]), planning = row[3] == '1', runs = {}}
-    local created, more
+    local created, more, state, pause
     for n = 4, #row do
         if string.sub(row[n], 1, 1) == HERITAGE then
             created, more = unpack_heritage(row[n])
+        elseif string.sub(row[n], 1, 1) == TALLY then
+            local last, counted = string.match(row[n], '(%d+):(%d+)$')
+            state = {last = tonumber(last), counted = tonumber(counted)}
+        elseif string.sub(row[n], 1, 1) == AT_REST then
+            pause = from_hex(string.sub(row[n], 2))
         else
             kept.runs[#kept.runs + 1] = tonumber(row[n])
         end
     end
-    return kept.due and kept or nil, created, more
+    return kept.due and kept or nil, created, more, state, pause
 end

@@ -1,4 +1,4 @@
---!include base limits member
+--!include base limits member states
 -- Compares what clients asked for (decision 11): triggers as they are meant, defaults as if they
 -- were given.
 local SAID_ELSEWHERE = {[13] = true, [14] = true, [15] = true, [16] = true, [20] = true} -- in header and policy
@@ -93,7 +93,7 @@ local function waits_for(id, job)
         local score = redis.call('ZSCORE', K.due, text)
             or (job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text))
         if score then
-            return score - job.rank * RANK
+            return nominal_of(id, job, score - job.rank * RANK)
         end
     end
     local retry = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, 1)[1]
@@ -138,7 +138,7 @@ local function is_identical(id, old, new, due)
             return false
         end
     end
-    if old.kind == NOW or ready_of(old) ~= ready_of(new) or not is_same_rest(old, new) then
+    if not is_resource(old.kind) or ready_of(old) ~= ready_of(new) or not is_same_rest(old, new) then
         return false
     end
     if not is_noted(new.record, KEEP_MORE) and parts_of(old) ~= parts_of(new) then

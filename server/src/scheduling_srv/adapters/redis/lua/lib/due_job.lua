@@ -3,12 +3,14 @@
 -- made in one call: they share the table, which the next one fills anew.
 local due_job = {}
 
--- Notes rules and labels of a job with MORE, which begins behind this place. Returns its size.
-local function read_more_of_due(job, record, at)
+-- Notes rules, labels and attempts of a job with MORE, which begins behind this place. Returns its size.
+local function read_more_of_due(job, shape, record, at)
     local size, has_rules, labels_size = read_more(record, at)
     job.rules = has_rules and read_rules(record, at) or nil
     local labels_at = at + MORE_SIZE + (has_rules and RULES_SIZE or 0)
-    job.labels = string.sub(record, labels_at + 1, labels_at + labels_size)
+    job.labels = (has_rules or labels_size > 0) and string.sub(record, labels_at + 1, labels_at + labels_size) or nil
+    job.attempts = shape.has_policy and struct.unpack(ATTEMPTS, record, shape.policy_at + 1) or 1
+    job.number = 0
     return size
 end
 
@@ -26,7 +28,7 @@ local function read_due(record, wanted)
         job.parallel, job.interval = 0, 0
     end
     if shape.has_more then
-        at = at + read_more_of_due(job, record, at)
+        at = at + read_more_of_due(job, shape, record, at)
     else
         job.rules, job.labels = nil, nil
     end

@@ -1,4 +1,4 @@
---!include base definition limits member outbox remove
+--!include base definition limits member outbox pauses remove states
 -- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 
@@ -20,6 +20,8 @@ local function find_next(id, job)
             return {due = tonumber(score), kind = kind, planning = true}
         end
     end
+    local since = passed_since(job.seq)
+    return since and {due = since, kind = NEXT} or nil
 end
 
 -- When the runs were due that an earlier change of the schedule has left.
@@ -30,10 +32,10 @@ local function find_kept(job)
         or {}
     for _, text in ipairs(found) do
         local _, kind, nominal, attempt = read_place(text)
-        if kind ~= KEPT then
+        if kind < KEPT then
             break -- retries come before them
         end
-        if attempt == 1 then
+        if kind == KEPT and attempt == 1 then
             nominals[#nominals + 1] = nominal
         end
     end
@@ -42,6 +44,9 @@ end
 
 local function keep_recurring(id, old, new, due, now)
     local next, runs = find_next(id, old), find_kept(old)
+    if next and not next.planning then
+        next.due = nominal_of(id, old, next.due)
+    end
     if next and is_same_schedule(old, new) then
         next.runs = runs
         return next
@@ -65,9 +70,10 @@ local function keep(id, old, new, due, now)
     return is_out and old.type == new.type and {due = due, stays = old.seq, runs = {}} or nil
 end
 
--- Puts what was kept into the indexes; `places` are those that go into `due`. Returns when
--- something is due.
-local function plant(kept, seq, id, rank, places)
+-- Puts what was kept into the indexes; `places` are those that go into `due`; `wait` says when an
+-- occurrence is due. Returns when something is due.
+local function plant(kept, seq, id, rank, places, wait)
+    local due = kept.stays and kept.due or wait(kept.due)
     if kept.planning then
         redis.call('ZADD', K.plan, kept.due, member(seq, kept.kind, id))
         if kept.kind == NEXT then -- a rebuild has to know that this one was emitted: as attempt 0
@@ -76,7 +82,7 @@ local function plant(kept, seq, id, rank, places)
             emit_waiting(id, seq, kept.due, 0, kept.due)
         end
     elseif not kept.stays then
-        push(places, rank * RANK + kept.due, member(seq, kept.kind, id))
+        push(places, rank * RANK + due, member(seq, kept.kind, id))
     end
     local first = kept.due
     for _, nominal in ipairs(kept.runs) do

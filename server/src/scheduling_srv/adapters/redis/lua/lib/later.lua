@@ -1,4 +1,6 @@
 --!include base
+local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
+
 -- What a staging call leaves to a later one. No run that falls due later is staged ahead of it.
 local function look_no_further(stage, due)
     stage.ends = math.min(stage.ends, due)

@@ -42,7 +42,7 @@ end
 -- The state and the next due time (ms or nil) of a job that is shown; nil: it is not.
 local function match(wanted, id, record)
     local job = read_job(record)
-    if job.kind == NOW or (wanted.type ~= '' and job.type ~= wanted.type)
+    if not is_resource(job.kind) or (wanted.type ~= '' and job.type ~= wanted.type)
         or (wanted.creator ~= '' and job.creator ~= wanted.creator) or not has_prefix(wanted, id)
         or not has_labels(wanted, job) then
         return nil

@@ -1,8 +1,13 @@
 --!include base later member
 -- Recurring occurrences that were missed in an outage (docs/contract.md).
+local IDLE = 5000 -- ms: idle owners look every two seconds
+
 local function note_outage(now, window)
     local seen, cutoff = meta('watermark'), meta('cutoff')
-    if seen > 0 and now - seen > math.max(window, 5000) then -- idle owners look every two seconds
+    if (seen > 0 and now - seen > IDLE) or meta('resumed_at') > now then
+        redis.call('HSET', K.meta, 'resumed_at', number(now)) -- for jobs with a window of their own
+    end
+    if seen > 0 and now - seen > math.max(window, IDLE) then
         cutoff = now - window
         redis.call('HSET', K.meta, 'cutoff', number(cutoff))
     elseif cutoff > now - window then -- the clock went forward for a while, and back

@@ -55,14 +55,19 @@ local function quoted(id)
     return string.find(id, '[^%w_-]') and cjson.encode(id) or '"' .. id .. '"'
 end
 
+-- jobsDeleted with these headers, as JSON.
+local function emit_happened(id, headers)
+    local key, size = 'jobsDeleted', #id
+    local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
+    emit(struct.pack(EVENT, HAPPENED, RESOURCES, #key, #headers) .. key .. headers .. '\10' .. varint .. id)
+end
+
 -- A one-time job has ended. Its jobsDeleted says how: an event with headers
 -- (formats/kafka_records.py). The tombstone is an entry of its own.
 local function emit_ended(id, outcome, attempts, problem)
     local text = '[["job-id",' .. quoted(id) .. '],["outcome","' .. outcome .. '"],["attempts","' .. number(attempts)
         .. (problem ~= '' and '"],["error",' .. cjson.encode(problem) .. ']]' or '"]]')
-    local key, size = 'jobsDeleted', #id
-    local varint = size < 128 and string.char(size) or string.char(size % 128 + 128, math.floor(size / 128))
-    emit(struct.pack(EVENT, HAPPENED, RESOURCES, #key, #text) .. key .. text .. '\10' .. varint .. id)
+    emit_happened(id, text)
     emit_deleted(id, false)
 end
 

@@ -27,7 +27,7 @@ local function drop_job(id, is_noted)
         end
         remove_job(id, job)
         remember_removed(id, job)
-        emit_deleted(id, job.kind ~= NOW)
+        emit_deleted(id, is_resource(job.kind))
     end
 end
 

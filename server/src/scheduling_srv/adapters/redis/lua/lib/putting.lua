@@ -1,4 +1,4 @@
---!include base heritage job keeping member order outbox replacing
+--!include base heritage job keeping member order outbox pauses replacing states
 -- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow
 -- the clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
 local function claim_seqs(size)
@@ -10,6 +10,20 @@ local function claim_seqs(size)
     return redis.call('HINCRBY', K.meta, 'seq', size) - size
 end
 
+-- When an occurrence of a job without rules is due.
+local function at_once(nominal)
+    return nominal
+end
+
+-- The same for any other job, whose STATE it notes. `state`: of the job before it.
+local function waiting_of(id, record, state)
+    local job = read_job(record)
+    return has_state(job) and function(nominal)
+        keep_count(id, job, state, nominal)
+        return delayed(id, job, nominal)
+    end or at_once
+end
+
 -- Puts a group of jobs from the arguments into the store and every index, announced unless the mode
 -- is 'silent'; returns the earliest due ms, nil if nothing changed. `numbered` gives the creation
 -- number of the n-th job, from 0; `carried` what it keeps of the job that it was in another shard.
@@ -19,12 +33,12 @@ local function put(mode, at, size, now, numbered, carried)
     local jobs, places, first, largest = {}, {}, nil, 0
     for i = at, at + JOB_ROW * size - 1, JOB_ROW do
         local id, due, asked = job_row(i)
-        local kept, created, more
+        local kept, created, more, state, pause
         if carried then
-            kept, created, more = carried((i - at) / JOB_ROW)
+            kept, created, more, state, pause = carried((i - at) / JOB_ROW)
         end
-        if replaces and not kept and not created then
-            kept, created, more = replace(mode, id, due, asked, now)
+        if (replaces or finished[id]) and not kept and not created then
+            kept, created, more, state, pause = replace(mode, id, due, asked, now)
         end
         seq = numbered and numbered((i - at) / JOB_ROW) or seq + 1
         if kept ~= UNTOUCHED then
@@ -32,17 +46,25 @@ local function put(mode, at, size, now, numbered, carried)
             local record = created and inherit(asked, own, created, more, now)
                 or struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
             local kind, rank, creator, _, type, labels = read_places(record)
+            local resource = is_resource(kind)
             local n = #jobs
             jobs[n + 1], jobs[n + 2] = id, record
-            if kind ~= NOW then
+            if resource then
                 enlist(own, id, creator, type, labels)
             end
-            emit_created(id, record, kept and kept.due or due, kind ~= NOW and announced)
+            emit_created(id, record, kept and kept.due or due, resource and announced)
+            local wait = at_once
+            if string.byte(record, SEQ_SIZE + 1) % VERSION_UNIT >= HAS_MORE then
+                wait = waiting_of(id, record, state)
+            end
+            if pause then
+                pause_job(id, pause)
+            end
             if kept then
-                due = plant(kept, own, id, rank, places)
+                due = plant(kept, own, id, rank, places, wait)
             else
                 n = #places
-                places[n + 1], places[n + 2] = rank * RANK + due, member(own, NEXT, id)
+                places[n + 1], places[n + 2] = rank * RANK + wait(due), member(own, NEXT, id)
             end
             if not first or due < first then
                 first = due

@@ -1,4 +1,4 @@
---!include base limits member order outbox
+--!include base limits member order outbox pauses states
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -13,6 +13,7 @@ local function remove_retry(text, parallel, type)
     local seq, _, id, nominal = read_member(text)
     redis.call('ZREM', K.retries, text)
     redis.call('ZREM', K.due, text)
+    end_rest(type, text)
     if parallel > 0 then
         unblock(parallel, type, text)
     end
@@ -66,13 +67,19 @@ local function remove_job(id, job, later)
             end
         end
     end
-    if job.attempts > 1 or (job.kind >= INTERVAL and is_any_waiting()) then
+    if job.attempts > 1 or ((job.kind >= INTERVAL or is_any_resting()) and is_any_waiting()) then
         remove_retries(job)
     end
     if job.parallel > 0 then
         mark_freed(job.type)
     end
-    if job.kind ~= NOW then
+    if job.rules then
+        forget_state(id, job)
+    end
+    if is_any_paused() then
+        unpause_job(id)
+    end
+    if is_resource(job.kind) then
         unlist(job.seq, id, job.creator, job.type, labels_of(job))
     end
 end
@@ -108,6 +115,10 @@ end
 local function note_replaced(id, record, job)
     local place, kind, score = find_place(id, job)
     replaced[#replaced + 1] = section(OLD_JOB, struct.pack(OLD_JOB_PART, place, kind, score, #id) .. id .. record)
+    if job.rules and has_state(job) then
+        local state = redis.call('HGET', K.states, id) or ''
+        replaced[#replaced + 1] = section(OLD_STATE, struct.pack(OLD_STATE_PART, #id) .. id .. state)
+    end
     local retries = (job.attempts > 1 or job.kind >= INTERVAL)
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
@@ -126,7 +137,7 @@ local function remember_removed(id, job)
     if restoring == nil then
         restoring = redis.call('EXISTS', K.restores) == 1
     end
-    if job.kind ~= NOW and restoring then
+    if is_resource(job.kind) and restoring then
         redis.call('SADD', K.removed, id)
     end
 end

@@ -1,14 +1,19 @@
---!include base due_job job later limits member outage outbox ranks starting
+--!include base due_job job later limits member obeying outage outbox ranks resting starting states
 -- The decisions of one staging call.
-local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
-
 local function new_stage(now, cutoff, missed)
-    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format')
+    local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
+        'resting')
     stored_format = tonumber(found[6] or '0')
+    local is_paused = (found[8] or '0') ~= '0'
+    local paused_types = {}
+    for _, type in ipairs(is_paused and redis.call('HKEYS', K.paused_types) or {}) do
+        paused_types[type] = true
+    end
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
-        marks = found[5] or '', gone = {}, again = {}, plan = {}, ends = math.huge}
+        marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), is_paused = is_paused,
+        paused_types = paused_types, is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -29,7 +34,37 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
 end
 
 local function is_void(stage, job)
-    return job.seq <= stage.reset or (job.seq <= stage.cleared and job.kind ~= NOW)
+    return job.seq <= stage.reset or (job.seq <= stage.cleared and is_resource(job.kind))
+end
+
+-- The job of a run that is due, or its type, is paused: the run waits for the end of the pause.
+local function rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    local due = score - from
+    if due > stage.now then
+        look_no_further(stage, due)
+        return
+    end
+    local seq, resting = job.seq, text
+    nominal = nominal or nominal_of(id, job, due)
+    stage.gone[#stage.gone + 1] = text
+    if kind == NEXT and (job.kind == INTERVAL or job.kind == CRON) then
+        resting = struct.pack(RUN_MEMBER, seq, PASSED, nominal, 0) .. id
+        redis.call('ZADD', K.retries, seq, resting)
+    elseif is_next_run(kind) then
+        resting = retry_member(seq, id, nominal, 1)
+        redis.call('ZADD', K.retries, seq, resting)
+        emit_waiting(id, seq, nominal, 1, nominal)
+        if job.rules then
+            plant_after(stage, job, id, record, nominal, from, is_counted(job) and state_of(id, seq) or nil)
+        else
+            plant_next(stage, job, id, kind, text, nominal, from)
+        end
+    end
+    if stage.pause then
+        rest_for_job(seq, resting)
+    else
+        rest_for_type(job.type, from + nominal, resting)
+    end
 end
 
 local function consider(stage, text, id, score, from, record)
@@ -38,6 +73,12 @@ local function consider(stage, text, id, score, from, record)
     if not job or is_void(stage, job) then
         stage.gone[#stage.gone + 1] = text
         return
+    end
+    if stage.is_paused and kind ~= MANUAL and (stage.pause or stage.paused_types[job.type]) then
+        return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    end
+    if job.rules then
+        return obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
         stage.gone[#stage.gone + 1] = text
@@ -72,10 +113,11 @@ local function consider_all(stage, places)
     end
     while first <= #ids and stage.bytes > 0 do
         local last = math.min(#ids, first - 1 + records_within(stage.bytes, stage.largest))
+        local pauses = stage.is_paused and redis.call('HMGET', K.paused, unpack(ids, first, last))
         for i, record in ipairs(redis.call('HMGET', K.jobs, unpack(ids, first, last))) do
             local place = first - 1 + i
             local score = tonumber(places[2 * place])
-            stage.left = #ids - place + 1
+            stage.left, stage.pause = #ids - place + 1, pauses and pauses[i]
             consider(stage, places[2 * place - 1], ids[place], score, score - score % RANK, record)
             stage.bytes = stage.bytes - (record and #record or 0)
         end

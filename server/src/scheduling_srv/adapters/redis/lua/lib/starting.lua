@@ -7,6 +7,14 @@ local function count(type)
     return types[type]
 end
 
+-- The entry of a run of a job with rules or labels, whose headers say more.
+local function emit_more(id, job, instance, nominal, attempt)
+    local labels = job.labels
+    emit(struct.pack(QUEUED, QUEUE_MORE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
+        job.type_size, job.data_size) .. id .. job.ready .. job.trace
+        .. struct.pack(QUEUED_MORE, SCHEDULE, math.max(1, job.attempts), 0, job.number, #labels) .. labels)
+end
+
 local function start_run(id, job, nominal, attempt, stage)
     if attempt > 1 then
         redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt))
@@ -20,8 +28,12 @@ local function start_run(id, job, nominal, attempt, stage)
     begun[n + 1], begun[n + 2] = nominal > stage.now and number(nominal) or stage.start, name
     opened[n + 1], opened[n + 2] = job.seq, name
     types[type] = (types[type] or count(type)) + 1
-    emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
-        job.type_size, job.data_size) .. id .. job.ready .. trace)
+    if job.labels then
+        emit_more(id, job, instance, nominal, attempt)
+    else
+        emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
+            job.type_size, job.data_size) .. id .. job.ready .. trace)
+    end
 end
 
 local function save_runs()

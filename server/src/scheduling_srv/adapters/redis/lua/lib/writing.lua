@@ -28,6 +28,10 @@ end
 -- The place of the first of `size` jobs that is there already.
 local function find_existing(at, size)
     return look_up(at, size, function(place, record)
+        if record and read_places(record) == ENDING then
+            finished[args[at + JOB_ROW * (place - 1)]] = true
+            return nil
+        end
         return record and place
     end)
 end
@@ -57,7 +61,7 @@ local function check(mode, at, size, is_named)
         local id, due, asked = job_row(at + JOB_ROW * (place - 1))
         local elapsed = is_noted(asked, ELAPSED)
         local job = (mode == 'update' or elapsed) and find(id)
-        if mode == 'update' and (not job or job.kind == NOW) then
+        if mode == 'update' and (not job or not is_resource(job.kind)) then
             return 'missing', place
         end
         if mode == 'update' and is_stale(asked, job) then

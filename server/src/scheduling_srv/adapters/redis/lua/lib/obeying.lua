@@ -1,0 +1,135 @@
+--!include base finishing later limits member outbox starting states
+-- The decisions of a staging call for jobs with rules (decision 30; the same in Python:
+-- domain/run_rules.py).
+local MOST_MADE_UP = 10000 -- runs of an outage, whatever the window
+
+-- Occurrences that were due before were missed in an outage.
+local function cutoff_of(stage, job, nominal)
+    local missed, window = job.rules.missed, job.rules.window
+    if missed == 0 then
+        return stage.cutoff
+    elseif missed < MISSED_UNLIMITED then
+        return stage.resumed_at - window
+    elseif job.kind == INTERVAL then
+        local passed = math.floor((stage.resumed_at - nominal) / job.interval)
+        return nominal + (passed - MOST_MADE_UP + 1) * job.interval
+    end
+    return stage.resumed_at - MOST_MADE_UP * CRON_STEP -- Python counts them
+end
+
+local function skips_missed(stage, job)
+    local missed = job.rules.missed % MISSED_UNLIMITED
+    return missed == MISSED_SKIP or (missed == 0 and stage.missed == 'skip')
+end
+
+local function is_over(job, state, nominal)
+    local rules = job.rules
+    return (rules.last > 0 and nominal > rules.last)
+        or (state ~= nil and rules.max_runs > 0 and state.counted >= rules.max_runs and state.last ~= nominal)
+end
+
+-- Plants an occurrence of an interval, or the first one after it whose start deadline has not passed.
+local function plant(stage, job, id, record, nominal, from)
+    local rules = job.rules
+    if rules.start_deadline > 0 then
+        local behind = stage.now - rules.start_deadline - jitter_of(job) - nominal
+        nominal = nominal + math.max(0, math.ceil(behind / job.interval)) * job.interval
+    end
+    if rules.last > 0 and nominal > rules.last then
+        finish(id, record, nominal)
+        return
+    end
+    wait_again(stage, note_nominal(id, job, nominal), from, member(job.seq, NEXT, id))
+end
+
+-- Plants what follows the occurrence of this nominal time, unless the job is finished.
+local function plant_after(stage, job, id, record, nominal, from, state)
+    if job.kind ~= INTERVAL and job.kind ~= CRON then
+        return
+    end
+    local rules = job.rules
+    if state and state.counted >= rules.max_runs then
+        finish(id, record, nominal)
+    elseif job.kind == INTERVAL then
+        plant(stage, job, id, record, nominal + job.interval, from)
+    else
+        wait_for_plan(stage, nominal, member(job.seq, NEXT, id), nominal + CRON_STEP)
+    end
+end
+
+-- The occurrence of an outage that runs instead of this one; nil: none does now.
+local function make_up(stage, job, id, record, nominal, from, cutoff)
+    if is_planned(job) then
+        wait_for_plan(stage, nominal, member(job.seq, MISSED, id), nominal)
+        return nil
+    end
+    local latest = nominal + math.floor((cutoff - 1 - nominal) / job.interval) * job.interval
+    if skips_missed(stage, job) then
+        plant(stage, job, id, record, latest + job.interval, from)
+        return nil
+    end
+    note_nominal(id, job, latest)
+    return latest
+end
+
+-- A run does not start, and never will.
+local function skip(stage, job, id, record, kind, text, nominal, from, state)
+    if kind == KEPT then
+        redis.call('ZREM', K.retries, text)
+        emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+    elseif job.kind == NOW or job.kind == ONCE then
+        end_unstarted(id, record)
+    else
+        plant_after(stage, job, id, record, nominal, from, state)
+    end
+end
+
+-- What becomes of the run at a place in `due`.
+local function obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    local due, rules, gone = score - from, job.rules, stage.gone
+    local is_occurrence = is_next_run(kind)
+    nominal = nominal or nominal_of(id, job, due)
+    if kind == NEXT and job.kind >= INTERVAL then
+        local cutoff = cutoff_of(stage, job, nominal)
+        if due < cutoff then
+            gone[#gone + 1] = text
+            nominal = make_up(stage, job, id, record, nominal, from, cutoff)
+            if not nominal then
+                return
+            end
+            due, kind, text = nominal, MISSED, member(job.seq, MISSED, id)
+        end
+    end
+    if due > stage.now and (due >= stage.ends or kind ~= NEXT or job.parallel > 0 or due ~= nominal) then
+        look_no_further(stage, due)
+        return
+    end
+    local is_first = is_occurrence or kind == KEPT
+    local state = is_first and is_counted(job) and state_of(id, job.seq) or nil
+    if is_occurrence and job.kind >= INTERVAL and is_over(job, state, nominal) then
+        gone[#gone + 1] = text
+        finish(id, record, nominal)
+        return
+    end
+    if is_first and rules.start_deadline > 0 and stage.now > due + rules.start_deadline then
+        gone[#gone + 1] = text
+        skip(stage, job, id, record, kind, text, nominal, from, state)
+        return
+    end
+    if job.parallel > 0 and count(job.type) >= job.parallel then
+        block(job.parallel, job.type, text, from + due, nominal)
+        return
+    end
+    gone[#gone + 1] = text
+    job.number = state and count_run(id, job.seq, state, nominal) or 0
+    if state then
+        save_state(id, job.seq, state)
+    end
+    start_run(id, job, nominal, attempt or 1, stage)
+    if kind == KEPT then
+        redis.call('ZREM', K.retries, text)
+        emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+    elseif is_occurrence then
+        plant_after(stage, job, id, record, nominal, from, state)
+    end
+end

@@ -1,0 +1,24 @@
+--!include base job outbox pauses resting
+--!args now:int kind names...
+-- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
+-- `kind`: 'job' or 'type'; `names`: ids or types.
+-- Returns: 'ok' | 'not ready', last entry, lineage, names that there are, names that were paused
+if not is_ready() then
+    return {'not ready'}
+end
+local matched, changed = 0, 0
+for i = names_at, #args do
+    local name = args[i]
+    local record = kind == 'job' and redis.call('HGET', K.jobs, name)
+    if kind == 'type' or record then
+        matched = matched + 1
+        if kind == 'type' and unpause_type(name) then
+            resume_type(name)
+            changed = changed + 1
+        elseif kind == 'job' and unpause_job(name) then
+            resume_job(read_seq(record), name)
+            changed = changed + 1
+        end
+    end
+end
+return {'ok', flush(changed > 0 and now or nil), lineage(), matched, changed}

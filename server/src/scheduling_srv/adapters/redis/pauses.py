@@ -1,0 +1,67 @@
+"""Pauses in Redis: the typed side of pause and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.replies import checked
+from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.ports import Bulk, Receipt
+from scheduling_srv.domain.errors import FormatTooOld, TooMany
+
+TOO_MANY_TYPES = "1,000 types are paused already: no further one can be."
+OLD_FORMAT = "The stored data has an earlier format, which has no pauses."
+
+
+class RedisPauses:
+    """Implements `PauseStore` for one shard."""
+
+    def __init__(self, client: RedisClient, namespace: str, shard: int, shards: int = 1) -> None:
+        self.client = client
+        self.scripts = Scripts(client, namespace, shard, shards)
+        self.base = keys.prefix(namespace, shard)
+
+    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
+        """`pause.lua`."""
+        reply = await self.scripts.run("pause", names, note=note, kind=_kind(types=types))
+        if reply[0] == b"many":
+            raise TooMany(TOO_MANY_TYPES)
+        if reply[0] == b"old":
+            raise FormatTooOld(OLD_FORMAT)
+        return _bulk(checked(reply))
+
+    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
+        """`resume.lua`."""
+        kind = _kind(types=types)
+        return _bulk(checked(await self.scripts.run("resume", names, now=now, kind=kind)))
+
+    async def pauses(
+        self, ids: Sequence[str], types: Sequence[str]
+    ) -> tuple[Sequence[bytes | None], Sequence[bytes | None]]:
+        """From both hashes."""
+        return await self._notes("paused", ids), await self._notes("paused_types", types)
+
+    async def _notes(self, key: str, names: Sequence[str]) -> Sequence[bytes | None]:
+        if not names:
+            return []
+        found: Sequence[bytes | None] = await self.client.on_primary(
+            "HMGET", self.base + key, *names
+        )
+        return found
+
+    async def paused_types(self) -> Mapping[str, bytes]:
+        """The hash."""
+        found = await self.client.on_primary("HGETALL", self.base + "paused_types")
+        return {name.decode(): note for name, note in zip(found[::2], found[1::2], strict=True)}
+
+
+def _kind(*, types: bool) -> str:
+    return "type" if types else "job"
+
+
+def _bulk(reply: Sequence[Any]) -> Bulk:
+    number, lineage, matched, changed = reply
+    return Bulk(Receipt(lineage.decode(), number), matched, changed)

@@ -1,0 +1,356 @@
+"""Jitter, start deadlines, missed runs, ends and `max_runs`, as staging obeys them."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from scheduling_client.schedules.recurrence import Every
+from scheduling_client.schedules.spread import jitter_ms
+from scheduling_srv.app.replies import RebuiltJob
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import MissedRule, make_up
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.job_record import Note
+from scheduling_srv.formats.kafka_records import JournalCount, Record
+from scheduling_srv.formats.position_record import Position
+from tests.store.shard import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    Run,
+    Shard,
+    at_once,
+    cron,
+    every,
+    ids_of,
+    once,
+    runs_in,
+)
+
+FIVE_MINUTES = "*/5 * * * *"
+FIRST = NOW + 100 * SECOND
+"""22:15."""
+
+
+def with_rules(job_id: str, period: int, due: int | None = None, **rules: Any) -> NewJob:
+    return every(job_id, period, due, properties=Properties(**rules))
+
+
+async def stage_all(shard: Shard, since: int, until: int, step: int = SECOND) -> list[Run]:
+    """The runs of an owner that looks every `step` ms."""
+    runs = []
+    for now in range(since, until + 1, step):
+        runs += await shard.drain(now)
+        await shard.plan()
+    return runs
+
+
+async def records_of(shard: Shard, entries: list[bytes]) -> list[Record]:
+    return list(Announcer().records(entries, 0, shard.incarnation))
+
+
+def header(record: Record, name: str) -> bytes | None:
+    return dict(record.headers).get(name)
+
+
+def outcomes(records: list[Record]) -> list[tuple[str, str]]:
+    found = [each for each in records if each.key == b"jobsDeleted"]
+    return [
+        ((header(each, "job-id") or b"").decode(), (header(each, "outcome") or b"").decode())
+        for each in found
+    ]
+
+
+# --- Jitter ---
+
+
+async def test_each_run_is_delayed_by_its_hash_and_keeps_its_nominal_time(shard: Shard) -> None:
+    period, jitter = MINUTE, 40 * SECOND
+    await shard.create(with_rules("a", period, NOW, jitter=jitter))
+    for nominal in (NOW, NOW + period, NOW + 2 * period):
+        due = nominal + jitter_ms("a", nominal, jitter)
+        assert await shard.stage(due - 1) == []
+        (run,) = await shard.stage(due)
+        assert (run.nominal, run.attempt) == (nominal, 1)
+
+
+@pytest.mark.parametrize("make", [once, at_once])
+async def test_a_one_time_job_is_delayed_as_well(shard: Shard, make: Any) -> None:
+    await shard.create(make("a", NOW, properties=Properties(jitter=MINUTE)))
+    due = NOW + jitter_ms("a", NOW, MINUTE)
+    assert await shard.stage(due - 1) == []
+    (run,) = await shard.stage(due)
+    assert run.nominal == NOW
+    assert await shard.done(run, now=due) == 1
+    assert await shard.raw("EXISTS", "states") == 0
+
+
+async def test_a_cron_job_is_delayed(shard: Shard) -> None:
+    jitter = 2 * MINUTE
+    await shard.create(cron("a", FIVE_MINUTES, FIRST, properties=Properties(jitter=jitter)))
+    for nominal in (FIRST, FIRST + 5 * MINUTE):
+        due = nominal + jitter_ms("a", nominal, jitter)
+        assert await shard.stage(due - 1) == []
+        (run,) = await shard.stage(due)
+        assert run.nominal == nominal
+        await shard.plan()
+
+
+async def test_an_update_keeps_the_phase_of_a_delayed_job(shard: Shard) -> None:
+    await shard.create(with_rules("a", HOUR, NOW, jitter=MINUTE))
+    await shard.update(every("a", HOUR, NOW + 7, creator="b", notes=Note.KEEP_MORE))
+    (run,) = await shard.stage(NOW + MINUTE)
+    assert run.nominal == NOW
+
+
+async def test_a_delayed_run_is_not_staged_ahead(shard: Shard) -> None:
+    """Its entry does not say how long to hold it."""
+    await shard.create(with_rules("a", HOUR, NOW, jitter=MINUTE))
+    due = NOW + jitter_ms("a", NOW, MINUTE)
+    await shard.schedule.stage(shard.token, due - 5, 500, lead=10)
+    assert runs_in(await shard.entries()) == []
+
+
+async def test_a_kept_jitter_is_cut_to_a_shorter_interval(shard: Shard) -> None:
+    await shard.create(with_rules("a", HOUR, NOW + HOUR, jitter=30 * MINUTE))
+    await shard.update(every("a", SECOND, NOW + SECOND, notes=Note.KEEP_MORE))
+    runs = await stage_all(shard, NOW, NOW + 10 * SECOND, 100)
+    assert [run.nominal for run in runs][:8] == [NOW + n * SECOND for n in range(1, 9)]
+
+
+# --- Start deadlines ---
+
+
+@pytest.mark.parametrize(("late", "starts"), [(5 * SECOND, True), (5 * SECOND + 1, False)])
+async def test_a_one_time_run_has_its_deadline(shard: Shard, late: int, starts: bool) -> None:
+    await shard.create(once("a", NOW, properties=Properties(start_deadline=5 * SECOND)))
+    await shard.entries()
+    await shard.schedule.stage(shard.token, NOW + late, 500)
+    entries = await shard.entries()
+    assert ids_of(runs_in(entries)) == ["a"] * starts
+    deleted = outcomes(await records_of(shard, entries))
+    assert deleted == ([] if starts else [("a", "failed")])
+    assert (await shard.jobs.get(["a"]))[0] is None or starts
+
+
+async def test_an_interval_skips_what_is_too_late(shard: Shard) -> None:
+    await shard.create(with_rules("a", MINUTE, NOW, start_deadline=5 * SECOND))
+    assert await shard.stage(NOW + 3 * MINUTE + 30 * SECOND) == []
+    runs = await shard.stage(NOW + 4 * MINUTE)
+    assert [run.nominal - NOW for run in runs] == [4 * MINUTE]
+
+
+async def test_a_cron_job_skips_what_is_too_late(shard: Shard) -> None:
+    rules = Properties(start_deadline=MINUTE, missed=MissedRule(None, latest=True))
+    await shard.create(cron("a", FIVE_MINUTES, FIRST, properties=rules))
+    assert await shard.drain(FIRST + 22 * MINUTE) == []
+    assert [run.nominal - FIRST for run in await shard.drain(FIRST + 25 * MINUTE)] == [25 * MINUTE]
+
+
+async def test_a_held_run_is_looked_at_when_its_place_comes(shard: Shard) -> None:
+    await shard.create(once("first", NOW - 1, parallel=1))
+    late = once("late", NOW, parallel=1, properties=Properties(start_deadline=SECOND))
+    await shard.create(late)
+    (first,) = await shard.stage(NOW)
+    await shard.done(first, now=NOW + MINUTE)
+    assert await shard.stage(NOW + MINUTE) == []
+    assert (await shard.jobs.get(["late"]))[0] is None
+
+
+# --- Missed runs ---
+
+
+async def outage(shard: Shard, job: NewJob, length: int) -> list[int]:
+    """The nominal times that run after an outage, relative to the first."""
+    await shard.create(job)
+    await shard.stage(NOW)
+    runs = await shard.drain(NOW + length)
+    await shard.plan()
+    return [run.nominal - job.due for run in runs]
+
+
+RULES = [
+    MissedRule(window, latest=latest)
+    for window in (None, SECOND, 100 * SECOND, HOUR)
+    for latest in (True, False)
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("length", [4 * SECOND, 20 * MINUTE])
+async def test_missed_runs_of_an_interval(shard: Shard, rule: MissedRule, length: int) -> None:
+    """Lua decides as the pure rule does."""
+    job = with_rules("a", 7 * SECOND, NOW + SECOND, missed=rule)
+    found = await outage(shard, job, length)
+    resumed = NOW + length if length > 5 * SECOND else 0
+    recurrence = Every(job.due, 7 * SECOND)
+    made_up = make_up(recurrence, job.due, resumed, rule)
+    wanted, nominal = [], made_up.nominal
+    while nominal is not None and nominal <= NOW + length:
+        wanted.append(nominal - job.due)
+        nominal = recurrence.next_after(nominal)
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        (MissedRule(None, latest=True), [0, 5, 10, 15, 20]),
+        (MissedRule(7 * MINUTE, latest=True), [10, 15, 20]),
+        (MissedRule(7 * MINUTE, latest=False), [15, 20]),
+        (MissedRule(SECOND, latest=False), []),
+        (None, [15, 20]),
+    ],
+)
+async def test_missed_runs_of_a_cron_job(
+    shard: Shard, rule: MissedRule | None, wanted: list[int]
+) -> None:
+    job = cron("a", FIVE_MINUTES, FIRST, properties=Properties(missed=rule, labels={"a": "b"}))
+    found = await outage(shard, job, FIRST - NOW + 21 * MINUTE)
+    assert [nominal // MINUTE for nominal in found] == wanted
+
+
+async def test_an_unlimited_window_has_a_limit(shard: Shard) -> None:
+    rule = MissedRule(None, latest=False)
+    await shard.create(with_rules("a", 100, NOW + 100, missed=rule))
+    await shard.stage(NOW)
+    assert await shard.stage(NOW + 2000 * SECOND, limit=1) == []  # it moves to where it goes on
+    (first,) = await shard.stage(NOW + 2000 * SECOND, limit=1)
+    assert first.nominal == NOW + 1000 * SECOND + 100
+
+
+# --- The end ---
+
+
+async def test_a_job_is_finished_after_its_last_run(shard: Shard) -> None:
+    await shard.create(with_rules("a", MINUTE, NOW, end=NOW + 2 * MINUTE + 1, labels={"x": "y"}))
+    await shard.publish()
+    runs = []
+    for minute in range(4):
+        runs += await shard.stage(NOW + minute * MINUTE)
+    assert [run.nominal - NOW for run in runs] == [0, MINUTE, 2 * MINUTE]
+    assert outcomes(await records_of(shard, await shard.publish())) == [("a", "finished")]
+    assert await shard.ids() == []
+    assert await shard.done(*runs) == 3
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+async def test_a_cron_job_is_finished_when_python_knows_it(shard: Shard) -> None:
+    rules = Properties(end=FIRST + 6 * MINUTE)
+    await shard.create(cron("a", FIVE_MINUTES, FIRST, properties=rules))
+    runs = await stage_all(shard, FIRST, FIRST + 11 * MINUTE, MINUTE)
+    assert [run.nominal - FIRST for run in runs] == [0, 5 * MINUTE]
+    assert await shard.ids() == []
+    assert (await shard.jobs.get(["a"])) == [None]
+
+
+async def test_open_runs_of_a_finished_job_are_tried_again(shard: Shard) -> None:
+    await shard.create(every("a", MINUTE, NOW, attempts=3, properties=Properties(max_runs=2)))
+    (first,) = await shard.stage(NOW)
+    (second,) = await shard.stage(NOW + MINUTE)
+    assert await shard.ids() == []
+    assert await shard.stage(NOW + 2 * MINUTE) == []
+    await shard.fail(first, now=NOW + 2 * MINUTE)
+    (again,) = await shard.stage(NOW + 2 * MINUTE)
+    assert (again.nominal, again.attempt, again.kind) == (NOW, 2, 4)
+    await shard.done(second, now=NOW + 2 * MINUTE)
+    assert await shard.raw("HLEN", "jobs") == 1
+    await shard.done(again, now=NOW + 2 * MINUTE)
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+async def test_the_id_of_a_finished_job_may_be_taken(shard: Shard) -> None:
+    await shard.create(every("a", MINUTE, NOW, attempts=3, properties=Properties(max_runs=1)))
+    (old,) = await shard.stage(NOW)
+    await shard.create(once("a", NOW + DAY))
+    assert await shard.ids() == ["a"]
+    await shard.fail(old)
+    assert ids_of(await shard.stage(NOW + HOUR)) == []
+    assert ids_of(await shard.stage(NOW + DAY)) == ["a"]
+
+
+async def test_nobody_updates_a_finished_job(shard: Shard) -> None:
+    await shard.create(every("a", MINUTE, NOW, attempts=3, properties=Properties(max_runs=1)))
+    await shard.stage(NOW)
+    written = await shard.write("update", once("a", NOW + DAY))  # type: ignore[arg-type]
+    assert [each and each.reason for each in written.refusals] == ["missing"]
+    await shard.delete("a")
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+# --- Counts ---
+
+
+def counts_in(records: list[Record]) -> list[tuple[bytes, int]]:
+    found = [each for each in records if each.key.endswith(b"\0count") and each.value]
+    return [(each.key, struct.unpack("<QQI", each.value or b"")[2]) for each in found]
+
+
+async def test_a_count_stands_before_its_run_and_goes_with_the_job(shard: Shard) -> None:
+    await shard.create(with_rules("a", MINUTE, NOW, max_runs=2))
+    await shard.publish()
+    await shard.stage(NOW)
+    first = await records_of(shard, await shard.publish())
+    keys = [each.key for each in first]
+    assert keys.index(b"a\0count") < keys.index(b"queuedJob")
+    assert counts_in(first) == [(b"a\0count", 1)]
+    await shard.stage(NOW + MINUTE)
+    last = await records_of(shard, await shard.publish())
+    numbers = [header(each, "run-number") for each in first + last if each.key == b"queuedJob"]
+    assert numbers == [b"1", b"2"]
+    assert [each.value for each in last if each.key == b"a\0count"][-1] is None
+    assert outcomes(last) == [("a", "finished")]
+
+
+async def test_an_update_goes_on_counting(shard: Shard) -> None:
+    await shard.create(with_rules("a", MINUTE, NOW, max_runs=3))
+    await shard.stage(NOW)
+    await shard.update(every("a", MINUTE, NOW + 9, creator="b", notes=Note.KEEP_MORE))
+    final = every("a", MINUTE, NOW + 9, properties=Properties(max_runs=2), revision=2)
+    await shard.update(final)
+    assert len(await shard.stage(NOW + MINUTE)) == 1
+    assert await shard.ids() == []
+
+
+async def test_a_rebuild_counts_a_run_once(shard: Shard) -> None:
+    """The count may be on Kafka without its run: then the run is staged again."""
+    job = with_rules("a", MINUTE, NOW, max_runs=2)
+    await shard.create(job)
+    record = await shard.raw("HGET", "jobs", "a")
+    await shard.schedule.begin_rebuild(shard.token)
+    await shard.schedule.load_jobs(shard.token, [RebuiltJob("a", record, NOW)])
+    assert await shard.schedule.load_counts(shard.token, [JournalCount("a", 1, NOW, 1)]) == 1
+    assert await shard.schedule.load_counts(shard.token, [JournalCount("a", 7, NOW, 2)]) == 0
+    await shard.schedule.initialise(shard.token, Position(9, "new", seq=9, format=2), NOW)
+    runs = await shard.stage(NOW) + await shard.stage(NOW + MINUTE)
+    assert [run.nominal - NOW for run in runs] == [0, MINUTE]
+    assert await shard.ids() == []
+
+
+async def test_a_job_that_has_counted_enough_does_not_run_again(shard: Shard) -> None:
+    """The end of the job was not published, and Redis has lost it."""
+    await shard.create(with_rules("a", MINUTE, NOW + MINUTE, max_runs=1))
+    record = await shard.raw("HGET", "jobs", "a")
+    await shard.schedule.load_jobs(shard.token, [RebuiltJob("a", record, NOW + MINUTE)])
+    await shard.schedule.load_counts(shard.token, [JournalCount("a", 1, NOW, 1)])
+    assert await shard.stage(NOW + MINUTE) == []
+    assert await shard.ids() == []
+
+
+async def test_headers_say_what_the_messages_of_2018_cannot(shard: Shard) -> None:
+    job = every("a", MINUTE, NOW, attempts=4, properties=Properties(labels={"b": "1", "a": ""}))
+    await shard.create(job)
+    await shard.publish()
+    await shard.stage(NOW)
+    (run,) = [
+        each for each in await records_of(shard, await shard.publish()) if each.key == b"queuedJob"
+    ]
+    assert header(run, "run-id") == b"a/1/%d" % NOW
+    assert header(run, "origin") == b"schedule"
+    assert header(run, "attempts") == b"4"
+    assert header(run, "labels") == b'{"a": "", "b": "1"}'
+    assert header(run, "occurrence-id") == b"a/1/%d/1" % NOW
