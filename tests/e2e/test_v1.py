@@ -15,6 +15,7 @@ from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from tests.client import contract
 from tests.e2e.product import Product, fresh, tomorrow
+from tests.harness.waiting import eventually
 
 DAILY = v1.Schedule(interval="0 5 * * *")
 
@@ -171,6 +172,16 @@ def test_an_interval_shows_its_next_times(stub: Any) -> None:
     preview = stub.PreviewSchedule(service.PreviewScheduleRequest(job_id=job, count=2)).preview
     assert [each.time.seconds for each in preview.times] == seconds[:2]
     delete(stub, job)
+
+
+def test_a_job_ends_after_its_last_run(stub: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    every = v1.Schedule(every=Duration(nanos=200_000_000))
+    create(stub, v1.JobSpec(id=job, type=kind, schedule=every, max_runs=2))
+    runs = product.runs(kind, 2)
+    assert [each.job_id for each in runs] == [job, job]
+    product.finish(kind, runs)
+    eventually(lambda: not get(stub, job), what="the end of the job")
 
 
 def test_a_request_may_be_repeated(stub: Any) -> None:

@@ -275,8 +275,7 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"max_runs": 1}, "max_runs"),
-        ({"end_time": Timestamp(seconds=2_000_000_000)}, "end_time"),
+        ({"completion_timeout": Duration(seconds=1)}, "completion_timeout"),
         ({"retry": v1.Retry(max_delay=Duration(seconds=1))}, "retry.max_delay"),
         ({"unique_key": "k"}, "unique_key"),
         ({"overlap": v1.OVERLAP_SKIP}, "overlap"),
@@ -412,8 +411,8 @@ async def test_faults_of_an_update_name_their_fields() -> None:
         await updated(world, schedule=cron("never"))
     assert raised.value.violations[0].field == "job.schedule.interval"
     with pytest.raises(Unsupported) as unsupported:
-        await updated(world, max_runs=1)
-    assert unsupported.value.violations[0].field == "job.max_runs"
+        await updated(world, unique_key="k")
+    assert unsupported.value.violations[0].field == "job.unique_key"
 
 
 async def test_format_1_has_no_updates() -> None:

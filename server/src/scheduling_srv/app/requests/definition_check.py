@@ -23,7 +23,7 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_SCHEDULE = "A job needs a schedule: one of now, at, when, every and interval."
 TWICE = "The id stands twice in the list."
-SERVED = frozenset({"start", "labels"})
+SERVED = frozenset({"start", "end", "max_runs", "start_deadline", "labels"})
 """The properties that the service obeys so far."""
 PLAIN = Properties()
 _FIELDS = {
