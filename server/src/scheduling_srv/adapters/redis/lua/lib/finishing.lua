@@ -11,7 +11,7 @@ end
 -- The record as it stays for retries of the last runs: of no resource.
 local function as_ending(record)
     local byte = string.byte(record, SEQ_SIZE + 1)
-    return string.sub(record, 1, SEQ_SIZE) .. string.char(byte - kind_in(byte) + ENDING) .. string.sub(record, SEQ_SIZE + 2)
+    return string.sub(record, 1, SEQ_SIZE) .. string.char(byte - shape_of(record).kind + ENDING) .. string.sub(record, SEQ_SIZE + 2)
 end
 
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
