@@ -598,7 +598,8 @@ async def test_a_store_that_is_upgraded_by_a_rebuild_is_indexed_after_it(older: 
     """Kafka says which format the data has; the replica that loads it writes an earlier one."""
     shard = older
     await shard.schedule.begin_rebuild(shard.token)
-    record = once("c", NOW + HOUR, type="u").record
+    labelled = Properties(labels={"a": "b"})
+    record = once("c", NOW + HOUR, type="u", properties=labelled).record
     job = RebuiltJob("c", (7).to_bytes(6, "little") + record[6:], NOW + HOUR)
     await shard.schedule.load_jobs(shard.token, [job])
     position = Position(9, "second", at=NOW, seq=9, format=INDEXED)
@@ -606,3 +607,7 @@ async def test_a_store_that_is_upgraded_by_a_rebuild_is_indexed_after_it(older: 
     assert await page_of(shard, type="u") == (["c"], None)
     assert await upgrade(shard)
     assert await page_of(shard, type="u") == (["c"], 1)
+    assert await page_of(shard, labels={"a": "b"}) == (["c"], 1)
+    await shard.delete("c")
+    for key in ("labels:a=b", "label:a=b", "type:u"):
+        assert await shard.raw("EXISTS", key) == 0

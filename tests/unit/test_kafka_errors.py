@@ -3,7 +3,14 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from scheduling_srv.adapters.kafka.errors import MEANINGS, Meaning, error_of, failed, meaning_of
+from scheduling_srv.adapters.kafka.errors import (
+    MEANINGS,
+    Meaning,
+    error_of,
+    failed,
+    fatal_errors,
+    meaning_of,
+)
 from scheduling_srv.adapters.kafka.errors import publish_failed as as_failure
 from scheduling_srv.domain.errors import Fenced, PublishFailed, RecordRefused
 
@@ -75,3 +82,22 @@ def test_other_exceptions_have_no_code() -> None:
     assert error_of(KafkaException("text")) is None
     assert type(as_failure(BufferError("full"), "why")) is PublishFailed
     assert type(failed(None, "given up")) is PublishFailed
+
+
+def raises(fault: Exception) -> None:
+    raise fault
+
+
+def test_a_fatal_error_that_python_finds_late_is_that_error() -> None:
+    """It was "a part of the service broke", with a traceback, when an owner was fenced."""
+    fault = KafkaException(KafkaError(KafkaError._FENCED))
+    late = SystemError("<class 'map'> returned a result with an exception set")
+    late.__cause__ = fault
+    with pytest.raises(KafkaException) as raised, fatal_errors():
+        raises(late)
+    assert raised.value is fault
+
+
+def test_other_errors_of_the_interpreter_stay() -> None:
+    with pytest.raises(SystemError, match="another"), fatal_errors():
+        raises(SystemError("another"))

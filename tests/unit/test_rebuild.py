@@ -173,7 +173,7 @@ class Kafka:
         self.since = instant
         yield self.jobs
 
-    async def begin_rebuild(self, token: str) -> None:
+    async def begin_rebuild(self, token: str, stored: int = 0) -> None:
         self.steps.append("begin")
 
     async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:

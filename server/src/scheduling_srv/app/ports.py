@@ -586,8 +586,8 @@ class ShardStore(Protocol):
         numbers. Returns the lineage.
         """
 
-    async def begin_rebuild(self, token: str) -> None:
-        """Make the shard not ready and drop its content."""
+    async def begin_rebuild(self, token: str, stored: int = 0) -> None:
+        """Make the shard not ready and drop its content. `stored`: the format of what comes."""
 
     async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
         """Put jobs into the store and the schedule, in place of those with the same ids.

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from scheduling_srv.adapters.kafka.clients import make_producer, said
 from scheduling_srv.adapters.kafka.connecting import connect
 from scheduling_srv.adapters.kafka.due_time import is_early, produce_at
-from scheduling_srv.adapters.kafka.errors import error_of, failed, publish_failed
+from scheduling_srv.adapters.kafka.errors import error_of, failed, fatal_errors, publish_failed
 from scheduling_srv.adapters.kafka.producer import (
     PREPARE_TIMEOUT_SECONDS,
     ROOM,
@@ -102,7 +102,8 @@ class AtOncePublisher:
         partitions, clock = self.transactional.partitions[Topic.JOBS], self.transactional.clock
 
         def work() -> Sequence[Record]:
-            return sender.send(records, partitions, delivery, clock, due)
+            with fatal_errors():
+                return sender.send(records, partitions, delivery, clock, due)
 
         try:
             if size <= FEW_ENTRIES and not is_early(clock, due):
@@ -242,7 +243,8 @@ class Delivery:
     def _wait(self) -> None:
         while self.missing and not self.fault and not self.sender.ended:
             try:
-                self.sender.producer.poll(POLL_SECONDS)
+                with fatal_errors():
+                    self.sender.producer.poll(POLL_SECONDS)
             except KafkaException as fault:  # fatal: a run has failed, so no other is sent
                 with suppress(KafkaException):
                     self.sender.producer.poll(POLL_SECONDS)  # hear why

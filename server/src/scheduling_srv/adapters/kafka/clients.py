@@ -19,7 +19,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.adapters.kafka.errors import error_of
+from scheduling_srv.adapters.kafka.errors import error_of, fatal_errors
 from scheduling_srv.domain.errors import LogUnavailable
 
 Config: TypeAlias = Mapping[str, str | int | float | bool]
@@ -348,6 +348,7 @@ def _poll_all() -> None:
 def hear(client: Any) -> None:  # noqa: ANN401 - an admin client or a producer
     """Receive the callbacks that wait."""
     try:
-        client.poll(0)
+        with fatal_errors():
+            client.poll(0)
     except (KafkaException, RuntimeError) as fault:  # fatal, or closed: its user is told as well
         log.debug("a Kafka client was not polled", reason=str(fault))

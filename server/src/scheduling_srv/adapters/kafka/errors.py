@@ -6,6 +6,8 @@ librdkafka until it stands here; a code that is unknown at run time is passing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from confluent_kafka import KafkaError, KafkaException
@@ -119,6 +121,21 @@ JUST_MADE = frozenset(
 
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 """Said of a record, and as well of a batch whose records are all small enough."""
+
+
+@contextmanager
+def fatal_errors() -> Iterator[None]:
+    """Raise a fatal error of a producer as `KafkaException`.
+
+    confluent-kafka notes the exception when it hears of the error, and may call a callback of ours
+    before it returns. Python then raises `SystemError` from it, at the first step of the callback.
+    """
+    try:
+        yield
+    except SystemError as fault:
+        if isinstance(fault.__cause__, KafkaException):
+            raise fault.__cause__ from None
+        raise
 
 
 def meaning_of(error: KafkaError | None) -> Meaning:

@@ -29,6 +29,7 @@ from scheduling_srv.adapters.kafka.errors import (
     TOO_LARGE,
     Meaning,
     error_of,
+    fatal_errors,
     meaning_of,
     publish_failed,
 )
@@ -155,9 +156,13 @@ class TransactionalPublisher:
         await self._call(self._settle)
 
     async def _call(self, work: Callable[[], Result]) -> Result:
+        def guarded() -> Result:
+            with fatal_errors():
+                return work()
+
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self.thread, work)
+            return await loop.run_in_executor(self.thread, guarded)
         except (KafkaException, BufferError) as fault:
             raise publish_failed(fault, said(fault, self.config)) from fault
 

@@ -277,9 +277,10 @@ class RedisSchedule:
         """`mark_inputs.lua`."""
         owned(await self.scripts.run("mark_inputs", token=token, now=now))
 
-    async def begin_rebuild(self, token: str) -> None:
-        """`unready.lua`, then `drop.lua` for every key but those in `KEPT`, in pieces."""
+    async def begin_rebuild(self, token: str, stored: int = 0) -> None:
+        """`unready.lua`, `format.lua`, and `drop.lua` for every key but those in `KEPT`."""
         owned(await self.scripts.run("unready", token=token))
+        await self.note_format(stored)  # so that jobs are indexed as they are loaded
         keep = {(self.base + name).encode() for name in KEPT}
         cursor: bytes | int = 0
         while True:

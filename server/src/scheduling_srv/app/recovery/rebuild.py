@@ -130,7 +130,7 @@ class Attempt:
     async def run(self) -> Recovered:
         """See `Rebuild.run`."""
         log.warning("rebuilding the schedule from Kafka", position=self.position.number)
-        await self.shard.begin_rebuild(self.token)
+        await self.shard.begin_rebuild(self.token, self.position.format)
         await self._settle()
         await self._load_journal()
         await self._load_rest()

@@ -35,8 +35,8 @@ local function index_list(list)
             end
             local record = redis.call('HGET', K.jobs, listed_id(entry))
             if record then
-                local _, _, _, _, type = read_places(record)
-                retag(tonumber(list), index - 1, entry, type)
+                local _, _, _, _, type, labels = read_places(record)
+                retag(tonumber(list), index - 1, entry, type, labels)
                 most, bytes = most - 1, bytes - #record
             end
         end

@@ -103,11 +103,15 @@ local function unlist(seq, id, creator, type, labels)
     end
 end
 
--- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have.
-local function retag(list, index, entry, type)
+-- Gives an entry of format 1, the one at `index` of its list, what those of format 2 have. Its job
+-- has labels if a rebuild has loaded it before it noted the format.
+local function retag(list, index, entry, type, labels)
     local id = string.sub(entry, 4)
     local tagged = string.char(string.byte(entry) + TAGGED) .. string.sub(entry, 2, 3) .. type_tag(type) .. id
     redis.call('LSET', K.listed .. number(list), index, tagged)
     count_block(K.type .. type, math.floor(list / BLOCK), 1)
     add_name(id)
+    if labels ~= '' then
+        mark_labels(labels, list, string.byte(entry), true)
+    end
 end
