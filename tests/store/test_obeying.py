@@ -36,6 +36,8 @@ from tests.store.shard import (
 FIVE_MINUTES = "*/5 * * * *"
 FIRST = NOW + 100 * SECOND
 """22:15."""
+EMPTY = {"inputs", "meta", "outbox"}
+"""Keys of a shard without jobs and runs."""
 
 
 def with_rules(job_id: str, period: int, due: int | None = None, **rules: Any) -> NewJob:
@@ -263,6 +265,32 @@ async def test_open_runs_of_a_finished_job_are_tried_again(shard: Shard) -> None
     assert await shard.raw("HLEN", "jobs") == 1
     await shard.done(again, now=NOW + 2 * MINUTE)
     assert await shard.raw("EXISTS", "jobs") == 0
+
+
+async def test_a_job_that_finishes_by_a_skipped_run_is_gone(shard: Shard) -> None:
+    rules = Properties(end=NOW + 5 * MINUTE, start_deadline=SECOND)
+    await shard.create(every("a", MINUTE, NOW, attempts=3, properties=rules))
+    assert await shard.drain(NOW + HOUR) == []
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_a_cron_job_whose_last_run_was_answered_is_gone(shard: Shard) -> None:
+    rules = Properties(end=FIRST + MINUTE)
+    await shard.create(cron("a", FIVE_MINUTES, FIRST, attempts=2, properties=rules))
+    (run,) = await shard.stage(FIRST)
+    await shard.done(run, now=FIRST)
+    await shard.plan()
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_a_job_that_an_update_finishes_is_gone(shard: Shard) -> None:
+    await shard.create(every("a", MINUTE, NOW, attempts=2, properties=Properties(max_runs=5)))
+    (run,) = await shard.stage(NOW)
+    await shard.done(run)
+    fewer = Properties(max_runs=1)
+    await shard.update(every("a", MINUTE, NOW, attempts=2, properties=fewer, notes=Note.UPDATED))
+    assert await shard.drain(NOW + HOUR) == []
+    assert set(await shard.keys()) <= EMPTY
 
 
 async def test_the_id_of_a_finished_job_may_be_taken(shard: Shard) -> None:

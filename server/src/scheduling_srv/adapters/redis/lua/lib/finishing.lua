@@ -14,12 +14,26 @@ local function as_ending(record)
     return string.sub(record, 1, SEQ_SIZE) .. string.char(byte - shape_of(record).kind + ENDING) .. string.sub(record, SEQ_SIZE + 2)
 end
 
+local starts = {} -- creation number -> runs of the job that this call has started: not in `open` yet
+
+-- Whether runs of the job are unanswered, or wait. A job that finishes has rules, so all of its runs
+-- were staged in format 2: those that `index_older.lua` still has to put into `open` are of others.
+local function has_runs(seq)
+    return starts[seq] ~= nil or redis.call('ZCOUNT', K.open, seq, seq) + redis.call('ZCOUNT', K.retries, seq, seq) > 0
+end
+
+-- Whether runs of a job that finishes may still start: they wait, or may be tried again.
+local function has_more_to_start(job)
+    local seq = job.seq
+    return job.attempts > 1 and has_runs(seq) or redis.call('ZCOUNT', K.retries, seq, seq) > 0
+end
+
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
 -- answered, and tried again.
 local function finish(id, record, nominal)
     local job = read_job(record)
     emit_finished(id)
-    if job.attempts <= 1 and redis.call('ZCOUNT', K.retries, job.seq, job.seq) == 0 then
+    if not has_more_to_start(job) then
         remove_job(id, job)
         remember_removed(id, job)
         emit_deleted(id, false)

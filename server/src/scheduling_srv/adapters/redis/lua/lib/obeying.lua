@@ -84,8 +84,6 @@ local function skip(stage, job, id, record, kind, text, nominal, from, state)
     end
 end
 
-local starts = {} -- creation number -> runs of the job that this call has started
-
 -- Whether an earlier run of the job is open: it is unanswered, held, or waits for a retry.
 local function has_open_run(job, kind)
     local seq = job.seq
