@@ -46,7 +46,7 @@ from scheduling_srv.domain.job_view import JobView
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.domain.validation import Rules
-from scheduling_srv.formats.job_record import Note, kind, more_of, properties_of, type_of
+from scheduling_srv.formats.job_record import KIND_AT, Note, kind, more_of, properties_of, type_of
 from scheduling_srv.formats.more import pack_more
 from scheduling_srv.formats.v1.requests import decode_update
 from scheduling_srv.formats.v1.specs import definition_of, spec_of
@@ -68,6 +68,7 @@ class World:
 
     def __init__(self, stored_format: int = 2) -> None:
         self.on_update: Callable[[], None] = lambda: None
+        self.on_show: Callable[[], None] = lambda: None
         self.held: dict[str, bytes] = {}
         self.dues: dict[str, int | None] = {}
         self.notes: list[int] = []
@@ -114,13 +115,14 @@ class World:
         return None
 
     def listed(self, job_id: str) -> ListedJob | None:
-        if job_id not in self.held or kind(self.held[job_id]) == TriggerKind.NOW:
+        if job_id not in self.held or not TriggerKind(kind(self.held[job_id])).is_resource:
             return None
         job = StoredJob(job_id.encode(), self.held[job_id])
         return ListedJob(job, JobState.WAITING, self.dues[job_id], job_id)
 
     async def show(self, ids: Sequence[str]) -> tuple[int, Sequence[ListedJob]]:
         """Two ids a call."""
+        self.on_show()
         return len(ids[:2]), [job for each in ids[:2] if (job := self.listed(each))]
 
     async def page(
@@ -402,6 +404,26 @@ async def test_an_update_of_what_is_not_there() -> None:
         await updated(world, parallel=1)
     view, changed = await updated(world, type="t", schedule=cron(), missing=True)
     assert (view.job.id, changed) == (b"a", True)
+
+
+@pytest.mark.parametrize("creator", ["me", "you"], ids=["unchanged", "changed"])
+async def test_an_update_of_a_job_that_has_finished(creator: str) -> None:
+    """It stays for its last runs; nobody sees it."""
+    world = World()
+    await world.api.create([asked("a", every(2), creator="me")])
+    record = world.held["a"]
+    ending = bytes((record[KIND_AT] - TriggerKind.INTERVAL + TriggerKind.ENDING,))
+    world.held["a"] = record[:KIND_AT] + ending + record[KIND_AT + 1 :]
+    with pytest.raises(NotFound):
+        await updated(world, creator=creator)
+
+
+async def test_an_update_without_a_change_of_a_job_that_is_deleted_meanwhile() -> None:
+    world = World()
+    await world.api.create([asked("a", creator="me")])
+    world.on_show = world.held.clear
+    with pytest.raises(NotFound):
+        await updated(world, creator="me")
 
 
 async def test_faults_of_an_update_name_their_fields() -> None:

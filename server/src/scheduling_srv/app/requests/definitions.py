@@ -141,7 +141,8 @@ class Definitions:
             raise _stale(stored.id.decode(), revision)
         changed = merged(stored, call, trace)
         if not changed.differs:
-            return (await self.get([call.job.id], 1))[0], False
+            shown = await self.get([call.job.id], 1)
+            return (shown[0], False) if shown else None
         asked = replace(
             changed.definition, request=replace(changed.definition.request, revision=revision)
         )
@@ -290,7 +291,7 @@ def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
 
 
 def _is_shown(job: StoredJob) -> bool:
-    return job_record.kind(job.record) != TriggerKind.NOW
+    return TriggerKind(job_record.kind(job.record)).is_resource
 
 
 def _invalid(field: str, sentence: str) -> InvalidRequest:
