@@ -17,6 +17,7 @@ from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.validation import Rules
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once, one_shard
@@ -386,3 +387,14 @@ async def test_recurring_jobs_of_a_list_run(world: World, shard: Shard) -> None:
     jobs = [every(f"e{number}", 1_000) for number in range(5)]
     await world.write(WriteMode.CREATE, *jobs)
     assert ids_of(await shard.drain(NOW + 1_000)) == names(jobs)
+
+
+async def test_a_list_takes_the_id_of_a_finished_job(world: World, shard: Shard) -> None:
+    """Whose retries go, as it is not there any more."""
+    finite = Properties(max_runs=1)
+    await shard.create(every("a", HOUR, NOW, attempts=2, delay=HOUR, properties=finite))
+    (run,) = await shard.stage(NOW)
+    await shard.fail(run)
+    assert await world.write(WriteMode.CREATE, *many(3), once("a", NOW + 9 * HOUR)) is None
+    assert ids_of(await shard.drain(NOW + 8 * HOUR)) == names(many(3))
+    assert await shard.raw("EXISTS", "retries") == 0

@@ -3,8 +3,20 @@
 import pytest
 
 from scheduling_srv.domain.errors import LeaseLost
+from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats.job_record import header
-from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once
+from tests.store.shard import (
+    DAY,
+    HOUR,
+    NOW,
+    Shard,
+    at_once,
+    briefly,
+    every,
+    ids_of,
+    kinds_of,
+    once,
+)
 
 
 async def test_jobs_are_put_back_silently(shard: Shard) -> None:
@@ -34,6 +46,30 @@ async def test_what_was_removed_meanwhile_stays_away(shard: Shard) -> None:
     assert await shard.keys() == ["inputs", "meta", "outbox"]
     assert await shard.put_back([once("a", NOW + HOUR)], [], ANY_SEQ, number="2")
     assert await shard.ids() == ["a"]
+
+
+FINITE = Properties(max_runs=1)
+
+
+async def test_a_job_that_has_finished_meanwhile_stays_away(shard: Shard) -> None:
+    """Its record is still there, for the retry of its last run."""
+    await shard.create(every("a", HOUR, NOW, attempts=2, properties=FINITE))
+    await shard.restores.begin("{}", NOW, None)
+    (run,) = await shard.stage(NOW)
+    again = every("a", HOUR, NOW + HOUR, attempts=2, properties=FINITE)
+    assert await shard.put_back([again], [], ANY_SEQ)
+    assert await shard.ids() == []
+    await shard.fail(run)
+    assert ids_of(await shard.drain(NOW + HOUR)) == ["a"]
+
+
+async def test_the_place_of_a_job_that_had_finished_before_is_free(shard: Shard) -> None:
+    await shard.create(every("a", HOUR, NOW, attempts=2, properties=FINITE))
+    (run,) = await shard.stage(NOW)
+    assert await shard.put_back([every("a", HOUR, NOW + HOUR)], [], ANY_SEQ)
+    assert await shard.ids() == ["a"]
+    await shard.fail(run)
+    assert briefly(await shard.drain(NOW + HOUR)) == [("a", HOUR)]
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -1,4 +1,4 @@
---!include base job lists outbox parcels putting
+--!include base job lists outbox parcels putting writing
 --!args now:int token
 -- Applies the next piece of a decided list.
 -- Returns: 'ok' | 'not ready' | 'gone' (there is none, or it is not decided), last entry, lineage,
@@ -28,6 +28,9 @@ if mode == 'delete' then
         due = now
     end
 elseif size > 0 then
+    if mode == 'create' then
+        find_existing(at, size) -- finished jobs, whose ids these may take
+    end
     due = put(mode, at, size, now)
 end
 grouped = true -- what it does, and that it is done

@@ -51,8 +51,10 @@ end
 
 local any_removed = redis.call('EXISTS', K.removed) == 1
 local function is_wanted(old, id, due, record)
-    if old then
-        return read_seq(old) <= last and not is_identical(id, read_job(old), read_job(record), due)
+    if old and read_seq(old) > last then
+        return false
+    elseif old and read_places(old) ~= ENDING then
+        return not is_identical(id, read_job(old), read_job(record), due)
     end
     local passed = due <= now and read_places(record) == ONCE
     return not passed and not (any_removed and redis.call('SISMEMBER', K.removed, id) == 1)

@@ -33,9 +33,9 @@ end
 local function finish(id, record, nominal)
     local job = read_job(record)
     emit_finished(id)
+    remember_removed(id, job)
     if not has_more_to_start(job) then
         remove_job(id, job)
-        remember_removed(id, job)
         emit_deleted(id, false)
         return
     end
