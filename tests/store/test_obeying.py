@@ -474,6 +474,36 @@ async def test_an_overlap_is_decided_at_its_time(shard: Shard) -> None:
     assert ids_of(await shard.stage(NOW)) == ["a"]
 
 
+async def test_an_update_before_the_next_time_is_planned_is_no_open_run(shard: Shard) -> None:
+    """It leaves a note among the runs that wait: a rebuild has to know what was emitted."""
+    rules = Properties(overlap=Overlap.SKIP, end=FIRST + 12 * MINUTE)
+    await shard.create(cron("a", FIVE_MINUTES, FIRST, attempts=2, properties=rules))
+    (first,) = await shard.stage(FIRST)
+    await shard.done(first)
+    await shard.update(cron("a", FIVE_MINUTES, FIRST, attempts=2, notes=Note.KEEP_MORE))
+    await shard.plan()
+    runs = []
+    for minute in (5, 10, 15):
+        runs += await shard.stage(FIRST + minute * MINUTE)
+        await shard.done(*runs[-1:], now=FIRST + minute * MINUTE)
+        await shard.plan()
+    assert [run.nominal - FIRST for run in runs] == [5 * MINUTE, 10 * MINUTE]
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_runs_that_updates_have_kept_do_not_wait_for_each_other(shard: Shard) -> None:
+    await shard.create(every("a", HOUR, NOW, properties=Properties(overlap=Overlap.ONE)))
+    for later in (1, 2, 3):
+        changed = every("a", HOUR + later, NOW + later, notes=Note.KEEP_MORE)
+        await shard.update(changed, now=NOW + later)
+    nominals = []
+    for later in range(4, 7):
+        for run in await shard.drain(NOW + later):
+            nominals.append(run.nominal - NOW)
+            await shard.done(run, now=NOW + later)
+    assert nominals == [0, 1, 2]
+
+
 # --- Retries ---
 
 

@@ -1,4 +1,4 @@
---!include base job limits member outbox pauses remove run states
+--!include base finishing job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -97,15 +97,6 @@ local function free_place(instance, type)
 end
 
 local ending = {} -- id -> finished job of which a run has ended
-
--- A finished job goes with its last run.
-local function end_finished(id, job)
-    local seq = job.seq
-    if redis.call('ZCOUNT', K.open, seq, seq) + redis.call('ZCOUNT', K.retries, seq, seq) == 0 then
-        remove_job(id, job)
-        emit_deleted(id, false)
-    end
-end
 
 -- A run of the job has ended for good. Returns whether another one waits for that.
 local function after_end(id, job)

@@ -15,17 +15,39 @@ local function as_ending(record)
 end
 
 local starts = {} -- creation number -> runs of the job that this call has started: not in `open` yet
+local FIRST_ATTEMPTS = 200 -- of a job that wait; Updates keep half as many
 
--- Whether runs of the job are unanswered, or wait. A job that finishes has rules, so all of its runs
--- were staged in format 2: those that `index_older.lua` still has to put into `open` are of others.
-local function has_runs(seq)
-    return starts[seq] ~= nil or redis.call('ZCOUNT', K.open, seq, seq) + redis.call('ZCOUNT', K.retries, seq, seq) > 0
+-- How many retries of a job wait, and its first attempts that do, the latest one first. An occurrence
+-- that was emitted or has passed is noted among them, as attempt 0: it is neither.
+local function find_waiting(seq)
+    local size, firsts = redis.call('ZCOUNT', K.retries, seq, seq), {}
+    local found = size > 0 and redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE', 'REV', 'LIMIT', 0, FIRST_ATTEMPTS)
+        or {}
+    for _, text in ipairs(found) do
+        local _, kind, _, attempt = read_place(text)
+        if kind < KEPT then
+            break -- retries come before them
+        end
+        size = size - (attempt <= 1 and 1 or 0)
+        firsts[#firsts + 1] = attempt == 1 and text or nil
+    end
+    return size, firsts
+end
+
+-- Runs of a job with rules that are unanswered: all of them were staged in format 2. Those that
+-- `index_older.lua` still has to put into `open` are of other jobs.
+local function count_open(seq)
+    return redis.call('ZCOUNT', K.open, seq, seq) + (starts[seq] or 0)
+end
+
+local function is_any_left(seq)
+    local retries, firsts = find_waiting(seq)
+    return retries + #firsts > 0
 end
 
 -- Whether runs of a job that finishes may still start: they wait, or may be tried again.
 local function has_more_to_start(job)
-    local seq = job.seq
-    return job.attempts > 1 and has_runs(seq) or redis.call('ZCOUNT', K.retries, seq, seq) > 0
+    return job.attempts > 1 and count_open(job.seq) > 0 or is_any_left(job.seq)
 end
 
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
@@ -57,6 +79,14 @@ local function end_unstarted(id, record)
     if job.kind == ONCE then
         emit_ended(id, 'failed', 0, TOO_LATE)
     else
+        emit_deleted(id, false)
+    end
+end
+
+-- A finished job goes with its last run.
+local function end_finished(id, job)
+    if count_open(job.seq) == 0 and not is_any_left(job.seq) then
+        remove_job(id, job)
         emit_deleted(id, false)
     end
 end

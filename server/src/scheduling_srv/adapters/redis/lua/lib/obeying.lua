@@ -84,12 +84,11 @@ local function skip(stage, job, id, record, kind, text, nominal, from, state)
     end
 end
 
--- Whether an earlier run of the job is open: it is unanswered, held, or waits for a retry.
+-- Whether an earlier run of the job is open: it is unanswered, held, or waits for a retry. Of those
+-- that were kept the first one starts.
 local function has_open_run(job, kind)
-    local seq = job.seq
-    local open = redis.call('ZCOUNT', K.open, seq, seq) + (starts[seq] or 0)
-    local waiting = redis.call('ZCOUNT', K.retries, seq, seq) - (kind == KEPT and 1 or 0)
-    return open + waiting > 0
+    local retries, firsts = find_waiting(job.seq)
+    return count_open(job.seq) + retries + (kind == KEPT and 0 or #firsts) > 0
 end
 
 -- A run of the schedule comes due while an earlier one is open. Of ONE the first waits for its end.
