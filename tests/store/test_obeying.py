@@ -165,6 +165,16 @@ async def test_a_held_run_is_looked_at_when_its_place_comes(shard: Shard) -> Non
     assert (await shard.jobs.get(["late"]))[0] is None
 
 
+async def test_a_held_run_that_does_not_start_leaves_its_place_to_the_next(shard: Shard) -> None:
+    await shard.create(once("first", NOW - 1, parallel=1))
+    late = once("late", NOW, parallel=1, properties=Properties(start_deadline=SECOND))
+    await shard.create(late)
+    await shard.create(once("last", NOW, parallel=1))
+    (first,) = await shard.stage(NOW)
+    await shard.done(first, now=NOW + MINUTE)
+    assert ids_of(await shard.drain(NOW + MINUTE)) == ["last"]
+
+
 # --- Missed runs ---
 
 
@@ -369,6 +379,47 @@ async def test_a_job_that_has_counted_enough_does_not_run_again(shard: Shard) ->
     await shard.schedule.load_counts(shard.token, [JournalCount("a", 1, NOW, 1)])
     assert await shard.stage(NOW + MINUTE) == []
     assert await shard.ids() == []
+
+
+async def test_kept_runs_count_and_are_no_more_than_the_job_may_have(shard: Shard) -> None:
+    rules = Properties(max_runs=2)
+    await shard.create(every("a", HOUR, NOW, parallel=1, properties=rules))
+    await shard.create(once("first", NOW - 1, parallel=1))
+    (first,) = await shard.stage(NOW)
+    for later in range(1, 5):
+        changed = every("a", HOUR + later, NOW + later, parallel=1, notes=Note.KEEP_MORE)
+        await shard.update(changed, now=NOW + later)
+        await shard.stage(NOW + later)
+    await shard.done(first)
+    nominals = []
+    for later in range(20):
+        for run in await shard.stage(NOW + DAY + later):
+            nominals.append(run.nominal - NOW)
+            await shard.done(run, now=NOW + DAY + later)
+    assert nominals == [0, 1]
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_a_finished_job_has_no_kept_runs_beyond_its_number(shard: Shard) -> None:
+    """They rest when its last occurrence does, which was missed in an outage."""
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    rules = Properties(max_runs=1, end=NOW + 2 * HOUR)
+    await shard.create(once("first", NOW - 1, parallel=1))
+    await shard.create(every("a", HOUR, NOW, parallel=1, properties=rules))
+    (first,) = await shard.stage(NOW)
+    await shard.update(every("a", DAY, NOW + 1, parallel=1, notes=Note.KEEP_MORE), now=NOW + 1)
+    await shard.stage(NOW + 1)
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await shard.done(first, now=NOW + 1)
+    assert await shard.drain(NOW + HOUR) == []
+    assert await shard.ids() == []
+    await shard.raw("HDEL", "paused", "a")
+    await shard.raw("HDEL", "meta", "paused")
+    await shard.raw("SADD", "resumed", "j3:a")
+    runs = await shard.drain(NOW + HOUR)
+    assert [run.nominal - NOW for run in runs] == [0]
+    await shard.done(*runs, now=NOW + HOUR)
+    assert await shard.raw("EXISTS", "jobs", "retries") == 0
 
 
 async def test_headers_say_what_the_messages_of_2018_cannot(shard: Shard) -> None:

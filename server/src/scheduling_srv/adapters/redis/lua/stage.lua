@@ -52,6 +52,6 @@ local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
 if oldest == '' then
     redis.call('UNLINK', K.late)
 end
-local look_at = more and number(now) or next_due()
+local look_at = (more or stage.is_more) and number(now) or next_due()
 local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest}
 return published and hand_out(result, published, ahead, most, most_bytes) or result

@@ -50,12 +50,24 @@ local function has_more_to_start(job)
     return job.attempts > 1 and count_open(job.seq) > 0 or is_any_left(job.seq)
 end
 
+-- First attempts that wait beyond the number of runs: nothing counts those of a finished job.
+local function drop_surplus(id, job)
+    local _, firsts = find_waiting(job.seq)
+    local left = #firsts > 0 and job.rules.max_runs - state_of(id, job.seq).counted or 0
+    for n = 1, #firsts - left do
+        remove_retry(firsts[n], job.parallel, job.type)
+    end
+end
+
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
 -- answered, and tried again.
 local function finish(id, record, nominal)
     local job = read_job(record)
     emit_finished(id)
     remember_removed(id, job)
+    if is_counted(job) then
+        drop_surplus(id, job)
+    end
     if not has_more_to_start(job) then
         remove_job(id, job)
         emit_deleted(id, false)

@@ -1,4 +1,4 @@
---!include base
+--!include base limits
 local CRON_STEP = 1000 -- ms from one occurrence of a cron job to the next, at least
 
 -- What a staging call leaves to a later one. No run that falls due later is staged ahead of it.
@@ -17,4 +17,11 @@ end
 local function wait_for_plan(stage, nominal, text, due)
     push(stage.plan, nominal, text)
     look_no_further(stage, due)
+end
+
+-- A run does not start: it leaves the place that it may have been given to others that are held.
+local function leave_place(stage, job)
+    if job.parallel > 0 and mark_freed(job.type) then
+        stage.is_more = true
+    end
 end

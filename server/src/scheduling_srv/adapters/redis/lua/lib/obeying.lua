@@ -72,11 +72,17 @@ local function make_up(stage, job, id, record, nominal, from, cutoff)
     return latest
 end
 
+-- A run that waited is not kept any more.
+local function forget_kept(job, id, text, nominal)
+    redis.call('ZREM', K.retries, text)
+    emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+end
+
 -- A run does not start, and never will.
 local function skip(stage, job, id, record, kind, text, nominal, from, state)
+    leave_place(stage, job)
     if kind == KEPT then
-        redis.call('ZREM', K.retries, text)
-        emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+        forget_kept(job, id, text, nominal)
     elseif job.kind == NOW or job.kind == ONCE then
         end_unstarted(id, record)
     else
@@ -94,6 +100,7 @@ end
 -- A run of the schedule comes due while an earlier one is open. Of ONE the first waits for its end.
 local function overlap(stage, job, id, record, kind, text, nominal, from, state)
     local seq = job.seq
+    leave_place(stage, job)
     local waits = job.rules.overlap == ONE and (kind == KEPT or redis.call('ZCOUNT', K.resting, seq, seq) == 0)
     if not waits then
         skip(stage, job, id, record, kind, text, nominal, from, state)
@@ -131,9 +138,14 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
     end
     local is_first = is_occurrence or kind == KEPT
     local state = is_first and is_counted(job) and state_of(id, job.seq) or nil
-    if is_occurrence and job.kind >= INTERVAL and is_over(job, state, nominal) then
+    if is_first and job.kind >= INTERVAL and is_over(job, state, nominal) then
         gone[#gone + 1] = text
-        finish(id, record, nominal)
+        leave_place(stage, job)
+        if kind == KEPT then
+            forget_kept(job, id, text, nominal) -- the job is finished when its next occurrence is due
+        else
+            finish(id, record, nominal)
+        end
         return
     end
     if is_first and rules.start_deadline > 0 and stage.now > due + rules.start_deadline then
@@ -158,8 +170,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
     start_run(id, job, nominal, attempt or 1, stage)
     starts[job.seq] = (starts[job.seq] or 0) + 1
     if kind == KEPT then
-        redis.call('ZREM', K.retries, text)
-        emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+        forget_kept(job, id, text, nominal)
     elseif is_occurrence then
         plant_after(stage, job, id, record, nominal, from, state)
     end

@@ -56,6 +56,7 @@ local function rest(stage, job, text, id, score, from, record, kind, nominal, at
             plant_next(stage, job, id, kind, text, nominal, from)
         end
     end
+    leave_place(stage, job)
     if stage.pause then
         rest_for_job(seq, resting)
     else
