@@ -517,6 +517,47 @@ async def test_a_run_that_waits_for_another_one_may_be_paused_as_well(shard: Sha
     assert waited.nominal == NOW + MINUTE
 
 
+async def test_a_job_ends_with_the_run_that_waited_too_long(shard: Shard) -> None:
+    """Another run of it was open, and its end had come."""
+    rules = Properties(overlap=Overlap.ONE, start_deadline=10 * SECOND, end=NOW + MINUTE)
+    await shard.create(every("a", MINUTE, NOW, properties=rules))
+    (first,) = await shard.stage(NOW)
+    assert await shard.stage(NOW + MINUTE) == []
+    await shard.done(first, now=NOW + 2 * MINUTE)
+    assert await shard.drain(NOW + 2 * MINUTE) == []
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_a_one_time_job_ends_that_was_paused_too_long(shard: Shard) -> None:
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(once("a", NOW, properties=Properties(start_deadline=MINUTE)))
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await shard.drain(NOW)
+    await pauses.resume(["a"], NOW + HOUR, types=False)
+    await shard.publish()
+    assert await shard.drain(NOW + HOUR) == []
+    deleted = outcomes(await records_of(shard, await shard.publish()))
+    assert deleted == [("a", "failed")]
+    assert set(await shard.keys()) <= EMPTY
+
+
+async def test_the_run_behind_one_that_waited_too_long_starts(shard: Shard) -> None:
+    """Updates have kept both."""
+    rules = Properties(overlap=Overlap.ONE, start_deadline=HOUR)
+    await shard.create(once("first", NOW - 1, parallel=1))
+    await shard.create(every("a", DAY, NOW, parallel=1, properties=rules))
+    (first,) = await shard.stage(NOW)
+    later = NOW + 50 * MINUTE
+    await shard.update(every("a", DAY + 1, later, parallel=1, notes=Note.KEEP_MORE), now=later)
+    await shard.update(
+        every("a", DAY + 2, later + DAY, parallel=1, notes=Note.KEEP_MORE), now=later
+    )
+    await shard.drain(later)
+    await shard.done(first, now=NOW + HOUR + 1)
+    runs = await shard.drain(NOW + HOUR + 1)
+    assert [run.nominal for run in runs] == [later]
+
+
 async def test_an_overlap_is_decided_at_its_time(shard: Shard) -> None:
     """The run before may end until then."""
     await shard.create(overlapping(Overlap.SKIP))

@@ -1,4 +1,4 @@
---!include job order outbox pauses remove states
+--!include job order outbox pauses remove
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -50,30 +50,17 @@ local function has_more_to_start(job)
     return job.attempts > 1 and count_open(job.seq) > 0 or is_any_left(job.seq)
 end
 
--- First attempts that wait beyond the number of runs: nothing counts those of a finished job.
-local function drop_surplus(id, job)
-    local _, firsts = find_waiting(job.seq)
-    local left = #firsts > 0 and job.rules.max_runs - state_of(id, job.seq).counted or 0
-    for n = 1, #firsts - left do
-        remove_retry(firsts[n], job.parallel, job.type)
-    end
-end
-
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
--- answered, and tried again.
+-- answered, and tried again, and those that wait go on counting.
 local function finish(id, record, nominal)
     local job = read_job(record)
     emit_finished(id)
     remember_removed(id, job)
-    if is_counted(job) then
-        drop_surplus(id, job)
-    end
     if not has_more_to_start(job) then
         remove_job(id, job)
         emit_deleted(id, false)
         return
     end
-    forget_state(id, job)
     if is_any_paused() then
         unpause_job(id)
     end
@@ -95,10 +82,12 @@ local function end_unstarted(id, record)
     end
 end
 
--- A finished job goes with its last run.
+-- A finished job goes with its last run. Returns whether that was it.
 local function end_finished(id, job)
-    if count_open(job.seq) == 0 and not is_any_left(job.seq) then
-        remove_job(id, job)
-        emit_deleted(id, false)
+    if count_open(job.seq) > 0 or is_any_left(job.seq) then
+        return false
     end
+    remove_job(id, job)
+    emit_deleted(id, false)
+    return true
 end

@@ -78,11 +78,24 @@ local function forget_kept(job, id, text, nominal)
     emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
 end
 
+-- A run that waited never starts. The job may have waited for it alone, or another run for its end.
+local function drop_kept(stage, job, id, record, text, nominal)
+    forget_kept(job, id, text, nominal)
+    if job.kind == NOW or job.kind == ONCE then
+        end_unstarted(id, record)
+    elseif job.kind == ENDING and end_finished(id, read_job(record)) then
+        return
+    elseif job.rules.overlap == ONE and stage.is_resting then
+        resume_job(job.seq, id)
+        stage.is_more = true
+    end
+end
+
 -- A run does not start, and never will.
 local function skip(stage, job, id, record, kind, text, nominal, from, state)
     leave_place(stage, job)
     if kind == KEPT then
-        forget_kept(job, id, text, nominal)
+        drop_kept(stage, job, id, record, text, nominal)
     elseif job.kind == NOW or job.kind == ONCE then
         end_unstarted(id, record)
     else
@@ -142,7 +155,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         gone[#gone + 1] = text
         leave_place(stage, job)
         if kind == KEPT then
-            forget_kept(job, id, text, nominal) -- the job is finished when its next occurrence is due
+            drop_kept(stage, job, id, record, text, nominal) -- the job ends with its next occurrence
         else
             finish(id, record, nominal)
         end
