@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import pydantic
 import pytest
 
-from scheduling_client.worker import Ended, Item, Run, Worker
+from scheduling_client.wire.job_pb2 import ScheduledJob
+from scheduling_client.worker import Ended, Item, MemoryStore, Run, Worker, engine
+from scheduling_client.worker.engine import Engine
+from scheduling_client.worker.figures import Figures
+from scheduling_client.worker.keeper import Keeper
+from scheduling_client.worker.ledger import Ledger
 
 Handler = Callable[..., Any]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 def a_run(payload: bytes = b"") -> Run:
@@ -111,3 +118,148 @@ async def test_a_coroutine_that_exits_fails_the_run() -> None:
         leave()
 
     assert await worker.run_one(a_run()) == Ended("SystemExit: 3")
+
+
+# --- Records --------------------------------------------------------------------------------------
+
+
+class Record:
+    """A queuedJob as the consumer gives it."""
+
+    def __init__(self, offset: int, headers: Headers) -> None:
+        self._offset, self._headers = offset, headers
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"queuedJob"
+
+    def value(self) -> bytes:
+        return ScheduledJob(id=self._offset + 1, type="t").SerializeToString()
+
+    def headers(self) -> Headers:
+        return self._headers
+
+
+class FakeReader:
+    def __init__(self, *_: object) -> None:
+        self.freed = 0
+        self.commits: list[Mapping[int, int]] = []
+        self.is_ready = True
+
+    def free(self) -> None:
+        self.freed += 1
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.commits.append(offsets)
+
+
+class FakeAnswerer:
+    """Kafka confirms each answer at once."""
+
+    unconfirmed = 0
+
+    def __init__(self, *_: object) -> None:
+        self.answers: list[tuple[int, Ended]] = []
+
+    def answer(self, run: Run, _: int, ended: Ended, confirmed: Callable[[], None]) -> None:
+        self.answers.append((run.id, ended))
+        asyncio.get_running_loop().call_soon(confirmed)
+
+
+class AtWork:
+    """An engine without Kafka, which reads partition 0 from its beginning."""
+
+    def __init__(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, store: MemoryStore | None = None
+    ) -> None:
+        monkeypatch.setattr(engine, "Reader", FakeReader)
+        monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+        self.faults: list[BaseException] = []
+        self.figures = Figures(tuple(worker.jobs))
+        self.engine = Engine(
+            replace(worker._settings(), instance="i"),
+            worker.jobs,
+            Keeper(store or MemoryStore()),
+            self.figures,
+            self.faults.append,
+        )
+        self.reader: Any = self.engine._reader
+        self.ledger = Ledger(0, 0)
+        self.engine.assigned([self.ledger])
+
+    @property
+    def answers(self) -> list[tuple[int, Ended]]:
+        answerer: Any = self.engine._answerer
+        found: list[tuple[int, Ended]] = answerer.answers
+        return found
+
+    def receive(self, *records: Any) -> None:
+        self.engine.receive(records, token=True)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("occurrence-id", None),
+        ("occurrence-id", b"\xff"),
+        ("attempt", b"x"),
+        ("attempt", None),
+        ("deadline", b"soon"),
+        ("labels", b"["),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_record_with_an_odd_header_is_done_as_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch, header: tuple[str, bytes | None], fails: bool
+) -> None:
+    worker = Worker("w")
+
+    @worker.job("t")
+    async def handle(run: Run) -> None:
+        assert (run.attempt, run.deadline, run.labels) == (1, None, {})
+        if fails:
+            raise ValueError
+
+    work = AtWork(worker, monkeypatch)
+    work.receive(*[Record(n, [header] if n == 1 else []) for n in range(3)])
+    await settle()
+    ended = Ended("ValueError") if fails else Ended()
+    assert work.answers == [(1, ended), (2, ended), (3, ended)]
+    assert (work.ledger.committable, work.reader.freed) == (3, 1)
+    assert not work.faults
+
+
+def test_ids_that_are_no_text_stay_different() -> None:
+    runs = [Run(id=1, type="t", headers={"occurrence-id": each}) for each in (b"\xff", b"\xfe")]
+    assert runs[0].occurrence_id != runs[1].occurrence_id
+
+
+@pytest.mark.parametrize("method", ["known", "note"])
+async def test_a_store_that_breaks_ends_the_worker_with_its_fault(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    worker = Worker("w")
+    store = MemoryStore()
+
+    @worker.job("t")
+    async def handle() -> None: ...
+
+    def breaks(_: object) -> NoReturn:
+        raise KeyError(method)
+
+    monkeypatch.setattr(store, method, breaks)
+    work = AtWork(worker, monkeypatch, store)
+    work.receive(Record(0, [("occurrence-id", b"a")]))
+    await settle()
+    assert [type(fault) for fault in work.faults] == [KeyError]
+    assert work.reader.freed == 1
