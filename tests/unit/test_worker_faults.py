@@ -9,9 +9,21 @@ from typing import Any, NoReturn
 
 import pydantic
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from scheduling_client.wire.job_pb2 import ScheduledJob
-from scheduling_client.worker import Ended, Item, MemoryStore, Run, Worker, engine
+from scheduling_client.worker import (
+    Ended,
+    Item,
+    MemoryStore,
+    Run,
+    Worker,
+    WorkerError,
+    answerer,
+    engine,
+)
+from scheduling_client.worker.answerer import Answerer
+from scheduling_client.worker.answers import DONE
 from scheduling_client.worker.engine import Engine
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.keeper import Keeper
@@ -162,6 +174,7 @@ class FakeAnswerer:
     """Kafka confirms each answer at once."""
 
     unconfirmed = 0
+    is_busy = False
 
     def __init__(self, *_: object) -> None:
         self.answers: list[tuple[int, Ended]] = []
@@ -263,3 +276,74 @@ async def test_a_store_that_breaks_ends_the_worker_with_its_fault(
     await settle()
     assert [type(fault) for fault in work.faults] == [KeyError]
     assert work.reader.freed == 1
+
+
+# --- Answers --------------------------------------------------------------------------------------
+
+FATAL = KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True))
+LATER = KafkaException(KafkaError(KafkaError._FATAL, "gap"))
+"""A call after the fatal error raises it. Its `fatal()` is false."""
+
+
+class BrokenProducer:
+    """Raises `polled` at a poll, and `produced` instead of taking a record."""
+
+    def __init__(self, polled: Exception | None, produced: Exception | None) -> None:
+        self._polled, self._produced = polled, produced
+
+    def produce(self, *_: object, **__: object) -> None:
+        if self._produced is not None:
+            raise self._produced
+
+    def poll(self, _: float) -> None:
+        if self._polled is not None:
+            raise self._polled
+
+    def flush(self, within: float) -> None:
+        self.poll(within)
+
+
+def late() -> SystemError:
+    """As Python raises it where a callback was called after the error."""
+    fault = SystemError("returned a result with an exception set")
+    fault.__cause__ = FATAL
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("polled", "produced"), [(FATAL, None), (late(), None), (None, FATAL), (None, LATER)]
+)
+@pytest.mark.parametrize("heartbeat", [False, True])
+async def test_a_fatal_error_of_the_producer_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+    polled: Exception | None,
+    produced: Exception | None,
+    heartbeat: bool,
+) -> None:
+    monkeypatch.setattr(answerer, "Producer", lambda _: BrokenProducer(polled, produced))
+    faults: list[BaseException] = []
+    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    if heartbeat:
+        answers.heartbeat(Run(id=1, type="t"), 0)
+    else:
+        answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+    await asyncio.sleep(4 * answerer.POLL_SECONDS)
+    assert str(faults[0]) == "Kafka takes no more answers: gap."
+    assert isinstance(faults[0], WorkerError)
+    assert not answers.is_busy
+    assert answers.flush(1) == (0 if heartbeat else 1)
+
+
+async def test_an_answer_that_kafka_refuses_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = BrokenProducer(None, BufferError("full"))
+    monkeypatch.setattr(answerer, "Producer", lambda _: producer)
+    monkeypatch.setattr(answerer, "AGAIN_SECONDS", 0.01)
+    faults: list[BaseException] = []
+    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    sent: list[Any] = []
+    answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+    monkeypatch.setattr(producer, "produce", lambda *given, **_: sent.append(given))
+    await asyncio.sleep(0.1)
+    assert len(sent) == 1
+    assert answers.is_busy
+    assert not faults

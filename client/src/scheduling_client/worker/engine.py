@@ -464,7 +464,7 @@ class Engine:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._at_work or self._keeping or self._answerer.unconfirmed)
+        return bool(self._at_work or self._keeping or self._answerer.is_busy)
 
 
 async def _until(done: Callable[[], bool], within_seconds: float) -> None:
