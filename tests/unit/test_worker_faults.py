@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pydantic
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scheduling_client.wire.job_pb2 import ScheduledJob
 from scheduling_client.worker import (
@@ -21,6 +21,7 @@ from scheduling_client.worker import (
     WorkerError,
     answerer,
     engine,
+    reader,
 )
 from scheduling_client.worker.answerer import Answerer
 from scheduling_client.worker.answers import DONE
@@ -28,6 +29,7 @@ from scheduling_client.worker.engine import Engine
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.reader import Reader
 
 Handler = Callable[..., Any]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -156,11 +158,15 @@ class Record:
     def headers(self) -> Headers:
         return self._headers
 
+    def error(self) -> None:
+        return None
+
 
 class FakeReader:
     def __init__(self, *_: object) -> None:
         self.freed = 0
         self.commits: list[Mapping[int, int]] = []
+        self.cut: list[int] = []
         self.is_ready = True
 
     def free(self) -> None:
@@ -168,6 +174,9 @@ class FakeReader:
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         self.commits.append(offsets)
+
+    def begin_anew(self, partition: int) -> None:
+        self.cut.append(partition)
 
 
 class FakeAnswerer:
@@ -347,3 +356,128 @@ async def test_an_answer_that_kafka_refuses_is_sent_again(monkeypatch: pytest.Mo
     assert len(sent) == 1
     assert answers.is_busy
     assert not faults
+
+
+# --- Topics that were cut -------------------------------------------------------------------------
+
+
+async def test_an_offset_that_comes_again_begins_the_partition_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+
+    @worker.job("t")
+    async def handle() -> None: ...
+
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(500, []))
+    work.receive(Record(0, []), Record(1, []))
+    assert work.reader.cut == [0]
+    await work.engine.released([0], 1)
+    work.engine.assigned([Ledger(0, 0)])
+    work.receive(Record(0, []), Record(1, []))
+    await settle()
+    assert [run for run, _ in work.answers] == [501, 1, 2]
+    assert work.reader.freed == 3
+
+
+class FakeConsumer:
+    """The group has committed offset 5000; partition 0 ends at 10, partition 1 at 6000."""
+
+    def __init__(self, _: object) -> None:
+        self.sought: list[TopicPartition] = []
+        self.polled: list[Any] = []
+        self.consumed: list[Any] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def committed(self, places: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, 5000) for each in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, **_: object) -> tuple[int, int]:
+        return 0, (10, 6000)[place.partition]
+
+    def offsets_for_times(self, places: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, 3) for each in places]
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None: ...
+
+    def seek(self, place: TopicPartition) -> None:
+        self.sought.append(place)
+
+    def poll(self, _: float) -> Any:
+        return self.polled.pop()
+
+    def consume(self, *_: object) -> list[Any]:
+        self.meanwhile()
+        return self.consumed
+
+
+class FakeScan:
+    """Finds that all runs before the end 10 are answered, where it begins before it."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def run(self, _: object, __: object, starts: Mapping[int, int], ___: object) -> Any:
+        return {each: (max(start, 10), frozenset()) for each, start in starts.items()}
+
+
+class Held:
+    """The event loop's side of a reader."""
+
+    def __init__(self) -> None:
+        self.ledgers: list[Ledger] = []
+        self.gone: list[int] = []
+
+    def assigned(self, ledgers: Sequence[Ledger]) -> None:
+        self.ledgers += ledgers
+
+    async def released(self, partitions: Sequence[int], _: float) -> Mapping[int, int]:
+        self.gone += partitions
+        return {}
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Any, Held]]:
+    """Makes a reader whose thread is not started."""
+    monkeypatch.setattr(reader, "Consumer", FakeConsumer)
+    monkeypatch.setattr(reader, "Scan", FakeScan)
+
+    def make() -> tuple[Any, Held]:
+        held = Held()
+        made: Any = Reader(replace(Worker("w")._settings(), instance="i"), ("t",), held)  # type: ignore[arg-type]
+        return made, held
+
+    return make
+
+
+async def test_a_committed_offset_beyond_the_end_counts_as_none(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    made._assign(made._consumer, [TopicPartition("x", 0), TopicPartition("x", 1)])
+    await settle()
+    found = {each.partition: (each.position, each.scanned) for each in held.ledgers}
+    assert found == {0: (3, 10), 1: (5000, 5000)}
+
+
+async def test_a_partition_that_was_cut_is_read_from_its_first_open_run(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    await asyncio.to_thread(made._begin_anew, 1)
+    await asyncio.to_thread(made._begin_anew, 0)  # another worker has it
+    await settle()
+    assert [(each.partition, each.offset) for each in made._consumer.sought] == [(1, 3)]
+    assert (held.gone, [each.position for each in held.ledgers]) == ([1], [5000, 3])
+
+
+async def test_a_record_of_before_an_assignment_is_dropped(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, _ = read()
+    consumer = made._consumer
+    consumer.polled = [Record(1, []), Record(2, [])]
+    assert [each.offset() for each in made._poll()] == [2]
+    consumer.meanwhile = lambda: made._assign(consumer, [TopicPartition("x", 0)])
+    assert made._poll() == []

@@ -202,7 +202,11 @@ class Engine:
         for message in batch:
             ledger = self._ledgers.get(message.partition() or 0)
             offset = message.offset() or 0
-            if ledger is None or offset < ledger.position or self._stopping:
+            if ledger is None or self._stopping or ledger.is_cut:
+                continue
+            if offset < ledger.position:
+                ledger.is_cut = True
+                self._reader.begin_anew(ledger.partition)
                 continue
             ledger.position = offset + 1
             if message.key() == messages.QUEUED:
