@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pydantic
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
 
 from scheduling_client.wire.job_pb2 import ScheduledJob
 from scheduling_client.worker import (
+    AlreadyDone,
     Ended,
     Item,
     MemoryStore,
@@ -481,3 +487,130 @@ async def test_a_record_of_before_an_assignment_is_dropped(
     assert [each.offset() for each in made._poll()] == [2]
     consumer.meanwhile = lambda: made._assign(consumer, [TopicPartition("x", 0)])
     assert made._poll() == []
+
+
+# --- Transactions ---------------------------------------------------------------------------------
+
+
+class Crash(BaseException):
+    pass
+
+
+def a_handled_run() -> Run:
+    return Run(id=1, type="t", headers={"occurrence-id": b"j/1"})
+
+
+def test_a_crash_within_a_transaction_of_sqlite_leaves_no_trace(tmp_path: Path) -> None:
+    """Without a transaction of its own, the id would be there, and the run would count as done."""
+    connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    connection.execute("CREATE TABLE effects (n INTEGER)")
+    for fault in (Crash, None):
+        try:
+            with a_handled_run().transaction(connection):
+                connection.execute("INSERT INTO effects VALUES (1)")
+                if fault is not None:
+                    raise fault
+        except Crash:
+            pass
+    assert connection.execute("SELECT count(*) FROM effects").fetchone() == (1,)
+    with pytest.raises(AlreadyDone), a_handled_run().transaction(connection):
+        pass
+    connection.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 had no such attribute")
+def test_a_transaction_of_sqlite_ends_with_autocommit(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db", autocommit=True)
+    with pytest.raises(Crash), a_handled_run().transaction(connection):
+        raise Crash
+    with a_handled_run().transaction(connection):
+        pass
+    assert not connection.in_transaction
+    connection.close()
+
+
+def test_pending_changes_share_the_fate_of_the_block(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.execute("CREATE TABLE effects (n INTEGER)")
+    connection.execute("INSERT INTO effects VALUES (1)")
+    with pytest.raises(Crash), a_handled_run().transaction(connection):
+        raise Crash
+    assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+    connection.close()
+
+
+class Driver:
+    """A connection of another library than sqlite3."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.rowcount = 1
+
+    def cursor(self) -> Driver:
+        return self
+
+    def execute(self, sentence: str, _: object = None) -> None:
+        self.calls.append(sentence.partition(" ")[0])
+
+    def commit(self) -> None:
+        self.calls.append("commit")
+
+    def rollback(self) -> None:
+        self.calls.append("rollback")
+
+
+class OfPsycopg(Driver):
+    def __init__(self, *, autocommit: bool) -> None:
+        super().__init__()
+        self.autocommit = autocommit
+
+
+class OfDjango(Driver):
+    autocommit = False
+    """Before it is connected. The method connects."""
+
+    def get_autocommit(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("connection", [Driver(), OfPsycopg(autocommit=True), OfDjango()])
+def test_a_connection_that_commits_alone_is_refused(connection: Driver) -> None:
+    with pytest.raises(WorkerError, match="autocommit"), a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == []
+
+
+def test_a_connection_commits_once() -> None:
+    connection = OfPsycopg(autocommit=False)
+    with a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == ["CREATE", "INSERT", "commit"]
+
+
+def test_a_commit_that_fails_leaves_nothing_to_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = OfPsycopg(autocommit=False)
+
+    def busy() -> None:
+        raise OSError("busy")
+
+    monkeypatch.setattr(connection, "commit", busy)
+    with pytest.raises(OSError, match="busy"), a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == ["CREATE", "INSERT", "rollback"]
+
+
+@pytest.mark.parametrize("of_session", [False, True])
+def test_an_engine_that_commits_alone_is_refused(tmp_path: Path, of_session: bool) -> None:
+    alone = create_engine(f"sqlite:///{tmp_path}/a.db", isolation_level="AUTOCOMMIT")
+    usual = create_engine(f"sqlite:///{tmp_path}/a.db")
+    made = [sessionmaker(each) if of_session else each for each in (alone, usual)]
+    with pytest.raises(WorkerError, match="autocommit"), a_handled_run().transaction(made[0]):
+        pass
+    with a_handled_run().transaction(made[1]):
+        pass
+    with pytest.raises(AlreadyDone), a_handled_run().transaction(made[1]):
+        pass
+    for each in (alone, usual):
+        each.dispose()
