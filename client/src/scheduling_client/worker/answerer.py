@@ -32,13 +32,22 @@ class Answerer:
         self._producer = Producer(settings.producer())
         self._topic, self._failed = settings.topic, failed
         self._loop = asyncio.get_running_loop()
-        self._polling = False
-        self.unconfirmed = 0
+        self._polling = self._is_broken = False
+        self._unconfirmed = 0
+
+    @property
+    def unconfirmed(self) -> int:
         """Answers on their way."""
+        return self._unconfirmed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is worth while to wait for confirmations."""
+        return self._unconfirmed > 0 and not self._is_broken
 
     def answer(self, run: Run, partition: int, ended: Ended, confirmed: Confirmed) -> None:
         """Send it to the run's partition; `confirmed` is called when Kafka has it."""
-        self.unconfirmed += 1
+        self._unconfirmed += 1
         key, value = messages.answer(run, ended)
         occurrence = run.headers.get("occurrence-id")
         headers: Any = [("occurrence-id", occurrence)] if occurrence else None
@@ -54,12 +63,18 @@ class Answerer:
             self._producer.produce(self._topic, value, key, partition, headers=_headers(run))
         except (BufferError, KafkaException) as fault:
             log.warning("a heartbeat was not sent", extra={"reason": str(fault)})
+            if _is_fatal(fault):
+                self._break(fault)
         self._poll_soon()
 
     def flush(self, within_seconds: float) -> int:
         """Send what is on its way. Returns the number of answers that Kafka has not confirmed."""
-        self._producer.flush(within_seconds)
-        return self.unconfirmed
+        if not self._is_broken:
+            try:
+                self._producer.flush(within_seconds)
+            except Exception as fault:  # noqa: BLE001 - the worker ends, whatever it is
+                self._break(fault)
+        return self._unconfirmed
 
     def _send(
         self,
@@ -71,10 +86,10 @@ class Answerer:
     ) -> None:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                self.unconfirmed -= 1
+                self._unconfirmed -= 1
                 confirmed()
-            elif error.fatal():
-                self._failed(WorkerError(f"Kafka takes no more answers: {error.str()}."))
+            elif _ends_all(error):
+                self._break(KafkaException(error))
             else:
                 again(error.str())
 
@@ -86,13 +101,25 @@ class Answerer:
                 self._topic, value, key, partition, on_delivery=delivered, headers=headers
             )
         except (BufferError, KafkaException) as fault:
-            again(str(fault))
+            if _is_fatal(fault):
+                self._break(fault)
+            else:
+                again(str(fault))
         if not self._polling:
             self._poll_soon()
 
     def _refused(self, reason: str, again: Callable[[], None]) -> None:
-        log.warning("an answer was not sent, and is sent again", extra={"reason": reason})
-        self._loop.call_later(AGAIN_SECONDS, again)
+        if not self._is_broken:
+            log.warning("an answer was not sent, and is sent again", extra={"reason": reason})
+            self._loop.call_later(AGAIN_SECONDS, again)
+
+    def _break(self, fault: BaseException) -> None:
+        """Nothing more can be sent."""
+        self._is_broken = True
+        error = _error_of(fault)
+        if error is not None:
+            fault = WorkerError(f"Kafka takes no more answers: {error.str()}.")
+        self._failed(fault)
 
     def _poll_soon(self) -> None:
         if not self._polling:
@@ -100,10 +127,36 @@ class Answerer:
             self._loop.call_later(POLL_SECONDS, self._poll)
 
     def _poll(self) -> None:
-        self._producer.poll(0)
-        self._polling = False
-        if self.unconfirmed:
+        try:
+            self._producer.poll(0)
+        except Exception as fault:  # noqa: BLE001 - a fatal error, or a fault of a callback
+            self._break(fault)
+        finally:
+            self._polling = False
+        if self.is_busy:
             self._poll_soon()
+
+
+def _error_of(fault: BaseException) -> KafkaError | None:
+    """Kafka's error within an exception.
+
+    confluent-kafka notes its exception before it calls a callback of ours. Python then raises
+    `SystemError` from it.
+    """
+    if isinstance(fault, SystemError) and fault.__cause__ is not None:
+        fault = fault.__cause__
+    found = fault.args[0] if isinstance(fault, KafkaException) and fault.args else None
+    return found if isinstance(found, KafkaError) else None
+
+
+def _is_fatal(fault: BaseException) -> bool:
+    error = _error_of(fault)
+    return error is not None and _ends_all(error)
+
+
+def _ends_all(error: KafkaError) -> bool:
+    """After a fatal error each call raises _FATAL, which says of itself that it is not fatal."""
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - its public name
 
 
 def _headers(run: Run) -> list[tuple[str, Any]]:

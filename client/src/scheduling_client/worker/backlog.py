@@ -39,16 +39,17 @@ def first_offsets(
 
 
 def _if_short(consumer: Consumer, place: TopicPartition) -> int:
-    low, high = _bounds(consumer, place)
+    low, high = bounds(consumer, place)
     return low if high - low <= MOST_OLD_RECORDS else high
 
 
-def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition, and the one after its last. Raises `KafkaException`."""
     where = TopicPartition(place.topic, place.partition)
-    bounds = consumer.get_watermark_offsets(where, timeout=ASK_SECONDS)
-    if bounds is None:
+    found = consumer.get_watermark_offsets(where, timeout=ASK_SECONDS)
+    if found is None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
-    return bounds
+    return found
 
 
 class Scan:
@@ -88,7 +89,7 @@ class Scan:
         self._reached = dict(starts)
         self._open = {each: set() for each in starts}
         places = [TopicPartition(topic, each, start) for each, start in starts.items()]
-        places = [each for each in places if _bounds(consumer, each)[1] > each.offset]
+        places = [each for each in places if bounds(consumer, each)[1] > each.offset]
         self._left = {each.partition for each in places}
         if places:
             consumer.assign(places)

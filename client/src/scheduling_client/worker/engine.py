@@ -25,7 +25,6 @@ from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.jobs import Job
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
-from scheduling_client.worker.messages import DecodeError
 from scheduling_client.worker.reader import Offsets, Reader
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.settings import (
@@ -185,31 +184,45 @@ class Engine:
 
     def receive(self, batch: Sequence[Message], *, token: bool) -> None:
         """Records in their order."""
+        try:
+            found = self._open(batch)
+            if found:
+                self._ask(found)
+        except Exception as fault:  # noqa: BLE001 - runs may be open that nobody will do
+            self.failed(fault)
+        finally:
+            if token:
+                self._owed += 1
+                self._pay()
+
+    # --- In ---------------------------------------------------------------------------------------
+
+    def _open(self, batch: Sequence[Message]) -> list[Entry]:
         found = []
         for message in batch:
             ledger = self._ledgers.get(message.partition() or 0)
             offset = message.offset() or 0
-            if ledger is None or offset < ledger.position or self._stopping:
+            if ledger is None or self._stopping or ledger.is_cut:
+                continue
+            if offset < ledger.position:
+                ledger.is_cut = True
+                self._reader.begin_anew(ledger.partition)
                 continue
             ledger.position = offset + 1
             if message.key() == messages.QUEUED:
                 entry = self._entry(message, ledger, offset)
                 if entry is not None:
                     found.append(entry)
-        if found:
-            self._ask(found)
-        if token:
-            self._owed += 1
-            self._pay()
-
-    # --- In ---------------------------------------------------------------------------------------
+        return found
 
     def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
         value = message.value() or b""
         try:
             headers: dict[str, bytes] = dict(_headers(message) or ())
+            if None in headers.values():
+                headers = {name: each for name, each in headers.items() if each is not None}
             run = messages.read_run(value, headers, self._extend)
-        except (DecodeError, SystemError):  # of a producer that is no scheduling service
+        except Exception:  # noqa: BLE001 - of a producer that is no scheduling service
             self._figures.skipped[names.UNREADABLE] += 1
             return None
         lane = self._lanes.get(run.type)
@@ -298,6 +311,12 @@ class Engine:
         finally:
             self._at_work.discard(entry)
             lane.at_work -= 1
+        try:
+            self._ended(lane, entry, ended)
+        except Exception as fault:  # noqa: BLE001 - of the store: the run has no answer
+            self.failed(fault)
+
+    def _ended(self, lane: Lane, entry: Entry, ended: Ended) -> None:
         took = perf_counter() - entry.began
         self._figures.end(lane.job.type, _outcome(ended), took)
         if ended is not DONE or self._tells_all:
@@ -449,7 +468,7 @@ class Engine:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._at_work or self._keeping or self._answerer.unconfirmed)
+        return bool(self._at_work or self._keeping or self._answerer.is_busy)
 
 
 async def _until(done: Callable[[], bool], within_seconds: float) -> None:

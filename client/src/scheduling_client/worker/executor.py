@@ -37,6 +37,10 @@ class Executor:
             arguments = job.arguments(run)
         except PayloadError as fault:
             return Ended(shortened(str(fault)), final=True)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as fault:  # noqa: BLE001 - of the user's classes: each copy raises it
+            return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
         try:
             if job.is_async:
                 await job.function(*arguments)
@@ -47,7 +51,9 @@ class Executor:
             if task is not None and task.cancelling():
                 raise
             return failed(fault)  # the handler has cancelled itself
-        except Exception as fault:  # noqa: BLE001 - with any exception the run has ended
+        except (KeyboardInterrupt, GeneratorExit):  # of a signal, and of a loop that is closed
+            raise
+        except BaseException as fault:  # noqa: BLE001 - with any exception the run has ended
             return _end_of(job, run, fault)
         return DONE
 
@@ -99,7 +105,14 @@ def too_long(job: Job) -> Ended:
     return Ended(f"The run took longer than {duration_text(round(job.timeout_seconds * 1000))}.")
 
 
-def _end_of(job: Job, run: Run, fault: Exception) -> Ended:
+def _end_of(job: Job, run: Run, fault: BaseException) -> Ended:
+    try:
+        return _told(job, run, fault)
+    except Exception:  # noqa: BLE001 - the exception of a user may fail to tell its text
+        return Ended(type(fault).__name__)
+
+
+def _told(job: Job, run: Run, fault: BaseException) -> Ended:
     if isinstance(fault, AlreadyDone):
         log.info("run was done before", extra={"type": job.type, "run": run.occurrence_id})
         return DONE

@@ -99,13 +99,20 @@ def _generic(value: object, wanted: Any, origin: Any, place: str) -> Any:  # noq
             raise _unlike(place, "an object")
         return {key: convert(each, parts[1], f"{place}.{key}") for key, each in value.items()}
     if origin in (list, set, frozenset, Sequence):
-        if not isinstance(value, list):
-            raise _unlike(place, "a list")
-        made = [convert(each, parts[0], f"{place}[{n}]") for n, each in enumerate(value)]
-        return made if origin is Sequence else origin(made)
+        return _items(value, parts[0], origin, place)
     if origin is tuple:
         return _tuple(value, parts, place)
     raise PayloadError(f"{place}: the worker cannot make a {_name(wanted)} of JSON.")
+
+
+def _items(value: object, part: Any, origin: Any, place: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, list):
+        raise _unlike(place, "a list")
+    made = [convert(each, part, f"{place}[{n}]") for n, each in enumerate(value)]
+    try:
+        return made if origin is Sequence else origin(made)
+    except TypeError:  # a set of lists
+        raise _unlike(place, f"a {_name(origin)} of values that can be compared") from None
 
 
 def _tuple(value: object, parts: tuple[Any, ...], place: str) -> tuple[Any, ...]:
@@ -143,7 +150,7 @@ def _dataclass(value: object, wanted: type, place: str) -> object:
             raise PayloadError(f"{place}.{name} is missing.")
     try:
         return wanted(**given)
-    except (TypeError, ValueError) as fault:  # of its __post_init__
+    except Exception as fault:  # noqa: BLE001 - of its __post_init__
         raise PayloadError(
             f"{place}: {_name(wanted)} refuses it ({type(fault).__name__})."
         ) from None

@@ -16,6 +16,7 @@ class Ledger:
         "_given_up",
         "_open",
         "committed",
+        "is_cut",
         "partition",
         "position",
         "scanned",
@@ -30,6 +31,8 @@ class Ledger:
         self.position = self.committed = start
         self.scanned = scanned
         self.unanswered = unanswered
+        self.is_cut = False
+        """An offset came again: the partition was cut, or its topic was made anew."""
         self._open: deque[int] = deque()
         self._done: set[int] = set()
         self._given_up = 0

@@ -84,6 +84,8 @@ def _json(item: Item) -> object:
         return json.loads(item.value)
     except ValueError:
         raise PayloadError("payload is not JSON.") from None
+    except RecursionError:
+        raise PayloadError("payload is nested too deeply.") from None
 
 
 def _of_protobuf(wanted: type[Message]) -> Decode:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from scheduling_client.worker.backlog import ASK_SECONDS, Scan, first_offsets
+from scheduling_client.worker.backlog import ASK_SECONDS, Scan, bounds, first_offsets
 from scheduling_client.worker.ledger import Ledger
 from scheduling_client.worker.settings import BATCH, RELEASE_SECONDS, Settings
 
@@ -53,6 +54,10 @@ class Reader:
         self._paused = False
         self._trouble = ""
         self._to_commit: Offsets = {}
+        self._held: set[int] = set()
+        self._changed: set[int] = set()
+        """Partitions that came or went since the last poll: a record of before is stale."""
+        self._cut: deque[int] = deque()
         self.is_ready = False
         """Partitions have been assigned, or the group has given none to this worker."""
         self._thread = threading.Thread(target=self._run, name="scheduling-reader", daemon=True)
@@ -73,6 +78,10 @@ class Reader:
     def commit(self, offsets: Offsets) -> None:
         """Commit soon. The thread does it: a consumer serves one call at a time."""
         self._to_commit = offsets
+
+    def begin_anew(self, partition: int) -> None:
+        """The partition was cut: find its first run without an answer again, soon."""
+        self._cut.append(partition)
 
     def close(self) -> None:
         """Leave the group. Blocks until then; the event loop has to run."""
@@ -100,6 +109,8 @@ class Reader:
         token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
         self._pause(paused=not token)
         self._commit_due()
+        while self._cut:
+            self._begin_anew(self._cut.popleft())
         batch = self._poll()
         if batch:
             self._recovered()
@@ -119,7 +130,10 @@ class Reader:
         first = self._consumer.poll(POLL_SECONDS)
         if first is None:
             return []
-        found = [first] if self._paused else [first, *self._consumer.consume(BATCH - 1, 0)]
+        self._changed.clear()
+        found = [] if self._paused else self._consumer.consume(BATCH - 1, 0)
+        if first.partition() not in self._changed:
+            found = [first, *found]
         return [each for each in found if not self._is_error(each)]
 
     def _is_error(self, message: Message) -> bool:
@@ -146,16 +160,12 @@ class Reader:
         self.is_ready = True
         if not places:
             return
-        while True:
-            try:
-                ledgers = self._ledgers(consumer, places)
-                break
-            except KafkaException as fault:
-                self._tell(f"Kafka does not say where to begin: {fault.args[0].str()}")
-                if self._leaving.wait(RETRY_SECONDS):
-                    return
-        self._recovered()
-        self._call(self._receiver.assigned, ledgers)
+        ledgers = self._begun(places)
+        if not ledgers:
+            return
+        partitions = {each.partition for each in places}
+        self._held |= partitions
+        self._changed |= partitions
         consumer.incremental_assign(self._places({e.partition: e.position for e in ledgers}))
         if self._paused:
             consumer.pause(places)
@@ -164,8 +174,38 @@ class Reader:
             extra={"partitions": sorted(each.partition for each in places)},
         )
 
-    def _ledgers(self, consumer: Consumer, places: list[TopicPartition]) -> list[Ledger]:
-        """Where each partition begins, and which runs there are without an answer."""
+    def _begin_anew(self, partition: int) -> None:
+        if partition not in self._held:
+            return
+        log.warning("the topic was cut, or made anew", extra={"partition": partition})
+        place = TopicPartition(self._settings.topic, partition)
+        self._release([place], 0)
+        self._held.add(partition)
+        for ledger in self._begun([place], cut={partition}):
+            self._consumer.seek(TopicPartition(place.topic, partition, ledger.position))
+
+    def _begun(self, places: list[TopicPartition], cut: Collection[int] = ()) -> list[Ledger]:
+        """The ledgers, which the event loop has too; none if the worker leaves before."""
+        while True:
+            try:
+                ledgers = self._ledgers(self._consumer, places, cut)
+                break
+            except KafkaException as fault:
+                self._tell(f"Kafka does not say where to begin: {fault.args[0].str()}")
+                if self._leaving.wait(RETRY_SECONDS):
+                    return []
+        self._recovered()
+        self._call(self._receiver.assigned, ledgers)
+        return ledgers
+
+    def _ledgers(
+        self, consumer: Consumer, places: list[TopicPartition], cut: Collection[int] = ()
+    ) -> list[Ledger]:
+        """Where each partition begins, and which runs there are without an answer.
+
+        The committed offset of a partition that was `cut` says nothing; nor does one beyond its
+        end.
+        """
         topic, properties = self._settings.topic, self._settings.consumer()
         since_ms = round((time.time() - self._settings.completion_timeout_seconds) * 1000)
         bare = [TopicPartition(topic, each.partition) for each in places]
@@ -173,8 +213,14 @@ class Reader:
         for each in committed:
             if each.error is not None:
                 raise KafkaException(each.error)
-        starts = {each.partition: each.offset for each in committed if each.offset >= 0}
-        new = [each.partition for each in committed if each.offset < 0]
+        starts = {
+            each.partition: each.offset
+            for each in committed
+            if each.offset >= 0
+            and each.partition not in cut
+            and each.offset <= bounds(consumer, each)[1]
+        }
+        new = [each.partition for each in committed if each.partition not in starts]
         scanned = Scan(self._types, 0).run(properties, topic, starts, self._leaving.is_set)
         if new:
             fresh = first_offsets(consumer, topic, new, since_ms)
@@ -198,6 +244,8 @@ class Reader:
 
     def _release(self, places: list[TopicPartition], within: float) -> Offsets:
         partitions = [each.partition for each in places]
+        self._held.difference_update(partitions)
+        self._changed.update(partitions)
         released = self._receiver.released(partitions, within)
         offsets = asyncio.run_coroutine_threadsafe(released, self._loop).result()
         log.info("partitions released", extra={"partitions": sorted(partitions)})

@@ -23,7 +23,10 @@ def _nothing(_run: Run) -> None:
 
 
 class Run:
-    """One attempt at an occurrence of a job. Properties that the service does not tell are None."""
+    """One attempt at an occurrence of a job.
+
+    Properties that the service does not tell, or that cannot be read, are None.
+    """
 
     __slots__ = (
         "_extend",
@@ -93,13 +96,12 @@ class Run:
     @property
     def attempt(self) -> int:
         """1 for the first attempt."""
-        return int(self.headers.get("attempt") or 1)
+        return self._number("attempt") or 1
 
     @property
     def attempts(self) -> int | None:
         """How many attempts the job allows."""
-        found = self.headers.get("attempts")
-        return int(found) if found else None
+        return self._number("attempts")
 
     @property
     def nominal_time(self) -> datetime | None:
@@ -119,8 +121,11 @@ class Run:
     @property
     def labels(self) -> Mapping[str, str]:
         """Labels of the job."""
-        found: dict[str, str] = json.loads(self.headers.get("labels") or b"{}")
-        return found
+        try:
+            found = json.loads(self.headers.get("labels") or b"{}")
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def traceparent(self) -> str:
@@ -150,11 +155,20 @@ class Run:
         return transaction(engine, self.occurrence_id, table)
 
     def _text(self, header: str) -> str:
-        return self.headers.get(header, b"").decode()
+        # Bytes that are no UTF-8 stay different texts: ids of two runs are never the same.
+        return self.headers.get(header, b"").decode(errors="backslashreplace")
+
+    def _number(self, header: str) -> int | None:
+        try:
+            return int(self.headers[header])
+        except (KeyError, ValueError):
+            return None
 
     def _instant(self, header: str) -> datetime | None:
-        found = self.headers.get(header)
-        return datetime.fromisoformat(found.decode()) if found else None
+        try:
+            return datetime.fromisoformat(self.headers[header].decode())
+        except (KeyError, ValueError):
+            return None
 
 
 def _restored(given: dict[str, Any]) -> Run:

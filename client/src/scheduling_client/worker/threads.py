@@ -9,6 +9,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+_OF_THE_LOOP = (StopIteration, KeyboardInterrupt, GeneratorExit)
+"""A future refuses the first. In a task the others mean the end of the worker, not of a call."""
 Work = tuple[Callable[[], Any], asyncio.Future[Any], contextvars.Context]
 
 
@@ -63,8 +65,8 @@ class Threads:
         if future.done():
             self._freed()
             return
-        if isinstance(fault, StopIteration):  # a future refuses it
-            fault = RuntimeError("The function raised StopIteration.")
+        if isinstance(fault, _OF_THE_LOOP):
+            fault = RuntimeError(f"The function raised {type(fault).__name__}.")
         if fault is not None:
             future.set_exception(fault)
         else:

@@ -1,0 +1,616 @@
+"""The worker kit beside faults of others: one bad record or handler does not end the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pydantic
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+
+from scheduling_client.wire.job_pb2 import ScheduledJob
+from scheduling_client.worker import (
+    AlreadyDone,
+    Ended,
+    Item,
+    MemoryStore,
+    Run,
+    Worker,
+    WorkerError,
+    answerer,
+    engine,
+    reader,
+)
+from scheduling_client.worker.answerer import Answerer
+from scheduling_client.worker.answers import DONE
+from scheduling_client.worker.engine import Engine
+from scheduling_client.worker.figures import Figures
+from scheduling_client.worker.keeper import Keeper
+from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.reader import Reader
+
+Handler = Callable[..., Any]
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def a_run(payload: bytes = b"") -> Run:
+    return Run(id=7, type="t", payload=(Item("", payload),))
+
+
+# --- Payloads and handlers ----------------------------------------------------------------------
+
+
+@dataclass
+class Keyed:
+    name: str
+
+    def __post_init__(self) -> None:
+        {}[self.name]
+
+
+class Validated(pydantic.BaseModel):
+    number: int
+
+    @pydantic.field_validator("number")
+    @classmethod
+    def found(cls, number: int) -> int:
+        if number:
+            raise SystemExit("secret")
+        raise KeyError("secret")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise KeyError("secret")
+
+
+async def take_any(payload: Any) -> None: ...
+async def take_keyed(payload: Keyed) -> None: ...
+async def take_validated(payload: Validated) -> None: ...
+async def take_set(payload: set[Any]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "payload"),
+    [
+        (take_any, b"[" * 100_000),
+        (take_keyed, b'{"name": "secret"}'),
+        (take_validated, b'{"number": 0}'),
+        (take_validated, b'{"number": 1}'),
+        (take_set, b"[[1]]"),
+    ],
+)
+async def test_a_payload_that_breaks_its_reader_is_discarded(
+    handler: Handler, payload: bytes
+) -> None:
+    worker = Worker("w")
+    worker.job("t")(handler)
+    ended = await worker.run_one(a_run(payload))
+    assert ended.final
+    assert "secret" not in str(ended.error)
+
+
+def leave() -> NoReturn:
+    raise SystemExit(3)
+
+
+def close() -> NoReturn:
+    raise GeneratorExit
+
+
+def mumble() -> NoReturn:
+    raise Mute
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (leave, "SystemExit: 3"),
+        (close, "RuntimeError: The function raised GeneratorExit."),
+        (mumble, "Mute"),
+    ],
+)
+async def test_a_thread_that_raises_anything_fails_the_run(function: Handler, error: str) -> None:
+    worker = Worker("w")
+    worker.job("t")(function)
+    assert await worker.run_one(a_run()) == Ended(error)
+
+
+async def test_a_child_process_that_exits_fails_the_run() -> None:
+    worker = Worker("w")
+    worker.job("t", processes=True)(leave)
+    assert await worker.run_one(a_run()) == Ended("SystemExit: 3")
+
+
+async def test_a_coroutine_that_exits_fails_the_run() -> None:
+    worker = Worker("w")
+
+    @worker.job("t")
+    async def handle() -> None:
+        leave()
+
+    assert await worker.run_one(a_run()) == Ended("SystemExit: 3")
+
+
+# --- Records --------------------------------------------------------------------------------------
+
+
+class Record:
+    """A queuedJob as the consumer gives it."""
+
+    def __init__(self, offset: int, headers: Headers) -> None:
+        self._offset, self._headers = offset, headers
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"queuedJob"
+
+    def value(self) -> bytes:
+        return ScheduledJob(id=self._offset + 1, type="t").SerializeToString()
+
+    def headers(self) -> Headers:
+        return self._headers
+
+    def error(self) -> None:
+        return None
+
+
+class FakeReader:
+    def __init__(self, *_: object) -> None:
+        self.freed = 0
+        self.commits: list[Mapping[int, int]] = []
+        self.cut: list[int] = []
+        self.is_ready = True
+
+    def free(self) -> None:
+        self.freed += 1
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.commits.append(offsets)
+
+    def begin_anew(self, partition: int) -> None:
+        self.cut.append(partition)
+
+
+class FakeAnswerer:
+    """Kafka confirms each answer at once."""
+
+    unconfirmed = 0
+    is_busy = False
+
+    def __init__(self, *_: object) -> None:
+        self.answers: list[tuple[int, Ended]] = []
+
+    def answer(self, run: Run, _: int, ended: Ended, confirmed: Callable[[], None]) -> None:
+        self.answers.append((run.id, ended))
+        asyncio.get_running_loop().call_soon(confirmed)
+
+
+class AtWork:
+    """An engine without Kafka, which reads partition 0 from its beginning."""
+
+    def __init__(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, store: MemoryStore | None = None
+    ) -> None:
+        monkeypatch.setattr(engine, "Reader", FakeReader)
+        monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+        self.faults: list[BaseException] = []
+        self.figures = Figures(tuple(worker.jobs))
+        self.engine = Engine(
+            replace(worker._settings(), instance="i"),
+            worker.jobs,
+            Keeper(store or MemoryStore()),
+            self.figures,
+            self.faults.append,
+        )
+        self.reader: Any = self.engine._reader
+        self.ledger = Ledger(0, 0)
+        self.engine.assigned([self.ledger])
+
+    @property
+    def answers(self) -> list[tuple[int, Ended]]:
+        answerer: Any = self.engine._answerer
+        found: list[tuple[int, Ended]] = answerer.answers
+        return found
+
+    def receive(self, *records: Any) -> None:
+        self.engine.receive(records, token=True)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("occurrence-id", None),
+        ("occurrence-id", b"\xff"),
+        ("attempt", b"x"),
+        ("attempt", None),
+        ("deadline", b"soon"),
+        ("labels", b"["),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_record_with_an_odd_header_is_done_as_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch, header: tuple[str, bytes | None], fails: bool
+) -> None:
+    worker = Worker("w")
+
+    @worker.job("t")
+    async def handle(run: Run) -> None:
+        assert (run.attempt, run.deadline, run.labels) == (1, None, {})
+        if fails:
+            raise ValueError
+
+    work = AtWork(worker, monkeypatch)
+    work.receive(*[Record(n, [header] if n == 1 else []) for n in range(3)])
+    await settle()
+    ended = Ended("ValueError") if fails else Ended()
+    assert work.answers == [(1, ended), (2, ended), (3, ended)]
+    assert (work.ledger.committable, work.reader.freed) == (3, 1)
+    assert not work.faults
+
+
+def test_ids_that_are_no_text_stay_different() -> None:
+    runs = [Run(id=1, type="t", headers={"occurrence-id": each}) for each in (b"\xff", b"\xfe")]
+    assert runs[0].occurrence_id != runs[1].occurrence_id
+
+
+@pytest.mark.parametrize("method", ["known", "note"])
+async def test_a_store_that_breaks_ends_the_worker_with_its_fault(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    worker = Worker("w")
+    store = MemoryStore()
+
+    @worker.job("t")
+    async def handle() -> None: ...
+
+    def breaks(_: object) -> NoReturn:
+        raise KeyError(method)
+
+    monkeypatch.setattr(store, method, breaks)
+    work = AtWork(worker, monkeypatch, store)
+    work.receive(Record(0, [("occurrence-id", b"a")]))
+    await settle()
+    assert [type(fault) for fault in work.faults] == [KeyError]
+    assert work.reader.freed == 1
+
+
+# --- Answers --------------------------------------------------------------------------------------
+
+FATAL = KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True))
+LATER = KafkaException(KafkaError(KafkaError._FATAL, "gap"))
+"""A call after the fatal error raises it. Its `fatal()` is false."""
+
+
+class BrokenProducer:
+    """Raises `polled` at a poll, and `produced` instead of taking a record."""
+
+    def __init__(self, polled: Exception | None, produced: Exception | None) -> None:
+        self._polled, self._produced = polled, produced
+
+    def produce(self, *_: object, **__: object) -> None:
+        if self._produced is not None:
+            raise self._produced
+
+    def poll(self, _: float) -> None:
+        if self._polled is not None:
+            raise self._polled
+
+    def flush(self, within: float) -> None:
+        self.poll(within)
+
+
+def late() -> SystemError:
+    """As Python raises it where a callback was called after the error."""
+    fault = SystemError("returned a result with an exception set")
+    fault.__cause__ = FATAL
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("polled", "produced"), [(FATAL, None), (late(), None), (None, FATAL), (None, LATER)]
+)
+@pytest.mark.parametrize("heartbeat", [False, True])
+async def test_a_fatal_error_of_the_producer_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+    polled: Exception | None,
+    produced: Exception | None,
+    heartbeat: bool,
+) -> None:
+    monkeypatch.setattr(answerer, "Producer", lambda _: BrokenProducer(polled, produced))
+    faults: list[BaseException] = []
+    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    if heartbeat:
+        answers.heartbeat(Run(id=1, type="t"), 0)
+    else:
+        answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+    await asyncio.sleep(4 * answerer.POLL_SECONDS)
+    assert str(faults[0]) == "Kafka takes no more answers: gap."
+    assert isinstance(faults[0], WorkerError)
+    assert not answers.is_busy
+    assert answers.flush(1) == (0 if heartbeat else 1)
+
+
+async def test_an_answer_that_kafka_refuses_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = BrokenProducer(None, BufferError("full"))
+    monkeypatch.setattr(answerer, "Producer", lambda _: producer)
+    monkeypatch.setattr(answerer, "AGAIN_SECONDS", 0.01)
+    faults: list[BaseException] = []
+    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    sent: list[Any] = []
+    answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+    monkeypatch.setattr(producer, "produce", lambda *given, **_: sent.append(given))
+    await asyncio.sleep(0.1)
+    assert len(sent) == 1
+    assert answers.is_busy
+    assert not faults
+
+
+# --- Topics that were cut -------------------------------------------------------------------------
+
+
+async def test_an_offset_that_comes_again_begins_the_partition_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+
+    @worker.job("t")
+    async def handle() -> None: ...
+
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(500, []))
+    work.receive(Record(0, []), Record(1, []))
+    assert work.reader.cut == [0]
+    await work.engine.released([0], 1)
+    work.engine.assigned([Ledger(0, 0)])
+    work.receive(Record(0, []), Record(1, []))
+    await settle()
+    assert [run for run, _ in work.answers] == [501, 1, 2]
+    assert work.reader.freed == 3
+
+
+class FakeConsumer:
+    """The group has committed offset 5000; partition 0 ends at 10, partition 1 at 6000."""
+
+    def __init__(self, _: object) -> None:
+        self.sought: list[TopicPartition] = []
+        self.polled: list[Any] = []
+        self.consumed: list[Any] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def committed(self, places: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, 5000) for each in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, **_: object) -> tuple[int, int]:
+        return 0, (10, 6000)[place.partition]
+
+    def offsets_for_times(self, places: list[TopicPartition], **_: object) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, 3) for each in places]
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None: ...
+
+    def seek(self, place: TopicPartition) -> None:
+        self.sought.append(place)
+
+    def poll(self, _: float) -> Any:
+        return self.polled.pop()
+
+    def consume(self, *_: object) -> list[Any]:
+        self.meanwhile()
+        return self.consumed
+
+
+class FakeScan:
+    """Finds that all runs before the end 10 are answered, where it begins before it."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def run(self, _: object, __: object, starts: Mapping[int, int], ___: object) -> Any:
+        return {each: (max(start, 10), frozenset()) for each, start in starts.items()}
+
+
+class Held:
+    """The event loop's side of a reader."""
+
+    def __init__(self) -> None:
+        self.ledgers: list[Ledger] = []
+        self.gone: list[int] = []
+
+    def assigned(self, ledgers: Sequence[Ledger]) -> None:
+        self.ledgers += ledgers
+
+    async def released(self, partitions: Sequence[int], _: float) -> Mapping[int, int]:
+        self.gone += partitions
+        return {}
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Any, Held]]:
+    """Makes a reader whose thread is not started."""
+    monkeypatch.setattr(reader, "Consumer", FakeConsumer)
+    monkeypatch.setattr(reader, "Scan", FakeScan)
+
+    def make() -> tuple[Any, Held]:
+        held = Held()
+        made: Any = Reader(replace(Worker("w")._settings(), instance="i"), ("t",), held)  # type: ignore[arg-type]
+        return made, held
+
+    return make
+
+
+async def test_a_committed_offset_beyond_the_end_counts_as_none(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    made._assign(made._consumer, [TopicPartition("x", 0), TopicPartition("x", 1)])
+    await settle()
+    found = {each.partition: (each.position, each.scanned) for each in held.ledgers}
+    assert found == {0: (3, 10), 1: (5000, 5000)}
+
+
+async def test_a_partition_that_was_cut_is_read_from_its_first_open_run(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    await asyncio.to_thread(made._begin_anew, 1)
+    await asyncio.to_thread(made._begin_anew, 0)  # another worker has it
+    await settle()
+    assert [(each.partition, each.offset) for each in made._consumer.sought] == [(1, 3)]
+    assert (held.gone, [each.position for each in held.ledgers]) == ([1], [5000, 3])
+
+
+async def test_a_record_of_before_an_assignment_is_dropped(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, _ = read()
+    consumer = made._consumer
+    consumer.polled = [Record(1, []), Record(2, [])]
+    assert [each.offset() for each in made._poll()] == [2]
+    consumer.meanwhile = lambda: made._assign(consumer, [TopicPartition("x", 0)])
+    assert made._poll() == []
+
+
+# --- Transactions ---------------------------------------------------------------------------------
+
+
+class Crash(BaseException):
+    pass
+
+
+def a_handled_run() -> Run:
+    return Run(id=1, type="t", headers={"occurrence-id": b"j/1"})
+
+
+def test_a_crash_within_a_transaction_of_sqlite_leaves_no_trace(tmp_path: Path) -> None:
+    """Without a transaction of its own, the id would be there, and the run would count as done."""
+    connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    connection.execute("CREATE TABLE effects (n INTEGER)")
+    for fault in (Crash, None):
+        try:
+            with a_handled_run().transaction(connection):
+                connection.execute("INSERT INTO effects VALUES (1)")
+                if fault is not None:
+                    raise fault
+        except Crash:
+            pass
+    assert connection.execute("SELECT count(*) FROM effects").fetchone() == (1,)
+    with pytest.raises(AlreadyDone), a_handled_run().transaction(connection):
+        pass
+    connection.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 had no such attribute")
+def test_a_transaction_of_sqlite_ends_with_autocommit(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db", autocommit=True)
+    with pytest.raises(Crash), a_handled_run().transaction(connection):
+        raise Crash
+    with a_handled_run().transaction(connection):
+        pass
+    assert not connection.in_transaction
+    connection.close()
+
+
+def test_pending_changes_share_the_fate_of_the_block(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.execute("CREATE TABLE effects (n INTEGER)")
+    connection.execute("INSERT INTO effects VALUES (1)")
+    with pytest.raises(Crash), a_handled_run().transaction(connection):
+        raise Crash
+    assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+    connection.close()
+
+
+class Driver:
+    """A connection of another library than sqlite3."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.rowcount = 1
+
+    def cursor(self) -> Driver:
+        return self
+
+    def execute(self, sentence: str, _: object = None) -> None:
+        self.calls.append(sentence.partition(" ")[0])
+
+    def commit(self) -> None:
+        self.calls.append("commit")
+
+    def rollback(self) -> None:
+        self.calls.append("rollback")
+
+
+class OfPsycopg(Driver):
+    def __init__(self, *, autocommit: bool) -> None:
+        super().__init__()
+        self.autocommit = autocommit
+
+
+class OfDjango(Driver):
+    autocommit = False
+    """Before it is connected. The method connects."""
+
+    def get_autocommit(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("connection", [Driver(), OfPsycopg(autocommit=True), OfDjango()])
+def test_a_connection_that_commits_alone_is_refused(connection: Driver) -> None:
+    with pytest.raises(WorkerError, match="autocommit"), a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == []
+
+
+def test_a_connection_commits_once() -> None:
+    connection = OfPsycopg(autocommit=False)
+    with a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == ["CREATE", "INSERT", "commit"]
+
+
+def test_a_commit_that_fails_leaves_nothing_to_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = OfPsycopg(autocommit=False)
+
+    def busy() -> None:
+        raise OSError("busy")
+
+    monkeypatch.setattr(connection, "commit", busy)
+    with pytest.raises(OSError, match="busy"), a_handled_run().transaction(connection):
+        pass
+    assert connection.calls == ["CREATE", "INSERT", "rollback"]
+
+
+@pytest.mark.parametrize("of_session", [False, True])
+def test_an_engine_that_commits_alone_is_refused(tmp_path: Path, of_session: bool) -> None:
+    alone = create_engine(f"sqlite:///{tmp_path}/a.db", isolation_level="AUTOCOMMIT")
+    usual = create_engine(f"sqlite:///{tmp_path}/a.db")
+    made = [sessionmaker(each) if of_session else each for each in (alone, usual)]
+    with pytest.raises(WorkerError, match="autocommit"), a_handled_run().transaction(made[0]):
+        pass
+    with a_handled_run().transaction(made[1]):
+        pass
+    with pytest.raises(AlreadyDone), a_handled_run().transaction(made[1]):
+        pass
+    for each in (alone, usual):
+        each.dispose()
