@@ -18,6 +18,7 @@ from scheduling_srv.app.access.call import Call
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import Quotas
+from scheduling_srv.app.access.rules import RULES
 from scheduling_srv.domain.errors import (
     Forbidden,
     OverQuota,
@@ -134,7 +135,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     method, _header(context), lambda: _names(context)
                 )
                 self._door.check(method, call.caller)
-            if self._quotas:
+            if self._quotas and not _is_health(method):
                 self._quotas.begin(call.caller.name)
         except SchedulingError as fault:
             self._refused(call, fault)
@@ -156,6 +157,12 @@ class Gate(grpc.aio.ServerInterceptor):
 def host_of(peer: str) -> str:
     """The host of gRPC's name of a peer, `ipv4:127.0.0.1:50000`."""
     return peer.rpartition(":")[0] or peer
+
+
+def _is_health(method: str) -> bool:
+    """Probes meet no quota: else the calls of others would take this replica out of service."""
+    rule = RULES.get(method)
+    return rule is not None and rule.health
 
 
 def _header(context: Context) -> str | None:
