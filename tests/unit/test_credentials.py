@@ -165,6 +165,8 @@ async def test_limits_and_the_highest_role(tmp_path: Path, issuer: Issuer) -> No
         ({"scheduling_role": {"admin": 1}}, "names no role in scheduling_role"),
         ({"scheduling_types": "mail"}, "scheduling_types of the token is not a list"),
         ({"scheduling_creators": []}, "scheduling_creators of the token is not a list"),
+        ({"sub": "\ud800"}, "claim sub of the token is not a text in UTF-8"),
+        ({"scheduling_types": ["\ud800"]}, "claim scheduling_types of the token is not a text"),
     ],
 )
 async def test_a_claim_that_is_wrong_is_named(
