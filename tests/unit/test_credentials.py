@@ -11,8 +11,10 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.credentials import caller_file, jwks
@@ -264,6 +266,58 @@ def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> Non
     path.write_text(text)
     with pytest.raises(StartError, match=r"\(SCHEDULING_JWT_KEYS\): it"):
         JwksFile(path)
+
+
+def public(key: Any, key_id: Any = "other", **more: Any) -> dict[str, Any]:
+    kind = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
+    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}  # type: ignore[arg-type]
+
+
+RSA_KEY = rsa.generate_private_key(65_537, 2048).public_key()
+P256, P384, P521, KOBLITZ = (
+    ec.generate_private_key(curve).public_key()
+    for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), ec.SECP256K1())
+)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        public(RSA_KEY, alg="RSA-OAEP"),
+        public(P256, alg="ECDH-ES"),
+        public(KOBLITZ, alg="ES256K"),
+        public(KOBLITZ),
+        public(P256, alg="ES384"),
+        public(P256, alg=7),
+        public(P256, key_id=7),
+        public(P256, use="enc"),
+        {"kty": "OKP", "crv": "X25519", "kid": "other", "x": "MTEx" * 10 + "MTE"},
+        {"kty": "RSA", "kid": "other", "n": 7, "e": "AQAB"},
+        {"kty": "EC", "kid": "other", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "EC", "kid": "other"},
+        {"kty": ["EC"], "kid": "other"},
+        {"kty": "oct", "kid": "other", "k": "c2VjcmV0"},
+        "text",
+        None,
+    ],
+)  # fmt: skip
+def test_a_key_that_cannot_be_used_costs_no_other_key(entry: Any) -> None:
+    """RFC 7517, section 5."""
+    own = public(P256, "own")
+    with capture_logs() as logs:
+        assert list(jwks.parsed(json.dumps({"keys": [entry, own]}))) == ["own"]
+    assert [line["event"] for line in logs] == ["a key of tokens is not used"]
+    assert logs[0]["reason"]
+    with pytest.raises(ValueError, match="no public key"):
+        jwks.parsed(json.dumps({"keys": [entry]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms"), [(P256, ["ES256"]), (P384, ["ES384"]), (P521, ["ES512"])]
+)
+def test_the_curve_of_a_key_names_its_algorithm(key: Any, algorithms: list[str]) -> None:
+    (found,) = jwks.parsed(json.dumps({"keys": [public(key)]})).values()
+    assert found.algorithms == algorithms
 
 
 class Login:
