@@ -6,8 +6,8 @@ import asyncio
 import json
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.error import URLError
@@ -16,6 +16,7 @@ import jwt
 import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from scheduling_srv.adapters.credentials.fetch import fetch
 from scheduling_srv.adapters.credentials.watched_file import WatchedFiles
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.runtime.states import Kind, State
@@ -41,6 +42,9 @@ REFRESH_SECONDS = 300.0
 UNKNOWN_KEY_SECONDS = 10.0
 """Seconds between two questions because of a key that is not known: any caller may name one."""
 ANSWER_SECONDS = 5.0
+"""Seconds that an answer may take."""
+HOST_SECONDS = 5.0
+"""Seconds beyond them that the search for the IP address of the host may take."""
 LONGEST_ANSWER = 1_000_000
 
 
@@ -77,7 +81,7 @@ def parsed(text: str) -> Keys:
     """
     try:
         entries: Any = json.loads(text)["keys"]
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise ValueError(f"it is not a JWKS: {fault}") from fault
     if not isinstance(entries, list):
         raise ValueError("it is not a JWKS: its keys are not a list")  # noqa: TRY004 - as documented
@@ -171,6 +175,8 @@ class JwksAddress:
     ) -> None:
         """`trust` verifies its certificate; None: the authorities of the system."""
         self.keys: Keys = {}
+        self._text = ""
+        """They were read from it."""
         self._url = url
         self._trust = trust
         self._monotonic = monotonic
@@ -197,20 +203,25 @@ class JwksAddress:
                 return
             self._asked = self._monotonic()
             try:
-                self.keys = parsed(await asyncio.to_thread(self._fetch))
-            except (OSError, ValueError) as fault:
+                async with asyncio.timeout(ANSWER_SECONDS + HOST_SECONDS):
+                    await self._read()
+            except (OSError, ValueError, HTTPException) as fault:
                 self._state.fails(f"{_reason(fault)}.")
             else:
                 self._state.works()
 
-    def _fetch(self) -> str:
-        request = urllib.request.Request(self._url, headers={"Accept": "application/json"})  # noqa: S310 - the setting allows https, and http on loopback
-        opened = urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._trust)  # noqa: S310
-        with opened as answer:
-            text: bytes = answer.read(LONGEST_ANSWER + 1)
-        if len(text) > LONGEST_ANSWER:
-            raise ValueError(f"it is longer than {LONGEST_ANSWER} bytes")
-        return text.decode()
+    async def _read(self) -> None:
+        """The same text leaves the keys as they are: else all tokens were verified again."""
+        text = await asyncio.to_thread(
+            fetch,
+            self._url,
+            trust=self._trust,
+            seconds=ANSWER_SECONDS,
+            longest=LONGEST_ANSWER,
+        )
+        if text != self._text:
+            self.keys = await asyncio.to_thread(parsed, text)
+            self._text = text
 
 
 def _state(place: str) -> State:
@@ -224,4 +235,5 @@ def _state(place: str) -> State:
 
 def _reason(fault: Exception) -> str:
     reason = fault.reason if isinstance(fault, URLError) else fault
-    return (getattr(reason, "strerror", None) or str(reason)).rstrip(".")
+    text = getattr(reason, "strerror", None) or str(reason) or type(fault).__name__
+    return str(text).rstrip(".")
