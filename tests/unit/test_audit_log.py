@@ -99,6 +99,14 @@ class Full:
         return getattr(self._stream, name)
 
 
+def test_no_text_of_a_caller_breaks_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    name = 'ü "\n\ud800'
+    with closing(AuditFile(path)) as file:
+        file({"caller": name})
+    assert [line["caller"] for line in lines_of(path)] == [name]
+
+
 def test_a_place_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="SCHEDULING_AUDIT_LOG"):
         AuditFile(tmp_path)

@@ -3,25 +3,35 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.credentials import caller_file, jwks
 from scheduling_srv.adapters.credentials.caller_file import hash_of, make_token
 from scheduling_srv.adapters.credentials.credentials import AllCredentials
+from scheduling_srv.adapters.credentials.fetch import _Redirects
 from scheduling_srv.adapters.credentials.jwks import JwksAddress, JwksFile
 from scheduling_srv.adapters.credentials.jwts import JwtVerifier
 from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.domain.errors import StartError, Unauthenticated, Unavailable
+from tests.harness.certificates import Authority
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 
 HASH = hash_of("t")
@@ -165,6 +175,8 @@ async def test_limits_and_the_highest_role(tmp_path: Path, issuer: Issuer) -> No
         ({"scheduling_role": {"admin": 1}}, "names no role in scheduling_role"),
         ({"scheduling_types": "mail"}, "scheduling_types of the token is not a list"),
         ({"scheduling_creators": []}, "scheduling_creators of the token is not a list"),
+        ({"sub": "\ud800"}, "claim sub of the token is not a text in UTF-8"),
+        ({"scheduling_types": ["\ud800"]}, "claim scheduling_types of the token is not a text"),
     ],
 )
 async def test_a_claim_that_is_wrong_is_named(
@@ -264,17 +276,79 @@ def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> Non
         JwksFile(path)
 
 
+def public(key: Any, key_id: Any = "other", **more: Any) -> dict[str, Any]:
+    kind = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
+    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}  # type: ignore[arg-type]
+
+
+RSA_KEY = rsa.generate_private_key(65_537, 2048).public_key()
+P256, P384, P521, KOBLITZ = (
+    ec.generate_private_key(curve).public_key()
+    for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), ec.SECP256K1())
+)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        public(RSA_KEY, alg="RSA-OAEP"),
+        public(P256, alg="ECDH-ES"),
+        public(KOBLITZ, alg="ES256K"),
+        public(KOBLITZ),
+        public(P256, alg="ES384"),
+        public(P256, alg=7),
+        public(P256, key_id=7),
+        public(P256, use="enc"),
+        {"kty": "OKP", "crv": "X25519", "kid": "other", "x": "MTEx" * 10 + "MTE"},
+        {"kty": "RSA", "kid": "other", "n": 7, "e": "AQAB"},
+        {"kty": "EC", "kid": "other", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "EC", "kid": "other"},
+        {"kty": ["EC"], "kid": "other"},
+        {"kty": "oct", "kid": "other", "k": "c2VjcmV0"},
+        "text",
+        None,
+    ],
+)  # fmt: skip
+def test_a_key_that_cannot_be_used_costs_no_other_key(entry: Any) -> None:
+    """RFC 7517, section 5."""
+    own = public(P256, "own")
+    with capture_logs() as logs:
+        assert list(jwks.parsed(json.dumps({"keys": [entry, own]}))) == ["own"]
+    assert [line["event"] for line in logs] == ["a key of tokens is not used"]
+    assert logs[0]["reason"]
+    with pytest.raises(ValueError, match="no public key"):
+        jwks.parsed(json.dumps({"keys": [entry]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms"), [(P256, ["ES256"]), (P384, ["ES384"]), (P521, ["ES512"])]
+)
+def test_the_curve_of_a_key_names_its_algorithm(key: Any, algorithms: list[str]) -> None:
+    (found,) = jwks.parsed(json.dumps({"keys": [public(key)]})).values()
+    assert found.algorithms == algorithms
+
+
 class Login:
     """A server that tells the keys, and counts how often it is asked."""
 
     def __init__(self) -> None:
         self.text, self.asked, self.status = "", 0, 200
+        self.headers: dict[str, str] = {}
+        self.raw: Iterable[bytes] = ()
+        """Sent instead of an answer, piece by piece."""
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 told.asked += 1
+                with suppress(OSError):
+                    for piece in told.raw:
+                        self.wfile.write(piece)
+                if told.raw:
+                    return
                 self.send_response(told.status)
+                for name, value in told.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(told.text.encode())
 
@@ -284,6 +358,15 @@ class Login:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/keys"
+
+    def use_tls(self, directory: Path) -> ssl.SSLContext:
+        """The context of its clients."""
+        authority = Authority(directory)
+        pair, context = authority.sign("login.test"), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = self.url.replace("http", "https")
+        return ssl.create_default_context(cafile=str(authority.ca))
 
 
 @pytest.fixture
@@ -328,3 +411,107 @@ async def test_an_address_that_fails_keeps_the_keys(login: Login) -> None:
         await keys.refresh()
     assert [line["event"] for line in logs] == ["the keys of tokens cannot be read"]
     await verifier.verify(issuer.token("me", "admin"))
+
+
+async def faults_of(login: Login, trust: ssl.SSLContext | None = None) -> list[str]:
+    """What the log says of a fetch that fails."""
+    with capture_logs() as logs:
+        await JwksAddress(login.url, trust=trust).refresh()
+    assert {line["event"] for line in logs} <= {"the keys of tokens cannot be read"}
+    return [line["reason"] for line in logs]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", b"x" * 99_999],
+)
+async def test_an_address_that_breaks_http(login: Login, raw: bytes) -> None:
+    login.raw = [raw]
+    assert len(await faults_of(login)) == 1
+
+
+async def test_keys_that_are_nested_too_deep(login: Login, tmp_path: Path) -> None:
+    login.text = "[" * 100_000
+    assert "is not a JWKS" in (await faults_of(login))[0]
+    (tmp_path / "keys.json").write_text(login.text)
+    with pytest.raises(StartError, match="is not a JWKS"):
+        JwksFile(tmp_path / "keys.json")
+    (tmp_path / "callers.toml").write_text("a = " + login.text)
+    with pytest.raises(StartError, match="is not TOML"):
+        caller_file.read(tmp_path / "callers.toml")
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.2/keys", "http://login.test/keys", "ftp://a/b"])
+async def test_a_redirect_that_leaves_https_is_not_followed(login: Login, place: str) -> None:
+    login.status, login.headers = 302, {"Location": place}
+    assert await faults_of(login) == [f"it redirects to {place}, which is not https."]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_followed"),
+    [
+        ("https://a/keys", "https://b/keys", True),
+        ("https://a/keys", "http://a/keys", False),
+        ("https://127.0.0.1/keys", "http://127.0.0.1/keys", False),
+        ("https://a/keys", "file:///etc/passwd", False),
+        ("http://127.0.0.1:80/keys", "https://a/keys", True),
+        ("http://127.0.0.1:80/keys", "http://127.0.0.1:80/other", True),
+        ("http://127.0.0.1:80/keys", "http://127.0.0.1:81/keys", False),
+    ],
+)
+def test_redirects(old: str, new: str, is_followed: bool) -> None:
+    about: Any = None, 302, "Found", HTTPMessage(), new
+    try:
+        found = _Redirects().redirect_request(Request(old), *about)  # noqa: S310 - nothing is opened
+    except URLError:
+        found = None
+    assert (found is not None) == is_followed
+
+
+async def test_a_redirect_at_the_same_place_is_followed(login: Login) -> None:
+    """Up to urllib's limit."""
+    login.status, login.headers = 302, {"Location": "/other"}
+    await faults_of(login)
+    assert login.asked > 2
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+@pytest.mark.parametrize(
+    "begin", [b"", b"HTTP/1.1 200 OK\r\na: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"]
+)
+async def test_a_slow_answer_ends_at_the_deadline(
+    login: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, begin: bytes, with_tls: bool
+) -> None:
+    """Each read of the socket ends in time, all of them together do not."""
+    monkeypatch.setattr(jwks, "ANSWER_SECONDS", 0.3)
+
+    def slow() -> Iterator[bytes]:
+        yield begin
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b"x"
+
+    trust = login.use_tls(tmp_path) if with_tls else None
+    login.raw, began = slow(), time.monotonic()
+    assert await faults_of(login, trust) == ["it has not answered within 0.3 s."]
+    assert time.monotonic() - began < 3
+
+
+async def test_keys_come_by_tls_from_an_authority_that_is_trusted(
+    login: Login, tmp_path: Path
+) -> None:
+    trust = login.use_tls(tmp_path)
+    login.text = Issuer().jwks
+    assert await faults_of(login, trust) == []
+    assert "CERTIFICATE_VERIFY_FAILED" in (await faults_of(login))[0]
+
+
+async def test_the_same_keys_are_not_read_again(login: Login) -> None:
+    issuer, now = Issuer(), [0.0]
+    login.text = issuer.jwks
+    keys = JwksAddress(login.url, monotonic=lambda: now[0])
+    await keys.refresh()
+    before = keys.keys
+    now[0] += jwks.REFRESH_SECONDS
+    await keys.refresh()
+    assert (login.asked, keys.keys is before) == (2, True)

@@ -42,7 +42,7 @@ class AuditFile:
 
     def __call__(self, line: Mapping[str, object]) -> None:
         """Append a line."""
-        text = json.dumps(line, ensure_ascii=False)
+        text = json.dumps(line)  # in ASCII, so that no text breaks the encoding of the file
         record = logging.LogRecord("audit", logging.INFO, "", 0, text, None, None)
         try:
             self._handler.emit(record)

@@ -14,10 +14,11 @@ import grpc
 
 from scheduling_srv.app.access import call as calls
 from scheduling_srv.app.access.audit_log import AuditLog
-from scheduling_srv.app.access.call import Call
+from scheduling_srv.app.access.call import Call, host_of
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import Quotas
+from scheduling_srv.app.access.rules import RULES
 from scheduling_srv.domain.errors import (
     Forbidden,
     OverQuota,
@@ -134,7 +135,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     method, _header(context), lambda: _names(context)
                 )
                 self._door.check(method, call.caller)
-            if self._quotas:
+            if self._quotas and not _is_health(method):
                 self._quotas.begin(call.caller.name)
         except SchedulingError as fault:
             self._refused(call, fault)
@@ -146,16 +147,18 @@ class Gate(grpc.aio.ServerInterceptor):
         reason = next((word for kind, word in _REASONS if isinstance(fault, kind)), None)
         if reason:
             metrics.CALLS_REFUSED.labels(reason=reason).inc()
-        self._end(call, code_of(fault).name)
+        if self._audit:
+            self._audit.note(call, code_of(fault).name, admitted=False)
 
     def _end(self, call: Call, outcome: str) -> None:
         if self._audit:
             self._audit.note(call, outcome)
 
 
-def host_of(peer: str) -> str:
-    """The host of gRPC's name of a peer, `ipv4:127.0.0.1:50000`."""
-    return peer.rpartition(":")[0] or peer
+def _is_health(method: str) -> bool:
+    """Probes meet no quota: else the calls of others would take this replica out of service."""
+    rule = RULES.get(method)
+    return rule is not None and rule.health
 
 
 def _header(context: Context) -> str | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from scheduling_client.schedules.preview import Preview
 from scheduling_srv.app import deadline
+from scheduling_srv.app.access.call import shown
 from scheduling_srv.app.destructive import called_by
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
@@ -132,7 +133,7 @@ def _update(jobs: DefinitionsPort, limits: Limits) -> Bounded:
 def _delete(jobs: DefinitionsPort) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
         asked = requests.decode_delete(raw)
-        with deadline.within(context.time_remaining()), called_by(context.peer()):
+        with deadline.within(context.time_remaining()), called_by(shown(context.peer())):
             return answers.encode_deleted(await jobs.delete(asked))
 
     return call

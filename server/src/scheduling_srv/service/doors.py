@@ -37,7 +37,7 @@ class Doors:
     door: Door | None = None
     certificates: Certificates | None = None
     parts: Sequence[tuple[str, Part]] = ()
-    """Loops that look at files, with their names."""
+    """Loops that look at files or write sums, with their names."""
 
 
 def build(settings: Settings) -> Doors:
@@ -50,7 +50,9 @@ def build(settings: Settings) -> Doors:
         credentials.on_change.append(door.forget)
     parts = [("credentials", credentials.run)] if credentials else []
     parts += [("certificates", certificates.run)] if certificates else []
-    return Doors(_gate(settings, door), door, certificates, parts)
+    audit = _audit(settings)
+    parts += [("audit log", audit.run)] if audit else []
+    return Doors(_gate(settings, door, audit), door, certificates, parts)
 
 
 def check_ports(settings: Settings) -> None:
@@ -101,13 +103,18 @@ def _credentials(settings: Settings) -> AllCredentials:
     return AllCredentials(settings.callers, verifier)
 
 
-def _gate(settings: Settings, door: Door | None) -> Gate | None:
+def _audit(settings: Settings) -> AuditLog | None:
+    place = settings.audit_log
+    if not place:
+        return None
+    return AuditLog(to_log if place == AUDIT_TO_LOG else AuditFile(Path(place)))
+
+
+def _gate(settings: Settings, door: Door | None, audit: AuditLog | None) -> Gate | None:
     """None if it would have nothing to do."""
-    place, quotas, audit = settings.audit_log, None, None
+    quotas = None
     if settings.quota_calls or settings.quota_bytes:
         quotas = Quotas(calls=settings.quota_calls, bytes_=settings.quota_bytes)
-    if place:
-        audit = AuditLog(to_log if place == AUDIT_TO_LOG else AuditFile(Path(place)))
     if not (door or quotas or audit):
         return None
     return Gate(door=door, quotas=quotas, audit=audit)

@@ -31,6 +31,7 @@ from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.namespace import RedisHome, check_shards, fix_shards
 from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
+from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
@@ -291,17 +292,18 @@ class Service:
     def _build_entrances(self) -> None:
         settings, parts = self.settings, self.parts
         self.doors = doors.build(settings)
+        gate = self.doors.gate
         self.grpc = GrpcServer(
             settings.grpc_address,
-            jobs=LimitedJobs(parts.jobs) if self.doors.gate else parts.jobs,
-            definitions=parts.definitions,
+            jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
+            definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
-            gate=self.doors.gate,
+            gate=gate,
             certificates=self.doors.certificates,
             reflection=settings.reflection,
         )

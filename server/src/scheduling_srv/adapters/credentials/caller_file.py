@@ -59,7 +59,7 @@ def read(path: Path) -> Callers:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as fault:
         raise StartError(f"Cannot read {path} (SCHEDULING_CALLERS): {fault.strerror}.") from fault
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise StartError(f"{path} (SCHEDULING_CALLERS) is not TOML: {fault}.") from fault
     try:
         return _callers(content)

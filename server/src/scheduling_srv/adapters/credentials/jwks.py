@@ -6,30 +6,49 @@ import asyncio
 import json
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.error import URLError
 
 import jwt
+import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
 
+from scheduling_srv.adapters.credentials.fetch import fetch
 from scheduling_srv.adapters.credentials.watched_file import WatchedFiles
 from scheduling_srv.domain.errors import StartError, Unavailable
 from scheduling_srv.runtime.states import Kind, State
 
 ALGORITHMS: Mapping[str, str] = {
     "RSA": "RS256 RS384 RS512 PS256 PS384 PS512",
-    "EC": "ES256 ES384 ES512",
     "OKP": "EdDSA",
 }
 """By the type of a key. Keys that are secret themselves (`oct`) are not used."""
+CURVES: Mapping[str, str] = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+"""The algorithm of an elliptic curve (type EC)."""
+_FAULTS_OF_KEYS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    jwt.PyJWTError,
+    UnsupportedAlgorithm,
+)
+"""What PyJWT raises for a key that it cannot use."""
 REFRESH_SECONDS = 300.0
 """Seconds after which keys are asked for again."""
 UNKNOWN_KEY_SECONDS = 10.0
 """Seconds between two questions because of a key that is not known: any caller may name one."""
 ANSWER_SECONDS = 5.0
+"""Seconds that an answer may take."""
+HOST_SECONDS = 5.0
+"""Seconds beyond them that the search for the IP address of the host may take."""
 LONGEST_ANSWER = 1_000_000
+
+
+log = structlog.get_logger(__name__)
 
 
 class Key(NamedTuple):
@@ -56,24 +75,57 @@ class KeySource(Protocol):
 
 
 def parsed(text: str) -> Keys:
-    """The keys of a JWKS that verify signatures. Raises ValueError if there is none."""
+    """The keys of a JWKS that verify signatures. Raises ValueError if there is none.
+
+    It logs the keys that are of no use: an issuer may have them for others (RFC 7517, section 5).
+    """
     try:
-        content: Any = json.loads(text)
-        entries = [each for each in content["keys"] if each.get("use", "sig") == "sig"]
-        usable = [each for each in entries if each.get("kty") in ALGORITHMS and each.get("kid")]
-        keys = {str(each["kid"]): _key(each) for each in usable}
-    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as fault:
+        entries: Any = json.loads(text)["keys"]
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise ValueError(f"it is not a JWKS: {fault}") from fault
+    if not isinstance(entries, list):
+        raise ValueError("it is not a JWKS: its keys are not a list")  # noqa: TRY004 - as documented
+    keys = dict[str, Key]()
+    for entry in entries:
+        try:
+            keys[_id_of(entry)] = _key(entry)
+        except _FAULTS_OF_KEYS as fault:
+            reason = f"{type(fault).__name__}: {fault}"
+            log.info("a key of tokens is not used", key_id=_shown_id(entry), reason=reason)
     if not keys:
         raise ValueError("it has no public key with a key id (kid) that verifies signatures")
     return keys
 
 
+def _id_of(entry: Mapping[str, Any]) -> str:
+    """Raises ValueError and AttributeError for a key that is of no use."""
+    if entry.get("use", "sig") != "sig":
+        raise ValueError("it is not for signatures (use)")
+    if not isinstance(entry.get("kid"), str) or not entry["kid"]:
+        raise ValueError("it has no key id (kid)")
+    key_id: str = entry["kid"]
+    return key_id
+
+
 def _key(entry: Mapping[str, Any]) -> Key:
-    """Raises `PyJWTError`, and ValueError for an algorithm that is not accepted."""
-    known = ALGORITHMS[entry["kty"]].split()
-    algorithms = [known[known.index(entry["alg"])]] if entry.get("alg") else known
+    """Raises one of `_FAULTS_OF_KEYS` for a key that is not accepted."""
+    algorithms = _algorithms(entry)
     return Key(jwt.PyJWK(dict(entry), algorithm=algorithms[0]).key, algorithms)
+
+
+def _algorithms(entry: Mapping[str, Any]) -> Sequence[str]:
+    """Raises ValueError if none is accepted."""
+    kind, curve = entry.get("kty"), entry.get("crv")
+    known = CURVES.get(str(curve), "") if kind == "EC" else ALGORITHMS.get(str(kind), "")
+    algorithms = [each for each in known.split() if entry.get("alg", each) == each]
+    if not algorithms:
+        about = f"kty {kind}, crv {curve}, alg {entry.get('alg')}"
+        raise ValueError(f"no accepted algorithm uses it ({about})")
+    return algorithms
+
+
+def _shown_id(entry: object) -> str:
+    return str(entry.get("kid")) if isinstance(entry, dict) else ""
 
 
 class JwksFile:
@@ -123,6 +175,8 @@ class JwksAddress:
     ) -> None:
         """`trust` verifies its certificate; None: the authorities of the system."""
         self.keys: Keys = {}
+        self._text = ""
+        """They were read from it."""
         self._url = url
         self._trust = trust
         self._monotonic = monotonic
@@ -149,20 +203,25 @@ class JwksAddress:
                 return
             self._asked = self._monotonic()
             try:
-                self.keys = parsed(await asyncio.to_thread(self._fetch))
-            except (OSError, ValueError) as fault:
+                async with asyncio.timeout(ANSWER_SECONDS + HOST_SECONDS):
+                    await self._read()
+            except (OSError, ValueError, HTTPException) as fault:
                 self._state.fails(f"{_reason(fault)}.")
             else:
                 self._state.works()
 
-    def _fetch(self) -> str:
-        request = urllib.request.Request(self._url, headers={"Accept": "application/json"})  # noqa: S310 - the setting allows https, and http on loopback
-        opened = urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._trust)  # noqa: S310
-        with opened as answer:
-            text: bytes = answer.read(LONGEST_ANSWER + 1)
-        if len(text) > LONGEST_ANSWER:
-            raise ValueError(f"it is longer than {LONGEST_ANSWER} bytes")
-        return text.decode()
+    async def _read(self) -> None:
+        """The same text leaves the keys as they are: else all tokens were verified again."""
+        text = await asyncio.to_thread(
+            fetch,
+            self._url,
+            trust=self._trust,
+            seconds=ANSWER_SECONDS,
+            longest=LONGEST_ANSWER,
+        )
+        if text != self._text:
+            self.keys = await asyncio.to_thread(parsed, text)
+            self._text = text
 
 
 def _state(place: str) -> State:
@@ -176,4 +235,5 @@ def _state(place: str) -> State:
 
 def _reason(fault: Exception) -> str:
     reason = fault.reason if isinstance(fault, URLError) else fault
-    return (getattr(reason, "strerror", None) or str(reason)).rstrip(".")
+    text = getattr(reason, "strerror", None) or str(reason) or type(fault).__name__
+    return str(text).rstrip(".")

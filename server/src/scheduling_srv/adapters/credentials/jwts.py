@@ -78,7 +78,7 @@ class JwtVerifier:
         return claims
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
-        name, role = str(claims["sub"]), _role(claims, self._role_path)
+        name, role = _encodable(str(claims["sub"]), "sub"), _role(claims, self._role_path)
         if role is None:
             path = ".".join(self._role_path)
             raise Unauthenticated(
@@ -107,4 +107,13 @@ def _listed(claims: Mapping[str, Any], claim: str) -> frozenset[str] | None:
         return None
     if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
         raise Unauthenticated(f"The claim {claim} of the token is not a list of texts.")
-    return frozenset(values)
+    return frozenset(_encodable(each, claim) for each in values)
+
+
+def _encodable(text: str, claim: str) -> str:
+    """The text. JSON may escape half of a character, which no log, line or answer can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unauthenticated(f"The claim {claim} of the token is not a text in UTF-8.") from None
+    return text

@@ -47,6 +47,11 @@ def limits() -> Limits | None:
     return call.caller.limits if call else None
 
 
+def host_of(peer: str) -> str:
+    """The host of gRPC's name of a peer, `ipv4:127.0.0.1:50000`."""
+    return peer.rpartition(":")[0] or peer
+
+
 def shown(peer: str) -> str:
     """The caller as the log names it: `name@peer`, or the peer alone."""
     call = current()

@@ -25,7 +25,7 @@ class Rule(NamedTuple):
 READ, CHANGE, RULE = Rule(Role.READER), Rule(Role.OPERATOR), Rule(Role.ADMIN)
 READ_OWN, CHANGE_OWN = Rule(Role.READER, limited=True), Rule(Role.OPERATOR, limited=True)
 ABOUT_SERVICE = Rule(Role.READER, limited=True)
-"""It tells nothing of jobs, so limits do not matter."""
+"""It tells nothing of jobs, so limits do not matter. PreviewSchedule refuses ids by itself."""
 HEALTH = Rule(Role.READER, limited=True, health=True)
 
 _SERVICES: Mapping[str, Mapping[Rule, str]] = {

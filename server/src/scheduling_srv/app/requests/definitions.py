@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -167,9 +167,15 @@ class Definitions:
         found = await self.get([job.id], 1)
         return found[0] if found else view_of(StoredJob(job.id.encode(), job.record), 1, job.due)
 
-    async def delete(self, call: BulkCall) -> Progress:
-        """Delete jobs, one step. Unknown ids are no error."""
+    async def delete(
+        self, call: BulkCall, selected: Callable[[Sequence[str]], None] = lambda _ids: None
+    ) -> Progress:
+        """Delete jobs, one step. Unknown ids are no error.
+
+        `selected` is called with the ids of the step before they are deleted.
+        """
         ids, matched, token = await self._selected(call)
+        selected(ids)
         if ids and not call.dry_run:
             note_deleted(len(ids))  # first: it may be done although the answer is an error
             await self.store.announced(await self.store.delete(ids))

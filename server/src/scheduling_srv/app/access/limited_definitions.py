@@ -1,0 +1,73 @@
+"""The use cases of scheduling.v1, kept to the limits of the caller (docs/decisions/0033)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduling_client.schedules.preview import Preview
+from scheduling_srv.app.access.call import MOST_IDS, current, limits
+from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.formats.v1.requests import UpdateCall
+
+DRY_RUN = "dry run"
+"""The detail of a call that changes nothing."""
+
+
+class LimitedDefinitions:
+    """Implements `DefinitionsPort`: notes the ids of changes for the audit log.
+
+    Limited callers reach `preview` only: `rules.py` closes the other methods to them.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    async def create(
+        self, asked: Sequence[Definition], request_id: str = ""
+    ) -> Sequence[CreatedJob]:
+        """Create all or none. Raises the errors of `Definitions.create`."""
+        _note([each.request.id for each in asked if each.request.id], len(asked))
+        created = await self._definitions.create(asked, request_id)
+        _note([each.view.job.id.decode() for each in created[:MOST_IDS]], len(created))
+        return created
+
+    async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
+        """The jobs that exist."""
+        return await self._definitions.get(ids, next_times)
+
+    async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
+        """A page of the jobs that match."""
+        return await self._definitions.list(wanted, order, limit, token)
+
+    async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+        """Change some properties of a job. Raises the errors of `Definitions.update`."""
+        _note([call.job.id], 1)
+        return await self._definitions.update(call, trace)
+
+    async def delete(self, call: BulkCall) -> Progress:
+        """Delete jobs, one step. Raises the errors of `Definitions.delete`."""
+        if call.dry_run and (under_way := current()):
+            under_way.detail = DRY_RUN
+        return await self._definitions.delete(call, lambda ids: _note(ids, len(ids)))
+
+    async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
+        """The next times of a definition, or of the job with this id.
+
+        Raises `Forbidden` if a limited caller names a job, and the errors of `Definitions.preview`.
+        """
+        if isinstance(subject, str) and (within := limits()):
+            raise Forbidden(
+                f"This caller may not preview a stored job: it is limited to {within}. Send the"
+                " spec of the job instead of its id."
+            )
+        return await self._definitions.preview(subject, count, after)
+
+
+def _note(ids: Sequence[str], count: int) -> None:
+    if call := current():
+        call.note(ids, count)

@@ -1,0 +1,178 @@
+"""The gate before all methods: which calls count, and what is noted of refusals."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from scheduling_srv.app.access.audit_log import AuditLog
+from scheduling_srv.app.access.door import Door
+from scheduling_srv.app.access.quotas import BURST_SECONDS, Quotas
+from scheduling_srv.app.access.refusals import LINES, MOST_LINES, Refusals
+from scheduling_srv.entrances.grpc_gate import Gate
+from tests.unit.test_door import OPERATOR, Known
+
+HEALTH = "/grpc.health.v1.Health/Check"
+READ = "/io.restorecommerce.job.Service/Read"
+CREATE = "/io.restorecommerce.job.Service/Create"
+
+
+class Details:
+    """Of a call, as far as the gate looks at them."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+
+class Context:
+    """A call of a client, as far as the gate looks at it."""
+
+    def __init__(self, host: str, token: str | None) -> None:
+        self._host = host
+        self._token = token
+        self.refused: grpc.StatusCode | None = None
+
+    def peer(self) -> str:
+        return f"{self._host}:5000"
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return [("authorization", f"Bearer {self._token}")] if self._token else []
+
+    def auth_context(self) -> dict[str, Sequence[bytes]]:
+        return {}
+
+    def code(self) -> grpc.StatusCode | None:
+        return self.refused
+
+    async def abort(self, code: grpc.StatusCode, *_: object) -> None:
+        self.refused = code
+        raise grpc.aio.AbortError
+
+
+async def _answer(_request: object, _context: object) -> bytes:
+    return b""
+
+
+async def call(
+    gate: Gate,
+    method: str,
+    *,
+    host: str = "ipv4:10.0.0.1",
+    token: str | None = None,
+    answer: Callable[[object, object], Awaitable[bytes]] = _answer,
+) -> grpc.StatusCode | None:
+    """The code of a call that is refused; None: it is answered."""
+
+    async def continuation(_details: object) -> Any:
+        return grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]
+
+    details: Any = Details(method)
+    handler: Any = await gate.intercept_service(continuation, details)
+    context = Context(host, token)
+    try:
+        await handler.unary_unary(b"", context)
+    except grpc.aio.AbortError:
+        return context.refused
+    return None
+
+
+def door() -> Door:
+    return Door(Known(operator=OPERATOR), open_health=True)
+
+
+# --- quotas ---
+
+
+async def test_a_flood_of_health_calls_does_not_take_a_replica_out_of_load_balancers() -> None:
+    for gate in (
+        Gate(door=door(), quotas=Quotas(calls=1, bytes_=0, monotonic=lambda: 0.0)),
+        Gate(quotas=Quotas(calls=1, bytes_=0, monotonic=lambda: 0.0)),
+    ):
+        assert {await call(gate, HEALTH) for _ in range(100)} == {None}
+        assert await call(gate, READ, token="operator") is None
+
+
+async def test_other_calls_count() -> None:
+    gate = Gate(door=door(), quotas=Quotas(calls=4, bytes_=0, monotonic=lambda: 0.0))
+    codes = [await call(gate, READ, token="operator") for _ in range(100)]
+    assert codes.count(None) == 4 * BURST_SECONDS
+    assert set(codes) == {None, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert await call(gate, HEALTH) is None
+
+
+# --- the audit log ---
+
+
+class Told:
+    """An audit log whose time the test holds, and its lines."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lines: list[Mapping[str, object]] = []
+        self.log = AuditLog(self.lines.append, Refusals(lambda: self.now))
+        self.gate = Gate(door=door(), audit=self.log)
+
+    def sums(self) -> list[tuple[object, object, object]]:
+        keys = "peer", "outcome", "more_refusals"
+        return [tuple(each[key] for key in keys) for each in self.lines if keys[2] in each]  # type: ignore[misc]
+
+
+async def test_a_flood_of_refusals_is_a_few_lines_and_a_sum() -> None:
+    told = Told()
+    for _ in range(1_000):
+        assert await call(told.gate, CREATE, token="wrong")
+    assert len(told.lines) == LINES
+    told.now = 1.0
+    await call(told.gate, CREATE, token="wrong")
+    assert told.sums() == [("ipv4:10.0.0.1", "UNAUTHENTICATED", 1_000 - LINES)]
+    assert len(told.lines) == LINES + 2
+
+
+async def test_a_sum_is_written_although_no_refusal_follows() -> None:
+    told = Told()
+    for _ in range(LINES + 5):
+        await call(told.gate, CREATE)
+    running = asyncio.create_task(told.log.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert [count for *_, count in told.sums()] == [5]
+
+
+async def test_a_flood_hides_no_refusal_of_a_known_caller() -> None:
+    told = Told()
+    for _ in range(1_000):
+        await call(told.gate, CREATE)
+    forbidden = "/scheduling.v1.DeadLetterService/HideDeadLetters"
+    assert await call(told.gate, forbidden, token="operator")
+    assert (told.lines[-1]["caller"], told.lines[-1]["method"]) == ("operator", forbidden)
+
+
+async def test_many_hosts_share_a_bounded_number_of_lines() -> None:
+    told = Told()
+    for number in range(1_000):
+        await call(told.gate, CREATE, host=f"ipv4:10.1.{number // 250}.{number % 250}")
+    assert len(told.lines) == MOST_LINES
+    told.now = 1.0
+    await call(told.gate, CREATE)
+    assert len(told.sums()) == MOST_LINES + 1
+    assert told.sums()[-1][2] == 1_000 - 2 * MOST_LINES
+
+
+async def test_calls_over_the_quota_are_no_flood_of_lines_either() -> None:
+    told = Told()
+    quotas = Quotas(calls=1, bytes_=0, monotonic=lambda: 0.0)
+    gate = Gate(door=door(), quotas=quotas, audit=told.log)
+    for _ in range(1_000):
+        await call(gate, CREATE, token="operator")
+    assert len(told.lines) == BURST_SECONDS + LINES
+
+
+async def test_changes_are_never_summed() -> None:
+    told = Told()
+    for _ in range(1_000):
+        assert await call(told.gate, CREATE, token="operator") is None
+    assert len(told.lines) == 1_000
