@@ -295,6 +295,7 @@ class Service:
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if self.doors.gate else parts.jobs,
             definitions=parts.definitions,
+            pauses=parts.pauses,
             commands=parts.commands,
             health=self.health,
             services=settings.services,

@@ -7,7 +7,7 @@
 -- The filter: see `matching.lua`.
 -- Returns: 'ok' | 'not ready', number that match or '' (only a walk could tell), where to go on or
 --          '' (it came to the end), then for each job: its place, id, record, state, next due ms or
---          ''. A page may be short and yet not be the last one.
+--          '', nominal ms or '' (see `stand`). A page may be short and yet not be the last one.
 if not is_ready() then
     return {'not ready'}
 end
