@@ -70,8 +70,8 @@ end
 for _, label in ipairs(wanted.labels) do
     lead(K.labels .. label, lists_in(K.labels .. label))
 end
-local is_counted = filters <= 1 and not is_narrow(wanted) and (type == '' or is_indexed)
-page[2] = is_counted and number(fewest) or ''
+local is_total_wanted = filters <= 1 and not is_narrow(wanted) and (type == '' or is_indexed)
+page[2] = is_total_wanted and number(fewest) or ''
 if limit == 0 then
     return page
 end
