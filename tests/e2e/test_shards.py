@@ -6,10 +6,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as v1_service
+from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from tests.client import contract
 from tests.client.contract import Data, DeleteRequest, Job, JobFilter, JobList
 from tests.client.grpc_client import Client, Refusal
@@ -28,6 +33,12 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
     return {"shards": str(SHARDS)}
+
+
+@pytest.fixture
+def stub(product: Product) -> Iterator[Any]:
+    with grpc.insecure_channel(product.service.address) as channel:
+        yield JobServiceStub(channel)
 
 
 def type_in(shard: int) -> str:
@@ -210,6 +221,91 @@ def test_a_type_that_changes_takes_the_job_to_another_shard(product: Product) ->
     product.client.delete(job_id)
     product.finish(old)
     product.finish(new)
+
+
+def test_an_update_of_v1_moves_a_job_and_knows_its_revision(product: Product, stub: Any) -> None:
+    """What it does not name stays, and so do its count of revisions and its pause."""
+    before, after, *_ = types()
+    job, daily = fresh(), v1.Schedule(interval="0 5 * * *")
+    spec = v1.JobSpec(
+        id=job, type=before, schedule=daily, labels={"a": "b"}, jitter=Duration(seconds=9)
+    )
+    stub.CreateJobs(v1_service.CreateJobsRequest(jobs=[spec]))
+    selection = v1.JobSelection(ids=v1.JobIds(ids=[job]))
+    stub.PauseJobs(v1_service.PauseJobsRequest(selection=selection, note="why"))
+    move = v1_service.UpdateJobRequest(job=v1.JobSpec(id=job, type=after), revision=1)
+    updated = stub.UpdateJob(move)
+    assert (updated.job.status.revision, updated.changed) == (2, True)
+    with pytest.raises(grpc.RpcError) as stale:
+        stub.UpdateJob(move)
+    error: Any = stale.value
+    assert error.code() is grpc.StatusCode.ABORTED
+    request = v1_service.GetJobsRequest(ids=[job])
+
+    def found() -> v1.Job | None:
+        jobs = stub.GetJobs(request).jobs
+        return jobs[0] if jobs and jobs[0].status.HasField("pause") else None
+
+    eventually(lambda: found() is not None, what="the job and its pause in the other shard")
+    moved = found()
+    assert moved
+    assert (moved.spec.type, moved.spec.labels["a"], moved.spec.jitter.seconds) == (after, "b", 9)
+    assert (moved.status.revision, moved.status.pause.note) == (2, "why")
+    stub.DeleteJobs(v1_service.DeleteJobsRequest(selection=selection))
+
+
+def test_of_updates_of_one_revision_one_succeeds(product: Product, stub: Any) -> None:
+    job, kinds = fresh(), types()
+    spec = v1.JobSpec(id=job, type=kinds[0], schedule=v1.Schedule(interval="0 5 * * *"))
+    stub.CreateJobs(v1_service.CreateJobsRequest(jobs=[spec]))
+
+    def update(number: int) -> grpc.StatusCode | None:
+        changed = v1.JobSpec(id=job, type=kinds[number % SHARDS], parallel=number + 1)
+        try:
+            stub.UpdateJob(v1_service.UpdateJobRequest(job=changed, revision=1))
+        except grpc.RpcError as error:
+            failed: Any = error
+            return failed.code()  # type: ignore[no-any-return]
+        return None
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = [*pool.map(update, range(6))]
+    assert outcomes.count(None) == 1
+    assert outcomes.count(grpc.StatusCode.ABORTED) == 5
+    product.client.delete(job)
+
+
+def test_types_are_paused_in_every_shard(product: Product, stub: Any) -> None:
+    kinds = sorted(types())
+    for kind in kinds:
+        stub.PauseType(v1_service.PauseTypeRequest(type=kind, note=kind))
+    found = stub.ListPausedTypes(v1_service.ListPausedTypesRequest()).types
+    assert [(each.type, each.pause.note) for each in found] == [(kind, kind) for kind in kinds]
+    product.client.create(*(contract.job(type=kind, now=True) for kind in kinds))
+    product.settle()
+    assert not any(product.runs_so_far(kind) for kind in kinds)
+    for kind in kinds:
+        assert stub.ResumeType(v1_service.ResumeTypeRequest(type=kind)).changed
+    for kind in kinds:
+        product.finish(kind, product.runs(kind))
+
+
+def test_jobs_of_all_shards_are_paused_by_a_filter(product: Product, stub: Any) -> None:
+    ids, creator = [fresh() for _ in range(SHARDS)], fresh("creator")
+    daily = v1.Schedule(interval="0 5 * * *")
+    jobs = [
+        v1.JobSpec(id=job, type=kind, creator=creator, schedule=daily)
+        for job, kind in zip(ids, types(), strict=True)
+    ]
+    stub.CreateJobs(v1_service.CreateJobsRequest(jobs=jobs))
+    where = v1.JobSelection(filter=v1.JobFilter(creator=creator))
+    for changed in (SHARDS, 0):
+        progress = stub.PauseJobs(v1_service.PauseJobsRequest(selection=where)).progress
+        assert (progress.matched, progress.changed) == (SHARDS, changed)
+    found = stub.GetJobs(v1_service.GetJobsRequest(ids=ids)).jobs
+    assert [each.status.HasField("pause") for each in found] == [True] * SHARDS
+    assert stub.ResumeJobs(v1_service.ResumeJobsRequest(selection=where)).progress.changed == SHARDS
+    product.client.delete(*ids)
 
 
 def test_jobs_change_places_in_one_list(product: Product) -> None:

@@ -10,14 +10,17 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
+from scheduling_client.schedules.spread import jitter_ms
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from tests.client import contract
-from tests.e2e.product import Product, fresh, tomorrow
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.waiting import eventually
 
 DAILY = v1.Schedule(interval="0 5 * * *")
+PERIOD = 200
+"""Of a job that runs often, in ms."""
 
 
 @pytest.fixture
@@ -182,6 +185,153 @@ def test_a_job_ends_after_its_last_run(stub: Any, product: Product) -> None:
     assert [each.job_id for each in runs] == [job, job]
     product.finish(kind, runs)
     eventually(lambda: not get(stub, job), what="the end of the job")
+
+
+# --- Pauses ---
+
+
+def selected(*ids: str) -> v1.JobSelection:
+    return v1.JobSelection(ids=v1.JobIds(ids=ids))
+
+
+def often(job: str, kind: str) -> v1.JobSpec:
+    schedule = v1.Schedule(every=Duration(nanos=PERIOD * 1_000_000))
+    return v1.JobSpec(id=job, type=kind, schedule=schedule)
+
+
+def assert_rests(product: Product, kind: str) -> int:
+    """Nothing of this type is emitted for some periods; answers how many runs there are."""
+    known = len(product.runs_so_far(kind))
+    until(now_ms() + 5 * PERIOD)
+    assert len(product.runs_so_far(kind)) == known
+    return known
+
+
+def test_a_paused_job_rests_until_it_is_resumed(stub: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    create(stub, often(job, kind))
+    product.runs(kind, 2)
+    asked = service.PauseJobsRequest(selection=selected(job, fresh()), note="why", by="me")
+    progress = stub.PauseJobs(asked).progress
+    assert (progress.matched, progress.changed, progress.next_page_token) == (1, 1, "")
+    known = assert_rests(product, kind)
+    assert stub.PauseJobs(asked).progress.changed == 0
+    (found,) = get(stub, job, next_times=3)
+    (listed,) = stub.ListJobs(service.ListJobsRequest(filter=v1.JobFilter(type=kind))).jobs
+    assert found.status == listed.status
+    assert found.status.state == v1.JOB_STATE_PAUSED
+    assert (found.status.pause.note, found.status.pause.by) == ("why", "me")
+    assert abs(found.status.pause.since.ToMilliseconds() - now_ms()) < 3_600_000
+    assert (found.status.revision, len(found.status.next_times)) == (1, 0)
+    assert not found.status.HasField("type_pause")
+    previewed = stub.PreviewSchedule(service.PreviewScheduleRequest(job_id=job, count=2)).preview
+    first = product.runs(kind, known)[0].nominal
+    assert [(each.time.ToMilliseconds() - first) % PERIOD for each in previewed.times] == [0, 0]
+    end = service.ResumeJobsRequest(selection=v1.JobSelection(filter=v1.JobFilter(type=kind)))
+    end.dry_run = True
+    assert stub.ResumeJobs(end).progress.changed == 1
+    end.dry_run = False
+    assert stub.ResumeJobs(end).progress.changed == 1
+    runs = product.runs(kind, known + 2)
+    assert {(run.nominal - first) % PERIOD for run in runs} == {0}
+    assert not get(stub, job)[0].status.HasField("pause")
+    assert stub.ResumeJobs(end).progress.changed == 0
+    delete(stub, job)
+    product.finish(kind)
+
+
+def test_a_paused_type_keeps_later_jobs_from_running(stub: Any, product: Product) -> None:
+    job, later, kind = fresh(), fresh(), fresh("type")
+    create(stub, often(job, kind))
+    product.run(kind)
+    pause = stub.PauseType(service.PauseTypeRequest(type=kind, note="why", by="me")).pause
+    assert stub.PauseType(service.PauseTypeRequest(type=kind, note="again")).pause == pause
+    create(stub, often(later, kind))
+    known = assert_rests(product, kind)
+    types = stub.ListPausedTypes(service.ListPausedTypesRequest()).types
+    assert [(each.type, each.pause) for each in types] == [(kind, pause)]
+    for found in get(stub, job, later):
+        assert (found.status.type_pause, found.status.HasField("pause")) == (pause, False)
+    assert stub.ResumeType(service.ResumeTypeRequest(type=kind)).changed
+    assert not stub.ResumeType(service.ResumeTypeRequest(type=kind)).changed
+    eventually(
+        lambda: {run.job_id for run in product.runs_so_far(kind)[known:]} == {job, later},
+        what="runs of both jobs",
+    )
+    assert not stub.ListPausedTypes(service.ListPausedTypesRequest()).types
+    delete(stub, job, later)
+    product.finish(kind)
+
+
+# --- Rules of runs ---
+
+RULES: dict[str, Any] = {
+    "overlap": v1.OVERLAP_ONE,
+    "jitter": Duration(seconds=30),
+    "missed": v1.Missed(window=Duration(seconds=600), older=v1.MISSED_RUNS_SKIP),
+    "retry": v1.Retry(attempts=3, max_delay=Duration(seconds=9), random_share=0.5),
+}
+
+
+def test_rules_come_back_as_they_were_given(stub: Any) -> None:
+    job = fresh()
+    create(stub, v1.JobSpec(id=job, type="t", schedule=DAILY, **RULES))
+    (found,) = get(stub, job, next_times=2)
+    for name, value in RULES.items():
+        assert getattr(found.spec, name) == value
+    nominal = [each.seconds % 86_400 for each in found.status.next_times]
+    assert nominal == [5 * 3600] * 2
+    unlimited = v1.Missed(older=v1.MISSED_RUNS_LATEST)
+    unlimited.unlimited.SetInParent()
+    stub.UpdateJob(service.UpdateJobRequest(job=v1.JobSpec(id=job, missed=unlimited)))
+    assert get(stub, job)[0].spec.missed == unlimited
+    delete(stub, job)
+
+
+def test_a_run_is_delayed_and_keeps_its_nominal_time(stub: Any, product: Product) -> None:
+    """The list and Get tell the nominal time."""
+    job, kind, period, jitter = fresh(), fresh("type"), 1_000, 900
+    every = v1.Schedule(every=Duration(seconds=1))
+    delayed = Duration(nanos=jitter * 1_000_000)
+    create(stub, v1.JobSpec(id=job, type=kind, schedule=every, jitter=delayed))
+    (found,) = get(stub, job)
+    (listed,) = stub.ListJobs(service.ListJobsRequest(filter=v1.JobFilter(type=kind))).jobs
+    runs = product.runs(kind, 2)
+    delete(stub, job)
+    first = runs[0].nominal
+    assert [run.nominal for run in runs] == [first + period * n for n in range(len(runs))]
+    for told in (found, listed):
+        assert (told.status.next_times[0].ToMilliseconds() - first) % period == 0
+    for run in runs:
+        assert run.record.timestamp >= run.nominal + jitter_ms(job, run.nominal, jitter)
+    product.finish(kind)
+
+
+def test_a_run_is_skipped_while_another_one_is_open(stub: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    spec = often(job, kind)
+    spec.overlap = v1.OVERLAP_SKIP
+    create(stub, spec)
+    (first,) = product.runs(kind, 1)
+    assert assert_rests(product, kind) == 1
+    product.finish(kind, [first])
+    second = product.runs(kind, 2)[1]
+    assert second.nominal >= first.nominal + 5 * PERIOD
+    delete(stub, job)
+    product.finish(kind)
+
+
+def test_a_retry_waits_no_longer_than_its_rule_says(stub: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    retry = v1.Retry(
+        attempts=2, delay=Duration(seconds=3600), max_delay=Duration(seconds=1), random_share=0.5
+    )
+    create(stub, v1.JobSpec(id=job, type=kind, schedule=now(), retry=retry))
+    (first,) = product.runs(kind, 1)
+    product.failed(first)
+    second = product.runs(kind, 2)[1]
+    assert (second.nominal, second.job_id) == (first.nominal, job)
+    product.finish(kind, [second])
 
 
 def test_a_request_may_be_repeated(stub: Any) -> None:

@@ -11,6 +11,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduling_client.schedules.spread import jitter_ms
 from scheduling_srv.adapters.redis import job_index
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
@@ -18,6 +19,7 @@ from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.ports import ListedJob, WriteGroup, WriteMode
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.app.requests.job_views import listed_view
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import RANKS, Priority, TriggerKind, generate_id
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
@@ -28,7 +30,7 @@ from scheduling_srv.formats.position_record import Position
 from tests.harness.given import Store
 from tests.harness.names import Names
 from tests.store.model import Living, Model, Spec
-from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, every, once
+from tests.store.shard import DAY, HOUR, NOW, Shard, at_once, cron, every, once
 from tests.store.test_model import ANSWER, PASS, RARE, STAGE, Life, Step, Write
 
 MADE = "Zz9AAbbCCddEE01f"
@@ -513,6 +515,41 @@ async def test_paused_jobs_are_listed_in_every_order(indexed: Shard, *, types: b
             found, _ = await walk(listing_of(indexed), Look(JobFilter(states=paused), order, 1))
             assert sorted(ids(found)) == ["a", "b", "c"]
         assert await indexed.drain(NOW) == []
+
+
+async def test_a_delayed_job_is_shown_with_its_nominal_time(indexed: Shard) -> None:
+    """It is listed by the time when it is due."""
+    rules, first = Properties(jitter=HOUR // 2), NOW + 2_800_000  # on the hour
+    jobs = {
+        "interval": every("interval", HOUR, first, properties=rules),
+        "once": once("once", first, properties=rules),
+        "cron": cron("cron", "0 * * * *", first, properties=rules),
+    }
+    await indexed.create(*jobs.values())
+    listing = listing_of(indexed)
+    for each in await listing.show([*jobs]):
+        name = each.job.id.decode()
+        assert (each.due, each.nominal) == (first + jitter_ms(name, first, HOUR // 2), first)
+        assert listed_view(each, 1).next_times == [first]
+    (shown,) = await listing.show(["interval"])
+    assert listed_view(shown, 2).next_times == [first, first + HOUR]
+    for order in ListOrder:
+        found, _ = await walk(listing, Look(JobFilter(), order, 9))
+        assert [each.nominal for each in found] == [first] * 3
+        dues = [each.due for each in found]
+        assert order is not ListOrder.NEXT_DUE or dues == sorted(dues)
+
+
+async def test_an_interval_whose_times_pass_in_a_pause_keeps_its_phase(indexed: Shard) -> None:
+    await indexed.create(every("a", HOUR, NOW))
+    pauses = RedisPauses(indexed.client, indexed.namespace, 0)
+    await pauses.pause(["a"], "{}", types=False)
+    (before,) = await listing_of(indexed).show(["a"])
+    assert (before.due, before.nominal) == (NOW, NOW)
+    assert await indexed.drain(NOW + 5) == []
+    (after,) = await listing_of(indexed).show(["a"])
+    assert (after.due, after.nominal) == (None, NOW)
+    assert listed_view(before, 1).next_times == listed_view(after, 1).next_times == ()
 
 
 @pytest.mark.parametrize("order", ListOrder)

@@ -14,6 +14,7 @@ from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import (
+    Bulk,
     ListedJob,
     ListedPage,
     Receipt,
@@ -28,6 +29,8 @@ from scheduling_srv.app.requests.definition_check import check_definition
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.id_steps import IDS_A_STEP
 from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.pauses import PauseCalls
 from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
@@ -43,6 +46,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.domain.validation import Rules
@@ -71,6 +75,8 @@ class World:
         self.on_show: Callable[[], None] = lambda: None
         self.held: dict[str, bytes] = {}
         self.dues: dict[str, int | None] = {}
+        self.paused: dict[bool, dict[str, str]] = {False: {}, True: {}}
+        """Of jobs, and of types."""
         self.notes: list[int] = []
         self.deleted: list[Sequence[str]] = []
         self.ends = 0
@@ -79,7 +85,9 @@ class World:
         world: Any = self
         store = one_shard(world, world, announcements, wait=True)
         rules = Rules(stored=StoredFormat(stored_format))
-        self.api = Definitions(store, JobListing([world]), world, rules)
+        listing, notes = JobListing([world]), PauseNotes([world])
+        self.api = Definitions(store, listing, notes, world, rules)
+        self.pausing = PauseCalls(store, listing, notes, world)
         self.time = NOW
 
     def now(self) -> int:
@@ -118,7 +126,8 @@ class World:
         if job_id not in self.held or not TriggerKind(kind(self.held[job_id])).is_resource:
             return None
         job = StoredJob(job_id.encode(), self.held[job_id])
-        return ListedJob(job, JobState.WAITING, self.dues[job_id], job_id)
+        due = self.dues[job_id]
+        return ListedJob(job, self.state_of(job), due, due, job_id)
 
     async def show(self, ids: Sequence[str]) -> tuple[int, Sequence[ListedJob]]:
         """Two ids a call."""
@@ -143,6 +152,32 @@ class World:
         for job_id in ids:
             self.held.pop(job_id, None)
         return Receipt("i", 5), len(ids)
+
+    def state_of(self, job: StoredJob) -> JobState:
+        names = (job.id.decode(), type_of(job.record).decode())
+        paused = any(name in self.paused[types] for types, name in enumerate(names))
+        return JobState.PAUSED if paused else JobState.WAITING
+
+    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
+        known = [each for each in names if types or each in self.held]
+        new = [each for each in known if each not in self.paused[types]]
+        self.paused[types] |= dict.fromkeys(new, note)
+        return Bulk(Receipt("i", 5), len(known), len(new))
+
+    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
+        ended = [each for each in names if self.paused[types].pop(each, None)]
+        return Bulk(Receipt("i", 5), len(names), len(ended))
+
+    async def pauses(
+        self, ids: Sequence[str], types: Sequence[str]
+    ) -> tuple[Sequence[bytes | None], Sequence[bytes | None]]:
+        def notes(names: Sequence[str], found: dict[str, str]) -> list[bytes | None]:
+            return [found[each].encode() if each in found else None for each in names]
+
+        return notes(ids, self.paused[False]), notes(types, self.paused[True])
+
+    async def paused_types(self) -> dict[str, bytes]:
+        return {name: note.encode() for name, note in self.paused[True].items()}
 
     async def append(self, entries: Any, now: int, source: Any = None) -> Receipt:
         self.ends += 1
@@ -278,9 +313,7 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
     ("more", "field"),
     [
         ({"completion_timeout": Duration(seconds=1)}, "completion_timeout"),
-        ({"retry": v1.Retry(max_delay=Duration(seconds=1))}, "retry.max_delay"),
         ({"unique_key": "k"}, "unique_key"),
-        ({"overlap": v1.OVERLAP_SKIP}, "overlap"),
     ],
     ids=map(str, count()),
 )
@@ -511,6 +544,59 @@ async def test_a_token_belongs_to_its_request() -> None:
     for other, text in ((ids[1:], token), (ids, token[:-4]), (ids, "ä"), (ids, "====")):
         with pytest.raises(InvalidRequest, match="belongs to another request"):
             await world.api.delete(BulkCall(other, dry_run=True, token=text))
+
+
+# --- Pauses -------------------------------------------------------------------------------------
+
+
+def all_of(selection: Selection, *, dry_run: bool = False) -> BulkCall:
+    return BulkCall(selection, dry_run, "")
+
+
+async def test_a_paused_job_has_a_note_and_no_next_times() -> None:
+    world = World()
+    await world.api.create([asked("1"), asked("2")])
+    assert await world.pausing.pause(all_of(["1", "ghost"]), "why", "me") == (1, 1, "")
+    paused, other = await world.api.get(["1", "2"], 3)
+    assert (paused.state, paused.next_times) == (JobState.PAUSED, ())
+    assert paused.pauses == Pauses(Pause(NOW, "why", "me"))
+    assert (other.state, len(other.next_times), other.pauses) == (JobState.WAITING, 3, Pauses())
+    pause = await world.pausing.pause_type("t", "all", "you")
+    for job in (await world.api.list(JobFilter(type="t"), ListOrder.CREATED, 9, "")).jobs:
+        assert job.pauses.of_type == pause == Pause(NOW, "all", "you")
+        assert (job.pauses.own is not None) == (job.job.id == b"1")
+
+
+async def test_a_dry_run_counts_what_a_pause_and_its_end_would_change() -> None:
+    world, ids = World(), [f"{number:03}" for number in range(IDS_A_STEP + 3)]
+    await world.api.create([asked(each) for each in ids])
+    await world.pausing.pause(all_of(ids[:5]), "", "")
+    await world.pausing.pause_type("t", "", "")
+    for selection in (JobFilter(type="t"), ids):
+        dry = all_of(selection, dry_run=True)
+        told = await world.pausing.pause(dry, "", "")
+        assert told[:2] == (IDS_A_STEP, IDS_A_STEP - 5)
+        assert (await world.pausing.pause(dry._replace(token=told.token), "", ""))[:2] == (3, 3)
+        assert (await world.pausing.resume(dry))[:2] == (IDS_A_STEP, 5)
+    assert len(world.paused[False]) == 5
+    wet = all_of(JobFilter(type="t"))
+    told = await world.pausing.pause(wet, "", "")
+    assert told[:2] == (IDS_A_STEP, IDS_A_STEP - 5)
+    assert (await world.pausing.pause(wet, "", ""))[:2] == (IDS_A_STEP, 0)
+    assert (await world.pausing.resume(wet))[:2] == (IDS_A_STEP, IDS_A_STEP)
+    assert world.paused[False] == {}
+
+
+async def test_a_type_keeps_its_first_pause() -> None:
+    world = World()
+    first = await world.pausing.pause_type("t", "first", "me")
+    world.time += 1000
+    assert await world.pausing.pause_type("t", "second", "you") == first
+    second = await world.pausing.pause_type("s", "", "")
+    assert await world.pausing.paused_types() == [("s", second), ("t", first)]
+    assert await world.pausing.resume_type("t")
+    assert not await world.pausing.resume_type("t")
+    assert await world.pausing.paused_types() == [("s", second)]
 
 
 # --- Preview ------------------------------------------------------------------------------------

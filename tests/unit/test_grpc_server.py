@@ -146,6 +146,7 @@ def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
         address,
         jobs=app,
         definitions=NOT_CALLED,
+        pauses=NOT_CALLED,
         commands=app,
         health=health,
         services=["logical"],

@@ -40,6 +40,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import JobRequest
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.reasons import MEANINGS, Reason
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.v1.requests import UpdateCall
@@ -48,6 +49,7 @@ from tests.unit.test_grpc_server import App as AppOf2018
 from tests.unit.test_grpc_server import kept
 
 LARGEST = 900_000
+PAUSE = Pause(1500, "why", "me")
 
 
 class App:
@@ -70,7 +72,8 @@ class App:
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         self.note(ids, next_times)
-        return []
+        job = kept(JobRequest("a", "t", "UTC", "", b"", b""))
+        return [JobView(job, "words", state=JobState.PAUSED, pauses=Pauses(PAUSE))]
 
     async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
         self.note(wanted, order, limit, token)
@@ -83,6 +86,26 @@ class App:
     async def delete(self, call: BulkCall) -> Progress:
         self.note(call)
         return Progress(3, 2, "more")
+
+    async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
+        self.note(call, note, by)
+        return Progress(3, 2, "more")
+
+    async def resume(self, call: BulkCall) -> Progress:
+        self.note(call)
+        return Progress(4, 1, "")
+
+    async def pause_type(self, job_type: str, note: str, by: str) -> Pause:
+        self.note(job_type, note, by)
+        return PAUSE
+
+    async def resume_type(self, job_type: str) -> bool:
+        self.note(job_type)
+        return True
+
+    async def paused_types(self) -> Sequence[tuple[str, Pause]]:
+        self.note()
+        return [("t", PAUSE), ("u", PAUSE)]
 
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         self.note(subject, count, after)
@@ -115,6 +138,7 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
         "127.0.0.1:0",
         jobs=(of_2018 := AppOf2018()),
         definitions=app,
+        pauses=app,
         commands=of_2018,
         health=health,
         max_items=3,
@@ -202,7 +226,37 @@ async def test_the_other_methods(app: App, stub: Any) -> None:
     assert [got, *others] == [(["a"], 3), (deleted,), ("a", 10, None)]
 
 
+async def test_pauses(app: App, stub: Any) -> None:
+    where = v1.JobSelection(ids=v1.JobIds(ids=["a", "b"]))
+    asked = service.PauseJobsRequest(
+        selection=where, note="why", by="me", dry_run=True, page_token="p"
+    )
+    progress = (await stub.PauseJobs(asked)).progress
+    assert (progress.matched, progress.changed, progress.next_page_token) == (3, 2, "more")
+    progress = (await stub.ResumeJobs(service.ResumeJobsRequest(selection=where))).progress
+    assert (progress.matched, progress.changed, progress.next_page_token) == (4, 1, "")
+    of_type = service.PauseTypeRequest(type="t", note="why", by="me")
+    answered = (await stub.PauseType(of_type)).pause
+    assert (await stub.ResumeType(service.ResumeTypeRequest(type="t"))).changed
+    types = (await stub.ListPausedTypes(service.ListPausedTypesRequest())).types
+    assert [each.type for each in types] == ["t", "u"]
+    (job,) = (await stub.GetJobs(service.GetJobsRequest(ids=["a"]))).jobs
+    for each in (answered, types[0].pause, job.status.pause):
+        assert (each.since.ToMilliseconds(), each.note, each.by) == (1500, "why", "me")
+    assert not job.status.HasField("type_pause")
+    ids = ["a", "b"]
+    assert app.called == [
+        (BulkCall(ids, dry_run=True, token="p"), "why", "me"),
+        (BulkCall(ids, dry_run=False, token=""),),
+        ("t", "why", "me"),
+        ("t",),
+        (),
+        (["a"], 1),
+    ]
+
+
 BUILT = {"CreateJobs", "GetJobs", "ListJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
+BUILT |= {"PauseJobs", "ResumeJobs", "PauseType", "ResumeType", "ListPausedTypes"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:
@@ -300,6 +354,15 @@ def test_every_reason_has_a_meaning() -> None:
             service.DeleteJobsRequest(selection=v1.JobSelection(ids=v1.JobIds())),
             ["selection.ids"],
         ),
+        ("PauseJobs", service.PauseJobsRequest(), ["selection"]),
+        ("PauseJobs", service.PauseJobsRequest(note="é" * 513), ["note"]),
+        ("PauseJobs", service.PauseJobsRequest(by="b" * 256), ["by"]),
+        ("ResumeJobs", service.ResumeJobsRequest(), ["selection"]),
+        ("PauseType", service.PauseTypeRequest(), ["type"]),
+        ("PauseType", service.PauseTypeRequest(type="t" * 4097), ["type"]),
+        ("PauseType", service.PauseTypeRequest(type="t", note="n" * 1025), ["note"]),
+        ("PauseType", service.PauseTypeRequest(type="t", by="b" * 256), ["by"]),
+        ("ResumeType", service.ResumeTypeRequest(), ["type"]),
         ("PreviewSchedule", service.PreviewScheduleRequest(), ["spec"]),
         ("PreviewSchedule", service.PreviewScheduleRequest(job_id="a", count=1_001), ["count"]),
     ],

@@ -253,6 +253,8 @@ class ListedJob(NamedTuple):
     state: JobState
     due: int | None
     """When its next occurrence, or the retry of its only run, is due; None: it has none now."""
+    nominal: int | None
+    """The nominal time of that. Without `due`: since when its occurrences pass in a pause."""
     place: str = ""
     """Where the list goes on after it."""
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobState
+from scheduling_srv.domain.pause import NOT_PAUSED, Pauses
 
 
 class JobView(NamedTuple):
@@ -16,7 +17,7 @@ class JobView(NamedTuple):
     words: str
     """The schedule in words."""
     next_times: Sequence[int] = ()
-    """The next nominal times, in epoch ms."""
+    """The next nominal times, in epoch ms; none while it is paused."""
     created: int = 0
     """When the job was created, in epoch ms; 0: an older version stored it."""
     updated: int = 0
@@ -25,6 +26,7 @@ class JobView(NamedTuple):
     """Counts the definitions; 0 as above."""
     state: JobState | None = None
     """None: not known."""
+    pauses: Pauses = NOT_PAUSED
 
 
 class CreatedJob(NamedTuple):

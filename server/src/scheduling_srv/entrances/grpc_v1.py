@@ -15,6 +15,7 @@ from scheduling_srv.domain.errors import TooLarge, Unsupported
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.entrances.grpc_errors import Context
+from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
@@ -46,16 +47,20 @@ class DefinitionsPort(Protocol):
         """The next times of a definition, or of the job with this id."""
 
 
-def v1_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[str, Bounded]]:
+def v1_methods(
+    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
+) -> Mapping[str, Mapping[str, Bounded]]:
     """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED."""
-    built = built_methods(jobs, limits)
+    built = built_methods(jobs, pauses, limits)
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()
     }
 
 
-def built_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping[str, Bounded]]:
+def built_methods(
+    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
+) -> Mapping[str, Mapping[str, Bounded]]:
     """The methods that are there."""
     return {
         requests.JOB_SERVICE: {
@@ -65,6 +70,7 @@ def built_methods(jobs: DefinitionsPort, limits: Limits) -> Mapping[str, Mapping
             "UpdateJob": _update(jobs, limits),
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
+            **pause_methods(pauses),
         }
     }
 

@@ -22,7 +22,8 @@ from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
-from scheduling_srv.app.requests.pauses import Pauses
+from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.pauses import PauseCalls
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
@@ -40,7 +41,7 @@ class Parts:
 
     jobs: Jobs
     definitions: Definitions
-    pauses: Pauses
+    pauses: PauseCalls
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -74,8 +75,9 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     )
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
-    definitions = Definitions(store, listing, site.clock, jobs.rules)
-    pauses = Pauses(store, [shard.pauses for shard in shards], site.clock)
+    notes = PauseNotes([shard.pauses for shard in shards])
+    definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
+    pauses = PauseCalls(store, listing, notes, site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands

@@ -297,6 +297,7 @@ class Service:
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
+            pauses=parts.pauses,
             commands=parts.commands,
             health=self.health,
             services=settings.services,

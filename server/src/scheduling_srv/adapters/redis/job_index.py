@@ -35,7 +35,7 @@ INDEXED_AT_ONCE = 100
 """Jobs of an older version that one call indexes."""
 ID_MARK = "="
 """Before an id in a cursor: no cursor of a list is empty, or that of a list that has ended."""
-ROW = 5
+ROW = 6
 """Values of a job in a reply."""
 
 
@@ -95,6 +95,7 @@ def _filter(wanted: JobFilter) -> dict[str, Value]:
 
 
 def _listed(row: Sequence[Any], mark: str) -> ListedJob:
-    place, job_id, record, state, due = row
+    place, job_id, record, state, due, nominal = row
     job = StoredJob(job_id, record)
-    return ListedJob(job, STATES[state], int(due) if due else None, mark + place.decode())
+    times = (int(time) if time else None for time in (due, nominal))
+    return ListedJob(job, STATES[state], *times, mark + place.decode())

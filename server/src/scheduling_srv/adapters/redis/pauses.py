@@ -1,4 +1,4 @@
-"""Pauses in Redis: the typed side of pause and resume."""
+"""Pauses in Redis: the typed side of pause, resume and paused_types."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class RedisPauses:
         return found
 
     async def paused_types(self) -> Mapping[str, bytes]:
-        """The hash."""
-        found = await self.client.on_primary("HGETALL", self.base + "paused_types")
+        """`paused_types.lua`."""
+        found = checked(await self.scripts.run("paused_types", []))
         return {name.decode(): note for name, note in zip(found[::2], found[1::2], strict=True)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
@@ -23,8 +23,8 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_SCHEDULE = "A job needs a schedule: one of now, at, when, every and interval."
 TWICE = "The id stands twice in the list."
-SERVED = frozenset({"start", "end", "max_runs", "start_deadline", "labels"})
-"""The properties that the service obeys so far."""
+NOT_SERVED = ("completion_timeout", "unique_key")
+"""The properties that the service does not obey yet."""
 PLAIN = Properties()
 _FIELDS = {
     "data": "payload",
@@ -34,13 +34,6 @@ _FIELDS = {
     "backoff.type": "retry.backoff",
 }
 """The names of 2018 -> those of scheduling.v1. Those of triggers depend on the schedule."""
-_PROPERTIES = {
-    "start": "start_time",
-    "end": "end_time",
-    "max_delay": "retry.max_delay",
-    "random_share": "retry.random_share",
-}
-"""The names of `Properties` that are not those of scheduling.v1."""
 
 
 async def check_definitions(
@@ -94,10 +87,8 @@ def _request_of(asked: Definition, rules: Rules, replacing: Note | None) -> JobR
 
 
 def _check_served(properties: Properties) -> None:
-    for each in fields(properties):
-        given = getattr(properties, each.name) != getattr(PLAIN, each.name)
-        if given and each.name not in SERVED:
-            name = _PROPERTIES.get(each.name, each.name)
+    for name in NOT_SERVED:
+        if getattr(properties, name) != getattr(PLAIN, name):
             sentence = f"This version of the service does not obey {name} yet."
             raise Unsupported(sentence, [Violation(name, sentence)])
 

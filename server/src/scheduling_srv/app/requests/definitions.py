@@ -14,9 +14,10 @@ from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.destructive import note_deleted
 from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
 from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
-from scheduling_srv.app.requests.id_steps import IDS_A_STEP, next_step
 from scheduling_srv.app.requests.job_listing import JobListing
-from scheduling_srv.app.requests.job_views import AT_ONCE, recurring_of, view_of
+from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
+from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.selecting import select
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
@@ -27,12 +28,12 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     StaleRevision,
-    Unsupported,
     Violation,
 )
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
-from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.domain.pause import NOT_PAUSED
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note, properties_of, says_the_same
@@ -46,7 +47,6 @@ NOT_AGAIN = (
     "With a request_id no job may run at once: it could not be found again. Leave the request_id"
     " out, and do not repeat the call."
 )
-ONE_SHARD = "This version of the service updates jobs of scheduling.v1 in one shard only."
 MOST_UPDATES = 5
 """Attempts of an update beside other updates of the job."""
 NO_PHASE = "The job is between two runs: ask again."
@@ -56,10 +56,16 @@ class Definitions:
     """What the entrance of scheduling.v1 calls. A change is on Kafka when its call returns."""
 
     def __init__(
-        self, store: ShardedStore, listing: JobListing, clock: Clock, rules: Rules
+        self,
+        store: ShardedStore,
+        listing: JobListing,
+        pauses: PauseNotes,
+        clock: Clock,
+        rules: Rules,
     ) -> None:
         self.store = store
         self.listing = listing
+        self.pauses = pauses
         self.clock = clock
         self.rules = rules
 
@@ -98,12 +104,22 @@ class Definitions:
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
-        return await _views(await self.listing.show(ids), next_times)
+        return await self._views(await self.listing.show(ids), next_times)
 
     async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
         """A page of the jobs that match; see `JobListing.page`."""
         jobs, following, total = await self.listing.page(wanted, order, limit, token)
-        return JobPage(await _views(jobs, 1), following, total)
+        return JobPage(await self._views(jobs, 1), following, total)
+
+    async def _views(self, jobs: Sequence[ListedJob], next_times: int) -> Sequence[JobView]:
+        views, time_slice = list[JobView](), SharedSlice()
+        paused = [each for each in jobs if each.state is JobState.PAUSED]
+        pauses = await self.pauses.of_jobs(paused) if paused else {}
+        for each in jobs:
+            view = listed_view(each, next_times)
+            views.append(view._replace(pauses=pauses.get(each.job.id, NOT_PAUSED)))
+            await time_slice.yield_if_used()
+        return views
 
     async def _stored(self, ids: Sequence[str]) -> dict[str, StoredJob]:
         found, left = dict[str, StoredJob](), ids
@@ -134,8 +150,6 @@ class Definitions:
         self, stored: StoredJob, call: UpdateCall, trace: bytes
     ) -> tuple[JobView, bool] | None:
         """None: it was changed or deleted meanwhile."""
-        if self.store.count > 1:
-            raise Unsupported(ONE_SHARD)
         revision, now = properties_of(stored.record).revision, self.clock.now()
         if call.revision and call.revision != revision:
             raise _stale(stored.id.decode(), revision)
@@ -174,23 +188,12 @@ class Definitions:
 
         `selected` is called with the ids of the step before they are deleted.
         """
-        ids, matched, token = await self._selected(call)
-        selected(ids)
-        if ids and not call.dry_run:
-            note_deleted(len(ids))  # first: it may be done although the answer is an error
-            await self.store.announced(await self.store.delete(ids))
-        return Progress(matched, matched, token)
-
-    async def _selected(self, call: BulkCall) -> tuple[Sequence[str], int, str]:
-        """The ids of a step, how many jobs these are, and the token of the next step."""
-        if isinstance(call.selection, JobFilter):
-            page = await self.listing.page(
-                call.selection, ListOrder.CREATED, IDS_A_STEP, call.token
-            )
-            ids = [each.job.id.decode() for each in page.jobs]
-            return ids, len(ids), page.next_token
-        step = next_step(call.selection, call.token)
-        return step.ids, len(await self.listing.show(step.ids)), step.token
+        chosen = await select(self.listing, call)
+        selected(chosen.ids)
+        if chosen.ids and not call.dry_run:
+            note_deleted(len(chosen.ids))  # first: it may be done although the answer is an error
+            await self.store.announced(await self.store.delete(chosen.ids))
+        return Progress(len(chosen.jobs), len(chosen.jobs), chosen.token)
 
     async def preview(
         self, subject: Definition | str, count: int, after: int | None
@@ -208,25 +211,19 @@ class Definitions:
         found = await self.listing.show([job_id])
         if not found:
             raise not_found(job_id)
-        schedule, due = schedule_in(found[0].job.record), found[0].due
+        schedule, nominal = schedule_in(found[0].job.record), found[0].nominal
+        limits = schedules.Bounds(end=properties_of(found[0].job.record).properties.end)
         try:
             if schedule.kind is TriggerKind.ONCE:
                 return schedules.preview_once(schedule.text, schedule.timezone, 0)
-            if schedule.kind is TriggerKind.INTERVAL and due is None:
+            if schedule.kind is TriggerKind.INTERVAL and nominal is None:
                 raise _invalid("job_id", NO_PHASE)
-            recurring = recurring_of(schedule, due)
-            begin = after if due is None else max(after, due - 1)
-            return await _collected(recurring, schedules.next_times(recurring, begin), count)
+            recurring = recurring_of(schedule, nominal)
+            begin = after if nominal is None else max(after, nominal - 1)
+            times = schedules.next_times(recurring, begin, limits)
+            return await _collected(recurring, times, count)
         except ScheduleError as fault:
             raise _invalid("job_id", str(fault)) from fault
-
-
-async def _views(jobs: Sequence[ListedJob], next_times: int) -> Sequence[JobView]:
-    views, time_slice = list[JobView](), SharedSlice()
-    for each in jobs:
-        views.append(view_of(each.job, next_times, each.due, each.state))
-        await time_slice.yield_if_used()
-    return views
 
 
 async def _created(jobs: Sequence[NewJob]) -> Sequence[CreatedJob]:

@@ -3,97 +3,102 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
 
 from scheduling_srv.app.ports import Bulk, Clock, PauseStore
+from scheduling_srv.app.requests.job_listing import JobListing
+from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.selecting import Selected, select
 from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
-from scheduling_srv.domain.errors import InvalidRequest, Violation
-
-LONGEST_NOTE, LONGEST_BY = 1024, 255
-"""Bytes."""
-PIECE = 250
-"""Ids of one store call."""
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.pause import NOT_PAUSED, Pause
+from scheduling_srv.formats import pause_note
 
 
-class PauseNote(NamedTuple):
-    """Why something is paused, as the caller says."""
-
-    note: str = ""
-    by: str = ""
-
-
-class Progress(NamedTuple):
-    """What a call has done."""
-
-    matched: int
-    changed: int
-
-
-class Pauses:
+class PauseCalls:
     """Once a call returns, nothing of what it paused is emitted, but for runs by hand."""
 
-    def __init__(self, store: ShardedStore, pauses: Sequence[PauseStore], clock: Clock) -> None:
-        """`pauses`: of the shards, in their order."""
+    def __init__(
+        self, store: ShardedStore, listing: JobListing, notes: PauseNotes, clock: Clock
+    ) -> None:
         self.store = store
-        self.pauses = pauses
+        self.listing = listing
+        self.notes = notes
         self.clock = clock
 
-    async def pause_jobs(self, ids: Sequence[str], note: PauseNote) -> Progress:
-        """Raises `InvalidRequest`, `FormatTooOld` and `Unavailable`."""
-        text = self._text(note)
-        return await self._in_pieces(ids, lambda at, part: at.pause(part, text, types=False))
+    async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
+        """Pause jobs, one step. A job that is paused already keeps its note.
 
-    async def resume_jobs(self, ids: Sequence[str]) -> Progress:
-        """Raises `Unavailable`. What rested goes on, piece by piece."""
+        Raises `InvalidRequest`, `FormatTooOld` and `Unavailable`.
+        """
+        text = pause_note.pack(Pause(self.clock.now(), note, by))
+        chosen = await select(self.listing, call)
+        if call.dry_run:
+            return self._progress(chosen, len(chosen.jobs) - await self._paused(chosen))
+        return await self._change(chosen, lambda at: at.pause(chosen.ids, text, types=False))
+
+    async def resume(self, call: BulkCall) -> Progress:
+        """End the pauses of jobs, one step. Raises `InvalidRequest` and `Unavailable`.
+
+        The owner lets what rested go on, piece by piece.
+        """
         now = self.clock.now()
-        return await self._in_pieces(ids, lambda at, part: at.resume(part, now, types=False))
+        chosen = await select(self.listing, call)
+        if call.dry_run:
+            return self._progress(chosen, await self._paused(chosen))
+        return await self._change(chosen, lambda at: at.resume(chosen.ids, now, types=False))
 
-    async def pause_type(self, job_type: str, note: PauseNote) -> Progress:
-        """Raises `InvalidRequest`, `FormatTooOld`, `TooMany` and `Unavailable`."""
-        text = self._text(note)
-        return await self._for_type(job_type, lambda at: at.pause([job_type], text, types=True))
+    async def pause_type(self, job_type: str, note: str, by: str) -> Pause:
+        """Returns the pause: the earlier one if the type was paused already.
 
-    async def resume_type(self, job_type: str) -> Progress:
-        """Raises `Unavailable`."""
+        Raises `FormatTooOld`, `TooMany` and `Unavailable`.
+        """
+        pause = Pause(self.clock.now(), note, by)
+        text = pause_note.pack(pause)
+        changed = await self._for_type(job_type, lambda at: at.pause([job_type], text, types=True))
+        return pause if changed else await self.notes.of_type(job_type) or pause
+
+    async def resume_type(self, job_type: str) -> bool:
+        """Returns whether it was paused. Raises `Unavailable`."""
         now = self.clock.now()
         return await self._for_type(job_type, lambda at: at.resume([job_type], now, types=True))
 
-    def _text(self, note: PauseNote) -> str:
-        for name, text, most in (("note", note.note, LONGEST_NOTE), ("by", note.by, LONGEST_BY)):
-            if len(text.encode()) > most:
-                sentence = f"The text is longer than {most} bytes."
-                raise InvalidRequest(sentence, [Violation(name, sentence)])
-        return json.dumps({"since": self.clock.now(), "note": note.note, "by": note.by})
+    async def paused_types(self) -> Sequence[tuple[str, Pause]]:
+        """The types that are paused, in the order of their names. Raises `Unavailable`."""
+        return await self.notes.types()
+
+    async def _paused(self, chosen: Selected) -> int:
+        """How many of the jobs are paused themselves."""
+        notes = await self.notes.of_jobs(chosen.jobs)
+        return sum(notes.get(each.job.id, NOT_PAUSED).own is not None for each in chosen.jobs)
+
+    async def _change(
+        self, chosen: Selected, change: Callable[[PauseStore], Awaitable[Bulk]]
+    ) -> Progress:
+        """Every shard looks for its own jobs."""
+        shards = range(len(self.notes.shards)) if chosen.ids else ()
+        return self._progress(chosen, await self._announced(shards, change))
 
     async def _for_type(
         self, job_type: str, change: Callable[[PauseStore], Awaitable[Bulk]]
-    ) -> Progress:
-        shard = shard_of(job_type, len(self.pauses))
-        return await self._announced([shard], [change(self.pauses[shard])])
+    ) -> bool:
+        return bool(await self._announced([shard_of(job_type, len(self.notes.shards))], change))
 
-    async def _in_pieces(
-        self, ids: Sequence[str], change: Callable[[PauseStore, Sequence[str]], Awaitable[Bulk]]
-    ) -> Progress:
-        """Every shard looks for its own jobs."""
-        names, matched, changed = list(dict.fromkeys(ids)), 0, 0
-        for start in range(0, len(names), PIECE):
-            part = names[start : start + PIECE]
-            done = await self._announced(
-                range(len(self.pauses)), [change(each, part) for each in self.pauses]
-            )
-            matched, changed = matched + done.matched, changed + done.changed
-        return Progress(matched, changed)
-
-    async def _announced(self, shards: Sequence[int], calls: Sequence[Awaitable[Bulk]]) -> Progress:
+    async def _announced(
+        self, shards: Sequence[int], change: Callable[[PauseStore], Awaitable[Bulk]]
+    ) -> int:
+        """Returns how many were changed, once Kafka has all of it."""
         floors = [self.store.shards[shard].announcements.number for shard in shards]
-        done = await asyncio.gather(*calls)
+        done = await asyncio.gather(*(change(self.notes.shards[shard]) for shard in shards))
         await self.store.announced(
             [
                 Stored(shard, bulk.receipt, floor, ends=True)
                 for shard, bulk, floor in zip(shards, done, floors, strict=True)
             ]
         )
-        return Progress(sum(each.matched for each in done), sum(each.changed for each in done))
+        return sum(each.changed for each in done)
+
+    @staticmethod
+    def _progress(chosen: Selected, changed: int) -> Progress:
+        return Progress(len(chosen.jobs), changed, chosen.token)

@@ -11,6 +11,7 @@ from scheduling_client.wire.v1 import preview_pb2
 from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.job_filter import JobState
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.domain.pause import Pause
 from scheduling_srv.formats.v1.specs import spec_of
 from scheduling_srv.formats.v1.times import timestamp_of
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -33,8 +34,14 @@ def job_of(view: JobView) -> v1.Job:
         update_time=timestamp_of(view.updated) if view.updated else None,
         revision=view.revision,
         state=_STATES[view.state] if view.state else v1.JOB_STATE_UNSPECIFIED,
+        pause=_pause_of(view.pauses.own) if view.pauses.own else None,
+        type_pause=_pause_of(view.pauses.of_type) if view.pauses.of_type else None,
     )
     return v1.Job(spec=spec_of(view.job), status=status)
+
+
+def _pause_of(pause: Pause) -> v1.Pause:
+    return v1.Pause(since=timestamp_of(pause.since), note=pause.note, by=pause.by)
 
 
 async def write_created(created: Sequence[CreatedJob]) -> bytes:
@@ -74,6 +81,34 @@ def encode_updated(view: JobView, *, changed: bool) -> bytes:
 def encode_deleted(progress: Progress) -> bytes:
     """A DeleteJobsResponse."""
     return service.DeleteJobsResponse(progress=_progress_of(progress)).SerializeToString()
+
+
+def encode_paused(progress: Progress) -> bytes:
+    """A PauseJobsResponse."""
+    return service.PauseJobsResponse(progress=_progress_of(progress)).SerializeToString()
+
+
+def encode_resumed(progress: Progress) -> bytes:
+    """A ResumeJobsResponse."""
+    return service.ResumeJobsResponse(progress=_progress_of(progress)).SerializeToString()
+
+
+def encode_type_paused(pause: Pause) -> bytes:
+    """A PauseTypeResponse."""
+    return service.PauseTypeResponse(pause=_pause_of(pause)).SerializeToString()
+
+
+def encode_type_resumed(*, changed: bool) -> bytes:
+    """A ResumeTypeResponse."""
+    return service.ResumeTypeResponse(changed=changed).SerializeToString()
+
+
+def encode_paused_types(types: Sequence[tuple[str, Pause]]) -> bytes:
+    """A ListPausedTypesResponse."""
+    answer = service.ListPausedTypesResponse()
+    for name, pause in types:
+        answer.types.add(type=name, pause=_pause_of(pause))
+    return answer.SerializeToString()
 
 
 def _progress_of(progress: Progress) -> v1.BulkProgress:

@@ -16,7 +16,7 @@ from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
-from scheduling_srv.domain.validation import too_large
+from scheduling_srv.domain.validation import MAX_TEXT, too_large
 from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.parsing import parse_whole
 from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, field_named, spec_of
@@ -32,7 +32,7 @@ MOST_LISTED, DEFAULT_LISTED = 1_000, 100
 """Jobs of a page."""
 MOST_PATHS = 100
 """Of a field mask."""
-LONGEST_REQUEST_ID = 255
+LONGEST_REQUEST_ID, LONGEST_NOTE, LONGEST_BY = 255, 1024, 255
 """Bytes."""
 SLACK_BYTES = 4_000
 """By which a serialized spec may be longer than its record."""
@@ -68,6 +68,22 @@ class UpdateCall(NamedTuple):
     paths: Sequence[str]
     revision: int
     allow_missing: bool
+
+
+class PauseCall(NamedTuple):
+    """A PauseJobsRequest."""
+
+    call: BulkCall
+    note: str
+    by: str
+
+
+class PauseTypeCall(NamedTuple):
+    """A PauseTypeRequest."""
+
+    type: str
+    note: str
+    by: str
 
 
 class ListCall(NamedTuple):
@@ -254,6 +270,48 @@ def decode_delete(raw: bytes) -> BulkCall:
     """A DeleteJobsRequest."""
     request = parse_whole(service.DeleteJobsRequest, raw)
     return BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+
+
+def decode_pause(raw: bytes) -> PauseCall:
+    """A PauseJobsRequest."""
+    request = parse_whole(service.PauseJobsRequest, raw)
+    _check_size("note", request.note, LONGEST_NOTE)
+    _check_size("by", request.by, LONGEST_BY)
+    call = BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+    return PauseCall(call, request.note, request.by)
+
+
+def decode_resume(raw: bytes) -> BulkCall:
+    """A ResumeJobsRequest."""
+    request = parse_whole(service.ResumeJobsRequest, raw)
+    return BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+
+
+def decode_pause_type(raw: bytes) -> PauseTypeCall:
+    """A PauseTypeRequest."""
+    request = parse_whole(service.PauseTypeRequest, raw)
+    _check_type(request.type)
+    _check_size("note", request.note, LONGEST_NOTE)
+    _check_size("by", request.by, LONGEST_BY)
+    return PauseTypeCall(request.type, request.note, request.by)
+
+
+def decode_resume_type(raw: bytes) -> str:
+    """A ResumeTypeRequest; returns the type."""
+    request = parse_whole(service.ResumeTypeRequest, raw)
+    _check_type(request.type)
+    return request.type
+
+
+def decode_paused_types(raw: bytes) -> None:
+    """A ListPausedTypesRequest. It says nothing."""
+    parse_whole(service.ListPausedTypesRequest, raw)
+
+
+def _check_type(text: str) -> None:
+    if not text:
+        raise _fault("type", "No type is given.")
+    _check_size("type", text, MAX_TEXT)
 
 
 def _selection_of(selection: v1.JobSelection) -> Selection:

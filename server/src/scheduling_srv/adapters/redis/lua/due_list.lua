@@ -18,8 +18,8 @@ local is_all = type == '' and creator == '' and #wanted.labels == 0 and not is_n
 page[2] = is_all and number(count_listed(K.created)) or ''
 budget = {jobs = limit, bytes = bytes, reads = reads, looks = looks}
 
-local section, after_ms, after_rank, after_seq = string.match(cursor, '^(%d) (%d+) (%d) (%d+)$')
-section, after_ms = tonumber(section or HELD_RUNS), tonumber(after_ms)
+local begin, after_ms, after_rank, after_seq = string.match(cursor, '^(%d) (%d+) (%d) (%d+)$')
+begin, after_ms = tonumber(begin or HELD_RUNS), tonumber(after_ms)
 after_rank, after_seq = tonumber(after_rank), tonumber(after_seq)
 
 local function count_below(key, score)
@@ -172,7 +172,7 @@ local sections = {
     function() return meta('resting') > 0 and list_set(RESTING, K.retries) end,
     list_under_way,
 }
-for of = section, limit > 0 and #sections or 0 do
+for of = begin, limit > 0 and #sections or 0 do
     if sections[of]() then
         break
     end

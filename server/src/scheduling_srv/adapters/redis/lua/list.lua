@@ -7,7 +7,7 @@
 -- The filter: see `matching.lua`.
 -- Returns: 'ok' | 'not ready', number that match or '' (only a walk could tell), where to go on or
 --          '' (it came to the end), then for each job: its place, id, record, state, next due ms or
---          ''. A page may be short and yet not be the last one.
+--          '', nominal ms or '' (see `stand`). A page may be short and yet not be the last one.
 if not is_ready() then
     return {'not ready'}
 end
@@ -70,8 +70,8 @@ end
 for _, label in ipairs(wanted.labels) do
     lead(K.labels .. label, lists_in(K.labels .. label))
 end
-local is_counted = filters <= 1 and not is_narrow(wanted) and (type == '' or is_indexed)
-page[2] = is_counted and number(fewest) or ''
+local is_total_wanted = filters <= 1 and not is_narrow(wanted) and (type == '' or is_indexed)
+page[2] = is_total_wanted and number(fewest) or ''
 if limit == 0 then
     return page
 end

@@ -69,6 +69,6 @@ elseif limit > 0 then
         budget.looks = budget.looks - math.max(1, size)
     end)
 end
-local is_counted = total and type == '' and creator == '' and #wanted.labels == 0 and states == '' and not from and not to
-page[2] = is_counted and number(total) or ''
+local is_total_wanted = total and type == '' and creator == '' and #wanted.labels == 0 and states == '' and not from and not to
+page[2] = is_total_wanted and number(total) or ''
 return page

@@ -27,11 +27,11 @@ local function consider_job(wanted, place, id, record)
     if not record then
         return
     end
-    local state, due = match(wanted, id, record)
+    local state, due, nominal = match(wanted, id, record)
     if state then
         push(page, place, id)
         push(page, record, state)
-        page[#page + 1] = due and number(due) or ''
+        push(page, due and number(due) or '', nominal and number(nominal) or '')
         budget.jobs = budget.jobs - 1
     end
 end

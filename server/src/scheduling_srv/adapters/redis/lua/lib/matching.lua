@@ -39,7 +39,7 @@ local function is_narrow(wanted)
     return wanted.prefix ~= '' or wanted.states ~= '' or wanted.from or wanted.to
 end
 
--- The state and the next due time (ms or nil) of a job that is shown; nil: it is not.
+-- What `stand` says of a job that is shown; nil: it is not.
 local function match(wanted, id, record)
     local job = read_job(record)
     if not is_resource(job.kind) or (wanted.type ~= '' and job.type ~= wanted.type)
@@ -47,8 +47,8 @@ local function match(wanted, id, record)
         or not has_labels(wanted, job) then
         return nil
     end
-    local state, due = stand(id, job)
+    local state, due, nominal = stand(id, job)
     if (wanted.states == '' or string.find(wanted.states, state, 1, true)) and is_due_in(wanted, due) then
-        return state, due
+        return state, due, nominal
     end
 end

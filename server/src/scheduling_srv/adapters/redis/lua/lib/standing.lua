@@ -1,4 +1,4 @@
---!include base member
+--!include base member pauses states
 -- How a job stands (scheduling.v1, `JobState`), and when it is due next.
 local PAUSED, RUNNING, HELD, RETRYING, WAITING = 'P', 'R', 'H', 'T', 'W'
 local any = {} -- key -> whether it holds anything: asked once a call
@@ -48,20 +48,28 @@ local function retry_place(job)
     end
 end
 
+local function state_of_job(id, job, is_held, is_retrying)
+    if is_paused(id, job.type) then
+        return PAUSED
+    elseif has_open_run(job.seq) then
+        return RUNNING
+    elseif is_held then
+        return HELD
+    end
+    return is_retrying and RETRYING or WAITING
+end
+
 -- The state of a job, and when its next occurrence, or the retry of its only run, is due: nil while
--- Python computes it, and for a one-time job whose run is under way.
+-- Python computes it, and for a one-time job whose run is under way. Then the nominal time of that
+-- occurrence; of a job whose occurrences pass at rest, that of the first one.
 local function stand(id, job)
     local due, is_held = next_place(id, job)
     local retry_due, is_retry_held = retry_place(job)
-    if job.kind < INTERVAL then
-        due = due or retry_due
+    local state = state_of_job(id, job, is_held or is_retry_held, retry_due ~= nil)
+    if due then
+        return state, due, nominal_of(id, job, due)
+    elseif job.kind < INTERVAL then
+        return state, retry_due, retry_due
     end
-    if is_paused(id, job.type) then
-        return PAUSED, due
-    elseif has_open_run(job.seq) then
-        return RUNNING, due
-    elseif is_held or is_retry_held then
-        return HELD, due
-    end
-    return retry_due and RETRYING or WAITING, due
+    return state, nil, passed_since(job.seq)
 end
