@@ -5,18 +5,21 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.hold import Hold
-from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
+from scheduling_srv.app.owner.refusals import KINDS, SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
-from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.announcer import KEPT_KINDS, Announcer
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.runtime import metrics
 from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, briefly, cron, every, once
 
 NAMES = {topic: f"the-{topic}" for topic in Topic}
@@ -453,6 +456,37 @@ async def test_a_refused_note_of_a_retry_is_dropped(shard: Shard, kafka: Publica
     assert [each.attempt for each in await shard.stage(NOW + SECOND)] == [2]
     await shard.forget_runs(NOW)
     await kafka.settle()
+
+
+@pytest.mark.parametrize("name", ["a", "t"], ids=["job", "type"])
+async def test_a_refused_note_of_a_pause_is_dropped(
+    shard: Shard, kafka: Publication, name: str
+) -> None:
+    """The job stays paused until Redis is lost."""
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(once("a", NOW, type="t"))
+    await kafka.settle()
+    await pauses.pause([name], '{"since": 1}', types=name == "t")
+    kafka.log.refuses = lambda record: b"\0pause" in record.key and record.value is not None
+    assert await kafka.settle() == 1
+    assert [letter.get("job-id") for letter in kafka.log.letters()] == ["a" if name == "a" else ""]
+    assert await shard.stage(NOW) == []
+
+
+async def test_a_refused_count_is_dropped(shard: Shard, kafka: Publication) -> None:
+    """Its run goes on."""
+    await shard.create(every("a", MINUTE, NOW, properties=Properties(max_runs=3)))
+    await kafka.settle()
+    await shard.stage(NOW)
+    kafka.log.refuses = lambda record: b"\0count" in record.key and record.value is not None
+    assert await kafka.settle() == 1
+    assert [letter["job-id"] for letter in kafka.log.letters()] == ["a"]
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
+
+
+def test_every_record_that_the_journal_keeps_has_a_name() -> None:
+    assert set(KEPT_KINDS) <= set(KINDS)
+    assert set(KINDS.values()) <= set(metrics.KINDS)
 
 
 async def test_a_dead_letter_is_cut_and_then_dropped(shard: Shard, kafka: Publication) -> None:
