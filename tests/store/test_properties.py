@@ -24,6 +24,7 @@ from tests.store.shard import (
     cron,
     every,
     ids_of,
+    of_version,
     once,
 )
 from tests.store.test_transfers import doors, shards
@@ -131,6 +132,33 @@ async def test_a_record_of_the_version_before_inherits_nothing(shard: Shard) -> 
     assert job_record.created_at(await record_of(shard)) == NOW + 9
 
 
+@pytest.mark.parametrize("policy", [{}, {"attempts": 3}], ids=["plain", "policy"])
+async def test_a_record_of_the_version_before_drops_nothing(
+    shard: Shard, policy: dict[str, int]
+) -> None:
+    """Its replica does not know yet that the store was raised."""
+    await shard.create(labelled(), every("plain", HOUR))
+    for job_id in ("a", "plain"):
+        changed = every(job_id, HOUR, creator="b", **policy)
+        await shard.update(changed._replace(record=of_version(changed.record, 1)), now=NOW + 9)
+    assert await more_of(shard) == More(2, NOW + 9, LABELLED, SPEC)
+    assert await more_of(shard, "plain") == More(2, NOW + 9)
+    record = await record_of(shard)
+    assert job_record.version(record) == 2
+    assert job_record.created_at(record) == NOW
+    assert job_record.creator_of(record) == "b"
+    assert job_record.header(record).attempts == policy.get("attempts", 0)
+    assert ids_of(await shard.stage(NOW + HOUR)) == ["a", "plain"]
+
+
+async def test_an_upsert_of_the_version_before_changes_nothing(shard: Shard) -> None:
+    await shard.create(labelled())
+    before = await record_of(shard)
+    same = every("a", HOUR)
+    await shard.upsert(same._replace(record=of_version(same.record, 1)))
+    assert await record_of(shard) == before
+
+
 @pytest.mark.parametrize("job", [labelled(), cron("a", "* * * * *", NOW, properties=LABELLED)])
 async def test_jobs_with_properties_run(shard: Shard, job: NewJob) -> None:
     await shard.create(job)
@@ -174,6 +202,19 @@ async def test_properties_move_to_another_shard(
     assert await more_of(shards[2], "plain") == More(2, NOW + MINUTE)
     assert job_record.created_at(await record_of(shards[2], "plain")) == NOW
     assert ids_of(await shards[2].stage(NOW + HOUR)) == ["a", "plain"]
+
+
+async def test_properties_move_with_a_record_of_the_version_before(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    await shards[0].create(labelled())
+    moved = every("a", HOUR, type="new")
+    put = moved._replace(record=of_version(moved.record, 1))
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, NOW + MINUTE)
+    (parcel,) = await doors[0].parcels()
+    assert await doors[2].commit(unpack(parcel.value), NOW + MINUTE)
+    assert await more_of(shards[2]) == More(2, NOW + MINUTE, LABELLED, SPEC)
 
 
 async def test_an_undone_update_brings_properties_back(shard: Shard) -> None:

@@ -26,7 +26,7 @@ local function unpack_heritage(text)
 end
 
 -- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and `planning` of its
--- next occurrence, its heritage if that shard wants it, its count, its pause, and the nominal times of runs. nil: nothing.
+-- next occurrence, its heritage if one of the records has one, its count, its pause, and the nominal times of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
     if not old or is_cleared(old) or old.kind == ENDING then
@@ -34,7 +34,7 @@ local function kept_by(id, asked, due, now)
     end
     local kept = keep(id, old, read_job(asked), due, now)
         or (is_noted(asked, ELAPSED) and {due = due, kind = NEXT, runs = {}}) or nil
-    local inherits = shape_of(asked).has_birth
+    local inherits = shape_of(asked).has_birth or shape_of(old.record).has_birth
     if not kept and not inherits then
         return nil
     end
