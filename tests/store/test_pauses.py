@@ -9,8 +9,10 @@ import pytest
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.domain.errors import FormatTooOld
+from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.kafka_records import JournalPause, Record
 from scheduling_srv.formats.position_record import Position
 from tests.store.shard import (
@@ -31,6 +33,18 @@ from tests.store.shard import (
 
 NOTE = '{"since": 5, "note": "why", "by": "me"}'
 BOTH = pytest.mark.parametrize("types", [False, True], ids=["job", "type"])
+
+
+FIRST = NOW + 100 * SECOND
+"""22:15."""
+
+
+def moved(job: NewJob) -> NewJob:
+    """The same schedule, of another type."""
+    (kind,) = [name for name, each in SCHEDULES.items() if each is job]
+    if kind == "cron":
+        return cron("a", "*/5 * * * *", FIRST, type="u")
+    return every("a", 5 * MINUTE, FIRST + HOUR, type="u", notes=Note.KEEP_MORE)
 
 
 class Paused:
@@ -255,6 +269,70 @@ async def test_a_paused_job_is_not_staged_ahead(shard: Shard) -> None:
     await shard.schedule.stage(shard.token, NOW - 5, 500, lead=10)
     assert runs_in(await shard.entries()) == []
     assert await rests(shard) == 0
+
+
+async def rested(shard: Shard, paused: Paused, job: NewJob, until: int) -> None:
+    """Creates the job, whose occurrences until then pass at rest."""
+    await shard.create(job)
+    await paused.pause()
+    assert await shard.drain(until) == []
+
+
+SCHEDULES = {
+    "interval": every("a", 5 * MINUTE, FIRST),
+    "cron": cron("a", "*/5 * * * *", FIRST),
+    "jitter": every("a", 5 * MINUTE, FIRST, properties=Properties(jitter=1)),
+}
+
+
+@pytest.mark.parametrize("job", SCHEDULES.values(), ids=SCHEDULES)
+async def test_an_update_to_a_type_that_is_not_paused_goes_on(shard: Shard, job: NewJob) -> None:
+    """In phase, without the occurrences that have passed."""
+    paused = Paused(shard, types=True)
+    await rested(shard, paused, job, FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(moved(job), now=now)
+    assert await shard.drain(now) == []
+    (run,) = await shard.drain(FIRST + 15 * MINUTE + 1)
+    assert run.nominal == FIRST + 15 * MINUTE
+
+
+@BOTH
+async def test_an_update_between_resume_and_staging_goes_on(shard: Shard, types: bool) -> None:
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await paused.resume(now)
+    await shard.update(every("a", 5 * MINUTE, now, creator="x"), now=now)
+    assert await shard.drain(now) == []
+    assert briefly(await shard.drain(FIRST + 15 * MINUTE)) == [("a", FIRST - NOW + 15 * MINUTE)]
+
+
+@BOTH
+async def test_an_update_of_a_job_at_rest_leaves_it_there(shard: Shard, types: bool) -> None:
+    """A Resume finds it, before the next staging as well."""
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(every("a", 5 * MINUTE, now, creator="x"), now=now)
+    assert await rests(shard) == 1
+    await paused.resume(now)
+    assert await shard.drain(now) == []
+    assert briefly(await shard.drain(FIRST + 15 * MINUTE)) == [("a", FIRST - NOW + 15 * MINUTE)]
+    assert await shard.raw("EXISTS", "retries") == 0
+
+
+@BOTH
+async def test_an_update_to_another_schedule_keeps_nothing_that_has_passed(
+    shard: Shard, types: bool
+) -> None:
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(every("a", HOUR, now + HOUR), now=now)
+    await paused.resume(now)
+    assert await shard.drain(now + HOUR - 1) == []
+    assert briefly(await shard.drain(now + HOUR)) == [("a", now + HOUR - NOW)]
 
 
 async def test_a_finished_job_may_be_paused_no_more(shard: Shard) -> None:

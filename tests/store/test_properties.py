@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.job import NewJob
@@ -215,6 +216,24 @@ async def test_properties_move_with_a_record_of_the_version_before(
     (parcel,) = await doors[0].parcels()
     assert await doors[2].commit(unpack(parcel.value), NOW + MINUTE)
     assert await more_of(shards[2]) == More(2, NOW + MINUTE, LABELLED, SPEC)
+
+
+async def test_what_has_passed_at_rest_does_not_run_in_another_shard(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    pauses = RedisPauses(shards[0].client, shards[0].namespace, 0, len(shards))
+    await shards[0].create(every("a", HOUR, NOW))
+    await pauses.pause(["t"], '{"since": 1}', types=True)
+    now = NOW + 3 * HOUR + MINUTE
+    assert await shards[0].drain(now) == []
+    put = every("a", HOUR, now + HOUR, type="new")
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, now)
+    (parcel,) = await doors[0].parcels()
+    assert await doors[2].commit(unpack(parcel.value), now)
+    assert await shards[2].drain(now) == []
+    (run,) = await shards[2].drain(NOW + 4 * HOUR)
+    assert run.nominal == NOW + 4 * HOUR
 
 
 async def test_an_undone_update_brings_properties_back(shard: Shard) -> None:

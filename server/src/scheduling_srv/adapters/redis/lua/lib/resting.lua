@@ -2,14 +2,6 @@
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs that one call wakes, and bytes of their jobs
 
-local function rest_for_job(seq, text)
-    count_resting(redis.call('ZADD', K.resting, seq, text))
-end
-
-local function rest_for_type(type, score, text)
-    count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
-end
-
 local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
 end
