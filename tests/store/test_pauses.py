@@ -335,6 +335,59 @@ async def test_an_update_to_another_schedule_keeps_nothing_that_has_passed(
     assert briefly(await shard.drain(now + HOUR)) == [("a", now + HOUR - NOW)]
 
 
+async def test_a_run_rests_on_when_its_job_is_finished(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(end=NOW + MINUTE)
+    await shard.create(once("b", NOW - 1, parallel=1))
+    await shard.create(every("a", HOUR, NOW, parallel=1, properties=rules))
+    (other,) = await shard.stage(NOW)
+    await paused.pause()
+    await shard.done(other)
+    assert await shard.drain(NOW + 1) == []
+    assert await shard.ids() == []
+    assert await paused.resume(NOW + HOUR) == 1
+    (run,) = await shard.drain(NOW + HOUR)
+    assert run.brief == ("a", 0)
+    await shard.done(run, now=NOW + HOUR)
+    assert await shard.raw("EXISTS", "jobs") == 0
+    assert await shard.raw("EXISTS", "paused") == 0
+
+
+async def test_a_retry_rests_on_when_its_cron_job_is_finished(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(end=FIRST + MINUTE)
+    await shard.create(
+        cron("a", "*/5 * * * *", FIRST, attempts=2, delay=1, properties=rules),
+    )
+    (run,) = await shard.stage(FIRST)
+    await paused.pause()
+    await shard.fail(run, now=FIRST)
+    assert await shard.drain(FIRST + 10) == []
+    await shard.plan()
+    assert await paused.resume(FIRST + HOUR) == 1
+    (again,) = await shard.drain(FIRST + HOUR)
+    assert (again.nominal, again.attempt) == (FIRST, 2)
+    await shard.done(again, now=FIRST + HOUR)
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+@pytest.mark.parametrize("how", ["clear", "finished"])
+async def test_a_new_job_with_the_id_of_a_paused_one_is_not_paused(shard: Shard, how: str) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(max_runs=1)
+    await shard.create(every("a", HOUR, NOW, attempts=2, delay=1, properties=rules))
+    if how == "finished":
+        await shard.stage(NOW)
+        await shard.raw("HSET", "paused", "a", NOTE)  # the pause came when its last run was held
+        await shard.raw("HINCRBY", "meta", "paused", 1)
+    else:
+        await paused.pause()
+        await shard.clear()
+    await shard.upsert(every("a", HOUR, NOW + HOUR))
+    assert await shard.raw("EXISTS", "paused") == 0
+    assert ids_of(await shard.drain(NOW + HOUR)) == ["a"]
+
+
 async def test_a_finished_job_may_be_paused_no_more(shard: Shard) -> None:
     paused = Paused(shard, types=False)
     await shard.create(every("a", MINUTE, NOW, properties=Properties(end=NOW + 3 * MINUTE)))
