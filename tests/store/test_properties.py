@@ -28,6 +28,7 @@ from tests.store.shard import (
     of_version,
     once,
 )
+from tests.store.test_set_aside import Publication
 from tests.store.test_transfers import doors, shards
 
 __all__ = ["doors", "shards"]
@@ -234,6 +235,27 @@ async def test_what_has_passed_at_rest_does_not_run_in_another_shard(
     assert await shards[2].drain(now) == []
     (run,) = await shards[2].drain(NOW + 4 * HOUR)
     assert run.nominal == NOW + 4 * HOUR
+
+
+async def test_a_move_that_kafka_refuses_leaves_the_job_paused(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    here = shards[0]
+    kafka, pauses = Publication(here), RedisPauses(here.client, here.namespace, 0, len(shards))
+    await here.create(every("a", HOUR, NOW))
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await kafka.settle()
+    put = every("a", HOUR, NOW + HOUR, type="new")
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, NOW)
+    kafka.log.refuses = lambda record: b"parcel" in record.key and record.value is not None
+    assert await kafka.settle() > 0
+    assert await here.ids() == ["a"]
+    assert await here.drain(NOW) == []
+    assert (await pauses.resume(["a"], NOW, types=False)).changed == 1
+    assert await here.drain(NOW) == []  # that occurrence has passed
+    (run,) = await here.drain(NOW + HOUR)
+    assert run.brief == ("a", HOUR)
 
 
 async def test_an_undone_update_brings_properties_back(shard: Shard) -> None:

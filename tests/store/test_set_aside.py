@@ -15,6 +15,7 @@ from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.announcer import KEPT_KINDS, Announcer
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.outbox_entries import event_entry
@@ -262,6 +263,44 @@ async def test_a_refused_update_brings_the_old_jobs_back(shard: Shard, kafka: Pu
     assert {*await shard.ids()} == {*kept, "first"}
     await shard.delete(*await shard.ids())
     await shard.forget_runs(NOW)
+
+
+@pytest.mark.parametrize("types", [False, True], ids=["job", "type"])
+@pytest.mark.parametrize("schedule", ["every", "once"])
+async def test_a_refused_update_brings_back_what_rests(
+    shard: Shard, kafka: Publication, types: bool, schedule: str
+) -> None:
+    pauses, name = RedisPauses(shard.client, shard.namespace, 0), "t" if types else "a"
+    await shard.create(every("a", MINUTE, NOW) if schedule == "every" else once("a", NOW))
+    await pauses.pause([name], '{"since": 1}', types=types)
+    assert await shard.stage(NOW) == []
+    await kafka.settle()
+    await shard.update(once("a", NOW + HOUR, creator="large"))
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    assert await shard.stage(NOW + SECOND) == []
+    assert (await pauses.resume([name], NOW + SECOND, types=types)).changed == 1
+    runs = await shard.drain(NOW + SECOND) + await shard.drain(NOW + MINUTE)
+    assert briefly(runs) == [("a", MINUTE if schedule == "every" else 0)]
+    assert await shard.raw("EXISTS", "retries") == 0
+    await shard.delete("a")
+    await shard.forget_runs(NOW)
+
+
+async def test_a_refused_update_brings_back_the_run_that_waits_for_another(
+    shard: Shard, kafka: Publication
+) -> None:
+    rules = Properties(overlap=Overlap.ONE)
+    await shard.create(every("a", MINUTE, NOW, properties=rules))
+    (first,) = await shard.stage(NOW)
+    assert await shard.stage(NOW + MINUTE) == []
+    await kafka.settle()
+    await shard.update(once("a", NOW + HOUR, creator="large"))
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    assert await shard.drain(NOW + MINUTE) == []
+    await shard.done(first, now=NOW + MINUTE)
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
 
 
 async def test_what_was_changed_again_stays_as_it_is_now(shard: Shard, kafka: Publication) -> None:
