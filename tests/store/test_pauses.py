@@ -388,6 +388,40 @@ async def test_a_new_job_with_the_id_of_a_paused_one_is_not_paused(shard: Shard,
     assert ids_of(await shard.drain(NOW + HOUR)) == ["a"]
 
 
+async def test_a_resume_without_a_run_at_rest_leaves_nothing(shard: Shard) -> None:
+    for types in (False, True):
+        paused = Paused(shard, types=types)
+        await shard.create(every("a", HOUR, NOW + HOUR))
+        await paused.pause()
+        await shard.stage(NOW)
+        assert await paused.resume() == 1
+        assert await shard.raw("EXISTS", "resumed") == 0
+        await shard.delete("a")
+
+
+async def test_names_that_were_resumed_go_with_the_last_run_at_rest(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    await shard.create(every("a", HOUR, NOW))
+    await paused.pause()
+    await shard.stage(NOW)
+    await paused.resume()
+    assert await shard.raw("EXISTS", "resumed") == 1
+    await shard.delete("a")
+    assert await shard.raw("EXISTS", "resumed") == 0
+
+
+async def test_many_names_are_looked_at_piece_by_piece(shard: Shard) -> None:
+    """Most of their runs do not rest any more."""
+    other = Paused(shard, types=True)
+    await shard.create(once("a", NOW))
+    await other.pause()
+    await shard.stage(NOW)
+    await shard.raw("SADD", "resumed", *(f"j{number}:x" for number in range(2500)))
+    for left in (1500, 500, 0):
+        await shard.stage(NOW + 1)
+        assert await shard.raw("SCARD", "resumed") == left
+
+
 async def test_a_finished_job_may_be_paused_no_more(shard: Shard) -> None:
     paused = Paused(shard, types=False)
     await shard.create(every("a", MINUTE, NOW, properties=Properties(end=NOW + 3 * MINUTE)))
