@@ -219,6 +219,19 @@ async def test_a_reset_ends_the_pause_of_a_type(shard: Shard) -> None:
     assert await rests(shard) == 0
 
 
+async def test_a_reset_takes_pauses_out_of_the_journal(shard: Shard) -> None:
+    await shard.create(once("a", NOW), at_once("n", NOW), once("b", NOW, type="u"))
+    for names, types in ((["a", "b"], False), (["t", "u", "v"], True)):
+        await Paused(shard, types=types).store.pause(names, NOTE, types=types)
+    kept = {record.key for record in await published(shard) if b"\0pause" in record.key}
+    assert len(kept) == 5
+    await shard.reset()
+    gone = {record.key for record in await published(shard) if record.value is None}
+    assert kept <= gone
+    assert int(await shard.raw("HGET", "meta", "paused")) == 0
+    assert await shard.raw("EXISTS", "paused") == 0
+
+
 async def test_an_update_keeps_the_pause_and_what_rests(shard: Shard) -> None:
     paused = Paused(shard, types=False)
     await shard.create(every("a", MINUTE, NOW))
