@@ -4,8 +4,10 @@ import pytest
 
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.position_record import Position
-from tests.store.shard import HOUR, MINUTE, NOW, Shard, at_once, cron, every, once
+from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, cron, every, once
 
 LARGE = b"x" * 1_000_000
 
@@ -118,6 +120,35 @@ async def test_a_run_of_a_former_schedule_is_loaded_beside_the_next_one(emptied:
     await finish(shard)
     runs = await shard.drain(NOW + HOUR)
     assert [(run.nominal - NOW, run.attempt) for run in runs] == [(0, 1), (HOUR, 1)]
+
+
+RULES = {
+    "plain": None,
+    "ONE": Properties(overlap=Overlap.ONE),
+    "jitter": Properties(overlap=Overlap.ONE, jitter=MINUTE),
+}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("kind", ["interval", "cron"])
+async def test_an_occurrence_that_waits_by_itself_is_not_the_next_one(
+    emptied: Shard, kind: str, rules: Properties | None
+) -> None:
+    """It has rested, as the journal says; the record of the job may still name it as the next."""
+    shard, first = emptied, NOW + 100 * SECOND
+    job = every("a", 5 * MINUTE, first, properties=rules)
+    if kind == "cron":
+        job = cron("a", "*/5 * * * *", first, properties=rules)
+    await load(shard, rebuilt(job, 2))
+    await shard.schedule.load_runs(shard.token, [RebuiltRun("a", 2, first, 1, due=first)])
+    await finish(shard)
+    nominals = []
+    for minute in range(8):
+        now = first + minute * MINUTE
+        for run in await shard.drain_once(now):
+            nominals.append(run.nominal - first)
+            await shard.done(run, now=now)
+    assert nominals == [0, 5 * MINUTE]
 
 
 async def test_retries_of_large_jobs_are_loaded_a_few_at_a_time(emptied: Shard) -> None:

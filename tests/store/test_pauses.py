@@ -9,8 +9,10 @@ import pytest
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.domain.errors import FormatTooOld
+from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.kafka_records import JournalPause, Record
 from scheduling_srv.formats.position_record import Position
 from tests.store.shard import (
@@ -31,6 +33,18 @@ from tests.store.shard import (
 
 NOTE = '{"since": 5, "note": "why", "by": "me"}'
 BOTH = pytest.mark.parametrize("types", [False, True], ids=["job", "type"])
+
+
+FIRST = NOW + 100 * SECOND
+"""22:15."""
+
+
+def moved(job: NewJob) -> NewJob:
+    """The same schedule, of another type."""
+    (kind,) = [name for name, each in SCHEDULES.items() if each is job]
+    if kind == "cron":
+        return cron("a", "*/5 * * * *", FIRST, type="u")
+    return every("a", 5 * MINUTE, FIRST + HOUR, type="u", notes=Note.KEEP_MORE)
 
 
 class Paused:
@@ -205,6 +219,19 @@ async def test_a_reset_ends_the_pause_of_a_type(shard: Shard) -> None:
     assert await rests(shard) == 0
 
 
+async def test_a_reset_takes_pauses_out_of_the_journal(shard: Shard) -> None:
+    await shard.create(once("a", NOW), at_once("n", NOW), once("b", NOW, type="u"))
+    for names, types in ((["a", "b"], False), (["t", "u", "v"], True)):
+        await Paused(shard, types=types).store.pause(names, NOTE, types=types)
+    kept = {record.key for record in await published(shard) if b"\0pause" in record.key}
+    assert len(kept) == 5
+    await shard.reset()
+    gone = {record.key for record in await published(shard) if record.value is None}
+    assert kept <= gone
+    assert int(await shard.raw("HGET", "meta", "paused")) == 0
+    assert await shard.raw("EXISTS", "paused") == 0
+
+
 async def test_an_update_keeps_the_pause_and_what_rests(shard: Shard) -> None:
     paused = Paused(shard, types=False)
     await shard.create(every("a", MINUTE, NOW))
@@ -255,6 +282,157 @@ async def test_a_paused_job_is_not_staged_ahead(shard: Shard) -> None:
     await shard.schedule.stage(shard.token, NOW - 5, 500, lead=10)
     assert runs_in(await shard.entries()) == []
     assert await rests(shard) == 0
+
+
+async def rested(shard: Shard, paused: Paused, job: NewJob, until: int) -> None:
+    """Creates the job, whose occurrences until then pass at rest."""
+    await shard.create(job)
+    await paused.pause()
+    assert await shard.drain(until) == []
+
+
+SCHEDULES = {
+    "interval": every("a", 5 * MINUTE, FIRST),
+    "cron": cron("a", "*/5 * * * *", FIRST),
+    "jitter": every("a", 5 * MINUTE, FIRST, properties=Properties(jitter=1)),
+}
+
+
+@pytest.mark.parametrize("job", SCHEDULES.values(), ids=SCHEDULES)
+async def test_an_update_to_a_type_that_is_not_paused_goes_on(shard: Shard, job: NewJob) -> None:
+    """In phase, without the occurrences that have passed."""
+    paused = Paused(shard, types=True)
+    await rested(shard, paused, job, FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(moved(job), now=now)
+    assert await shard.drain(now) == []
+    (run,) = await shard.drain(FIRST + 15 * MINUTE + 1)
+    assert run.nominal == FIRST + 15 * MINUTE
+
+
+@BOTH
+async def test_an_update_between_resume_and_staging_goes_on(shard: Shard, types: bool) -> None:
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await paused.resume(now)
+    await shard.update(every("a", 5 * MINUTE, now, creator="x"), now=now)
+    assert await shard.drain(now) == []
+    assert briefly(await shard.drain(FIRST + 15 * MINUTE)) == [("a", FIRST - NOW + 15 * MINUTE)]
+
+
+@BOTH
+async def test_an_update_of_a_job_at_rest_leaves_it_there(shard: Shard, types: bool) -> None:
+    """A Resume finds it, before the next staging as well."""
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(every("a", 5 * MINUTE, now, creator="x"), now=now)
+    assert await rests(shard) == 1
+    await paused.resume(now)
+    assert await shard.drain(now) == []
+    assert briefly(await shard.drain(FIRST + 15 * MINUTE)) == [("a", FIRST - NOW + 15 * MINUTE)]
+    assert await shard.raw("EXISTS", "retries") == 0
+
+
+@BOTH
+async def test_an_update_to_another_schedule_keeps_nothing_that_has_passed(
+    shard: Shard, types: bool
+) -> None:
+    paused = Paused(shard, types=types)
+    await rested(shard, paused, SCHEDULES["interval"], FIRST + 12 * MINUTE)
+    now = FIRST + 12 * MINUTE
+    await shard.update(every("a", HOUR, now + HOUR), now=now)
+    await paused.resume(now)
+    assert await shard.drain(now + HOUR - 1) == []
+    assert briefly(await shard.drain(now + HOUR)) == [("a", now + HOUR - NOW)]
+
+
+async def test_a_run_rests_on_when_its_job_is_finished(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(end=NOW + MINUTE)
+    await shard.create(once("b", NOW - 1, parallel=1))
+    await shard.create(every("a", HOUR, NOW, parallel=1, properties=rules))
+    (other,) = await shard.stage(NOW)
+    await paused.pause()
+    await shard.done(other)
+    assert await shard.drain(NOW + 1) == []
+    assert await shard.ids() == []
+    assert await paused.resume(NOW + HOUR) == 1
+    (run,) = await shard.drain(NOW + HOUR)
+    assert run.brief == ("a", 0)
+    await shard.done(run, now=NOW + HOUR)
+    assert await shard.raw("EXISTS", "jobs") == 0
+    assert await shard.raw("EXISTS", "paused") == 0
+
+
+async def test_a_retry_rests_on_when_its_cron_job_is_finished(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(end=FIRST + MINUTE)
+    await shard.create(
+        cron("a", "*/5 * * * *", FIRST, attempts=2, delay=1, properties=rules),
+    )
+    (run,) = await shard.stage(FIRST)
+    await paused.pause()
+    await shard.fail(run, now=FIRST)
+    assert await shard.drain(FIRST + 10) == []
+    await shard.plan()
+    assert await paused.resume(FIRST + HOUR) == 1
+    (again,) = await shard.drain(FIRST + HOUR)
+    assert (again.nominal, again.attempt) == (FIRST, 2)
+    await shard.done(again, now=FIRST + HOUR)
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+@pytest.mark.parametrize("how", ["clear", "finished"])
+async def test_a_new_job_with_the_id_of_a_paused_one_is_not_paused(shard: Shard, how: str) -> None:
+    paused = Paused(shard, types=False)
+    rules = Properties(max_runs=1)
+    await shard.create(every("a", HOUR, NOW, attempts=2, delay=1, properties=rules))
+    if how == "finished":
+        await shard.stage(NOW)
+        await shard.raw("HSET", "paused", "a", NOTE)  # the pause came when its last run was held
+        await shard.raw("HINCRBY", "meta", "paused", 1)
+    else:
+        await paused.pause()
+        await shard.clear()
+    await shard.upsert(every("a", HOUR, NOW + HOUR))
+    assert await shard.raw("EXISTS", "paused") == 0
+    assert ids_of(await shard.drain(NOW + HOUR)) == ["a"]
+
+
+async def test_a_resume_without_a_run_at_rest_leaves_nothing(shard: Shard) -> None:
+    for types in (False, True):
+        paused = Paused(shard, types=types)
+        await shard.create(every("a", HOUR, NOW + HOUR))
+        await paused.pause()
+        await shard.stage(NOW)
+        assert await paused.resume() == 1
+        assert await shard.raw("EXISTS", "resumed") == 0
+        await shard.delete("a")
+
+
+async def test_names_that_were_resumed_go_with_the_last_run_at_rest(shard: Shard) -> None:
+    paused = Paused(shard, types=False)
+    await shard.create(every("a", HOUR, NOW))
+    await paused.pause()
+    await shard.stage(NOW)
+    await paused.resume()
+    assert await shard.raw("EXISTS", "resumed") == 1
+    await shard.delete("a")
+    assert await shard.raw("EXISTS", "resumed") == 0
+
+
+async def test_many_names_are_looked_at_piece_by_piece(shard: Shard) -> None:
+    """Most of their runs do not rest any more."""
+    other = Paused(shard, types=True)
+    await shard.create(once("a", NOW))
+    await other.pause()
+    await shard.stage(NOW)
+    await shard.raw("SADD", "resumed", *(f"j{number}:x" for number in range(2500)))
+    for left in (1500, 500, 0):
+        await shard.stage(NOW + 1)
+        assert await shard.raw("SCARD", "resumed") == left
 
 
 async def test_a_finished_job_may_be_paused_no_more(shard: Shard) -> None:

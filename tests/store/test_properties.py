@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import WriteMode
 from scheduling_srv.domain.job import NewJob
@@ -24,8 +25,10 @@ from tests.store.shard import (
     cron,
     every,
     ids_of,
+    of_version,
     once,
 )
+from tests.store.test_set_aside import Publication
 from tests.store.test_transfers import doors, shards
 
 __all__ = ["doors", "shards"]
@@ -131,6 +134,33 @@ async def test_a_record_of_the_version_before_inherits_nothing(shard: Shard) -> 
     assert job_record.created_at(await record_of(shard)) == NOW + 9
 
 
+@pytest.mark.parametrize("policy", [{}, {"attempts": 3}], ids=["plain", "policy"])
+async def test_a_record_of_the_version_before_drops_nothing(
+    shard: Shard, policy: dict[str, int]
+) -> None:
+    """Its replica does not know yet that the store was raised."""
+    await shard.create(labelled(), every("plain", HOUR))
+    for job_id in ("a", "plain"):
+        changed = every(job_id, HOUR, creator="b", **policy)
+        await shard.update(changed._replace(record=of_version(changed.record, 1)), now=NOW + 9)
+    assert await more_of(shard) == More(2, NOW + 9, LABELLED, SPEC)
+    assert await more_of(shard, "plain") == More(2, NOW + 9)
+    record = await record_of(shard)
+    assert job_record.version(record) == 2
+    assert job_record.created_at(record) == NOW
+    assert job_record.creator_of(record) == "b"
+    assert job_record.header(record).attempts == policy.get("attempts", 0)
+    assert ids_of(await shard.stage(NOW + HOUR)) == ["a", "plain"]
+
+
+async def test_an_upsert_of_the_version_before_changes_nothing(shard: Shard) -> None:
+    await shard.create(labelled())
+    before = await record_of(shard)
+    same = every("a", HOUR)
+    await shard.upsert(same._replace(record=of_version(same.record, 1)))
+    assert await record_of(shard) == before
+
+
 @pytest.mark.parametrize("job", [labelled(), cron("a", "* * * * *", NOW, properties=LABELLED)])
 async def test_jobs_with_properties_run(shard: Shard, job: NewJob) -> None:
     await shard.create(job)
@@ -174,6 +204,58 @@ async def test_properties_move_to_another_shard(
     assert await more_of(shards[2], "plain") == More(2, NOW + MINUTE)
     assert job_record.created_at(await record_of(shards[2], "plain")) == NOW
     assert ids_of(await shards[2].stage(NOW + HOUR)) == ["a", "plain"]
+
+
+async def test_properties_move_with_a_record_of_the_version_before(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    await shards[0].create(labelled())
+    moved = every("a", HOUR, type="new")
+    put = moved._replace(record=of_version(moved.record, 1))
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, NOW + MINUTE)
+    (parcel,) = await doors[0].parcels()
+    assert await doors[2].commit(unpack(parcel.value), NOW + MINUTE)
+    assert await more_of(shards[2]) == More(2, NOW + MINUTE, LABELLED, SPEC)
+
+
+async def test_what_has_passed_at_rest_does_not_run_in_another_shard(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    pauses = RedisPauses(shards[0].client, shards[0].namespace, 0, len(shards))
+    await shards[0].create(every("a", HOUR, NOW))
+    await pauses.pause(["t"], '{"since": 1}', types=True)
+    now = NOW + 3 * HOUR + MINUTE
+    assert await shards[0].drain(now) == []
+    put = every("a", HOUR, now + HOUR, type="new")
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, now)
+    (parcel,) = await doors[0].parcels()
+    assert await doors[2].commit(unpack(parcel.value), now)
+    assert await shards[2].drain(now) == []
+    (run,) = await shards[2].drain(NOW + 4 * HOUR)
+    assert run.nominal == NOW + 4 * HOUR
+
+
+async def test_a_move_that_kafka_refuses_leaves_the_job_paused(
+    shards: list[Shard], doors: list[RedisTransfers]
+) -> None:
+    here = shards[0]
+    kafka, pauses = Publication(here), RedisPauses(here.client, here.namespace, 0, len(shards))
+    await here.create(every("a", HOUR, NOW))
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await kafka.settle()
+    put = every("a", HOUR, NOW + HOUR, type="new")
+    change = Change(0, ["a"], [], [Change(2, [], [put], [], [1])], [])
+    assert await doors[0].commit(change, NOW)
+    kafka.log.refuses = lambda record: b"parcel" in record.key and record.value is not None
+    assert await kafka.settle() > 0
+    assert await here.ids() == ["a"]
+    assert await here.drain(NOW) == []
+    assert (await pauses.resume(["a"], NOW, types=False)).changed == 1
+    assert await here.drain(NOW) == []  # that occurrence has passed
+    (run,) = await here.drain(NOW + HOUR)
+    assert run.brief == ("a", HOUR)
 
 
 async def test_an_undone_update_brings_properties_back(shard: Shard) -> None:

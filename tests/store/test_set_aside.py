@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.owner.hold import Hold
-from scheduling_srv.app.owner.refusals import SCREEN_MS, Refusals
+from scheduling_srv.app.owner.refusals import KINDS, SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
-from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import Overlap
+from scheduling_srv.formats.announcer import KEPT_KINDS, Announcer
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.outbox_entries import event_entry
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.runtime import metrics
 from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, at_once, briefly, cron, every, once
 
 NAMES = {topic: f"the-{topic}" for topic in Topic}
@@ -261,6 +265,44 @@ async def test_a_refused_update_brings_the_old_jobs_back(shard: Shard, kafka: Pu
     await shard.forget_runs(NOW)
 
 
+@pytest.mark.parametrize("types", [False, True], ids=["job", "type"])
+@pytest.mark.parametrize("schedule", ["every", "once"])
+async def test_a_refused_update_brings_back_what_rests(
+    shard: Shard, kafka: Publication, types: bool, schedule: str
+) -> None:
+    pauses, name = RedisPauses(shard.client, shard.namespace, 0), "t" if types else "a"
+    await shard.create(every("a", MINUTE, NOW) if schedule == "every" else once("a", NOW))
+    await pauses.pause([name], '{"since": 1}', types=types)
+    assert await shard.stage(NOW) == []
+    await kafka.settle()
+    await shard.update(once("a", NOW + HOUR, creator="large"))
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    assert await shard.stage(NOW + SECOND) == []
+    assert (await pauses.resume([name], NOW + SECOND, types=types)).changed == 1
+    runs = await shard.drain(NOW + SECOND) + await shard.drain(NOW + MINUTE)
+    assert briefly(runs) == [("a", MINUTE if schedule == "every" else 0)]
+    assert await shard.raw("EXISTS", "retries") == 0
+    await shard.delete("a")
+    await shard.forget_runs(NOW)
+
+
+async def test_a_refused_update_brings_back_the_run_that_waits_for_another(
+    shard: Shard, kafka: Publication
+) -> None:
+    rules = Properties(overlap=Overlap.ONE)
+    await shard.create(every("a", MINUTE, NOW, properties=rules))
+    (first,) = await shard.stage(NOW)
+    assert await shard.stage(NOW + MINUTE) == []
+    await kafka.settle()
+    await shard.update(once("a", NOW + HOUR, creator="large"))
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    assert await shard.drain(NOW + MINUTE) == []
+    await shard.done(first, now=NOW + MINUTE)
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+
+
 async def test_what_was_changed_again_stays_as_it_is_now(shard: Shard, kafka: Publication) -> None:
     """The refused definition is not there any more."""
     await shard.create(every("a", SECOND), every("b", SECOND))
@@ -453,6 +495,37 @@ async def test_a_refused_note_of_a_retry_is_dropped(shard: Shard, kafka: Publica
     assert [each.attempt for each in await shard.stage(NOW + SECOND)] == [2]
     await shard.forget_runs(NOW)
     await kafka.settle()
+
+
+@pytest.mark.parametrize("name", ["a", "t"], ids=["job", "type"])
+async def test_a_refused_note_of_a_pause_is_dropped(
+    shard: Shard, kafka: Publication, name: str
+) -> None:
+    """The job stays paused until Redis is lost."""
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(once("a", NOW, type="t"))
+    await kafka.settle()
+    await pauses.pause([name], '{"since": 1}', types=name == "t")
+    kafka.log.refuses = lambda record: b"\0pause" in record.key and record.value is not None
+    assert await kafka.settle() == 1
+    assert [letter.get("job-id") for letter in kafka.log.letters()] == ["a" if name == "a" else ""]
+    assert await shard.stage(NOW) == []
+
+
+async def test_a_refused_count_is_dropped(shard: Shard, kafka: Publication) -> None:
+    """Its run goes on."""
+    await shard.create(every("a", MINUTE, NOW, properties=Properties(max_runs=3)))
+    await kafka.settle()
+    await shard.stage(NOW)
+    kafka.log.refuses = lambda record: b"\0count" in record.key and record.value is not None
+    assert await kafka.settle() == 1
+    assert [letter["job-id"] for letter in kafka.log.letters()] == ["a"]
+    assert [record.route for record in kafka.log.of(Topic.JOBS)] == [b"a"]
+
+
+def test_every_record_that_the_journal_keeps_has_a_name() -> None:
+    assert set(KEPT_KINDS) <= set(KINDS)
+    assert set(KINDS.values()) <= set(metrics.KINDS)
 
 
 async def test_a_dead_letter_is_cut_and_then_dropped(shard: Shard, kafka: Publication) -> None:

@@ -2,17 +2,20 @@
 
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.domain.errors import NewerData
 from scheduling_srv.domain.job import Answer, NewJob
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
+from scheduling_srv.service.shard import Shard as ServiceShard
 from tests.store.shard import (
     DAY,
     MINUTE,
@@ -190,6 +193,42 @@ async def test_a_format_that_is_noted_disturbs_nobody(shard: Shard, writes: int)
 async def test_looking_notes_nothing(fresh: Shard) -> None:
     await fresh.schedule.note_format(0)
     assert await fresh.keys() == []
+
+
+@dataclass
+class Parts:
+    """Of a shard of the service: those that know its format."""
+
+    schedule: RedisSchedule
+    noted: int | None
+    """On Kafka. None: nothing is there."""
+
+    @property
+    def history(self) -> "Parts":
+        return self
+
+    async def committed_position(self) -> Position | None:
+        return None if self.noted is None else Position(1, "first", format=self.noted)
+
+
+@pytest.mark.parametrize(
+    ("redis", "kafka", "wanted"),
+    [(0, None, 0), (0, 0, 0), (0, 2, 2), (1, 2, 2), (1, None, 1), (2, 1, 2)],
+)
+async def test_a_replica_that_starts_finds_the_format_of_redis_and_kafka(
+    fresh: Shard, redis: int, kafka: int | None, wanted: int
+) -> None:
+    """An emptied Redis knows none: what it holds then would be written in an earlier one."""
+    if redis:
+        await fresh.schedule.note_format(redis)
+    parts: Any = Parts(fresh.schedule, kafka)
+    assert await ServiceShard.found_format(parts) == wanted
+
+
+async def test_a_replica_does_not_start_with_a_later_format_on_kafka(fresh: Shard) -> None:
+    parts: Any = Parts(fresh.schedule, READS + 1)
+    with pytest.raises(NewerData):
+        await ServiceShard.found_format(parts)
 
 
 async def test_a_reset_keeps_the_format(shard: Shard) -> None:

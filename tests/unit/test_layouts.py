@@ -76,8 +76,9 @@ def test_constants_of_lua_are_those_that_are_stored() -> None:
     assert [LUA[name] for name in "PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP".split()] == [
         '"R"', '"P"', '"L"', '"E"', '"M"', '"G"',
     ]  # fmt: skip
-    assert [LUA[name] for name in "LIST REPEATED OLD_JOB OLD_RETRY".split()] == [
-        '"L"', '"J"', '"O"', '"T"',
+    sections = "LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE"
+    assert [LUA[name] for name in sections.split()] == [
+        '"L"', '"J"', '"O"', '"T"', '"S"', '"P"',
     ]  # fmt: skip
     kinds = "NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED"
     assert [LUA[name] for name in kinds.split()] == list("0123456")

@@ -133,16 +133,16 @@ COMMANDS, DEAD_LETTER, RESOURCES = b"cdr"
 # --- Sections of the head of a group ------------------------------------------------------------
 
 SECTION = Layout("letter:char size:u32")
-LIST, REPEATED, OLD_JOB, OLD_RETRY, OLD_STATE = b"LJOTS"
+LIST, REPEATED, OLD_JOB, OLD_RETRY, OLD_STATE, OLD_PAUSE = b"LJOTSP"
 """Letters of sections."""
 LIST_PART = Layout("first:u32 count:u32 offset:u64")
 """First entry, from 1; number of entries; offset of the record. Its partition follows."""
 OLD_JOB_PART = Layout("place:char kind:u8 score:u64 id_size:u16")
 """Where a replaced job stood; its id and record follow."""
 OLD_RETRY_PART = Layout("score:u64")
-"""Of a waiting retry of a replaced job; its member follows."""
+"""Of a waiting retry of a replaced job; its member follows. 0: it was at rest."""
 OLD_STATE_PART = Layout("size:u16")
-"""Of a replaced job with a STATE; its id and the STATE follow."""
+"""Of a replaced job with a STATE; its id and the STATE follow. A pause has the same layout."""
 
 # --- Values of the journal ----------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE
+    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN

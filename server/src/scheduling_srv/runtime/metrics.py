@@ -96,8 +96,9 @@ for _transport in ("grpc", "kafka"):
 RECORDS_REFUSED = Counter(
     "scheduling_records_refused",
     "Records that Kafka refuses for good and that were set aside: job, run, dead_letter, response,"
-    " deletion, tombstone, retry, parcel (a change for another shard), list or journal (a job that"
-    " lives, written again). Compare SCHEDULING_MAX_JOB_BYTES with the topics' max.message.bytes.",
+    " deletion, tombstone, retry, parcel (a change for another shard), list, count, pause or"
+    " journal (a job that lives, written again). Compare SCHEDULING_MAX_JOB_BYTES with the topics'"
+    " max.message.bytes.",
     ["kind"],
 )
 CALLS_REFUSED = Counter(
@@ -307,7 +308,7 @@ STATUSES = (
 """Answers to a request that is at fault, or that meets a fault of the service."""
 KINDS = (
     *("job", "run", "dead_letter", "response", "deletion"),
-    *("tombstone", "retry", "parcel", "list", "journal"),
+    *("tombstone", "retry", "parcel", "list", "count", "pause", "journal"),
 )
 
 BUILD.labels(version=__version__, python=platform.python_version()).set(1)

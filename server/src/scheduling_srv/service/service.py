@@ -422,7 +422,7 @@ class Service:
 
     async def _settle_format(self) -> None:
         """Raise the format, before this replica writes anything in it (docs/decisions/0024)."""
-        found = [await shard.schedule.note_format(0) for shard in self.shards]
+        found = [await shard.found_format() for shard in self.shards]
         writes = max(WRITES, *found)
         if not any(found) and await self._is_new():
             writes = FRESH

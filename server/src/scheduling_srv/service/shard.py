@@ -53,6 +53,7 @@ from scheduling_srv.domain.errors import NotAnnounced
 from scheduling_srv.domain.stored_format import ShardFormat, StoredFormat
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.versions import READS, check_format
 from scheduling_srv.runtime.failpoint_wrappers import around
 from scheduling_srv.service import delivery, failpoints
 from scheduling_srv.settings.model import Settings
@@ -170,6 +171,17 @@ class Shard:
         """Its ports, as callers and consumed records use them."""
         inputs = around(self.store, failpoints.INPUTS)
         return ShardPorts(self.store, inputs, self.transfers, self.announcements, self.lists)
+
+    async def found_format(self) -> int:
+        """The format of what Redis or Kafka has; 0: none is noted. Raises `NewerData`.
+
+        A Redis that was emptied knows an earlier one than Kafka, or none.
+        """
+        found = await self.schedule.note_format(0)
+        if found < READS and (position := await self.history.committed_position()):
+            check_format(position.format)
+            return max(found, position.format)
+        return found
 
     def build_loops(
         self, inputs: Inputs, coordinator: Coordinator, *, extras: Sequence[Work] = ()

@@ -24,7 +24,7 @@ from scheduling_srv.app.ports import Asides, Clock
 from scheduling_srv.app.replies import Aside, Cursor, Replaced, StagedRun, Taken
 from scheduling_srv.domain.errors import Diverged, RecordRefused
 from scheduling_srv.formats import job_record
-from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.announcer import KEPT_KINDS, Announcer
 from scheduling_srv.formats.changes import unpack
 from scheduling_srv.formats.entry_groups import (
     BEFORE_JOB,
@@ -38,12 +38,14 @@ from scheduling_srv.formats.entry_groups import (
 )
 from scheduling_srv.formats.kafka_records import Headers, Record, Refusal, Topic
 from scheduling_srv.formats.layouts import (
+    COUNT,
     CREATE,
     DELETE,
     HAND_ON,
     HAPPENED,
     LISTED,
     NEW_NOW,
+    PAUSE,
     PUT_OFF,
     QUEUE,
     QUEUE_MORE,
@@ -91,6 +93,8 @@ KINDS = {
     TOMBSTONE: "tombstone",
     PUT_OFF: "retry",
     LISTED: "list",
+    COUNT: "count",
+    PAUSE: "pause",
 }
 """Names of the entries in the metric."""
 
@@ -423,10 +427,10 @@ def _stops(refusal: Refusal) -> bool:
 
 
 def _job_id(entry: bytes) -> bytes:
-    """The job that an entry is about; empty for a parcel."""
+    """The job that an entry is about; empty for a parcel or a type."""
     if entry[0] in {CREATE, NEW_NOW}:
         return created_job(entry)[0]
-    if entry[0] in {PUT_OFF, HAND_ON, LISTED}:
+    if entry[0] in KEPT_KINDS:
         (size,) = KEYED.unpack_from(entry)
         return entry[KEYED.size : KEYED.size + size].split(b"\0")[0]
     return entry[1:].split(b"\0")[0]

@@ -1,4 +1,4 @@
---!include base job member
+--!include base job member states
 --!args token runs...
 --!row run id seq:int nominal:int attempt:int type instance start due
 -- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if
@@ -17,20 +17,24 @@ local function living(id, seq)
         local record = redis.call('HGET', K.jobs, id)
         known_id, known = id, nil
         if record then
-            local kind, rank, _, its_seq = read_places(record)
-            known, job_bytes = {kind = kind, rank = rank, seq = its_seq}, job_bytes + #record
+            known, job_bytes = read_job(record), job_bytes + #record
         end
     end
     return known and known.seq == seq and known
 end
 
--- The occurrence was emitted before its job was updated: unless the job is further by now, Python
--- has to compute the next one.
+-- The occurrence was emitted before its job was updated, or waits by itself: unless the job is further
+-- by now, the one after it is the next.
 local function go_on_after(id, job, nominal)
     local text = member(job.seq, NEXT, id)
-    if tonumber(redis.call('ZSCORE', K.due, text)) == job.rank * RANK + nominal then
+    local score = redis.call('ZSCORE', K.due, text)
+    if not score or nominal_of(id, job, score - job.rank * RANK) ~= nominal then
+        return
+    elseif is_planned(job) then
         redis.call('ZREM', K.due, text)
         redis.call('ZADD', K.plan, nominal, text)
+    else
+        redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, nominal + job.interval), text)
     end
 end
 
@@ -39,9 +43,10 @@ local function load_retry(id, seq, nominal, attempt, due)
     if job then
         local text = retry_member(seq, id, nominal, attempt)
         redis.call('ZADD', K.retries, seq, text)
-        if attempt == 0 then
+        if attempt <= 1 and (job.kind == INTERVAL or job.kind == CRON) then
             go_on_after(id, job, nominal)
-        else
+        end
+        if attempt > 0 then
             redis.call('ZADD', K.due, job.rank * RANK + due, text)
         end
         if job.kind <= ONCE then

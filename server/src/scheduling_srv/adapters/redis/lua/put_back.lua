@@ -78,7 +78,7 @@ look_up(jobs_at, jobs, function(place, old)
         return
     end
     if old then
-        pauses[id] = pause_of(id)
+        pauses[id] = read_places(old) ~= ENDING and pause_of(id) or nil
         remove_job(id, read_job(old))
     end
     size = size + 1

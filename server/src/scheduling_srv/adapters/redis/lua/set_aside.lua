@@ -46,6 +46,7 @@ each(REPLACEMENT_ROW, function(i)
 end)
 
 local pauses = {} -- id -> pause of a job that is taken away
+local parted = {} -- ids of jobs that do not go to another shard
 local gone = {} -- ids that nobody has now, because this call has taken them away
 each(UNDONE_ROW, function(i)
     local id, seq = undone_row(i)
@@ -61,7 +62,7 @@ each(PARTED_ROW, function(i)
     redis.call('HDEL', K.parcels, parcel)
     if redis.call('HGET', K.moving, id) == parcel then
         redis.call('HDEL', K.moving, id)
-        gone[id] = true
+        gone[id], parted[id] = true, true
     end
 end)
 
@@ -94,8 +95,22 @@ local function bring_back_retry(text)
     local waiting = string.sub(text, from)
     local seq, _, id = read_member(waiting)
     if back[id] == seq then
-        redis.call('ZADD', K.due, number(score), waiting)
         redis.call('ZADD', K.retries, seq, waiting)
+        if score == RESTS then -- whether it still rests is found out as after a Resume
+            rest_for_job(seq, waiting)
+            resume_job(seq, id)
+        else
+            redis.call('ZADD', K.due, number(score), waiting)
+        end
+    end
+end
+
+-- A job that was to move is paused as before; any other one as its replacement is.
+local function bring_back_pause(text)
+    local size, from = struct.unpack(OLD_STATE_PART, text)
+    local id = string.sub(text, from, from + size - 1)
+    if back[id] and parted[id] then
+        pause_job(id, string.sub(text, from + size))
     end
 end
 
@@ -111,7 +126,8 @@ local function bring_back_state(text)
     end
 end
 
-local SEE = {[OLD_JOB] = bring_back, [OLD_RETRY] = bring_back_retry, [OLD_STATE] = bring_back_state}
+local SEE = {[OLD_JOB] = bring_back, [OLD_RETRY] = bring_back_retry, [OLD_STATE] = bring_back_state,
+    [OLD_PAUSE] = bring_back_pause}
 each(1, function(i)
     SEE[string.sub(args[i], 1, 1)](string.sub(args[i], 2))
 end)

@@ -2,6 +2,7 @@
 --!row move id due:int offset:int size:int
 -- Jobs that leave this shard for another one, each with what it keeps.
 local HERITAGE, TALLY, AT_REST = 'h', 'c', 'p' -- mark heritage, count and pause in a row of numbers
+local PLANNING, HAS_PASSED = '1', 'p' -- of the next occurrence
 
 local function to_hex(bytes)
     return (string.gsub(bytes, '.', function(byte)
@@ -25,8 +26,8 @@ local function unpack_heritage(text)
     return from_hex(created), from_hex(more)
 end
 
--- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and `planning` of its
--- next occurrence, its heritage if that shard wants it, its count, its pause, and the nominal times of runs. nil: nothing.
+-- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and state of its
+-- next occurrence, its heritage if one of the records has one, its count, its pause, and the nominal times of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
     if not old or is_cleared(old) or old.kind == ENDING then
@@ -34,11 +35,11 @@ local function kept_by(id, asked, due, now)
     end
     local kept = keep(id, old, read_job(asked), due, now)
         or (is_noted(asked, ELAPSED) and {due = due, kind = NEXT, runs = {}}) or nil
-    local inherits = shape_of(asked).has_birth
+    local inherits = shape_of(asked).has_birth or shape_of(old.record).has_birth
     if not kept and not inherits then
         return nil
     end
-    local row = kept and {number(kept.due), number(kept.kind), kept.planning and '1' or ''} or {'', '', ''}
+    local row = kept and {number(kept.due), number(kept.kind), kept.planning and PLANNING or kept.passed and HAS_PASSED or ''} or {'', '', ''}
     if inherits then
         row[4] = pack_heritage(old.record)
     end
@@ -73,7 +74,8 @@ local function unpack_carried(text)
         return nil
     end
     local row = cjson.decode(text)
-    local kept = {due = tonumber(row[1]), kind = tonumber(row[2]), planning = row[3] == '1', runs = {}}
+    local kept = {due = tonumber(row[1]), kind = tonumber(row[2]), planning = row[3] == PLANNING,
+        passed = row[3] == HAS_PASSED, runs = {}}
     local created, more, state, pause
     for n = 4, #row do
         if string.sub(row[n], 1, 1) == HERITAGE then

@@ -8,6 +8,12 @@ local function is_noted(asked, note)
     return math.floor(string.byte(asked) / note) % 2 == 1
 end
 
+-- Whether an Update leaves alone what MORE says: one of 2018 does, and a record of an earlier version
+-- says nothing of it.
+local function keeps_more(asked)
+    return is_noted(asked, KEEP_MORE) or not shape_of(asked).has_birth
+end
+
 -- The protobuf varint that begins there, and the place after it.
 local function read_varint(text, at)
     local value, unit = 0, 1
@@ -141,7 +147,7 @@ local function is_identical(id, old, new, due)
     if not is_resource(old.kind) or ready_of(old) ~= ready_of(new) or not is_same_rest(old, new) then
         return false
     end
-    if not is_noted(new.record, KEEP_MORE) and parts_of(old) ~= parts_of(new) then
+    if not keeps_more(new.record) and parts_of(old) ~= parts_of(new) then
         return false
     end
     return old.kind == ONCE and is_same_when(id, old, new, due) or old.kind ~= ONCE and is_same_schedule(old, new)

@@ -1,4 +1,4 @@
---!include job order outbox pauses remove
+--!include job member order outbox remove
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -51,7 +51,7 @@ local function has_more_to_start(job)
 end
 
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
--- answered, and tried again, and those that wait go on counting.
+-- answered, and tried again, and those that wait go on counting, or to rest: it stays paused.
 local function finish(id, record, nominal)
     local job = read_job(record)
     emit_finished(id)
@@ -60,9 +60,6 @@ local function finish(id, record, nominal)
         remove_job(id, job)
         emit_deleted(id, false)
         return
-    end
-    if is_any_paused() then
-        unpause_job(id)
     end
     unlist(job.seq, id, job.creator, job.type, labels_of(job))
     local ending = as_ending(record)

@@ -19,19 +19,21 @@ local function next_more(more, wanted, now)
 end
 
 -- The record with this creation number that an Update asks for, after one with this heritage. An
--- `asked` record of an earlier version inherits nothing.
+-- `asked` record of an earlier version comes from a replica that does not know the format yet.
 local function inherit(asked, own, created, more, now)
     local shape = shape_of(asked)
-    if not shape.has_birth then
+    local is_older = not shape.has_birth
+    if is_older and (created == '' or not has_format(2)) then
         return struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
     end
     local birth, given = heritage_of(asked)
-    local next = next_more(more, is_noted(asked, KEEP_MORE) and more or given, now)
+    local next = next_more(more, keeps_more(asked) and more or given, now)
     local _, kind, rank, type_size, data_size, trace_size, creator_at = struct.unpack(HEADER, asked)
     if creator_at > 0 then
-        creator_at = creator_at + #next - #given
+        creator_at = creator_at + #next - #given + (is_older and BIRTH_SIZE or 0)
     end
-    kind = shape.has_more and kind or kind + HAS_MORE
+    kind = (shape.has_more and kind or kind + HAS_MORE)
+        + (is_older and (VERSION_OF_MORE - shape.version) * VERSION_UNIT or 0)
     return struct.pack(HEADER, own, kind, rank, type_size, data_size, trace_size, creator_at)
         .. (created ~= '' and created or birth)
         .. string.sub(asked, shape.policy_at + 1, shape.at) .. next .. string.sub(asked, shape.at + #given + 1)

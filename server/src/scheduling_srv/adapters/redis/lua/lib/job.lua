@@ -24,7 +24,7 @@ local function make_shape(byte)
     end
     local has_birth, has_policy = version >= VERSION_OF_MORE, byte >= HAS_POLICY
     local policy_at = HEADER_SIZE + (has_birth and BIRTH_SIZE or 0)
-    local shape = {kind = form % HAS_MORE, has_birth = has_birth, has_policy = has_policy, policy_at = policy_at,
+    local shape = {kind = form % HAS_MORE, version = version, has_birth = has_birth, has_policy = has_policy, policy_at = policy_at,
         at = policy_at + (has_policy and POLICY_SIZE or 0), has_more = form % VERSION_UNIT >= HAS_MORE}
     shapes[byte] = shape
     return shape

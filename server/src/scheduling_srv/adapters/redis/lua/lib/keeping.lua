@@ -3,7 +3,7 @@
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 
 -- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time
--- first.
+-- first, and whether it has passed at rest.
 local function find_next(id, job)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
@@ -21,7 +21,7 @@ local function find_next(id, job)
         end
     end
     local since = passed_since(job.seq)
-    return since and {due = since, kind = NEXT} or nil
+    return since and {due = since, kind = NEXT, passed = true} or nil
 end
 
 -- When the runs were due that an earlier change of the schedule has left.
@@ -52,7 +52,7 @@ local function keep_recurring(id, old, new, due, now)
         return next
     end
     local was_emitted = next and next.planning and next.kind == NEXT
-    if next and next.due <= now and not was_emitted then
+    if next and next.due <= now and not was_emitted and not next.passed then
         table.insert(runs, 1, next.due)
         runs[MOST_KEPT + 1] = nil
     end
@@ -70,17 +70,32 @@ local function keep(id, old, new, due, now)
     return is_out and old.type == new.type and {due = due, stays = old.seq, runs = {}} or nil
 end
 
+-- Says where the next occurrence of a job stands whose occurrences have passed at rest: there, or if
+-- neither the job nor its type is paused any more, as `go_on` says.
+local function place_passed(kept, job, is_paused, now)
+    if is_paused or is_type_paused(job.type) then
+        kept.rests, kept.paused_type = true, not is_paused and job.type or nil
+    elseif is_planned(job) then
+        kept.planning, kept.plan_after = true, math.max(kept.due - 1, now)
+    else
+        kept.due = kept.due + math.max(0, math.floor((now - kept.due) / job.interval) + 1) * job.interval
+    end
+end
+
 -- Puts what was kept into the indexes; `places` are those that go into `due`; `wait` says when an
 -- occurrence is due. Returns when something is due.
 local function plant(kept, seq, id, rank, places, wait)
     local due = kept.stays and kept.due or wait(kept.due)
     if kept.planning then
-        redis.call('ZADD', K.plan, kept.due, member(seq, kept.kind, id))
-        if kept.kind == NEXT then -- a rebuild has to know that this one was emitted: as attempt 0
+        redis.call('ZADD', K.plan, kept.plan_after or kept.due, member(seq, kept.kind, id))
+        if kept.kind == NEXT and not kept.passed then -- a rebuild has to know that this one was emitted: as attempt 0
             redis.call('ZADD', K.retries, seq, retry_member(seq, id, kept.due, 0))
             any_waiting = true
             emit_waiting(id, seq, kept.due, 0, kept.due)
         end
+    elseif kept.rests then
+        rest_passed(seq, id, kept.due, kept.paused_type, rank * RANK + kept.due)
+        any_waiting = true
     elseif not kept.stays then
         push(places, rank * RANK + due, member(seq, kept.kind, id))
     end

@@ -1,4 +1,4 @@
---!include base finishing later limits member outbox resting starting states
+--!include base finishing later limits member outbox pauses starting states
 -- The decisions of a staging call for jobs with rules (decision 30; the same in Python:
 -- domain/run_rules.py).
 local MOST_MADE_UP = 10000 -- runs of an outage, whatever the window

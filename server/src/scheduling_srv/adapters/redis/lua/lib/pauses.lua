@@ -75,19 +75,45 @@ local function is_any_resting()
 end
 
 local function count_resting(change)
-    redis.call('HINCRBY', K.meta, 'resting', change)
     any_resting = nil
+    if redis.call('HINCRBY', K.meta, 'resting', change) == 0 then
+        redis.call('UNLINK', K.resumed) -- nothing of theirs is left
+    end
+end
+
+local function rest_for_job(seq, text)
+    count_resting(redis.call('ZADD', K.resting, seq, text))
+end
+
+local function rest_for_type(type, score, text)
+    count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
+end
+
+-- The occurrences of a job have passed at rest since this nominal time. `paused_type`: nil if it is the
+-- job that is paused. `score`: of its place.
+local function rest_passed(seq, id, nominal, paused_type, score)
+    local text = struct.pack(RUN_MEMBER, seq, PASSED, nominal, 0) .. id
+    redis.call('ZADD', K.retries, seq, text)
+    if paused_type then
+        rest_for_type(paused_type, score, text)
+    else
+        rest_for_job(seq, text)
+    end
 end
 
 local JOB, TYPE = 'j', 't' -- how the members of `resumed` begin
 
 -- What rests for this generation of a job is looked at again.
 local function resume_job(seq, id)
-    redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
+    if is_any_resting() then
+        redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
+    end
 end
 
 local function resume_type(type)
-    redis.call('SADD', K.resumed, TYPE .. type)
+    if is_any_resting() then
+        redis.call('SADD', K.resumed, TYPE .. type)
+    end
 end
 
 -- Since when the occurrences of a job have passed at rest: the nominal time of the first one. nil: none

@@ -47,6 +47,9 @@ local function put(mode, at, size, now, numbered, carried)
                 or struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
             local kind, rank, creator, _, type, labels = read_places(record)
             local resource = is_resource(kind)
+            if kept and kept.passed then
+                place_passed(kept, read_job(record), pause, now)
+            end
             local n = #jobs
             jobs[n + 1], jobs[n + 2] = id, record
             if resource then

@@ -84,10 +84,17 @@ local function remove_job(id, job, later)
     end
 end
 
+local RESTS = 0 -- instead of the score of a retry that is at rest
 local NOTED = 1000 -- retries of a job that come back when its replacement is undone
 
 local function held_score(job, text)
     return job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
+end
+
+local function resting_score(job, text)
+    local is_at_rest = is_any_resting()
+        and (redis.call('ZSCORE', K.resting, text) or redis.call('ZSCORE', K.resting_types .. job.type, text))
+    return is_at_rest and RESTS
 end
 
 -- Where a job waits: 'd' (due, or held back), 'p' (to be planned) or '-' (its run is under way);
@@ -119,11 +126,15 @@ local function note_replaced(id, record, job)
         local state = redis.call('HGET', K.states, id) or ''
         replaced[#replaced + 1] = section(OLD_STATE, struct.pack(OLD_STATE_PART, #id) .. id .. state)
     end
-    local retries = (job.attempts > 1 or job.kind >= INTERVAL)
+    local pause = pause_of(id)
+    if pause then
+        replaced[#replaced + 1] = section(OLD_PAUSE, struct.pack(OLD_STATE_PART, #id) .. id .. pause)
+    end
+    local retries = (job.attempts > 1 or job.kind >= INTERVAL or is_any_resting())
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
     for _, text in ipairs(retries) do
-        local at = redis.call('ZSCORE', K.due, text) or held_score(job, text)
+        local at = redis.call('ZSCORE', K.due, text) or held_score(job, text) or resting_score(job, text)
         if at then
             replaced[#replaced + 1] = section(OLD_RETRY, struct.pack(OLD_RETRY_PART, at) .. text)
         end

@@ -22,7 +22,7 @@ local function replace(mode, id, due, asked, now)
         -- Its only run has ended since that was decided (several shards).
         return is_noted(asked, ELAPSED) and UNTOUCHED or nil
     end
-    local old, new, kept, created, more, state = read_job(record), read_job(asked), nil, nil, nil, nil
+    local old, new, kept, created, more, state, pause = read_job(record), read_job(asked), nil, nil, nil, nil, nil
     if not is_cleared(old) and old.kind ~= ENDING then
         if mode == 'upsert' and not is_noted(asked, UPDATED) and is_identical(id, old, new, due) then
             return UNTOUCHED
@@ -30,8 +30,8 @@ local function replace(mode, id, due, asked, now)
         kept = keep(id, old, new, due, now)
         created, more = heritage_of(record)
         state = is_counted(old) and state_of(id, old.seq) or nil
+        pause = pause_of(id)
     end
-    local pause = pause_of(id)
     grouped = true -- what goes, and what comes in its place
     note_replaced(id, record, old)
     remove_job(id, old)

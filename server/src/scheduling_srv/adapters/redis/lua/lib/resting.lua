@@ -1,14 +1,6 @@
 --!include base finishing job member pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
-local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs that one call wakes, and bytes of their jobs
-
-local function rest_for_job(seq, text)
-    count_resting(redis.call('ZADD', K.resting, seq, text))
-end
-
-local function rest_for_type(type, score, text)
-    count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
-end
+local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
 local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
@@ -72,6 +64,7 @@ local function wake_resumed(now)
             return false
         end
         local key, found = resting_of(name, left)
+        left = left - 1
         for _, text in ipairs(found) do
             left, bytes = left - 1, bytes - wake(key, text, now)
             if left <= 0 or bytes <= 0 then

@@ -1,4 +1,4 @@
---!include base due_job job later limits member obeying outage outbox pauses ranks resting starting states
+--!include base due_job job later limits member obeying outage outbox pauses ranks starting states
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
