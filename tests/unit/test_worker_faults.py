@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +40,7 @@ from scheduling_client.worker.engine import Engine
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.processes import Child
 from scheduling_client.worker.reader import Reader
 
 Handler = Callable[..., Any]
@@ -184,6 +190,9 @@ class FakeReader:
     def begin_anew(self, partition: int) -> None:
         self.cut.append(partition)
 
+    def rest(self) -> None: ...
+    def close(self) -> None: ...
+
 
 class FakeAnswerer:
     """Kafka confirms each answer at once."""
@@ -197,6 +206,9 @@ class FakeAnswerer:
     def answer(self, run: Run, _: int, ended: Ended, confirmed: Callable[[], None]) -> None:
         self.answers.append((run.id, ended))
         asyncio.get_running_loop().call_soon(confirmed)
+
+    def flush(self, _: float) -> int:
+        return 0
 
 
 class AtWork:
@@ -614,3 +626,71 @@ def test_an_engine_that_commits_alone_is_refused(tmp_path: Path, of_session: boo
         pass
     for each in (alone, usual):
         each.dispose()
+
+
+# --- Child processes ------------------------------------------------------------------------------
+
+
+def call_later(child: Child, number: int, seconds: float) -> threading.Thread:
+    """Send a signal to the child so long after its start."""
+
+    def send() -> None:
+        while child._process is None or child._process.pid is None:
+            time.sleep(0.001)
+        time.sleep(seconds)
+        os.kill(child._process.pid, number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    return sender
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.8])
+def test_a_sigterm_of_the_process_group_leaves_a_child_at_work(seconds: float) -> None:
+    """At its start too: an import takes longer than the first of these times."""
+    child = Child()
+    sender = call_later(child, signal.SIGTERM, seconds)
+    assert child.call(pow, (2, 3), 60) == 8
+    assert child.call(time.sleep, (1.0,), 60) is None
+    sender.join()
+    assert child.call(pow, (2, 4), 60) == 16
+    child.kill()
+
+
+def test_a_program_that_a_child_starts_can_be_terminated() -> None:
+    child = Child()
+    assert child.call(terminated_sleep, (), 60) == -signal.SIGTERM
+    child.kill()
+
+
+def terminated_sleep() -> int:
+    program = subprocess.Popen(["sleep", "60"])
+    program.terminate()
+    return program.wait(10)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_child_that_ends_while_the_worker_stops_leaves_its_run_open(
+    monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    worker = Worker("w")
+    worker.job("t", processes=True)(kill_itself)
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(0, [("occurrence-id", b"a")]))
+    await asyncio.sleep(0)
+    if stops:
+        await work.engine.stop()
+    else:
+        async with asyncio.timeout(60):
+            while not work.answers:
+                await settle()
+    assert [ended.error for _, ended in work.answers] == (
+        [] if stops else ["ProcessEnded: The process of the run has ended with -9."]
+    )
+    assert work.ledger.committable == (0 if stops else 1)
+    assert not work.faults
+    work.engine._executor.close()

@@ -143,7 +143,7 @@ class Engine:
 
     async def stop(self) -> int:
         """Let the runs at work end, then leave. Returns how many were not answered."""
-        self._stopping = True
+        self._stopping = self._executor.is_stopping = True
         self._reader.rest()
         self._drop(entry for lane in self._lanes.values() for entry in lane.waiting)
         await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)

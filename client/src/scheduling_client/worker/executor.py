@@ -10,7 +10,7 @@ from scheduling_client.schedules.durations import duration_text
 from scheduling_client.worker.answers import DONE, Ended, failed, shortened
 from scheduling_client.worker.errors import AlreadyDone, Discard, PayloadError, Retry
 from scheduling_client.worker.jobs import Job
-from scheduling_client.worker.processes import Children, TookTooLong
+from scheduling_client.worker.processes import Children, ProcessEnded, TookTooLong
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.threads import Threads
 
@@ -27,6 +27,8 @@ class Executor:
         self._freed = freed
         self._threads: dict[str, Threads] = {}
         self._children = Children()
+        self.is_stopping = False
+        """The worker stops: a child process that ends has not failed by itself."""
 
     async def run(self, job: Job, run: Run) -> Ended:
         """Do a run, and return how it ended. Raises `CancelledError` if the task is cancelled.
@@ -42,15 +44,16 @@ class Executor:
         except BaseException as fault:  # noqa: BLE001 - of the user's classes: each copy raises it
             return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
         try:
-            if job.is_async:
-                await job.function(*arguments)
-            else:
-                await self._call(job, arguments)
+            await self._call(job, arguments)
         except asyncio.CancelledError as fault:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             return failed(fault)  # the handler has cancelled itself
+        except ProcessEnded as fault:
+            if self.is_stopping:
+                raise asyncio.CancelledError from fault  # the run comes again
+            return failed(fault)
         except (KeyboardInterrupt, GeneratorExit):  # of a signal, and of a loop that is closed
             raise
         except BaseException as fault:  # noqa: BLE001 - with any exception the run has ended
@@ -66,7 +69,9 @@ class Executor:
             return too_long(job)
 
     async def _call(self, job: Job, arguments: tuple[object, ...]) -> None:
-        if job.in_process:
+        if job.is_async:
+            await job.function(*arguments)
+        elif job.in_process:
             within = job.timeout_seconds or None
             await self._pool(job).run(lambda: self._children.call(job.function, arguments, within))
         else:
