@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -694,3 +695,81 @@ async def test_a_child_that_ends_while_the_worker_stops_leaves_its_run_open(
     assert work.ledger.committable == (0 if stops else 1)
     assert not work.faults
     work.engine._executor.close()
+
+
+# --- Handlers in disguise -------------------------------------------------------------------------
+
+worked: list[int] = []
+
+
+async def work_later(run: Run) -> None:
+    await asyncio.sleep(0)
+    worked.append(run.id)
+
+
+def wrapped(run: Run) -> Any:
+    """As a decorator makes it that knows nothing of coroutines."""
+    return work_later(run)
+
+
+class Callee:
+    async def __call__(self, run: Run) -> None:
+        await work_later(run)
+
+
+def generate(run: Run) -> Iterator[None]:
+    yield worked.append(run.id)
+
+
+async def generate_later(run: Run) -> AsyncIterator[None]:
+    yield worked.append(run.id)
+
+
+def wrapped_generator(run: Run) -> Any:
+    return generate(run)
+
+
+@pytest.mark.parametrize("function", [wrapped, Callee(), functools.partial(work_later)])
+async def test_a_coroutine_function_in_disguise_does_its_work(function: Handler) -> None:
+    worker = Worker("w")
+    worker.job("t")(function)
+    worked.clear()
+    assert await worker.run_one(a_run()) == Ended()
+    assert worked == [7]
+
+
+async def test_the_time_of_a_job_holds_for_a_wrapped_coroutine() -> None:
+    worker = Worker("w")
+
+    @worker.job("t", timeout="50ms")
+    def handle() -> Any:
+        return asyncio.sleep(60)
+
+    assert await worker.run_one(a_run()) == Ended("The run took longer than 50ms.")
+
+
+@pytest.mark.parametrize(
+    ("function", "processes", "sentence"),
+    [
+        (wrapped_generator, False, "generator"),
+        (wrapped_generator, True, "generator"),
+        (wrapped, True, "asynchronous"),
+    ],
+)
+async def test_a_function_that_has_not_worked_has_failed(
+    function: Handler, processes: bool, sentence: str
+) -> None:
+    worker = Worker("w")
+    worker.job("t", processes=processes)(function)
+    assert sentence in str((await worker.run_one(a_run())).error)
+
+
+@pytest.mark.parametrize("function", [generate, generate_later])
+def test_a_generator_is_refused(function: Handler) -> None:
+    with pytest.raises(WorkerError, match="'t' is a generator"):
+        Worker("w").job("t")(function)
+
+
+def test_an_object_with_a_coroutine_goes_to_no_process() -> None:
+    with pytest.raises(WorkerError, match="asynchronous"):
+        Worker("w").job("t", processes=True)(Callee())

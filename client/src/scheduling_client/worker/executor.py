@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 
 from scheduling_client.schedules.durations import duration_text
 from scheduling_client.worker.answers import DONE, Ended, failed, shortened
 from scheduling_client.worker.errors import AlreadyDone, Discard, PayloadError, Retry
-from scheduling_client.worker.jobs import Job
+from scheduling_client.worker.jobs import Job, check_result
 from scheduling_client.worker.processes import Children, ProcessEnded, TookTooLong
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.threads import Threads
@@ -75,7 +76,11 @@ class Executor:
             within = job.timeout_seconds or None
             await self._pool(job).run(lambda: self._children.call(job.function, arguments, within))
         else:
-            await self._pool(job).run(lambda: job.function(*arguments))
+            result = await self._pool(job).run(lambda: job.function(*arguments))
+            if result is not None:
+                check_result(result)
+                if inspect.isawaitable(result):  # of a plain wrapper around a coroutine function
+                    await result
 
     def is_free(self, job: Job) -> bool:
         """Whether a thread is there for a run of this job. One that timed out keeps its thread."""

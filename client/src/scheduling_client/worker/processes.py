@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import multiprocessing
 import pickle
 import signal
@@ -14,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from scheduling_client.worker.errors import WorkerError
+from scheduling_client.worker.jobs import check_result
 
 
 class TookTooLong(Exception):
@@ -110,6 +112,15 @@ class Children:
             child.kill()
 
 
+def _worked(result: object) -> object:
+    check_result(result)
+    if inspect.iscoroutine(result):
+        result.close()
+    if inspect.isawaitable(result):
+        raise WorkerError("The function is asynchronous: processes take plain functions.")
+    return result
+
+
 @atexit.register
 def _kill_all() -> None:
     """Before multiprocessing waits for them: a child outlasts its SIGTERM."""
@@ -142,7 +153,7 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         try:
-            answer: tuple[bool, Any] = (True, function(*arguments))
+            answer: tuple[bool, Any] = (True, _worked(function(*arguments)))
         except BaseException as fault:  # noqa: BLE001 - it goes to the parent
             answer = (False, fault)
         try:

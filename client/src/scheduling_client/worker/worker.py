@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import logging
 import os
 import signal
@@ -22,7 +21,7 @@ from scheduling_client.worker.executor import Executor
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.health import Page, serve_pages
 from scheduling_client.worker.identity import Identity
-from scheduling_client.worker.jobs import Handler, Job, arguments_of
+from scheduling_client.worker.jobs import Handler, Job, arguments_of, is_asynchronous
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.schedules import Declared, checked, ensure
@@ -154,7 +153,7 @@ class Worker:
             raise WorkerError(f"Two functions of {self.name} do jobs of the type {kind!r}.")
         if concurrency < 1:
             raise WorkerError(f"concurrency of {kind!r} is {concurrency}: it is at least 1.")
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = is_asynchronous(function, repr(kind))
         if is_async and processes:
             raise WorkerError(f"{kind!r} is asynchronous: processes take plain functions.")
         limit = 0.0 if timeout is None else seconds(timeout, f"timeout of {kind!r}")
