@@ -181,6 +181,7 @@ class FakeReader:
         self.commits: list[Mapping[int, int]] = []
         self.cut: list[int] = []
         self.is_ready = True
+        self.rested = False
 
     def free(self) -> None:
         self.freed += 1
@@ -191,7 +192,10 @@ class FakeReader:
     def begin_anew(self, partition: int) -> None:
         self.cut.append(partition)
 
-    def rest(self) -> None: ...
+    def rest(self) -> None:
+        self.rested = True
+
+    def start(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -773,3 +777,54 @@ def test_a_generator_is_refused(function: Handler) -> None:
 def test_an_object_with_a_coroutine_goes_to_no_process() -> None:
     with pytest.raises(WorkerError, match="asynchronous"):
         Worker("w").job("t", processes=True)(Callee())
+
+
+# --- Faults of the worker -------------------------------------------------------------------------
+
+
+async def test_a_worker_beside_other_code_shows_its_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "Reader", FakeReader)
+    monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+    worker = Worker("w", kafka="127.0.0.1:1", group="of-a-test")
+    worker.job("t")(work_later)
+    seen = []
+    with pytest.raises(WorkerError, match="no more"):
+        async with worker:
+            working: Any = worker._working
+            for fault in (None, WorkerError("no more"), WorkerError("later")):
+                if fault is not None:
+                    working._engine.failed(fault)
+                pages = working._all_pages()
+                seen.append((worker.is_ready, pages["/livez"]()[0], pages["/readyz"]()[0]))
+            rested = working._engine._reader.rested
+    assert seen == [(True, 200, 200), (False, 503, 503), (False, 503, 503)]
+    assert rested
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert told.getMessage() == "worker failed"
+    assert vars(told)["reason"] == "no more"
+
+
+async def test_a_worker_that_cannot_start_beside_other_code_can_start_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "Reader", FakeReader)
+    monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+    store = MemoryStore()
+    worker = Worker("w", store=store, group="of-a-test")
+    worker.job("t")(work_later)
+    faults = [OSError("no disk")]
+
+    def fails_once() -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(store, "open", fails_once)
+    with pytest.raises(WorkerError, match="no disk"):
+        await worker.__aenter__()
+    assert not worker.is_ready
+    async with worker:
+        with pytest.raises(WorkerError, match="at work already"):
+            await worker.__aenter__()
+        assert worker.is_ready

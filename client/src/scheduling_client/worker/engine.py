@@ -141,11 +141,15 @@ class Engine:
         self._loop.call_later(COMMIT_SECONDS, self._commit)
         self._loop.call_later(self._look_seconds, self._look)
 
-    async def stop(self) -> int:
-        """Let the runs at work end, then leave. Returns how many were not answered."""
+    def rest(self) -> None:
+        """Begin no more runs."""
         self._stopping = self._executor.is_stopping = True
         self._reader.rest()
         self._drop(entry for lane in self._lanes.values() for entry in lane.waiting)
+
+    async def stop(self) -> int:
+        """Let the runs at work end, then leave. Returns how many were not answered."""
+        self.rest()
         await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)
         left = len(self._at_work)
         tasks = [entry.task for entry in self._at_work if entry.task is not None]
