@@ -153,11 +153,11 @@ async def test_a_coroutine_that_exits_fails_the_run() -> None:
 class Record:
     """A queuedJob as the consumer gives it."""
 
-    def __init__(self, offset: int, headers: Headers) -> None:
-        self._offset, self._headers = offset, headers
+    def __init__(self, offset: int, headers: Headers, *, partition: int = 0) -> None:
+        self._offset, self._headers, self._partition = offset, headers, partition
 
     def partition(self) -> int:
-        return 0
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
@@ -828,3 +828,34 @@ async def test_a_worker_that_cannot_start_beside_other_code_can_start_again(
         with pytest.raises(WorkerError, match="at work already"):
             await worker.__aenter__()
         assert worker.is_ready
+
+
+# --- Copies, deadlines, commits -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stays", [False, True])
+async def test_copies_of_a_run_that_is_given_up_are_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    worker = Worker("w")
+    goes_on = asyncio.Event()
+
+    @worker.job("t", concurrency=1)
+    async def handle(run: Run) -> None:
+        if run.id == 1:
+            await goes_on.wait()
+
+    work = AtWork(worker, monkeypatch)
+    other = Ledger(1, 0)
+    work.engine.assigned([other])
+    work.receive(Record(0, [], partition=1))
+    work.receive(Record(1, [("occurrence-id", b"a")]))
+    work.receive(Record(2, [("occurrence-id", b"a")], partition=1 if stays else 0))
+    await settle()
+    assert await work.engine.released([0], 10) == {0: 1}
+    assert work.engine._open_runs == (2 if stays else 1)
+    goes_on.set()
+    await settle()
+    assert [run for run, _ in work.answers] == ([1, 3] if stays else [1])
+    assert other.committable == (3 if stays else 1)
+    assert work.engine._open_runs == 0

@@ -170,7 +170,7 @@ class Engine:
 
     async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
         """These partitions are read no more. Returns offsets to commit, once runs have ended."""
-        ledgers = {each: self._ledgers[each] for each in partitions if each in self._ledgers}
+        ledgers = {each: self._ledgers.pop(each) for each in partitions if each in self._ledgers}
         gone = set(map(id, ledgers.values()))
         self._drop(
             entry
@@ -178,8 +178,6 @@ class Engine:
             for entry in lane.waiting
             if id(entry.ledger) in gone
         )
-        for each in ledgers:
-            del self._ledgers[each]
         await _until(
             lambda: all(each.is_idle for each in ledgers.values()),
             0 if self._stopping else within_seconds,
@@ -411,13 +409,17 @@ class Engine:
 
     def _drop(self, entries: Iterable[Entry]) -> None:
         """Runs that wait and will not begin. Their offsets stay open: another worker has them."""
+        copies: list[Entry] = []
         for entry in list(entries):
             if not entry.dropped:
                 entry.dropped = True
                 self._active.pop(entry.occurrence, None)
                 self._give_up(entry)
+                copies += entry.copies or ()
         for lane in self._lanes.values():
             lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
+        if copies:  # one on a partition that stays is done in the place of the first
+            self._sort(copies, {})
         self._pay()
 
     def _give_up(self, entry: Entry) -> None:
