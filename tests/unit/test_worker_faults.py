@@ -859,3 +859,30 @@ async def test_copies_of_a_run_that_is_given_up_are_not_forgotten(
     assert [run for run, _ in work.answers] == ([1, 3] if stays else [1])
     assert other.committable == (3 if stays else 1)
     assert work.engine._open_runs == 0
+
+
+async def test_a_run_after_its_deadline_is_closed_without_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+    did: list[int] = []
+
+    @worker.job("t", concurrency=1)
+    async def handle(run: Run) -> None:
+        did.append(run.id)
+
+    work = AtWork(worker, monkeypatch)
+    late = [("occurrence-id", b"a"), ("deadline", b"2020-01-01T00:00:00Z")]
+    work.receive(
+        Record(0, late),
+        Record(1, late),
+        Record(2, [("deadline", b"2020-01-01T00:00:00")]),  # no zone: UTC
+        Record(3, [("deadline", b"2999-01-01T00:00:00Z")]),
+        Record(4, [("deadline", b"soon")]),
+    )
+    await settle()
+    assert did == [4, 5]
+    assert [run for run, _ in work.answers] == [4, 5]
+    assert work.figures.skipped["expired"] == 2
+    assert 'runs_skipped_total{reason="expired"} 2' in work.figures.text()
+    assert (work.ledger.committable, work.engine._open_runs, work.engine._active) == (5, 0, {})

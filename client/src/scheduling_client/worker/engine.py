@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
 from time import perf_counter
@@ -284,10 +285,25 @@ class Engine:
         waiting = lane.waiting
         while waiting and lane.has_place and self._executor.is_free(lane.job):
             entry = waiting.popleft()
-            if not entry.dropped:
+            if entry.dropped:
+                continue
+            deadline = entry.run.deadline
+            if deadline is not None and deadline <= datetime.now(UTC):
+                self._expire(entry)
+            else:
                 lane.at_work += 1
                 entry.task = self._loop.create_task(self._work(lane, entry))
                 self._at_work.add(entry)
+
+    def _expire(self, entry: Entry) -> None:
+        """The service has closed the run: its retry has a record of its own."""
+        run = entry.run
+        self._figures.skipped[names.EXPIRED] += 1
+        log.warning(
+            "run came after its deadline",
+            extra={"type": run.type, "job": run.job_id, "run": run.occurrence_id},
+        )
+        self._close(entry)
 
     def _begin_all(self) -> None:
         for lane in self._lanes.values():
@@ -377,15 +393,19 @@ class Engine:
 
     def _confirmed(self, entry: Entry) -> None:
         self._figures.answers += 1
-        occurrence = entry.occurrence
-        if self._active.get(occurrence) is entry:
-            del self._active[occurrence]
-        self._closed(entry)
+        self._close(entry)
         lane = entry.lane
         if lane is not None:
             lane.unanswered -= 1
             if lane.waiting:
                 self._begin(lane)
+
+    def _close(self, entry: Entry) -> None:
+        """The run has ended, and its copies with it."""
+        occurrence = entry.occurrence
+        if self._active.get(occurrence) is entry:
+            del self._active[occurrence]
+        self._closed(entry)
         if entry.copies:
             for copy in entry.copies:
                 self._closed(copy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from scheduling_client.worker.transactions import TABLE, transaction
@@ -166,9 +166,10 @@ class Run:
 
     def _instant(self, header: str) -> datetime | None:
         try:
-            return datetime.fromisoformat(self.headers[header].decode())
+            found = datetime.fromisoformat(self.headers[header].decode())
         except (KeyError, ValueError):
             return None
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _restored(given: dict[str, Any]) -> Run:
