@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pydantic
 import pytest
@@ -450,6 +450,10 @@ class Held:
     def __init__(self) -> None:
         self.ledgers: list[Ledger] = []
         self.gone: list[int] = []
+        self.confirmed: dict[int, int] = {}
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        self.confirmed.update(offsets)
 
     def assigned(self, ledgers: Sequence[Ledger]) -> None:
         self.ledgers += ledgers
@@ -886,3 +890,48 @@ async def test_a_run_after_its_deadline_is_closed_without_work(
     assert work.figures.skipped["expired"] == 2
     assert 'runs_skipped_total{reason="expired"} 2' in work.figures.text()
     assert (work.ledger.committable, work.engine._open_runs, work.engine._active) == (5, 0, {})
+
+
+async def test_an_offset_is_committed_until_kafka_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+    worker.job("t")(work_later)
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(0, []))
+    await settle()
+    work.engine._commit()
+    work.engine._commit()
+    assert work.reader.commits == [{0: 1}, {0: 1}]
+    work.engine.committed({0: 1, 9: 5})
+    work.engine._commit()
+    assert len(work.reader.commits) == 2
+
+
+class Place(NamedTuple):
+    """A partition in the result of a commit."""
+
+    partition: int
+    offset: int
+    error: KafkaError | None
+
+
+async def test_commits_of_partitions_that_stay_are_kept(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    committed: list[dict[int, int]] = []
+
+    def commit(offsets: list[TopicPartition], **_: object) -> None:
+        committed.append({each.partition: each.offset for each in offsets})
+
+    made._consumer.commit = commit
+    made.commit({0: 5, 1: 7, 2: 9})
+    made.commit({1: 8})
+    await asyncio.to_thread(made._lose, None, [TopicPartition("x", 2)])
+    made._commit_due()
+    made._commit_due()
+    assert committed == [{0: 5, 1: 8}]
+    made._committed(None, [Place(0, 5, KafkaError(KafkaError._TIMED_OUT)), Place(1, 8, None)])
+    await settle()
+    assert held.confirmed == {1: 8}

@@ -185,6 +185,13 @@ class Engine:
         )
         return {each: ledger.committable for each, ledger in ledgers.items()}
 
+    def committed(self, offsets: Offsets) -> None:
+        """Kafka has these offsets."""
+        for partition, offset in offsets.items():
+            ledger = self._ledgers.get(partition)
+            if ledger is not None:
+                ledger.committed = offset
+
     def receive(self, batch: Sequence[Message], *, token: bool) -> None:
         """Records in their order."""
         try:
@@ -455,8 +462,6 @@ class Engine:
         }
         if offsets:
             self._reader.commit(offsets)
-            for partition, offset in offsets.items():
-                self._ledgers[partition].committed = offset
         if not self._stopping:
             self._loop.call_later(COMMIT_SECONDS, self._commit)
 
