@@ -60,7 +60,7 @@ class Keyed:
     name: str
 
     def __post_init__(self) -> None:
-        {}[self.name]
+        raise KeyError(self.name)
 
 
 class Validated(pydantic.BaseModel):
@@ -541,7 +541,8 @@ def test_a_crash_within_a_transaction_of_sqlite_leaves_no_trace(tmp_path: Path) 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 had no such attribute")
 def test_a_transaction_of_sqlite_ends_with_autocommit(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "a.db", autocommit=True)
+    connect: Any = sqlite3.connect
+    connection = connect(tmp_path / "a.db", autocommit=True)
     with pytest.raises(Crash), a_handled_run().transaction(connection):
         raise Crash
     with a_handled_run().transaction(connection):
@@ -726,11 +727,13 @@ class Callee:
 
 
 def generate(run: Run) -> Iterator[None]:
-    yield worked.append(run.id)
+    worked.append(run.id)
+    yield
 
 
 async def generate_later(run: Run) -> AsyncIterator[None]:
-    yield worked.append(run.id)
+    worked.append(run.id)
+    yield
 
 
 def wrapped_generator(run: Run) -> Any:
