@@ -427,8 +427,14 @@ class FakeConsumer:
     def seek(self, place: TopicPartition) -> None:
         self.sought.append(place)
 
+    def assignment(self) -> list[TopicPartition]:
+        return []
+
+    def pause(self, _: object) -> None: ...
+    def resume(self, _: object) -> None: ...
+
     def poll(self, _: float) -> Any:
-        return self.polled.pop()
+        return self.polled.pop() if self.polled else None
 
     def consume(self, *_: object) -> list[Any]:
         self.meanwhile()
@@ -497,6 +503,21 @@ async def test_a_partition_that_was_cut_is_read_from_its_first_open_run(
     await settle()
     assert [(each.partition, each.offset) for each in made._consumer.sought] == [(1, 3)]
     assert (held.gone, [each.position for each in held.ledgers]) == ([1], [5000, 3])
+
+
+async def test_a_partition_that_was_cut_is_sought_once_it_is_not_paused(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    """As a resume may go back to where the pause was."""
+    made, _ = read()
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    made.begin_anew(1)
+    found = []
+    for resting in (True, False):
+        made._resting = resting
+        await asyncio.to_thread(made._turn)
+        found.append(len(made._consumer.sought))
+    assert found == [0, 1]
 
 
 async def test_a_record_of_before_an_assignment_is_dropped(

@@ -120,7 +120,7 @@ class Reader:
         token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
         self._pause(paused=not token)
         self._commit_due()
-        while self._cut:
+        while self._cut and not self._paused:
             self._begin_anew(self._cut.popleft())
         batch = self._poll()
         if batch:
