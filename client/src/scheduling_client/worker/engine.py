@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import Message
 
@@ -228,8 +228,10 @@ class Engine:
     def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
         value = message.value() or b""
         try:
-            given: dict[str, bytes | None] = dict(_headers(message) or ())
-            run = messages.read_run(value, _without_nulls(given), self._extend)
+            headers: Any = dict(_headers(message) or ())
+            if None in headers.values():
+                headers = {name: each for name, each in headers.items() if each is not None}
+            run = messages.read_run(value, headers, self._extend)
         except Exception:  # noqa: BLE001 - of a producer that is no scheduling service
             self._figures.skipped[names.UNREADABLE] += 1
             return None
@@ -498,12 +500,6 @@ class Engine:
     @property
     def _is_busy(self) -> bool:
         return bool(self._at_work or self._keeping or self._answerer.is_busy)
-
-
-def _without_nulls(headers: dict[str, bytes | None]) -> dict[str, bytes]:
-    if None in headers.values():
-        return {name: value for name, value in headers.items() if value is not None}
-    return cast("dict[str, bytes]", headers)
 
 
 async def _until(done: Callable[[], bool], within_seconds: float) -> None:

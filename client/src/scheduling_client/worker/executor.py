@@ -38,14 +38,15 @@ class Executor:
         """
         try:
             arguments = job.arguments(run)
-        except PayloadError as fault:
-            return Ended(shortened(str(fault)), final=True)
         except KeyboardInterrupt:
             raise
         except BaseException as fault:  # noqa: BLE001 - of the user's classes: each copy raises it
-            return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
+            return _unfit(fault)
         try:
-            await self._call(job, arguments)
+            if job.is_async:
+                await job.function(*arguments)
+            else:
+                await self._call(job, arguments)
         except asyncio.CancelledError as fault:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -70,9 +71,7 @@ class Executor:
             return too_long(job)
 
     async def _call(self, job: Job, arguments: tuple[object, ...]) -> None:
-        if job.is_async:
-            await job.function(*arguments)
-        elif job.in_process:
+        if job.in_process:
             within = job.timeout_seconds or None
             await self._pool(job).run(lambda: self._children.call(job.function, arguments, within))
         else:
@@ -113,6 +112,12 @@ def limit_of(job: Job) -> float:
 def too_long(job: Job) -> Ended:
     """The end of a run that was cancelled because of its time."""
     return Ended(f"The run took longer than {duration_text(round(job.timeout_seconds * 1000))}.")
+
+
+def _unfit(fault: BaseException) -> Ended:
+    if isinstance(fault, PayloadError):
+        return Ended(shortened(str(fault)), final=True)
+    return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
 
 
 def _end_of(job: Job, run: Run, fault: BaseException) -> Ended:

@@ -155,8 +155,11 @@ class Run:
         return transaction(engine, self.occurrence_id, table)
 
     def _text(self, header: str) -> str:
-        # Bytes that are no UTF-8 stay different texts: ids of two runs are never the same.
-        return self.headers.get(header, b"").decode(errors="backslashreplace")
+        found = self.headers.get(header, b"")
+        try:
+            return found.decode()
+        except UnicodeDecodeError:  # different bytes stay different texts: ids of two runs too
+            return found.decode(errors="backslashreplace")
 
     def _number(self, header: str) -> int | None:
         try:
@@ -165,9 +168,12 @@ class Run:
             return None
 
     def _instant(self, header: str) -> datetime | None:
+        given = self.headers.get(header)
+        if not given:
+            return None
         try:
-            found = datetime.fromisoformat(self.headers[header].decode())
-        except (KeyError, ValueError):
+            found = datetime.fromisoformat(given.decode())
+        except ValueError:
             return None
         return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
