@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
+import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pydantic
 import pytest
@@ -35,6 +41,7 @@ from scheduling_client.worker.engine import Engine
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
+from scheduling_client.worker.processes import Child
 from scheduling_client.worker.reader import Reader
 
 Handler = Callable[..., Any]
@@ -53,7 +60,7 @@ class Keyed:
     name: str
 
     def __post_init__(self) -> None:
-        {}[self.name]
+        raise KeyError(self.name)
 
 
 class Validated(pydantic.BaseModel):
@@ -146,11 +153,11 @@ async def test_a_coroutine_that_exits_fails_the_run() -> None:
 class Record:
     """A queuedJob as the consumer gives it."""
 
-    def __init__(self, offset: int, headers: Headers) -> None:
-        self._offset, self._headers = offset, headers
+    def __init__(self, offset: int, headers: Headers, *, partition: int = 0) -> None:
+        self._offset, self._headers, self._partition = offset, headers, partition
 
     def partition(self) -> int:
-        return 0
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
@@ -174,6 +181,7 @@ class FakeReader:
         self.commits: list[Mapping[int, int]] = []
         self.cut: list[int] = []
         self.is_ready = True
+        self.rested = False
 
     def free(self) -> None:
         self.freed += 1
@@ -183,6 +191,12 @@ class FakeReader:
 
     def begin_anew(self, partition: int) -> None:
         self.cut.append(partition)
+
+    def rest(self) -> None:
+        self.rested = True
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class FakeAnswerer:
@@ -197,6 +211,9 @@ class FakeAnswerer:
     def answer(self, run: Run, _: int, ended: Ended, confirmed: Callable[[], None]) -> None:
         self.answers.append((run.id, ended))
         asyncio.get_running_loop().call_soon(confirmed)
+
+    def flush(self, _: float) -> int:
+        return 0
 
 
 class AtWork:
@@ -410,8 +427,14 @@ class FakeConsumer:
     def seek(self, place: TopicPartition) -> None:
         self.sought.append(place)
 
+    def assignment(self) -> list[TopicPartition]:
+        return []
+
+    def pause(self, _: object) -> None: ...
+    def resume(self, _: object) -> None: ...
+
     def poll(self, _: float) -> Any:
-        return self.polled.pop()
+        return self.polled.pop() if self.polled else None
 
     def consume(self, *_: object) -> list[Any]:
         self.meanwhile()
@@ -433,6 +456,10 @@ class Held:
     def __init__(self) -> None:
         self.ledgers: list[Ledger] = []
         self.gone: list[int] = []
+        self.confirmed: dict[int, int] = {}
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        self.confirmed.update(offsets)
 
     def assigned(self, ledgers: Sequence[Ledger]) -> None:
         self.ledgers += ledgers
@@ -478,6 +505,21 @@ async def test_a_partition_that_was_cut_is_read_from_its_first_open_run(
     assert (held.gone, [each.position for each in held.ledgers]) == ([1], [5000, 3])
 
 
+async def test_a_partition_that_was_cut_is_sought_once_it_is_not_paused(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    """As a resume may go back to where the pause was."""
+    made, _ = read()
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    made.begin_anew(1)
+    found = []
+    for resting in (True, False):
+        made._resting = resting
+        await asyncio.to_thread(made._turn)
+        found.append(len(made._consumer.sought))
+    assert found == [0, 1]
+
+
 async def test_a_record_of_before_an_assignment_is_dropped(
     read: Callable[[], tuple[Any, Held]],
 ) -> None:
@@ -520,7 +562,8 @@ def test_a_crash_within_a_transaction_of_sqlite_leaves_no_trace(tmp_path: Path) 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 had no such attribute")
 def test_a_transaction_of_sqlite_ends_with_autocommit(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "a.db", autocommit=True)
+    connect: Any = sqlite3.connect
+    connection = connect(tmp_path / "a.db", autocommit=True)
     with pytest.raises(Crash), a_handled_run().transaction(connection):
         raise Crash
     with a_handled_run().transaction(connection):
@@ -614,3 +657,305 @@ def test_an_engine_that_commits_alone_is_refused(tmp_path: Path, of_session: boo
         pass
     for each in (alone, usual):
         each.dispose()
+
+
+# --- Child processes ------------------------------------------------------------------------------
+
+
+def call_later(child: Child, number: int, seconds: float) -> threading.Thread:
+    """Send a signal to the child so long after its start."""
+
+    def send() -> None:
+        while child._process is None or child._process.pid is None:
+            time.sleep(0.001)
+        time.sleep(seconds)
+        os.kill(child._process.pid, number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    return sender
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.8])
+def test_a_sigterm_of_the_process_group_leaves_a_child_at_work(seconds: float) -> None:
+    """At its start too: an import takes longer than the first of these times."""
+    child = Child()
+    sender = call_later(child, signal.SIGTERM, seconds)
+    assert child.call(pow, (2, 3), 60) == 8
+    assert child.call(time.sleep, (1.0,), 60) is None
+    sender.join()
+    assert child.call(pow, (2, 4), 60) == 16
+    child.kill()
+
+
+def test_a_program_that_a_child_starts_can_be_terminated() -> None:
+    child = Child()
+    assert child.call(terminated_sleep, (), 60) == -signal.SIGTERM
+    child.kill()
+
+
+def terminated_sleep() -> int:
+    program = subprocess.Popen(["sleep", "60"])
+    program.terminate()
+    return program.wait(10)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_child_that_ends_while_the_worker_stops_leaves_its_run_open(
+    monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    worker = Worker("w")
+    worker.job("t", processes=True)(kill_itself)
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(0, [("occurrence-id", b"a")]))
+    await asyncio.sleep(0)
+    if stops:
+        await work.engine.stop()
+    else:
+        async with asyncio.timeout(60):
+            while not work.answers:
+                await settle()
+    assert [ended.error for _, ended in work.answers] == (
+        [] if stops else ["ProcessEnded: The process of the run has ended with -9."]
+    )
+    assert work.ledger.committable == (0 if stops else 1)
+    assert not work.faults
+    work.engine._executor.close()
+
+
+# --- Handlers in disguise -------------------------------------------------------------------------
+
+worked: list[int] = []
+
+
+async def work_later(run: Run) -> None:
+    await asyncio.sleep(0)
+    worked.append(run.id)
+
+
+def wrapped(run: Run) -> Any:
+    """As a decorator makes it that knows nothing of coroutines."""
+    return work_later(run)
+
+
+class Callee:
+    async def __call__(self, run: Run) -> None:
+        await work_later(run)
+
+
+def generate(run: Run) -> Iterator[None]:
+    worked.append(run.id)
+    yield
+
+
+async def generate_later(run: Run) -> AsyncIterator[None]:
+    worked.append(run.id)
+    yield
+
+
+def wrapped_generator(run: Run) -> Any:
+    return generate(run)
+
+
+@pytest.mark.parametrize("function", [wrapped, Callee(), functools.partial(work_later)])
+async def test_a_coroutine_function_in_disguise_does_its_work(function: Handler) -> None:
+    worker = Worker("w")
+    worker.job("t")(function)
+    worked.clear()
+    assert await worker.run_one(a_run()) == Ended()
+    assert worked == [7]
+
+
+async def test_the_time_of_a_job_holds_for_a_wrapped_coroutine() -> None:
+    worker = Worker("w")
+
+    @worker.job("t", timeout="50ms")
+    def handle() -> Any:
+        return asyncio.sleep(60)
+
+    assert await worker.run_one(a_run()) == Ended("The run took longer than 50ms.")
+
+
+@pytest.mark.parametrize(
+    ("function", "processes", "sentence"),
+    [
+        (wrapped_generator, False, "generator"),
+        (wrapped_generator, True, "generator"),
+        (wrapped, True, "asynchronous"),
+    ],
+)
+async def test_a_function_that_has_not_worked_has_failed(
+    function: Handler, processes: bool, sentence: str
+) -> None:
+    worker = Worker("w")
+    worker.job("t", processes=processes)(function)
+    assert sentence in str((await worker.run_one(a_run())).error)
+
+
+@pytest.mark.parametrize("function", [generate, generate_later])
+def test_a_generator_is_refused(function: Handler) -> None:
+    with pytest.raises(WorkerError, match="'t' is a generator"):
+        Worker("w").job("t")(function)
+
+
+def test_an_object_with_a_coroutine_goes_to_no_process() -> None:
+    with pytest.raises(WorkerError, match="asynchronous"):
+        Worker("w").job("t", processes=True)(Callee())
+
+
+# --- Faults of the worker -------------------------------------------------------------------------
+
+
+async def test_a_worker_beside_other_code_shows_its_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "Reader", FakeReader)
+    monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+    worker = Worker("w", kafka="127.0.0.1:1", group="of-a-test")
+    worker.job("t")(work_later)
+    seen = []
+    with pytest.raises(WorkerError, match="no more"):
+        async with worker:
+            working: Any = worker._working
+            for fault in (None, WorkerError("no more"), WorkerError("later")):
+                if fault is not None:
+                    working._engine.failed(fault)
+                pages = working._all_pages()
+                seen.append((worker.is_ready, pages["/livez"]()[0], pages["/readyz"]()[0]))
+            rested = working._engine._reader.rested
+    assert seen == [(True, 200, 200), (False, 503, 503), (False, 503, 503)]
+    assert rested
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert told.getMessage() == "worker failed"
+    assert vars(told)["reason"] == "no more"
+
+
+async def test_a_worker_that_cannot_start_beside_other_code_can_start_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "Reader", FakeReader)
+    monkeypatch.setattr(engine, "Answerer", FakeAnswerer)
+    store = MemoryStore()
+    worker = Worker("w", store=store, group="of-a-test")
+    worker.job("t")(work_later)
+    faults = [OSError("no disk")]
+
+    def fails_once() -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(store, "open", fails_once)
+    with pytest.raises(WorkerError, match="no disk"):
+        await worker.__aenter__()
+    assert not worker.is_ready
+    async with worker:
+        with pytest.raises(WorkerError, match="at work already"):
+            await worker.__aenter__()
+        assert worker.is_ready
+
+
+# --- Copies, deadlines, commits -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stays", [False, True])
+async def test_copies_of_a_run_that_is_given_up_are_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    worker = Worker("w")
+    goes_on = asyncio.Event()
+
+    @worker.job("t", concurrency=1)
+    async def handle(run: Run) -> None:
+        if run.id == 1:
+            await goes_on.wait()
+
+    work = AtWork(worker, monkeypatch)
+    other = Ledger(1, 0)
+    work.engine.assigned([other])
+    work.receive(Record(0, [], partition=1))
+    work.receive(Record(1, [("occurrence-id", b"a")]))
+    work.receive(Record(2, [("occurrence-id", b"a")], partition=1 if stays else 0))
+    await settle()
+    assert await work.engine.released([0], 10) == {0: 1}
+    assert work.engine._open_runs == (2 if stays else 1)
+    goes_on.set()
+    await settle()
+    assert [run for run, _ in work.answers] == ([1, 3] if stays else [1])
+    assert other.committable == (3 if stays else 1)
+    assert work.engine._open_runs == 0
+
+
+async def test_a_run_after_its_deadline_is_closed_without_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+    did: list[int] = []
+
+    @worker.job("t", concurrency=1)
+    async def handle(run: Run) -> None:
+        did.append(run.id)
+
+    work = AtWork(worker, monkeypatch)
+    late = [("occurrence-id", b"a"), ("deadline", b"2020-01-01T00:00:00Z")]
+    work.receive(
+        Record(0, late),
+        Record(1, late),
+        Record(2, [("deadline", b"2020-01-01T00:00:00")]),  # no zone: UTC
+        Record(3, [("deadline", b"2999-01-01T00:00:00Z")]),
+        Record(4, [("deadline", b"soon")]),
+    )
+    await settle()
+    assert did == [4, 5]
+    assert [run for run, _ in work.answers] == [4, 5]
+    assert work.figures.skipped["expired"] == 2
+    assert 'runs_skipped_total{reason="expired"} 2' in work.figures.text()
+    assert (work.ledger.committable, work.engine._open_runs, work.engine._active) == (5, 0, {})
+
+
+async def test_an_offset_is_committed_until_kafka_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("w")
+    worker.job("t")(work_later)
+    work = AtWork(worker, monkeypatch)
+    work.receive(Record(0, []))
+    await settle()
+    work.engine._commit()
+    work.engine._commit()
+    assert work.reader.commits == [{0: 1}, {0: 1}]
+    work.engine.committed({0: 1, 9: 5})
+    work.engine._commit()
+    assert len(work.reader.commits) == 2
+
+
+class Place(NamedTuple):
+    """A partition in the result of a commit."""
+
+    partition: int
+    offset: int
+    error: KafkaError | None
+
+
+async def test_commits_of_partitions_that_stay_are_kept(
+    read: Callable[[], tuple[Any, Held]],
+) -> None:
+    made, held = read()
+    committed: list[dict[int, int]] = []
+
+    def commit(offsets: list[TopicPartition], **_: object) -> None:
+        committed.append({each.partition: each.offset for each in offsets})
+
+    made._consumer.commit = commit
+    made.commit({0: 5, 1: 7, 2: 9})
+    made.commit({1: 8})
+    await asyncio.to_thread(made._lose, None, [TopicPartition("x", 2)])
+    made._commit_due()
+    made._commit_due()
+    assert committed == [{0: 5, 1: 8}]
+    made._committed(None, [Place(0, 5, KafkaError(KafkaError._TIMED_OUT)), Place(1, 8, None)])
+    await settle()
+    assert held.confirmed == {1: 8}

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
 from time import perf_counter
@@ -141,11 +142,15 @@ class Engine:
         self._loop.call_later(COMMIT_SECONDS, self._commit)
         self._loop.call_later(self._look_seconds, self._look)
 
-    async def stop(self) -> int:
-        """Let the runs at work end, then leave. Returns how many were not answered."""
-        self._stopping = True
+    def rest(self) -> None:
+        """Begin no more runs."""
+        self._stopping = self._executor.is_stopping = True
         self._reader.rest()
         self._drop(entry for lane in self._lanes.values() for entry in lane.waiting)
+
+    async def stop(self) -> int:
+        """Let the runs at work end, then leave. Returns how many were not answered."""
+        self.rest()
         await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)
         left = len(self._at_work)
         tasks = [entry.task for entry in self._at_work if entry.task is not None]
@@ -166,7 +171,7 @@ class Engine:
 
     async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
         """These partitions are read no more. Returns offsets to commit, once runs have ended."""
-        ledgers = {each: self._ledgers[each] for each in partitions if each in self._ledgers}
+        ledgers = {each: self._ledgers.pop(each) for each in partitions if each in self._ledgers}
         gone = set(map(id, ledgers.values()))
         self._drop(
             entry
@@ -174,13 +179,18 @@ class Engine:
             for entry in lane.waiting
             if id(entry.ledger) in gone
         )
-        for each in ledgers:
-            del self._ledgers[each]
         await _until(
             lambda: all(each.is_idle for each in ledgers.values()),
             0 if self._stopping else within_seconds,
         )
         return {each: ledger.committable for each, ledger in ledgers.items()}
+
+    def committed(self, offsets: Offsets) -> None:
+        """Kafka has these offsets."""
+        for partition, offset in offsets.items():
+            ledger = self._ledgers.get(partition)
+            if ledger is not None:
+                ledger.committed = offset
 
     def receive(self, batch: Sequence[Message], *, token: bool) -> None:
         """Records in their order."""
@@ -218,7 +228,7 @@ class Engine:
     def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
         value = message.value() or b""
         try:
-            headers: dict[str, bytes] = dict(_headers(message) or ())
+            headers: Any = dict(_headers(message) or ())
             if None in headers.values():
                 headers = {name: each for name, each in headers.items() if each is not None}
             run = messages.read_run(value, headers, self._extend)
@@ -282,10 +292,25 @@ class Engine:
         waiting = lane.waiting
         while waiting and lane.has_place and self._executor.is_free(lane.job):
             entry = waiting.popleft()
-            if not entry.dropped:
+            if entry.dropped:
+                continue
+            deadline = entry.run.deadline
+            if deadline is not None and deadline <= datetime.now(UTC):
+                self._expire(entry)
+            else:
                 lane.at_work += 1
                 entry.task = self._loop.create_task(self._work(lane, entry))
                 self._at_work.add(entry)
+
+    def _expire(self, entry: Entry) -> None:
+        """The service has closed the run: its retry has a record of its own."""
+        run = entry.run
+        self._figures.skipped[names.EXPIRED] += 1
+        log.warning(
+            "run came after its deadline",
+            extra={"type": run.type, "job": run.job_id, "run": run.occurrence_id},
+        )
+        self._close(entry)
 
     def _begin_all(self) -> None:
         for lane in self._lanes.values():
@@ -375,15 +400,19 @@ class Engine:
 
     def _confirmed(self, entry: Entry) -> None:
         self._figures.answers += 1
-        occurrence = entry.occurrence
-        if self._active.get(occurrence) is entry:
-            del self._active[occurrence]
-        self._closed(entry)
+        self._close(entry)
         lane = entry.lane
         if lane is not None:
             lane.unanswered -= 1
             if lane.waiting:
                 self._begin(lane)
+
+    def _close(self, entry: Entry) -> None:
+        """The run has ended, and its copies with it."""
+        occurrence = entry.occurrence
+        if self._active.get(occurrence) is entry:
+            del self._active[occurrence]
+        self._closed(entry)
         if entry.copies:
             for copy in entry.copies:
                 self._closed(copy)
@@ -407,13 +436,17 @@ class Engine:
 
     def _drop(self, entries: Iterable[Entry]) -> None:
         """Runs that wait and will not begin. Their offsets stay open: another worker has them."""
+        copies: list[Entry] = []
         for entry in list(entries):
             if not entry.dropped:
                 entry.dropped = True
                 self._active.pop(entry.occurrence, None)
                 self._give_up(entry)
+                copies += entry.copies or ()
         for lane in self._lanes.values():
             lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
+        if copies:  # one on a partition that stays is done in the place of the first
+            self._sort(copies, {})
         self._pay()
 
     def _give_up(self, entry: Entry) -> None:
@@ -429,8 +462,6 @@ class Engine:
         }
         if offsets:
             self._reader.commit(offsets)
-            for partition, offset in offsets.items():
-                self._ledgers[partition].committed = offset
         if not self._stopping:
             self._loop.call_later(COMMIT_SECONDS, self._commit)
 

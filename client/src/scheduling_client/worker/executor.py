@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 
 from scheduling_client.schedules.durations import duration_text
 from scheduling_client.worker.answers import DONE, Ended, failed, shortened
 from scheduling_client.worker.errors import AlreadyDone, Discard, PayloadError, Retry
-from scheduling_client.worker.jobs import Job
-from scheduling_client.worker.processes import Children, TookTooLong
+from scheduling_client.worker.jobs import Job, check_result
+from scheduling_client.worker.processes import Children, ProcessEnded, TookTooLong
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.threads import Threads
 
@@ -27,6 +28,8 @@ class Executor:
         self._freed = freed
         self._threads: dict[str, Threads] = {}
         self._children = Children()
+        self.is_stopping = False
+        """The worker stops: a child process that ends has not failed by itself."""
 
     async def run(self, job: Job, run: Run) -> Ended:
         """Do a run, and return how it ended. Raises `CancelledError` if the task is cancelled.
@@ -35,12 +38,10 @@ class Executor:
         """
         try:
             arguments = job.arguments(run)
-        except PayloadError as fault:
-            return Ended(shortened(str(fault)), final=True)
         except KeyboardInterrupt:
             raise
         except BaseException as fault:  # noqa: BLE001 - of the user's classes: each copy raises it
-            return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
+            return _unfit(fault)
         try:
             if job.is_async:
                 await job.function(*arguments)
@@ -51,6 +52,10 @@ class Executor:
             if task is not None and task.cancelling():
                 raise
             return failed(fault)  # the handler has cancelled itself
+        except ProcessEnded as fault:
+            if self.is_stopping:
+                raise asyncio.CancelledError from fault  # the run comes again
+            return failed(fault)
         except (KeyboardInterrupt, GeneratorExit):  # of a signal, and of a loop that is closed
             raise
         except BaseException as fault:  # noqa: BLE001 - with any exception the run has ended
@@ -70,7 +75,11 @@ class Executor:
             within = job.timeout_seconds or None
             await self._pool(job).run(lambda: self._children.call(job.function, arguments, within))
         else:
-            await self._pool(job).run(lambda: job.function(*arguments))
+            result = await self._pool(job).run(lambda: job.function(*arguments))
+            if result is not None:
+                check_result(result)
+                if inspect.isawaitable(result):  # of a plain wrapper around a coroutine function
+                    await result
 
     def is_free(self, job: Job) -> bool:
         """Whether a thread is there for a run of this job. One that timed out keeps its thread."""
@@ -103,6 +112,12 @@ def limit_of(job: Job) -> float:
 def too_long(job: Job) -> Ended:
     """The end of a run that was cancelled because of its time."""
     return Ended(f"The run took longer than {duration_text(round(job.timeout_seconds * 1000))}.")
+
+
+def _unfit(fault: BaseException) -> Ended:
+    if isinstance(fault, PayloadError):
+        return Ended(shortened(str(fault)), final=True)
+    return Ended(f"The payload cannot be read ({type(fault).__name__}).", final=True)
 
 
 def _end_of(job: Job, run: Run, fault: BaseException) -> Ended:

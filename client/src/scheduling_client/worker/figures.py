@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 
 DONE, FAILED, RETRIED, DISCARDED = "done", "failed", "retry", "discarded"
-REPEATED, ANSWERED, UNREADABLE = "repeated", "answered", "unreadable"
+REPEATED, ANSWERED, UNREADABLE, EXPIRED = "repeated", "answered", "unreadable", "expired"
 BOUNDS_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 """Buckets of durations."""
 
@@ -17,7 +17,7 @@ class Figures:
 
     def __init__(self, types: tuple[str, ...]) -> None:
         self.ended = {(kind, outcome): 0 for kind in types for outcome in (DONE, FAILED)}
-        self.skipped = dict.fromkeys((REPEATED, ANSWERED, UNREADABLE), 0)
+        self.skipped = dict.fromkeys((REPEATED, ANSWERED, UNREADABLE, EXPIRED), 0)
         self.at_work: Callable[[], Mapping[str, int]] = dict
         self.waiting: Callable[[], Mapping[str, int]] = dict
         self.answers = 0

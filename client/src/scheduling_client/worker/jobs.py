@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -31,6 +32,25 @@ class Job:
     in_process: bool
 
 
+def is_asynchronous(function: Handler, name: str) -> bool:
+    """Whether a call makes a coroutine, as far as the function tells.
+
+    An object tells it by its `__call__`. Raises `WorkerError` for generators.
+    """
+    called = (function, getattr(function, "__call__", None))  # noqa: B004 - the method, to look at
+    if any(
+        inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in called
+    ):
+        raise WorkerError(f"{name} is a generator: a call of it does no work. Return instead.")
+    return any(inspect.iscoroutinefunction(each) for each in called)
+
+
+def check_result(result: object) -> None:
+    """Raises `WorkerError` for a generator: its function has done no work yet."""
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise WorkerError("The function returned a generator, and has done no work.")
+
+
 def arguments_of(function: Handler) -> Arguments:
     """Which of payload and run a function takes, by its annotations. Raises `WorkerError`.
 
@@ -53,10 +73,20 @@ def arguments_of(function: Handler) -> Arguments:
     return lambda run: tuple([run if make is None else make(run.payload) for make in makers])
 
 
+def _annotated(function: Handler) -> Any:  # noqa: ANN401
+    """Which object has the annotations of a function, a `partial` or an object with `__call__`."""
+    if isinstance(function, functools.partial):
+        return _annotated(function.func)
+    own = getattr(function, "__dict__", ())
+    if inspect.isroutine(function) or inspect.isclass(function) or "__annotations__" in own:
+        return function
+    return type(function).__call__
+
+
 def _parameters(function: Handler, name: str) -> list[tuple[inspect.Parameter, Any]]:
     """The positional parameters without a default, and their annotations."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(_annotated(function), include_extras=True)
     except NameError as fault:
         raise WorkerError(
             f"{name}: {fault}. The worker reads annotations when it starts."

@@ -38,6 +38,9 @@ class Receiver(Protocol):
     async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
         """These partitions are read no more. Returns offsets to commit, once runs have ended."""
 
+    def committed(self, offsets: Offsets) -> None:
+        """Kafka has these offsets."""
+
     def failed(self, fault: BaseException) -> None:
         """The reader has ended."""
 
@@ -53,7 +56,8 @@ class Reader:
         self._resting = False
         self._paused = False
         self._trouble = ""
-        self._to_commit: Offsets = {}
+        self._to_commit: dict[int, int] = {}
+        self._committing = threading.Lock()
         self._held: set[int] = set()
         self._changed: set[int] = set()
         """Partitions that came or went since the last poll: a record of before is stale."""
@@ -61,7 +65,13 @@ class Reader:
         self.is_ready = False
         """Partitions have been assigned, or the group has given none to this worker."""
         self._thread = threading.Thread(target=self._run, name="scheduling-reader", daemon=True)
-        self._consumer = Consumer({**settings.consumer(), "error_cb": self._complain})
+        self._consumer = Consumer(
+            {
+                **settings.consumer(),
+                "error_cb": self._complain,
+                "on_commit": self._committed,
+            }
+        )
 
     def start(self) -> None:
         """Join the group."""
@@ -77,7 +87,8 @@ class Reader:
 
     def commit(self, offsets: Offsets) -> None:
         """Commit soon. The thread does it: a consumer serves one call at a time."""
-        self._to_commit = offsets
+        with self._committing:
+            self._to_commit.update(offsets)
 
     def begin_anew(self, partition: int) -> None:
         """The partition was cut: find its first run without an answer again, soon."""
@@ -109,7 +120,7 @@ class Reader:
         token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
         self._pause(paused=not token)
         self._commit_due()
-        while self._cut:
+        while self._cut and not self._paused:
             self._begin_anew(self._cut.popleft())
         batch = self._poll()
         if batch:
@@ -119,12 +130,18 @@ class Reader:
             self._tokens.release()
 
     def _commit_due(self) -> None:
-        offsets, self._to_commit = self._to_commit, {}
+        with self._committing:
+            offsets, self._to_commit = self._to_commit, {}
         if offsets:
             try:
                 self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
             except KafkaException as fault:  # the next commit says it again
                 log.debug("offsets were not committed", extra={"reason": fault.args[0].str()})
+
+    def _committed(self, _: KafkaError | None, places: list[TopicPartition]) -> None:
+        """Within a poll: Kafka has them, except for those with an error."""
+        offsets = {each.partition: each.offset for each in places if each.error is None}
+        self._call(self._receiver.committed, offsets)
 
     def _poll(self) -> list[Message]:
         first = self._consumer.poll(POLL_SECONDS)
@@ -248,6 +265,9 @@ class Reader:
         self._changed.update(partitions)
         released = self._receiver.released(partitions, within)
         offsets = asyncio.run_coroutine_threadsafe(released, self._loop).result()
+        with self._committing:  # another worker may commit more by then
+            for each in partitions:
+                self._to_commit.pop(each, None)
         log.info("partitions released", extra={"partitions": sorted(partitions)})
         return offsets
 

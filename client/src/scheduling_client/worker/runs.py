@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from scheduling_client.worker.transactions import TABLE, transaction
@@ -155,8 +155,11 @@ class Run:
         return transaction(engine, self.occurrence_id, table)
 
     def _text(self, header: str) -> str:
-        # Bytes that are no UTF-8 stay different texts: ids of two runs are never the same.
-        return self.headers.get(header, b"").decode(errors="backslashreplace")
+        found = self.headers.get(header, b"")
+        try:
+            return found.decode()
+        except UnicodeDecodeError:  # different bytes stay different texts: ids of two runs too
+            return found.decode(errors="backslashreplace")
 
     def _number(self, header: str) -> int | None:
         try:
@@ -165,10 +168,14 @@ class Run:
             return None
 
     def _instant(self, header: str) -> datetime | None:
-        try:
-            return datetime.fromisoformat(self.headers[header].decode())
-        except (KeyError, ValueError):
+        given = self.headers.get(header)
+        if not given:
             return None
+        try:
+            found = datetime.fromisoformat(given.decode())
+        except ValueError:
+            return None
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _restored(given: dict[str, Any]) -> Run:

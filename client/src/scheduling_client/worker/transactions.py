@@ -71,7 +71,7 @@ class _SqlAlchemy:
             if _is_sqlite(driver):
                 refused = driver.isolation_level is None and not driver.in_transaction
             else:
-                refused = _commits_alone(driver)
+                refused = _commits_alone(driver) is True
             if refused:
                 raise WorkerError(_REFUSAL)
             yield connection

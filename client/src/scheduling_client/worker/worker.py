@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -22,7 +21,7 @@ from scheduling_client.worker.executor import Executor
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.health import Page, serve_pages
 from scheduling_client.worker.identity import Identity
-from scheduling_client.worker.jobs import Handler, Job, arguments_of
+from scheduling_client.worker.jobs import Handler, Job, arguments_of, is_asynchronous
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.schedules import Declared, checked, ensure
@@ -154,7 +153,7 @@ class Worker:
             raise WorkerError(f"Two functions of {self.name} do jobs of the type {kind!r}.")
         if concurrency < 1:
             raise WorkerError(f"concurrency of {kind!r} is {concurrency}: it is at least 1.")
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = is_asynchronous(function, repr(kind))
         if is_async and processes:
             raise WorkerError(f"{kind!r} is asynchronous: processes take plain functions.")
         limit = 0.0 if timeout is None else seconds(timeout, f"timeout of {kind!r}")
@@ -188,7 +187,13 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         """Work beside other code in this event loop, such as a web application."""
-        await self._begin().start()
+        working = self._begin()
+        try:
+            await working.start()
+        except BaseException:
+            with suppress(Exception):  # the first fault says why
+                await self._end()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -289,7 +294,7 @@ class _Working:
 
     @property
     def is_ready(self) -> bool:
-        return bool(self._engine is not None and self._engine.is_ready)
+        return bool(self._fault is None and self._engine is not None and self._engine.is_ready)
 
     async def start(self) -> None:
         try:  # handlers can be imported and tested without Kafka
@@ -345,7 +350,7 @@ class _Working:
 
     def _all_pages(self) -> dict[str, Page]:
         return {
-            "/livez": lambda: (200, "ok\n"),
+            "/livez": lambda: (200, "ok\n") if self._fault is None else (503, "failed\n"),
             "/readyz": lambda: (200, "ready\n") if self.is_ready else (503, "not ready\n"),
             "/metrics": lambda: (200, self.figures.text()),
         }
@@ -357,6 +362,13 @@ class _Working:
     def _failed(self, fault: BaseException) -> None:
         if self._fault is None:
             self._fault = fault
+            log.error(
+                "worker failed",
+                exc_info=None if isinstance(fault, WorkerError) else fault,
+                extra={"worker": self._settings.name, "reason": str(fault)},
+            )
+            if self._engine is not None:  # beside other code, `end` may be far away
+                self._engine.rest()
         self.ended.set()
 
 
