@@ -24,6 +24,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.credentials import caller_file, jwks
+from scheduling_srv.adapters.credentials import credentials as all_credentials
 from scheduling_srv.adapters.credentials.caller_file import hash_of, make_token
 from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.adapters.credentials.fetch import _Redirects
@@ -515,3 +516,30 @@ async def test_the_same_keys_are_not_read_again(login: Login) -> None:
     now[0] += jwks.REFRESH_SECONDS
     await keys.refresh()
     assert (login.asked, keys.keys is before) == (2, True)
+
+
+class Slow(NoKeys):
+    """An address that does not answer."""
+
+    async def refresh(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_slow_keys_delay_no_look_at_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(all_credentials, "LOOK_SECONDS", 0.01)
+    path, changed = tmp_path / "callers.toml", asyncio.Event()
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    verifier = JwtVerifier(Slow(), issuer="i", audience="a", role_claim="r")
+    credentials = AllCredentials(path, verifier)
+    credentials.on_change.append(changed.set)
+    running = asyncio.create_task(credentials.run())
+    await asyncio.sleep(0.05)
+    write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+    async with asyncio.timeout(5):
+        await changed.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,23 +62,28 @@ class AllCredentials:
         )
 
     async def run(self) -> None:
-        """Look at the files until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+        """Look at the files until cancelled. An address that is slow delays no look at a file."""
+        async with asyncio.TaskGroup() as looking:
+            looking.create_task(_repeated(self._look_at_callers))
+            looking.create_task(_repeated(self._look_at_keys))
 
     async def look(self) -> None:
         """Read the files that have changed. One that cannot be used changes nothing."""
-        if self._jwts:
-            await self._look_at_keys(self._jwts)
+        await self._look_at_callers()
+        await self._look_at_keys()
+
+    async def _look_at_callers(self) -> None:
         changed = await asyncio.to_thread(self._watched.have_changed)
         if self._path and changed:
             await self._read(self._path)
 
-    async def _look_at_keys(self, jwts: JwtVerifier) -> None:
-        before = jwts.keys.keys
-        await jwts.keys.refresh()
-        if jwts.keys.keys is not before:
+    async def _look_at_keys(self) -> None:
+        if self._jwts is None:
+            return
+        source = self._jwts.keys
+        before = source.keys
+        await source.refresh()
+        if source.keys is not before:
             self._tell()
 
     async def _read(self, path: Path) -> None:
@@ -94,3 +99,9 @@ class AllCredentials:
     def _tell(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+async def _repeated(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        await look()
