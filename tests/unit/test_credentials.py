@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import ssl
 import time
@@ -119,6 +120,43 @@ async def test_a_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: P
         await credentials.look()
     assert (await credentials.verify("two")).caller.name == "a"
     assert [line["event"] for line in logs] == ["the file of callers cannot be used"]
+
+
+async def test_a_change_while_the_file_is_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "callers.toml", caller_file.read
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+
+    def changed_after(each: Path) -> caller_file.Callers:
+        found = read(each)
+        write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(caller_file, "read", changed_after)
+        credentials = AllCredentials(path, None)
+    await credentials.look()
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN
+
+
+async def test_a_read_that_failed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after EMFILE: the file itself does not change any more."""
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    credentials = AllCredentials(path, None)
+    write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+
+    def full(_path: Path) -> caller_file.Callers:
+        raise StartError("Too many open files.")
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(caller_file, "read", full)
+        await credentials.look()
+    await credentials.look()
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN
 
 
 def test_certificates_without_other_credentials_may_do_everything(tmp_path: Path) -> None:
@@ -264,6 +302,30 @@ async def test_keys_rotate_in_a_file(tmp_path: Path) -> None:
     await verifier.verify(issuer.token("me", "admin"))
     with pytest.raises(Unauthenticated, match="key that is not known"):
         await verifier.verify(before)
+
+
+async def test_keys_that_could_not_be_read_are_tried_again_but_not_at_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, read = Issuer(), list[str]()
+    verifier = verifier_of(issuer, tmp_path)
+    issuer.rotate()
+    (tmp_path / "keys.json").write_text(issuer.jwks)
+
+    def full(text: str) -> jwks.Keys:
+        read.append(text)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(jwks, "parsed", full)
+        for _ in range(5):  # any caller may name a key
+            with pytest.raises(Unauthenticated, match="key that is not known"):
+                await verifier.verify(issuer.token("me", "admin"))
+        assert len(read) == 1
+        await verifier.keys.refresh()
+        assert len(read) == 2
+    await verifier.keys.refresh()
+    await verifier.verify(issuer.token("me", "admin"))
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ class AllCredentials:
         """Raises `StartError` for a file that cannot be used."""
         self._path = callers
         self._jwts = jwts
-        self._callers = caller_file.read(callers) if callers else caller_file.Callers()
         self._watched = WatchedFiles([callers] if callers else [])
+        self._callers = caller_file.read(callers) if callers else caller_file.Callers()
         self.on_change: list[Callable[[], None]] = []
         """Called after the credentials have changed."""
         self._state = State(
@@ -92,6 +92,7 @@ class AllCredentials:
         except StartError as fault:
             self._state.fails(str(fault))
         else:
+            self._watched.were_read()
             self._state.works()
             log.info("the file of callers was read", tokens=len(self._callers.tokens))
             self._tell()

@@ -135,6 +135,7 @@ class JwksFile:
         """Raises `StartError`."""
         self._path = path
         self._watched = WatchedFiles([path])
+        self._turn = asyncio.Lock()
         self._state = _state(str(path))
         try:
             self.keys = self._read()
@@ -144,18 +145,22 @@ class JwksFile:
 
     async def refresh(self) -> None:
         """Read it if it has changed. A file that cannot be used leaves the keys as they are."""
-        if not await asyncio.to_thread(self._watched.have_changed):
-            return
+        async with self._turn:  # else an older read may end after a later one
+            if await asyncio.to_thread(self._watched.have_changed):
+                await self._read_again()
+
+    async def _read_again(self) -> None:
         try:
             self.keys = await asyncio.to_thread(self._read)
         except (OSError, ValueError) as fault:
             self._state.fails(f"{_reason(fault)}.")
         else:
+            self._watched.were_read()
             self._state.works()
 
     async def find(self, key_id: str) -> Key | None:
-        """The key with this id."""
-        if key_id not in self.keys:
+        """The key with this id. While the file cannot be read, only `refresh` tries it again."""
+        if key_id not in self.keys and not self._state.failing:
             await self.refresh()
         return self.keys.get(key_id)
 
