@@ -159,6 +159,26 @@ async def test_a_read_that_failed_is_tried_again(
     assert (await credentials.verify("two")).caller.role is Role.ADMIN
 
 
+async def test_a_file_that_comes_back_as_it_was_is_used(tmp_path: Path) -> None:
+    issuer, path = Issuer(), tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    credentials = AllCredentials(path, verifier_of(issuer, tmp_path))
+    with capture_logs() as logs:
+        for each in (path, tmp_path / "keys.json"):
+            each.rename(each.with_suffix(".away"))
+        await credentials.look()
+        for each in (path, tmp_path / "keys.json"):
+            each.with_suffix(".away").rename(each)
+        await credentials.look()
+    assert [line["event"] for line in logs] == [
+        "the file of callers cannot be used",
+        "the keys of tokens cannot be read",
+        "the file of callers is used",
+        "the keys of tokens are read again",
+    ]
+    assert (await credentials.verify("one")).caller.name == "a"
+
+
 def test_certificates_without_other_credentials_may_do_everything(tmp_path: Path) -> None:
     assert AllCredentials(None, None).of_certificate(["x"]) == Caller("x", Role.ADMIN)
     path = tmp_path / "callers.toml"

@@ -76,6 +76,8 @@ class AllCredentials:
         changed = await asyncio.to_thread(self._watched.have_changed)
         if self._path and changed:
             await self._read(self._path)
+        else:
+            self._state.works()
 
     async def _look_at_keys(self) -> None:
         if self._jwts is None:

@@ -148,6 +148,8 @@ class JwksFile:
         async with self._turn:  # else an older read may end after a later one
             if await asyncio.to_thread(self._watched.have_changed):
                 await self._read_again()
+            else:
+                self._state.works()
 
     async def _read_again(self) -> None:
         try:
