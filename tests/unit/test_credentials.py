@@ -360,8 +360,8 @@ def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> Non
 
 
 def public(key: Any, key_id: Any = "other", **more: Any) -> dict[str, Any]:
-    kind = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
-    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}  # type: ignore[arg-type]
+    kind: Any = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
+    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}
 
 
 RSA_KEY = rsa.generate_private_key(65_537, 2048).public_key()
@@ -417,17 +417,17 @@ class Login:
     def __init__(self) -> None:
         self.text, self.asked, self.status = "", 0, 200
         self.headers: dict[str, str] = {}
-        self.raw: Iterable[bytes] = ()
+        self.raw: Iterable[bytes] | None = None
         """Sent instead of an answer, piece by piece."""
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 told.asked += 1
-                with suppress(OSError):
-                    for piece in told.raw:
-                        self.wfile.write(piece)
-                if told.raw:
+                if told.raw is not None:
+                    with suppress(OSError):
+                        for piece in told.raw:
+                            self.wfile.write(piece)
                     return
                 self.send_response(told.status)
                 for name, value in told.headers.items():

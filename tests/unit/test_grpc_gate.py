@@ -66,7 +66,8 @@ async def call(
     """The code of a call that is refused; None: it is answered."""
 
     async def continuation(_details: object) -> Any:
-        return grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]
+        behaviour: Any = answer
+        return grpc.unary_unary_rpc_method_handler(behaviour)
 
     details: Any = Details(method)
     handler: Any = await gate.intercept_service(continuation, details)
@@ -115,8 +116,11 @@ class Told:
         self.gate = Gate(door=door(), audit=self.log)
 
     def sums(self) -> list[tuple[object, object, object]]:
-        keys = "peer", "outcome", "more_refusals"
-        return [tuple(each[key] for key in keys) for each in self.lines if keys[2] in each]  # type: ignore[misc]
+        return [
+            (each["peer"], each["outcome"], each["more_refusals"])
+            for each in self.lines
+            if "more_refusals" in each
+        ]
 
 
 async def test_a_flood_of_refusals_is_a_few_lines_and_a_sum() -> None:

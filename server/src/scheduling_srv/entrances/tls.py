@@ -109,7 +109,8 @@ class Certificates:
 
         Raises `StartError` if they do not fit together, or have changed meanwhile.
         """
-        context, fault = None, None
+        context: ssl.SSLContext | None = None
+        fault: Exception | None = None
         try:
             context = self._build()
         except (ssl.SSLError, OSError) as error:
