@@ -12,6 +12,8 @@ from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import BURST_SECONDS, Quotas
 from scheduling_srv.app.access.refusals import LINES, MOST_LINES, Refusals
 from scheduling_srv.entrances.grpc_gate import Gate
+from scheduling_srv.service import doors
+from scheduling_srv.settings.model import Settings
 from tests.unit.test_door import OPERATOR, Known
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -180,3 +182,9 @@ async def test_changes_are_never_summed() -> None:
     for _ in range(1_000):
         assert await call(told.gate, CREATE, token="operator") is None
     assert len(told.lines) == 1_000
+
+
+def test_a_replica_writes_the_sums() -> None:
+    built = doors.build(Settings(audit_log="log"))
+    assert [name for name, _ in built.parts] == ["audit log"]
+    assert doors.build(Settings()).parts == []
