@@ -411,6 +411,11 @@ def test_the_curve_of_a_key_names_its_algorithm(key: Any, algorithms: list[str])
     assert found.algorithms == algorithms
 
 
+@pytest.mark.parametrize("alg", [None, ""])
+def test_a_key_whose_algorithm_is_empty_has_none(alg: str | None) -> None:
+    assert jwks.parsed(json.dumps({"keys": [public(P256, alg=alg)]}))
+
+
 class Login:
     """A server that tells the keys, and counts how often it is asked."""
 

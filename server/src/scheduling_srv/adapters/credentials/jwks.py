@@ -117,7 +117,7 @@ def _algorithms(entry: Mapping[str, Any]) -> Sequence[str]:
     """Raises ValueError if none is accepted."""
     kind, curve = entry.get("kty"), entry.get("crv")
     known = CURVES.get(str(curve), "") if kind == "EC" else ALGORITHMS.get(str(kind), "")
-    algorithms = [each for each in known.split() if entry.get("alg", each) == each]
+    algorithms = [each for each in known.split() if (entry.get("alg") or each) == each]
     if not algorithms:
         about = f"kty {kind}, crv {curve}, alg {entry.get('alg')}"
         raise ValueError(f"no accepted algorithm uses it ({about})")
