@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import ssl
 import time
@@ -24,6 +25,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from structlog.testing import capture_logs
 
 from scheduling_srv.adapters.credentials import caller_file, jwks
+from scheduling_srv.adapters.credentials import credentials as all_credentials
 from scheduling_srv.adapters.credentials.caller_file import hash_of, make_token
 from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.adapters.credentials.fetch import _Redirects
@@ -118,6 +120,63 @@ async def test_a_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: P
         await credentials.look()
     assert (await credentials.verify("two")).caller.name == "a"
     assert [line["event"] for line in logs] == ["the file of callers cannot be used"]
+
+
+async def test_a_change_while_the_file_is_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "callers.toml", caller_file.read
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+
+    def changed_after(each: Path) -> caller_file.Callers:
+        found = read(each)
+        write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(caller_file, "read", changed_after)
+        credentials = AllCredentials(path, None)
+    await credentials.look()
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN
+
+
+async def test_a_read_that_failed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after EMFILE: the file itself does not change any more."""
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    credentials = AllCredentials(path, None)
+    write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+
+    def full(_path: Path) -> caller_file.Callers:
+        raise StartError("Too many open files.")
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(caller_file, "read", full)
+        await credentials.look()
+    await credentials.look()
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN
+
+
+async def test_a_file_that_comes_back_as_it_was_is_used(tmp_path: Path) -> None:
+    issuer, path = Issuer(), tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    credentials = AllCredentials(path, verifier_of(issuer, tmp_path))
+    with capture_logs() as logs:
+        for each in (path, tmp_path / "keys.json"):
+            each.rename(each.with_suffix(".away"))
+        await credentials.look()
+        for each in (path, tmp_path / "keys.json"):
+            each.with_suffix(".away").rename(each)
+        await credentials.look()
+    assert [line["event"] for line in logs] == [
+        "the file of callers cannot be used",
+        "the keys of tokens cannot be read",
+        "the file of callers is used",
+        "the keys of tokens are read again",
+    ]
+    assert (await credentials.verify("one")).caller.name == "a"
 
 
 def test_certificates_without_other_credentials_may_do_everything(tmp_path: Path) -> None:
@@ -265,6 +324,30 @@ async def test_keys_rotate_in_a_file(tmp_path: Path) -> None:
         await verifier.verify(before)
 
 
+async def test_keys_that_could_not_be_read_are_tried_again_but_not_at_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, read = Issuer(), list[str]()
+    verifier = verifier_of(issuer, tmp_path)
+    issuer.rotate()
+    (tmp_path / "keys.json").write_text(issuer.jwks)
+
+    def full(text: str) -> jwks.Keys:
+        read.append(text)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(jwks, "parsed", full)
+        for _ in range(5):  # any caller may name a key
+            with pytest.raises(Unauthenticated, match="key that is not known"):
+                await verifier.verify(issuer.token("me", "admin"))
+        assert len(read) == 1
+        await verifier.keys.refresh()
+        assert len(read) == 2
+    await verifier.keys.refresh()
+    await verifier.verify(issuer.token("me", "admin"))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}]}'],
@@ -277,8 +360,8 @@ def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> Non
 
 
 def public(key: Any, key_id: Any = "other", **more: Any) -> dict[str, Any]:
-    kind = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
-    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}  # type: ignore[arg-type]
+    kind: Any = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
+    return {**kind.to_jwk(key, as_dict=True), "kid": key_id, **more}
 
 
 RSA_KEY = rsa.generate_private_key(65_537, 2048).public_key()
@@ -328,23 +411,28 @@ def test_the_curve_of_a_key_names_its_algorithm(key: Any, algorithms: list[str])
     assert found.algorithms == algorithms
 
 
+@pytest.mark.parametrize("alg", [None, ""])
+def test_a_key_whose_algorithm_is_empty_has_none(alg: str | None) -> None:
+    assert jwks.parsed(json.dumps({"keys": [public(P256, alg=alg)]}))
+
+
 class Login:
     """A server that tells the keys, and counts how often it is asked."""
 
     def __init__(self) -> None:
         self.text, self.asked, self.status = "", 0, 200
         self.headers: dict[str, str] = {}
-        self.raw: Iterable[bytes] = ()
+        self.raw: Iterable[bytes] | None = None
         """Sent instead of an answer, piece by piece."""
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 told.asked += 1
-                with suppress(OSError):
-                    for piece in told.raw:
-                        self.wfile.write(piece)
-                if told.raw:
+                if told.raw is not None:
+                    with suppress(OSError):
+                        for piece in told.raw:
+                            self.wfile.write(piece)
                     return
                 self.send_response(told.status)
                 for name, value in told.headers.items():
@@ -515,3 +603,30 @@ async def test_the_same_keys_are_not_read_again(login: Login) -> None:
     now[0] += jwks.REFRESH_SECONDS
     await keys.refresh()
     assert (login.asked, keys.keys is before) == (2, True)
+
+
+class Slow(NoKeys):
+    """An address that does not answer."""
+
+    async def refresh(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_slow_keys_delay_no_look_at_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(all_credentials, "LOOK_SECONDS", 0.01)
+    path, changed = tmp_path / "callers.toml", asyncio.Event()
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [hash_of("one")]})
+    verifier = JwtVerifier(Slow(), issuer="i", audience="a", role_claim="r")
+    credentials = AllCredentials(path, verifier)
+    credentials.on_change.append(changed.set)
+    running = asyncio.create_task(credentials.run())
+    await asyncio.sleep(0.05)
+    write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
+    async with asyncio.timeout(5):
+        await changed.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert (await credentials.verify("two")).caller.role is Role.ADMIN

@@ -1,6 +1,6 @@
 """The use cases of scheduling.v1 behind the doors: limits, and ids for the audit log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -36,8 +36,8 @@ class Told:
         calls.begin(self.call)
 
     def noted(self) -> tuple[object, object]:
-        lines: list[dict[str, object]] = []
-        AuditLog(lambda line: lines.append(dict(line))).note(self.call, "OK")
+        lines: list[Mapping[str, object]] = []
+        AuditLog(lines.append).note(self.call, "OK")
         (line,) = lines
         return line["ids"], line["count"]
 

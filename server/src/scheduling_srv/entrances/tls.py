@@ -39,7 +39,9 @@ class Certificates:
         self._certificate = certificate
         self._key = key
         self._client_ca = client_ca
-        self.current = self._read()
+        self.current = self._contents()
+        self._context = self._checked(self.current)
+        """Of the same content."""
         self.on_change: list[Callable[[], None]] = []
         """Called after the files were read again."""
         self._given: Pem | None = None
@@ -61,13 +63,15 @@ class Certificates:
     async def look(self) -> None:
         """Read the files. Files that do not fit together, as in the middle of a change, wait."""
         try:
-            found = await asyncio.to_thread(self._read)
+            found = await asyncio.to_thread(self._contents)
+            changed = found != self.current
+            context = await asyncio.to_thread(self._checked, found) if changed else self._context
         except StartError as fault:
             self._state.fails(str(fault))
             return
         self._state.works()
-        if found != self.current:
-            self.current = found
+        if changed:
+            self.current, self._context = found, context
             log.info("certificates were read again", certificate=str(self._certificate))
             for tell in self.on_change:
                 tell()
@@ -81,12 +85,8 @@ class Certificates:
         )
 
     def context(self) -> ssl.SSLContext:
-        """TLS for HTTP. Clients may show a certificate: some pages are open to all."""
-        context = _context(self._certificate, self._key)
-        if self._client_ca:
-            context.load_verify_locations(self._client_ca)
-            context.verify_mode = ssl.CERT_OPTIONAL
-        return context
+        """TLS for HTTP, of `current`: the files may be in the middle of a change."""
+        return self._context
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Called in a thread of gRPC. None: as it was."""
@@ -96,18 +96,38 @@ class Certificates:
         self._given = now
         return _configuration(now)
 
-    def _read(self) -> Pem:
+    def _contents(self) -> Pem:
         """Raises `StartError` that names the file and the fault."""
-        found = Pem(
+        return Pem(
             _bytes(self._certificate, "CERTIFICATE"),
             _bytes(self._key, "KEY"),
             _bytes(self._client_ca, "CLIENT_CA") if self._client_ca else None,
         )
+
+    def _checked(self, found: Pem) -> ssl.SSLContext:
+        """The context of this content. OpenSSL reads keys from files only, so they are read again.
+
+        Raises `StartError` if they do not fit together, or have changed meanwhile.
+        """
+        context: ssl.SSLContext | None = None
+        fault: Exception | None = None
         try:
-            self.context()
-        except (ssl.SSLError, OSError) as fault:
+            context = self._build()
+        except (ssl.SSLError, OSError) as error:
+            fault = error
+        if self._contents() != found:
+            raise StartError(f"{self._certificate} and the files that belong to it are changing.")
+        if context is None:
             raise StartError(_unfit(self._certificate, self._key, self._client_ca)) from fault
-        return found
+        return context
+
+    def _build(self) -> ssl.SSLContext:
+        """Clients may show a certificate: some pages are open to all."""
+        context = _context(self._certificate, self._key)
+        if self._client_ca:
+            context.load_verify_locations(self._client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
 
 
 def certificate_names(shown: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,8 @@ class AllCredentials:
         """Raises `StartError` for a file that cannot be used."""
         self._path = callers
         self._jwts = jwts
-        self._callers = caller_file.read(callers) if callers else caller_file.Callers()
         self._watched = WatchedFiles([callers] if callers else [])
+        self._callers = caller_file.read(callers) if callers else caller_file.Callers()
         self.on_change: list[Callable[[], None]] = []
         """Called after the credentials have changed."""
         self._state = State(
@@ -62,23 +62,30 @@ class AllCredentials:
         )
 
     async def run(self) -> None:
-        """Look at the files until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+        """Look at the files until cancelled. An address that is slow delays no look at a file."""
+        async with asyncio.TaskGroup() as looking:
+            looking.create_task(_repeated(self._look_at_callers))
+            looking.create_task(_repeated(self._look_at_keys))
 
     async def look(self) -> None:
         """Read the files that have changed. One that cannot be used changes nothing."""
-        if self._jwts:
-            await self._look_at_keys(self._jwts)
+        await self._look_at_callers()
+        await self._look_at_keys()
+
+    async def _look_at_callers(self) -> None:
         changed = await asyncio.to_thread(self._watched.have_changed)
         if self._path and changed:
             await self._read(self._path)
+        else:
+            self._state.works()
 
-    async def _look_at_keys(self, jwts: JwtVerifier) -> None:
-        before = jwts.keys.keys
-        await jwts.keys.refresh()
-        if jwts.keys.keys is not before:
+    async def _look_at_keys(self) -> None:
+        if self._jwts is None:
+            return
+        source = self._jwts.keys
+        before = source.keys
+        await source.refresh()
+        if source.keys is not before:
             self._tell()
 
     async def _read(self, path: Path) -> None:
@@ -87,6 +94,7 @@ class AllCredentials:
         except StartError as fault:
             self._state.fails(str(fault))
         else:
+            self._watched.were_read()
             self._state.works()
             log.info("the file of callers was read", tokens=len(self._callers.tokens))
             self._tell()
@@ -94,3 +102,9 @@ class AllCredentials:
     def _tell(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+async def _repeated(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        await look()

@@ -117,7 +117,7 @@ def _algorithms(entry: Mapping[str, Any]) -> Sequence[str]:
     """Raises ValueError if none is accepted."""
     kind, curve = entry.get("kty"), entry.get("crv")
     known = CURVES.get(str(curve), "") if kind == "EC" else ALGORITHMS.get(str(kind), "")
-    algorithms = [each for each in known.split() if entry.get("alg", each) == each]
+    algorithms = [each for each in known.split() if (entry.get("alg") or each) == each]
     if not algorithms:
         about = f"kty {kind}, crv {curve}, alg {entry.get('alg')}"
         raise ValueError(f"no accepted algorithm uses it ({about})")
@@ -135,6 +135,7 @@ class JwksFile:
         """Raises `StartError`."""
         self._path = path
         self._watched = WatchedFiles([path])
+        self._turn = asyncio.Lock()
         self._state = _state(str(path))
         try:
             self.keys = self._read()
@@ -144,18 +145,24 @@ class JwksFile:
 
     async def refresh(self) -> None:
         """Read it if it has changed. A file that cannot be used leaves the keys as they are."""
-        if not await asyncio.to_thread(self._watched.have_changed):
-            return
+        async with self._turn:  # else an older read may end after a later one
+            if await asyncio.to_thread(self._watched.have_changed):
+                await self._read_again()
+            else:
+                self._state.works()
+
+    async def _read_again(self) -> None:
         try:
             self.keys = await asyncio.to_thread(self._read)
         except (OSError, ValueError) as fault:
             self._state.fails(f"{_reason(fault)}.")
         else:
+            self._watched.were_read()
             self._state.works()
 
     async def find(self, key_id: str) -> Key | None:
-        """The key with this id."""
-        if key_id not in self.keys:
+        """The key with this id. While the file cannot be read, only `refresh` tries it again."""
+        if key_id not in self.keys and not self._state.failing:
             await self.refresh()
         return self.keys.get(key_id)
 

@@ -10,17 +10,23 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class WatchedFiles:
-    """Notices changes of files, also if a link in their path leads elsewhere (Kubernetes)."""
+    """Notices changes of files, also if a link in their path leads elsewhere (Kubernetes).
+
+    Make it before the files are read for the first time: later changes are noticed then.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
-        self._seen = self._stamps()
+        self._asked = self._read = self._stamps()
 
     def have_changed(self) -> bool:
-        """Whether one of them is another one than at the last question."""
-        now = self._stamps()
-        changed, self._seen = now != self._seen, now
-        return changed
+        """Whether one of them is another one than those that were read. Ask before reading."""
+        self._asked = self._stamps()
+        return self._asked != self._read
+
+    def were_read(self) -> None:
+        """Those of the last question were read, without a fault."""
+        self._read = self._asked
 
     def _stamps(self) -> Sequence[Stamp]:
         return [_stamp(path) for path in self._paths]
