@@ -152,9 +152,9 @@ class World:
         return Receipt("i", 5), len(ids)
 
     def state_of(self, job: StoredJob) -> JobState:
-        names = (job.id.decode(), type_of(job.record).decode())
-        paused = any(name in self.paused[types] for types, name in enumerate(names))
-        return JobState.PAUSED if paused else JobState.WAITING
+        job_id, job_type = job.id.decode(), type_of(job.record).decode()
+        is_paused = job_id in self.paused[False] or job_type in self.paused[True]
+        return JobState.PAUSED if is_paused else JobState.WAITING
 
     async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
         known = [each for each in names if types or each in self.held]

@@ -75,7 +75,9 @@ local function is_any_resting()
 end
 
 local function count_resting(change)
-    redis.call('HINCRBY', K.meta, 'resting', change)
+    if redis.call('HINCRBY', K.meta, 'resting', change) == 0 then
+        redis.call('UNLINK', K.resumed) -- staging does not look there while nothing rests
+    end
     any_resting = nil
 end
 
@@ -83,11 +85,15 @@ local JOB, TYPE = 'j', 't' -- how the members of `resumed` begin
 
 -- What rests for this generation of a job is looked at again.
 local function resume_job(seq, id)
-    redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
+    if is_any_resting() then
+        redis.call('SADD', K.resumed, JOB .. number(seq) .. ':' .. id)
+    end
 end
 
 local function resume_type(type)
-    redis.call('SADD', K.resumed, TYPE .. type)
+    if is_any_resting() then
+        redis.call('SADD', K.resumed, TYPE .. type)
+    end
 end
 
 -- Since when the occurrences of a job have passed at rest: the nominal time of the first one. nil: none
