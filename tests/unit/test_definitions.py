@@ -524,6 +524,15 @@ async def test_a_token_belongs_to_its_request() -> None:
             await world.api.delete(BulkCall(other, dry_run=True, token=text))
 
 
+async def test_no_times_are_told_after_the_end() -> None:
+    world, end = World(), Timestamp(seconds=NOW // 1000 + 300)
+    await world.api.create([asked("a", every(2), end_time=end)])
+    (view,) = await world.api.get(["a"], 9)
+    preview = await world.api.preview("a", 9, None)
+    for times in (view.next_times, [each.instant for each in preview.times]):
+        assert times == [NOW + 120_000, NOW + 240_000]
+
+
 # --- Pauses -------------------------------------------------------------------------------------
 
 
