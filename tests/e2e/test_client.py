@@ -13,6 +13,7 @@ from scheduling_client import (
     Client,
     Filter,
     JobSpec,
+    JobState,
     Payload,
     Priority,
     at,
@@ -77,6 +78,23 @@ def test_many_jobs_may_be_created_again(client: Client) -> None:
     assert first == again
     assert len(set(first)) == 250
     assert client.delete(*first).changed == 250
+
+
+def test_jobs_and_types_are_paused(client: Client) -> None:
+    job = client.create(fresh("type"), every("1 day"))
+    assert client.pause(job.id, fresh(), note="why", by="me", dry_run=True) == (1, 1)
+    assert client.pause(job.id, note="why", by="me") == (1, 1)
+    pause = client.pause_type(job.type, note="all")
+    assert client.paused_types() == {job.type: pause}
+    found = client.get(job.id)
+    assert found.pause
+    assert (found.pause.note, found.pause.by, found.type_pause) == ("why", "me", pause)
+    assert (found.state, found.next_times) == (JobState.PAUSED, [])
+    assert client.resume_type(job.type)
+    assert client.resume(where=Filter(type=job.type)) == (1, 1)
+    resumed = client.get(job.id)
+    assert (resumed.state, resumed.pause, len(resumed.next_times)) == (JobState.WAITING, None, 1)
+    client.delete(job.id)
 
 
 def test_a_preview_is_that_of_the_service(client: Client) -> None:

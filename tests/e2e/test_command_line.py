@@ -124,6 +124,49 @@ def test_a_list_says_how_many_there_are(line: Any) -> None:
     assert json.loads(deleted) == {"matched": 3, "changed": 3}
 
 
+def test_jobs_are_paused(line: Any) -> None:
+    job, other, creator = fresh(), fresh(), fresh("creator")
+    for each in (job, other):
+        arguments = ("--type", "t", "--creator", creator, "--at", tomorrow())
+        line("create", "--id", each, *arguments)
+    paused = line("pause", job, "--note", "why", "--by", "me", "-o", "json")
+    assert json.loads(paused) == {"matched": 1, "changed": 1}
+    (shown,) = json.loads(line("show", job, "-o", "json"))
+    assert (shown["state"], shown["paused"]["note"], shown["paused"]["by"]) == (
+        "PAUSED",
+        "why",
+        "me",
+    )
+    assert "next" not in shown
+    with pytest.raises(Ended, match="This pauses 1 jobs of .* Say --yes"):
+        line("pause", "--creator", creator)
+    paused = line("pause", "--creator", creator, "--yes", "-o", "json")
+    assert json.loads(paused) == {"matched": 2, "changed": 1}
+    names = line("list", "--creator", creator, "--state", "PAUSED", "-o", "name").split()
+    assert names == [job, other]
+    with pytest.raises(Ended, match="This resumes 2 jobs of .* Say --yes"):
+        line("resume", "--creator", creator)
+    line("resume", "--creator", creator, "--yes")
+    assert line("list", "--creator", creator, "--state", "PAUSED", "-o", "name") == ""
+    line("delete", job, other)
+
+
+def test_a_type_is_paused(line: Any) -> None:
+    kind = fresh("type")
+    with pytest.raises(Ended, match=f"This pauses all jobs of the type '{kind}' .* Say --yes"):
+        line("pause", "--type", kind)
+    line("pause", "--type", kind, "--note", "why", "--yes")
+    assert line("paused", "-o", "name") == f"{kind}\n"
+    (item,) = json.loads(line("paused", "-o", "json"))
+    assert (item["type"], item["note"], bool(item["by"])) == (kind, "why", True)
+    job = line("create", "--type", kind, "--at", tomorrow(), "-o", "name").strip()
+    (shown,) = json.loads(line("show", job, "-o", "json"))
+    assert (shown["state"], shown["type_paused"]["note"]) == ("PAUSED", "why")
+    assert json.loads(line("resume", "--type", kind, "--yes", "-o", "json"))["changed"] is True
+    assert line("paused", "-o", "name") == ""
+    line("delete", job)
+
+
 def test_jobs_are_found_by_their_labels(line: Any) -> None:
     kind = fresh("type")
     for team in ("a", "b", "a"):

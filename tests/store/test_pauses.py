@@ -208,6 +208,29 @@ async def test_a_removed_job_leaves_nothing_at_rest(
     assert int(await shard.raw("HGET", "meta", "paused")) == 0
 
 
+@BOTH
+async def test_a_pause_in_which_nothing_came_due_leaves_nothing(shard: Shard, types: bool) -> None:
+    paused = Paused(shard, types=types)
+    await shard.create(every("a", MINUTE, NOW))
+    await paused.pause()
+    await paused.resume()
+    assert await shard.raw("EXISTS", "resumed") == 0
+
+
+@BOTH
+async def test_a_job_that_is_removed_before_it_goes_on_leaves_nothing(
+    shard: Shard, types: bool
+) -> None:
+    paused = Paused(shard, types=types)
+    await shard.create(once("a", NOW))
+    await paused.pause()
+    assert await shard.drain(NOW) == []
+    await paused.resume()
+    assert await shard.raw("EXISTS", "resumed") == 1
+    await shard.delete("a")
+    assert await shard.raw("EXISTS", "resumed") == 0
+
+
 async def test_a_reset_ends_the_pause_of_a_type(shard: Shard) -> None:
     paused = Paused(shard, types=True)
     await shard.create(once("a", NOW))

@@ -41,6 +41,7 @@ from scheduling_client import (
     now,
 )
 from scheduling_client.api import errors, messages, retrying
+from scheduling_client.api.jobs import Pause
 from scheduling_client.api.request_ids import derived_id
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
@@ -331,6 +332,32 @@ def test_a_bulk_call_makes_all_steps(client: Both) -> None:
     for arguments in ({}, {"where": Filter()}):
         with pytest.raises(ValueError, match="Give ids or a filter"):
             client("delete")(*(["a"] if arguments else []), **arguments)
+
+
+def test_pauses(client: Both) -> None:
+    progress = v1.BulkProgress(matched=2, changed=1)
+    paused = service.PauseJobsResponse(progress=progress)
+    assert client("pause", paused)("a", "b", note="why", by="me") == (2, 1)
+    (request,) = client.channel.asked
+    assert (list(request.selection.ids.ids), request.note, request.by) == (["a", "b"], "why", "me")
+    resumed = service.ResumeJobsResponse(progress=progress)
+    assert client("resume", resumed)(where=Filter(type="t"), dry_run=True) == (2, 1)
+    (request,) = client.channel.asked
+    assert (request.selection.filter.type, request.dry_run) == ("t", True)
+
+
+def test_pauses_of_types(client: Both) -> None:
+    message = v1.Pause(note="why", by="me")
+    message.since.FromDatetime(NOON)
+    answer = service.PauseTypeResponse(pause=message)
+    pause = client("pause_type", answer)("t", note="why", by="me")
+    assert pause == Pause(NOON, "why", "me")
+    (request,) = client.channel.asked
+    assert (request.type, request.note, request.by) == ("t", "why", "me")
+    assert client("resume_type", service.ResumeTypeResponse(changed=True))("t") is True
+    types = service.ListPausedTypesResponse(types=[service.PausedType(type="t", pause=message)])
+    assert client("paused_types", types)() == {"t": pause}
+    assert client.channel.paths == ["ListPausedTypes"]
 
 
 def test_a_preview(client: Both) -> None:

@@ -154,9 +154,9 @@ class World:
         return Receipt("i", 5), len(ids)
 
     def state_of(self, job: StoredJob) -> JobState:
-        names = (job.id.decode(), type_of(job.record).decode())
-        paused = any(name in self.paused[types] for types, name in enumerate(names))
-        return JobState.PAUSED if paused else JobState.WAITING
+        job_id, job_type = job.id.decode(), type_of(job.record).decode()
+        is_paused = job_id in self.paused[False] or job_type in self.paused[True]
+        return JobState.PAUSED if is_paused else JobState.WAITING
 
     async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
         known = [each for each in names if types or each in self.held]
@@ -544,6 +544,15 @@ async def test_a_token_belongs_to_its_request() -> None:
     for other, text in ((ids[1:], token), (ids, token[:-4]), (ids, "ä"), (ids, "====")):
         with pytest.raises(InvalidRequest, match="belongs to another request"):
             await world.api.delete(BulkCall(other, dry_run=True, token=text))
+
+
+async def test_no_times_are_told_after_the_end() -> None:
+    world, end = World(), Timestamp(seconds=NOW // 1000 + 300)
+    await world.api.create([asked("a", every(2), end_time=end)])
+    (view,) = await world.api.get(["a"], 9)
+    preview = await world.api.preview("a", 9, None)
+    for times in (view.next_times, [each.instant for each in preview.times]):
+        assert times == [NOW + 120_000, NOW + 240_000]
 
 
 # --- Pauses -------------------------------------------------------------------------------------

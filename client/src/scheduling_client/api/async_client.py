@@ -27,6 +27,7 @@ from scheduling_client.api.jobs import (
     Job,
     JobSpec,
     Order,
+    Pause,
     Payload,
     Preview,
     Progress,
@@ -144,6 +145,44 @@ class AsyncClient:
     ) -> Progress:
         """See `Client.delete`."""
         return await self._run(logic.delete(ids, where, dry_run=dry_run))
+
+    async def pause(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        note: str = "",
+        by: str = "",
+        dry_run: bool = False,
+    ) -> Progress:
+        """See `Client.pause`."""
+        return await self._run(logic.pause(ids, where, note, by, dry_run=dry_run))
+
+    async def resume(
+        self, *ids: str, where: Filter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """See `Client.resume`."""
+        return await self._run(logic.resume(ids, where, dry_run=dry_run))
+
+    async def pause_type(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+        *,
+        note: str = "",
+        by: str = "",
+    ) -> Pause:
+        """See `Client.pause_type`."""
+        return await self._run(logic.pause_type(type, note, by))
+
+    async def resume_type(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+    ) -> bool:
+        """See `Client.resume_type`."""
+        return await self._run(logic.resume_type(type))
+
+    async def paused_types(self) -> dict[str, Pause]:
+        """See `Client.paused_types`."""
+        return await self._run(logic.paused_types())
 
     async def preview(
         self, subject: JobSpec | str, *, count: int = 10, after: datetime | None = None

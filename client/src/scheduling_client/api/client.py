@@ -26,6 +26,7 @@ from scheduling_client.api.jobs import (
     Job,
     JobSpec,
     Order,
+    Pause,
     Payload,
     Preview,
     Progress,
@@ -160,6 +161,56 @@ class Client:
         Once it returns, no run of these jobs is emitted.
         """
         return self._run(logic.delete(ids, where, dry_run=dry_run))
+
+    def pause(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        note: str = "",
+        by: str = "",
+        dry_run: bool = False,
+    ) -> Progress:
+        """Pause jobs, by ids or by a filter. Unknown ids are no error.
+
+        Once it returns, nothing of these jobs is emitted until they are resumed. `note` and `by`
+        say why and who; a job that is paused already keeps its own.
+        """
+        return self._run(logic.pause(ids, where, note, by, dry_run=dry_run))
+
+    def resume(self, *ids: str, where: Filter | None = None, dry_run: bool = False) -> Progress:
+        """End the pauses of jobs, by ids or by a filter.
+
+        A job goes on unless its type is paused as well. Runs that came due meanwhile are skipped,
+        but retries and one-time jobs start now.
+        """
+        return self._run(logic.resume(ids, where, dry_run=dry_run))
+
+    def pause_type(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+        *,
+        note: str = "",
+        by: str = "",
+    ) -> Pause:
+        """Pause all jobs of a type, also those that are created later.
+
+        Returns the pause: the earlier one if the type was paused already.
+        """
+        return self._run(logic.pause_type(type, note, by))
+
+    def resume_type(
+        self,
+        type: str,  # noqa: A002 - the property is called so
+    ) -> bool:
+        """End the pause of a type; returns whether it was paused.
+
+        Jobs that are paused themselves stay so.
+        """
+        return self._run(logic.resume_type(type))
+
+    def paused_types(self) -> dict[str, Pause]:
+        """The types that are paused: type -> its pause."""
+        return self._run(logic.paused_types())
 
     def preview(
         self, subject: JobSpec | str, *, count: int = 10, after: datetime | None = None

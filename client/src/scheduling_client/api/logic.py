@@ -14,11 +14,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from scheduling_client.api.errors import NotFound
-from scheduling_client.api.jobs import Filter, Job, JobSpec, Preview, Progress
+from scheduling_client.api.jobs import Filter, Job, JobSpec, Pause, Preview, Progress
 from scheduling_client.api.messages import (
     changed_spec,
     filter_message,
     job_in,
+    pause_in,
     preview_in,
     spec_message,
     timestamp,
@@ -207,6 +208,56 @@ def delete(ids: Sequence[str], where: Filter | None, *, dry_run: bool) -> Steps[
             selection=selection, dry_run=dry_run, page_token=token
         ),
     )
+
+
+def pause(
+    ids: Sequence[str], where: Filter | None, note: str, by: str, *, dry_run: bool
+) -> Steps[Progress]:
+    """Pause jobs. One that is paused already keeps its note."""
+    return bulk(
+        "PauseJobs",
+        service.PauseJobsResponse,
+        selections_of(ids, where),
+        lambda selection, token: service.PauseJobsRequest(
+            selection=selection, note=note, by=by, dry_run=dry_run, page_token=token
+        ),
+    )
+
+
+def resume(ids: Sequence[str], where: Filter | None, *, dry_run: bool) -> Steps[Progress]:
+    """End the pauses of jobs."""
+    return bulk(
+        "ResumeJobs",
+        service.ResumeJobsResponse,
+        selections_of(ids, where),
+        lambda selection, token: service.ResumeJobsRequest(
+            selection=selection, dry_run=dry_run, page_token=token
+        ),
+    )
+
+
+# --- Pauses of types ----------------------------------------------------------------------------
+
+
+def pause_type(job_type: str, note: str, by: str) -> Steps[Pause]:
+    """The pause of the type: the earlier one if it was paused already."""
+    request = service.PauseTypeRequest(type=job_type, note=note, by=by)
+    answer = yield from ask(of_jobs("PauseType", request, service.PauseTypeResponse))
+    return pause_in(answer.pause)
+
+
+def resume_type(job_type: str) -> Steps[bool]:
+    """Whether the type was paused. A repetition would not know that it was."""
+    request = service.ResumeTypeRequest(type=job_type)
+    answer = yield from ask(of_jobs("ResumeType", request, service.ResumeTypeResponse))
+    return answer.changed
+
+
+def paused_types() -> Steps[dict[str, Pause]]:
+    """Type -> its pause."""
+    request = service.ListPausedTypesRequest()
+    answer = yield from ask(of_jobs("ListPausedTypes", request, service.ListPausedTypesResponse))
+    return {each.type: pause_in(each.pause) for each in answer.types}
 
 
 # --- Previews -----------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ def item_of(job: Job) -> dict[str, Any]:
         "revision": job.revision,
         "create_time": _time_text(job.create_time),
         "update_time": _time_text(job.update_time),
-        "paused": _pause(job.pause),
-        "type_paused": _pause(job.type_pause),
+        "paused": pause_item(job.pause) if job.pause else None,
+        "type_paused": pause_item(job.type_pause) if job.type_pause else None,
         "next": [_next(each, job.spec.timezone) for each in job.next_times],
         "counters": counters._asdict() if counters else None,
         "existing": job.existing,
@@ -142,9 +142,8 @@ def _duration_text(length: timedelta | None) -> str | None:
     return None if length is None else duration_text(length // _MS)
 
 
-def _pause(pause: Pause | None) -> dict[str, Any] | None:
-    if pause is None:
-        return None
+def pause_item(pause: Pause) -> dict[str, Any]:
+    """A pause as JSON."""
     return {"since": _time_text(pause.since), "note": pause.note, "by": pause.by}
 
 

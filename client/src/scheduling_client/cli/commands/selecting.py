@@ -32,7 +32,17 @@ class Where:
     @property
     def given(self) -> bool:
         """Whether any filter is given."""
-        return any((self.type, self.creator, self.label, self.prefix, self.state))
+        return bool(self.type) or self.is_narrow
+
+    @property
+    def is_type_alone(self) -> bool:
+        """Whether a type is given and nothing else: the command may mean the type itself."""
+        return bool(self.type) and not self.is_narrow
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether any other filter than a type is given."""
+        return any((self.creator, self.label, self.prefix, self.state))
 
     def filter(self) -> Filter:
         """For the client."""

@@ -97,5 +97,8 @@ def _filter(wanted: JobFilter) -> dict[str, Value]:
 def _listed(row: Sequence[Any], mark: str) -> ListedJob:
     place, job_id, record, state, due, nominal = row
     job = StoredJob(job_id, record)
-    times = (int(time) if time else None for time in (due, nominal))
-    return ListedJob(job, STATES[state], *times, mark + place.decode())
+    return ListedJob(job, STATES[state], _ms(due), _ms(nominal), mark + place.decode())
+
+
+def _ms(text: bytes) -> int | None:
+    return int(text) if text else None

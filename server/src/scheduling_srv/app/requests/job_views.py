@@ -49,8 +49,8 @@ def _view(job: StoredJob, schedule: StoredSchedule, count: int, first: int | Non
     if schedule.kind is TriggerKind.ONCE:
         place = zone(schedule.timezone)
         instant = parse_when(schedule.text, 0, place)
-        times = [] if first is None else [first]
-        return JobView(job, f"once, {spoken_instant(instant, place)}", times)
+        once = [] if first is None else [first]
+        return JobView(job, f"once, {spoken_instant(instant, place)}", once)
     found = recurring_of(schedule, first)
     if first is None:
         return JobView(job, found.words)
