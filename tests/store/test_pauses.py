@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduling_srv.adapters.redis.pauses import RedisPauses
-from scheduling_srv.app.replies import RebuiltJob
+from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.errors import FormatTooOld
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
@@ -456,6 +456,32 @@ async def test_many_names_are_looked_at_piece_by_piece(shard: Shard) -> None:
     for left in (1500, 500, 0):
         await shard.stage(NOW + 1)
         assert await shard.raw("SCARD", "resumed") == left
+
+
+@BOTH
+@pytest.mark.parametrize("rebuild", [False, True])
+async def test_a_held_one_time_job_that_has_rested_is_removed_whole(
+    shard: Shard, types: bool, rebuild: bool
+) -> None:
+    paused = Paused(shard, types=types)
+    await shard.create(once("b", NOW, type="t", parallel=1), once("a", NOW, parallel=1))
+    (other,) = await shard.stage(NOW)
+    await paused.pause()
+    await shard.done(other)
+    assert await shard.drain(NOW) == []
+    if rebuild:
+        record = await shard.raw("HGET", "jobs", "a")
+        await shard.schedule.begin_rebuild(shard.token)
+        await shard.schedule.load_jobs(shard.token, [RebuiltJob("a", record, NOW)])
+        await shard.schedule.load_runs(shard.token, [RebuiltRun("a", 2, NOW, 1, due=NOW)])
+        await shard.schedule.initialise(shard.token, Position(99, "x", seq=9, format=2), NOW)
+    else:
+        await paused.resume()
+    await shard.create(once("c", NOW - 1, parallel=1))
+    assert ids_of(await shard.drain(NOW)) == ["c"]
+    await shard.delete("a")
+    for key in ("retries", "resting", "due", "blocked:1:t"):
+        assert await shard.raw("EXISTS", key) == 0, key
 
 
 async def test_a_finished_job_may_be_paused_no_more(shard: Shard) -> None:

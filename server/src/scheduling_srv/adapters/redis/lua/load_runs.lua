@@ -1,4 +1,4 @@
---!include base job member states
+--!include base job member pauses states
 --!args token runs...
 --!row run id seq:int nominal:int attempt:int type instance start due
 -- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if
@@ -46,7 +46,10 @@ local function load_retry(id, seq, nominal, attempt, due)
         if attempt <= 1 and (job.kind == INTERVAL or job.kind == CRON) then
             go_on_after(id, job, nominal)
         end
-        if attempt > 0 then
+        if attempt == 1 and job.kind <= ONCE then -- the job was paused: whether it still is comes out
+            rest_for_job(seq, text)
+            resume_job(seq, id)
+        elseif attempt > 0 then
             redis.call('ZADD', K.due, job.rank * RANK + due, text)
         end
         if job.kind <= ONCE then

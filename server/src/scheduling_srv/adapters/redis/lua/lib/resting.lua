@@ -1,4 +1,4 @@
---!include base finishing job member pauses states
+--!include base finishing job member outbox pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
@@ -39,6 +39,10 @@ local function wake(key, text, now)
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
         go_on(id, record, job, nominal, now)
+    elseif kind == KEPT and job.kind < INTERVAL then -- so whoever removes the job finds it
+        redis.call('ZREM', K.retries, text)
+        emit(TOMBSTONE .. retry_key(id, seq, nominal))
+        redis.call('ZADD', K.due, score, member(seq, NEXT, id))
     else
         redis.call('ZADD', K.due, score, text)
     end
