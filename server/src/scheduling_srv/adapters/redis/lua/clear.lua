@@ -18,9 +18,10 @@ redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
     redis.call('UNLINK', K.runs, K.running, K.open, K.types)
-    for _, type in ipairs(redis.call('HKEYS', K.paused_types)) do
-        unpause_type(type) -- pauses of jobs go with their jobs, as these are swept
-        resume_type(type) -- its runs are void
+    local paused = redis.call('HGETALL', K.paused_types)
+    for i = 1, #paused, 2 do
+        unpause_type(paused[i]) -- pauses of jobs go with their jobs, as these are swept
+        resume_type(paused[i]) -- its runs are void
     end
 end
 for i = entries_at, #args do

@@ -26,8 +26,13 @@ local function unpack_heritage(text)
     return from_hex(created), from_hex(more)
 end
 
--- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and state of its
--- next occurrence, its heritage if one of the records has one, its count, its pause, and the nominal times of runs. nil: nothing.
+local function state_of_next(kept)
+    return kept.planning and PLANNING or kept.passed and HAS_PASSED or ''
+end
+
+-- What a job keeps in the next shard, as a row of texts: `due` (or ''), kind and state of its next
+-- occurrence, its heritage if one of the records has one, its count, its pause, and the nominal times
+-- of runs. nil: nothing.
 local function kept_by(id, asked, due, now)
     local old = find(id)
     if not old or is_cleared(old) or old.kind == ENDING then
@@ -39,7 +44,7 @@ local function kept_by(id, asked, due, now)
     if not kept and not inherits then
         return nil
     end
-    local row = kept and {number(kept.due), number(kept.kind), kept.planning and PLANNING or kept.passed and HAS_PASSED or ''} or {'', '', ''}
+    local row = kept and {number(kept.due), number(kept.kind), state_of_next(kept)} or {'', '', ''}
     if inherits then
         row[4] = pack_heritage(old.record)
     end

@@ -88,7 +88,7 @@ local function plant(kept, seq, id, rank, places, wait)
     local due = kept.stays and kept.due or wait(kept.due)
     if kept.planning then
         redis.call('ZADD', K.plan, kept.plan_after or kept.due, member(seq, kept.kind, id))
-        if kept.kind == NEXT and not kept.passed then -- a rebuild has to know that this one was emitted: as attempt 0
+        if kept.kind == NEXT and not kept.passed then -- a rebuild has to know of its emission: as attempt 0
             redis.call('ZADD', K.retries, seq, retry_member(seq, id, kept.due, 0))
             any_waiting = true
             emit_waiting(id, seq, kept.due, 0, kept.due)
