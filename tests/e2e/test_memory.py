@@ -54,6 +54,8 @@ def test_a_rebuild_of_large_jobs(
     with memory_grows_by_less_than(130 * MIB, product):
         breakable_valkey.flush()
         eventually(lambda: leases_taken(product) > before, what="the loss is noticed")
+        log = product.service.log
+        eventually(lambda: "the schedule is rebuilt" in log.read_text(), what="the rebuild")
         product.service.wait_until_serving()
         assert product.client.read(limit=1).total_count == 160
     assert leases_taken(product) == before + 1

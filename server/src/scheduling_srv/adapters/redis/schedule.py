@@ -278,9 +278,8 @@ class RedisSchedule:
         owned(await self.scripts.run("mark_inputs", token=token, now=now))
 
     async def begin_rebuild(self, token: str, stored: int = 0) -> None:
-        """`unready.lua`, `format.lua`, and `drop.lua` for every key but those in `KEPT`."""
-        owned(await self.scripts.run("unready", token=token))
-        await self.note_format(stored)  # so that jobs are indexed as they are loaded
+        """`unready.lua`, then `drop.lua` for every key but those in `KEPT`, in pieces."""
+        owned(await self.scripts.run("unready", token=token, stored=stored))
         keep = {(self.base + name).encode() for name in KEPT}
         cursor: bytes | int = 0
         while True:

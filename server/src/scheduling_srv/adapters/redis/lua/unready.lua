@@ -1,7 +1,8 @@
 --!include base
---!args token
+--!args token stored:int
 -- Keeps everybody out while the shard is rebuilt. What is not of its content survives: the epoch,
 -- who is present, and the numbers of restores.
+-- `stored`: the format of what will be loaded, so that jobs are indexed at once.
 -- Returns: 'ok' | lost()
 if not owns(token) then
     return lost()
@@ -9,5 +10,5 @@ end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'last_run', 'staged', 'first_staged', 'last_begun', 'refill', 'outbox_bytes',
     'outbox_gone', 'outbox_longest', 'paused', 'resting', 'resumed_at', 'types_from', 'open_from')
-redis.call('HSET', K.meta, 'largest', 0)
+redis.call('HSET', K.meta, 'largest', 0, 'format', number(math.max(meta('format'), stored)))
 return 'ok'
