@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from scheduling_srv.app import deadline
 from scheduling_srv.domain.bulk import BulkCall, Progress
@@ -11,6 +11,9 @@ from scheduling_srv.domain.pause import Pause
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.memory_budget import Bounded, Reservation
 from scheduling_srv.formats.v1 import answers, requests
+
+Asked = TypeVar("Asked")
+Result = TypeVar("Result")
 
 
 class PausesPort(Protocol):
@@ -35,46 +38,39 @@ class PausesPort(Protocol):
 def pause_methods(pauses: PausesPort) -> Mapping[str, Bounded]:
     """Method of the JobService -> its code."""
     return {
-        "PauseJobs": _pause(pauses),
-        "ResumeJobs": _resume(pauses),
-        "PauseType": _pause_type(pauses),
-        "ResumeType": _resume_type(pauses),
+        "PauseJobs": _method(
+            requests.decode_pause, lambda asked: pauses.pause(*asked), answers.encode_paused
+        ),
+        "ResumeJobs": _method(
+            requests.decode_resume,
+            lambda asked: pauses.resume(asked),  # noqa: PLW0108 - the table is made without, too
+            answers.encode_resumed,
+        ),
+        "PauseType": _method(
+            requests.decode_pause_type,
+            lambda asked: pauses.pause_type(*asked),
+            answers.encode_type_paused,
+        ),
+        "ResumeType": _method(
+            requests.decode_resume_type,
+            lambda asked: pauses.resume_type(asked),  # noqa: PLW0108
+            lambda changed: answers.encode_type_resumed(changed=changed),
+        ),
         "ListPausedTypes": _paused_types(pauses),
     }
 
 
-def _pause(pauses: PausesPort) -> Bounded:
+def _method(
+    decode: Callable[[bytes], Asked],
+    act: Callable[[Asked], Awaitable[Result]],
+    encode: Callable[[Result], bytes],
+) -> Bounded:
+    """A method whose answer is small."""
+
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        asked = requests.decode_pause(raw)
+        asked = decode(raw)
         with deadline.within(context.time_remaining()):
-            return answers.encode_paused(await pauses.pause(*asked))
-
-    return call
-
-
-def _resume(pauses: PausesPort) -> Bounded:
-    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        asked = requests.decode_resume(raw)
-        with deadline.within(context.time_remaining()):
-            return answers.encode_resumed(await pauses.resume(asked))
-
-    return call
-
-
-def _pause_type(pauses: PausesPort) -> Bounded:
-    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        asked = requests.decode_pause_type(raw)
-        with deadline.within(context.time_remaining()):
-            return answers.encode_type_paused(await pauses.pause_type(*asked))
-
-    return call
-
-
-def _resume_type(pauses: PausesPort) -> Bounded:
-    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        job_type = requests.decode_resume_type(raw)
-        with deadline.within(context.time_remaining()):
-            return answers.encode_type_resumed(changed=await pauses.resume_type(job_type))
+            return encode(await act(asked))
 
     return call
 
