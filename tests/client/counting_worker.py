@@ -1,4 +1,4 @@
-"""A worker in a process of its own that counts what it does, to be killed at any moment.
+"""A worker in a process of its own that counts its runs. Tests kill it at any moment.
 
 Its settings are words `NAME=VALUE` on the command line.
 """

@@ -68,7 +68,7 @@ class Answerer:
         self._poll_soon()
 
     def flush(self, within_seconds: float) -> int:
-        """Send what is on its way. Returns the number of answers that Kafka has not confirmed."""
+        """Send all answers. Returns the number of those that Kafka has not confirmed."""
         if not self._is_broken:
             try:
                 self._producer.flush(within_seconds)

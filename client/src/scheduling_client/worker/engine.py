@@ -198,7 +198,7 @@ class Engine:
             found = self._open(batch)
             if found:
                 self._ask(found)
-        except Exception as fault:  # noqa: BLE001 - runs may be open that nobody will do
+        except Exception as fault:  # noqa: BLE001 - the worker ends with any fault
             self.failed(fault)
         finally:
             if token:

@@ -235,7 +235,7 @@ class JobStore(Protocol):
 
 
 class Walk(StrEnum):
-    """The order of a list, and with it what is read."""
+    """The order of a list, and the index that it is read from."""
 
     CREATED = "created"
     """By creation number, the oldest first."""
@@ -310,7 +310,7 @@ class PauseStore(Protocol):
         """Let nothing of these jobs, or types, start any more, but for runs by hand.
 
         `names` are ids, at most 250, or types; `note` is a JSON object that is kept. Unknown ids do
-        not match; what is paused already is not changed. Every run that was staged before lies
+        not match; a pause that is there is not changed. Every run that was staged before lies
         before the receipt. Raises `FormatTooOld`, and `TooMany` for more rules than there may be.
         """
 
@@ -589,7 +589,7 @@ class ShardStore(Protocol):
         """
 
     async def begin_rebuild(self, token: str, stored: int = 0) -> None:
-        """Make the shard not ready and drop its content. `stored`: the format of what comes."""
+        """Make the shard not ready, drop its content. `stored`: the format of the data to load."""
 
     async def load_jobs(self, token: str, jobs: Sequence[RebuiltJob]) -> int:
         """Put jobs into the store and the schedule, in place of those with the same ids.

@@ -43,7 +43,7 @@ def _ask(settings: Settings, page: str) -> tuple[int, str]:
 
 
 def _connection(host: str, port: int, *, tls: bool) -> HTTPConnection:
-    """On this host there is nobody to verify: its certificate names other hosts."""
+    """The certificate is not verified: it names other hosts than this one."""
     if not tls:
         return HTTPConnection(host, port, timeout=ANSWER_SECONDS)
     context = ssl.create_default_context()

@@ -15,7 +15,7 @@ SCHEDULING_V1 = 2
 class StoredFormat:
     """The format that all shards of a namespace have, as far as this replica knows.
 
-    Records are written in it. It only grows; what was written in an earlier one is read.
+    Records are written in it. It only grows. Records of earlier formats are read.
     """
 
     def __init__(self, number: int = OLDEST_SERVED) -> None:

@@ -1,1 +1,1 @@
-"""Who may call which method, and what is noted of it (docs/decisions/0033)."""
+"""Credentials, roles, quotas and the audit log (docs/decisions/0033)."""

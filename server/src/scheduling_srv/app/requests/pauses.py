@@ -17,7 +17,7 @@ from scheduling_srv.formats import pause_note
 
 
 class PauseCalls:
-    """Once a call returns, nothing of what it paused is emitted, but for runs by hand."""
+    """After a call has paused jobs, only runs by hand of these jobs are emitted."""
 
     def __init__(
         self, store: ShardedStore, listing: JobListing, notes: PauseNotes, clock: Clock

@@ -1,1 +1,1 @@
-"""The messages of scheduling.v1: what is read of them, and written to them."""
+"""The messages of scheduling.v1: requests are decoded, answers are encoded."""
