@@ -3,8 +3,9 @@
 It must refuse what is wrong with a status and a sentence, do what is right, and stay what it was:
 one process, of the same size, that runs every ordinary job once. Exits with 0 only then.
 
-Hypothesis draws the inputs in batches, and each batch is checked at once. A batch with a fault is
-shrunk to the inputs that it takes, which are printed with the text that `--again` repeats.
+Hypothesis draws the inputs in batches, and each batch is checked at once. Of a batch with a fault,
+fuzz removes inputs and bytes for as long as the fault remains. It prints the rest, with the text
+that `--again` repeats for the whole batch.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from hypothesis.errors import Flaky
 
 from chaos.fuzz_checker import Sent, Verdict, faults
 from chaos.fuzz_inputs import BATCHES, TAG, Input
+from chaos.fuzz_shrinking import simplest
 from chaos.fuzz_target import Target, lasting, ordinary
 from tests.client import raw_kafka
 from tests.client.contract import DeleteRequest
@@ -45,6 +47,8 @@ IN_FLIGHT = 256
 """Calls at a time, once a round: a connection once refused so many."""
 EXAMPLES = 9
 """Batches of a run of Hypothesis. After ten it would mostly vary the batches it has made."""
+SHRINK_SECONDS = 60.0
+"""For the removal. A service that breaks takes a second or more to start again."""
 RUN_SECONDS = 60.0
 REBUILD_SECONDS = 180.0
 """For a rebuild from all that was fuzzed."""
@@ -52,6 +56,7 @@ GROWTH_MIB = 96
 """By which the process may be larger in the end than after its first round."""
 NO_CRASHES = ("--appendfsync", "everysec")
 """No server is killed here, and thousands of records need not wait for the disk one by one."""
+NEEDED = "The fault takes these inputs:"
 
 
 class Fault(AssertionError):
@@ -96,6 +101,8 @@ class Fuzz:
         self.outcome = Outcome()
         self._deployed = ExitStack()
         self._batches = 0
+        self._faulty: Sequence[Input] = ()
+        """The last batch that had a fault."""
         self._commands = 0
         """Commands that may have been answered with an event."""
 
@@ -145,7 +152,7 @@ class Fuzz:
             deadline=None,
             print_blob=True,
             report_multiple_bugs=False,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate,),  # its shrinking may last five minutes, and end early
             suppress_health_check=[*HealthCheck],
         )
         @given(BATCHES)
@@ -154,9 +161,26 @@ class Fuzz:
 
         if self.options.again:
             check = reproduce_failure(hypothesis.__version__, self.options.again)(check)
-        check()
+        try:
+            check()
+        except Fault as fault:
+            end = time.monotonic() + SHRINK_SECONDS
+            left = simplest(self._faulty, lambda batch: self._has_fault(batch, end))
+            fault.add_note("\n".join([NEEDED, *map(str, left)]))
+            raise
+
+    def _has_fault(self, batch: Sequence[Input], end: float) -> bool:
+        """Whether a part of a batch leads to a fault; false from `end` on."""
+        if time.monotonic() > end:
+            return False
+        try:
+            self._check(batch)
+        except Fault:
+            return True
+        return False
 
     def _check(self, batch: Sequence[Input]) -> None:
+        """Raise `Fault` if the batch leads to one."""
         if not batch:
             return
         if not self.target.sound:
@@ -167,6 +191,7 @@ class Fuzz:
         finished = self.target.finish(tag)
         self._count(sent)
         if found := list(self._faults(sent) if finished else self._end()):
+            self._faulty = batch
             raise Fault("\n".join(found))
 
     def _count(self, sent: Sequence[Sent]) -> None:

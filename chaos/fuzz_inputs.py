@@ -231,6 +231,21 @@ def _may_restore(raw: bytes) -> bool:
 
 
 INPUTS = _input().filter(lambda made: not _sweeps(made))
-BATCHES = st.tuples(*[st.lists(INPUTS)] * LISTS).map(
-    lambda lists: list(itertools.chain.from_iterable(lists))
-)
+
+
+class Batch(tuple[Input, ...]):
+    """Inputs that are sent at once. They would take 60 kB to print."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} inputs>"
+
+
+@st.composite
+def _batch(draw: DrawFn) -> Batch:
+    return Batch(itertools.chain.from_iterable(draw(_LISTS)))
+
+
+_LISTS = st.tuples(*[st.lists(INPUTS)] * LISTS)
+BATCHES = _batch()
