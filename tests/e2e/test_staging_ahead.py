@@ -17,6 +17,7 @@ from tests.harness.windows import in_time, with_enough_time
 DELIVERIES = ["exactly_once", "at_least_once"]
 AHEAD_MS = 100
 """The largest setting: a test can act between a staging call and the instant of its runs."""
+EARLY = "40ms"
 APPEND_TIME: dict[str, Any] = {"message.timestamp.type": "LogAppendTime"}
 """Time stamps are those at which the broker had the record, not those that its sender chose."""
 
@@ -35,6 +36,57 @@ def test_no_record_is_on_the_topic_before_its_time(
     product.client.create(*jobs)
     runs = product.runs(kind, 60)
     assert [run for run in runs if run.record.timestamp < run.nominal] == []
+
+
+@pytest.fixture
+def hasty(deploy: Deploy, kafka: Kafka) -> Callable[..., Product]:
+    """Deploys a service that produces runs early, where the broker stamps them."""
+
+    def start(**settings: Any) -> Product:
+        lead = f"{AHEAD_MS}ms"
+        product = deploy(start=False, stage_ahead=lead, produce_ahead=EARLY, **settings)
+        make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
+        product.service.start()
+        return product
+
+    return start
+
+
+def test_runs_that_are_produced_early_are_committed_at_their_time(
+    hasty: Callable[..., Product],
+) -> None:
+    """Readers of committed records never see one early."""
+    product, kind = hasty(), fresh("hasty")
+    periods = (150, 151, 152)
+    jobs = [contract.job(type=kind, interval=f"{period} milliseconds") for period in periods]
+    product.client.create(*jobs)
+    runs = product.runs(kind, 60)
+    assert [run for run in runs if run.record.read_at * 1000 < run.nominal] == []
+    produced_early = sum(run.record.timestamp < run.nominal for run in runs)
+    assert produced_early > len(runs) // 2
+
+
+def test_a_crash_before_the_commit_makes_no_run_early(
+    hasty: Callable[..., Product], tmp_path: Path
+) -> None:
+    """Its transaction is aborted, and the next owner produces the runs again."""
+    arms = tmp_path / "arms"
+    arms.write_text("")
+    product, kind = hasty(lease="500ms", failpoints=f"@{arms}"), fresh("hasty-crash")
+    due = now_ms() + 2_000
+    nominals = list(range(due, due + AHEAD_MS, 5))
+    product.client.create(*(contract.job(type=kind, when=rfc3339(each)) for each in nominals))
+    until(due - AHEAD_MS)
+    arms.with_suffix(".new").write_text("publish.produced=kill")
+    arms.with_suffix(".new").rename(arms)
+    product.service.process.wait()
+    arms.write_text("")
+    product.service.start()
+    product.runs(kind, len(nominals))
+    product.settle()
+    runs = product.runs_so_far(kind)
+    assert [run for run in runs if run.record.read_at * 1000 < run.nominal] == []
+    assert sorted(run.nominal for run in runs) == nominals
 
 
 def delete(product: Product, job_id: str) -> None:

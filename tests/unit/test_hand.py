@@ -71,7 +71,7 @@ def test_a_run_that_is_not_due_holds_what_is_behind_it() -> None:
     hand.add(batch(0, run(), run(NOW + 1), CREATED))
     hand.add(batch(3, run()))
     assert due(hand) == (0, [run()])
-    assert (hand.entries, due(hand), hand.due_at()) == (3, None, NOW + 1)
+    assert (hand.entries, due(hand), hand.opens()) == (3, None, NOW + 1)
     assert due(hand, NOW + 1) == (1, [run(NOW + 1), CREATED, run()])
 
 
@@ -121,7 +121,7 @@ def test_nothing_is_kept_of_what_has_to_be_taken_again() -> None:
     hand = Hands(10)
     hand.add(batch(0, run(NOW + 1)))
     hand.clear()
-    assert (hand.entries, hand.due_at(), due(hand, NOW + 1)) == (0, None, None)
+    assert (hand.entries, hand.opens(), due(hand, NOW + 1)) == (0, None, None)
 
 
 class World:

@@ -109,6 +109,14 @@ def test_runs_of_the_new_clock_wait_for_their_time(hold: Hold, clock: Clock) -> 
     assert hold.release([staged]) == (1, clock.now())
 
 
+def test_runs_may_go_early_with_a_commit_that_waits(clock: Clock) -> None:
+    hold = Hold(clock, LEAD_MS, clock.monotonic, early=3)
+    entries = [run(0), run(3), OTHER, run(4)]
+    assert hold.release(entries) == (3, NOW + 3)
+    assert hold.release(entries[3:]) == (0, 0)
+    assert hold.opens(entries[3]) == NOW + 1
+
+
 async def test_a_piece_waits_until_all_of_it_is_due(hold: Hold, clock: Clock) -> None:
     began = asyncio.get_running_loop().time()
     clock.now = lambda: NOW + round((asyncio.get_running_loop().time() - began) * 1000)  # type: ignore[method-assign]
@@ -140,6 +148,15 @@ def test_a_record_that_is_due_goes_at_once(clock: Clock, due: int) -> None:
     producer: Any = Producer()
     due_time.produce_at(producer, clock, due)("topic")
     assert (producer.stamps, clock.passed) == ([0], 0)
+
+
+@pytest.mark.usefixtures("sleepless")
+def test_a_record_that_goes_early_says_when_it_is_due(clock: Clock) -> None:
+    producer: Any = Producer()
+    due_time.produce_at(producer, clock, NOW + 3, early=3)("topic")
+    assert (producer.stamps, clock.passed) == ([NOW + 3], 0)
+    due_time.produce_at(producer, clock, NOW + 5, early=3)("topic")
+    assert (producer.stamps, clock.passed) == ([NOW + 3, NOW + 5], 2)
 
 
 @pytest.mark.usefixtures("sleepless")

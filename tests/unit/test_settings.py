@@ -81,6 +81,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "INPUT_TIMEOUT": "10s",
         "MISSED_RUNS": "latest",
         "STAGE_AHEAD": "10ms",
+        "PRODUCE_AHEAD": "0s",
         "LEASE": "3s",
         "ACKNOWLEDGE": "announced",
         "DELIVERY": "exactly_once",
@@ -480,6 +481,22 @@ def test_a_parameter_of_the_redis_url_that_would_break_us_is_refused(
     monkeypatch: pytest.MonkeyPatch, url: str, problem: str
 ) -> None:
     monkeypatch.setenv("SCHEDULING_REDIS_URL", url)
+    with pytest.raises(StartError, match=problem):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"PRODUCE_AHEAD": "5ms", "DELIVERY": "at_least_once"}, "DELIVERY=exactly_once"),
+        ({"PRODUCE_AHEAD": "20ms"}, "longer than SCHEDULING_STAGE_AHEAD"),
+    ],
+)
+def test_runs_go_to_kafka_early_only_where_nobody_reads_them(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], problem: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"SCHEDULING_{name}", value)
     with pytest.raises(StartError, match=problem):
         load()
 

@@ -16,8 +16,8 @@ class Publisher(Protocol):
 
     `RecordRefused`: open carefully, and publish carefully until the fault is found.
 
-    `due`, in epoch ms: the records are not readable before, and their time stamps are not earlier,
-    even if the clock is set back meanwhile (`Released.due`).
+    `due`, in epoch ms: readers of committed records do not see them before, and their time stamps
+    are not earlier, even if the clock is set back meanwhile (`Released.due`).
     """
 
     async def open(self, *, careful: bool = False) -> None:

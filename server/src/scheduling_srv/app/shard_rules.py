@@ -16,6 +16,8 @@ class ShardRules:
     missed_runs: Literal["latest", "skip"] = "latest"
     stage_ahead: int = 10
     """Runs are staged so long before they are due, and held until then (docs/decisions/0028)."""
+    produce_ahead: int = 0
+    """Runs go to Kafka so long before they are due, in a transaction that is committed then."""
     lease: int = 3_000
     catch_up_limit: int = 10_000
     outbox_limit: int = 200_000

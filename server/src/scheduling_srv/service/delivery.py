@@ -40,7 +40,14 @@ def make_producers(
 ) -> Producers:
     """What sends a shard's records. `takes`: see `TransactionalPublisher`."""
     transactional = TransactionalPublisher(
-        kafka, settings.namespace, shard, topics, clock, largest=settings.max_job_bytes, takes=takes
+        kafka,
+        settings.namespace,
+        shard,
+        topics,
+        clock,
+        largest=settings.max_job_bytes,
+        early=settings.produce_ahead,
+        takes=takes,
     )
     if settings.delivery == "exactly_once":
         return transactional

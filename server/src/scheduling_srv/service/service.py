@@ -148,6 +148,7 @@ def shard_rules(settings: Settings) -> ShardRules:
     return ShardRules(
         completion_timeout=settings.completion_timeout,
         stage_ahead=settings.stage_ahead,
+        produce_ahead=settings.produce_ahead,
         max_backoff=settings.max_backoff,
         catch_up_window=settings.catch_up_window,
         missed_runs=settings.missed_runs,

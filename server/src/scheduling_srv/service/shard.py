@@ -226,7 +226,7 @@ class Shard:
         announcer = Announcer(
             self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
         )
-        hold, known = Hold(clock, rules.stage_ahead), KnownRuns()
+        hold, known = Hold(clock, rules.stage_ahead, early=rules.produce_ahead), KnownRuns()
         refusals = Refusals(
             outbox=around(schedule, failpoints.REFUSALS),
             publisher=self.producers,

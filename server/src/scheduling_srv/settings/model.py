@@ -248,6 +248,11 @@ class Settings(BaseSettings):
         description="Runs are staged so long before they are due, and held until then; `0s`: at"
         " their time, which makes them later.",
     )
+    produce_ahead: Annotated[Milliseconds, between("0s", "100ms")] = Field(
+        SHARD.produce_ahead,
+        description="Runs go to Kafka so long before they are due, in a transaction that is"
+        " committed then. Consumers that read uncommitted records see them early.",
+    )
     lease: Annotated[Milliseconds, between("100ms", "5m")] = Field(
         SHARD.lease,
         description="How long an owner may stay silent before another replica takes over.",
@@ -342,6 +347,20 @@ class Settings(BaseSettings):
             )
         if (self.jwt_issuer or self.jwt_audience) and not self.jwt_keys:
             raise ValueError("SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE need JWT_KEYS")
+        return self
+
+    @model_validator(mode="after")
+    def _ahead_is_possible(self) -> Self:
+        if self.produce_ahead and self.delivery != "exactly_once":
+            raise ValueError(
+                "SCHEDULING_PRODUCE_AHEAD needs SCHEDULING_DELIVERY=exactly_once:"
+                " without a transaction runs would be early"
+            )
+        if self.produce_ahead > self.stage_ahead:
+            raise ValueError(
+                "SCHEDULING_PRODUCE_AHEAD is longer than SCHEDULING_STAGE_AHEAD:"
+                " a run is staged before it goes to Kafka"
+            )
         return self
 
     @model_validator(mode="after")

@@ -30,8 +30,13 @@ def until_due(clock: ExactClock, due: int) -> bool:
     return True
 
 
-def produce_at(producer: Producer, clock: ExactClock, due: int) -> Callable[..., None]:
-    """`producer.produce`, once it is `due`. The time stamps of records are not earlier."""
-    if until_due(clock, due):
+def produce_at(
+    producer: Producer, clock: ExactClock, due: int, early: int = 0
+) -> Callable[..., None]:
+    """`producer.produce`, `early` milliseconds before it is `due`.
+
+    The time stamps of records are not earlier than `due`.
+    """
+    if until_due(clock, due - early) and not is_early(clock, due):
         return producer.produce
     return partial(producer.produce, timestamp=due)

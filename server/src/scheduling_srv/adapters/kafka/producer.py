@@ -98,9 +98,13 @@ class TransactionalPublisher:
         *,
         largest: int = DEFAULTS.max_job_bytes,
         timeout: float = 30.0,
+        early: int = 0,
         takes: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`takes` says how many bytes of a batch all topics take, if that is known."""
+        """`takes` says how many bytes of a batch all topics take, if that is known.
+
+        `early`: milliseconds before they are due in which records may go, uncommitted.
+        """
         self.takes = takes
         self.config = config
         self.namespace = namespace
@@ -109,6 +113,7 @@ class TransactionalPublisher:
         self.clock = clock
         self.largest = largest
         self.timeout = timeout
+        self.early = early
         self.producers: list[Producer] = []
         self.prepared: list[Producer] = []
         """Connected, and not yet initialised: they fence no other producer."""
@@ -266,7 +271,7 @@ class TransactionalPublisher:
         producer.begin_transaction()
         passed(points.PUBLISH_BEGUN)
         places = {topic: self._places(topic) for topic in self.partitions}
-        produce = produce_at(producer, self.clock, due)
+        produce = produce_at(producer, self.clock, due, self.early)
         try:
             for topic, key, value, headers, route in records:
                 name, first, count = places[topic]
@@ -338,7 +343,7 @@ class TransactionalPublisher:
             return told
 
         producer.begin_transaction()
-        produce = produce_at(producer, self.clock, due)
+        produce = produce_at(producer, self.clock, due, self.early)
         for number, record in enumerate(records):
             if fault := self._refused_at_once(produce, record, watch(number)):
                 faults[number] = fault

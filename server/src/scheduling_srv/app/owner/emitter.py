@@ -315,10 +315,10 @@ class Emitter:
         return not self._hand.is_held and self.publisher.is_settled(self._trimmed)
 
     async def _until_work(self) -> None:
-        """Wait for news, or until the run in hand is due."""
-        if (due := self._hand.due_at()) is None:
+        """Wait for news, or until the run in hand may go."""
+        if (opens := self._hand.opens()) is None:
             await wait(self._work, PUBLISH_LOOK_SECONDS)
-        elif (left := self.clock.until(due)) > 0:
+        elif (left := self.clock.until(opens)) > 0:
             await self._release.wait(self._work, min(left, PUBLISH_LOOK_SECONDS))
 
     async def publish_once(self, token: str) -> int:

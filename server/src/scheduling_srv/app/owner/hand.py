@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from scheduling_srv.app.owner.batch import Batch
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.formats.layouts import QUEUES
-from scheduling_srv.formats.outbox_entries import nominal_time
 
 
 class Hand:
@@ -63,12 +62,12 @@ class Hand:
         """Whether a run that has to wait holds back all that is in hand."""
         return bool(self._batches) and self.hold.since is not None
 
-    def due_at(self) -> int | None:
-        """When the first run is due, in epoch ms, if it holds back all that is in hand."""
+    def opens(self) -> int | None:
+        """When the first run may go, in epoch ms, if it holds back all that is in hand."""
         if not self.is_held:
             return None
         first = self._batches[0].taken.entries[0]
-        return nominal_time(first) if first[0] in QUEUES else None
+        return self.hold.opens(first) if first[0] in QUEUES else None
 
 
 def rest_of(batch: Batch, count: int) -> Batch:

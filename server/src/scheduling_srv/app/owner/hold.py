@@ -28,18 +28,30 @@ class Released(NamedTuple):
     front: int
     """Entries before the first run that has to wait."""
     due: int
-    """When the last of these runs is due, in epoch ms. No commit may precede it. 0: any may."""
+    """When the last of these runs is due, in epoch ms. No commit may precede it. 0: any may.
+
+    Without `Hold.early` it is not in the future.
+    """
 
 
 class Hold:
     """Of one shard, for its owner."""
 
     def __init__(
-        self, clock: ExactClock, lead: int, monotonic: Callable[[], float] = time.monotonic
+        self,
+        clock: ExactClock,
+        lead: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        early: int = 0,
     ) -> None:
-        """`lead`: milliseconds by which runs are staged ahead."""
+        """`lead`: milliseconds by which runs are staged ahead.
+
+        `early`: by which they may go to Kafka, in a transaction that is committed at their time.
+        """
         self.clock = clock
         self.lead = lead
+        self.early = early
         self.monotonic = monotonic
         self.since: float | None = None
         """Since when the first entry waits for its time, in monotonic seconds; None: none does."""
@@ -50,12 +62,12 @@ class Hold:
         self.since = None
 
     def release(self, entries: Sequence[bytes]) -> Released:
-        """The front of `entries` that may go now; it has no run that is not due yet."""
+        """The front of `entries` that may go now."""
         now, latest, forced = self.clock.now(), 0, False
         for place, entry in enumerate(entries):
             if entry[0] in QUEUES:
                 (nominal,) = NOMINAL.unpack_from(entry)
-                if nominal > now:
+                if nominal > now + self.early:
                     if not self._is_of_another_clock(nominal, now):
                         return self._released(place, latest, held=True, forced=forced)
                     forced = True
@@ -66,9 +78,13 @@ class Hold:
     async def until_due(self, entries: Sequence[bytes]) -> int:
         """Return when all of `entries` may go, with `Released.due`."""
         while (released := self.release(entries)).front < len(entries):
-            left = self.clock.until(nominal_time(entries[released.front]))
+            left = self.clock.until(self.opens(entries[released.front]))
             await asyncio.sleep(min(max(left, 0.001), 1.0))
         return released.due
+
+    def opens(self, run: bytes) -> int:
+        """From when on the entry of a run may go, in epoch ms."""
+        return nominal_time(run) - self.early
 
     def _released(self, front: int, latest: int, *, held: bool, forced: bool) -> Released:
         if forced:  # more of them may follow: they need not wait as long again
