@@ -37,6 +37,8 @@ WORKER_RUNS ?= 100000
 BIN := .venv/bin
 # Tests of one file share servers, so they stay in one process.
 PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A campaign uses a core for itself, but for its outages.
+PARALLEL_CAMPAIGNS = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
 WIRE := client/src/scheduling_client/wire
 # The protos as they were when changes that break clients were last accepted.
@@ -68,7 +70,7 @@ test: setup lint types imports proto-check kafka ## Run all checks and all quick
 .PHONY: test-all
 test-all: test ## The same, then the slow tests: failpoints, outages, campaigns, fuzz, bench
 	$(PARALLEL) -m slow --ignore tests/chaos --ignore tests/bench $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m slow tests/chaos tests/bench $(PYTEST_ARGS)
+	$(PARALLEL_CAMPAIGNS) -m slow tests/chaos tests/bench $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: setup ## Run the tests that need no server
