@@ -88,8 +88,8 @@ def test_every_snippet_has_its_test() -> None:
 
 @pytest.mark.parametrize("snippet", MAKE, ids=named)
 def test_make_knows_the_target(snippet: Snippet) -> None:
-    """`run` and `demo-check` are run in tests/demo; `test` runs this."""
-    assert re.fullmatch(r"make (run|demo-check|test)\n", snippet.text)
+    """`run` is run in tests/demo; `test` runs this."""
+    assert re.fullmatch(r"make (run|test)\n", snippet.text)
     run(["make", "-n", snippet.text.split()[1]], ROOT)
 
 
@@ -108,10 +108,12 @@ def copy_checkout(target: Path) -> None:
 def test_a_command(snippet: Snippet, service: Service, tmp_path: Path) -> None:
     if "pip install" in snippet.text:
         copy_checkout(tmp_path)
-    ended = run(["sh", "-eu", "-c", located(snippet, service)], tmp_path)
+    address = {"SCHEDULING_CLIENT_SERVER": service.addresses.grpc}
+    ended = run(["sh", "-eu", "-c", located(snippet, service)], tmp_path, address)
     expected = {
         "curl ": "scheduling_owner 1.0",
         "bin/buf ": '"greet"',
+        "scheduling create": "every 10 seconds",
         "pip ": "scheduling-srv 0",
         "worker new": "scheduling worker myjobs:worker",
     }
@@ -198,8 +200,8 @@ def test_the_worker_does_the_run_of_the_client(start: Callable[[str, str], Progr
     worker = start("worker.py", WORKER)
     client = start("client.py", CLIENT)
     said = client.ends()
-    due = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-    shown = rf"(\S+) send_report {due}\n(\S+) clean_up 0 3 \* \* \*\njobs of ann: 2\ndeleted \2\n"
+    due = r"once, \w+ \d+ \w+ 20\d\d at \d\d:\d\d:\d\d UTC"
+    shown = rf"\S+ send_report {due}\n(\S+) clean_up at 03:00 every day\ndeleted \1\n"
     assert re.fullmatch(shown, said), said
     worker.says(WORKS)
     worker.stop()
@@ -281,5 +283,5 @@ def test_the_figures_are_those_of_the_page_of_performance() -> None:
 
 def test_the_readme_is_short_and_its_first_job_too() -> None:
     assert len(README.read_text().splitlines()) <= 180
-    (job,) = (each for each in ENDING if "buf curl" in each.text)
+    (job,) = (each for each in ENDING if "scheduling create" in each.text)
     assert len(job.text.splitlines()) <= 12
