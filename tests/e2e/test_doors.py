@@ -16,8 +16,12 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
 
 import scheduling_srv.entrances.grpc_server  # noqa: F401 - the messages of all services
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as service_pb2
+from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from scheduling_srv.adapters.credentials.caller_file import hash_of
 from scheduling_srv.app.access.rules import RULES
 from tests.client import contract
@@ -223,6 +227,47 @@ def test_a_limited_caller_sees_and_changes_its_own_jobs_only(house: House) -> No
     mail.upsert(contract.job(id=own, type="mail", when=tomorrow()))
     mail.delete(own, fresh())
     assert [each.id for each in admin.read().items] == [other]
+
+
+def test_scheduling_v1_stands_behind_the_doors(house: House) -> None:
+    house.serve()
+    own, other = fresh(), fresh()
+
+    def called(token: str, method: str, request: Message) -> Any:
+        client = house.client(token)
+        method_of: Any = getattr(JobServiceStub(client.channel), method)
+        return method_of(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
+
+    spec = v1.JobSpec(type="mail", schedule=v1.Schedule(interval="0 5 * * *"))
+    specs = [v1.JobSpec(id=each, type=spec.type, schedule=spec.schedule) for each in (own, other)]
+    called("o", "CreateJobs", service_pb2.CreateJobsRequest(jobs=specs))
+    with pytest.raises(grpc.RpcError) as caught:
+        called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=own))
+    code: Any = caught.value
+    assert code.code() is DENIED
+    times = called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(spec=spec))
+    assert times.preview.times
+    selection = v1.JobSelection(filter=v1.JobFilter(type="mail"))
+    called("o", "PauseJobs", service_pb2.PauseJobsRequest(selection=selection))
+    called("o", "ResumeJobs", service_pb2.ResumeJobsRequest(selection=selection))
+    called("o", "PauseType", service_pb2.PauseTypeRequest(type="mail"))
+    called("o", "ResumeType", service_pb2.ResumeTypeRequest(type="mail"))
+    called("a", "DeleteJobs", service_pb2.DeleteJobsRequest(selection=selection))
+    changes = [each for each in house.audited() if each["outcome"] == "OK"]
+    found = [(each["method"].rpartition("/")[2], each["caller"], each["count"], {*each["ids"]})
+             for each in changes]  # fmt: skip
+    both = 2, {own, other}
+    assert found == [
+        ("CreateJobs", "operator", *both),
+        ("PauseJobs", "operator", *both),
+        ("ResumeJobs", "operator", *both),
+        ("PauseType", "operator", 0, set()),
+        ("ResumeType", "operator", 0, set()),
+        ("DeleteJobs", "admin", *both),
+    ]
+    assert [each.get("detail") for each in changes[3:5]] == ["type mail"] * 2
+    deleted = [line for line in house.replica.lines() if line["event"] == "jobs were deleted by id"]
+    assert [line["caller"] for line in deleted] == ["admin"]
 
 
 def test_credentials_are_read_again_when_they_change(house: House) -> None:

@@ -33,6 +33,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
+from scheduling_srv.app.access.noted_pauses import NotedPauses
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
@@ -297,7 +298,7 @@ class Service:
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
-            pauses=parts.pauses,
+            pauses=NotedPauses(parts.pauses) if gate else parts.pauses,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
