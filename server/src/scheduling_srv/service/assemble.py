@@ -31,7 +31,8 @@ from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
-from scheduling_srv.service import failpoints
+from scheduling_srv.runtime.spans import spanned
+from scheduling_srv.service import failpoints, spans
 from scheduling_srv.service.shard import Shard, Site
 
 
@@ -144,7 +145,8 @@ def _consume(site: Site, jobs: Jobs, commands: Commands) -> Consume:
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
     )
-    return Consume(jobs, commands, reader, DeadLetters(site.watch))
+    consume = Consume(jobs, commands, reader, DeadLetters(site.watch))
+    return spanned(consume, spans.CONSUME)
 
 
 def _commands(site: Site, store: ShardedStore, shards: Sequence[Shard], health: Health) -> Commands:
