@@ -91,9 +91,9 @@ def test_a_child_belongs_to_the_span_under_way_and_no_further_than_that(recorded
     with recorded.telemetry.around(outer):
         with recorded.telemetry.around(begun(Relation.CHILD, name="inner")):
             pass
-        with recorded.telemetry.around(begun(Relation.SERVES)):  # serves nobody
-            with recorded.telemetry.around(begun(Relation.CHILD, name="lost")):
-                pass
+        serves_nobody = recorded.telemetry.around(begun(Relation.SERVES))
+        with serves_nobody, recorded.telemetry.around(begun(Relation.CHILD, name="lost")):
+            pass
     found = recorded.spans()
     assert found.keys() == {"outer", "inner"}
     assert parent_of(found["inner"]) == found["outer"].context.span_id
