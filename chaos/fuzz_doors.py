@@ -73,7 +73,7 @@ def _wrong_tokens() -> Iterator[str]:
     mac = base64.urlsafe_b64encode(shared.sign(signed.encode(), public)).rstrip(b"=").decode()
     yield f"{signed}.{mac}"
     yield _foreign.token("me", "admin")
-    for claims in (
+    changes: tuple[dict[str, Any], ...] = (
         {"aud": "other"},
         {"aud": [["scheduling"]]},
         {"aud": None},
@@ -87,8 +87,8 @@ def _wrong_tokens() -> Iterator[str]:
         {"scheduling_role": "root"},
         {"scheduling_role": {"admin": True}},
         {"scheduling_role": None},
-    ):
-        yield _issuer.token("me", "admin", **claims)
+    )
+    yield from (_issuer.token("me", "admin", **each) for each in changes)
     head, claims, signature = RIGHT.split(".")
     yield f"{head}.{claims}."
     yield f"{head}.{claims}"

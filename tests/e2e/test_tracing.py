@@ -67,7 +67,7 @@ def test_calls_that_share_a_store_call_are_linked_to_it(
     deploy: Deploy, collector: Collector
 ) -> None:
     product = traced(deploy, collector)
-    made = [product.client.channel.unary_unary(f"/{JOBS}/Create") for _ in range(20)]
+    made: list[Any] = [product.client.channel.unary_unary(f"/{JOBS}/Create") for _ in range(20)]
     message = contract.JobList(items=[contract.job(type="t", when=tomorrow())]).SerializeToString()
     for each in [call.future(message, timeout=product.client.timeout) for call in made]:
         each.result()

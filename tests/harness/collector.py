@@ -78,7 +78,9 @@ class Collector:
         return ExportTraceServiceResponse().SerializeToString()
 
     def _start_grpc(self) -> tuple[str, Callable[[], object]]:
-        handler = grpc.unary_unary_rpc_method_handler(lambda message, _: self.take(message))
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            lambda message, _: self.take(message)
+        )
         service, _, method = EXPORT[1:].partition("/")
         server = grpc.server(ThreadPoolExecutor(2))
         server.add_generic_rpc_handlers(

@@ -44,7 +44,7 @@ async def test_the_door_admits_the_right_token(door: Door) -> None:
     assert await admitted(door, f"Bearer {TOKEN}") == "fuzz"
 
 
-@given(st.data())
+@given(data=st.data())
 def test_a_signed_token_that_was_changed_is_refused(data: st.DataObject, door: Door) -> None:
     """Any character of its head or its claims."""
     head = RIGHT.rindex(".")

@@ -26,6 +26,8 @@ from scheduling_srv.runtime.spans import Relation, Span
 
 NAME = "scheduling-srv"
 """Of the service, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES has another one."""
+UNNAMED = "unknown_service"
+"""How the SDK begins the name of a service that has none."""
 MOST_LINKS = 128
 """Of a span; the SDK keeps no more."""
 STOP_SECONDS = 1.0
@@ -41,7 +43,7 @@ class Telemetry:
     def __init__(self, exporter: SpanExporter, replica: str) -> None:
         about = {"service.version": __version__, "service.instance.id": replica}
         named = Resource.create(about)
-        if named.attributes["service.name"] == "unknown_service":
+        if str(named.attributes["service.name"]).startswith(UNNAMED):
             named = named.merge(Resource({"service.name": NAME}))
         self._provider = TracerProvider(resource=named, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))

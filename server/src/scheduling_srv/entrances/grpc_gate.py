@@ -14,6 +14,7 @@ from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.call import Call, host_of
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
+from scheduling_srv.app.access.holding import Holding
 from scheduling_srv.app.access.quotas import Quotas
 from scheduling_srv.app.access.rules import RULES
 from scheduling_srv.domain.errors import (
@@ -43,8 +44,10 @@ class Gate(Wrapping):
         door: Door | None = None,
         quotas: Quotas | None = None,
         audit: AuditLog | None = None,
+        holding: Holding | None = None,
     ) -> None:
         super().__init__()
+        self._holding = holding or Holding()
         self._door = door
         self._quotas = quotas
         self._audit = audit
@@ -104,6 +107,7 @@ class Gate(Wrapping):
                 self._quotas.begin(call.caller.name)
         except SchedulingError as fault:
             self._refused(call, fault)
+            await self._holding.hold(host_of(peer), call.caller.name, context.time_remaining())
             await refuse(context, fault)
         calls.begin(call)
         return call

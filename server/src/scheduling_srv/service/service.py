@@ -64,7 +64,7 @@ from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service import doors, tracing
 from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
-from scheduling_srv.service.tracing import Tracing
+from scheduling_srv.service.tracing import OFF, Tracing
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -104,7 +104,7 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
 
 
 async def _serve(
-    settings: Settings, traces: Tracing, *, embedded: bool, data_dir: Path | None
+    settings: Settings, traces: Tracing = OFF, *, embedded: bool, data_dir: Path | None
 ) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,10 +116,10 @@ async def _serve(
             from scheduling_srv.service.embedded import start_embedded  # noqa: PLC0415 - it needs an extra
 
             settings, ended = await start_embedded(stack, settings, data_dir)
-            service = Service(settings, stack, stopping, traces, embedded=True)
+            service = Service(settings, stack, stopping, traces=traces, embedded=True)
             service.guard("embedded servers", ended)
             return await service.run()
-        return await Service(settings, stack, stopping, traces).run()
+        return await Service(settings, stack, stopping, traces=traces).run()
 
 
 def topic_names(settings: Settings) -> dict[Topic, str]:
@@ -183,8 +183,8 @@ class Service:
         settings: Settings,
         stack: AsyncExitStack,
         stopping: asyncio.Event,
-        traces: Tracing,
         *,
+        traces: Tracing = OFF,
         embedded: bool = False,
     ) -> None:
         """`stopping` is set when the process is told to end."""

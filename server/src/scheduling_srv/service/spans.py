@@ -53,7 +53,11 @@ def _publish(batch: Batch) -> Span | None:
 def _process(batches: Sequence[Sequence[Consumed]]) -> Span:
     records = [record for batch in batches for record in batch]
     answers = sum(record.key in ANSWERS for record in records)
-    about = {SYSTEM: "kafka", COUNT: len(records), "scheduling.answers": answers}
+    about: dict[str, str | int] = {
+        SYSTEM: "kafka",
+        COUNT: len(records),
+        "scheduling.answers": answers,
+    }
     traces = (trace for each in records if (trace := trace_from_headers(each.headers)))
     return Span("process", Kind.CONSUMER, Relation.LINKED, traces, about)
 
