@@ -13,7 +13,7 @@ COPY docs docs
 # The lock file fixes the versions of everything that the two distributions need.
 RUN python -m venv /opt/venv \
     && sed -e '/^ *--hash/d' -e '/^ *#/d' -e 's/ *\\$//' requirements.lock > /tmp/versions.txt \
-    && /opt/venv/bin/pip install --constraint /tmp/versions.txt ./client './server[jwt]' \
+    && /opt/venv/bin/pip install --constraint /tmp/versions.txt ./client './server[jwt,otel]' \
     && /opt/venv/bin/pip uninstall --yes pip \
     && find /opt/venv -name tests -type d -prune -exec rm -rf {} +
 

@@ -22,12 +22,22 @@ from bench.report import listed, say
 from bench.results import Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
 from bench.targets import below_floors
-from bench.workloads import BARE, PRODUCT, Workload, changing, firing, keeping, submitting
+from bench.workloads import (
+    BARE,
+    PRODUCT,
+    Workload,
+    changing,
+    crowding,
+    firing,
+    keeping,
+    submitting,
+)
 
 ALL = (
     *submitting.WORKLOADS,
     *firing.WORKLOADS,
     *changing.WORKLOADS,
+    *crowding.WORKLOADS,
     *keeping.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])

@@ -82,9 +82,12 @@ def header_block(path: str, authority: str) -> bytes:
 class Connection:
     """A connection to one method of one service."""
 
-    def __init__(self, address: str, path: str) -> None:
+    def __init__(self, address: str, path: str, source: str = "") -> None:
+        """`source`: the address that it comes from, such as another one of loopback."""
         host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=30)
+        self.socket = socket.create_connection(
+            (host, int(port)), timeout=30, source_address=(source, 0) if source else None
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.headers = header_block(path, address)
         self.calls: dict[int, _Call] = {}

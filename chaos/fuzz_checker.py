@@ -26,6 +26,8 @@ from tests.client.topics import Record
 
 STATUSES = {"INVALID_ARGUMENT", "ALREADY_EXISTS", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
 """All that a user's fault may be answered with."""
+SHUT = {"UNAUTHENTICATED", "RESOURCE_EXHAUSTED"}
+"""The same for wrong credentials: gRPC itself refuses metadata that is too large."""
 PRIORITIES = {0, 10, -5, -10, -15}
 KEPT_BYTES = 500_000
 """Bytes of a value that a dead letter has at least."""
@@ -59,12 +61,18 @@ class Verdict(Enum):
     REFUSED = auto()
     IGNORED = auto()
     """A record that is no event of ours."""
+    SHUT_OUT = auto()
+    """A call with wrong credentials: nothing of it is done."""
     ANSWERED = auto()
     """A command: a Response event tells its result, also that of a wrong one."""
 
 
 def verdict(made: Input) -> Verdict:
     """By the contract alone, and only where it leaves no doubt."""
+    return Verdict.SHUT_OUT if made.is_shut_out else _of_content(made)
+
+
+def _of_content(made: Input) -> Verdict:
     name = _name(made)
     if not made.path and (made.key or b"") not in EVENTS:
         return Verdict.IGNORED
@@ -145,7 +153,10 @@ def faults(sent: Sent, announced: Collection[str]) -> Iterator[str]:
 
 def _of_call(sent: Sent, expected: Verdict) -> Iterator[str]:
     answer = f"{sent.code} {sent.sentence[:200]!r}"
-    if sent.code != "OK" and (sent.code not in STATUSES or not sent.sentence):
+    if expected is Verdict.SHUT_OUT:
+        if sent.code not in SHUT or not sent.sentence:
+            yield f"its credentials are wrong, and it was answered with {answer}"
+    elif sent.code != "OK" and (sent.code not in STATUSES or not sent.sentence):
         yield f"it was answered with {answer}"
     elif expected is Verdict.TAKEN and sent.code not in {"OK", "ALREADY_EXISTS"}:
         yield f"nothing is wrong with it, and it was answered with {answer}"

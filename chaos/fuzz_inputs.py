@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from hypothesis.strategies import sampled_from as one
 
+from chaos.fuzz_doors import HEADER, LARGE, WRONG
 from chaos.fuzz_mutations import mutated
 from tests.client.contract import (
     Backoff,
@@ -178,6 +179,12 @@ class Input(NamedTuple):
         value = self.value and self.value.replace(TAG.encode(), tag.encode())
         return self._replace(value=value)
 
+    @property
+    def is_shut_out(self) -> bool:
+        """Whether a call has credentials that are wrong, or too large. Health needs none."""
+        wrong = any(value in SHUT_OUT for _, value in self.headers)
+        return bool(self.path) and wrong and self.path != HEALTH
+
 
 @st.composite
 def _input(draw: DrawFn) -> Input:
@@ -200,7 +207,11 @@ def _input(draw: DrawFn) -> Input:
 
 
 ODDITIES = one((*[""] * 28, *["headers"] * 20, *["key"] * 3, "null", "name"))
-CALL_HEADERS = one(((), TRACES))
+RIGHT_HEADERS = ((), TRACES)
+WRONG_HEADERS = [((HEADER, each),) for each in WRONG] + [(each,) for each in LARGE]
+CALL_HEADERS = one((*RIGHT_HEADERS * 150, *WRONG_HEADERS))
+SHUT_OUT = {*WRONG, *(value for _, value in LARGE)}
+"""Values of headers with which no call is done."""
 _WEIGHTED = one([kind for kind in KINDS for _ in range(kind.weight)])
 _MESSAGES = st.one_of([kind.messages for kind in KINDS])
 

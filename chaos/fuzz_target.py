@@ -12,6 +12,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from chaos.fuzz_checker import Sent
+from chaos.fuzz_doors import HEADER, TOKEN, credentials
 from chaos.fuzz_inputs import COMMANDS_TOPIC, FAR, JOBS_TOPIC, Input
 from chaos.fuzz_watch import WITNESS, Watch
 from tests.client import raw_kafka
@@ -43,6 +44,7 @@ class Target:
             settings={
                 "SCHEDULING_LOG_LEVEL": "error",
                 "SCHEDULING_COMPLETION_TIMEOUT": "10m",
+                **credentials(directory),
                 "CHAOS_BUG": bug,
             },
             fork_server=fork_server,
@@ -68,7 +70,9 @@ class Target:
     def __enter__(self) -> Self:
         self._stack.callback(self._end_service)
         self.service.start()
-        self.client = self._stack.enter_context(Client(self.service.address, timeout=CALL_SECONDS))
+        self.client = self._stack.enter_context(
+            Client(self.service.address, timeout=CALL_SECONDS, token=TOKEN)
+        )
         self.watch = Watch(self.bootstrap, self.names, self._producer)
         self._stack.enter_context(self.watch.reader)
         return self
@@ -132,7 +136,8 @@ class Target:
         self.witnesses += tags
         create: Any = self.client.channel.unary_unary(JOBS + "Create")
         lists = [JobList(items=[ordinary(tag, when="in 1 second")]) for tag in tags]
-        calls = [create.future(each.SerializeToString(), timeout=CALL_SECONDS) for each in lists]
+        about: dict[str, Any] = {"timeout": CALL_SECONDS, "metadata": self.client.metadata}
+        calls = [create.future(each.SerializeToString(), **about) for each in lists]
         for call in calls:
             call.result()
 
@@ -163,6 +168,8 @@ class Target:
 
     def _call(self, made: Input) -> Any:
         metadata = [(name.decode(), (value or b"").decode()) for name, value in made.headers]
+        if HEADER not in dict(made.headers):
+            metadata += [(HEADER.decode(), f"Bearer {TOKEN}")]
         stub: Any = self.client.channel.unary_unary(made.path)
         return stub.future(made.value, timeout=CALL_SECONDS, metadata=metadata)
 

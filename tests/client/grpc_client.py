@@ -30,6 +30,8 @@ class Refusal(Exception):
     """(field, description) of each google.rpc.BadRequest violation."""
     retry_seconds: float | None = None
     """Of google.rpc.RetryInfo."""
+    quota: tuple[str, ...] = ()
+    """The subjects of google.rpc.QuotaFailure."""
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message} {list(self.violations)}"
@@ -146,7 +148,7 @@ def refusal(error: Any) -> Refusal:
     """The error with its details taken apart."""
     trailers = dict(error.trailing_metadata() or ())
     status = status_pb2.Status.FromString(trailers.get("grpc-status-details-bin", b""))
-    violations, retry = [], None
+    violations, retry, quota = [], None, list[str]()
     for detail in status.details:
         bad_request = error_details_pb2.BadRequest()
         if detail.Unpack(bad_request):
@@ -154,4 +156,7 @@ def refusal(error: Any) -> Refusal:
         delay = error_details_pb2.RetryInfo()
         if detail.Unpack(delay):
             retry = delay.retry_delay.ToNanoseconds() / 1e9
-    return Refusal(error.code(), error.details() or "", tuple(violations), retry)
+        failure = error_details_pb2.QuotaFailure()
+        if detail.Unpack(failure):
+            quota += [each.subject for each in failure.violations]
+    return Refusal(error.code(), error.details() or "", tuple(violations), retry, tuple(quota))

@@ -16,15 +16,21 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
 
 import scheduling_srv.entrances.grpc_server  # noqa: F401 - the messages of all services
+from scheduling_client.wire.v1 import job_pb2 as v1
+from scheduling_client.wire.v1 import job_service_pb2 as service_pb2
+from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from scheduling_srv.adapters.credentials.caller_file import hash_of
 from scheduling_srv.app.access.rules import RULES
 from tests.client import contract
 from tests.client.grpc_client import Client, Refusal
+from tests.client.topics import Sender, TopicReader
 from tests.e2e.product import fresh, tomorrow
 from tests.harness.certificates import Authority, Pair
 from tests.harness.fixtures import StartService
+from tests.harness.given import Kafka
 from tests.harness.service import Service
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
@@ -42,8 +48,9 @@ CALLERS: tuple[dict[str, Any], ...] = (
 class House:
     """A replica with TLS and credentials, and the keys to it."""
 
-    def __init__(self, directory: Path, service: StartService) -> None:
+    def __init__(self, directory: Path, service: StartService, bootstrap: str) -> None:
         self.directory = directory
+        self.bootstrap = bootstrap
         self.authority = Authority(directory / "authority")
         self.own = self.authority.sign("scheduling.test", file="own")
         self.issuer = Issuer()
@@ -111,8 +118,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, service: StartService) -> Iterator[House]:
-    made = House(tmp_path, service)
+def house(tmp_path: Path, service: StartService, kafka: Kafka) -> Iterator[House]:
+    made = House(tmp_path, service, kafka.bootstrap)
     yield made
     made.close()
 
@@ -223,6 +230,47 @@ def test_a_limited_caller_sees_and_changes_its_own_jobs_only(house: House) -> No
     mail.upsert(contract.job(id=own, type="mail", when=tomorrow()))
     mail.delete(own, fresh())
     assert [each.id for each in admin.read().items] == [other]
+
+
+def test_scheduling_v1_stands_behind_the_doors(house: House) -> None:
+    house.serve()
+    own, other = fresh(), fresh()
+
+    def called(token: str, method: str, request: Message) -> Any:
+        client = house.client(token)
+        method_of: Any = getattr(JobServiceStub(client.channel), method)
+        return method_of(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
+
+    spec = v1.JobSpec(type="mail", schedule=v1.Schedule(interval="0 5 * * *"))
+    specs = [v1.JobSpec(id=each, type=spec.type, schedule=spec.schedule) for each in (own, other)]
+    called("o", "CreateJobs", service_pb2.CreateJobsRequest(jobs=specs))
+    with pytest.raises(grpc.RpcError) as caught:
+        called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=own))
+    code: Any = caught.value
+    assert code.code() is DENIED
+    times = called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(spec=spec))
+    assert times.preview.times
+    selection = v1.JobSelection(filter=v1.JobFilter(type="mail"))
+    called("o", "PauseJobs", service_pb2.PauseJobsRequest(selection=selection))
+    called("o", "ResumeJobs", service_pb2.ResumeJobsRequest(selection=selection))
+    called("o", "PauseType", service_pb2.PauseTypeRequest(type="mail"))
+    called("o", "ResumeType", service_pb2.ResumeTypeRequest(type="mail"))
+    called("a", "DeleteJobs", service_pb2.DeleteJobsRequest(selection=selection))
+    changes = [each for each in house.audited() if each["outcome"] == "OK"]
+    found = [(each["method"].rpartition("/")[2], each["caller"], each["count"], {*each["ids"]})
+             for each in changes]  # fmt: skip
+    both = 2, {own, other}
+    assert found == [
+        ("CreateJobs", "operator", *both),
+        ("PauseJobs", "operator", *both),
+        ("ResumeJobs", "operator", *both),
+        ("PauseType", "operator", 0, set()),
+        ("ResumeType", "operator", 0, set()),
+        ("DeleteJobs", "admin", *both),
+    ]
+    assert [each.get("detail") for each in changes[3:5]] == ["type mail"] * 2
+    deleted = [line for line in house.replica.lines() if line["event"] == "jobs were deleted by id"]
+    assert [line["caller"] for line in deleted] == ["admin"]
 
 
 def test_credentials_are_read_again_when_they_change(house: House) -> None:
@@ -375,6 +423,7 @@ def test_one_caller_s_flood_is_refused_and_another_s_calls_are_not(house: House)
     assert refused
     first = refused[0]
     assert first.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert first.quota == ("caller:reader",)
     assert "reader has used up its quota of 20 calls a second" in first.message
     assert first.retry_seconds
     assert 0 < first.retry_seconds <= 1
@@ -385,7 +434,7 @@ def test_one_caller_s_flood_is_refused_and_another_s_calls_are_not(house: House)
 def test_bytes_count_as_well(house: House) -> None:
     house.serve(quota_bytes="10000")
     client = house.client("o")
-    client.create(*(contract.job(type="x" * 1_000, when=tomorrow()) for _ in range(25)))
+    client.create(*(contract.job(type="x" * 1_000, when=tomorrow()) for _ in range(60)))
     fault = _fault(client)
     assert fault
     assert "quota of 10000 bytes a second" in fault.message
@@ -398,3 +447,39 @@ def _fault(client: Client) -> Refusal | None:
     except Refusal as fault:
         return fault
     return None
+
+
+def test_a_creator_has_a_number_of_living_jobs(house: House) -> None:
+    house.serve(quota_jobs="3")
+    client = house.client("a")
+
+    def job(creator: str = "me", **more: Any) -> Any:
+        return contract.job(id=fresh(), data=contract.Data(creator=creator), **more)
+
+    kept = [job(when=tomorrow()) for _ in range(3)]
+    client.create(*kept)
+    over = refusal(client.create, job(when=tomorrow()))
+    assert over.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "me has 3 jobs, and may have 3 (SCHEDULING_QUOTA_JOBS)" in over.message
+    assert over.quota == ("creator:me",)
+    assert over.retry_seconds
+    client.create(job("you", when=tomorrow()), contract.job(type="t", now=True))
+    client.upsert(kept[0])  # it replaces one
+    assert refusal(client.upsert, kept[0], job(interval="1 day")).code is over.code
+    nameless = refusal(client.create, job("", when=tomorrow()))
+    assert nameless.code is grpc.StatusCode.INVALID_ARGUMENT
+    spec = v1.JobSpec(type="t", creator="me", schedule=v1.Schedule(interval="0 5 * * *"))
+    create: Any = JobServiceStub(client.channel).CreateJobs
+    with pytest.raises(grpc.RpcError) as caught:
+        create(service_pb2.CreateJobsRequest(jobs=[spec]), metadata=client.metadata)
+    code: Any = caught.value
+    assert code.code() is over.code
+    client.delete(kept[0].id)
+    client.create(job(when=tomorrow()))  # the store is asked before a call is refused
+    with TopicReader(house.bootstrap, house.replica.names.dead_letter) as letters:
+        with Sender(house.bootstrap) as sender:
+            wanted = contract.JobList(items=[job(when=tomorrow())])
+            sender.send(house.replica.names.jobs, "createJobs", wanted)
+        letter = letters.wait_for(lambda record: record.key == "createJobs")
+    assert letter.headers["status"] == "RESOURCE_EXHAUSTED"
+    assert letter.headers["reason"].startswith("me has 3 jobs")

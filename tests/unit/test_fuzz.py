@@ -8,11 +8,12 @@ from confluent_kafka import Producer
 from hypothesis import HealthCheck, Phase, given
 
 from chaos.fuzz_checker import Sent, Verdict, faults, read, verdict
+from chaos.fuzz_doors import HEADER, WRONG
 from chaos.fuzz_inputs import BATCHES, COMMANDS_TOPIC, JOBS_TOPIC, KINDS, TAG, Input
 from chaos.fuzz_mutations import MUTATIONS, OTHER, fields_of, written
 from chaos.fuzz_watch import Watch
 from tests.client.contract import Data, DeleteRequest, Job, JobList
-from tests.client.grpc_client import JOBS
+from tests.client.grpc_client import HEALTH, JOBS
 from tests.client.topics import Record
 from tests.harness.names import Names
 
@@ -56,6 +57,7 @@ def test_everything_is_tried(many: list[Input]) -> None:
     assert {kind.name.encode() for kind in KINDS if kind.topic} <= {each.key for each in many}
     assert any(not each.mutations for each in many)
     assert any(b"\xff\xfe" in dict(each.headers) for each in many)
+    assert 0.02 < sum(each.is_shut_out for each in many) / len(many) < 0.3
 
 
 def test_inputs_differ(many: list[Input]) -> None:
@@ -106,6 +108,8 @@ def jobs(**fields: object) -> bytes:
         (record(None, b""), Verdict.IGNORED),
         (record(b"versionCommand", b"\x08", topic=COMMANDS_TOPIC), Verdict.ANSWERED),
         (Input(JOBS + "Read", "", None, b"\x08", (), ("cut",)), Verdict.REFUSED),
+        (Input(JOBS + "Read", "", None, b"", ((HEADER, WRONG[0]),), ()), Verdict.SHUT_OUT),
+        (Input(HEALTH, "", None, b"", ((HEADER, WRONG[0]),), ()), Verdict.EITHER),
     ],
 )
 def test_the_verdict_on_an_input(made: Input, expected: Verdict) -> None:

@@ -9,6 +9,7 @@ import grpc
 
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.door import Door
+from scheduling_srv.app.access.holding import FREE, MOST_HELD, MOST_SOURCES, Holding
 from scheduling_srv.app.access.quotas import BURST_SECONDS, Quotas
 from scheduling_srv.app.access.refusals import LINES, MOST_LINES, Refusals
 from scheduling_srv.entrances.grpc_gate import Gate
@@ -41,6 +42,9 @@ class Context:
 
     def invocation_metadata(self) -> Sequence[tuple[str, str]]:
         return [("authorization", f"Bearer {self._token}")] if self._token else []
+
+    def time_remaining(self) -> float | None:
+        return None
 
     def auth_context(self) -> dict[str, Sequence[bytes]]:
         return {}
@@ -98,11 +102,70 @@ async def test_a_flood_of_health_calls_does_not_take_a_replica_out_of_load_balan
 
 
 async def test_other_calls_count() -> None:
-    gate = Gate(door=door(), quotas=Quotas(calls=4, bytes_=0, monotonic=lambda: 0.0))
+    gate = Gate(
+        door=door(),
+        quotas=Quotas(calls=4, bytes_=0, monotonic=lambda: 0.0),
+        holding=Holding(0.0),
+    )
     codes = [await call(gate, READ, token="operator") for _ in range(100)]
     assert codes.count(None) == 4 * BURST_SECONDS
     assert set(codes) == {None, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert await call(gate, HEALTH) is None
+
+
+# --- floods of refused calls ---
+
+
+class Held:
+    """Calls that are refused one after the other, on a clock that the test holds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.holding = Holding(SECONDS, lambda: self.now)
+
+    async def holds(self, host: str = "a", caller: str = "x", left: float | None = None) -> bool:
+        """Whether the next one is not answered at once."""
+        task = asyncio.ensure_future(self.holding.hold(host, caller, left))
+        await asyncio.sleep(0)
+        held = not task.done()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return held
+
+
+SECONDS = 3600.0
+
+
+async def test_refusals_of_a_flood_are_held_and_a_few_are_not() -> None:
+    held = Held()
+    assert [await held.holds() for _ in range(FREE + 2)] == [False] * FREE + [True] * 2
+    assert not await held.holds(host="b")
+    assert not await held.holds(caller="y")
+    held.now += 1
+    assert not await held.holds()
+
+
+async def test_a_call_is_not_held_beyond_its_deadline() -> None:
+    held = Held()
+    for _ in range(FREE):
+        await held.holds()
+    await asyncio.wait_for(held.holding.hold("a", "x", 0.002), 60)
+
+
+async def test_what_is_held_and_counted_is_bounded() -> None:
+    held = Held()
+    for number in range(2 * MOST_SOURCES):
+        await held.holds(host=str(number))
+    assert len(held.holding._refused) <= MOST_SOURCES + 1
+    assert await held.holds(host="new")  # all of them are counted together
+    calls = [asyncio.ensure_future(held.holding.hold("new", "x", None)) for _ in range(MOST_HELD)]
+    await asyncio.sleep(0)
+    assert not await held.holds(host="new")
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert await held.holds(host="new")
 
 
 # --- the audit log ---
@@ -115,7 +178,7 @@ class Told:
         self.now = 0.0
         self.lines: list[Mapping[str, object]] = []
         self.log = AuditLog(self.lines.append, Refusals(lambda: self.now))
-        self.gate = Gate(door=door(), audit=self.log)
+        self.gate = Gate(door=door(), audit=self.log, holding=Holding(0.0))
 
     def sums(self) -> list[tuple[object, object, object]]:
         return [
@@ -171,7 +234,7 @@ async def test_many_hosts_share_a_bounded_number_of_lines() -> None:
 async def test_calls_over_the_quota_are_no_flood_of_lines_either() -> None:
     told = Told()
     quotas = Quotas(calls=1, bytes_=0, monotonic=lambda: 0.0)
-    gate = Gate(door=door(), quotas=quotas, audit=told.log)
+    gate = Gate(door=door(), quotas=quotas, audit=told.log, holding=Holding(0.0))
     for _ in range(1_000):
         await call(gate, CREATE, token="operator")
     assert len(told.lines) == BURST_SECONDS + LINES

@@ -11,9 +11,9 @@ from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.access import call as calls
 from scheduling_srv.app.access.audit_log import AuditLog
-from scheduling_srv.app.access.call import MOST_IDS, Call
+from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, Call
 from scheduling_srv.app.access.callers import Caller, Limits, Role
-from scheduling_srv.app.access.limited_definitions import DRY_RUN, LimitedDefinitions
+from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.domain.bulk import BulkCall, Selection
 from scheduling_srv.domain.errors import AlreadyExists, Forbidden
 from scheduling_srv.domain.job_filter import JobFilter

@@ -133,7 +133,7 @@ def test_the_server_leaves_sqlite_to_workers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("client", ["cli", "worker"]), ("server", ["embedded", "jwt"])]
+    ("name", "extras"), [("client", ["cli", "worker"]), ("server", ["embedded", "jwt", "otel"])]
 )
 def test_the_page_has_no_relative_links_and_no_extras_of_a_checkout(
     name: str, extras: list[str], wheels: dict[str, ZipFile]

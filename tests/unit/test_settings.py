@@ -54,6 +54,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "AUDIT_LOG": "",
         "QUOTA_CALLS": "0",
         "QUOTA_BYTES": "0",
+        "QUOTA_JOBS": "0",
         "ADMIN_ADDRESS": "127.0.0.1:8080",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "REDIS_PASSWORD": "",

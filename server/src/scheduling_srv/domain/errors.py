@@ -106,10 +106,11 @@ class OverQuota(RequestError):
 
     reason: ClassVar[Reason] = Reason.OVER_QUOTA
 
-    def __init__(self, sentence: str, retry_seconds: float = 1.0) -> None:
-        """`retry_seconds`: after that time the request would be accepted."""
+    def __init__(self, sentence: str, retry_seconds: float = 1.0, *, subject: str = "") -> None:
+        """`retry_seconds`: after that time the request may be accepted. `subject`: whose quota."""
         super().__init__(sentence)
         self.retry_seconds = retry_seconds
+        self.subject = subject
 
 
 class Unauthenticated(RequestError):

@@ -14,7 +14,12 @@ import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    QuotaFailure,
+    RetryInfo,
+)
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import Counter, Histogram
@@ -150,6 +155,7 @@ def status_of(error: Exception) -> Status:
         delay = Duration()
         delay.FromMilliseconds(max(1, round(error.retry_seconds * 1000)))
         _add(status, RetryInfo(retry_delay=delay))
+        _add(status, _quota_failure(error))
     return status
 
 
@@ -189,6 +195,15 @@ def _bad_request(violations: Sequence[Violation]) -> BadRequest:
             break
         request.field_violations.append(short)
     return request
+
+
+def _quota_failure(error: OverQuota) -> QuotaFailure:
+    failure = QuotaFailure()
+    failure.violations.add(
+        subject=_short(error.subject, VIOLATION_BYTES),
+        description=_short(str(error), VIOLATION_BYTES),
+    )
+    return failure
 
 
 def _short(text: str, size: int) -> str:

@@ -6,17 +6,15 @@ three is used.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
-
-import grpc
+from collections.abc import AsyncIterator
+from typing import Any
 
 from scheduling_srv.app.access import call as calls
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.call import Call, host_of
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
+from scheduling_srv.app.access.holding import Holding
 from scheduling_srv.app.access.quotas import Quotas
 from scheduling_srv.app.access.rules import RULES
 from scheduling_srv.domain.errors import (
@@ -26,6 +24,7 @@ from scheduling_srv.domain.errors import (
     Unauthenticated,
 )
 from scheduling_srv.entrances.grpc_errors import code_of, refuse
+from scheduling_srv.entrances.grpc_wrapping import Context, Stream, Unary, Wrapping, outcome
 from scheduling_srv.runtime import metrics
 
 HEADER = "authorization"
@@ -35,13 +34,9 @@ _REASONS: tuple[tuple[type[SchedulingError], str], ...] = (
     (OverQuota, "quota"),
 )
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Details: TypeAlias = grpc.HandlerCallDetails
 
-
-class Gate(grpc.aio.ServerInterceptor):
-    """Wraps the handler of each method once. Parts that are None are left out."""
+class Gate(Wrapping):
+    """Stands before the handler of each method. Parts that are None are left out."""
 
     def __init__(
         self,
@@ -49,76 +44,49 @@ class Gate(grpc.aio.ServerInterceptor):
         door: Door | None = None,
         quotas: Quotas | None = None,
         audit: AuditLog | None = None,
+        holding: Holding | None = None,
     ) -> None:
+        super().__init__()
+        self._holding = holding or Holding()
         self._door = door
         self._quotas = quotas
         self._audit = audit
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
-        """Full name of a method -> its handler, and the one with this gate before it."""
 
     @property
     def counts_bytes(self) -> bool:
         """Whether `received` has to be called."""
         return self._quotas is not None
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[Details], Awaitable[Handler | None]],
-        handler_call_details: Details,
-    ) -> Handler | None:
-        """The handler with this gate before it; None for an unknown method."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
-        method = handler_call_details.method
-        inner, wrapped = self._wrapped.get(method, (None, handler))
-        if inner is not handler:
-            wrapped = self._around(method, handler)
-            self._wrapped[method] = handler, wrapped
-        return wrapped
-
     def received(self, size: int) -> None:
         """Count the bytes of a message of the call under way."""
         if self._quotas and (call := calls.current()):
             self._quotas.received(call.caller.name, size)
 
-    def _around(self, method: str, handler: Any) -> Handler:  # noqa: ANN401 - grpc's has no types
-        kinds = handler.request_streaming, handler.response_streaming
-        behaviour, make = {
-            (False, False): (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
-            (False, True): (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
-            (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
-            (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
-        }[kinds]
-        wrap = self._stream if handler.response_streaming else self._unary
-        made: Handler = make(
-            wrap(method, behaviour),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-        return made
+    def unary(self, method: str, behaviour: Any) -> Unary:  # noqa: ANN401 - grpc's has no types
+        """Admit the call first, and note its end."""
 
-    def _unary(self, method: str, behaviour: Any) -> Callable[..., Awaitable[object]]:  # noqa: ANN401
         async def call(request: object, context: Context) -> object:
             begun = await self._begin(method, context)
             try:
                 answer = await behaviour(request, context)
             except BaseException as fault:
-                self._end(begun, _outcome(context, fault))
+                self._end(begun, outcome(context, fault).name)
                 raise
             self._end(begun, "OK")
             return answer
 
         return call
 
-    def _stream(self, method: str, behaviour: Any) -> Callable[..., AsyncIterator[object]]:  # noqa: ANN401
+    def stream(self, method: str, behaviour: Any) -> Stream:  # noqa: ANN401
+        """The same for a stream of answers."""
+
         async def call(request: object, context: Context) -> AsyncIterator[object]:
             begun = await self._begin(method, context)
             try:
                 async for answer in behaviour(request, context):
                     yield answer
             except BaseException as fault:
-                self._end(begun, _outcome(context, fault))
+                self._end(begun, outcome(context, fault).name)
                 raise
             self._end(begun, "OK")
 
@@ -139,6 +107,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 self._quotas.begin(call.caller.name)
         except SchedulingError as fault:
             self._refused(call, fault)
+            await self._holding.hold(host_of(peer), call.caller.name, context.time_remaining())
             await refuse(context, fault)
         calls.begin(call)
         return call
@@ -173,14 +142,3 @@ def _names(context: Context) -> tuple[str, ...]:
     about = context.auth_context()
     kinds = ("x509_subject_alternative_name", "x509_common_name")
     return tuple(name.decode(errors="replace") for kind in kinds for name in about.get(kind, ()))
-
-
-def _outcome(context: Context, fault: BaseException) -> str:
-    """The code that the client gets."""
-    if isinstance(fault, asyncio.CancelledError | GeneratorExit):
-        return grpc.StatusCode.CANCELLED.name
-    code: Any = context.code()
-    for status in grpc.StatusCode:
-        if code in (status, status.value[0]):
-            return status.name
-    return grpc.StatusCode.UNKNOWN.name

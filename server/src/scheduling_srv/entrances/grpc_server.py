@@ -26,6 +26,7 @@ from scheduling_srv.app.requests.jobs import ANSWER_TOO_LARGE, ReadResult
 from scheduling_srv.domain.errors import TooLarge
 from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
 from scheduling_srv.entrances.addresses import refused
+from scheduling_srv.entrances.call_trace import trace_of
 from scheduling_srv.entrances.grpc_bounds import BoundedServer
 from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import (
@@ -52,7 +53,6 @@ from scheduling_srv.entrances.receive_slots import ReceiveSlots
 from scheduling_srv.entrances.tls import Certificates
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.selection import Selection
-from scheduling_srv.formats.trace import trace_from_headers
 
 SETTING = "SCHEDULING_GRPC_ADDRESS"
 MAX_REQUEST_BYTES = 32 * 2**20
@@ -134,6 +134,7 @@ class GrpcServer:
     A list of more than `max_items` jobs, or with a job of more than `max_job_bytes`, is refused
     before it is decoded. `call_memory` is the memory budget of all calls, in bytes; an answer may
     have half of it. Without `gate` all callers may call all methods.
+    `spans` begins a span before each call.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class GrpcServer:
         max_job_bytes: int,
         call_memory: int,
         gate: Gate | None = None,
+        spans: grpc.aio.ServerInterceptor | None = None,
         certificates: Certificates | None = None,
         reflection: bool = True,
     ) -> None:
@@ -164,7 +166,8 @@ class GrpcServer:
         names = [*of_2018, *of_v1, HEALTH_SERVICE]
         names += [SERVICE_NAME] if reflection else []
         self._health = HealthService(health, [*names, *services])
-        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[gate] if gate else None)
+        interceptors = [each for each in (spans, gate) if each]
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=interceptors or None)
         self.connections = GrpcConnections(MAX_CONNECTIONS)
         received = gate.received if gate and gate.counts_bytes else None
         taking_in = TakingIn(MemoryBudget(call_memory), ReceiveSlots(), received)
@@ -241,7 +244,7 @@ def _job_methods(jobs: JobsPort, limits: Limits) -> Mapping[str, Bounded]:
 
 def _write(write: Write, limits: Limits, ignored: IgnoredTriggers) -> Bounded:
     async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
-        trace = trace_from_headers(context.invocation_metadata() or ())
+        trace = trace_of(context)
         requests = await messages.read_job_list(raw, trace, limits.items, limits.job_bytes)
         memory.reserve(JOB_BYTES * len(requests))
         with deadline.within(context.time_remaining()):

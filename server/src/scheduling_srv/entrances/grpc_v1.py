@@ -14,10 +14,10 @@ from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import TooLarge, Unsupported
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.entrances.call_trace import trace_of
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
-from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
 
 ANSWER_TOO_LARGE = "The answer is too large: ask for fewer jobs."
@@ -86,7 +86,7 @@ def unsupported(name: str) -> Bounded:
 
 def _create(jobs: DefinitionsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, memory: Reservation) -> bytes:
-        trace = trace_from_headers(context.invocation_metadata() or ())
+        trace = trace_of(context)
         asked = await requests.read_create(raw, trace, limits.items, limits.job_bytes)
         memory.reserve(JOB_BYTES * len(asked.definitions))
         with deadline.within(context.time_remaining()):
@@ -127,7 +127,7 @@ def _reserve(views: Sequence[JobView], memory: Reservation) -> None:
 
 def _update(jobs: DefinitionsPort, limits: Limits) -> Bounded:
     async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        trace = trace_from_headers(context.invocation_metadata() or ())
+        trace = trace_of(context)
         asked = requests.decode_update(raw, limits.job_bytes)
         with deadline.within(context.time_remaining()):
             view, changed = await jobs.update(asked, trace)

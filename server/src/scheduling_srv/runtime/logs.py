@@ -15,11 +15,13 @@ LONGEST_TEXT = 2_000
 """Characters of a value; a traceback may be longer."""
 
 
-def configure(level: str, style: Literal["json", "console"]) -> None:
-    """Log from `level` on, of the libraries as well."""
+def configure(
+    level: str, style: Literal["json", "console"], more: Sequence[Processor] = ()
+) -> None:
+    """Log from `level` on, of the libraries as well. `more` processors add to each line."""
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_shared(), *more, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,

@@ -25,13 +25,16 @@ from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
 from scheduling_srv.app.sharding.courier import Courier
+from scheduling_srv.app.sharding.limited_store import LimitedStore
+from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
-from scheduling_srv.service import failpoints
+from scheduling_srv.runtime.spans import spanned
+from scheduling_srv.service import failpoints, spans
 from scheduling_srv.service.shard import Shard, Site
 
 
@@ -67,12 +70,7 @@ class DeadLetters:
 def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     """Build the use cases, and the loops of the owners of the shards."""
     settings = site.settings
-    store = ShardedStore(
-        [shard.ports for shard in shards],
-        site.clock,
-        wait_for_announcement=settings.acknowledge == "announced",
-        stage_ahead=settings.stage_ahead,
-    )
+    store = _store(site, [shard.ports for shard in shards])
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
@@ -104,6 +102,20 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         strangers=site.neighbours,
     )
     return Parts(jobs, definitions, pauses, commands, listener, group, balance)
+
+
+def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:
+    settings = site.settings
+    waits, ahead = settings.acknowledge == "announced", settings.stage_ahead
+    if settings.quota_jobs:
+        return LimitedStore(
+            shards,
+            site.clock,
+            wait_for_announcement=waits,
+            stage_ahead=ahead,
+            most_jobs=settings.quota_jobs,
+        )
+    return ShardedStore(shards, site.clock, wait_for_announcement=waits, stage_ahead=ahead)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:
@@ -144,7 +156,8 @@ def _consume(site: Site, jobs: Jobs, commands: Commands) -> Consume:
         jobs_topic=settings.topic_jobs,
         commands_topic=settings.topic_commands,
     )
-    return Consume(jobs, commands, reader, DeadLetters(site.watch))
+    consume = Consume(jobs, commands, reader, DeadLetters(site.watch))
+    return spanned(consume, spans.CONSUME)
 
 
 def _commands(site: Site, store: ShardedStore, shards: Sequence[Shard], health: Health) -> Commands:

@@ -19,7 +19,8 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
-from scheduling_srv.service import failpoints
+from scheduling_srv.runtime.spans import spanned
+from scheduling_srv.service import failpoints, spans
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
@@ -67,7 +68,7 @@ def make_publisher(
         exact = OutboxPublisher(
             publisher=producers, announcer=announcer, announcements=announcements, clock=clock
         )
-        return around(exact, failpoints.EXACTLY_ONCE)
+        return spanned(around(exact, failpoints.EXACTLY_ONCE), spans.PUBLISHER)
     swift = IdempotentPublisher(
         publisher=around(producers, failpoints.FOLLOWING),
         announcer=announcer,
@@ -75,4 +76,4 @@ def make_publisher(
         clock=clock,
         rules=rules,
     )
-    return around(swift, failpoints.AT_LEAST_ONCE)
+    return spanned(around(swift, failpoints.AT_LEAST_ONCE), spans.PUBLISHER)

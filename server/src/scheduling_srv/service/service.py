@@ -33,6 +33,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
+from scheduling_srv.app.access.noted_pauses import NotedPauses
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
@@ -60,9 +61,10 @@ from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
-from scheduling_srv.service import doors
+from scheduling_srv.service import doors, tracing
 from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
+from scheduling_srv.service.tracing import OFF, Tracing
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -92,14 +94,18 @@ WATCH_AFTER_SECONDS = 2.0
 def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
     """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
     failpoints.enable(os.environ)
-    logs.configure(settings.log_level, settings.log_format)
+    name = replica_name(socket.gethostname(), os.getpid())
+    traces = tracing.begin(os.environ, name)
+    logs.configure(settings.log_level, settings.log_format, traces.processors)
     garbage.tune()
     heap.tune()
     file_descriptors.raise_limit(file_descriptors.needed(settings.shards, MAX_GRPC + MAX_HTTP))
-    return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
+    return uvloop.run(_serve(settings, traces, embedded=embedded, data_dir=data_dir))
 
 
-async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
+async def _serve(
+    settings: Settings, traces: Tracing = OFF, *, embedded: bool, data_dir: Path | None
+) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -110,10 +116,10 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
             from scheduling_srv.service.embedded import start_embedded  # noqa: PLC0415 - it needs an extra
 
             settings, ended = await start_embedded(stack, settings, data_dir)
-            service = Service(settings, stack, stopping, embedded=True)
+            service = Service(settings, stack, stopping, traces=traces, embedded=True)
             service.guard("embedded servers", ended)
             return await service.run()
-        return await Service(settings, stack, stopping).run()
+        return await Service(settings, stack, stopping, traces=traces).run()
 
 
 def topic_names(settings: Settings) -> dict[Topic, str]:
@@ -179,9 +185,11 @@ class Service:
         stack: AsyncExitStack,
         stopping: asyncio.Event,
         *,
+        traces: Tracing = OFF,
         embedded: bool = False,
     ) -> None:
         """`stopping` is set when the process is told to end."""
+        self.traces = traces
         self.settings = settings
         self.stack = stack
         self.stopping = stopping
@@ -298,7 +306,7 @@ class Service:
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
-            pauses=parts.pauses,
+            pauses=NotedPauses(parts.pauses) if gate else parts.pauses,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
@@ -306,6 +314,7 @@ class Service:
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
             gate=gate,
+            spans=self.traces.calls,
             certificates=self.doors.certificates,
             reflection=settings.reflection,
         )
@@ -521,6 +530,7 @@ class Service:
         await asyncio.gather(*(task.task for task in self.tasks), return_exceptions=True)
         await self.admin.stop()
         await self.redis.close()
+        await self.traces.stop()
         if isinstance(self.broken, StartError):
             raise self.broken
         log.info("stopped")

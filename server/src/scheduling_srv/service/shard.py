@@ -55,7 +55,8 @@ from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.versions import READS, check_format
 from scheduling_srv.runtime.failpoint_wrappers import around
-from scheduling_srv.service import delivery, failpoints
+from scheduling_srv.runtime.spans import spanned
+from scheduling_srv.service import delivery, failpoints, spans
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 
@@ -107,7 +108,7 @@ class Shard:
             waiting_retries=settings.waiting_retries,
             shards=shards,
         )
-        self.store = around(store, failpoints.JOBS)
+        self.store = spanned(around(store, failpoints.JOBS), spans.JOBS)
         restores = RedisRestores(redis, namespace, number, shards)
         self.restores = around(restores, failpoints.RESTORES)
         self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
@@ -146,16 +147,16 @@ class Shard:
             outbox_bytes=settings.outbox_bytes,
         )
         self.lists = Lists(
-            store=around(lists, failpoints.LISTS),
+            store=spanned(around(lists, failpoints.LISTS), spans.LISTS),
             inputs=self.store,
             announcements=self.announcements,
             clock=site.clock,
             piece_bytes=min(PIECE_BYTES, settings.max_job_bytes),
         )
         self._format = ShardFormat(site.stored, number)
-        self.pauses = RedisPauses(redis, namespace, number, shards)
+        self.pauses = spanned(RedisPauses(redis, namespace, number, shards), spans.PAUSES)
         self.sweeper = Sweeper(self.store)
-        self.job_index = RedisJobIndex(redis, namespace, number, shards)
+        self.job_index = spanned(RedisJobIndex(redis, namespace, number, shards), spans.INDEX)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,

@@ -126,6 +126,13 @@ class Settings(BaseSettings):
         description="Most bytes of gRPC requests a second of one caller, in each replica; 0 does"
         " not limit.",
     )
+    quota_jobs: int = Field(
+        0,
+        ge=0,
+        le=2**31,
+        description="Most living jobs of one creator, over all replicas; 0 does not limit. Jobs"
+        " that run at once do not count. Every other job then needs a creator.",
+    )
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",
         description="Address of the HTTP port: `/livez`, `/readyz`, `/metrics`. `off` opens none.",

@@ -41,6 +41,22 @@ current = _current.get
 begin = _current.set
 
 
+DRY_RUN = "dry run"
+"""The detail of a call that changes nothing."""
+
+
+def note(ids: Sequence[str]) -> None:
+    """Note the ids that the call under way changes, if there is one."""
+    if call := current():
+        call.note(ids, len(ids))
+
+
+def note_detail(text: str) -> None:
+    """The same for its detail."""
+    if call := current():
+        call.detail = text
+
+
 def limits() -> Limits | None:
     """The limits of the caller; None: all jobs."""
     call = current()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_client.schedules.preview import Preview
-from scheduling_srv.app.access.call import MOST_IDS, current, limits
+from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, current, limits, note, note_detail
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
@@ -13,9 +13,6 @@ from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.formats.v1.requests import UpdateCall
-
-DRY_RUN = "dry run"
-"""The detail of a call that changes nothing."""
 
 
 class LimitedDefinitions:
@@ -46,14 +43,14 @@ class LimitedDefinitions:
 
     async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
         """Change some properties of a job. Raises the errors of `Definitions.update`."""
-        _note([call.job.id], 1)
+        note([call.job.id])
         return await self._definitions.update(call, trace)
 
     async def delete(self, call: BulkCall) -> Progress:
         """Delete jobs, one step. Raises the errors of `Definitions.delete`."""
-        if call.dry_run and (under_way := current()):
-            under_way.detail = DRY_RUN
-        return await self._definitions.delete(call, lambda ids: _note(ids, len(ids)))
+        if call.dry_run:
+            note_detail(DRY_RUN)
+        return await self._definitions.delete(call, note)
 
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         """The next times of a definition, or of the job with this id.

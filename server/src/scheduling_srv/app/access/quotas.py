@@ -44,6 +44,7 @@ class Share:
                 f"{caller} has used up its quota of {self._a_second} {self._what} a second: send"
                 f" the call again in {wait:.3f} s.",
                 wait,
+                subject=f"caller:{caller}",
             )
 
     def take(self, caller: str, amount: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -11,6 +12,7 @@ from scheduling_srv.domain.errors import (
     AlreadyExists,
     FailedPrecondition,
     NotFound,
+    OverQuota,
     RequestError,
     TooLarge,
     TooMany,
@@ -30,6 +32,16 @@ LETTER_ROOM = 400
 """Bytes that a dead letter needs beside its key, value and headers: the publisher adds them."""
 LONGEST_HEADER = 1_000
 """Bytes of a header of a dead letter: a reason may repeat the words of a client."""
+
+STATUSES: Sequence[tuple[type[RequestError], str]] = (
+    (AlreadyExists, "ALREADY_EXISTS"),
+    (NotFound, "NOT_FOUND"),
+    (TooLarge, "RESOURCE_EXHAUSTED"),
+    (TooMany, "RESOURCE_EXHAUSTED"),
+    (OverQuota, "RESOURCE_EXHAUSTED"),
+    (FailedPrecondition, "FAILED_PRECONDITION"),
+)
+"""What a call would be answered with; every other fault is INVALID_ARGUMENT."""
 
 
 class Letters(Protocol):
@@ -78,14 +90,7 @@ def log_dropped(letter: bytes) -> None:
 def _status(fault: RequestError | str) -> str:
     if isinstance(fault, str):
         return "INTERNAL"
-    names = {
-        AlreadyExists: "ALREADY_EXISTS",
-        NotFound: "NOT_FOUND",
-        TooLarge: "RESOURCE_EXHAUSTED",
-        TooMany: "RESOURCE_EXHAUSTED",
-        FailedPrecondition: "FAILED_PRECONDITION",
-    }
-    return names.get(type(fault), "INVALID_ARGUMENT")
+    return next((name for kind, name in STATUSES if isinstance(fault, kind)), "INVALID_ARGUMENT")
 
 
 def _reason(record: Consumed, status: str, fault: RequestError | str) -> list[tuple[str, bytes]]:

@@ -185,6 +185,7 @@ class ShardInputs:
         origin = Origin(record.offset, place.name, stamp)
         group = await self.jobs.prepare(wanted.mode, wanted.requests, origin)
         self._ignored.note(wanted.requests, lambda: record.name)
+        await self.store.admit(group, self._flush)
         gathered = self._gathered
         jobs, size = gathered.jobs + jobs_of(group), gathered.size + bytes_of(group)
         if gathered.answers or gathered.letters:

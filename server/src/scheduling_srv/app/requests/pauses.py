@@ -15,6 +15,9 @@ from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.pause import NOT_PAUSED, Pause
 from scheduling_srv.formats import pause_note
 
+Told = Callable[[Sequence[str]], None]
+"""Is called with the ids of a step before they are changed."""
+
 
 class PauseCalls:
     """After a call has paused jobs, only runs by hand of these jobs are emitted."""
@@ -27,24 +30,28 @@ class PauseCalls:
         self.notes = notes
         self.clock = clock
 
-    async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
+    async def pause(
+        self, call: BulkCall, note: str, by: str, selected: Told = lambda _ids: None
+    ) -> Progress:
         """Pause jobs, one step. A job that is paused already keeps its note.
 
         Raises `InvalidRequest`, `FormatTooOld` and `Unavailable`.
         """
         text = pause_note.pack(Pause(self.clock.now(), note, by))
         chosen = await select(self.listing, call)
+        selected(chosen.ids)
         if call.dry_run:
             return self._progress(chosen, len(chosen.jobs) - await self._paused(chosen))
         return await self._change(chosen, lambda at: at.pause(chosen.ids, text, types=False))
 
-    async def resume(self, call: BulkCall) -> Progress:
+    async def resume(self, call: BulkCall, selected: Told = lambda _ids: None) -> Progress:
         """End the pauses of jobs, one step. Raises `InvalidRequest` and `Unavailable`.
 
         The owner lets what rested go on, piece by piece.
         """
         now = self.clock.now()
         chosen = await select(self.listing, call)
+        selected(chosen.ids)
         if call.dry_run:
             return self._progress(chosen, await self._paused(chosen))
         return await self._change(chosen, lambda at: at.resume(chosen.ids, now, types=False))

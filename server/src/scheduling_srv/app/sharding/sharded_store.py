@@ -101,6 +101,12 @@ class ShardedStore:
         receipt, refusal = await self._writers[shard].write(group)
         return refusal or Stored(shard, receipt, floor, ends=group.mode is not WriteMode.CREATE)
 
+    async def admit(self, group: WriteGroup, settle: Callable[[], Awaitable[None]]) -> None:
+        """Whether the list of a record may be written; `LimitedStore` may refuse it.
+
+        `settle` returns when the lists that were admitted before are written.
+        """
+
     async def delete(self, ids: Sequence[str]) -> Sequence[Stored]:
         """Delete the jobs that exist, each shard by itself. `ids` has none twice."""
         if self.count == 1:
