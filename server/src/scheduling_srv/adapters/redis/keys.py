@@ -52,6 +52,8 @@ NAMED = {
     "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
+    "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",
+    "deadlines": "zset: the same instances by deadline ms",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

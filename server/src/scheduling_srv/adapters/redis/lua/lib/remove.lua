@@ -10,14 +10,14 @@ end
 
 -- Takes out a retry that waits, maybe for years, of a job that goes; also from the journal.
 local function remove_retry(text, parallel, type)
-    local seq, _, id, nominal = read_member(text)
+    local seq, _, id, nominal, _, origin = read_member(text)
     redis.call('ZREM', K.retries, text)
     redis.call('ZREM', K.due, text)
     end_rest(type, text)
     if parallel > 0 then
         unblock(parallel, type, text)
     end
-    emit(TOMBSTONE .. retry_key(id, seq, nominal))
+    emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
 end
 
 local retries_left = 100 -- what one call removes; `sweep_retries.lua` removes those of jobs with more
