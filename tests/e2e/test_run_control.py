@@ -55,3 +55,30 @@ def test_cancelled_runs_stay_cancelled(product: Product, client: Client, own: Va
     assert len(product.runs_so_far(kind)) == len(product.runs_so_far(retrying)) == 1
     assert [job.id for job in client.get_many([kind, recurring])] == [recurring]
     client.delete(recurring)
+
+
+def test_runs_by_hand(product: Product, client: Client, own: ValkeyServer) -> None:
+    """They ignore a pause; a repeated request finds them; one that is held survives a rebuild."""
+    kind = fresh("type")
+    client.create(kind, every("1 hour"), id=kind, parallel=1, labels={"a": "b"})
+    client.pause(kind)
+    started = client.run_now(kind, fresh(), request_id="r")
+    assert (started.matched, started.changed) == (1, 1)
+    (first,) = started.runs
+    run = product.run(kind)
+    assert (name_of(run), run.record.headers["origin"]) == (first.run_id, "manual")
+    assert client.run_now(kind, request_id="r").runs != started.runs  # it names other jobs
+    (held,) = client.run_now(kind, request_id="held").runs
+    assert client.run_now(kind, request_id="held").runs == [held]
+    lose_everything(product, own)
+    product.done(run)
+    second, third = product.run(kind, 2), None
+    product.done(second)
+    third = product.run(kind, 3)
+    product.done(third)
+    product.settle()
+    names = [name_of(each) for each in product.runs_so_far(kind)]
+    assert len({*names}) == len(names) == 3
+    assert held.run_id in names[1:]
+    assert client.get(kind).pause
+    client.delete(kind)

@@ -46,7 +46,14 @@ from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.reasons import MEANINGS, Reason
-from scheduling_srv.domain.run_control import CancelCall, Extension
+from scheduling_srv.domain.run_control import (
+    CancelCall,
+    Extension,
+    NewRun,
+    RunCall,
+    RunName,
+    Started,
+)
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.v1.requests import UpdateCall
 from scheduling_srv.formats.v1.services import METHODS
@@ -115,6 +122,10 @@ class App:
     async def extend(self, asked: Extension) -> int:
         self.note(asked)
         return 1500
+
+    async def run(self, call: RunCall) -> Started:
+        self.note(call)
+        return Started(Progress(2, 1, "more"), [NewRun(RunName("a", 1, 1500, 1), "t")])
 
     async def cancel(self, call: CancelCall) -> Progress:
         self.note(call)
@@ -281,6 +292,19 @@ async def test_a_run_is_extended(app: App, channel: grpc.aio.Channel) -> None:
     assert (failed.code, failed.reason) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
 
 
+async def test_jobs_are_run_now(app: App, stub: Any) -> None:
+    where = v1.JobSelection(ids=v1.JobIds(ids=["a", "b"]))
+    asked = service.RunJobsRequest(selection=where, request_id="r", dry_run=True, page_token="p")
+    answer = await stub.RunJobs(asked)
+    assert (answer.progress.matched, answer.progress.next_page_token) == (2, "more")
+    (run,) = answer.runs
+    assert (run.run_id, run.job_id, run.type) == ("a/1/1500m", "a", "t")
+    assert (run.origin, run.nominal_time.ToMilliseconds()) == (2, 1500)
+    assert app.called == [(RunCall(BulkCall(["a", "b"], dry_run=True, token="p"), "r"),)]
+    asked.request_id = "r" * 256
+    assert (await failure(stub.RunJobs(asked))).fields == ["request_id"]
+
+
 async def test_runs_are_cancelled(app: App, channel: grpc.aio.Channel) -> None:
     runs: Any = RunServiceStub(channel)
     where = run_service.RunSelection(ids=run_service.RunIds(run_ids=["a/1/2", "b/1/2", "a/1/2"]))
@@ -312,7 +336,7 @@ async def test_an_extension_is_bounded(
 
 BUILT = {"CreateJobs", "GetJobs", "ListJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
 BUILT |= {"PauseJobs", "ResumeJobs", "PauseType", "ResumeType", "ListPausedTypes"}
-BUILT |= {"ExtendRun", "CancelRuns"}
+BUILT |= {"ExtendRun", "CancelRuns", "RunJobs"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:

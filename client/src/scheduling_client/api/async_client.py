@@ -32,6 +32,7 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Started,
 )
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
@@ -197,6 +198,16 @@ class AsyncClient:
     ) -> datetime:
         """See `Client.extend`."""
         return await self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    async def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """See `Client.run_now`."""
+        return await self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
 
     async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
         """See `Client.cancel`."""

@@ -31,6 +31,7 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Started,
 )
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
@@ -230,6 +231,21 @@ class Client:
         that `occurrence_id` names.
         """
         return self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """Give jobs a run beside their schedule, by ids or by a filter. Unknown ids are no error.
+
+        A run by hand ignores pauses and `overlap`, and waits for `parallel`. `request_id` names the
+        request: within 15 minutes it may be repeated, and finds the same runs. Without one the
+        client makes it, so that its own repetitions are safe.
+        """
+        return self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
 
     def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
         """Cancel open runs: held ones, running ones, and those that wait for a retry.

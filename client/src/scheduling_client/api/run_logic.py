@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from scheduling_client.api.jobs import Progress
-from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask
-from scheduling_client.api.messages import duration
+from scheduling_client.api.jobs import Filter, Progress, Run, Started
+from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask, of_jobs, selections_of
+from scheduling_client.api.messages import duration, run_in
+from scheduling_client.api.request_ids import new_request_id
+from scheduling_client.wire.v1 import job_service_pb2 as jobs
 from scheduling_client.wire.v1 import run_service_pb2 as service
 
 RUNS = "scheduling.v1.RunService"
@@ -48,3 +50,22 @@ def cancel(run_ids: Sequence[str], *, dry_run: bool) -> Steps[Progress]:
             request.page_token = answer.progress.next_page_token
             more = bool(request.page_token)
     return Progress(matched, changed)
+
+
+def run_now(
+    ids: Sequence[str], where: Filter | None, request_id: str, *, dry_run: bool
+) -> Steps[Started]:
+    """Run jobs, step by step. Each step may be repeated: it finds the runs of the first one."""
+    matched, changed, runs = 0, 0, list[Run]()
+    name = request_id or new_request_id()
+    for selection in selections_of(ids, where):
+        request = jobs.RunJobsRequest(selection=selection, request_id=name, dry_run=dry_run)
+        more = True
+        while more:
+            answer = yield from ask(of_jobs("RunJobs", request, jobs.RunJobsResponse))
+            matched += answer.progress.matched
+            changed += answer.progress.changed
+            runs += map(run_in, answer.runs)
+            request.page_token = answer.progress.next_page_token
+            more = bool(request.page_token)
+    return Started(matched, changed, runs)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.run_control import Extension, RunName
+from scheduling_srv.domain.run_control import Extension, NewRun, RunName
 
 
 class Cancelled(NamedTuple):
@@ -17,6 +17,21 @@ class Cancelled(NamedTuple):
     """Number of runs that the call has come to, from the first on."""
     open: int
     """How many of them were open."""
+
+
+class Step(NamedTuple):
+    """The jobs of a step, as a repeated request finds them again."""
+
+    ids: Sequence[str]
+    matched: int
+    token: str
+
+
+class Ran(NamedTuple):
+    """Jobs that run now."""
+
+    receipt: Receipt
+    runs: Sequence[NewRun]
 
 
 class RunControlStore(Protocol):
@@ -34,3 +49,13 @@ class RunControlStore(Protocol):
         A one-time job ends with its run. Every run that was staged before lies before the receipt.
         It ends with the run that uses up the budget. Raises `FormatTooOld`.
         """
+
+    async def run(self, step: Step, now: int, request: str) -> Ran:
+        """Add a run by hand to each of the jobs of a step that are here.
+
+        With a `request` the answer is kept for 15 minutes, and a repetition gets the same one.
+        Raises `FormatTooOld`, `Overloaded`, and `TooMany` for a job with too many waiting runs.
+        """
+
+    async def recall(self, request: str) -> Step | None:
+        """The step of a request that this shard has answered."""

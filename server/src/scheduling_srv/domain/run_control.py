@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+from scheduling_srv.domain.bulk import BulkCall, Progress
+
 ORIGIN_MARKS = ("", "m", "b")
 """Follow the nominal time in the id of a run: of the schedule, by hand, of a backfill."""
 LARGEST = 1 << 48
@@ -45,6 +47,28 @@ class CancelCall(NamedTuple):
     ids: Sequence[str]
     dry_run: bool
     token: str
+
+
+class RunCall(NamedTuple):
+    """One step of a bulk call that runs jobs now."""
+
+    bulk: BulkCall
+    request_id: str
+    """Names the request, so that it may be sent again; empty: it may not."""
+
+
+class NewRun(NamedTuple):
+    """A run that a caller has asked for."""
+
+    name: RunName
+    type: str
+
+
+class Started(NamedTuple):
+    """What a step of `RunCall` came to."""
+
+    progress: Progress
+    runs: Sequence[NewRun]
 
 
 class Extension(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from scheduling_srv.domain.bulk import Progress
-from scheduling_srv.domain.run_control import CancelCall, Extension
+from scheduling_srv.domain.run_control import CancelCall, Extension, RunCall, Started
 from scheduling_srv.entrances.grpc_small import small_method
 from scheduling_srv.entrances.memory_budget import Bounded
 from scheduling_srv.formats.v1 import run_control as messages
@@ -20,6 +20,20 @@ class RunControlPort(Protocol):
 
     async def cancel(self, call: CancelCall) -> Progress:
         """Cancel open runs, one step."""
+
+    async def run(self, call: RunCall) -> Started:
+        """Run jobs now, one step."""
+
+
+def run_job_methods(runs: RunControlPort) -> Mapping[str, Bounded]:
+    """Method of the JobService -> its code."""
+    return {
+        "RunJobs": small_method(
+            messages.decode_run,
+            lambda call: runs.run(call),  # noqa: PLW0108 - the table is made without, too
+            messages.encode_started,
+        ),
+    }
 
 
 def run_control_methods(runs: RunControlPort) -> Mapping[str, Bounded]:

@@ -16,7 +16,7 @@ from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
-from scheduling_srv.entrances.grpc_runs import RunControlPort, run_control_methods
+from scheduling_srv.entrances.grpc_runs import RunControlPort, run_control_methods, run_job_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
@@ -73,6 +73,7 @@ def built_methods(
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
             **pause_methods(pauses),
+            **run_job_methods(run_control),
         },
         RUN_SERVICE: {
             **run_control_methods(run_control),

@@ -80,7 +80,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     notes = PauseNotes([shard.pauses for shard in shards])
     definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
     pauses = PauseCalls(store, listing, notes, site.clock)
-    run_control = RunControl(store, [shard.run_control for shard in shards], site.clock)
+    run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands

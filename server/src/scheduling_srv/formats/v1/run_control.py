@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from scheduling_client.wire.v1 import job_service_pb2 as job_service
+from scheduling_client.wire.v1 import run_pb2
 from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.domain.backoff import LONGEST_MS
-from scheduling_srv.domain.bulk import Progress
+from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.errors import Unsupported, Violation
-from scheduling_srv.domain.run_control import CancelCall, Extension
+from scheduling_srv.domain.run_control import CancelCall, Extension, NewRun, RunCall, Started
 from scheduling_srv.formats.parsing import parse_whole
+from scheduling_srv.formats.v1.answers import progress_of
 from scheduling_srv.formats.v1.faults import check_size, fault_in, too_many
+from scheduling_srv.formats.v1.requests import LONGEST_REQUEST_ID, selection_of
 from scheduling_srv.formats.v1.specs import field_named
 from scheduling_srv.formats.v1.times import duration_ms, timestamp_of
 
@@ -63,3 +67,28 @@ def encode_cancelled(progress: Progress) -> bytes:
     return service.CancelRunsResponse(
         progress=service.RunProgress(matched=matched, changed=changed, next_page_token=token)
     ).SerializeToString()
+
+
+def decode_run(raw: bytes) -> RunCall:
+    """A RunJobsRequest."""
+    request = parse_whole(job_service.RunJobsRequest, raw)
+    check_size("request_id", request.request_id, LONGEST_REQUEST_ID)
+    bulk = BulkCall(selection_of(request.selection), request.dry_run, request.page_token)
+    return RunCall(bulk, request.request_id)
+
+
+def encode_started(started: Started) -> bytes:
+    """A RunJobsResponse."""
+    return job_service.RunJobsResponse(
+        progress=progress_of(started.progress), runs=[_new_run(run) for run in started.runs]
+    ).SerializeToString()
+
+
+def _new_run(run: NewRun) -> run_pb2.Run:
+    return run_pb2.Run(
+        run_id=str(run.name),
+        job_id=run.name.job_id,
+        type=run.type,
+        nominal_time=timestamp_of(run.name.nominal),
+        origin=run_pb2.RUN_ORIGIN_MANUAL,
+    )

@@ -1,4 +1,4 @@
---!include base deadlines job member pauses run states
+--!include base deadlines job member pauses remove run states
 --!args token runs...
 --!row run id seq:int nominal:int attempt:int type instance start due timed origin:int
 -- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if
@@ -57,6 +57,9 @@ local function load_retry(id, seq, nominal, attempt, due, origin)
         end
         if is_of_schedule and job.kind <= ONCE then
             redis.call('ZREM', K.due, member(seq, NEXT, id)) -- that was this run
+        end
+        if not is_of_schedule and job.kind < INTERVAL then
+            note_by_hand()
         end
         loaded = loaded + 1
     else -- its job is gone, its removal from the journal was not announced: it is swept
