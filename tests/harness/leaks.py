@@ -36,6 +36,8 @@ BOUNDS: Mapping[str, str] = {
     "running": "runs",
     "open": "runs",
     "states": "jobs",
+    "started": "runs",
+    "deadlines": "runs",
     "resting": "jobs",
     "resting_types:": "jobs",
     "resumed": "jobs",

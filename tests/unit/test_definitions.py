@@ -312,7 +312,6 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"completion_timeout": Duration(seconds=1)}, "completion_timeout"),
         ({"unique_key": "k"}, "unique_key"),
     ],
     ids=map(str, count()),

@@ -5,6 +5,7 @@
     │   ├── InvalidRequest    a field is missing, malformed or out of range
     │   ├── AlreadyExists     a job with this id exists
     │   ├── NotFound          no job has this id
+    │   │   └── RunNotFound   no open run has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
     │   ├── OverQuota         the caller has used up its share
@@ -87,6 +88,12 @@ class NotFound(RequestError):
     """No job has this id (docs/contract.md)."""
 
     reason: ClassVar[Reason] = Reason.JOB_NOT_FOUND
+
+
+class RunNotFound(NotFound):
+    """No open run has this id."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FOUND
 
 
 class TooLarge(RequestError):

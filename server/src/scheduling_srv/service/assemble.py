@@ -24,6 +24,7 @@ from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_control import RunControl
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.limited_store import LimitedStore
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
@@ -45,6 +46,7 @@ class Parts:
     jobs: Jobs
     definitions: Definitions
     pauses: PauseCalls
+    run_control: RunControl
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -76,6 +78,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     notes = PauseNotes([shard.pauses for shard in shards])
     definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
     pauses = PauseCalls(store, listing, notes, site.clock)
+    run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -101,7 +104,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, commands, listener, group, balance)
+    return Parts(jobs, definitions, pauses, run_control, commands, listener, group, balance)
 
 
 def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:

@@ -307,6 +307,7 @@ class Service:
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
             pauses=NotedPauses(parts.pauses) if gate else parts.pauses,
+            run_control=parts.run_control,
             commands=parts.commands,
             health=self.health,
             services=settings.services,

@@ -17,6 +17,7 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
@@ -106,6 +107,7 @@ class Shard:
             outbox_limit=settings.outbox_limit,
             outbox_bytes=settings.outbox_bytes,
             waiting_retries=settings.waiting_retries,
+            completion_timeout=settings.completion_timeout,
             shards=shards,
         )
         self.store = spanned(around(store, failpoints.JOBS), spans.JOBS)
@@ -155,6 +157,7 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = spanned(RedisPauses(redis, namespace, number, shards), spans.PAUSES)
+        self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = spanned(RedisJobIndex(redis, namespace, number, shards), spans.INDEX)
         self.refill = Refill(

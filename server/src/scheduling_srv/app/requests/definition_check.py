@@ -23,7 +23,7 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_SCHEDULE = "A job needs a schedule: one of now, at, when, every and interval."
 TWICE = "The id stands twice in the list."
-NOT_SERVED = ("completion_timeout", "unique_key")
+NOT_SERVED = ("unique_key",)
 """The properties that the service does not obey yet."""
 PLAIN = Properties()
 _FIELDS = {

@@ -141,21 +141,21 @@ each(ENDED_ROW, function(i)
     local id, seq, instance, nominal, attempt, farewell = ended_row(i)
     local run = known_runs[instance] == nil and redis.call('HGET', K.runs, instance)
     local stored = run or string.rep('\0', RUN_SIZE)
-    local of, at_time, number_of, _, size, from = read_run(stored)
+    local of, at_time, number_of, _, size, from, origin = read_run(stored)
     if not run or of ~= seq or at_time ~= nominal or number_of ~= attempt then
         return
     end
     known_runs[instance] = false
     free_place(instance, string.sub(run, from, from + size - 1))
     if attempt > 1 then
-        emit(TOMBSTONE .. retry_key(id, seq, nominal))
+        emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
     end
     local record = redis.call('HGET', K.jobs, id)
     local job = record and read_job(record)
     if job and job.seq == seq then
         after_end(id, job)
     end
-    if job and job.seq == seq and job.kind < INTERVAL then
+    if job and job.seq == seq and job.kind < INTERVAL and origin == SCHEDULE then
         remove_job(id, job)
         remember_removed(id, job)
         if job.kind == ONCE then
