@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scheduling_srv.adapters.credentials.caller_file import hash_of
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 
 HEADER = b"authorization"
 TOKEN = "fuzz"  # noqa: S105 - it opens the service that is fuzzed
+HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
 YEAR_SECONDS = 31_536_000
 _issuer = Issuer()
 RIGHT = _issuer.token("me", "admin", exp=int(time.time()) + YEAR_SECONDS)
@@ -29,7 +30,7 @@ _foreign.key_id, _foreign.keys = _issuer.key_id, {_issuer.key_id: _foreign.keys[
 def credentials(directory: Path) -> dict[str, str]:
     """The settings of a service that knows `TOKEN`, and the keys of signed tokens."""
     callers, keys = directory / "callers.toml", directory / "keys.json"
-    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [hash_of(TOKEN)]})
+    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [HASH]})
     keys.write_text(_issuer.jwks)
     return {
         "SCHEDULING_CALLERS": str(callers),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,8 @@ _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED_ENUMS, _METHODS, _VALUES = 2, 4, 2, 2
 """Numbers of the fields in descriptor.proto, of which the places of comments are made."""
 
-_NO_USE_CASES: Any = (None,) * 3
+_USE_CASES = len(signature(built_methods).parameters) - 1
+_NO_USE_CASES: list[Any] = [*[None] * _USE_CASES, Limits(0, 0)]
 """Only the names of methods are asked for."""
 
 Place = tuple[int, ...]
@@ -105,9 +107,7 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(*_NO_USE_CASES, Limits(0, 0)).get(
-            f"{source.file.package}.{service.name}", {}
-        )
+        served = built_methods(*_NO_USE_CASES).get(f"{source.file.package}.{service.name}", {})
         yield _table(("method", "does"), _methods(service, source.comments, place, served))
 
 
