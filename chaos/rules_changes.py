@@ -171,7 +171,7 @@ def _refused_rightly(model: Model, call: Call, *, stale: bool) -> Iterator[Viola
         )
     else:
         too_large = code in ("RESOURCE_EXHAUSTED", "FAILED_PRECONDITION")
-        right = too_large and any(model.may_be_refused(job, call.begun) for job in call.jobs)
+        right = too_large and any(model.may_be_refused(job, call.begun, at) for job in call.jobs)
     if not right:
         yield Violation("told", f"{call.op} {call.number} of {_names(call)} was refused: {code}")
 

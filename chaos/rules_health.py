@@ -14,7 +14,8 @@ SLACK_MS = 2_500
 """For the age of a report, the probes, the question itself, and the way of a record."""
 EARLY_MS = 1_750
 """How long a replica may say SERVING before the record that ends the silence. An owner that has
-just recovered is SERVING while its first transaction is in progress, and may be killed in it."""
+just recovered is SERVING while its first transaction is in progress, and may be killed in it. The
+same for one that recovers within the silence, and meets a fault before its first record."""
 
 
 class Span(NamedTuple):
@@ -38,13 +39,22 @@ def falsely_serving(model: Model) -> Iterator[Violation]:
             for replica, spans in served.items():
                 for span in spans:
                     shared = span.within(wrong)
-                    if shared.begin < shared.end:
+                    if shared.begin < shared.end and not _is_cut_short(model, span, wrong):
                         yield Violation(
                             "health",
                             f"{replica} said SERVING {shared.begin - silence.begin} ms after the"
                             f" last record at {silence.begin}; the next one came at {silence.end}",
                         )
                         break
+
+
+def _is_cut_short(model: Model, span: Span, wrong: Span) -> bool:
+    """Whether an owner may have recovered in it, and met a fault before its first record."""
+    if span.begin < wrong.begin or span.end - span.begin > EARLY_MS:
+        return False
+    return any(
+        fault.begun <= span.end and span.begin <= fault.ended for fault in model.history.faults
+    )
 
 
 def _due(model: Model) -> Iterator[Span]:

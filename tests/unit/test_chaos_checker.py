@@ -12,6 +12,7 @@ from chaos.history import (
     CREATE,
     DELETE,
     INTERVAL,
+    NOW,
     UPDATE,
     UPSERT,
     Ask,
@@ -791,6 +792,20 @@ def test_a_large_job_may_be_refused_while_kafka_refuses_such_records() -> None:
     assert found(large()) == {"announced"}
     assert found(large(refused_until=2_000, size=0)) == {"announced"}
     assert found(large(refused_from=200_000, refused_until=203_000)) == {"announced"}
+
+
+@pytest.mark.parametrize(("read_at", "wrong"), [(60_500, set()), (30_000, {"told"})])
+def test_a_large_event_may_be_refused_when_it_is_read(read_at: int, wrong: set[str]) -> None:
+    """Events wait on their topic during an outage, and meet a later fault."""
+    story = Story()
+    story.event(CREATE, 0, Ask("w", NOW, large=300_000))
+    asked = next(each for each in story.history.records if each.topic == "jobs")
+    headers = {"status": "FAILED_PRECONDITION", "offset": str(asked.offset)}
+    story.record("dead_letter", read_at, "createJobs", b"", headers)
+    story.history.faults = [Fault("refuse-large", "", T0 + 60_000, T0 + 62_000)]
+    story.history.quiet = Quiet(T0 + 90_000, T0 + 90_000, ())
+    story.history.keys_left = []
+    assert found(story.history) == wrong
 
 
 def test_the_checker_knows_a_large_job_by_its_tag() -> None:

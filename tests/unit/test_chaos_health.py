@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.checker import violations
-from chaos.history import CREATE, DELETE_ALL, INTERVAL, Ask, History, Quiet, Said
+from chaos.history import CREATE, DELETE_ALL, INTERVAL, Ask, Fault, History, Quiet, Said
 from tests.unit.chaos_story import T0, Story
 
 SILENT_FROM, SILENT_UNTIL = 5_000, 20_000
@@ -59,6 +59,14 @@ def test_serving_without_progress_is_found(said: list[tuple[int, bool]]) -> None
 )
 def test_what_is_true_is_not_reported(said: list[tuple[int, bool]]) -> None:
     assert found(history(*said)) == []
+
+
+def test_an_owner_that_recovers_may_meet_a_fault_before_its_first_record() -> None:
+    made = history((100, True), (10_500, False), (15_000, True), (15_300, False))
+    made.faults = [Fault("failover", "", T0 + 15_200, T0 + 17_000)]
+    assert found(made) == []
+    made.health[2:] = [Said(T0 + at, "replica-1", at == 15_000) for at in (15_000, 17_500)]
+    assert len(found(made)) == 1
 
 
 def test_a_short_silence_needs_no_word() -> None:
