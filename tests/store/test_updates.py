@@ -436,6 +436,19 @@ async def test_what_was_already_due_still_runs(shard: Shard, mode: WriteMode, ne
     assert briefly(await shard.drain(NOW + DAY)) == [("a", DAY)]
 
 
+@BOTH
+@pytest.mark.parametrize("first", [NOW, NOW - 1_000])
+async def test_an_occurrence_of_both_schedules_is_one_run(
+    shard: Shard, mode: WriteMode, first: int
+) -> None:
+    """The check computed when the new schedule begins; the write comes after that instant."""
+    await shard.create(cron("a", "*/2 * * * * *", NOW, creator="old"))
+    new = cron("a", "* * * * * *", first, creator="new")
+    await shard.write(mode, new, now=NOW + 5)
+    runs, whose = await staged(shard, NOW + 5)
+    assert (runs, whose) == ([("a", first - NOW)], [b"new"])
+
+
 async def test_a_held_run_outlives_changes_of_its_schedule(shard: Shard) -> None:
     """Each change leaves the run that was due by then."""
     await shard.create(once("busy", NOW - 1, parallel=1), every("a", HOUR, NOW, parallel=1))

@@ -42,6 +42,18 @@ local function find_kept(job)
     return nominals
 end
 
+-- The runs of a former schedule that were due before the new one began. Python computed `due`, and
+-- time has passed since: an occurrence of both schedules may be due by now, and is one run.
+local function before(runs, due)
+    local left = {}
+    for _, nominal in ipairs(runs) do
+        if nominal < due then
+            left[#left + 1] = nominal
+        end
+    end
+    return left
+end
+
 local function keep_recurring(id, old, new, due, now)
     local next, runs = find_next(id, old), find_kept(old)
     if next and not next.planning then
@@ -56,6 +68,7 @@ local function keep_recurring(id, old, new, due, now)
         table.insert(runs, 1, next.due)
         runs[MOST_KEPT + 1] = nil
     end
+    runs = before(runs, due)
     return #runs > 0 and {due = due, kind = NEXT, runs = runs} or nil
 end
 
