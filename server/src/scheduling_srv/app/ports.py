@@ -131,6 +131,8 @@ class WriteGroup:
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
     """Ids that the client has given."""
+    has_keys: bool = False
+    """Some of the new jobs have unique keys."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -143,9 +145,9 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing`, `stale`: the job has another revision than the one that was read, or
-    `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
-    caller (docs/decisions/0010)."""
+    """`exists`, `missing`, `stale`: the job has another revision than the one that was read,
+    `unique`: another job has the unique key, or `elapsed`: its time has passed, and no living job
+    was due then. `moving` and `large` concern no caller (docs/decisions/0010)."""
     place: int
     """Place of the job within its group, from 0."""
 

@@ -4,6 +4,7 @@
     ├── RequestError          the request is at fault; nothing of it was applied
     │   ├── InvalidRequest    a field is missing, malformed or out of range
     │   ├── AlreadyExists     a job with this id exists
+    │   │   └── UniqueKeyTaken  another job of the type has this unique key
     │   ├── NotFound          no job has this id
     │   │   └── RunNotFound   no open run has this id
     │   ├── TooLarge          the request is over a limit
@@ -82,6 +83,15 @@ class AlreadyExists(RequestError):
     """A job with this id exists (docs/contract.md)."""
 
     reason: ClassVar[Reason] = Reason.JOB_EXISTS
+
+
+KEY_TAKEN = "Another job of this type has this unique key."
+
+
+class UniqueKeyTaken(AlreadyExists):
+    """Another job of the type has this unique key."""
+
+    reason: ClassVar[Reason] = Reason.UNIQUE_KEY_TAKEN
 
 
 class NotFound(RequestError):

@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
 from scheduling_srv.app.shard_rules import DEFAULTS
+from scheduling_srv.domain.errors import KEY_TAKEN, UniqueKeyTaken, Violation
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change, moves, pack
 
@@ -92,6 +93,8 @@ class RedisTransfers:
         reply = await self.scripts.run("commit", rows, **named)
         if reply[0] == b"unclaimed":
             return None
+        if reply[0] == b"unique":
+            raise UniqueKeyTaken(KEY_TAKEN, [Violation("unique_key", KEY_TAKEN)])
         number, lineage = checked(reply)
         return Receipt(lineage.decode(), number)
 

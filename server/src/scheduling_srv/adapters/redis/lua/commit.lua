@@ -1,4 +1,4 @@
---!include base carrying input marker outbox parcels putting room
+--!include base carrying input marker outbox parcels putting room writing
 --!args now:int partition expected position known bounds claims base:int total:int lists...
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
 -- `partition` to `known`: see `input.lua`. `bounds`: see `is_full`; '' for none.
@@ -8,7 +8,7 @@
 -- their places; as many, what each keeps of the job that it was in another shard, as JSON or ''.
 -- Then for each parcel: its value, a list of the ids in it, and a list of the jobs in it that leave
 -- this shard.
--- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed' | 'unique' (another job has a key), last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
@@ -36,6 +36,11 @@ local places = list()
 local carried = list()
 if bounds ~= '' and (puts > 0 or at <= #args) and is_crowded() then
     return {'crowded'}
+end
+local is_decided = string.sub(partition, 1, 1) == '@'
+local taken = not is_decided and find_taken(jobs, puts)
+if taken then
+    return {'unique', taken}
 end
 local parcels = {}
 while at <= #args do
