@@ -112,6 +112,19 @@ async def test_updates(shard: Shard) -> None:
     await nothing_is_left(shard)
 
 
+async def test_a_repeated_request_is_known(shard: Shard) -> None:
+    """Its job may have ended; one that was refused may come again."""
+    first = WriteGroup(WriteMode.CREATE, [once("a")], named=["a"], request="r")
+    other = WriteGroup(WriteMode.CREATE, [once("a")], named=["a"], request="s")
+    assert (await shard.jobs.write([first], NOW)).refusals == [None]
+    refusals = (await shard.jobs.write([first, other], NOW)).refusals
+    assert refusals == [Refusal("known", 0), Refusal("exists", 0)]
+    await shard.delete("a")
+    refusals = (await shard.jobs.write([first, other], NOW)).refusals
+    assert refusals == [Refusal("known", 0), None]
+    assert 0 < await shard.raw("PTTL", "request:s") <= 900_000
+
+
 async def test_after_a_rebuild(shard: Shard) -> None:
     await create(shard, every("a", HOUR, properties=KEY))
     (stored,) = await shard.jobs.get(["a"])

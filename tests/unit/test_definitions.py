@@ -77,6 +77,8 @@ class World:
         """Another job takes the unique key first."""
         self.refuses_keys = False
         self.takes_keys = False
+        self.answered = set[str]()
+        """Names of requests."""
         self.held: dict[str, bytes] = {}
         self.dues: dict[str, int | None] = {}
         self.paused: dict[bool, dict[str, str]] = {False: {}, True: {}}
@@ -103,6 +105,9 @@ class World:
     ) -> Written:
         (group,) = groups
         receipt = Receipt("i", 5)
+        if group.request in self.answered:
+            return Written(receipt, [Refusal("known", 0)])
+        self.answered |= {group.request} - {""}
         if group.has_keys and (self.refuses_keys or self.on_taken):
             (self.on_taken or (lambda: None))()
             self.on_taken = None
@@ -356,6 +361,20 @@ async def test_a_key_that_comes_and_goes_all_the_time() -> None:
     world.refuses_keys = True
     with pytest.raises(Contended):
         await world.api.create([asked("b", unique_key="k")])
+
+
+async def test_a_repeated_request_makes_no_job_that_has_ended() -> None:
+    """The answer is that of the first call."""
+    world = World()
+    made = await world.api.create([asked("a")], "r")
+    world.held.clear()
+    assert await world.api.create([asked("a")], "r") == made
+    assert world.held == {}
+    assert len(await world.api.create([asked("a")], "other")) == 1
+    assert [*world.held] == ["a"]
+    world.held.clear()
+    await world.api.create([asked("a", creator="me")], "r")
+    assert [*world.held] == ["a"]
 
 
 async def test_a_unique_key_stands_once_in_a_list() -> None:

@@ -133,6 +133,8 @@ class WriteGroup:
     """Ids that the client has given."""
     has_keys: bool = False
     """Some of the new jobs have unique keys."""
+    request: str = ""
+    """The name of the request, which is answered once; empty: it is not remembered."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -146,8 +148,9 @@ class Refusal(NamedTuple):
 
     reason: str
     """`exists`, `missing`, `stale`: the job has another revision than the one that was read,
-    `unique`: another job has the unique key, or `elapsed`: its time has passed, and no living job
-    was due then. `moving` and `large` concern no caller (docs/decisions/0010)."""
+    `unique`: another job has the unique key, `known`: the request was answered before, or
+    `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
+    caller (docs/decisions/0010)."""
     place: int
     """Place of the job within its group, from 0."""
 
@@ -416,9 +419,18 @@ class Transfers(Protocol):
         """Whether each one-time job exists here with the same due time."""
 
     async def commit(
-        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
+        self,
+        change: Change,
+        now: int,
+        held: Held | None = None,
+        source: Source | None = None,
+        *,
+        request: str = "",
     ) -> Receipt | None:
-        """Do this shard's part and store the others', in one step. None: a claim has expired."""
+        """Do this shard's part and store the others', in one step. None: a claim has expired.
+
+        Raises `UniqueKeyTaken`, and `RepeatedRequest` if this shard has answered the request.
+        """
 
     async def parcels(self) -> Sequence[Parcel]:
         """The parcels that are not delivered yet, in order."""

@@ -30,6 +30,7 @@
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── RepeatedRequest       the request was answered before
     ├── PublishFailed         a transaction may or may not have been committed
     │   ├── RecordRefused     because Kafka refuses a record or a topic
     │   └── Fenced            because another producer may have taken the transactional id over
@@ -163,6 +164,10 @@ class Unsupported(RequestError):
     """This version of the service cannot do it."""
 
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
+
+
+class RepeatedRequest(SchedulingError):
+    """The request was answered before."""
 
 
 class Unavailable(SchedulingError):

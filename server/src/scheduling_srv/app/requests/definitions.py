@@ -17,6 +17,7 @@ from scheduling_srv.app.requests.definition_check import check_definition, check
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
 from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.request_names import name_of
 from scheduling_srv.app.requests.selecting import select
 from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -28,6 +29,7 @@ from scheduling_srv.domain.errors import (
     Contended,
     InvalidRequest,
     NotFound,
+    RepeatedRequest,
     RequestError,
     StaleRevision,
     UniqueKeyTaken,
@@ -50,6 +52,8 @@ NOT_AGAIN = (
     "With a request_id no job may run at once: it could not be found again. Leave the request_id"
     " out, and do not repeat the call."
 )
+KNOWN = "known"
+"""The refusal of a request that was answered before."""
 MOST_CREATIONS = 5
 """Attempts to create a job beside others with its unique key."""
 KEY_CONTENDED = "Other calls create and end jobs with this unique key all the time: send it again."
@@ -138,12 +142,18 @@ class Definitions:
     async def _create(
         self, asked: Sequence[Definition], jobs: Sequence[NewJob], request_id: str
     ) -> Sequence[CreatedJob]:
+        """All or none. A repetition finds the answer of the first call, or its jobs."""
         has_keys = any(each.properties.unique_key for each in asked)
         named = [each.request.id for each in asked if each.request.id]
-        group = WriteGroup(WriteMode.CREATE, jobs, named=named, has_keys=has_keys)
-        stored = await self.store.write(group)
+        name = name_of("CreateJobs", request_id, *map(_content, asked)) if request_id else ""
+        group = WriteGroup(WriteMode.CREATE, jobs, named=named, has_keys=has_keys, request=name)
+        try:
+            stored = await self.store.write(group)
+        except RepeatedRequest:
+            stored = Refusal(KNOWN, 0)
         if isinstance(stored, Refusal):
-            if not request_id or not await self._are_there(asked, jobs):
+            is_repeated = stored.reason == KNOWN
+            if not is_repeated and (not request_id or not await self._are_there(asked, jobs)):
                 raise _refused(jobs, stored)
             await self.store.announced(await self.store.end())
             return await _created(jobs)
@@ -362,3 +372,11 @@ def _is_shown(job: StoredJob) -> bool:
 
 def _invalid(field: str, sentence: str) -> InvalidRequest:
     return InvalidRequest(sentence, [Violation(field, sentence)])
+
+
+def _content(asked: Definition) -> object:
+    """What a definition says, the same in every process."""
+    request, properties = asked.request, asked.properties
+    labels = dict(sorted(properties.labels.items()))
+    said = (request.id, request.type, request.data, request.rest, asked.spec)
+    return said, replace(properties, labels=labels)

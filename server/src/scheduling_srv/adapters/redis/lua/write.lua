@@ -1,13 +1,14 @@
---!include base input moving names outbox putting room writing
+--!include base input moving names outbox putting requests room writing
 --!args now:int partition expected known bounds groups...
---!row group mode partition position named size:int
+--!row group mode partition position named request size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
 -- record's. `named`: '1' if clients have named ids; others are new. '3' and '2': the same, and some
--- new jobs have unique keys. Its jobs follow it.
+-- new jobs have unique keys. `request`: name of the request, or ''; one that was answered before is
+-- `known`. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
---          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'unique' (another job has the key), 'elapsed', 'moving' (a long list changes the job:
---          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
+--          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'unique' (another job has the key),
+--          'known', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.
 if not is_ready() then
@@ -39,9 +40,14 @@ end
 
 local at = groups_at
 while at <= #args do
-    local mode, origin, position, named, size = group_row(at)
+    local mode, origin, position, named, request, size = group_row(at)
     local jobs_at = at + GROUP_ROW
-    local fault, place = find_refusal(mode, jobs_at, size, named)
+    local fault, place
+    if recall(request) then
+        fault, place = 'known', 1
+    else
+        fault, place = find_refusal(mode, jobs_at, size, named)
+    end
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0
     if fault and partition ~= '' then
@@ -57,6 +63,7 @@ while at <= #args do
             first_due = math.min(first_due or due, due)
         end
         moved[origin] = position
+        keep_answer(request, '{}')
     end
     at = jobs_at + JOB_ROW * size
 end
