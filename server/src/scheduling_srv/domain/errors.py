@@ -4,6 +4,7 @@
     ├── RequestError          the request is at fault; nothing of it was applied
     │   ├── InvalidRequest    a field is missing, malformed or out of range
     │   ├── AlreadyExists     a job with this id exists
+    │   │   └── UniqueKeyTaken  another job of the type has this unique key
     │   ├── NotFound          no job has this id
     │   │   └── RunNotFound   no open run has this id
     │   ├── TooLarge          the request is over a limit
@@ -29,6 +30,7 @@
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── RepeatedRequest       the request was answered before
     ├── PublishFailed         a transaction may or may not have been committed
     │   ├── RecordRefused     because Kafka refuses a record or a topic
     │   └── Fenced            because another producer may have taken the transactional id over
@@ -82,6 +84,15 @@ class AlreadyExists(RequestError):
     """A job with this id exists (docs/contract.md)."""
 
     reason: ClassVar[Reason] = Reason.JOB_EXISTS
+
+
+KEY_TAKEN = "Another job of this type has this unique key."
+
+
+class UniqueKeyTaken(AlreadyExists):
+    """Another job of the type has this unique key."""
+
+    reason: ClassVar[Reason] = Reason.UNIQUE_KEY_TAKEN
 
 
 class NotFound(RequestError):
@@ -154,6 +165,10 @@ class Unsupported(RequestError):
     """This version of the service cannot do it."""
 
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
+
+
+class RepeatedRequest(SchedulingError):
+    """The request was answered before."""
 
 
 class Unavailable(SchedulingError):

@@ -25,6 +25,7 @@ from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
 from scheduling_srv.app.requests.run_control import RunControl
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.limited_store import LimitedStore
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
@@ -76,7 +77,14 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
-    definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
+    definitions = Definitions(
+        store,
+        listing,
+        notes,
+        site.clock,
+        jobs.rules,
+        keys=UniqueKeys([shard.unique_keys for shard in shards]),
+    )
     pauses = PauseCalls(store, listing, notes, site.clock)
     run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)

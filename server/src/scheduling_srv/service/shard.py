@@ -21,6 +21,7 @@ from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.adapters.redis.unique_keys import RedisUniqueKeys
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.restore import Restorer
@@ -157,6 +158,7 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = spanned(RedisPauses(redis, namespace, number, shards), spans.PAUSES)
+        self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
         self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = spanned(RedisJobIndex(redis, namespace, number, shards), spans.INDEX)

@@ -140,7 +140,8 @@ class RedisJobStore:
         """`write.lua`."""
         rows: list[Value] = []
         for group, end in zip(groups, _ends(groups, source), strict=True):
-            rows += (group.mode, *end, int(bool(group.named)), len(group.jobs))
+            rows += (group.mode, *end, int(bool(group.named)) + 2 * group.has_keys)
+            rows += (group.request, len(group.jobs))
             for job in group.jobs:
                 rows += (job.id, job.due, job.record)
         named = {"now": now, **expected(source), "bounds": self._outbox}

@@ -55,6 +55,7 @@ NAMED = {
     "requests": "zset: names of requests whose answers are kept, by time; TTL 15 min",
     "request:": "string: the answer of one of them, as JSON; TTL 15 min",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
+    "unique:": "hash: unique key -> id of the job that has it, `unique:<type>`",
     "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",
     "deadlines": "zset: the same instances by deadline ms",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",

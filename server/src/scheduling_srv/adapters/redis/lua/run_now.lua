@@ -20,11 +20,11 @@ if is_full(bounds) then
     return {'full'}
 end
 local found = {}
-local void = math.max(meta('reset'), meta('cleared'))
+local last_void = math.max(meta('reset'), meta('cleared'))
 for i = ids_at, #args do
     local record = redis.call('HGET', K.jobs, args[i])
     local job = record and read_job(record)
-    if job and is_resource(job.kind) and job.seq > void then
+    if job and is_resource(job.kind) and job.seq > last_void then
         if redis.call('ZCOUNT', K.retries, job.seq, job.seq) >= most then
             return {'busy', args[i]}
         end

@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox pauses remove run states
+--!include answer base job marker member order outbox pauses remove run states unique
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -79,6 +79,9 @@ local function bring_back(text)
     back[id] = seq
     redis.call('HDEL', K.orphans, number(seq)) -- its retries are wanted again
     redis.call('HSET', K.jobs, id, record)
+    if sort ~= ENDING then
+        take_key(id, record)
+    end
     if where ~= '-' then
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))
     end

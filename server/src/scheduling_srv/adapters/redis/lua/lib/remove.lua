@@ -1,4 +1,4 @@
---!include base limits member order outbox pauses states
+--!include base limits member order outbox pauses states unique
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -93,6 +93,9 @@ local function remove_job(id, job, later)
     end
     if job.rules then
         forget_state(id, job)
+    end
+    if job.more_size > 0 then
+        give_key_back(id, job.record)
     end
     if is_any_paused() then
         unpause_job(id)
