@@ -47,6 +47,7 @@ class Parts:
     group: KafkaGroupConsumer
     """The listener's consumer."""
     balance: Balance
+    inputs: InputReader
 
 
 class DeadLetters:
@@ -103,7 +104,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, commands, listener, group, balance)
+    return Parts(jobs, definitions, pauses, commands, listener, group, balance, reader)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

@@ -45,6 +45,7 @@ from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.owner.refusals import REFUSED as REFUSED_BY_KAFKA
+from scheduling_srv.app.ports import SettableClock
 from scheduling_srv.app.recovery.recovery import has_records
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
@@ -63,6 +64,7 @@ from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service import doors
 from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
+from scheduling_srv.service.test_clock import clocked, held_settings
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -89,17 +91,32 @@ WATCH_AFTER_SECONDS = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
 
-def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
-    """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
+def serve(
+    settings: Settings,
+    *,
+    embedded: bool = False,
+    data_dir: Path | None = None,
+    clock: SettableClock | None = None,
+) -> int:
+    """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`.
+
+    `clock`: a test clock, only for `embedded`.
+    """
     failpoints.enable(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     garbage.tune()
     heap.tune()
     file_descriptors.raise_limit(file_descriptors.needed(settings.shards, MAX_GRPC + MAX_HTTP))
-    return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir))
+    return uvloop.run(_serve(settings, embedded=embedded, data_dir=data_dir, clock=clock))
 
 
-async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
+async def _serve(
+    settings: Settings,
+    *,
+    embedded: bool,
+    data_dir: Path | None,
+    clock: SettableClock | None = None,
+) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -110,7 +127,7 @@ async def _serve(settings: Settings, *, embedded: bool, data_dir: Path | None) -
             from scheduling_srv.service.embedded import start_embedded  # noqa: PLC0415 - it needs an extra
 
             settings, ended = await start_embedded(stack, settings, data_dir)
-            service = Service(settings, stack, stopping, embedded=True)
+            service = Service(settings, stack, stopping, embedded=True, test_clock=clock)
             service.guard("embedded servers", ended)
             return await service.run()
         return await Service(settings, stack, stopping).run()
@@ -179,12 +196,14 @@ class Service:
         stopping: asyncio.Event,
         *,
         embedded: bool = False,
+        test_clock: SettableClock | None = None,
     ) -> None:
         """`stopping` is set when the process is told to end."""
-        self.settings = settings
+        self.settings = held_settings(settings) if test_clock else settings
         self.stack = stack
         self.stopping = stopping
         self.embedded = embedded
+        self.test_clock = test_clock
         self.servers_there = asyncio.Event()
         self.tasks: list[Task] = []
         self.broken: BaseException | None = None
@@ -219,11 +238,12 @@ class Service:
             redis=self.redis,
             kafka=self.kafka,
             topics=self.topics,
-            clock=SystemClock(),
+            clock=self.test_clock or SystemClock(),
             rules=shard_rules(settings),
             admin=self.admin_client,
             watch=self.watch,
             neighbours=self.neighbours,
+            is_test=self.test_clock is not None,
         )
         self.shards = [Shard(self.site, number) for number in range(settings.shards)]
         probe = KafkaProbe(self.kafka, settings.topic_jobs)
@@ -298,7 +318,7 @@ class Service:
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
             pauses=parts.pauses,
-            commands=parts.commands,
+            commands=clocked(self.test_clock, self.shards, parts),
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,
