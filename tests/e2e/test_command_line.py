@@ -274,3 +274,9 @@ def test_everything_is_deleted_only_when_it_is_meant(line: Any) -> None:
     line("delete", "--all", "--yes")
     assert job not in line("list", "--limit", "0", "-o", "name")
     assert line("reset", "--yes", "-o", "name") == "Reset concluded successfully\n"
+
+
+def test_only_a_service_under_test_can_advance(line: Any) -> None:
+    with pytest.raises(Ended, match="The service has no test clock: start it with") as ended:
+        line("advance", "1 hour")
+    assert ended.value.code == 1

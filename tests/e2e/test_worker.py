@@ -16,7 +16,8 @@ import pytest
 
 from scheduling_client import Client, Discard, Retry, RetryPolicy, Run, Worker
 from scheduling_client import now as at_once
-from scheduling_client.api.errors import NotFound
+from scheduling_client.api.errors import NotFound, Unsupported
+from scheduling_client.worker import schedules
 from scheduling_client.worker.settings import group_of
 from tests.client import contract
 from tests.client.topics import Record
@@ -387,8 +388,30 @@ def test_schedules_beside_the_code_are_there_once(product: Product) -> None:
             what="the new interval",
         )
     assert [key for key, _ in product.resource_events(ids[1])] == ["jobsCreated"]
+    with Client(product.service.address) as client:
+        client.update(ids[1], labels={**client.get(ids[1]).spec.labels, "team": "search"})
+        with made("1 hour") as again:
+            eventually(lambda: again.worker.is_declared, what="up to date schedules")
+        labels = {"managed-by": f"worker.{name}", "team": "search"}
+        assert client.get(ids[1]).spec.labels == labels
     product.client.delete(*ids)
     product.finish(ids[0])
+
+
+def test_an_older_service_gets_its_schedules_by_the_contract_of_2018(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise Unsupported("The stored data has format 1.")
+
+    monkeypatch.setattr(schedules, "_declare_in_v1", refused)
+    worker = worker_of(product, fresh("worker"))
+    worker.every("1 hour", attempts=3)(lambda: None)
+    job = f"{worker.name}.<lambda>"
+    with AtWork(worker):
+        eventually(lambda: worker.is_declared, what="up to date schedules")
+    assert product.living(job) == [job]
+    product.client.delete(job)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from scheduling_srv import __version__
+from scheduling_srv.adapters.clock import HeldClock
 from scheduling_srv.cli.main import main
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.settings.load import describe
@@ -25,8 +26,13 @@ class Bootstrap(SimpleNamespace):
     served: tuple[object, ...] = ()
     error: Exception | None = None
 
-    def serve(self, settings: Settings, *, embedded: bool, data_dir: Path | None) -> int:
+    clock: HeldClock | None = None
+
+    def serve(
+        self, settings: Settings, *, embedded: bool, data_dir: Path | None, clock: HeldClock | None
+    ) -> int:
         self.served = settings.lease, embedded, data_dir
+        self.clock = clock
         if self.error is not None:
             raise self.error
         return 3
@@ -56,6 +62,42 @@ def test_serve_takes_its_options(bootstrap: Bootstrap, tmp_path: Path) -> None:
     config = str(tmp_path / "c.yaml")
     assert main(["serve", "--config", config, "--embedded", "--data-dir", str(tmp_path)]) == 3
     assert bootstrap.served == (5000, True, tmp_path)
+
+
+def test_a_test_clock_begins_at_a_whole_second(bootstrap: Bootstrap) -> None:
+    assert main(["serve", "--embedded", "--test-clock"]) == 3
+    assert bootstrap.clock
+    assert bootstrap.clock.now() % 1000 == 0
+    assert (
+        main(["serve", "--embedded", "--test-clock", "--clock-start", "2130-03-30T12:00:00"]) == 3
+    )
+    assert bootstrap.clock.now() == 5_056_776_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--test-clock"], "--test-clock is for tests of schedules: it needs --embedded."),
+        (
+            ["--test-clock", "--embedded", "--data-dir", "data"],
+            "--test-clock begins anew with each start: give no --data-dir.",
+        ),
+        (
+            ["--test-clock", "--embedded", "--clock-start", "2020-01-01"],
+            "--clock-start has passed: workers drop runs that are so late.",
+        ),
+        (
+            ["--embedded", "--clock-start", "2130-01-01"],
+            "--clock-start is where a test clock begins: give --test-clock too.",
+        ),
+    ],
+)
+def test_a_test_clock_is_for_embedded_services(
+    arguments: list[str], sentence: str, bootstrap: Bootstrap, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", *arguments]) == 2
+    assert bootstrap.served == ()
+    assert sentence in capsys.readouterr().err
 
 
 def test_what_cannot_start_says_why(

@@ -30,6 +30,7 @@ COMMANDS = {
     "version": "system:version",
     "restore": "system:restore",
     "reset": "system:reset",
+    "advance": "clock:advance",
     "completion": "completion:completion",
 }
 """Where each command is. Only the module of the given one is imported."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import grpc
+
 from scheduling_client.api import errors
+from scheduling_client.api.access import Access
+from scheduling_client.api.channels import open_channel
 from scheduling_client.api.client import Client
 from scheduling_client.cli.access import access_of
 from scheduling_client.cli.calls import TIMED_OUT, UNIMPLEMENTED, UNREACHABLE, is_unreachable
@@ -29,6 +33,17 @@ def client(options: Options) -> Iterator[Client]:
     with Client(options.server, timeout=options.timeout_seconds, access=access) as connected:
         try:
             yield connected
+        except errors.SchedulingError as error:
+            raise _told(error, options) from None
+
+
+@contextmanager
+def channel(options: Options) -> Iterator[tuple[grpc.Channel, Access]]:
+    """A channel to that service, and how to show who calls. Errors are those of `client`."""
+    access = access_of(options)
+    with open_channel(options.server, access) as connected:
+        try:
+            yield connected, access
         except errors.SchedulingError as error:
             raise _told(error, options) from None
 

@@ -23,6 +23,8 @@ BATCHES = 2
 PATIENCE_SECONDS = 1.0
 """Seconds without a poll before partitions are paused, as a pause drops records read ahead."""
 RETRY_SECONDS = 1.0
+LEAVE_SECONDS = 3.0
+"""Seconds in which the last offsets are committed and the group is left."""
 Offsets = Mapping[int, int]
 
 
@@ -111,10 +113,22 @@ class Reader:
             )
             while not self._leaving.is_set():
                 self._turn()
+            self._leave()
         except BaseException as fault:  # noqa: BLE001 - the event loop ends the worker with it
             self._call(self._receiver.failed, fault)
         finally:
             self._consumer.close()
+
+    def _leave(self) -> None:
+        """Leave the group for good: others have the partitions at once.
+
+        A consumer with a fixed name does not tell its group that it is closed. But it does when it
+        unsubscribes.
+        """
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self._consumer.assignment() and time.monotonic() < deadline:
+            self._consumer.poll(POLL_SECONDS)
 
     def _turn(self) -> None:
         token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)

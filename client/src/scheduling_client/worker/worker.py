@@ -210,6 +210,11 @@ class Worker:
         """Whether it takes runs."""
         return self._working is not None and self._working.is_ready
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the service has its schedules beside the code."""
+        return self._working is not None and self._working.is_declared
+
     def metrics(self) -> str:
         """The figures in the format of Prometheus."""
         return self._working.figures.text() if self._working is not None else ""
@@ -295,6 +300,10 @@ class _Working:
     @property
     def is_ready(self) -> bool:
         return bool(self._fault is None and self._engine is not None and self._engine.is_ready)
+
+    @property
+    def is_declared(self) -> bool:
+        return not self._declared or (self._declaring is not None and self._declaring.done())
 
     async def start(self) -> None:
         try:  # handlers can be imported and tested without Kafka

@@ -1,7 +1,8 @@
-"""The host's wall clock."""
+"""The host's wall clock, and one that stands still."""
 
 from __future__ import annotations
 
+import math
 import time
 
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
@@ -18,3 +19,24 @@ class SystemClock:
     def until(self, instant: int) -> float:
         """Seconds until an instant in epoch ms; below zero when it has passed."""
         return (instant * MILLISECOND - time.time_ns()) / SECOND
+
+
+class HeldClock:
+    """Implements `SettableClock`: it says the same until it is set (docs/decisions/0035)."""
+
+    def __init__(self, instant: int) -> None:
+        """`instant`: epoch ms."""
+        self._instant = instant
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        return self._instant
+
+    def until(self, instant: int) -> float:
+        """Seconds until an instant in epoch ms. A later one does not come by itself."""
+        left = instant - self._instant
+        return math.inf if left > 0 else left / 1000
+
+    def set(self, instant: int) -> None:
+        """From now on it says `instant`, in epoch ms. It never goes back."""
+        self._instant = max(self._instant, instant)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.positions import Start
 from scheduling_srv.app.replies import (
+    Agenda,
     Aside,
     Claimed,
     Counts,
@@ -58,6 +59,13 @@ class ExactClock(Clock, Protocol):
 
     def until(self, instant: int) -> float:
         """Seconds until an instant in epoch ms, not rounded; below zero when it has passed."""
+
+
+class SettableClock(ExactClock, Protocol):
+    """A clock of tests. It stands still, and goes on only when it is set."""
+
+    def set(self, instant: int) -> None:
+        """From now on it says `instant`, in epoch ms. It never goes back."""
 
 
 # --- Changes of the store -----------------------------------------------------------------------
@@ -566,6 +574,13 @@ class ShardCounts(Protocol):
 
     async def counts(self, types: Sequence[str]) -> Counts:
         """Count now. Raises `StoreUnavailable`, and `StoreNotReady` during a recovery."""
+
+
+class AgendaStore(Protocol):
+    """What a test clock asks a shard (docs/decisions/0035)."""
+
+    async def look(self, now: int) -> Agenda:
+        """What is to be done at `now`. Raises `StoreUnavailable` and `StoreNotReady`."""
 
 
 class Signals(Protocol):

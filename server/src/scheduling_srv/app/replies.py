@@ -235,6 +235,17 @@ class Progress(NamedTuple):
     """Milliseconds since the outbox last advanced, or began to fill."""
 
 
+class Agenda(NamedTuple):
+    """What the owner of a shard has to do, as a test clock asks."""
+
+    busy: bool
+    """There is something to do now, or to publish."""
+    next: int | None
+    """When the next run is due or times out, in epoch ms; None: nothing waits for its time."""
+    unanswered: int
+    """Runs without an answer."""
+
+
 class Counts(NamedTuple):
     """How much there is in a shard."""
 

@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def serve(
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     embedded: Annotated[bool, Parameter(negative="")] = False,
     data_dir: Path | None = None,
+    test_clock: Annotated[bool, Parameter(negative="")] = False,
+    clock_start: datetime | None = None,
 ) -> int:
     """Run one replica until SIGTERM or Ctrl-C.
 
@@ -42,8 +45,18 @@ def serve(
         Start an own Valkey and broker, to try the service without servers.
     data_dir
         Directory for the data of the embedded Valkey. Without it, jobs are lost at the end.
+    test_clock
+        With --embedded: the clock stands still until `scheduling advance` moves it.
+    clock_start
+        Where the test clock begins, such as 2030-03-30T12:00:00; without a zone it is UTC.
     """
-    return serving.serve(config=config, embedded=embedded, data_dir=data_dir)
+    return serving.serve(
+        config=config,
+        embedded=embedded,
+        data_dir=data_dir,
+        test_clock=test_clock,
+        clock_start=clock_start,
+    )
 
 
 @app.command

@@ -29,6 +29,7 @@
     │   ├── SharedTopic       another service uses the jobs topic: nothing is consumed
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
+    │   ├── ClockHeld         an instant of a test clock does not come to its end
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
     ├── RepeatedRequest       the request was answered before
     ├── PublishFailed         a transaction may or may not have been committed
@@ -249,6 +250,10 @@ class Contended(Unavailable):
     """Another call decides about the same id, and does not come to an end."""
 
     reason: ClassVar[Reason] = Reason.CONTENDED
+
+
+class ClockHeld(Unavailable):
+    """An instant of a test clock does not come to its end: runs are not emitted or answered."""
 
 
 class OutcomeUnknown(Unavailable):

@@ -53,6 +53,7 @@ class Parts:
     group: KafkaGroupConsumer
     """The listener's consumer."""
     balance: Balance
+    inputs: InputReader
 
 
 class DeadLetters:
@@ -112,7 +113,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, run_control, commands, listener, group, balance)
+    return Parts(jobs, definitions, pauses, run_control, commands, listener, group, balance, reader)
 
 
 def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:

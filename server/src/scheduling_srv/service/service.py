@@ -46,6 +46,7 @@ from scheduling_srv.app.health.progress import Findings, Observer
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.owner.refusals import REFUSED as REFUSED_BY_KAFKA
+from scheduling_srv.app.ports import SettableClock
 from scheduling_srv.app.recovery.recovery import has_records
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
@@ -64,6 +65,7 @@ from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service import doors, tracing
 from scheduling_srv.service.assemble import assemble
 from scheduling_srv.service.shard import Shard, Site
+from scheduling_srv.service.test_clock import clocked, held_settings
 from scheduling_srv.service.tracing import OFF, Tracing
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
@@ -91,8 +93,17 @@ WATCH_AFTER_SECONDS = 2.0
 """Seconds after which the servers are watched although the start has not come to its end."""
 
 
-def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None = None) -> int:
-    """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`."""
+def serve(
+    settings: Settings,
+    *,
+    embedded: bool = False,
+    data_dir: Path | None = None,
+    clock: SettableClock | None = None,
+) -> int:
+    """Run one replica until SIGTERM or SIGINT; returns the exit code. Raises `StartError`.
+
+    `clock`: a test clock, only for `embedded`.
+    """
     failpoints.enable(os.environ)
     name = replica_name(socket.gethostname(), os.getpid())
     traces = tracing.begin(os.environ, name)
@@ -100,11 +111,16 @@ def serve(settings: Settings, *, embedded: bool = False, data_dir: Path | None =
     garbage.tune()
     heap.tune()
     file_descriptors.raise_limit(file_descriptors.needed(settings.shards, MAX_GRPC + MAX_HTTP))
-    return uvloop.run(_serve(settings, traces, embedded=embedded, data_dir=data_dir))
+    return uvloop.run(_serve(settings, traces, embedded=embedded, data_dir=data_dir, clock=clock))
 
 
 async def _serve(
-    settings: Settings, traces: Tracing = OFF, *, embedded: bool, data_dir: Path | None
+    settings: Settings,
+    traces: Tracing = OFF,
+    *,
+    embedded: bool,
+    data_dir: Path | None,
+    clock: SettableClock | None = None,
 ) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,7 +132,9 @@ async def _serve(
             from scheduling_srv.service.embedded import start_embedded  # noqa: PLC0415 - it needs an extra
 
             settings, ended = await start_embedded(stack, settings, data_dir)
-            service = Service(settings, stack, stopping, traces=traces, embedded=True)
+            service = Service(
+                settings, stack, stopping, traces=traces, embedded=True, test_clock=clock
+            )
             service.guard("embedded servers", ended)
             return await service.run()
         return await Service(settings, stack, stopping, traces=traces).run()
@@ -187,13 +205,15 @@ class Service:
         *,
         traces: Tracing = OFF,
         embedded: bool = False,
+        test_clock: SettableClock | None = None,
     ) -> None:
         """`stopping` is set when the process is told to end."""
         self.traces = traces
-        self.settings = settings
+        self.settings = held_settings(settings) if test_clock else settings
         self.stack = stack
         self.stopping = stopping
         self.embedded = embedded
+        self.test_clock = test_clock
         self.servers_there = asyncio.Event()
         self.tasks: list[Task] = []
         self.broken: BaseException | None = None
@@ -228,11 +248,12 @@ class Service:
             redis=self.redis,
             kafka=self.kafka,
             topics=self.topics,
-            clock=SystemClock(),
+            clock=self.test_clock or SystemClock(),
             rules=shard_rules(settings),
             admin=self.admin_client,
             watch=self.watch,
             neighbours=self.neighbours,
+            is_test=self.test_clock is not None,
         )
         self.shards = [Shard(self.site, number) for number in range(settings.shards)]
         probe = KafkaProbe(self.kafka, settings.topic_jobs)
@@ -308,7 +329,7 @@ class Service:
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
             pauses=NotedPauses(parts.pauses) if gate else parts.pauses,
             run_control=parts.run_control,
-            commands=parts.commands,
+            commands=clocked(self.test_clock, self.shards, parts),
             health=self.health,
             services=settings.services,
             max_items=settings.max_items,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
+from scheduling_srv.adapters.redis.agenda import SteadySchedule
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
@@ -33,7 +34,7 @@ from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
-from scheduling_srv.app.owner.catch_up import CatchUp
+from scheduling_srv.app.owner.catch_up import RETRY_SECONDS, CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.indexer import Indexer
@@ -85,6 +86,8 @@ class Site:
     """The format of the stored data, as far as it is known."""
     holdings: Holdings = field(default_factory=Holdings)
     """Shards that this replica owns."""
+    is_test: bool = False
+    """Whether `clock` is one of tests (docs/decisions/0035)."""
 
 
 class Shard:
@@ -114,7 +117,8 @@ class Shard:
         self.store = spanned(around(store, failpoints.JOBS), spans.JOBS)
         restores = RedisRestores(redis, namespace, number, shards)
         self.restores = around(restores, failpoints.RESTORES)
-        self.schedule = RedisSchedule(redis, namespace, number, site.rules, shards=shards)
+        kind = SteadySchedule if site.is_test else RedisSchedule
+        self.schedule = kind(redis, namespace, number, site.rules, shards=shards)
         self.transfers = RedisTransfers(
             redis,
             namespace,
@@ -194,7 +198,8 @@ class Shard:
     ) -> None:
         """Build the owner. `extras` run beside what the owner of every shard does."""
         self.restorer = self._build_restorer(coordinator)
-        catch_up = CatchUp(inputs=inputs, limit_ms=self.site.rules.catch_up_limit)
+        limit, rest = self.site.rules.catch_up_limit, 0.0 if self.site.is_test else RETRY_SECONDS
+        catch_up = CatchUp(inputs=inputs, limit_ms=limit, rest_seconds=rest)
         beside = (
             catch_up.run,
             isolated("restorer", self.restorer.run),

@@ -23,9 +23,12 @@ RETRY_SECONDS = 0.2
 class CatchUp:
     """Of one shard, for its owner."""
 
-    def __init__(self, *, inputs: Inputs, limit_ms: int) -> None:
-        """`limit_ms` bounds how long overdue runs wait for it."""
+    def __init__(
+        self, *, inputs: Inputs, limit_ms: int, rest_seconds: float = RETRY_SECONDS
+    ) -> None:
+        """`limit_ms` bounds how long overdue runs wait for it; `rest_seconds`: after a reading."""
         self.inputs = inputs
+        self.rest_seconds = rest_seconds
         self.limit_ms = limit_ms
         self.read_at = 0
         """All that the topic held at this instant, in epoch ms, is applied."""
@@ -55,7 +58,7 @@ class CatchUp:
             await self._wanted.wait()
             self._wanted.clear()
             await self._until_read()
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self.rest_seconds)
 
     async def _until_read(self) -> None:
         names = "waiting events are not read yet", "waiting events are read"

@@ -1,7 +1,6 @@
 """Tests of handlers without Kafka and without a service.
 
-`a_run` makes a run; `Worker.run_one` has it done. pytest finds the fixture `run_one` if a test
-suite names this module: `pytest_plugins = ["scheduling_client.testing"]`.
+`a_run` makes a run; `Worker.run_one` has it done.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,15 +68,3 @@ def _bytes(payload: Any) -> bytes:  # noqa: ANN401 - any object
         serialized: bytes = payload.SerializeToString()
         return serialized
     return json.dumps(payload).encode()
-
-
-try:
-    import pytest
-except ImportError:
-    pass
-else:
-
-    @pytest.fixture(name="run_one")
-    def _run_one() -> Callable[..., Ended]:
-        """The function `run_one` of this module."""
-        return run_one

@@ -1,0 +1,82 @@
+"""The worker kit on Kafka alone: its group, and a topic that changes under it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from scheduling_client import Run, Worker
+from tests.client import contract
+from tests.client.topics import Sender, TopicReader, group_members, make_topic, unmake_topic
+from tests.client.worker_kit import AtWork
+from tests.e2e.product import fresh
+from tests.harness.given import Kafka
+from tests.harness.waiting import eventually
+
+KIND = "type"
+
+
+def worker_of(kafka: Kafka, topic: str, seen: Counter[int]) -> Worker:
+    """It counts the instance ids of its runs."""
+    options = {
+        "fetch.wait.max.ms": 10,
+        "reconnect.backoff.max.ms": 200,
+        "topic.metadata.refresh.interval.ms": 500,
+    }
+    worker = Worker("kit", kafka=kafka.bootstrap, topic=topic, group=topic, kafka_options=options)
+
+    @worker.job(KIND)
+    async def count(run: Run) -> None:
+        seen[run.id] += 1
+
+    return worker
+
+
+def emit(kafka: Kafka, topic: str, instances: Iterable[int]) -> None:
+    """As the service emits runs."""
+    with Sender(kafka.bootstrap) as sender:
+        for number in instances:
+            run = contract.ScheduledJob(id=number, type=KIND, schedule_type="NOW")
+            headers = {"occurrence-id": f"job/{number}/1796000000000/1"}
+            sender.post(topic, "queuedJob", run, headers=headers)
+
+
+def answered(reader: TopicReader) -> list[int]:
+    return sorted(record.parse(contract.JobDone).id for record in reader.of("jobDone"))
+
+
+def test_an_orderly_stop_leaves_the_group_at_once(kafka: Kafka) -> None:
+    """Others need not wait until they miss this member."""
+    topic, seen = fresh("stopped"), Counter[int]()
+    make_topic(kafka.bootstrap, topic)
+    with AtWork(worker_of(kafka, topic, seen)) as first:
+        eventually(lambda: first.worker.is_ready, what="the first worker")
+        with AtWork(worker_of(kafka, topic, seen)) as second:
+            eventually(lambda: second.worker.is_ready, what="the second worker")
+            emit(kafka, topic, range(1, 50))
+            first.worker.stop()
+            eventually(lambda: first.left == 0, what="the end of the first worker")
+            assert len(group_members(kafka.bootstrap)[topic]) == 1
+            emit(kafka, topic, range(50, 100))
+            eventually(lambda: len(seen) == 99, what=lambda: f"{len(seen)} runs")
+    assert group_members(kafka.bootstrap).get(topic, []) == []
+    assert set(seen.values()) == {1}
+
+
+@pytest.mark.parametrize("more", [10, 100])
+def test_a_topic_that_is_made_anew_loses_no_run(kafka: Kafka, more: int) -> None:
+    """Whether it is shorter than the worker's position, or longer."""
+    topic, seen = fresh("anew"), Counter[int]()
+    make_topic(kafka.bootstrap, topic)
+    with AtWork(worker_of(kafka, topic, seen)):
+        emit(kafka, topic, range(1, 31))
+        with TopicReader(kafka.bootstrap, topic) as reader:
+            eventually(lambda: reader.drain() and len(answered(reader)) == 30, what="answers")
+        unmake_topic(kafka.bootstrap, topic)
+        make_topic(kafka.bootstrap, topic)
+        new = [*range(1001, 1001 + more)]
+        emit(kafka, topic, new)
+        eventually(lambda: set(new) <= seen.keys(), what=lambda: f"{len(seen) - 30} of {more}")
+        with TopicReader(kafka.bootstrap, topic) as reader:
+            eventually(lambda: reader.drain() and answered(reader) == new, what="new answers")
+    assert set(seen.values()) == {1}
