@@ -26,12 +26,13 @@ def main() -> int:
 
 def _parsed() -> Options:
     names = ", ".join(kind.name for kind in KINDS)
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos", description=__doc__, epilog=f"Faults: {names}."
+    )
     parser.add_argument("--minutes", type=float, default=10)
     add_arguments(parser)
     parser.add_argument("--replicas", type=int, default=2, choices=(1, 2, 3))
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3), help="of Kafka")
-    parser.add_argument("--faults", default="", help=f"only these, with commas between: {names}")
     parser.add_argument("--pace", type=float, default=1.0, help="more: fewer faults")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long things stay broken")
     parser.add_argument("--window", type=float, default=60, help="catch-up window, seconds")
@@ -52,6 +53,7 @@ def _parsed() -> Options:
         bug=given.bug,
         delivery=given.delivery,
         shards=given.shards,
+        beside=given.beside,
         catch_up_window=round(given.window * 1000),
     )
 

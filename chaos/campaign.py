@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.compare import install, revision
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
 from chaos.checker import table, violations
 from chaos.clock import now_ms
@@ -60,6 +61,8 @@ class Options:
     """Milliseconds by which a run may be late on a busy machine."""
     sweeps: bool = True
     """Delete everything now and then."""
+    beside: str = ""
+    """A commit: the last replica is of this earlier version."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the first campaign")
     parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--beside", default="", help="a commit: the last replica is of it")
+    parser.add_argument("--faults", default="", help="only these, with commas between")
 
 
 class Campaign:
@@ -118,6 +123,7 @@ class Campaign:
             replicas=options.replicas,
             nodes=options.nodes,
             settings=self._environment(),
+            beside=install(revision(options.beside)) if options.beside else None,
         ) as world:
             self._run(world, recorder)
             broken = [log for replica in world.replicas for log in replica.broken]

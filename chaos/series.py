@@ -94,6 +94,8 @@ def _run_piece(given: argparse.Namespace, seed: int, file: Path) -> None:
         seconds=given.piece * 60,
         delivery=given.delivery,
         shards=given.shards,
+        faults=tuple(name for name in given.faults.split(",") if name),
+        beside=given.beside,
     )
     say(f"{given.name}: seed {seed}, {options.seconds:g} s, files in {directory}")
     outcome = Campaign(options).run()
@@ -114,6 +116,7 @@ def line_of(outcome: Outcome, options: Options) -> dict[str, Any]:
         "seconds": options.seconds,
         "delivery": options.delivery,
         "shards": options.shards,
+        **({"beside": options.beside} if options.beside else {}),
         "load": round(os.getloadavg()[0], 1),
         "runs": committed,
         "aborted": len(runs) - committed,
@@ -167,7 +170,7 @@ def _section(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     ]
     return "\n".join(
         [
-            f"## {name}: {first['delivery']}, shards: {first['shards']}",
+            f"## {name}: {first['delivery']}, shards: {first['shards']}{_beside(first)}",
             "",
             result,
             "",
@@ -179,6 +182,10 @@ def _section(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
             "",
         ]
     )
+
+
+def _beside(line: Mapping[str, Any]) -> str:
+    return f", a replica of {line['beside']}" if "beside" in line else ""
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:

@@ -18,7 +18,7 @@ from tests.harness.names import Names
 from tests.harness.pair import SOON, is_in_step
 from tests.harness.ports import free_port
 from tests.harness.proxy import Proxy, ProxyLoop
-from tests.harness.service import Service
+from tests.harness.service import SERVE, Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 
@@ -87,7 +87,10 @@ class World:
         replicas: int,
         settings: Mapping[str, str],
         nodes: int = 1,
+        beside: Path | None = None,
     ) -> None:
+        """`beside`: the interpreter of an earlier version, which the last replica is of."""
+        self.beside = beside
         self.directory = directory
         self.names = Names.unique()
         self.nodes = nodes
@@ -122,8 +125,11 @@ class World:
         for number in range(self.count):
             self.replicas.append(self._replica(number))
         threading.Thread(target=self._watch_sizes, name="sizes", daemon=True).start()
-        for replica in self.replicas:
+        # An earlier version begins: a new store then has a format that both read.
+        for replica in reversed(self.replicas):
             replica.start()
+            if self.beside:
+                replica.service.wait_until_serving(60)
         for replica in self.replicas:
             replica.service.wait_until_serving(60)
 
@@ -152,6 +158,7 @@ class World:
     def _replica(self, number: int) -> Replica:
         to_redis = self.loop.proxy(self.valkey.port)
         to_kafka = self.proxies[number] if self.proxies else None
+        is_earlier = self.beside and number == self.count - 1
         service = Service(
             self.names,
             self.directory / f"replica-{number + 1}.log",
@@ -163,6 +170,7 @@ class World:
                 "SCHEDULING_KAFKA_OPTIONS": KAFKA_OPTIONS,
                 **self.settings,
             },
+            command=(str(self.beside), "-m", "scheduling_srv", "serve") if is_earlier else SERVE,
             fork_server=self.fork_server,
         )
         replica = Replica(service, to_redis, to_kafka)
