@@ -43,10 +43,12 @@ async def overview(visit: Visit) -> Response:
         )
         for state, title in _GROUPS
     ]
+    due = [job for job in following.jobs if job.next_times]
     return visit.page(
         "overview.html",
         health=details,
-        following=following,
+        following=following._replace(jobs=due),
+        has_jobs=bool(following.jobs),
         groups=[each for each in groups if each.page.jobs],
         paused_types=await visit.run(logic.paused_types()),
     )

@@ -54,7 +54,13 @@ def environment() -> Environment:
     )
     made.globals.update(asset=_address, link=link, version=__version__)
     made.filters.update(
-        exact=exact, iso=iso, utc=utc, relative=relative, length=length, number=number
+        exact=exact,
+        iso=iso,
+        utc=utc,
+        relative=relative,
+        local=local,
+        duration=length,
+        number=number,
     )
     return made
 
@@ -81,7 +87,15 @@ def exact(time: datetime) -> str:
 
 def utc(time: datetime) -> str:
     """For readers without JavaScript."""
-    return f"{time.astimezone(UTC):%a %d %b %Y, %H:%M:%S} UTC"
+    return local(iso(time)).replace(".000", "").removesuffix("Z") + "UTC"
+
+
+def local(text: str) -> str:
+    """RFC 3339 with its offset, for people."""
+    time = datetime.fromisoformat(text)
+    parts = f"{time:%a} {time.day} {time:%b %Y, %H:%M:%S}"
+    milliseconds = f".{time.microsecond // 1000:03}" if time.microsecond else ""
+    return f"{parts}{milliseconds} {text[-6:] if text[-6] in '+-' else 'Z'}"
 
 
 def relative(time: datetime, now: datetime) -> str:
