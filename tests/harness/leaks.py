@@ -83,7 +83,7 @@ def leaked_keys(
 def _is_bounded(
     key: str, namespace: str, every: set[str], bounds: Mapping[str, str], *, idle: bool
 ) -> bool:
-    if key in {f"{namespace}:shards", f"{namespace}:deployment"}:
+    if key in {f"{namespace}:{name}" for name in ("shards", "deployment", "pages-key")}:
         return True
     shard, closing, name = key.removeprefix(namespace).partition("}:")
     if not closing or not shard.startswith(":{"):

@@ -18,6 +18,9 @@ from scheduling_srv import __version__
 from scheduling_srv.cli import serve as serving
 from scheduling_srv.domain.errors import StartError
 
+SHORTEST_PASSWORD = 12
+"""Characters."""
+
 app = App(
     name="scheduling-srv",
     help="A durable job scheduler: every due run is emitted to Kafka exactly once.",
@@ -114,6 +117,33 @@ def token(name: str, *, role: str = "operator") -> int:
 
     made = make_token()
     _say(f"{made}\n\n{entry(name, role, made)}")
+    return 0
+
+
+@app.command
+def password(name: str, *, role: str = "operator") -> int:
+    """Read a password, and print the entry of its caller for the file of callers.
+
+    The caller signs in at the admin pages with it. The file holds a slow hash of the password.
+
+    Parameters
+    ----------
+    name
+        Name of the caller, as logs show it.
+    role
+        reader, operator or admin.
+    """
+    from getpass import getpass  # noqa: PLC0415
+
+    from scheduling_srv.adapters.credentials.caller_file import password_entry  # noqa: PLC0415
+
+    terminal = sys.stdin.isatty()
+    typed = getpass("Password: ") if terminal else sys.stdin.readline().rstrip("\r\n")
+    if len(typed) < SHORTEST_PASSWORD:
+        raise StartError(f"The password is shorter than {SHORTEST_PASSWORD} characters.")
+    if terminal and getpass("Again: ") != typed:
+        raise StartError("The two passwords differ.")
+    _say(password_entry(name, role, typed))
     return 0
 
 

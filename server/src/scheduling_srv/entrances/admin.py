@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,6 +14,9 @@ from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.entrances.addresses import listen
 from scheduling_srv.entrances.tls import Certificates
+
+if TYPE_CHECKING:  # a start need not wait for it
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +31,22 @@ async def _nothing() -> None:
     """For a service without figures."""
 
 
+class Lazy:
+    """An application that is made at its first request: until then nothing of it is imported."""
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._making = asyncio.Lock()
+        self._made: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+        await self._made(scope, receive, send)
+
+
 class AdminServer:
     """The pages on `address` (`host:port`; port 0: any), in the running event loop; or `off`."""
 
@@ -38,12 +58,17 @@ class AdminServer:
         *,
         door: Door | None = None,
         certificates: Certificates | None = None,
+        pages: ASGIApp | None = None,
+        setting: str = SETTING,
     ) -> None:
         """`measure` updates the figures for a request of `/metrics`. Must not raise.
 
-        Without `door` all pages are open, without `certificates` they are HTTP.
+        Without `door` all pages are open, without `certificates` they are HTTP. `pages` answers all
+        paths but those of the probes. `setting` names the address in errors.
         """
         self._address = address
+        self._pages = pages
+        self._setting = setting
         self._door = door
         self._certificates = certificates
         self._renewed = asyncio.Event()
@@ -60,7 +85,7 @@ class AdminServer:
         """Listen; returns the port, None if it is off. Raises `StartError`."""
         if self._address == OFF:
             return None
-        place = listen(self._address, SETTING)
+        place = listen(self._address, self._setting)
         self._serving = asyncio.create_task(self._serve(place))
         port: int = place.getsockname()[1]
         return port
@@ -84,7 +109,9 @@ class AdminServer:
                 pages = await asyncio.to_thread(import_module, PAGES)
             while not self._ended.is_set():
                 self._renewed.clear()
-                application = pages.application(self._health, self._measure, self._door)
+                application = pages.application(
+                    self._health, self._measure, self._door, self._pages
+                )
                 context = self._certificates.context() if self._certificates else None
                 await pages.serve(place.dup(), application, context, self._renewed)
         except Exception:

@@ -15,7 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.health.health import Health, Status
@@ -90,8 +91,10 @@ async def serve(
     await _Server(config, ended).serve(sockets=[place])
 
 
-def application(health: Health, measure: Measure, door: Door | None = None) -> Starlette:
-    """The pages. Without `door` they are open to all."""
+def application(
+    health: Health, measure: Measure, door: Door | None = None, others: ASGIApp | None = None
+) -> Starlette:
+    """The probes, open to all without `door`. All other paths belong to `others`."""
 
     async def index(_request: Request) -> Response:
         status, reason, _ = await health.report()
@@ -113,9 +116,13 @@ def application(health: Health, measure: Measure, door: Door | None = None) -> S
         await asyncio.gather(health.report(), measure())  # else figures were those of before
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    pages = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": numbers}
+    pages = {"/livez": livez, "/readyz": readyz, "/metrics": numbers}
+    if others is None:
+        pages["/"] = index
     guarded = {path: _guarded(path, page, door) if door else page for path, page in pages.items()}
-    return Starlette(routes=[Route(path, page) for path, page in guarded.items()])
+    routes: list[BaseRoute] = [Route(path, page) for path, page in guarded.items()]
+    routes += [Mount("/", others)] if others else []
+    return Starlette(routes=routes)
 
 
 def _guarded(path: str, page: Page, door: Door) -> Page:

@@ -22,6 +22,7 @@ from scheduling_srv.entrances.tls import Certificates
 from scheduling_srv.settings.model import Settings
 
 AUDIT_TO_LOG = "log"
+PAGES_SETTING = "SCHEDULING_PAGES_ADDRESS"
 NEEDS_EXTRA = (
     'SCHEDULING_JWT_KEYS needs more packages. Install them with pip install "scheduling-srv[jwt]".'
 )
@@ -36,6 +37,9 @@ class Doors:
     gate: Gate | None = None
     door: Door | None = None
     certificates: Certificates | None = None
+    credentials: AllCredentials | None = None
+    quotas: Quotas | None = None
+    audit: AuditLog | None = None
     parts: Sequence[tuple[str, Part]] = ()
     """Loops that look at files or write sums, with their names."""
 
@@ -50,9 +54,10 @@ def build(settings: Settings) -> Doors:
         credentials.on_change.append(door.forget)
     parts = [("credentials", credentials.run)] if credentials else []
     parts += [("certificates", certificates.run)] if certificates else []
-    audit = _audit(settings)
+    audit, quotas = _audit(settings), _quotas(settings)
     parts += [("audit log", audit.run)] if audit else []
-    return Doors(_gate(settings, door, audit), door, certificates, parts)
+    gate = _gate(door, quotas, audit)
+    return Doors(gate, door, certificates, credentials, quotas, audit, parts)
 
 
 def check_ports(settings: Settings) -> None:
@@ -70,6 +75,8 @@ def _unprotected(settings: Settings) -> Iterator[StartError]:
         grpc_server.SETTING: settings.grpc_address,
         admin.SETTING: settings.admin_address,
     }
+    if settings.pages_address:
+        ports[PAGES_SETTING] = settings.pages_address
     for setting, address in ports.items():
         if lacks and address != admin.OFF:
             try:
@@ -110,11 +117,14 @@ def _audit(settings: Settings) -> AuditLog | None:
     return AuditLog(to_log if place == AUDIT_TO_LOG else AuditFile(Path(place)))
 
 
-def _gate(settings: Settings, door: Door | None, audit: AuditLog | None) -> Gate | None:
-    """None if it would have nothing to do."""
-    quotas = None
+def _quotas(settings: Settings) -> Quotas | None:
     if settings.quota_calls or settings.quota_bytes:
-        quotas = Quotas(calls=settings.quota_calls, bytes_=settings.quota_bytes)
+        return Quotas(calls=settings.quota_calls, bytes_=settings.quota_bytes)
+    return None
+
+
+def _gate(door: Door | None, quotas: Quotas | None, audit: AuditLog | None) -> Gate | None:
+    """None if it would have nothing to do."""
     if not (door or quotas or audit):
         return None
     return Gate(door=door, quotas=quotas, audit=audit)

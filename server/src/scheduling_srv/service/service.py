@@ -54,7 +54,8 @@ from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Unavailable
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
-from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.admin import OFF, AdminServer, Lazy
+from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
@@ -64,9 +65,11 @@ from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service import doors, tracing
 from scheduling_srv.service.assemble import assemble
+from scheduling_srv.service.pages import Pages
 from scheduling_srv.service.shard import Shard, Site
 from scheduling_srv.service.test_clock import clocked, held_settings
-from scheduling_srv.service.tracing import OFF, Tracing
+from scheduling_srv.service.tracing import OFF as NO_TRACES
+from scheduling_srv.service.tracing import Tracing
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
@@ -116,7 +119,7 @@ def serve(
 
 async def _serve(
     settings: Settings,
-    traces: Tracing = OFF,
+    traces: Tracing = NO_TRACES,
     *,
     embedded: bool,
     data_dir: Path | None,
@@ -203,7 +206,7 @@ class Service:
         stack: AsyncExitStack,
         stopping: asyncio.Event,
         *,
-        traces: Tracing = OFF,
+        traces: Tracing = NO_TRACES,
         embedded: bool = False,
         test_clock: SettableClock | None = None,
     ) -> None:
@@ -323,11 +326,13 @@ class Service:
         settings, parts = self.settings, self.parts
         self.doors = doors.build(settings)
         gate = self.doors.gate
+        definitions = LimitedDefinitions(parts.definitions) if gate else parts.definitions
+        pauses = NotedPauses(parts.pauses) if gate else parts.pauses
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
-            definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
-            pauses=NotedPauses(parts.pauses) if gate else parts.pauses,
+            definitions=definitions,
+            pauses=pauses,
             run_control=parts.run_control,
             commands=clocked(self.test_clock, self.shards, parts),
             health=self.health,
@@ -341,14 +346,38 @@ class Service:
             reflection=settings.reflection,
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
-        self.admin = AdminServer(
-            settings.admin_address,
+        self.pages = Pages(
+            settings,
+            self.doors,
+            self.health,
+            self.redis,
+            definitions,
+            pauses,
+            parts.run_control,
+        )
+        self.admin = self._admin(
+            settings.admin_address, pages=None if settings.pages_address else self.pages.application
+        )
+        self.apart = self._admin(
+            settings.pages_address or OFF,
+            pages=self.pages.application,
+            setting=doors.PAGES_SETTING,
+        )
+        """The server of the pages, if they have an address of their own."""
+        self.listener = parts.listener
+
+    def _admin(
+        self, address: str, *, pages: Lazy | None, setting: str = ADMIN_SETTING
+    ) -> AdminServer:
+        return AdminServer(
+            address,
             self.health,
             self._measure,
             door=self.doors.door,
             certificates=self.doors.certificates,
+            pages=pages,
+            setting=setting,
         )
-        self.listener = parts.listener
 
     def _conditions(self) -> Conditions:
         """Also another service that is in the way."""
@@ -382,11 +411,14 @@ class Service:
         check_options(self.settings.kafka_options, self._kafka_clients())
         doors.check_ports(self.settings)
         admin = await self.admin.start()
+        apart = await self.apart.start()
+        self.pages.listen(admin if apart is None else apart)
         grpc = await self.grpc.start()
         log.info(
             "listening",
             grpc=with_port(self.settings.grpc_address, grpc),
             admin=with_port(self.settings.admin_address, admin),
+            pages=self.pages.base or OFF,
             tls=self.doors.certificates is not None,
             credentials=self.doors.door is not None,
         )
@@ -551,6 +583,7 @@ class Service:
             task.task.cancel()
         await asyncio.gather(*(task.task for task in self.tasks), return_exceptions=True)
         await self.admin.stop()
+        await self.apart.stop()
         await self.redis.close()
         await self.traces.stop()
         if isinstance(self.broken, StartError):

@@ -24,6 +24,7 @@ from scheduling_srv.settings.types import (
     KafkaOptions,
     Milliseconds,
     Name,
+    Networks,
     RedisUrl,
     Servers,
     Services,
@@ -136,6 +137,30 @@ class Settings(BaseSettings):
     admin_address: AdminAddress = Field(
         "127.0.0.1:8080",
         description="Address of the HTTP port: `/livez`, `/readyz`, `/metrics`. `off` opens none.",
+    )
+    pages_address: AdminAddress = Field(
+        "",
+        description="Address of the admin pages: `host:port`. Unset, they are on the HTTP port."
+        " `off` serves none.",
+    )
+    pages_link_file: Path | None = Field(
+        None,
+        description="File that gets a link to the admin pages. It signs in once, with the role"
+        " admin; then the file gets a new one.",
+    )
+    pages_user_header: str = Field(
+        "",
+        description="Header in which a proxy names the caller of `SCHEDULING_CALLERS` that it has"
+        " signed in, such as `x-forwarded-user`. Needs `SCHEDULING_PAGES_PROXIES`.",
+    )
+    pages_proxies: Networks = Field(
+        (),
+        description="Addresses of the proxies whose header counts, such as `10.0.0.0/8`, separated"
+        " by commas.",
+        json_schema_extra={"default": ""},
+    )
+    pages_mask_payloads: bool = Field(
+        default=False, description="Hide the payloads of jobs on the admin pages."
     )
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
@@ -351,6 +376,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "SCHEDULING_JWT_KEYS needs SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE:"
                 " else tokens for other services would be valid"
+            )
+        if self.pages_user_header and not (self.pages_proxies and self.callers):
+            raise ValueError(
+                "SCHEDULING_PAGES_USER_HEADER needs SCHEDULING_PAGES_PROXIES and"
+                " SCHEDULING_CALLERS: else any client could name any caller"
             )
         if (self.jwt_issuer or self.jwt_audience) and not self.jwt_keys:
             raise ValueError("SCHEDULING_JWT_ISSUER and SCHEDULING_JWT_AUDIENCE need JWT_KEYS")

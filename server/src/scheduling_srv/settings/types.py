@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -204,6 +205,20 @@ def _services(value: object) -> object:
     return stripped
 
 
+def _networks(value: object) -> object:
+    """Addresses and networks, as texts that `ipaddress` reads."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError("is not a list of addresses")
+    stripped = tuple(name.strip() for name in names if name.strip())
+    for name in stripped:
+        try:
+            ip_network(name)
+        except ValueError:
+            raise ValueError(f"names {name!r}, which is no address such as '10.0.0.0/8'") from None
+    return stripped
+
+
 def _types(value: object) -> object:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
@@ -226,4 +241,5 @@ KafkaOptions = Annotated[
 Services = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_services)]
 JwtKeys = Annotated[str, AfterValidator(_jwt_keys)]
 Types = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_types)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 Delivery = Literal["exactly_once", "at_least_once"]

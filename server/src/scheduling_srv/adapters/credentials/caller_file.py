@@ -1,4 +1,4 @@
-"""The file of callers: names, roles, limits, and hashes of tokens (docs/security.md)."""
+"""The file of callers: names, roles, limits, hashes of tokens and passwords (docs/security.md)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scheduling_srv.adapters.credentials import passwords
+from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import ROLES, Caller, Limits
 from scheduling_srv.domain.errors import StartError
 
 TOKEN_BYTES = 32
 PREFIX = "sch_"
 """Of tokens: scanners find one that was published by mistake."""
-KEYS = ("name", "role", "tokens", "certificates", "types", "creators")
+KEYS = ("name", "role", "tokens", "password", "certificates", "types", "creators")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,6 +30,8 @@ class Callers:
 
     tokens: Mapping[str, Caller] = field(default_factory=dict)
     certificates: Mapping[str, Caller] = field(default_factory=dict)
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    """By the name of the caller."""
 
 
 def make_token() -> str:
@@ -42,13 +46,22 @@ def hash_of(token: str) -> str:
 
 def entry(name: str, role: str, token: str) -> str:
     """The lines of a caller for the file. Raises `StartError` for an unknown role."""
+    return _entry(name, role, f'tokens = ["{hash_of(token)}"]')
+
+
+def password_entry(name: str, role: str, password: str) -> str:
+    """The same for a caller that signs in at the pages with a password."""
+    return _entry(name, role, f'password = "{passwords.made(password)}"')
+
+
+def _entry(name: str, role: str, secret: str) -> str:
     if role not in ROLES:
         raise StartError(f"{role!r} is not a role: {', '.join(ROLES)}.")
     lines = (
         "[[callers]]",
         f"name = {json.dumps(name, ensure_ascii=False)}",
         f'role = "{role}"',
-        f'tokens = ["{hash_of(token)}"]',
+        secret,
     )
     return "\n".join(lines)
 
@@ -71,15 +84,29 @@ def _callers(content: Mapping[str, Any]) -> Callers:
     entries = content.get("callers", [])
     if content.keys() - {"callers"} or not isinstance(entries, list):
         raise ValueError("it may hold tables [[callers]] only")
-    tokens, certificates, names = dict[str, Caller](), dict[str, Caller](), set[str]()
+    tokens, certificates = dict[str, Caller](), dict[str, Caller]()
+    accounts = dict[str, Account]()
     for entry in entries:
         caller = _caller(entry)
-        if caller.name in names:
+        if caller.name in accounts:
             raise ValueError(f"the caller {caller.name!r} stands twice: give it several tokens")
-        names.add(caller.name)
-        _add(tokens, [_checked_hash(caller, each) for each in _texts(entry, "tokens")], caller)
+        hashes = [_checked_hash(caller, each) for each in _texts(entry, "tokens")]
+        _add(tokens, hashes, caller)
         _add(certificates, _texts(entry, "certificates"), caller)
-    return Callers(tokens, certificates)
+        accounts[caller.name] = Account(caller, frozenset(hashes), _password(entry))
+    return Callers(tokens, certificates, accounts)
+
+
+def _password(entry: Mapping[str, Any]) -> str:
+    """The hash of a password, or nothing."""
+    text = entry.get("password")
+    if text is None:
+        return ""
+    try:
+        passwords.check(str(text))
+    except ValueError as fault:
+        raise ValueError(f"the password of the caller {entry['name']!r} {fault}") from None
+    return str(text)
 
 
 def _caller(entry: object) -> Caller:

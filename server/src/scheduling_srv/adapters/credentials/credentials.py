@@ -1,4 +1,4 @@
-"""All credentials of the service as one: implements `Credentials` of the door."""
+"""All credentials of the service as one: implements `Credentials` of the door, and `Accounts`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from scheduling_srv.adapters.credentials import caller_file
+from scheduling_srv.adapters.credentials import caller_file, passwords
 from scheduling_srv.adapters.credentials.watched_file import WatchedFiles
+from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Verified
 from scheduling_srv.domain.errors import StartError, Unauthenticated
@@ -34,6 +35,9 @@ class AllCredentials:
         self._path = callers
         self._jwts = jwts
         self._watched = WatchedFiles([callers] if callers else [])
+        self._hashing = asyncio.Lock()
+        self._of_nobody = ""
+        """The hash that the password of an unknown name is compared with: it takes as long."""
         self._callers = caller_file.read(callers) if callers else caller_file.Callers()
         self.on_change: list[Callable[[], None]] = []
         """Called after the credentials have changed."""
@@ -48,6 +52,32 @@ class AllCredentials:
         if self._jwts and token.count(".") == JWT_DOTS:
             return await self._jwts.verify(token)
         raise Unauthenticated("The token is not known.")
+
+    def account(self, name: str) -> Account | None:
+        """The caller of the file with this name."""
+        return self._callers.accounts.get(name)
+
+    async def prove(self, token: str) -> Proven:
+        """See `Accounts`."""
+        verified = await self.verify(token)
+        known = caller_file.hash_of(token)
+        return Proven(*verified, known if known in self._callers.tokens else "")
+
+    async def prove_password(self, name: str, password: str) -> Proven:
+        """See `Accounts`. One at a time: each attempt takes 32 MB."""
+        account = self.account(name)
+        async with self._hashing:
+            right = await asyncio.to_thread(self._is_right, account, password)
+        if account is None or not right:
+            raise Unauthenticated("The name or the password is wrong.")
+        return Proven(account.caller, float("inf"), account.password)
+
+    def _is_right(self, account: Account | None, password: str) -> bool:
+        if account and account.password:
+            return passwords.is_right(password[: passwords.LONGEST], account.password)
+        self._of_nobody = self._of_nobody or passwords.made("")
+        passwords.is_right(password[: passwords.LONGEST], self._of_nobody)
+        return False
 
     def of_certificate(self, names: Sequence[str]) -> Caller:
         """Without other credentials, each certificate of the authority may do everything."""

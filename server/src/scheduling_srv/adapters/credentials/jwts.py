@@ -10,7 +10,7 @@ import jwt
 
 from scheduling_srv.adapters.credentials.jwks import Key, KeySource
 from scheduling_srv.app.access.callers import ROLES, Caller, Limits, Role
-from scheduling_srv.app.access.door import REMEMBER_SECONDS, Verified
+from scheduling_srv.app.access.door import Verified
 from scheduling_srv.domain.errors import Unauthenticated
 
 LEEWAY_SECONDS = 5
@@ -59,7 +59,7 @@ class JwtVerifier:
             raise Unauthenticated("The token is signed by a key that is not known (kid).")
         claims = self._claims(token, key)
         caller = self._caller(claims)
-        return Verified(caller, min(float(claims["exp"]) - self._clock(), REMEMBER_SECONDS))
+        return Verified(caller, float(claims["exp"]) - self._clock())
 
     def _claims(self, token: str, key: Key) -> Mapping[str, Any]:
         try:

@@ -113,6 +113,11 @@ def deployment(namespace: str) -> str:
     return f"{namespace}:deployment"
 
 
+def pages_key(namespace: str) -> str:
+    """The key by which all replicas sign the cookies of the pages (docs/decisions/0034)."""
+    return f"{namespace}:pages-key"
+
+
 def offset(client_id: str, topic: str, partition: int) -> str:
     """Key of the shown offset: the next one to read, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"

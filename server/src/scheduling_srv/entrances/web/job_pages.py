@@ -1,0 +1,97 @@
+"""One job, and what can be done with it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from scheduling_client.api import logic
+from scheduling_client.api.jobs import Job, Preview
+from scheduling_srv.domain.errors import InvalidRequest, NotFound, RequestError
+from scheduling_srv.entrances.web import forms, payloads
+from scheduling_srv.entrances.web.rendering import link
+from scheduling_srv.entrances.web.visit import Visit, go_to
+
+NEXT_TIMES = 10
+
+
+async def job(visit: Visit) -> Response:
+    """Its schedule, its next times, its properties and its payload."""
+    found = await read(visit, visit.raw_query("id"))
+    preview, problem = await _preview(visit, found)
+    masked = visit.site.masks_payloads
+    return visit.page(
+        "job.html",
+        job=found,
+        preview=preview,
+        problem=problem,
+        masked=masked,
+        payloads=[] if masked else payloads.shown(found.spec.payload),
+    )
+
+
+async def read(visit: Visit, job_id: str) -> Job:
+    """The job. Raises `NotFound`."""
+    if not job_id:
+        raise InvalidRequest("The address names no job.")
+    found = await visit.run(logic.get([job_id], NEXT_TIMES))
+    if not found:
+        raise NotFound(
+            f"There is no job with the id {job_id}. It may have ended, or it was deleted."
+        )
+    return found[0]
+
+
+async def _preview(visit: Visit, found: Job) -> tuple[Preview | None, str]:
+    """The next times, or a sentence that tells why there are none."""
+    try:
+        return await visit.run(logic.preview(found.id, NEXT_TIMES, None)), ""
+    except RequestError as fault:
+        return None, str(fault)
+
+
+# --- Actions ------------------------------------------------------------------------------------
+
+
+async def pause(visit: Visit) -> Response:
+    """Pause it, with a note."""
+    form = await visit.form()
+    job_id, note = forms.raw(form, "id"), forms.text(form, "note")
+    by = visit.guest.visitor.caller.name
+    done = await visit.run(logic.pause([job_id], None, note, by, dry_run=False))
+    return _shown(job_id, "The job is paused." if done.changed else "The job was paused already.")
+
+
+async def resume(visit: Visit) -> Response:
+    """End its pause."""
+    job_id = forms.raw(await visit.form(), "id")
+    done = await visit.run(logic.resume([job_id], None, dry_run=False))
+    return _shown(job_id, "The job goes on." if done.changed else "The job was not paused.")
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete it: the form asks first."""
+    form = await visit.form()
+    job_id = forms.raw(form, "id")
+    if not forms.text(form, "sure"):
+        raise InvalidRequest("Tick the box if you want to delete this job.")
+    await visit.run(logic.delete([job_id], None, dry_run=False))
+    return go_to(link("/jobs", said=f"The job {job_id} was deleted."))
+
+
+async def pause_type(visit: Visit) -> Response:
+    """Pause all jobs of a type, and those that are created later."""
+    form = await visit.form()
+    job_type, note = forms.raw(form, "type"), forms.text(form, "note")
+    await visit.run(logic.pause_type(job_type, note, visit.guest.visitor.caller.name))
+    return go_to(link("/jobs", type=job_type, said=f"The type {job_type} is paused."))
+
+
+async def resume_type(visit: Visit) -> Response:
+    """End the pause of a type."""
+    job_type = forms.raw(await visit.form(), "type")
+    await visit.run(logic.resume_type(job_type))
+    return go_to(link("/jobs", type=job_type, said=f"The type {job_type} goes on."))
+
+
+def _shown(job_id: str, said: str) -> Response:
+    return go_to(link("/job", id=job_id, said=said))

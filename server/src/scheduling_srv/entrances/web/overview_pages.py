@@ -1,0 +1,54 @@
+"""The first page: whether all is well, what comes next, and what needs attention."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from scheduling_client.api import logic
+from scheduling_client.api.jobs import Filter, JobState, Order
+from scheduling_srv.entrances.web.list_pages import Listed, listed
+from scheduling_srv.entrances.web.visit import Visit
+
+NEXT_JOBS = 10
+STATE_JOBS = 6
+
+
+class Group(NamedTuple):
+    """Jobs in a state that deserves a look."""
+
+    state: str
+    title: str
+    page: Listed
+
+
+_GROUPS = (
+    (JobState.RETRYING, "Failed, and waiting for another attempt"),
+    (JobState.HELD, "Due, and held by a limit"),
+    (JobState.PAUSED, "Paused"),
+    (JobState.RUNNING, "Running"),
+)
+
+
+async def overview(visit: Visit) -> Response:
+    """Health in a sentence, the next jobs, and the jobs in each state."""
+    details = await visit.site.health.details()
+    following = await listed(visit, Filter(), Order.NEXT_DUE, size=NEXT_JOBS)
+    groups = [
+        Group(
+            state.name.lower(),
+            title,
+            await listed(visit, Filter(states=[state]), Order.NEXT_DUE, size=STATE_JOBS),
+        )
+        for state, title in _GROUPS
+    ]
+    due = [job for job in following.jobs if job.next_times]
+    return visit.page(
+        "overview.html",
+        health=details,
+        following=following._replace(jobs=due),
+        has_jobs=bool(following.jobs),
+        groups=[each for each in groups if each.page.jobs],
+        paused_types=await visit.run(logic.paused_types()),
+    )

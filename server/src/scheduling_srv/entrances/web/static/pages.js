@@ -1,0 +1,166 @@
+// Local times, live updates, the preview of a form, and a few keys. Pages can be read without it.
+"use strict";
+
+(() => {
+  const LIVE_MS = 5000, SECOND_MS = 1000;
+  const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+  const STORED = "scheduling.live";
+  const format = (options) => new Intl.DateTimeFormat(undefined, options);
+  const FORMS = {
+    hour: format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
+    minute: format({ hour: "2-digit", minute: "2-digit" }),
+    today: format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+    year: format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+    any: format({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+  };
+  const all = (root, selector) => root.querySelectorAll(selector);
+
+  // Says the same as `relative` of the server.
+  function relative(instant) {
+    const seconds = Math.round((instant - Date.now()) / SECOND_MS), size = Math.abs(seconds);
+    const unit = UNITS.find(([, length]) => size >= length);
+    if (!unit) return "now";
+    const amount = Math.floor(size / unit[1]) + unit[0];
+    return seconds > 0 ? `in ${amount}` : `${amount} ago`;
+  }
+
+  function local(instant, form) {
+    if (FORMS[form]) return FORMS[form].format(instant);
+    const now = new Date();
+    if (instant.toDateString() === now.toDateString()) return FORMS.today.format(instant);
+    return (instant.getFullYear() === now.getFullYear() ? FORMS.year : FORMS.any).format(instant);
+  }
+
+  function tick() {
+    for (const each of all(document, "[data-rel]")) {
+      const text = relative(new Date(each.dataset.rel));
+      if (each.textContent !== text) each.textContent = text;
+    }
+  }
+
+  function localise(root) {
+    for (const each of all(root, "time[datetime]")) {
+      each.textContent = local(new Date(each.dateTime), each.dataset.form);
+    }
+  }
+
+  // --- Live updates: while the page is visible, switched on, and not in use.
+
+  let busy = false;
+  const isOn = () => localStorage.getItem(STORED) !== "off";
+
+  function inUse(region) {
+    return Boolean(
+      region.contains(document.activeElement) && document.activeElement.matches("input, textarea, select, button")
+      || region.querySelector("input:checked, details[open]")
+      || document.querySelector(".menu[open]")
+      || String(getSelection()),
+    );
+  }
+
+  async function refresh() {
+    const region = document.getElementById("live");
+    if (!region || busy || document.hidden || !isOn() || inUse(region)) return;
+    busy = true;
+    const focused = document.activeElement?.getAttribute?.("href");
+    try {
+      await htmx.ajax("GET", location.href, { target: "#live", select: "#live", swap: "outerHTML" });
+      if (focused && document.activeElement === document.body) {
+        document.querySelector(`#live a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+      }
+    } catch { /* the next refresh tries again */ } finally {
+      busy = false;
+    }
+  }
+
+  function liveSwitch(button) {
+    const show = () => {
+      button.setAttribute("aria-pressed", String(isOn()));
+      button.textContent = isOn() ? "Live" : "Not live";
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      localStorage.setItem(STORED, isOn() ? "off" : "on");
+      show();
+      refresh();
+    });
+    show();
+  }
+
+  // --- Lists
+
+  function picking(root) {
+    const boxes = () => all(document, "input[name=job]");
+    const whole = root.querySelector("[data-pick-all]");
+    const shown = document.querySelector("[data-picked]");
+    const count = () => {
+      const picked = [...boxes()].filter((box) => box.checked).length;
+      if (shown) shown.textContent = picked ? `(${picked})` : "";
+      if (whole) {
+        whole.checked = picked > 0 && picked === boxes().length;
+        whole.indeterminate = picked > 0 && picked < boxes().length;
+      }
+    };
+    if (whole) {
+      whole.hidden = false;
+      whole.addEventListener("change", () => {
+        for (const box of boxes()) box.checked = whole.checked;
+        count();
+      });
+    }
+    for (const box of boxes()) box.addEventListener("change", count);
+    count();
+  }
+
+  // --- Forms
+
+  function previewing(form) {
+    let timer;
+    const show = () => htmx.ajax("POST", "/job/preview", {
+      source: form, target: "#preview", swap: "innerHTML", values: {},
+    }).catch(() => {});
+    form.addEventListener("input", (event) => {
+      if (!/^(kind|schedule|timezone|start_time|end_time|max_runs)$/.test(event.target.name)) return;
+      clearTimeout(timer);
+      timer = setTimeout(show, 250);
+    });
+    if (form.elements.schedule.value && !form.elements.form_token.disabled) show();
+  }
+
+  function keys(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") {
+      for (const each of all(document, ".menu[open]")) {
+        each.open = false;
+        each.querySelector("summary").focus();
+      }
+    } else if (event.key === "/" && !event.target.matches("input, textarea, select")) {
+      const field = document.querySelector("[data-first]");
+      if (field) {
+        event.preventDefault();
+        field.focus();
+      }
+    }
+  }
+
+  function prepare(root) {
+    localise(root);
+    tick();
+    if (root.querySelector("input[name=job]")) picking(root);
+  }
+
+  document.addEventListener("keydown", keys);
+  document.addEventListener("htmx:afterSwap", (event) => prepare(event.detail.elt.parentNode || document));
+  document.addEventListener("click", (event) => {
+    for (const each of all(document, ".menu[open]")) if (!each.contains(event.target)) each.open = false;
+  });
+  prepare(document);
+  for (const each of all(document, "[data-zone]")) {
+    each.textContent = `Times are in your zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
+  }
+  for (const each of all(document, "[data-live-switch]")) liveSwitch(each);
+  for (const each of all(document, "form[data-preview]")) previewing(each);
+  for (const each of all(document, "form[data-go-on]")) each.requestSubmit();
+  setInterval(tick, SECOND_MS);
+  setInterval(refresh, LIVE_MS);
+})();
