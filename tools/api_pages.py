@@ -22,8 +22,10 @@ from google.protobuf.descriptor_pb2 import (
 from scheduling_srv.domain import errors
 from scheduling_srv.domain.reasons import DOMAIN, MEANINGS, Reason
 from scheduling_srv.entrances.grpc_errors import code_of
-from scheduling_srv.entrances.grpc_v1 import built_methods
+from scheduling_srv.entrances.grpc_system import system_methods
+from scheduling_srv.entrances.grpc_v1 import Services, built_methods
 from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tools.wire import PROTOS, V1
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -105,10 +107,14 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(_NO_USE_CASES, _NO_USE_CASES, Limits(0, 0)).get(
-            f"{source.file.package}.{service.name}", {}
-        )
+        served = _served().get(f"{source.file.package}.{service.name}", {})
         yield _table(("method", "does"), _methods(service, source.comments, place, served))
+
+
+def _served() -> Services:
+    """The methods that this version has."""
+    jobs = built_methods(_NO_USE_CASES, _NO_USE_CASES, Limits(0, 0))
+    return {**jobs, SYSTEM_SERVICE: system_methods(_NO_USE_CASES)}
 
 
 def _methods(

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from scheduling_client.api import logic
+from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -36,6 +37,7 @@ from scheduling_client.api.jobs import (
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
+from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
 
 Result = TypeVar("Result")
@@ -189,6 +191,16 @@ class AsyncClient:
     ) -> Preview:
         """See `Client.preview`."""
         return await self._run(logic.preview(subject, count, after))
+
+    # --- The service --------------------------------------------------------------------------
+
+    async def system(self) -> System:
+        """See `Client.system`."""
+        return await self._run(of_system.system())
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """See `Client.diagnose`."""
+        return await self._run(of_system.diagnose())
 
     # --- Calls --------------------------------------------------------------------------------
 

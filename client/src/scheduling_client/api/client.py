@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from scheduling_client.api import logic
+from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -35,6 +36,7 @@ from scheduling_client.api.jobs import (
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
+from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
 
 BATCH = 1_000
@@ -217,6 +219,16 @@ class Client:
     ) -> Preview:
         """The next times of a definition, or of the job with this id."""
         return self._run(logic.preview(subject, count, after))
+
+    # --- The service --------------------------------------------------------------------------
+
+    def system(self) -> System:
+        """Settings with their sources, versions, topics and shards."""
+        return self._run(of_system.system())
+
+    def diagnose(self) -> Sequence[Finding]:
+        """Checks Redis, Kafka, clocks and rights: all findings, the worst first."""
+        return self._run(of_system.diagnose())
 
     # --- Calls --------------------------------------------------------------------------------
 

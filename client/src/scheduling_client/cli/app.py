@@ -26,6 +26,8 @@ COMMANDS = {
     "apply": "sets:apply",
     "diff": "sets:diff",
     "export": "sets:export",
+    "doctor": "doctor:doctor",
+    "system": "doctor:system",
     "health": "system:health",
     "version": "system:version",
     "restore": "system:restore",
