@@ -21,10 +21,12 @@ from google.protobuf.descriptor_pb2 import (
 
 from scheduling_srv.domain import errors
 from scheduling_srv.domain.reasons import DOMAIN, MEANINGS, Reason
+from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_errors import code_of
 from scheduling_srv.entrances.grpc_system import system_methods
 from scheduling_srv.entrances.grpc_v1 import Services, built_methods
 from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tools.wire import PROTOS, V1
 
@@ -114,7 +116,11 @@ def _services(source: Source) -> Iterator[str]:
 def _served() -> Services:
     """The methods that this version has."""
     jobs = built_methods(_NO_USE_CASES, _NO_USE_CASES, Limits(0, 0))
-    return {**jobs, SYSTEM_SERVICE: system_methods(_NO_USE_CASES)}
+    return {
+        **jobs,
+        SYSTEM_SERVICE: system_methods(_NO_USE_CASES),
+        DEAD_LETTER_SERVICE: dead_letter_methods(_NO_USE_CASES),
+    }
 
 
 def _methods(

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
+from scheduling_client.api import dead_letters as of_letters
 from scheduling_client.api import logic
 from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
@@ -20,6 +21,7 @@ from scheduling_client.api.channels import (
     open_channel,
     serialized,
 )
+from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
@@ -219,6 +221,35 @@ class Client:
     ) -> Preview:
         """The next times of a definition, or of the job with this id."""
         return self._run(logic.preview(subject, count, after))
+
+    # --- Dead letters -------------------------------------------------------------------------
+
+    def dead_letters(
+        self, where: LetterFilter | None = None, *, page_size: int = 0
+    ) -> Iterator[DeadLetter]:
+        """Records that could not be applied, the newest first, page by page."""
+        token, more = "", True
+        while more:
+            page = self._run(of_letters.list_page(where or LetterFilter(), page_size, token))
+            yield from page.letters
+            token, more = page.token, bool(page.token)
+
+    def dead_letter(self, letter_id: str) -> DeadLetter:
+        """One of them, with its value. Raises `NotFound`."""
+        return self._run(of_letters.get(letter_id))
+
+    def replay(
+        self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """Put original records on their topics again, by ids or by a filter: each once.
+
+        A named one whose record is not there as a whole raises `FailedPrecondition`.
+        """
+        return self._run(of_letters.replay(ids, where, dry_run=dry_run))
+
+    def hide(self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False) -> Progress:
+        """Leave dead letters out of lists. Kafka cannot delete single records."""
+        return self._run(of_letters.hide(ids, where, dry_run=dry_run))
 
     # --- The service --------------------------------------------------------------------------
 

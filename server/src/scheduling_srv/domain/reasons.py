@@ -18,6 +18,8 @@ class Reason(StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     JOB_EXISTS = "JOB_EXISTS"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
+    LETTER_NOT_FOUND = "LETTER_NOT_FOUND"
+    LETTER_NOT_WHOLE = "LETTER_NOT_WHOLE"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     TOO_MANY_PENDING = "TOO_MANY_PENDING"
     OVER_QUOTA = "OVER_QUOTA"
@@ -45,6 +47,10 @@ MEANINGS: dict[Reason, str] = {
     Reason.INVALID_REQUEST: "A field is missing, malformed or out of range. Nothing was done.",
     Reason.JOB_EXISTS: "A job with this id exists. Nothing was done.",
     Reason.JOB_NOT_FOUND: "No job has this id. Nothing was done.",
+    Reason.LETTER_NOT_FOUND: "No dead letter has this id: Kafka may have deleted it.",
+    Reason.LETTER_NOT_WHOLE: (
+        "The original record of a dead letter is not there as a whole. Nothing was done."
+    ),
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
     Reason.OVER_QUOTA: "The caller has used up its share. Nothing was done: send it again later.",

@@ -11,7 +11,15 @@ import struct
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.formats import job_record, layouts
 from scheduling_srv.formats.kafka_records import RUN_NUMBER, Headers, Topic
-from scheduling_srv.formats.layouts import COMMANDS, DEAD_LETTER, GROUP, HAPPENED, MARK, RESOURCES
+from scheduling_srv.formats.layouts import (
+    COMMANDS,
+    DEAD_LETTER,
+    GROUP,
+    HAPPENED,
+    JOBS,
+    MARK,
+    RESOURCES,
+)
 from scheduling_srv.formats.more import labels_of
 
 SILENT = frozenset({MARK, GROUP})
@@ -35,12 +43,17 @@ EVENT_TOPICS = {
     bytes((COMMANDS,)): Topic.COMMANDS,
     bytes((DEAD_LETTER,)): Topic.DEAD_LETTER,
     bytes((RESOURCES,)): Topic.RESOURCES,
+    bytes((JOBS,)): Topic.JOBS,
 }
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
 
 def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
-    """An outbox entry for a command response, a dead letter, or a jobsDeleted with an outcome."""
+    """An outbox entry for a record that is published as it is.
+
+    It is a command response, a dead letter or one that is replayed, or a jobsDeleted with an
+    outcome.
+    """
     texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
     fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
     return b"".join((bytes((HAPPENED,)), fixed[1:], key, texts, value))

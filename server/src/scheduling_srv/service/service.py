@@ -52,10 +52,12 @@ from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Un
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.grpc_system import system_methods
 from scheduling_srv.formats.kafka_records import LogRecord
+from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
@@ -276,7 +278,10 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
-            more={SYSTEM_SERVICE: system_methods(self.system)},
+            more={
+                SYSTEM_SERVICE: system_methods(self.system),
+                DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
+            },
             gate=gate,
             certificates=self.doors.certificates,
             reflection=settings.reflection,

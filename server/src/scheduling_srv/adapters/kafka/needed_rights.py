@@ -21,7 +21,7 @@ RIGHTS: Sequence[Right] = (
     Right("topic", "{jobs}", "Read Write DescribeConfigs", "events, runs and answers"),
     Right("topic", "{commands}", "Read Write DescribeConfigs", "commands and responses"),
     Right("topic", "{resources}", "Read Write DescribeConfigs", "announcements; restore, audit"),
-    Right("topic", "{dead_letter}", "Write DescribeConfigs", "records that cannot be applied"),
+    Right("topic", "{dead_letter}", "Read Write DescribeConfigs", "records that cannot be applied"),
     Right("topic", "{namespace}.journal", "Read Write DescribeConfigs", "rebuild"),
     Right("topic", "{namespace}.position", "Read Write DescribeConfigs", "recovery"),
     Right("group", "{group}", "Read", "the consumer group of the replicas"),

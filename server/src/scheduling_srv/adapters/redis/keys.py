@@ -52,6 +52,8 @@ NAMED = {
     "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
+    "replayed": "zset: dead letters that were replayed, by offset; those that Kafka has",
+    "hidden": "zset: dead letters that lists leave out, by time; 10,000",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""
