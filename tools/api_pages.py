@@ -22,9 +22,13 @@ from google.protobuf.descriptor_pb2 import (
 
 from scheduling_srv.domain import errors
 from scheduling_srv.domain.reasons import DOMAIN, MEANINGS, Reason
+from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_errors import code_of
-from scheduling_srv.entrances.grpc_v1 import built_methods
+from scheduling_srv.entrances.grpc_system import system_methods
+from scheduling_srv.entrances.grpc_v1 import Services, built_methods
 from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tools.wire import PROTOS, V1
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -45,8 +49,11 @@ _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED_ENUMS, _METHODS, _VALUES = 2, 4, 2, 2
 """Numbers of the fields in descriptor.proto, of which the places of comments are made."""
 
-_USE_CASES = len(signature(built_methods).parameters) - 1
-_NO_USE_CASES: list[Any] = [*[None] * _USE_CASES, Limits(0, 0)]
+_NO_USE_CASES: Any = None
+_NOTHING: list[Any] = [
+    *[_NO_USE_CASES] * (len(signature(built_methods).parameters) - 1),
+    Limits(0, 0),
+]
 """Only the names of methods are asked for."""
 
 Place = tuple[int, ...]
@@ -107,8 +114,17 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(*_NO_USE_CASES).get(f"{source.file.package}.{service.name}", {})
+        served = _served().get(f"{source.file.package}.{service.name}", {})
         yield _table(("method", "does"), _methods(service, source.comments, place, served))
+
+
+def _served() -> Services:
+    """The methods that this version has."""
+    return {
+        **built_methods(*_NOTHING),
+        SYSTEM_SERVICE: system_methods(_NO_USE_CASES),
+        DEAD_LETTER_SERVICE: dead_letter_methods(_NO_USE_CASES),
+    }
 
 
 def _methods(

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from scheduling_srv.adapters.kafka.clients import in_words
+from scheduling_srv.adapters.kafka.needed_rights import CREATES, RIGHTS, Right
 from tests.client import contract
 from tests.e2e.conftest import Deploy
+from tests.e2e.doctor import doctor
 from tests.e2e.product import fresh
 from tests.harness.certificates import Authority
 from tests.harness.fixtures import StartService
@@ -23,7 +25,6 @@ from tests.harness.names import Names
 from tests.harness.service import Service
 from tests.harness.tokens import AUDIENCE, Issuer
 from tests.harness.waiting import eventually
-from tools.kafka_rights import CREATES, RIGHTS, Right
 
 PRINCIPAL = f"User:{USER}"
 
@@ -288,3 +289,22 @@ def test_a_wrong_credential_is_named(  # noqa: PLR0917 - fixtures
 
 def test_the_words_of_librdkafka_about_an_expired_certificate() -> None:
     assert in_words("SSL handshake failed: certificate has expired").endswith("has expired")
+
+
+def test_the_doctor_names_missing_rights(
+    service: StartService, guarded: GuardedKafka, authority: Authority, names: Names
+) -> None:
+    replica = through(service(start=False, kafka=guarded), guarded.scram_port, scram(authority))
+    guarded.allow(PRINCIPAL, [*RIGHTS, *CREATES], names_of(names))
+    replica.start()  # makes the topics
+    replica.stop()
+    assert doctor(replica)[1]["kafka.rights"]["severity"] == "ok"
+    unusable = {"{namespace}.journal": "Write", "{group}": "Read", "{namespace}-*": "Write"}
+    left = [_without(right, unusable.get(right.name, "")) for right in RIGHTS]
+    guarded.allow(PRINCIPAL, [right for right in left if right.name != "*"], names_of(names))
+    code, found = doctor(replica)
+    assert (code, found["kafka.rights"]["severity"]) == (1, "error")
+    told = "\n".join(each["message"] for each in found["kafka.rights"]["all"])
+    assert f"Write on the topic {names.namespace}.journal" in told
+    assert f"Transactional ids that begin with {names.namespace}-" in told
+    assert f"The group {names_of(names)['group']} may not be read" in told

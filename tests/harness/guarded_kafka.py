@@ -23,11 +23,11 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
+from scheduling_srv.adapters.kafka.needed_rights import Right, named
 from tests.harness.certificates import Authority, Pair
 from tests.harness.kafka import KafkaServer
 from tests.harness.ports import free_port
 from tests.harness.waiting import PATIENCE_SECONDS
-from tools.kafka_rights import Right, named
 
 USER, PASSWORD = "scheduling", "a-password"
 RESOURCES = {

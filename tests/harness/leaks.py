@@ -26,6 +26,8 @@ BOUNDS: Mapping[str, str] = {
     "listed:": "created",
     "paused": "jobs",
     "paused_types": PERMANENT,
+    "replayed": PERMANENT,
+    "hidden": PERMANENT,
     "names": "created",
     "named:": "names",
     "plan": "jobs",

@@ -11,7 +11,9 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
+from scheduling_client.api import dead_letters as of_letters
 from scheduling_client.api import logic, run_logic
+from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -20,6 +22,7 @@ from scheduling_client.api.channels import (
     serialized,
 )
 from scheduling_client.api.client import BATCH
+from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
@@ -37,6 +40,7 @@ from scheduling_client.api.jobs import (
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
+from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
 
 Result = TypeVar("Result")
@@ -212,6 +216,46 @@ class AsyncClient:
     async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
         """See `Client.cancel`."""
         return await self._run(run_logic.cancel(run_ids, dry_run=dry_run))
+
+    # --- Dead letters -------------------------------------------------------------------------
+
+    async def dead_letters(
+        self, where: LetterFilter | None = None, *, page_size: int = 0
+    ) -> AsyncIterator[DeadLetter]:
+        """See `Client.dead_letters`."""
+        token, more = "", True
+        while more:
+            steps = of_letters.list_page(where or LetterFilter(), page_size, token)
+            page = await self._run(steps)
+            for letter in page.letters:
+                yield letter
+            token, more = page.token, bool(page.token)
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter:
+        """See `Client.dead_letter`."""
+        return await self._run(of_letters.get(letter_id))
+
+    async def replay(
+        self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """See `Client.replay`."""
+        return await self._run(of_letters.replay(ids, where, dry_run=dry_run))
+
+    async def hide(
+        self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """See `Client.hide`."""
+        return await self._run(of_letters.hide(ids, where, dry_run=dry_run))
+
+    # --- The service --------------------------------------------------------------------------
+
+    async def system(self) -> System:
+        """See `Client.system`."""
+        return await self._run(of_system.system())
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """See `Client.diagnose`."""
+        return await self._run(of_system.diagnose())
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
+from scheduling_client.api import dead_letters as of_letters
 from scheduling_client.api import logic, run_logic
+from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -19,6 +21,7 @@ from scheduling_client.api.channels import (
     open_channel,
     serialized,
 )
+from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
@@ -36,6 +39,7 @@ from scheduling_client.api.jobs import (
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
+from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
 
 BATCH = 1_000
@@ -254,6 +258,45 @@ class Client:
         one-time job ends with its run. Ids of no open run are no error.
         """
         return self._run(run_logic.cancel(run_ids, dry_run=dry_run))
+
+    # --- Dead letters -------------------------------------------------------------------------
+
+    def dead_letters(
+        self, where: LetterFilter | None = None, *, page_size: int = 0
+    ) -> Iterator[DeadLetter]:
+        """Records that could not be applied, the newest first, page by page."""
+        token, more = "", True
+        while more:
+            page = self._run(of_letters.list_page(where or LetterFilter(), page_size, token))
+            yield from page.letters
+            token, more = page.token, bool(page.token)
+
+    def dead_letter(self, letter_id: str) -> DeadLetter:
+        """One of them, with its value. Raises `NotFound`."""
+        return self._run(of_letters.get(letter_id))
+
+    def replay(
+        self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """Put original records on their topics again, by ids or by a filter: each once.
+
+        A named one whose record is not there as a whole raises `FailedPrecondition`.
+        """
+        return self._run(of_letters.replay(ids, where, dry_run=dry_run))
+
+    def hide(self, *ids: str, where: LetterFilter | None = None, dry_run: bool = False) -> Progress:
+        """Leave dead letters out of lists. Kafka cannot delete single records."""
+        return self._run(of_letters.hide(ids, where, dry_run=dry_run))
+
+    # --- The service --------------------------------------------------------------------------
+
+    def system(self) -> System:
+        """Settings with their sources, versions, topics and shards."""
+        return self._run(of_system.system())
+
+    def diagnose(self) -> Sequence[Finding]:
+        """Checks Redis, Kafka, clocks and rights: all findings, the worst first."""
+        return self._run(of_system.diagnose())
 
     # --- Calls --------------------------------------------------------------------------------
 

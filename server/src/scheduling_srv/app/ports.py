@@ -638,6 +638,9 @@ class ShardStore(Protocol):
         All jobs are loaded before.
         """
 
+    async def load_replayed(self, token: str, letters: Sequence[str]) -> int:
+        """Note dead letters that were replayed; returns how many."""
+
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         """Put unanswered runs and waiting retries into the store; returns their number.
 

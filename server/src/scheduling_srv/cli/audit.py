@@ -17,7 +17,7 @@ from scheduling_srv.adapters.kafka.clients import ask, make_admin, unavailable
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.audit.compare import Audit, Report, Window
 from scheduling_srv.domain.errors import StartError, Unavailable
-from scheduling_srv.service.service import kafka_config, topic_names
+from scheduling_srv.service.from_settings import kafka_config, topic_names
 from scheduling_srv.settings.model import Settings
 from scheduling_srv.settings.types import KafkaOptions
 

@@ -204,6 +204,33 @@ def audit(
     return run_audit(load(config), since=since, until=until, late=late, as_json=as_json)
 
 
+@app.command
+def doctor(
+    *,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Check Redis, Kafka, rights, clocks and settings before a start.
+
+    Each line says how something stands; the line after it, how to mend it. No stored data is
+    changed. Exits with 1 if a promise cannot be kept, else with 0.
+
+    Parameters
+    ----------
+    strict
+        Exit with 1 also if a promise is at risk.
+    config
+        TOML or YAML file with settings, as for serve. The environment takes precedence.
+    as_json
+        As a JSON list of objects.
+    """
+    from scheduling_srv.cli.doctor import doctor as examine  # noqa: PLC0415
+    from scheduling_srv.settings.load import load  # noqa: PLC0415
+
+    return examine(load(config), strict=strict, as_json=as_json)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Raises `StartError`, also for a wrong command line."""
     try:

@@ -6,14 +6,16 @@
     │   ├── AlreadyExists     a job with this id exists
     │   │   └── UniqueKeyTaken  another job of the type has this unique key
     │   ├── NotFound          no job has this id
-    │   │   └── RunNotFound   no open run has this id
+    │   │   ├── RunNotFound   no open run has this id
+    │   │   └── LetterNotFound  no dead letter has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
     │   ├── OverQuota         the caller has used up its share
     │   ├── Unauthenticated   it is not known who calls
     │   ├── Forbidden         the caller may not do this
     │   ├── FailedPrecondition  a server is set up so that the request cannot be carried out
-    │   │   └── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   ├── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   └── LetterNotWhole  a dead letter has not all of its original record
     │   ├── StaleRevision     the job was changed since the caller has read it
     │   └── Unsupported       this version of the service cannot do it
     ├── Unavailable           the request is fine, a server is not; it may be sent again
@@ -108,6 +110,12 @@ class RunNotFound(NotFound):
     reason: ClassVar[Reason] = Reason.RUN_NOT_FOUND
 
 
+class LetterNotFound(NotFound):
+    """No dead letter has this id."""
+
+    reason: ClassVar[Reason] = Reason.LETTER_NOT_FOUND
+
+
 class TooLarge(RequestError):
     """The request is over a limit that the operator set."""
 
@@ -154,6 +162,12 @@ class FormatTooOld(FailedPrecondition):
     """The stored data has an earlier format, which the request does not fit into."""
 
     reason: ClassVar[Reason] = Reason.FORMAT_TOO_OLD
+
+
+class LetterNotWhole(FailedPrecondition):
+    """A dead letter has not all of its original record, so it cannot be replayed."""
+
+    reason: ClassVar[Reason] = Reason.LETTER_NOT_WHOLE
 
 
 class StaleRevision(RequestError):

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     UNIQUE_KEY_TAKEN = "UNIQUE_KEY_TAKEN"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
+    LETTER_NOT_FOUND = "LETTER_NOT_FOUND"
+    LETTER_NOT_WHOLE = "LETTER_NOT_WHOLE"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     TOO_MANY_PENDING = "TOO_MANY_PENDING"
     OVER_QUOTA = "OVER_QUOTA"
@@ -49,6 +51,10 @@ MEANINGS: dict[Reason, str] = {
     Reason.UNIQUE_KEY_TAKEN: "Another job of this type has this unique key. Nothing was done.",
     Reason.JOB_NOT_FOUND: "No job has this id. Nothing was done.",
     Reason.RUN_NOT_FOUND: "No open run has this id. Nothing was done.",
+    Reason.LETTER_NOT_FOUND: "No dead letter has this id: Kafka may have deleted it.",
+    Reason.LETTER_NOT_WHOLE: (
+        "The original record of a dead letter is not there as a whole. Nothing was done."
+    ),
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
     Reason.OVER_QUOTA: "The caller has used up its share. Nothing was done: send it again later.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 from scheduling_client.schedules.preview import Preview
 from scheduling_srv.app import deadline
@@ -21,6 +22,9 @@ from scheduling_srv.entrances.grpc_runs import RunControlPort, run_control_metho
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.v1 import answers, requests, services
 from scheduling_srv.formats.v1.run_control import RUN_SERVICE
+
+Services: TypeAlias = Mapping[str, Mapping[str, Bounded]]
+"""Service -> method -> its code."""
 
 ANSWER_TOO_LARGE = "The answer is too large: ask for fewer jobs."
 
@@ -50,10 +54,17 @@ class DefinitionsPort(Protocol):
 
 
 def v1_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, run_control: RunControlPort, limits: Limits
-) -> Mapping[str, Mapping[str, Bounded]]:
-    """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED."""
-    built = built_methods(jobs, pauses, run_control, limits)
+    jobs: DefinitionsPort,
+    pauses: PausesPort,
+    run_control: RunControlPort,
+    limits: Limits,
+    more: Services = MappingProxyType({}),
+) -> Services:
+    """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED.
+
+    `more`: the methods of other services, which have files of their own.
+    """
+    built = {**built_methods(jobs, pauses, run_control, limits), **more}
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()

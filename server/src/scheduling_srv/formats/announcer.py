@@ -16,6 +16,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_LIST,
     JOURNAL_PARCEL,
     JOURNAL_PAUSE,
+    JOURNAL_REPLAYED,
     JOURNAL_RETRY,
     Headers,
     Record,
@@ -31,6 +32,7 @@ from scheduling_srv.formats.layouts import (
     HAS_MORE,
     LISTED,
     NEW_NOW,
+    NOTE_REPLAYED,
     PAUSE,
     PUT_OFF,
     QUEUE,
@@ -58,6 +60,7 @@ KEPT_KINDS = {
     LISTED: JOURNAL_LIST,
     COUNT: JOURNAL_COUNT,
     PAUSE: JOURNAL_PAUSE,
+    NOTE_REPLAYED: JOURNAL_REPLAYED,
 }
 
 
@@ -80,6 +83,7 @@ class Announcer:
             QUEUE_MORE: self._queued,
             COUNT: self._kept,
             PAUSE: self._kept,
+            NOTE_REPLAYED: self._kept,
             CREATE: self._created,
             NEW_NOW: self._new_now,
             TOMBSTONE: self._tombstone,

@@ -37,7 +37,7 @@ DEADLINE = "deadline"
 RUN_NUMBER = "run-number"
 """The header of a run that counts for `max_runs`: the how manieth of its job it is."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
-JOURNAL_COUNT, JOURNAL_PAUSE = b"count", b"pause"
+JOURNAL_COUNT, JOURNAL_PAUSE, JOURNAL_REPLAYED = b"count", b"pause", b"replayed"
 """Values of the journal's `kind` header."""
 NOT_OF_A_JOB = b"\0"
 """In the keys of records of the journal that are no jobs; no id holds it."""
@@ -210,6 +210,11 @@ class JournalPause(NamedTuple):
     def seq(self) -> int:
         """A reset up to this creation number, or a later one, makes it void."""
         return int(json.loads(self.note)["seq"])
+
+
+def replayed_letter(key: bytes) -> str:
+    """The dead letter in the key of a journal record of kind `replayed`."""
+    return key.removeprefix(layouts.REPLAYED_KEY.encode()).decode()
 
 
 def parcel_name(key: bytes) -> str:

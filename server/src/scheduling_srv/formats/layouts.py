@@ -107,7 +107,7 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE = b"EMGqKU"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE, NOTE_REPLAYED = b"EMGqKUY"
 """First bytes of entries."""
 QUEUES = frozenset((QUEUE, QUEUE_MORE))
 """Those of runs."""
@@ -128,7 +128,7 @@ EVENT = Layout("letter:letter topic:char key_size:u16 headers_size:u32")
 GROUPED = Layout("letter:letter size:u32")
 """The head of a group: how many entries follow. Sections come after it."""
 COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC = b"cdrj"
-"""Letters of the topics of events."""
+"""Letters of the topics of events. The last one comes with format 2."""
 
 # --- Sections of the head of a group ------------------------------------------------------------
 
@@ -163,6 +163,8 @@ COUNT_KEY = "\0count"
 """Follows the id of a job, in the key of its count."""
 PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
 """The first follows the id of a job, the second precedes a type, in the key of a pause."""
+REPLAYED_KEY = "\0replayed\0"
+"""Precedes `partition:offset topic id` of a dead letter."""
 
 # --- Values that only scripts read --------------------------------------------------------------
 
@@ -210,7 +212,8 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE RESOURCES JOBS_TOPIC LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
+    QUEUE_MORE COUNT PAUSE NOTE_REPLAYED RESOURCES JOBS_TOPIC LIST REPEATED
+    OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
@@ -233,5 +236,6 @@ LUA: Mapping[str, str] = {
     "COUNT_KEY": _text(COUNT_KEY),
     "PAUSE_KEY": _text(PAUSE_KEY),
     "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
+    "REPLAYED_KEY": _text(REPLAYED_KEY),
 }
 """Name -> its value in Lua. Offsets count from 1, as Lua does."""

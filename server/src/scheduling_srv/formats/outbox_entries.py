@@ -51,7 +51,11 @@ EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
 
 def event_entry(topic: Topic, key: bytes, value: bytes, headers: Headers | None = None) -> bytes:
-    """An outbox entry for a command response, a dead letter, or a jobsDeleted with an outcome."""
+    """An outbox entry for a record that is published as it is.
+
+    It is a command response, a dead letter or one that is replayed, or a jobsDeleted with an
+    outcome.
+    """
     texts = json.dumps([(name, text.decode()) for name, text in headers or ()]).encode()
     fixed = EVENT.pack(EVENT_LETTERS[topic], len(key), len(texts))
     return b"".join((bytes((HAPPENED,)), fixed[1:], key, texts, value))

@@ -47,8 +47,13 @@ def unpack(token: str, digest: str, shards: int, walks: Sequence[str]) -> PageTo
     parts = _parts(token)
     valid = len(parts) == shards + 3 and parts[:2] == [VERSION, digest] and parts[2] in walks
     if not valid or not all(isinstance(part, str) for part in parts):
-        raise InvalidRequest(FOREIGN, [Violation("page_token", FOREIGN)])
+        raise foreign()
     return PageToken(digest, parts[2], parts[3:])
+
+
+def foreign() -> InvalidRequest:
+    """The error for a text that is no token of the request."""
+    return InvalidRequest(FOREIGN, [Violation("page_token", FOREIGN)])
 
 
 def _parts(token: str) -> list[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from scheduling_srv import __version__
 from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
+from scheduling_srv.adapters.kafka.letters import KafkaLetters
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
+from scheduling_srv.adapters.redis.letters import RedisLetters
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.restore import RestoreStarter
@@ -19,6 +21,7 @@ from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.requests.dead_letters import DeadLetterCalls
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
@@ -48,6 +51,7 @@ class Parts:
     definitions: Definitions
     pauses: PauseCalls
     run_control: RunControl
+    dead_letters: DeadLetterCalls
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -113,7 +117,19 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, run_control, commands, listener, group, balance, reader)
+    letters = _dead_letters(site, store, shards[0], logs)
+    return Parts(
+        jobs,
+        definitions,
+        pauses,
+        run_control,
+        letters,
+        commands,
+        listener,
+        group,
+        balance,
+        reader,
+    )
 
 
 def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:
@@ -128,6 +144,22 @@ def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:
             most_jobs=settings.quota_jobs,
         )
     return ShardedStore(shards, site.clock, wait_for_announcement=waits, stage_ahead=ahead)
+
+
+def _dead_letters(
+    site: Site, store: ShardedStore, first: Shard, logs: KafkaLogs
+) -> DeadLetterCalls:
+    settings = site.settings
+    notes = RedisLetters(
+        site.redis,
+        settings.namespace,
+        settings.shards,
+        outbox_limit=settings.outbox_limit,
+        outbox_bytes=settings.outbox_bytes,
+    )
+    topics = {settings.topic_jobs: Topic.JOBS, settings.topic_commands: Topic.COMMANDS}
+    log = KafkaLetters(first.history, logs)
+    return DeadLetterCalls(log, notes, store, site.clock, topics)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

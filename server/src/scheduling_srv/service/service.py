@@ -40,15 +40,14 @@ from scheduling_srv.app.destructive import DELETIONS
 from scheduling_srv.app.ended import ENDED
 from scheduling_srv.app.given_up import GIVEN_UP
 from scheduling_srv.app.health.figures import Figures
-from scheduling_srv.app.health.guarantees import Wanted
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings, Observer
+from scheduling_srv.app.health.system import SystemCalls
 from scheduling_srv.app.health.watch import Conditions, EmbeddedWatch, ServerWatch
 from scheduling_srv.app.inputs.dead_letters import REFUSED as REFUSED_RECORDS
 from scheduling_srv.app.owner.refusals import REFUSED as REFUSED_BY_KAFKA
 from scheduling_srv.app.ports import SettableClock
 from scheduling_srv.app.recovery.recovery import has_records
-from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.supervision import Part, supervised
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Unavailable
@@ -56,23 +55,29 @@ from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import OFF, AdminServer, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
+from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
-from scheduling_srv.formats.kafka_records import LogRecord, Topic
+from scheduling_srv.entrances.grpc_system import system_methods
+from scheduling_srv.formats.kafka_records import LogRecord
+from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
-from scheduling_srv.service import doors, tracing
+from scheduling_srv.service import diagnosing, doors, tracing
 from scheduling_srv.service.assemble import assemble
+from scheduling_srv.service.diagnosing import Servers
+from scheduling_srv.service.from_settings import kafka_config, shard_rules, topic_names
 from scheduling_srv.service.pages import Pages
 from scheduling_srv.service.shard import Shard, Site
 from scheduling_srv.service.test_clock import clocked, held_settings
 from scheduling_srv.service.tracing import OFF as NO_TRACES
 from scheduling_srv.service.tracing import Tracing
+from scheduling_srv.settings.effective import effective
 from scheduling_srv.settings.load import origin
 from scheduling_srv.settings.model import Settings
-from scheduling_srv.settings.types import KafkaOptions
 
 log = structlog.get_logger(__name__)
 
@@ -141,50 +146,6 @@ async def _serve(
             service.guard("embedded servers", ended)
             return await service.run()
         return await Service(settings, stack, stopping, traces=traces).run()
-
-
-def topic_names(settings: Settings) -> dict[Topic, str]:
-    """Kafka's names of our topics."""
-    return {
-        Topic.JOBS: settings.topic_jobs,
-        Topic.RESOURCES: settings.topic_resources,
-        Topic.COMMANDS: settings.topic_commands,
-        Topic.DEAD_LETTER: settings.topic_dead_letter,
-        Topic.JOURNAL: f"{settings.namespace}.journal",
-        Topic.POSITION: f"{settings.namespace}.position",
-    }
-
-
-def kafka_config(settings: Settings) -> KafkaOptions:
-    """The properties of every Kafka client."""
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "client.id": settings.kafka_client_id,
-        # A broker that creates a topic by itself does not compact it.
-        "allow.auto.create.topics": False,
-        "log_level": 2,  # the service logs each fault itself, as one sentence
-        # librdkafka opens connections half of this apart, which delays a start.
-        "reconnect.backoff.ms": 20,
-        "reconnect.backoff.max.ms": 1_000,  # not ten seconds: runs wait for a broker that is back
-        **settings.kafka_options,
-    }
-
-
-def shard_rules(settings: Settings) -> ShardRules:
-    """The settings that rule a shard."""
-    return ShardRules(
-        completion_timeout=settings.completion_timeout,
-        stage_ahead=settings.stage_ahead,
-        produce_ahead=settings.produce_ahead,
-        max_backoff=settings.max_backoff,
-        catch_up_window=settings.catch_up_window,
-        missed_runs=settings.missed_runs,
-        lease=settings.lease,
-        catch_up_limit=settings.input_timeout,
-        outbox_limit=settings.outbox_limit,
-        outbox_bytes=settings.outbox_bytes,
-        waiting_retries=settings.waiting_retries,
-    )
 
 
 @dataclass(slots=True)
@@ -267,6 +228,24 @@ class Service:
             conditions=self._conditions,
         )
         self.parts = assemble(self.site, self.shards, self.health)
+        self.system = self._build_system()
+
+    def _build_system(self) -> SystemCalls:
+        settings = self.settings
+        servers = Servers(settings, self.redis, self.kafka, self.topics, self.admin_client)
+        schedules, store = [shard.schedule for shard in self.shards], self.shards[0].store
+        if self.embedded:
+            diagnosis = diagnosing.embedded(self.health)
+        else:
+            diagnosis = diagnosing.build(servers, schedules, store, self.health)
+        return SystemCalls(
+            namespace=settings.namespace,
+            shards=settings.shards,
+            settings=[*effective(settings)],
+            names=self.topics,
+            topics=lambda: self.watch.kafka.topics,
+            diagnosis=diagnosis,
+        )
 
     def _build_neighbours(self) -> Alone:
         settings, home = self.settings, RedisHome(self.redis, self.settings.namespace)
@@ -309,16 +288,10 @@ class Service:
     def _build_watch(self) -> ServerWatch:
         settings = self.settings
         kind = EmbeddedWatch if self.embedded else ServerWatch
-        wanted = Wanted(
-            names=self.topics,
-            max_job_bytes=settings.max_job_bytes,
-            answer_ms=settings.completion_timeout + settings.catch_up_window,
-            creates_topics=settings.create_topics,
-        )
         return kind(
             self.admin_client,
             RedisPolicy(self.redis),
-            wanted,
+            diagnosing.wanted(settings, self.topics),
             require_guarantees=settings.require_guarantees,
         )
 
@@ -340,6 +313,10 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
+            more={
+                SYSTEM_SERVICE: system_methods(self.system),
+                DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
+            },
             gate=gate,
             spans=self.traces.calls,
             certificates=self.doors.certificates,

@@ -27,10 +27,11 @@ from scheduling_srv.settings.types import is_duration
 if TYPE_CHECKING:
     import yaml
 
-_FILE = "_FILE"
+FILE = "_FILE"
+"""End of a variable that names a file with the value."""
 MEANT = (":null", ":merge")
 """Ends of the tags that plain words of YAML may get."""
-_NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
+NAMES = {name: PREFIX + name.upper() for name in Settings.model_fields}
 
 _WORDS = {
     "int": "is not a whole number",
@@ -65,7 +66,7 @@ def load(config: Path | None = None) -> Settings:
     environment = _environment()
     in_file = _file_values(config)
     faults = [*_wrong_variables(environment), *_wrong_names(in_file, config)]
-    values: dict[str, Any] = {name: in_file[name] for name in in_file if name in _NAMES}
+    values: dict[str, Any] = {name: in_file[name] for name in in_file if name in NAMES}
     values |= _secrets(environment)
     try:
         settings = Settings(**values)
@@ -75,7 +76,7 @@ def load(config: Path | None = None) -> Settings:
         faults += [_sentence(each, environment, config) for each in reversed(first.values())]
     if faults:
         raise StartError(" ".join(faults))
-    return settings
+    return settings.read_from(config)
 
 
 def _environment() -> dict[str, str]:
@@ -93,7 +94,7 @@ def _environment() -> dict[str, str]:
 def describe() -> Iterator[Setting]:
     """Every setting, in order."""
     for name, field in Settings.model_fields.items():
-        yield Setting(_NAMES[name], _default(field), field.description or "")
+        yield Setting(NAMES[name], _default(field), field.description or "")
 
 
 def _default(field: FieldInfo) -> str:
@@ -110,7 +111,7 @@ def _default(field: FieldInfo) -> str:
 
 def _wrong_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each variable that looks like a setting and is none."""
-    known = [*_NAMES.values(), *(name + _FILE for name in _NAMES.values()), failpoints.VARIABLE]
+    known = [*NAMES.values(), *(name + FILE for name in NAMES.values()), failpoints.VARIABLE]
     for name in environment:
         is_ours = name.startswith(PREFIX) and not name.startswith(COMMAND_LINE)
         is_ours = is_ours and not _SERVICE_LINK.fullmatch(name)
@@ -121,12 +122,12 @@ def _wrong_variables(environment: Mapping[str, str]) -> Iterator[str]:
 def _secrets(environment: Mapping[str, str]) -> dict[str, object]:
     """Values of settings that stand in a file of their own: `SCHEDULING_..._FILE`."""
     values: dict[str, object] = {}
-    for name, variable in _NAMES.items():
-        path = environment.get(variable + _FILE)
+    for name, variable in NAMES.items():
+        path = environment.get(variable + FILE)
         if path and variable in environment:
-            raise StartError(f"{variable} and {variable}{_FILE} are both set: give one of them.")
+            raise StartError(f"{variable} and {variable}{FILE} are both set: give one of them.")
         if path:
-            values[name] = _read(Path(path), variable + _FILE).rstrip("\r\n")
+            values[name] = _read(Path(path), variable + FILE).rstrip("\r\n")
     return values
 
 
@@ -143,8 +144,8 @@ def _file_values(path: Path | None) -> dict[str, object]:
 def _wrong_names(values: Mapping[str, object], path: Path | None) -> Iterator[str]:
     """A sentence for each key of the file that is no setting."""
     for name, value in values.items():
-        if name not in _NAMES:
-            found = _nested(name, value) or _nearest(name, _NAMES)
+        if name not in NAMES:
+            found = _nested(name, value) or _nearest(name, NAMES)
             yield f"{name} in {path} is not a setting{found}"
 
 
@@ -152,7 +153,7 @@ def _nested(name: str, value: object) -> str:
     """The setting that a nested key means, as the end of a sentence; or nothing."""
     for key in value if isinstance(value, dict) else ():
         for meant in (_plain(f"{name}_{key}"), _plain(str(key))):
-            if meant in _NAMES:
+            if meant in NAMES:
                 return f": settings are not nested, so write {meant} at the top level."
     return ""
 
@@ -295,12 +296,12 @@ def origin(name: str, settings: Settings) -> str:
     if variable := _variable(name, _environment()):
         return variable
     is_in_file = name in settings.model_fields_set
-    return f"{name} in the configuration file" if is_in_file else _NAMES[name]
+    return f"{name} in the configuration file" if is_in_file else NAMES[name]
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:
     """The variable that sets it; empty if there is none."""
-    given = (each for each in (_NAMES[name], _NAMES[name] + _FILE) if each in environment)
+    given = (each for each in (NAMES[name], NAMES[name] + FILE) if each in environment)
     return next(given, "")
 
 

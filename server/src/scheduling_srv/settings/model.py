@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scheduling_srv.app.shard_rules import DEFAULTS as SHARD
@@ -46,6 +47,13 @@ def _of_namespace(given: dict[str, Any]) -> str:
 
 def _log_format() -> Literal["json", "console"]:
     return "console" if sys.stderr.isatty() else "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where settings were read from. Settings of different origins may be equal."""
+
+    config_file: Path | None = field(default=None, compare=False)
 
 
 class Settings(BaseSettings):
@@ -360,6 +368,18 @@ class Settings(BaseSettings):
         description="Logical service names in command responses and for health_check, separated by"
         " commas.",
     )
+
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def config_file(self) -> Path | None:
+        """The configuration file that was read."""
+        return self._origin.config_file
+
+    def read_from(self, path: Path | None) -> Self:
+        """Note the configuration file; returns the settings."""
+        self._origin = Origin(path)
+        return self
 
     @property
     def has_credentials(self) -> bool:

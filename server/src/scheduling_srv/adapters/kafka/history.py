@@ -199,13 +199,23 @@ class KafkaHistory:
             async for piece in pieces:
                 yield piece
 
-    async def _extents(self, topic: Topic) -> Sequence[Extent]:
+    async def letter_extents(self) -> Sequence[Extent]:
+        """The extents of the dead-letter topic; none if there is no such topic."""
+        return await self._extents(Topic.DEAD_LETTER, needed=False)
+
+    async def letters(self, extents: Sequence[Extent]) -> AsyncGenerator[Sequence[LogRecord]]:
+        """The dead letters, extent by extent."""
+        async with aclosing(self._read_extents(Topic.DEAD_LETTER, extents)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _extents(self, topic: Topic, *, needed: bool = True) -> Sequence[Extent]:
         name = self.topics[topic]
         with _Reader(self.config, self.timeout) as reader:
             return await reader.call(
                 lambda: [
                     Extent(number, *reader.watermarks(name, number))
-                    for number in reader.partitions(name)
+                    for number in reader.partitions(name, needed=needed)
                 ]
             )
 

@@ -58,6 +58,8 @@ NAMED = {
     "unique:": "hash: unique key -> id of the job that has it, `unique:<type>`",
     "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",
     "deadlines": "zset: the same instances by deadline ms",
+    "replayed": "zset: dead letters that were replayed, by offset; those that Kafka has",
+    "hidden": "zset: dead letters that lists leave out, by time; 10,000",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

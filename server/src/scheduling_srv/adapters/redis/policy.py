@@ -26,10 +26,10 @@ class RedisPolicy:
             return RedisFacts(unknown=(sentence,))
         loading = _flag(fields.get("loading"))  # aof_enabled is 0 until all is loaded
         return RedisFacts(
-            maxmemory=_number(fields.get("maxmemory")),
+            maxmemory=number_of(fields.get("maxmemory")),
             maxmemory_policy=fields.get("maxmemory_policy"),
             appendonly=None if loading else _flag(fields.get("aof_enabled")),
-            replicas=_number(fields.get("connected_slaves")),
+            replicas=number_of(fields.get("connected_slaves")),
         )
 
 
@@ -40,7 +40,8 @@ def parse_info(text: bytes) -> dict[str, str]:
     return {name: value.strip() for name, _, value in pairs}
 
 
-def _number(text: str | None) -> int | None:
+def number_of(text: str | None) -> int | None:
+    """Of a field; None: it is missing, or no number."""
     return int(text) if text is not None and text.isdigit() else None
 
 

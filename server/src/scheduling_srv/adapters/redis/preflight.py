@@ -112,6 +112,12 @@ async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
 
     `shown` is the key of an offset that is shown to operators.
     """
+    for name in await refused_commands(client, namespace, shown):
+        log.warning("Redis forbids a useful command", command=name, loss=LOSSES[name])
+
+
+async def refused_commands(client: RedisClient, namespace: str, shown: str) -> list[str]:
+    """The useful commands that Redis refuses. Raises as `preflight` does."""
     two = (keys.prefix(namespace, 0) + "check", keys.prefix(namespace, 1) + "check")
     await client.execute("EVAL", TWO_SLOTS, len(two), *two)
     names = {KEY: two[0], SHOWN: shown, WAKE: keys.channel(namespace, 0)}
@@ -124,13 +130,11 @@ async def preflight(client: RedisClient, namespace: str, shown: str) -> None:
             f" it: keys {namespace}:* and those of shown offsets, channels {namespace}:*."
         )
         raise StoreRefused(msg)
-    for command in lacking:
-        name = command.decode()
-        log.warning("Redis forbids a useful command", command=name, loss=LOSSES[name])
     presence = keys.presence(namespace, 0, "check")
     alive = keys.alive(namespace, client.database, "check")
     async with client.subscription(names[WAKE], presence, alive):
         pass
+    return [command.decode() for command in lacking]
 
 
 def _packed(commands: Sequence[Sequence[str]], names: dict[str, str]) -> str:

@@ -316,6 +316,11 @@ class RedisSchedule:
         loaded: int = owned(await self.scripts.run("load_pauses", rows, token=token))
         return loaded
 
+    async def load_replayed(self, token: str, letters: Sequence[str]) -> int:
+        """`load_replayed.lua`."""
+        loaded: int = owned(await self.scripts.run("load_replayed", letters, token=token))
+        return loaded
+
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         """`load_runs.lua`, which ends early if the jobs of retries are large."""
         loaded = at = 0

@@ -119,11 +119,18 @@ class Wanted:
     creates_topics: bool = True
 
 
-class Finding(NamedTuple):
+class Found(NamedTuple):
     """A sentence for people under a name for machines."""
 
     name: str
     sentence: str
+    remedy: str = ""
+    """How to mend it, in a sentence."""
+
+    @property
+    def whole(self) -> str:
+        """The sentence with its remedy."""
+        return f"{self.sentence} {self.remedy}".rstrip()
 
 
 def missing(facts: KafkaFacts) -> frozenset[Topic]:
@@ -146,23 +153,37 @@ def smallest_of(facts: KafkaFacts, topics: Sequence[Topic]) -> tuple[int, Topic]
 def risks_of(kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted) -> dict[str, str]:
     """Reason -> sentence. Several topics with the same fault share a sentence."""
     found: dict[str, str] = {}
-    for name, sentence in (*_topic_risks(kafka, wanted), *_redis_risks(redis)):
-        found[name] = f"{found[name]} {sentence}" if name in found else sentence
+    for each in all_risks(kafka, redis, wanted):
+        before = found.get(each.name)
+        found[each.name] = f"{before} {each.whole}" if before else each.whole
     return found
+
+
+def all_risks(kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted) -> Sequence[Found]:
+    """Each risk by itself."""
+    return [*_topic_risks(kafka, wanted), *_redis_risks(redis)]
+
+
+def all_notes(
+    kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted, *, embedded: bool = False
+) -> Sequence[Found]:
+    """Each note by itself."""
+    return [*_notes(kafka, redis, wanted, embedded=embedded)]
 
 
 def notes_of(
     kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted, *, embedded: bool = False
 ) -> dict[str, str]:
     """Name -> sentence."""
-    return dict(_notes(kafka, redis, wanted, embedded=embedded))
+    notes = all_notes(kafka, redis, wanted, embedded=embedded)
+    return {each.name: each.whole for each in notes}
 
 
-def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Finding]:
+def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Found]:
     for topic, facts in sorted(kafka.topics.items()):
         name = wanted.names[topic]
         if facts is None:
-            yield Finding(Risk.TOPIC_MISSING, absence(name, creates=wanted.creates_topics))
+            yield Found(Risk.TOPIC_MISSING, absence(name, creates=wanted.creates_topics))
         else:
             yield from _kept(topic, name, facts)
             yield from _copies(topic, name, facts, kafka.broker)
@@ -180,85 +201,92 @@ def absence(name: str, *, creates: bool) -> str:
     return f"The topic {name} does not exist. {then}"
 
 
-def _kept(topic: Topic, name: str, facts: TopicFacts) -> Iterator[Finding]:
+def _kept(topic: Topic, name: str, facts: TopicFacts) -> Iterator[Found]:
     if topic not in COMPACTED or facts.is_kept is not False or facts.cleanup is None:
         return
     policy = ",".join(sorted(facts.cleanup))
     risk = Risk.JOURNAL_NOT_KEPT if topic is Topic.JOURNAL else Risk.POSITION_NOT_KEPT
-    yield Finding(
+    yield Found(
         risk,
         f"The topic {name} has cleanup.policy={policy}: Kafka deletes records that a rebuild "
-        "needs. Set it to compact.",
+        "needs.",
+        "Set it to compact.",
     )
 
 
-def _copies(topic: Topic, name: str, facts: TopicFacts, broker: BrokerFacts) -> Iterator[Finding]:
+def _copies(topic: Topic, name: str, facts: TopicFacts, broker: BrokerFacts) -> Iterator[Found]:
     """Risks of losing one broker. A cluster of one broker cannot have a second copy."""
     if broker.brokers > 1 and facts.replicas == 1:
-        yield Finding(
+        yield Found(
             Risk.REPLICATION_FACTOR,
             f"The topic {name} has one replica on a cluster of {broker.brokers} brokers.",
+            "Give it three replicas.",
         )
     elif broker.brokers > 1 and facts.min_insync_replicas == 1:
-        yield Finding(
+        yield Found(
             Risk.MIN_INSYNC_REPLICAS,
             f"The topic {name} has min.insync.replicas=1: the loss of one broker may lose records.",
+            "Set it to 2.",
         )
     if broker.brokers > 1 and facts.unclean_leader_election:
-        yield Finding(
+        yield Found(
             Risk.UNCLEAN_LEADER_ELECTION,
             f"The topic {name} has unclean.leader.election.enable=true: a broker that lacks "
             "committed records may become the leader.",
+            "Set it to false.",
         )
     del topic
 
 
-def _jobs_retention(wanted: Wanted, facts: TopicFacts) -> Iterator[Finding]:
+def _jobs_retention(wanted: Wanted, facts: TopicFacts) -> Iterator[Found]:
     kept = facts.retention_ms
     deletes = facts.cleanup is None or "delete" in facts.cleanup
     if deletes and kept is not None and kept != FOREVER and kept < wanted.answer_ms:
-        yield Finding(
+        yield Found(
             Risk.JOBS_RETENTION,
             f"The topic {wanted.names[Topic.JOBS]} has retention.ms={kept}, which is shorter than "
             "SCHEDULING_COMPLETION_TIMEOUT and SCHEDULING_CATCH_UP_WINDOW together "
             f"({wanted.answer_ms} ms): a rebuild may emit a run again.",
+            "Let Kafka keep the topic for longer.",
         )
 
 
-def _redis_risks(redis: RedisFacts) -> Iterator[Finding]:
+def _redis_risks(redis: RedisFacts) -> Iterator[Found]:
     policy = redis.maxmemory_policy
     if redis.maxmemory and policy is not None and policy != "noeviction":
-        yield Finding(
+        yield Found(
             Risk.REDIS_EVICTION,
-            f"Redis has maxmemory-policy {policy}: it may remove parts of the schedule. Set it to "
-            "noeviction.",
+            f"Redis has maxmemory-policy {policy}: it may remove parts of the schedule.",
+            "Set maxmemory-policy to noeviction.",
         )
     if redis.appendonly is False:
-        yield Finding(
+        yield Found(
             Risk.REDIS_NO_AOF,
             "Redis has appendonly off: after a restart the schedule is rebuilt from Kafka.",
+            "Set appendonly to yes.",
         )
 
 
 def _notes(
     kafka: KafkaFacts, redis: RedisFacts, wanted: Wanted, *, embedded: bool
-) -> Iterator[Finding]:
+) -> Iterator[Found]:
     if embedded:
-        yield Finding(
+        yield Found(
             Note.EMBEDDED, "The embedded servers are for trying out: no guarantee holds there."
         )
     elif kafka.broker.brokers == 1:
-        yield Finding(Note.SINGLE_BROKER, "Kafka has one broker: its disk is the only copy.")
+        yield Found(Note.SINGLE_BROKER, "Kafka has one broker: its disk is the only copy.")
     if smallest := smallest_of(kafka, JOB_TOPICS):
         limit, topic = smallest
         if limit < wanted.max_job_bytes + RECORD_ROOM:
-            yield Finding(
+            yield Found(
                 Note.JOB_LIMIT,
                 f"SCHEDULING_MAX_JOB_BYTES is {wanted.max_job_bytes}, but the topic "
                 f"{wanted.names[topic]} takes max.message.bytes={limit}: larger jobs are refused.",
+                "Raise max.message.bytes of the topic, or lower the setting.",
             )
     if redis.replicas:
-        yield Finding(
+        yield Found(
             Note.REDIS_REPLICAS,
             f"Redis has {counted(redis.replicas, 'replica')}. A failover may lose the last writes:"
             " the schedule is rebuilt from Kafka then.",

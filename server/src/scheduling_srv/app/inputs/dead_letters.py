@@ -17,6 +17,7 @@ from scheduling_srv.domain.errors import (
     TooLarge,
     TooMany,
 )
+from scheduling_srv.formats.dead_letters import original_headers
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.outbox_entries import event_entry, read_event
 from scheduling_srv.runtime import metrics
@@ -71,6 +72,7 @@ def dead_letter(record: Consumed, fault: RequestError | str, largest: int | None
     )
     metrics.DEAD_LETTERS.labels(reason=status).inc()
     key, value, headers = record.key or b"", record.value or b"", _reason(record, status, fault)
+    headers += original_headers(record.headers)
     most = LARGEST_DEAD_LETTER
     if largest is not None:
         used = len(key) + sum(len(name) + len(text) for name, text in headers) + LETTER_ROOM

@@ -12,6 +12,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_LIST,
     JOURNAL_PARCEL,
     JOURNAL_PAUSE,
+    JOURNAL_REPLAYED,
     JOURNAL_RETRY,
     NOT_OF_A_JOB,
     JournalCount,
@@ -20,6 +21,7 @@ from scheduling_srv.formats.kafka_records import (
     LogRecord,
     parcel_name,
     piece_of_list,
+    replayed_letter,
 )
 
 OVERHEAD_BYTES = 300
@@ -107,6 +109,12 @@ class Rest:
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PAUSE:
                 yield JournalPause.parse(key, value)
+
+    def replayed(self) -> Iterator[str]:
+        """The dead letters that were replayed."""
+        for key, (kind, _) in self.kept.items():
+            if kind == JOURNAL_REPLAYED:
+                yield replayed_letter(key)
 
     def parcels(self) -> Iterator[Parcel]:
         """The parcels that may not have been delivered."""

@@ -319,6 +319,8 @@ class Attempt:
                 await self._read_share(share)
             await self._load_counts(self.rest.counts())
             await self._load_pauses(self.rest.pauses())
+            for letters in pieces(self.rest.replayed(), PIECE_ENTRIES):
+                await self.shard.load_replayed(self.token, letters)
             await self._load_runs(self.settlement.waiting(self.rest.retries()))
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())

@@ -1,9 +1,9 @@
 --!include base job marker member outbox parcels pauses states
 --!args token log now:int count most_entries:int most:int room:int
--- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, then retries. It reads and
--- writes in one call, so whatever changes later comes later. A hash is walked by a cursor, which is
--- good for one process of Redis: with another lineage the walk begins anew. What the walk does not
--- show came after it had begun.
+-- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, notes of replayed
+-- dead letters, then retries. It reads and writes in one call, so whatever changes later comes later.
+-- A hash is walked by a cursor, which is good for one process of Redis: with another lineage the walk
+-- begins anew. What the walk does not show came after it had begun.
 -- `log`: `id start end`. `count`: places to look at. `most_entries`: in the outbox. `most`: bytes
 -- of a record, 0 for any. `room`: bytes that a record needs beside its job.
 -- Returns: 'ok' | lost() | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) |
@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, STATES, PAUSES, TYPES, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, LETTERS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'd', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -115,6 +115,11 @@ local function write_retry(text)
     emit_waiting(id, seq, nominal, attempt, due, origin)
 end
 
+local function write_replayed(letter)
+    local key = REPLAYED_KEY .. letter
+    emit(struct.pack(KEYED, NOTE_REPLAYED, #key) .. key .. '{}')
+end
+
 -- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever
 -- `count` says: those have at most some hundred members of 64 bytes.
 local function walk_on(command, key, write, after)
@@ -131,6 +136,9 @@ end
 if phase == PARCELS and SHARDS == 1 then
     phase = JOBS
 elseif phase == STATES and not is_any_paused() and redis.call('EXISTS', K.states) == 0 then
+    phase = LETTERS
+end
+if phase == LETTERS and redis.call('EXISTS', K.replayed) == 0 then
     phase = RETRIES
 end
 if phase == PARCELS then
@@ -146,7 +154,9 @@ elseif phase == PAUSES then
 elseif phase == TYPES then
     walk_on('HSCAN', K.paused_types, function(type, note)
         emit_pause(TYPE_PAUSE_KEY .. type, note)
-    end, RETRIES)
+    end, LETTERS)
+elseif phase == LETTERS then
+    walk_on('ZSCAN', K.replayed, write_replayed, RETRIES)
 else
     walk_on('ZSCAN', K.retries, write_retry, ENDED)
 end
