@@ -63,10 +63,10 @@ BOUNDS: Mapping[str, str] = {
             "records_order",
             "minutes",
             "failed_types",
+            "errors:",
         ),
         PERMANENT,
     ),
-    "errors:": "failed_types",
     "tallies": "jobs",
 }
 

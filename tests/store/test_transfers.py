@@ -8,8 +8,8 @@ import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
-from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.runs import RedisRuns
+from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import Source
 from scheduling_srv.app.replies import LEAVING, Held, Parcel, Span

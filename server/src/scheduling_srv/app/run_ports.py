@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.overview import ShardView
 from scheduling_srv.domain.run import FailureGroup, JobRuns, Run, RunFilter, RunId
 
 
@@ -133,42 +134,6 @@ class HistoryTrimming(Protocol):
 
         Raises `LeaseLost`.
         """
-
-
-class Minute(NamedTuple):
-    """The counts of a minute."""
-
-    number: int
-    """Minutes since 1970."""
-    emitted: int
-    done: int
-    failed: int
-    skipped: int
-    lateness: int
-    """Of all emitted runs together, in ms."""
-    latest: int
-    """The greatest lateness, in ms."""
-
-
-class ShardView(NamedTuple):
-    """How a shard stands."""
-
-    jobs: int
-    waiting: int
-    running: int
-    held: int
-    retrying: int
-    paused_jobs: int
-    paused_types: int
-    outbox: int
-    owner: str
-    """Empty: no replica owns it."""
-    oldest_due: int | None
-    """When the earliest place in the order of due times is due."""
-    due: Sequence[int]
-    """Jobs that are due in each of the next 60 minutes."""
-    minutes: Sequence[Minute]
-    """In no order."""
 
 
 class ShardOverview(Protocol):

@@ -178,7 +178,8 @@ class FailureGroup(NamedTuple):
 
     type: str
     error: str
-    count: int
+    number: int
+    """How many there are."""
     last: int
     """When the last one ended."""
     last_run: RunId
@@ -201,6 +202,7 @@ class JobRuns(NamedTuple):
     """The runs of a job, as its status shows them."""
 
     counters: JobCounters = JobCounters()
+    """Of a recurring job."""
     last: Run | None = None
     """The run that ended last."""
     open: Sequence[Run] = ()
@@ -214,7 +216,8 @@ class Upcoming(NamedTuple):
     type: str
     time: int
     """The first nominal time, or that of a retry."""
-    count: int = 1
+    number: int = 1
+    """How many runs."""
     words: str = ""
     """The schedule in words, of a recurring job."""
 

@@ -17,14 +17,13 @@ from scheduling_srv.app.run_ports import (
     Judged,
     ListedRun,
     ListedRuns,
-    Minute,
     RetryMode,
     RetryVerdict,
-    ShardView,
 )
 from scheduling_srv.domain.errors import FormatTooOld
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.overview import Counts, Minute, ShardView
 from scheduling_srv.domain.run import (
     FailureGroup,
     HeldBy,
@@ -182,7 +181,7 @@ class RedisRuns:
         *counts, owner, oldest, due, minutes = checked(await self.scripts.run("overview", now=now))
         name = owner.decode().rpartition(":")[0]
         return ShardView(
-            *counts,
+            Counts(*counts),
             owner=name,
             oldest_due=int(oldest) if oldest else None,
             due=due,
@@ -197,9 +196,9 @@ def _failure(row: Sequence[Any]) -> FailureGroup:
 
 
 def _counters(numbers: Sequence[int]) -> JobCounters:
-    done, failed, timed_out, cancelled, skipped, missed, refused, unanswered = numbers
-    emitted = done + failed + timed_out + cancelled + refused + unanswered
-    return JobCounters(emitted, done, failed + refused, timed_out, missed, skipped)
+    done, failed, timed_out, cancelled, skipped, missed, refused, still_open, counted = numbers
+    emitted = done + failed + timed_out + cancelled + refused + still_open
+    return JobCounters(emitted, done, failed + refused, timed_out, missed, skipped, counted)
 
 
 def _place(row: Sequence[Any]) -> DuePlace:

@@ -19,8 +19,8 @@ from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete counts delete delivered expire"
     " due_list failures find_runs format forget_inputs get holder index_older initialise job_runs"
-    " list list_apply list_decide list_drop list_keep list_named list_runs lists mark_inputs note_log"
-    " overview page parcels pause paused_types positions progress renew restore_end resume"
+    " list list_apply list_decide list_drop list_keep list_named list_runs lists mark_inputs"
+    " note_log overview page parcels pause paused_types positions progress renew restore_end resume"
     " set_aside set_positions show state sweep sweep_now sweep_retries take trim_history unclaim"
     " unplanned unready upcoming".split()
 )

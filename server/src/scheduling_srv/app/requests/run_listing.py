@@ -61,7 +61,7 @@ class RunListing:
                 *(shard.failures(job_type, since) for shard in self.shards)
             )
         groups = [group for each in found for group in each]
-        groups.sort(key=lambda group: (-group.count, -group.last))
+        groups.sort(key=lambda group: (-group.number, -group.last))
         return groups[:limit]
 
     async def of_jobs(self, ids: Sequence[str]) -> Mapping[str, JobRuns]:

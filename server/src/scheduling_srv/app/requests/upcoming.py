@@ -76,8 +76,8 @@ class Series:
         entry, known = self._entry(place), self.entries.get(place.job.id)
         if known:
             first = min(known, entry, key=lambda each: each.time)
-            count = min(known.count + entry.count, MOST_COUNTED)
-            entry = first._replace(count=count, words=known.words or entry.words)
+            count = min(known.number + entry.number, MOST_COUNTED)
+            entry = first._replace(number=count, words=known.words or entry.words)
         self.entries[place.job.id] = entry
 
     def _entry(self, place: DuePlace) -> Upcoming:
@@ -92,7 +92,7 @@ class Series:
             found = recurring_of(schedule_in(record), place.nominal)
         except ScheduleError:  # only another version understands it
             return first
-        return first._replace(count=self._count(place, found), words=found.words)
+        return first._replace(number=self._count(place, found), words=found.words)
 
     def _count(self, place: DuePlace, found: Recurring) -> int:
         asked = properties_of(place.job.record).properties
