@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
+    FailureGroup,
     Filter,
     Job,
     JobSpec,
@@ -34,9 +36,14 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Retried,
+    Run,
+    RunFilter,
     Started,
+    Upcoming,
 )
 from scheduling_client.api.logic import Call, Steps
+from scheduling_client.api.overview import Overview
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.system import Finding, System
@@ -258,6 +265,41 @@ class Client:
         one-time job ends with its run. Ids of no open run are no error.
         """
         return self._run(run_logic.cancel(run_ids, dry_run=dry_run))
+
+    def runs(self, where: RunFilter | None = None, *, page_size: int = 0) -> Iterator[Run]:
+        """All runs that match, page by page: open ones before those that have ended."""
+        token, more = "", True
+        while more:
+            page = self._run(run_logic.list_page(where or RunFilter(), page_size, token))
+            yield from page.runs
+            token, more = page.token, bool(page.token)
+
+    def failures(
+        self,
+        type: str = "",  # noqa: A002 - the property is called so
+        *,
+        limit: int = 0,
+    ) -> builtins.list[FailureGroup]:
+        """Failed runs grouped by error, the most frequent one first. Without `type`: of all."""
+        return self._run(run_logic.failures(type, limit))
+
+    def retry_runs(
+        self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False
+    ) -> Retried:
+        """Try failed runs again, by ids or by a filter.
+
+        A run that cannot be tried again is among the refusals; unknown ids are no error. A job that
+        is gone is created anew, if the service has kept its payload.
+        """
+        return self._run(run_logic.retry(run_ids, where, dry_run=dry_run))
+
+    def upcoming(self, until: datetime, where: Filter | None = None, *, limit: int = 0) -> Upcoming:
+        """What is due from now to an instant, by time; a frequent job once."""
+        return self._run(run_logic.upcoming(until, where or Filter(), limit))
+
+    def overview(self) -> Overview:
+        """How the service stands: counts, the last and the next hour, owners, health."""
+        return self._run(run_logic.overview())
 
     # --- Dead letters -------------------------------------------------------------------------
 

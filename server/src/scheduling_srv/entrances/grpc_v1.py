@@ -62,12 +62,21 @@ def v1_methods(
 ) -> Services:
     """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED.
 
-    `more`: the methods of other services, which have files of their own.
+    `more`: further methods, which have files of their own.
     """
-    built = {**built_methods(jobs, pauses, run_control, limits), **more}
+    built = together(built_methods(jobs, pauses, run_control, limits), more)
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()
+    }
+
+
+def together(*several: Services) -> Services:
+    """The methods of all of them."""
+    names = dict.fromkeys(name for each in several for name in each)
+    return {
+        name: {method: code for each in several for method, code in each.get(name, {}).items()}
+        for name in names
     }
 
 

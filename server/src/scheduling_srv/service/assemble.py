@@ -15,6 +15,7 @@ from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.restore import RestoreStarter
 from scheduling_srv.app.deployments.deployment import tagged
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.health.overview import Lag, OverviewCalls
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
@@ -28,7 +29,10 @@ from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
 from scheduling_srv.app.requests.run_control import RunControl
+from scheduling_srv.app.requests.run_listing import RunListing
+from scheduling_srv.app.requests.run_retries import RunRetries
 from scheduling_srv.app.requests.unique_keys import UniqueKeys
+from scheduling_srv.app.requests.upcoming import UpcomingListing
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.limited_store import LimitedStore
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
@@ -36,6 +40,7 @@ from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
+from scheduling_srv.entrances.grpc_reading import ReadingPorts
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
 from scheduling_srv.runtime.spans import spanned
@@ -51,6 +56,7 @@ class Parts:
     definitions: Definitions
     pauses: PauseCalls
     run_control: RunControl
+    reading: ReadingPorts
     dead_letters: DeadLetterCalls
     commands: Commands
     listener: Listener
@@ -82,6 +88,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
+    runs = RunListing([shard.runs for shard in shards], site.clock, settings.history_failures)
     definitions = Definitions(
         store,
         listing,
@@ -89,6 +96,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         site.clock,
         jobs.rules,
         keys=UniqueKeys([shard.unique_keys for shard in shards]),
+        runs=runs,
     )
     pauses = PauseCalls(store, listing, notes, site.clock)
     run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
@@ -97,6 +105,12 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)
+    reading = ReadingPorts(
+        runs,
+        RunRetries(store, runs, [shard.runs for shard in shards], site.clock),
+        UpcomingListing([shard.runs for shard in shards], site.clock),
+        _overview(site, shards, health, logs),
+    )
     restores = [shard.restores for shard in shards]
     for shard in shards:
         coordinator = ShardCoordinator(shard.number, restores, store.claims)
@@ -123,6 +137,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         definitions,
         pauses,
         run_control,
+        reading,
         letters,
         commands,
         listener,
@@ -160,6 +175,13 @@ def _dead_letters(
     topics = {settings.topic_jobs: Topic.JOBS, settings.topic_commands: Topic.COMMANDS}
     log = KafkaLetters(first.history, logs)
     return DeadLetterCalls(log, notes, store, site.clock, topics)
+
+
+def _overview(
+    site: Site, shards: Sequence[Shard], health: Health, logs: KafkaLogs
+) -> OverviewCalls:
+    lag = Lag([shard.store for shard in shards], logs)
+    return OverviewCalls([shard.runs for shard in shards], health, lag, site.clock)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

@@ -56,9 +56,11 @@ from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import OFF, AdminServer, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
+from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.grpc_system import system_methods
+from scheduling_srv.entrances.grpc_v1 import together
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
@@ -313,10 +315,13 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
-            more={
-                SYSTEM_SERVICE: system_methods(self.system),
-                DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
-            },
+            more=together(
+                reading_methods(parts.reading),
+                {
+                    SYSTEM_SERVICE: system_methods(self.system),
+                    DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
+                },
+            ),
             gate=gate,
             spans=self.traces.calls,
             certificates=self.doors.certificates,

@@ -19,6 +19,7 @@ from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
+from scheduling_srv.adapters.redis.runs import RedisRuns
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
@@ -36,6 +37,7 @@ from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import RETRY_SECONDS, CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.historian import Historian
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.indexer import Indexer
 from scheduling_srv.app.owner.owner import Owner
@@ -49,6 +51,7 @@ from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
+from scheduling_srv.app.run_ports import HistoryBounds
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import Work, isolated
@@ -166,6 +169,8 @@ class Shard:
         self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = spanned(RedisJobIndex(redis, namespace, number, shards), spans.INDEX)
+        timeout = settings.completion_timeout
+        self.runs = RedisRuns(redis, namespace, number, shards, timeout=timeout)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,
@@ -206,6 +211,7 @@ class Shard:
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
             isolated("indexer", Indexer(self.job_index).run),
+            isolated("historian", self._build_historian().run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
@@ -217,6 +223,15 @@ class Shard:
             listeners=(self.owner.notice, self._notice),
             format=self._format,
         )
+
+    def _build_historian(self) -> Historian:
+        settings = self.site.settings
+        bounds = HistoryBounds(
+            settings.history_runs // settings.shards,
+            settings.history_bytes // settings.shards,
+            settings.history_failures,
+        )
+        return Historian(self.runs, self.site.clock, bounds)
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
         return Restorer(

@@ -1,4 +1,4 @@
---!include base deadlines finishing job limits member outbox pauses remove run states
+--!include base deadlines finishing history job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -114,6 +114,7 @@ end
 
 -- Takes out the runs that have ended, and their jobs: before a marker is made.
 local function save_ended()
+    note_starts()
     in_batches('HDEL', K.runs, answered)
     in_batches('ZREM', K.running, answered)
     if is_any_started() then
@@ -159,11 +160,14 @@ local function count_end(id, type, attempt, outcome, problem)
     end
 end
 
--- A run has ended for good, whether or not it was emitted: every end comes here. `job`: nil if it is
--- gone. `attempt`: the last one that was emitted, or 0. Returns whether something may be due because of it.
-local function conclude(id, type, job, seq, nominal, attempt, origin, outcome, problem)
+-- A run has ended for good, whether or not it was emitted: every end comes here. `instance`: of the
+-- last attempt; 0: it has none. `job`: what the id names now, nil if nothing; `alive`: whether it is
+-- the job of the run. `attempt`: the last one that was emitted, or 0. Returns whether something may be
+-- due because of it.
+local function conclude(instance, id, type, job, alive, seq, nominal, attempt, origin, outcome, now, problem)
     count_end(id, type, attempt, outcome, problem)
-    if not job then
+    note_ended(instance, id, type, job, seq, nominal, attempt, origin, outcome, now, problem)
+    if not alive then
         return false
     end
     local is_due = after_end(id, job)
@@ -205,6 +209,6 @@ local function end_run(instance, outcome, now, cap, most, problem, after, is_fin
     if attempt > 1 then
         emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
     end
-    local is_due = conclude(id, type, alive and job or nil, seq, nominal, attempt, origin, outcome, problem)
+    local is_due = conclude(instance, id, type, job, alive, seq, nominal, attempt, origin, outcome, now, problem)
     return true, is_due and now or due
 end

@@ -77,7 +77,7 @@ local function find_held(id, job, nominal)
 end
 
 -- A rebuild has to know of an occurrence that was never emitted, and never will be: as attempt 0.
-local function note_passed(id, seq, nominal)
+local function note_unemitted(id, seq, nominal)
     redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, 0))
     emit_waiting(id, seq, nominal, 0, nominal)
     local noted = {}
@@ -103,7 +103,7 @@ local function plant_following(id, job, record, nominal)
 end
 
 -- A run waits, and has no instance. Returns whether there is such a run.
-local function cancel_waiting(id, seq, nominal, origin, is_counted_only)
+local function cancel_waiting(id, seq, nominal, origin, now, is_counted_only)
     local record = redis.call('HGET', K.jobs, id)
     if not record or read_seq(record) ~= seq then
         return false
@@ -123,12 +123,12 @@ local function cancel_waiting(id, seq, nominal, origin, is_counted_only)
         remove_retry(text, job.parallel, job.type)
     end
     if attempt == 1 and origin == SCHEDULE and job.kind >= INTERVAL and job.kind ~= ENDING then
-        note_passed(id, seq, nominal)
+        note_unemitted(id, seq, nominal)
     end
     if attempt > 1 then
         emit_cancelled(id, seq, nominal, origin, attempt - 1, 0)
     end
-    conclude(id, job.type, job, seq, nominal, attempt - 1, origin, CANCELLED, '')
+    conclude(0, id, job.type, job, true, seq, nominal, attempt - 1, origin, CANCELLED, now, '')
     if held and job.kind >= INTERVAL then
         plant_following(id, job, record, nominal)
     end
@@ -139,7 +139,7 @@ end
 local function cancel(id, seq, nominal, origin, now, is_counted_only)
     local instance = find_instance(id, seq, nominal, origin)
     if not instance then
-        return cancel_waiting(id, seq, nominal, origin, is_counted_only)
+        return cancel_waiting(id, seq, nominal, origin, now, is_counted_only)
     elseif not is_counted_only then
         each_run(1, function()
             return instance

@@ -1,4 +1,4 @@
---!include base limits member order outbox pauses states unique
+--!include base limits member order outbox pauses states tallies unique
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -93,6 +93,9 @@ local function remove_job(id, job, later)
     end
     if job.rules then
         forget_state(id, job)
+    end
+    if job.kind >= INTERVAL then
+        forget_tally(id)
     end
     if job.more_size > 0 then
         give_key_back(id, job.record)
