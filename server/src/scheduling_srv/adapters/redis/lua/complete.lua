@@ -15,7 +15,7 @@ end
 if not is_next(partition, expected, known) then
     return {'stale'}
 end
-local FAILURE, HEARTBEAT, NO_RETRY = 'f', 'h', 'final'
+local HAS_FAILED, HEARTBEAT, NO_RETRY = 'f', 'h', 'final'
 local applied, first = 0, nil
 
 -- Returns whether there was such a run, and when something may be due because of it.
@@ -25,7 +25,7 @@ local function apply(instance, kind, problem, retry, occurrence)
         return false
     elseif kind == HEARTBEAT then
         return extend(instance, now, nil, timeout) ~= nil
-    elseif kind == FAILURE then
+    elseif kind == HAS_FAILED then
         return end_run(instance, FAILED, now, cap, most, problem, tonumber(retry), retry == NO_RETRY)
     end
     return end_run(instance, DONE, now, cap, most, problem)

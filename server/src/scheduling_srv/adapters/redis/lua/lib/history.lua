@@ -1,4 +1,4 @@
---!include base minutes ran records run tallies
+--!include base minutes ran records tallies
 -- What became of runs (decision 31): gathered, and saved once a call, where the format is 2.
 local SERIALS = 10 * SERIAL_SIZE -- bytes of the serials of a job: its last ten runs are kept
 local FAILURES, FAILED_TYPES = 100, 1000 -- errors of a type, and types, that are told apart
