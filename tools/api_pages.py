@@ -44,7 +44,7 @@ _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED_ENUMS, _METHODS, _VALUES = 2, 4, 2, 2
 """Numbers of the fields in descriptor.proto, of which the places of comments are made."""
 
-_NO_USE_CASES: Any = (None,) * 3
+_NO_USE_CASES: Any = None
 """Only the names of methods are asked for."""
 
 Place = tuple[int, ...]
@@ -105,7 +105,7 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(*_NO_USE_CASES, Limits(0, 0)).get(
+        served = built_methods(_NO_USE_CASES, _NO_USE_CASES, _NO_USE_CASES, Limits(0, 0)).get(
             f"{source.file.package}.{service.name}", {}
         )
         yield _table(("method", "does"), _methods(service, source.comments, place, served))

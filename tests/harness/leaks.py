@@ -36,6 +36,7 @@ BOUNDS: Mapping[str, str] = {
     "running": "runs",
     "open": "runs",
     "states": "jobs",
+    "backfills": "jobs",
     "unique:": "jobs",
     "started": "runs",
     "deadlines": "runs",

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from scheduling_client.api.jobs import Filter, Progress, Run, Started
+from scheduling_client.api.jobs import Backfill, Filter, Progress, Run, Started
 from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask, of_jobs, selections_of
-from scheduling_client.api.messages import duration, run_in
+from scheduling_client.api.messages import duration, run_in, timestamp
 from scheduling_client.api.request_ids import new_request_id
 from scheduling_client.wire.v1 import job_service_pb2 as jobs
 from scheduling_client.wire.v1 import run_service_pb2 as service
@@ -69,3 +69,21 @@ def run_now(
             request.page_token = answer.progress.next_page_token
             more = bool(request.page_token)
     return Started(matched, changed, runs)
+
+
+def backfill(
+    job_id: str, span: tuple[datetime, datetime], most: int, request_id: str, *, dry_run: bool
+) -> Steps[Backfill]:
+    """Begin a backfill. It may be repeated: it finds the first one."""
+    request = jobs.BackfillJobRequest(
+        job_id=job_id,
+        until=timestamp(span[1]),
+        max_in_flight=most,
+        request_id=request_id or new_request_id(),
+        dry_run=dry_run,
+    )
+    start = timestamp(span[0])
+    if start is not None:
+        getattr(request, "from").CopyFrom(start)
+    answer = yield from ask(of_jobs("BackfillJob", request, jobs.BackfillJobResponse))
+    return Backfill(answer.runs, answer.first_run_id, answer.last_run_id)

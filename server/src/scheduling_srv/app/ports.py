@@ -41,7 +41,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
-from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
+from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -621,6 +621,12 @@ class ShardStore(Protocol):
         """Put back pauses of jobs that are there, and of types; returns how many.
 
         All jobs are loaded before.
+        """
+
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        """Put back backfills of jobs that are there; returns how many.
+
+        All runs are loaded before.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

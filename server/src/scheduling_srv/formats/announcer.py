@@ -10,6 +10,7 @@ from scheduling_srv.formats import changes, job_record
 from scheduling_srv.formats.job_record import KIND_AT
 from scheduling_srv.formats.kafka_records import (
     JOB_V1,
+    JOURNAL_BACKFILL,
     JOURNAL_COUNT,
     JOURNAL_DUE,
     JOURNAL_JOB,
@@ -25,6 +26,7 @@ from scheduling_srv.formats.layouts import (
     COUNT,
     CREATE,
     DELETE,
+    FILLING,
     GROUP,
     HAND_ON,
     HAPPENED,
@@ -58,6 +60,7 @@ KEPT_KINDS = {
     LISTED: JOURNAL_LIST,
     COUNT: JOURNAL_COUNT,
     PAUSE: JOURNAL_PAUSE,
+    FILLING: JOURNAL_BACKFILL,
 }
 
 
@@ -80,6 +83,7 @@ class Announcer:
             QUEUE_MORE: self._queued,
             COUNT: self._kept,
             PAUSE: self._kept,
+            FILLING: self._kept,
             CREATE: self._created,
             NEW_NOW: self._new_now,
             TOMBSTONE: self._tombstone,

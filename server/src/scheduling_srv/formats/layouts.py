@@ -107,7 +107,7 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE = b"EMGqKU"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE, FILLING = b"EMGqKUB"
 """First bytes of entries."""
 QUEUES = frozenset((QUEUE, QUEUE_MORE))
 """Those of runs."""
@@ -164,6 +164,9 @@ COUNT_KEY = "\0count"
 PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
 """The first follows the id of a job, the second precedes a type, in the key of a pause."""
 
+BACKFILL_KEY = "\0backfill"
+"""Follows the id of a job, in the key of its backfill."""
+
 # --- Values that only scripts read --------------------------------------------------------------
 
 RUN = Layout("seq:u48 version:u8 origin:u8 nominal:u64 attempt:u32 entry:u64 type_size:u16")
@@ -210,7 +213,8 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE RESOURCES JOBS_TOPIC LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
+    QUEUE_MORE COUNT PAUSE FILLING RESOURCES JOBS_TOPIC LIST REPEATED OLD_JOB OLD_RETRY
+    OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
@@ -232,6 +236,7 @@ LUA: Mapping[str, str] = {
     "LIST_KEY": _text(LIST_KEY),
     "COUNT_KEY": _text(COUNT_KEY),
     "PAUSE_KEY": _text(PAUSE_KEY),
+    "BACKFILL_KEY": _text(BACKFILL_KEY),
     "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
 }
 """Name -> its value in Lua. Offsets count from 1, as Lua does."""

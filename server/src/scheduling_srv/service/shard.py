@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
+from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
@@ -32,6 +33,7 @@ from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
@@ -157,6 +159,8 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = RedisPauses(redis, namespace, number, shards)
+        self.backfills = RedisBackfills(redis, namespace, number, site.rules, shards)
+        self.backfiller = Backfiller(self.backfills, site.clock)
         self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
         self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
@@ -199,6 +203,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("backfiller", self.backfiller.run),
             isolated("indexer", Indexer(self.job_index).run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
@@ -323,5 +328,7 @@ class Shard:
             self.restorer.notice()
         if heard.kind in {"sweep", "connected"}:
             self.sweeper.notice()
+        if heard.kind in {"backfill", "connected"}:
+            self.backfiller.notice()
         if heard.kind == "connected":
             self.site.watch.notice()

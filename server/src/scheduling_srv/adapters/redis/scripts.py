@@ -17,7 +17,7 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 
 WHEN_FULL = frozenset(
-    "acquire append behind cancel claim clear commit complete counts delete delivered"
+    "acquire append backfills behind cancel claim clear commit complete counts delete delivered"
     " expire due_list extend find_keys find_runs format forget_inputs get holder index_older"
     " initialise list list_apply list_decide list_drop list_keep list_named lists"
     " mark_inputs note_log page parcels pause paused_types positions progress recall renew"
