@@ -1,7 +1,7 @@
 """Single runs are changed by callers, also when Redis then loses everything."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -81,4 +81,29 @@ def test_runs_by_hand(product: Product, client: Client, own: ValkeyServer) -> No
     assert len({*names}) == len(names) == 3
     assert held.run_id in names[1:]
     assert client.get(kind).pause
+    client.delete(kind)
+
+
+def test_a_backfill_goes_on_after_a_loss(
+    product: Product, client: Client, own: ValkeyServer
+) -> None:
+    kind = fresh("type")
+    client.create(kind, every("1 hour"), id=kind)
+    until = datetime.now(UTC)
+    since = until - timedelta(hours=4)
+    wanted = client.backfill(kind, since, until, dry_run=True)
+    assert client.backfill(kind, since, until, request_id="r") == wanted
+    assert client.backfill(kind, since, until, request_id="r") == wanted
+    assert wanted.runs == 4
+    first = product.run(kind)
+    assert name_of(first) == wanted.first_run_id
+    product.done(first)
+    product.run(kind, 2)
+    lose_everything(product, own)
+    for number in range(2, 5):
+        product.done(product.run(kind, number))
+    product.settle()
+    names = [name_of(run) for run in product.runs_so_far(kind)]
+    assert len(names) == len({*names}) == 4
+    assert names[-1] == wanted.last_run_id
     client.delete(kind)

@@ -38,6 +38,7 @@ BOUNDS: Mapping[str, str] = {
     "running": "runs",
     "open": "runs",
     "states": "jobs",
+    "backfills": "jobs",
     "unique:": "jobs",
     "started": "runs",
     "deadlines": "runs",

@@ -396,6 +396,16 @@ def test_jobs_are_run_now(client: Both) -> None:
     assert (request.request_id, request.dry_run) == ("r", True)
 
 
+def test_a_job_is_backfilled(client: Both) -> None:
+    answer = service.BackfillJobResponse(runs=3, first_run_id="a", last_run_id="b")
+    assert client("backfill", UNAVAILABLE, answer)("j", NOON, NOON + HOUR) == (3, "a", "b")
+    first, second = client.channel.asked
+    assert first == second
+    assert (first.job_id, first.max_in_flight, first.until.ToDatetime(UTC)) == ("j", 1, NOON + HOUR)
+    assert getattr(first, "from").ToDatetime(UTC) == NOON
+    assert first.request_id
+
+
 def test_a_preview(client: Both) -> None:
     answer = service.PreviewScheduleResponse()
     answer.preview.words = "w"

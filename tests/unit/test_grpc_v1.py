@@ -47,6 +47,8 @@ from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.reasons import MEANINGS, Reason
 from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
     CancelCall,
     Extension,
     NewRun,
@@ -126,6 +128,10 @@ class App:
     async def run(self, call: RunCall) -> Started:
         self.note(call)
         return Started(Progress(2, 1, "more"), [NewRun(RunName("a", 1, 1500, 1), "t")])
+
+    async def backfill(self, call: BackfillCall) -> Backfilled:
+        self.note(call)
+        return Backfilled(3, RunName("a", 1, 1500, 2), RunName("a", 1, 1700, 2))
 
     async def cancel(self, call: CancelCall) -> Progress:
         self.note(call)
@@ -305,6 +311,37 @@ async def test_jobs_are_run_now(app: App, stub: Any) -> None:
     assert (await failure(stub.RunJobs(asked))).fields == ["request_id"]
 
 
+def backfill(since: int = 1, until: int = 2, **more: Any) -> service.BackfillJobRequest:
+    request = service.BackfillJobRequest(until=Timestamp(seconds=until), **more)
+    getattr(request, "from").CopyFrom(Timestamp(seconds=since))
+    return request
+
+
+async def test_a_job_is_backfilled(app: App, stub: Any) -> None:
+    answer = await stub.BackfillJob(backfill(job_id="a", request_id="r", dry_run=True))
+    assert (answer.runs, answer.first_run_id, answer.last_run_id) == (3, "a/1/1500b", "a/1/1700b")
+    await stub.BackfillJob(backfill(job_id="a", max_in_flight=7))
+    assert app.called == [
+        (BackfillCall("a", 1000, 2000, 1, "r", True),),
+        (BackfillCall("a", 1000, 2000, 7, "", False),),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (backfill(), "job_id"),
+        (service.BackfillJobRequest(job_id="a"), "from"),
+        (backfill(2, 2, job_id="a"), "until"),
+        (backfill(job_id="a", request_id="r" * 256), "request_id"),
+        (backfill(job_id="a", max_in_flight=10_001), "max_in_flight"),
+    ],
+)
+async def test_a_backfill_is_bounded(app: App, stub: Any, request_: Message, field: str) -> None:
+    assert (await failure(stub.BackfillJob(request_))).fields == [field]
+    assert app.called == []
+
+
 async def test_runs_are_cancelled(app: App, channel: grpc.aio.Channel) -> None:
     runs: Any = RunServiceStub(channel)
     where = run_service.RunSelection(ids=run_service.RunIds(run_ids=["a/1/2", "b/1/2", "a/1/2"]))
@@ -336,7 +373,7 @@ async def test_an_extension_is_bounded(
 
 BUILT = {"CreateJobs", "GetJobs", "ListJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
 BUILT |= {"PauseJobs", "ResumeJobs", "PauseType", "ResumeType", "ListPausedTypes"}
-BUILT |= {"ExtendRun", "CancelRuns", "RunJobs"}
+BUILT |= {"ExtendRun", "CancelRuns", "RunJobs", "BackfillJob"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:

@@ -26,6 +26,7 @@ from scheduling_client.api.client import BATCH
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
+    Backfill,
     Changes,
     FailureGroup,
     Filter,
@@ -219,6 +220,21 @@ class AsyncClient:
     ) -> Started:
         """See `Client.run_now`."""
         return await self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    async def backfill(
+        self,
+        job_id: str,
+        since: datetime,
+        until: datetime,
+        *,
+        max_in_flight: int = 1,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Backfill:
+        """See `Client.backfill`."""
+        span = since, until
+        steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
+        return await self._run(steps)
 
     async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
         """See `Client.cancel`."""

@@ -25,6 +25,7 @@ from scheduling_client.api.channels import (
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
+    Backfill,
     Changes,
     FailureGroup,
     Filter,
@@ -257,6 +258,26 @@ class Client:
         client makes it, so that its own repetitions are safe.
         """
         return self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    def backfill(
+        self,
+        job_id: str,
+        since: datetime,
+        until: datetime,
+        *,
+        max_in_flight: int = 1,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Run the occurrences of a recurring job between two instants, the second one excluded.
+
+        `until` is not after now; there are at most 10,000 runs. At most `max_in_flight` of them are
+        open at a time. They are announced with the origin `backfill`. A job has one backfill at a
+        time. `request_id`: see `run_now`.
+        """
+        span = since, until
+        steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
+        return self._run(steps)
 
     def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
         """Cancel open runs: held ones, running ones, and those that wait for a retry.

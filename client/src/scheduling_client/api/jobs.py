@@ -363,6 +363,15 @@ class Filter:
     due_until: datetime | None = None
 
 
+class Backfill(NamedTuple):
+    """The runs of a backfill."""
+
+    runs: int
+    first_run_id: str
+    """Empty: there are none."""
+    last_run_id: str
+
+
 class Started(NamedTuple):
     """What a call that runs jobs came to."""
 

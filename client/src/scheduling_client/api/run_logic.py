@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from scheduling_client.api.jobs import (
+    Backfill,
     FailureGroup,
     Filter,
     Progress,
@@ -159,3 +160,21 @@ def run_now(
             request.page_token = answer.progress.next_page_token
             more = bool(request.page_token)
     return Started(matched, changed, runs)
+
+
+def backfill(
+    job_id: str, span: tuple[datetime, datetime], most: int, request_id: str, *, dry_run: bool
+) -> Steps[Backfill]:
+    """Begin a backfill. It may be repeated: it finds the first one."""
+    request = jobs.BackfillJobRequest(
+        job_id=job_id,
+        until=timestamp(span[1]),
+        max_in_flight=most,
+        request_id=request_id or new_request_id(),
+        dry_run=dry_run,
+    )
+    start = timestamp(span[0])
+    if start is not None:
+        getattr(request, "from").CopyFrom(start)
+    answer = yield from ask(of_jobs("BackfillJob", request, jobs.BackfillJobResponse))
+    return Backfill(answer.runs, answer.first_run_id, answer.last_run_id)

@@ -42,7 +42,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
-from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
+from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -640,6 +640,12 @@ class ShardStore(Protocol):
 
     async def load_replayed(self, token: str, letters: Sequence[str]) -> int:
         """Note dead letters that were replayed; returns how many."""
+
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        """Put back backfills of jobs that are there; returns how many.
+
+        All runs are loaded before.
+        """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         """Put unanswered runs and waiting retries into the store; returns their number.

@@ -198,7 +198,7 @@ class Signal(NamedTuple):
     """A message of the store to all replicas. Signals may be lost, so every loop also polls."""
 
     kind: str
-    """`work`, `published`, `refused`, `released`, `restore`, `sweep` or `connected`."""
+    """`work`, `published`, `refused`, `released`, `restore`, `sweep`, `backfill` or `connected`."""
     due: int | None = None
     lineage: str = ""
     number: int = 0

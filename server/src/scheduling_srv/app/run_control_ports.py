@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.run_control import Extension, NewRun, RunName
+from scheduling_srv.domain.run_control import Backfilled, Extension, NewRun, RunName
 
 
 class Cancelled(NamedTuple):
@@ -59,3 +60,63 @@ class RunControlStore(Protocol):
 
     async def recall(self, request: str) -> Step | None:
         """The step of a request that this shard has answered."""
+
+
+class NewBackfill(NamedTuple):
+    """A backfill that begins."""
+
+    job_id: str
+    seq: int
+    """Creation number of the job that its caller has seen."""
+    until: int
+    limit: int
+    """Runs that may be open at a time."""
+    plan: Backfilled
+
+
+class BackfillVerdict(StrEnum):
+    """Whether a backfill has begun."""
+
+    BEGUN = "ok"
+    GONE = "gone"
+    """The job is gone, or was updated."""
+    BUSY = "busy"
+    """The job has one already."""
+    MANY = "many"
+    """The shard has as many as it may have."""
+
+
+class OpenBackfill(NamedTuple):
+    """A backfill that may add runs."""
+
+    job_id: str
+    record: bytes
+    """Of its job."""
+    next: int
+    """The first instant that counts, in epoch ms."""
+    until: int
+    room: int
+    """How many runs it may add now."""
+
+
+class BackfillStore(Protocol):
+    """The backfills of one shard. Each method raises `StoreUnavailable` and `StoreNotReady`."""
+
+    async def begin(
+        self, asked: NewBackfill, request: str
+    ) -> tuple[BackfillVerdict, Receipt, Backfilled]:
+        """Begin a backfill, or recall the one of a `request` that was answered before.
+
+        Raises `FormatTooOld` and `Overloaded`.
+        """
+
+    async def open_backfills(self, token: str) -> Sequence[OpenBackfill]:
+        """Some of those that may add runs. For the owner, as `fill` is: both raise `LeaseLost`."""
+
+    async def fill(
+        self, token: str, at: OpenBackfill, following: int | None, nominals: Sequence[int], now: int
+    ) -> bool:
+        """Add runs, and note in the same step that it goes on at `following`; None: it ends.
+
+        Returns False if the backfill is elsewhere by now, or the outbox is full.
+        """

@@ -319,6 +319,8 @@ class Audit:
             late = emission.timestamp - run.nominal
             if late < 0:
                 yield Finding("early", run.job_id, run.nominal, attempt, f"{-late} ms early")
+            elif run.origin:
+                continue  # a backfill is late on purpose
             elif attempt == 1 and late > self.window.late and run.nominal >= self.window.since:
                 yield Finding("late", run.job_id, run.nominal, attempt, f"{late} ms late")
 

@@ -71,6 +71,28 @@ class Started(NamedTuple):
     runs: Sequence[NewRun]
 
 
+class BackfillCall(NamedTuple):
+    """Occurrences of a recurring job that are to run now."""
+
+    job_id: str
+    since: int
+    """The first instant that counts, in epoch ms."""
+    until: int
+    """The first one that does not count any more."""
+    limit: int
+    """Runs that may be open at a time."""
+    request_id: str
+    dry_run: bool
+
+
+class Backfilled(NamedTuple):
+    """The runs of a backfill; None: there is none."""
+
+    runs: int
+    first: RunName | None
+    last: RunName | None
+
+
 class Extension(NamedTuple):
     """More time for an attempt of a run."""
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from scheduling_srv.domain.bulk import Progress
-from scheduling_srv.domain.run_control import CancelCall, Extension, RunCall, Started
+from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
+    CancelCall,
+    Extension,
+    RunCall,
+    Started,
+)
 from scheduling_srv.entrances.grpc_small import small_method
 from scheduling_srv.entrances.memory_budget import Bounded
 from scheduling_srv.formats.v1 import run_control as messages
@@ -24,6 +31,9 @@ class RunControlPort(Protocol):
     async def run(self, call: RunCall) -> Started:
         """Run jobs now, one step."""
 
+    async def backfill(self, call: BackfillCall) -> Backfilled:
+        """Run the occurrences of a job between two instants."""
+
 
 def run_job_methods(runs: RunControlPort) -> Mapping[str, Bounded]:
     """Method of the JobService -> its code."""
@@ -32,6 +42,11 @@ def run_job_methods(runs: RunControlPort) -> Mapping[str, Bounded]:
             messages.decode_run,
             lambda call: runs.run(call),  # noqa: PLW0108 - the table is made without, too
             messages.encode_started,
+        ),
+        "BackfillJob": small_method(
+            messages.decode_backfill,
+            lambda call: runs.backfill(call),  # noqa: PLW0108
+            messages.encode_backfilled,
         ),
     }
 

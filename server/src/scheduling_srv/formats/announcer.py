@@ -10,6 +10,7 @@ from scheduling_srv.formats import changes, job_record
 from scheduling_srv.formats.job_record import KIND_AT
 from scheduling_srv.formats.kafka_records import (
     JOB_V1,
+    JOURNAL_BACKFILL,
     JOURNAL_COUNT,
     JOURNAL_DUE,
     JOURNAL_JOB,
@@ -26,6 +27,7 @@ from scheduling_srv.formats.layouts import (
     COUNT,
     CREATE,
     DELETE,
+    FILLING,
     GROUP,
     HAND_ON,
     HAPPENED,
@@ -61,6 +63,7 @@ KEPT_KINDS = {
     COUNT: JOURNAL_COUNT,
     PAUSE: JOURNAL_PAUSE,
     NOTE_REPLAYED: JOURNAL_REPLAYED,
+    FILLING: JOURNAL_BACKFILL,
 }
 
 
@@ -84,6 +87,7 @@ class Announcer:
             COUNT: self._kept,
             PAUSE: self._kept,
             NOTE_REPLAYED: self._kept,
+            FILLING: self._kept,
             CREATE: self._created,
             NEW_NOW: self._new_now,
             TOMBSTONE: self._tombstone,

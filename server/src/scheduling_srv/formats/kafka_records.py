@@ -37,7 +37,8 @@ DEADLINE = "deadline"
 RUN_NUMBER = "run-number"
 """The header of a run that counts for `max_runs`: the how manieth of its job it is."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
-JOURNAL_COUNT, JOURNAL_PAUSE, JOURNAL_REPLAYED = b"count", b"pause", b"replayed"
+JOURNAL_COUNT, JOURNAL_PAUSE = b"count", b"pause"
+JOURNAL_REPLAYED, JOURNAL_BACKFILL = b"replayed", b"backfill"
 """Values of the journal's `kind` header."""
 NOT_OF_A_JOB = b"\0"
 """In the keys of records of the journal that are no jobs; no id holds it."""
@@ -210,6 +211,19 @@ class JournalPause(NamedTuple):
     def seq(self) -> int:
         """A reset up to this creation number, or a later one, makes it void."""
         return int(json.loads(self.note)["seq"])
+
+
+class JournalBackfill(NamedTuple):
+    """How far the backfill of a job is."""
+
+    job_id: str
+    text: bytes
+    """JSON; `seq` in it is the creation number of the job."""
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `backfill`."""
+        return cls(key.split(b"\0", 1)[0].decode(), value)
 
 
 def replayed_letter(key: bytes) -> str:

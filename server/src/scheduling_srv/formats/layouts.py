@@ -107,7 +107,7 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE, NOTE_REPLAYED = b"EMGqKUY"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE, NOTE_REPLAYED, FILLING = b"EMGqKUYB"
 """First bytes of entries."""
 QUEUES = frozenset((QUEUE, QUEUE_MORE))
 """Those of runs."""
@@ -165,6 +165,9 @@ PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
 """The first follows the id of a job, the second precedes a type, in the key of a pause."""
 REPLAYED_KEY = "\0replayed\0"
 """Precedes `partition:offset topic id` of a dead letter."""
+
+BACKFILL_KEY = "\0backfill"
+"""Follows the id of a job, in the key of its backfill."""
 
 # --- Values that only scripts read --------------------------------------------------------------
 
@@ -236,7 +239,7 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE NOTE_REPLAYED RESOURCES JOBS_TOPIC LIST REPEATED
+    QUEUE_MORE COUNT PAUSE NOTE_REPLAYED FILLING RESOURCES JOBS_TOPIC LIST REPEATED
     OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
@@ -260,6 +263,7 @@ LUA: Mapping[str, str] = {
     "LIST_KEY": _text(LIST_KEY),
     "COUNT_KEY": _text(COUNT_KEY),
     "PAUSE_KEY": _text(PAUSE_KEY),
+    "BACKFILL_KEY": _text(BACKFILL_KEY),
     "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
     "REPLAYED_KEY": _text(REPLAYED_KEY),
 }

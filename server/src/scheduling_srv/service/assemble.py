@@ -22,6 +22,7 @@ from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.requests.backfills import Backfills
 from scheduling_srv.app.requests.dead_letters import DeadLetterCalls
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.job_listing import JobListing
@@ -99,7 +100,13 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         runs=runs,
     )
     pauses = PauseCalls(store, listing, notes, site.clock)
-    run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
+    run_control = RunControl(
+        store,
+        listing,
+        [shard.run_control for shard in shards],
+        site.clock,
+        backfills=Backfills(store, listing, [shard.backfills for shard in shards], site.clock),
+    )
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands

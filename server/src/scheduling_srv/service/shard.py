@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.agenda import SteadySchedule
+from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
@@ -34,6 +35,7 @@ from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import RETRY_SECONDS, CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
@@ -165,6 +167,8 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = spanned(RedisPauses(redis, namespace, number, shards), spans.PAUSES)
+        self.backfills = RedisBackfills(redis, namespace, number, site.rules, shards)
+        self.backfiller = Backfiller(self.backfills, site.clock)
         self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
         self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
@@ -210,6 +214,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("backfiller", self.backfiller.run),
             isolated("indexer", Indexer(self.job_index).run),
             isolated("historian", self._build_historian().run),
             isolated("lists", self.lists.run),
@@ -344,5 +349,7 @@ class Shard:
             self.restorer.notice()
         if heard.kind in {"sweep", "connected"}:
             self.sweeper.notice()
+        if heard.kind in {"backfill", "connected"}:
+            self.backfiller.notice()
         if heard.kind == "connected":
             self.site.watch.notice()

@@ -54,6 +54,7 @@ NAMED = {
     "manual:": "string: nominal time of the last run by hand of a job, by its seq; TTL 60 s",
     "requests": "zset: names of requests whose answers are kept, by time; TTL 15 min",
     "request:": "string: the answer of one of them, as JSON; TTL 15 min",
+    "backfills": "hash: job id -> how far its backfill is, as JSON; at most 1,000",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
     "unique:": "hash: unique key -> id of the job that has it, `unique:<type>`",
     "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",

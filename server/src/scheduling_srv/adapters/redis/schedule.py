@@ -34,7 +34,7 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
+from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import WRITES
@@ -319,6 +319,12 @@ class RedisSchedule:
     async def load_replayed(self, token: str, letters: Sequence[str]) -> int:
         """`load_replayed.lua`."""
         loaded: int = owned(await self.scripts.run("load_replayed", letters, token=token))
+        return loaded
+
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        """`load_backfills.lua`."""
+        rows: list[Value] = [value for backfill in backfills for value in backfill]
+        loaded: int = owned(await self.scripts.run("load_backfills", rows, token=token))
         return loaded
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

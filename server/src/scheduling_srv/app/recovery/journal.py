@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scheduling_srv.app.replies import ListPiece, Parcel
 from scheduling_srv.formats.kafka_records import (
+    JOURNAL_BACKFILL,
     JOURNAL_COUNT,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
@@ -15,6 +16,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_REPLAYED,
     JOURNAL_RETRY,
     NOT_OF_A_JOB,
+    JournalBackfill,
     JournalCount,
     JournalPause,
     JournalRetry,
@@ -115,6 +117,12 @@ class Rest:
         for key, (kind, _) in self.kept.items():
             if kind == JOURNAL_REPLAYED:
                 yield replayed_letter(key)
+
+    def backfills(self) -> Iterator[JournalBackfill]:
+        """How far the backfills of jobs are."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_BACKFILL:
+                yield JournalBackfill.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
         """The parcels that may not have been delivered."""

@@ -32,6 +32,7 @@ from scheduling_srv.formats.kafka_records import (
     JOURNAL_DUE,
     OUTCOME,
     Emission,
+    JournalBackfill,
     JournalCount,
     JournalPause,
     LogRecord,
@@ -124,6 +125,7 @@ class Attempt:
         self.settlement = Settlement()
         self.window = self._new_window()
         self.rest = Rest(rebuild.memory_bytes // 2)
+        self.backfills = list[JournalBackfill]()
         self.last_seq = 0
         self.jobs = self.runs = 0
         """How many were loaded."""
@@ -138,6 +140,8 @@ class Attempt:
         await self._load_rest()
         await self._load_counts(self.settlement.counts.values())
         await self._load_runs(self.settlement.unanswered())
+        if self.backfills:
+            await self.shard.load_backfills(self.token, self.backfills)
         return await self._initialise()
 
     async def _initialise(self) -> Recovered:
@@ -321,6 +325,7 @@ class Attempt:
             await self._load_pauses(self.rest.pauses())
             for letters in pieces(self.rest.replayed(), PIECE_ENTRIES):
                 await self.shard.load_replayed(self.token, letters)
+            self.backfills += self.rest.backfills()
             await self._load_runs(self.settlement.waiting(self.rest.retries()))
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())

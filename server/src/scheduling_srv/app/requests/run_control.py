@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.requests.backfills import Backfills
 from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.job_listing import JobListing, plain
 from scheduling_srv.app.requests.request_names import name_of
@@ -16,6 +17,8 @@ from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.errors import RunNotFound, Violation
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
     CancelCall,
     Extension,
     NewRun,
@@ -34,12 +37,15 @@ class RunControl:
         listing: JobListing,
         shards: Sequence[RunControlStore],
         clock: Clock,
+        *,
+        backfills: Backfills,
     ) -> None:
         """`shards`: in their order."""
         self.store = store
         self.listing = listing
         self.shards = shards
         self.clock = clock
+        self.backfills = backfills
 
     async def extend(self, asked: Extension) -> int:
         """Move the deadline of an unanswered attempt, never to an earlier instant; returns it.
@@ -68,6 +74,10 @@ class RunControl:
             return Started(Progress(step.matched, step.matched, step.token), [])
         runs = await self._run(step, name)
         return Started(Progress(step.matched, len(runs), step.token), runs)
+
+    async def backfill(self, call: BackfillCall) -> Backfilled:
+        """Run the occurrences of a job between two instants; see `Backfills.begin`."""
+        return await self.backfills.begin(call)
 
     async def _recalled(self, name: str) -> Step | None:
         found = await asyncio.gather(*(shard.recall(name) for shard in self.shards))

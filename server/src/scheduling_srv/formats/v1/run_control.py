@@ -8,19 +8,28 @@ from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.domain.backoff import LONGEST_MS
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.errors import Unsupported, Violation
-from scheduling_srv.domain.run_control import CancelCall, Extension, NewRun, RunCall, Started
+from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
+    CancelCall,
+    Extension,
+    NewRun,
+    RunCall,
+    Started,
+)
 from scheduling_srv.formats.parsing import parse_whole
 from scheduling_srv.formats.v1.answers import progress_of
 from scheduling_srv.formats.v1.faults import check_size, fault_in, too_many
 from scheduling_srv.formats.v1.requests import LONGEST_REQUEST_ID, selection_of
 from scheduling_srv.formats.v1.specs import field_named
-from scheduling_srv.formats.v1.times import duration_ms, timestamp_of
+from scheduling_srv.formats.v1.times import duration_ms, instant_of, timestamp_of
 
 RUN_SERVICE = service.DESCRIPTOR.services_by_name["RunService"].full_name
 LONGEST_OCCURRENCE = 4096
 """Bytes."""
 MOST_RUNS = 10_000
 """Ids of one call."""
+MOST_IN_FLIGHT = 10_000
 BY_IDS_ONLY = "This version of the service cancels runs by their ids only."
 
 
@@ -92,3 +101,38 @@ def _new_run(run: NewRun) -> run_pb2.Run:
         nominal_time=timestamp_of(run.name.nominal),
         origin=run_pb2.RUN_ORIGIN_MANUAL,
     )
+
+
+def decode_backfill(raw: bytes) -> BackfillCall:
+    """A BackfillJobRequest."""
+    request = parse_whole(job_service.BackfillJobRequest, raw)
+    if not request.job_id:
+        raise fault_in("job_id", "Job id not specified.")
+    check_size("request_id", request.request_id, LONGEST_REQUEST_ID)
+    times = {}
+    for name in ("from", "until"):
+        if not request.HasField(name):
+            raise fault_in(name, f"The instant {name} is not given.")
+        with field_named(name):
+            times[name] = instant_of(getattr(request, name))
+    if not 0 < times["from"] < times["until"]:
+        raise fault_in("until", "The first instant is after 1970, and before the last one.")
+    if request.max_in_flight > MOST_IN_FLIGHT:
+        raise fault_in("max_in_flight", f"At most {MOST_IN_FLIGHT} runs are open at a time.")
+    return BackfillCall(
+        request.job_id,
+        times["from"],
+        times["until"],
+        request.max_in_flight or 1,
+        request.request_id,
+        request.dry_run,
+    )
+
+
+def encode_backfilled(done: Backfilled) -> bytes:
+    """A BackfillJobResponse."""
+    return job_service.BackfillJobResponse(
+        runs=done.runs,
+        first_run_id=str(done.first) if done.first else "",
+        last_run_id=str(done.last) if done.last else "",
+    ).SerializeToString()

@@ -25,6 +25,7 @@ for i = runs_at, #args, TARGET_ROW do
 end
 save_ended()
 if #entries > 0 then
+    grouped = true -- a rebuild must not know a part of it
     emit_marker(now)
 end
 return {'ok', flush(open > 0 and now or nil), lineage(), looked_at, open}

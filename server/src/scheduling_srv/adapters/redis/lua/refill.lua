@@ -1,9 +1,9 @@
---!include base job marker member outbox parcels pauses states
+--!include backfills base job marker member outbox parcels pauses states
 --!args token log now:int count most_entries:int most:int room:int
 -- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, notes of replayed
--- dead letters, then retries. It reads and writes in one call, so whatever changes later comes later.
--- A hash is walked by a cursor, which is good for one process of Redis: with another lineage the walk
--- begins anew. What the walk does not show came after it had begun.
+-- dead letters, backfills, then retries. It reads and writes in one call, so whatever changes later
+-- comes later. A hash is walked by a cursor, which is good for one process of Redis: with another
+-- lineage the walk begins anew. What the walk does not show came after it had begun.
 -- `log`: `id start end`. `count`: places to look at. `most_entries`: in the outbox. `most`: bytes
 -- of a record, 0 for any. `room`: bytes that a record needs beside its job.
 -- Returns: 'ok' | lost() | 'not ready' | 'busy' | 'ended' (all of it is in the outbox) |
@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, STATES, PAUSES, TYPES, LETTERS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'd', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, LETTERS, FILLS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'd', 'f', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -133,13 +133,21 @@ local function walk_on(command, key, write, after)
     end
 end
 
+-- A walk whose hash or set has gone meanwhile ends as well.
+local function skip_to(other)
+    phase, cursor = other, '0'
+end
+
 if phase == PARCELS and SHARDS == 1 then
-    phase = JOBS
+    skip_to(JOBS)
 elseif phase == STATES and not is_any_paused() and redis.call('EXISTS', K.states) == 0 then
-    phase = LETTERS
+    skip_to(LETTERS)
 end
 if phase == LETTERS and redis.call('EXISTS', K.replayed) == 0 then
-    phase = RETRIES
+    skip_to(FILLS)
+end
+if phase == FILLS and not is_any_backfill() then
+    skip_to(RETRIES)
 end
 if phase == PARCELS then
     walk_on('HSCAN', K.parcels, write_parcel, JOBS)
@@ -156,7 +164,11 @@ elseif phase == TYPES then
         emit_pause(TYPE_PAUSE_KEY .. type, note)
     end, LETTERS)
 elseif phase == LETTERS then
-    walk_on('ZSCAN', K.replayed, write_replayed, RETRIES)
+    walk_on('ZSCAN', K.replayed, write_replayed, FILLS)
+elseif phase == FILLS then
+    walk_on('HSCAN', K.backfills, function(id, text)
+        save_backfill(id, cjson.decode(text), true)
+    end, RETRIES)
 else
     walk_on('ZSCAN', K.retries, write_retry, ENDED)
 end

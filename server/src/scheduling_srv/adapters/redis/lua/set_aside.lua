@@ -1,4 +1,4 @@
---!include answer base history job marker member order outbox pauses remove run states unique
+--!include answer backfills base history job marker member order outbox pauses remove run states unique
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -158,6 +158,9 @@ each(ENDED_ROW, function(i)
     note_ended(instance, run, id, job, 'refused', now, '')
     if job and job.seq == seq then
         after_end(id, job)
+        if origin == BACKFILLED then
+            note_backfilled(id, seq)
+        end
     end
     if job and job.seq == seq and job.kind < INTERVAL and origin == SCHEDULE then
         remove_job(id, job)

@@ -1,4 +1,4 @@
---!include base deadlines finishing history job limits member outbox pauses remove run states
+--!include backfills base deadlines finishing history job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -171,6 +171,9 @@ local function conclude(instance, id, type, job, alive, seq, nominal, attempt, o
         return false
     end
     local is_due = after_end(id, job)
+    if origin == BACKFILLED then
+        note_backfilled(id, seq)
+    end
     if job.kind < INTERVAL and origin == SCHEDULE then
         remove_job(id, job, ended_jobs)
         remember_removed(id, job)

@@ -187,7 +187,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         return
     end
     if job.parallel > 0 and count(job.type) >= job.parallel then
-        block(job.parallel, job.type, text, from + due, nominal)
+        block(job.parallel, job.type, text, from + due, held_since(origin, nominal, due))
         return
     end
     gone[#gone + 1] = text

@@ -1,4 +1,4 @@
---!include base limits member order outbox pauses states tallies unique
+--!include backfills base limits member order outbox pauses states tallies unique
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -102,6 +102,9 @@ local function remove_job(id, job, later)
     end
     if is_any_paused() then
         unpause_job(id)
+    end
+    if job.kind >= INTERVAL then
+        end_backfill(id)
     end
     if is_resource(job.kind) then
         unlist(job.seq, id, job.creator, job.type, labels_of(job))

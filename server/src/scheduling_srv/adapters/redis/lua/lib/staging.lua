@@ -94,7 +94,7 @@ local function consider(stage, text, id, score, from, record)
     end
     nominal = nominal or due
     if job.parallel > 0 and count(job.type) >= job.parallel then
-        block(job.parallel, job.type, text, from + due, nominal)
+        block(job.parallel, job.type, text, from + due, held_since(origin, nominal, due))
         return
     end
     count_emitted(stage.now, due)
