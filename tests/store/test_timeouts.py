@@ -7,6 +7,7 @@ import pytest
 
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.domain.errors import FormatTooOld
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run_control import Extension
@@ -61,6 +62,28 @@ async def test_a_run_times_out_by_the_timeout_of_its_job(shard: Shard) -> None:
     assert await shard.ids() == ["b"]
     assert await expired(shard, NOW + HOUR) == 1
     await clean(shard)
+
+
+async def test_a_late_record_says_the_deadline_that_counts(shard: Shard) -> None:
+    """A worker would leave a run alone whose deadline has passed."""
+    await shard.create(once("a", properties=OWN))
+    await shard.drain(NOW)
+    late = Announcer(now=lambda: NOW + HOUR)
+    records = late.records(await shard.publish(NOW + HOUR), 0, "x")
+    (run,) = [dict(each.headers) for each in records if each.key == b"queuedJob"]
+    assert run["deadline"].decode() == rfc3339(NOW + HOUR + MINUTE).replace("+00:00", "Z")
+
+
+async def test_deadlines_come_with_format_2(fresh: Shard) -> None:
+    """An older owner would never end the runs that have one."""
+    shard = await fresh.open(format=1)
+    await shard.create(once("a", created=None))
+    (run,) = await staged(shard)
+    assert await shard.answer(beat(run)) == 0
+    with pytest.raises(FormatTooOld):
+        await extender(shard).extend(Extension(run.instance), NOW)
+    assert await shard.raw("EXISTS", "started") == 0
+    assert await shard.done(run) == 1
 
 
 async def test_its_record_says_the_deadline(shard: Shard) -> None:

@@ -41,7 +41,7 @@ class RunControlStore(Protocol):
     async def extend(self, asked: Extension, now: int) -> int | None:
         """Move the deadline of an unanswered run, never to an earlier instant.
 
-        Returns it; None: there is no such run. A rebuild forgets it.
+        Returns it; None: there is no such run. A rebuild forgets it. Raises `FormatTooOld`.
         """
 
     async def cancel(self, runs: Sequence[RunName], now: int, *, dry_run: bool) -> Cancelled:

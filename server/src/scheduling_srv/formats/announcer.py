@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.domain.job import TriggerKind
@@ -70,8 +70,17 @@ KEPT_KINDS = {
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 
-    def __init__(self, recurring: str = "RECURR", deployment: Headers | None = None) -> None:
-        """`deployment`: a header of each run. The list is filled when the deployment is known."""
+    def __init__(
+        self,
+        recurring: str = "RECURR",
+        deployment: Headers | None = None,
+        now: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`deployment`: a header of each run. The list is filled when the deployment is known.
+
+        `now`: epoch ms; the time of a run begins when it is published.
+        """
+        self.now = now
         self.deployment = [] if deployment is None else deployment
         self.kinds = {
             kind: job_record.SCHEDULED_KIND
@@ -137,7 +146,7 @@ class Announcer:
         ]
         if has_more:
             run_id = b"%b/%d/%d%b" % (job_id, seq, nominal, mark)
-            headers += run_headers(entry, end + trace_size, run_id)
+            headers += run_headers(entry, end + trace_size, run_id, max(nominal, self.now()))
         if trace_size:
             headers += _trace_headers(entry[end : end + trace_size])
         return (Record(JOBS, b"queuedJob", value, headers, job_id),)

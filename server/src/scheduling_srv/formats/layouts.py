@@ -116,9 +116,9 @@ QUEUED = Layout(
     " id_size:u16 trace_size:u16 type_size:u16 data_size:u32"
 )
 """Id, type, data and trace follow. With the letter `QUEUE_MORE`, QUEUED_MORE and the labels too."""
-QUEUED_MORE = Layout("origin:u8 attempts:u32 deadline:u64 number:u32 labels_size:u16")
-"""Of a run of a job with MORE, or of another origin than the schedule. `deadline`: epoch ms, 0: the
-setting's. `number`: the how manieth run of a job with `max_runs`, else 0."""
+QUEUED_MORE = Layout("origin:u8 attempts:u32 timeout:u64 number:u32 labels_size:u16")
+"""Of a run of a job with MORE, or of another origin than the schedule. `timeout`: ms, as its job
+says; 0: the setting's. `number`: the how manieth run of a job with `max_runs`, else 0."""
 CREATED = Layout("letter:letter due:u64 id_size:u16")
 """Id and record follow."""
 KEYED = Layout("letter:letter key_size:u16")

@@ -93,16 +93,19 @@ def origin_mark(entry: bytes, at: int) -> bytes:
     return _MARKS[entry[at]]
 
 
-def run_headers(entry: bytes, at: int, run_id: bytes) -> Headers:
-    """The headers of a run that only scheduling.v1 has; they begin at `at` within its entry."""
-    origin, attempts, deadline, number, labels_size = QUEUED_MORE.unpack_from(entry, at)
+def run_headers(entry: bytes, at: int, run_id: bytes, begun: int) -> Headers:
+    """The headers of a run that only scheduling.v1 has; they begin at `at` within its entry.
+
+    `begun`: when its time begins, in epoch ms.
+    """
+    origin, attempts, timeout, number, labels_size = QUEUED_MORE.unpack_from(entry, at)
     headers = [
         ("run-id", run_id),
         ("origin", ORIGINS[origin]),
         ("attempts", b"%d" % attempts),
     ]
-    if deadline:
-        headers.append((DEADLINE, rfc3339(deadline)))
+    if timeout:
+        headers.append((DEADLINE, rfc3339(begun + timeout)))
     if number:
         headers.append((RUN_NUMBER, b"%d" % number))
     if labels_size:

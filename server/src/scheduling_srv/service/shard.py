@@ -255,7 +255,9 @@ class Shard:
     def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
         announcer = Announcer(
-            self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
+            self.site.settings.recurring_spelling,
+            self.site.neighbours.deployment.headers,
+            clock.now,
         )
         hold, known = Hold(clock, rules.stage_ahead, early=rules.produce_ahead), KnownRuns()
         refusals = Refusals(

@@ -34,16 +34,17 @@ class RedisRunControl:
     async def extend(self, asked: Extension, now: int) -> int | None:
         """`extend.lua`."""
         extension: Value = "" if asked.length is None else asked.length
-        (deadline,) = checked(
-            await self.scripts.run(
-                "extend",
-                now=now,
-                instance=asked.instance,
-                occurrence=asked.occurrence,
-                extension=extension,
-                timeout=self.rules.completion_timeout,
-            )
+        reply = await self.scripts.run(
+            "extend",
+            now=now,
+            instance=asked.instance,
+            occurrence=asked.occurrence,
+            extension=extension,
+            timeout=self.rules.completion_timeout,
         )
+        if reply[0] == b"old":
+            raise FormatTooOld(OLD_FORMAT)
+        (deadline,) = checked(reply)
         return int(deadline) if deadline else None
 
     async def cancel(self, runs: Sequence[RunName], now: int, *, dry_run: bool) -> Cancelled:

@@ -50,7 +50,7 @@ class RunControl:
     async def extend(self, asked: Extension) -> int:
         """Move the deadline of an unanswered attempt, never to an earlier instant; returns it.
 
-        A rebuild forgets it. Raises `RunNotFound` and `Unavailable`.
+        A rebuild forgets it. Raises `RunNotFound`, `FormatTooOld` and `Unavailable`.
         """
         shard = self.shards[asked.instance % len(self.shards)]
         deadline = await shard.extend(asked, self.clock.now())

@@ -3,9 +3,12 @@
 -- Moves the deadline of an unanswered run, never to an earlier instant.
 -- `occurrence`: its occurrence id, or ''. `extension`: ms from now, or '' for the timeout of its job.
 -- `timeout`: of jobs without one of their own, ms.
--- Returns: 'ok' | 'not ready', deadline ms; '' if there is no such run
+-- Returns: 'ok' | 'not ready' | 'old' (the store has an earlier format), deadline ms; '' if there is no such run
 if not is_ready() then
     return {'not ready'}
+end
+if not has_format(2) then
+    return {'old'}
 end
 local deadline
 each_run(1, function()

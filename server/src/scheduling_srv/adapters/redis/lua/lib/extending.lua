@@ -1,10 +1,10 @@
 --!include answer base deadlines job run
 -- Moves the deadline of a run that `each_run` shows to so many ms from now, never to an earlier
 -- instant. Returns it; nil: there is no such run. `extension`: nil for the timeout of the job.
--- `timeout`: the setting.
+-- `timeout`: the setting. An owner of format 1 would not look at deadlines.
 local function extend(instance, now, extension, timeout)
     local run = known_runs[instance]
-    if not run then
+    if not run or not has_format(2) then
         return nil
     end
     local record = known_jobs[run_id(run)]

@@ -9,14 +9,14 @@ local function count(type)
 end
 
 -- The entry of a run of a job with rules or labels, whose headers say more.
-local function emit_more(id, job, instance, nominal, attempt, deadline, origin)
+local function emit_more(id, job, instance, nominal, attempt, timeout, origin)
     local labels = job.labels
     emit(struct.pack(QUEUED, QUEUE_MORE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
         job.type_size, job.data_size) .. id .. job.ready .. job.trace
-        .. struct.pack(QUEUED_MORE, origin, math.max(1, job.attempts), deadline, job.number, #labels) .. labels)
+        .. struct.pack(QUEUED_MORE, origin, math.max(1, job.attempts), timeout, job.number, #labels) .. labels)
 end
 
--- The time of a run begins: it is unanswered until its deadline, which is returned. 0: the setting says it.
+-- The time of a run begins. Returns how long its job lets it be unanswered, in ms; 0: the setting says it.
 local function begin(job, start, name)
     local timeout = job.rules and job.rules.timeout or 0
     if timeout == 0 then
@@ -25,7 +25,7 @@ local function begin(job, start, name)
     end
     push(timed, start, name)
     push(ending_by, number(start + timeout), name)
-    return start + timeout
+    return timeout
 end
 
 -- `origin`: nil for the schedule.
