@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scheduling_srv.adapters.credentials.caller_file import hash_of
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 
 HEADER = b"authorization"
@@ -29,7 +29,8 @@ _foreign.key_id, _foreign.keys = _issuer.key_id, {_issuer.key_id: _foreign.keys[
 def credentials(directory: Path) -> dict[str, str]:
     """The settings of a service that knows `TOKEN`, and the keys of signed tokens."""
     callers, keys = directory / "callers.toml", directory / "keys.json"
-    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [hash_of(TOKEN)]})
+    known = hashlib.sha256(TOKEN.encode()).hexdigest()
+    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [known]})
     keys.write_text(_issuer.jwks)
     return {
         "SCHEDULING_CALLERS": str(callers),

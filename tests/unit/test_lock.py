@@ -37,7 +37,7 @@ def test_what_is_declared_is_locked(requirement: Requirement) -> None:
 
 def test_what_only_a_checkout_needs_is_not_published() -> None:
     assert set(CLIENT["optional-dependencies"]) == {"cli", "worker"}
-    assert set(SERVER["optional-dependencies"]) == {"embedded", "jwt"}
+    assert set(SERVER["optional-dependencies"]) == {"embedded", "jwt", "otel"}
     assert set(GROUPS) == {"bench", "dev"}
 
 
