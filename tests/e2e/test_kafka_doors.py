@@ -15,7 +15,7 @@ import pytest
 from scheduling_srv.adapters.kafka.clients import in_words
 from tests.client import contract
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import fresh
+from tests.e2e.product import Product, fresh
 from tests.harness.certificates import Authority
 from tests.harness.fixtures import StartService
 from tests.harness.guarded_kafka import PASSWORD, USER, GuardedKafka
@@ -144,9 +144,7 @@ def test_a_whole_life_with_the_least_rights(
     product.service.start()
     product.client.command("restore", {"jobs": {"offset": 0}})
     eventually(lambda: kept in product.ids(), what="the restored job")
-    status, text = product.service.get("/readyz?verbose")
-    found = json.loads(text)
-    assert (status, found["reasons"], found["degraded"], found["unknown"]) == (200, [], [], [])
+    eventually(lambda: _health(product) == (200, [], [], []), what="nothing is wrong")
     denied = [line for line in product.service.lines() if "authoriz" in json.dumps(line).lower()]
     assert denied == []
     product.client.command("reset")
@@ -288,3 +286,9 @@ def test_a_wrong_credential_is_named(  # noqa: PLR0917 - fixtures
 
 def test_the_words_of_librdkafka_about_an_expired_certificate() -> None:
     assert in_words("SSL handshake failed: certificate has expired").endswith("has expired")
+
+
+def _health(product: Product) -> tuple[int, object, object, object]:
+    status, text = product.service.get("/readyz?verbose")
+    found = json.loads(text)
+    return status, found["reasons"], found["degraded"], found["unknown"]
