@@ -42,6 +42,7 @@ PARALLEL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-
 # A campaign uses a core for itself, but for its outages.
 PARALLEL_CAMPAIGNS = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.setup-done
+DEPLOY_TOOLS := build/deploy-tools
 WIRE := client/src/scheduling_client/wire
 # The protos as they were when changes that break clients were last accepted.
 BASELINE := proto/baseline.binpb
@@ -162,8 +163,17 @@ accept-traps: setup kafka ## Prove that the first week has no silent traps (ONLY
 accept-house: setup kafka ## Prove that the redesign is complete, point by point (ONLY=1,2; 25 minutes)
 	@$(BIN)/python -m accept house $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: deploy-tools
+deploy-tools: $(DEPLOY_TOOLS)/kustomize $(DEPLOY_TOOLS)/promtool ## Build the tools that check deploy/ (needs Go 1.26)
+
+$(DEPLOY_TOOLS)/kustomize: PACKAGE = sigs.k8s.io/kustomize/kustomize/v5
+$(DEPLOY_TOOLS)/promtool: PACKAGE = github.com/prometheus/prometheus/cmd/promtool
+$(DEPLOY_TOOLS)/%: tests/deploy/go/go.mod tests/deploy/go/go.sum
+	@mkdir -p $(@D)
+	cd tests/deploy/go && go build -o "$(CURDIR)/$@" $(PACKAGE)
+
 .PHONY: accept-doors
-accept-doors: setup kafka ## Prove that the doors are safe and that the service ships (ONLY=tls,who; 5 minutes)
+accept-doors: setup kafka ## Prove that the doors are safe and that the service ships (ONLY=tls,who; 8 minutes)
 	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-worker

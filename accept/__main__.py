@@ -85,12 +85,14 @@ def judge(points: Iterable[Point], ran: Sequence[Case]) -> dict[str, Shown]:
     return found
 
 
-def run_tests(points: Sequence[Point]) -> list[Case]:
-    """All tests of all points, in one run: servers are started once."""
+def run_tests(points: Sequence[Point], workers: int) -> list[Case]:
+    """All tests of all points, in one run: servers are started once by each of the workers."""
     selectors = list(dict.fromkeys(test for point in points for test in point.tests))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *selectors]
+        if workers > 1:
+            command += ["-n", str(workers), "--dist", "loadfile"]
         subprocess.run(command, cwd=ROOT, check=False)
         return cases(report) if report.exists() else []
 
@@ -131,10 +133,11 @@ def main() -> int:
     parser.add_argument("name", help="a module of this package")
     parser.add_argument("--only", default="", help="points, with commas between")
     options = parser.parse_args()
-    points: Sequence[Point] = import_module(f"accept.{options.name}").POINTS
+    proof = import_module(f"accept.{options.name}")
+    points: Sequence[Point] = proof.POINTS
     if options.only:
         points = [point for point in points if point.name in options.only.split(",")]
-    found = judge(points, run_tests(points))
+    found = judge(points, run_tests(points, getattr(proof, "WORKERS", 1)))
     run_commands(points, found)
     say("\n" + table(points, found))
     verdicts = {shown.verdict for shown in found.values()}

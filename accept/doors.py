@@ -7,6 +7,10 @@ from accept.__main__ import Point
 DOORS, CREDENTIALS = "tests/e2e/test_doors.py", "tests/unit/test_credentials.py"
 REDIS, KAFKA = "tests/e2e/test_redis_doors.py", "tests/e2e/test_kafka_doors.py"
 DEPLOY = "tests/deploy/test_deploy.py"
+WORKERS = 3
+"""Processes of pytest: most tests wait for servers."""
+BEFORE = "c6a52ab"
+"""The last version without doors."""
 
 POINTS = (
     Point(
@@ -52,6 +56,41 @@ POINTS = (
         [
             f"{DOORS}::test_one_caller_s_flood_is_refused_and_another_s_calls_are_not",
             f"{DOORS}::test_bytes_count_as_well",
+            f"{DOORS}::test_a_creator_has_a_number_of_living_jobs",
+            "tests/unit/test_live_jobs.py",
+            "tests/unit/test_quotas.py",
+            "tests/unit/test_grpc_gate.py",
+        ],
+    ),
+    Point(
+        "log",
+        "The audit log and the log of deletions name callers and ids, also of scheduling.v1.",
+        [
+            f"{DOORS}::test_scheduling_v1_stands_behind_the_doors",
+            "tests/unit/test_limited_definitions.py",
+        ],
+    ),
+    Point(
+        "fuzz",
+        "Broken tokens and metadata that is too large never open a door, nor end the service.",
+        ["tests/unit/test_fuzz_doors.py"],
+        [["chaos.fuzz", "--count", "4000"]],
+    ),
+    Point(
+        "trace",
+        "The trace of a creator leads to its runs; a collector gets all spans; off is off.",
+        ["tests/e2e/test_tracing.py", "tests/unit/test_telemetry.py"],
+    ),
+    Point(
+        "roll",
+        "Beside the version before, under load and kills: nothing lost or twice, and back.",
+        commands=[
+            [
+                "chaos.series",
+                f"beside-{BEFORE}",
+                *("--minutes", "4", "--piece", "2", "--beside", BEFORE),
+                *("--faults", "kill,kill-emitter,kill-all,terminate,freeze-emitter"),
+            ]
         ],
     ),
     Point("redis", "Least rights, TLS, client certificates; each fault is named.", [REDIS]),
@@ -59,7 +98,12 @@ POINTS = (
     Point(
         "ship",
         "Image, compose, manifests, unit, alerts, dashboard and packages are valid.",
-        [DEPLOY, "tests/unit/test_packaging.py"],
+        [
+            DEPLOY,
+            "tests/deploy/test_deploy_tools.py",
+            "tests/deploy/test_uvx.py",
+            "tests/unit/test_packaging.py",
+        ],
     ),
     Point("pages", "Pages are plain, and their lists are made from the code.", [
         "tests/docs/test_pages.py",

@@ -31,6 +31,7 @@ from bench.workloads import (
     firing,
     keeping,
     submitting,
+    tracing,
 )
 
 ALL = (
@@ -38,6 +39,7 @@ ALL = (
     *firing.WORKLOADS,
     *changing.WORKLOADS,
     *crowding.WORKLOADS,
+    *tracing.WORKLOADS,
     *keeping.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])

@@ -137,7 +137,7 @@ class Site:
             future.result()
 
     def product(self, **settings: str) -> Product:
-        """The product under names of its own; `settings`: `delivery="at_least_once"`."""
+        """The product under names of its own; `settings`: `delivery="at_least_once"`, or OTEL_*."""
         return Product(self, settings)
 
     @contextmanager
@@ -170,7 +170,7 @@ class Product:
 
     def replica(self) -> Service:
         """One more, which is not started."""
-        environment = {f"SCHEDULING_{name.upper()}": text for name, text in self.settings.items()}
+        environment = {_variable(name): text for name, text in self.settings.items()}
         return Service(
             self.names,
             self.site.file("service.log"),
@@ -237,6 +237,10 @@ class Product:
         """Until the outbox is empty, but for markers."""
         while self.site.store.llen(self.key("outbox")) > 100:  # markers may wait
             time.sleep(0.02)
+
+
+def _variable(name: str) -> str:
+    return name if name.startswith("OTEL_") else f"SCHEDULING_{name.upper()}"
 
 
 def honest(name: str, verdict: Reply) -> None:

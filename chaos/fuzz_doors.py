@@ -18,7 +18,6 @@ from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 
 HEADER = b"authorization"
 TOKEN = "fuzz"  # noqa: S105 - it opens the service that is fuzzed
-HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
 YEAR_SECONDS = 31_536_000
 _issuer = Issuer()
 RIGHT = _issuer.token("me", "admin", exp=int(time.time()) + YEAR_SECONDS)
@@ -30,7 +29,8 @@ _foreign.key_id, _foreign.keys = _issuer.key_id, {_issuer.key_id: _foreign.keys[
 def credentials(directory: Path) -> dict[str, str]:
     """The settings of a service that knows `TOKEN`, and the keys of signed tokens."""
     callers, keys = directory / "callers.toml", directory / "keys.json"
-    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [HASH]})
+    known = hashlib.sha256(TOKEN.encode()).hexdigest()
+    write_callers(callers, {"name": "fuzz", "role": "admin", "tokens": [known]})
     keys.write_text(_issuer.jwks)
     return {
         "SCHEDULING_CALLERS": str(callers),

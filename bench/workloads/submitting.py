@@ -40,13 +40,14 @@ def later(count: int) -> Later:
     return {"first": time.time() + FAR_SECONDS, "step": 0.001, "count": count}
 
 
-def _warm(product: Product) -> None:
+def warm(product: Product) -> None:
+    """Jobs that are not counted: the first ones take longer."""
     product.submit(time.time() + FAR_SECONDS, 0.001, WARM_UP)
     product.answered(WARM_UP)
     product.until_published()
 
 
-def _until_stored(product: Product, count: int) -> None:
+def until_stored(product: Product, count: int) -> None:
     """Each of these jobs was answered, and is in the store. Raises `Broken`."""
     product.answered(count)
     if product.waiting() != WARM_UP + count:
@@ -58,11 +59,11 @@ def calls(size: int, in_flight: int) -> Measure:
 
     def measure(site: Site, count: int) -> Sample:
         with site.product() as product:
-            _warm(product)
+            warm(product)
             site.client.ask("prepare", **later(count), size=size)
             with site.meter(service=product.pid).counting() as cpu:
                 told = site.client.ask("submit", in_flight=in_flight)
-            _until_stored(product, count)
+            until_stored(product, count)
             return Sample({"rate": count / told["seconds"], "p99": told["p99"] * 1000}, count, cpu)
 
     return measure
@@ -145,12 +146,12 @@ def _send(producer: Producer, product: Product, values: Sequence[bytes]) -> None
 def memory_product(site: Site, count: int) -> Sample:
     """What Redis uses more when so many jobs wait."""
     with site.product() as product:
-        _warm(product)
+        warm(product)
         before = used_memory(site)
         product.submit(time.time() + FAR_SECONDS, 0.001, count)
         product.until_published()
         after = used_memory(site)
-        _until_stored(product, count)
+        until_stored(product, count)
         return Sample({"bytes": (after - before) / count}, count)
 
 

@@ -177,3 +177,11 @@ def test_packages_are_as_an_index_wants_them(name: str, tmp_path: Path) -> None:
     run(BIN / "twine", "check", "--strict", *built)
     (wheel,) = (path for path in built if path.suffix == ".whl")
     run(BIN / "check-wheel-contents", "--toplevel", PACKAGES[name], wheel)
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.14"])
+def test_every_package_of_the_lock_file_has_a_wheel(python: str, tmp_path: Path) -> None:
+    """For the first and the last version of Python: an install then compiles nothing."""
+    wanted = ("--python-version", python, "--python-platform", "x86_64-manylinux_2_28")
+    only = ("--only-binary", ":all:", "--no-deps", "--dry-run", "--target", tmp_path)
+    run(BIN / "uv", "pip", "install", *only, *wanted, "-r", "requirements.lock")

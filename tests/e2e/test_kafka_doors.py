@@ -17,7 +17,7 @@ from scheduling_srv.adapters.kafka.needed_rights import CREATES, RIGHTS, Right
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.doctor import doctor
-from tests.e2e.product import fresh
+from tests.e2e.product import Product, fresh
 from tests.harness.certificates import Authority
 from tests.harness.fixtures import StartService
 from tests.harness.guarded_kafka import PASSWORD, USER, GuardedKafka
@@ -145,9 +145,7 @@ def test_a_whole_life_with_the_least_rights(
     product.service.start()
     product.client.command("restore", {"jobs": {"offset": 0}})
     eventually(lambda: kept in product.ids(), what="the restored job")
-    status, text = product.service.get("/readyz?verbose")
-    found = json.loads(text)
-    assert (status, found["reasons"], found["degraded"], found["unknown"]) == (200, [], [], [])
+    eventually(lambda: _health(product) == (200, [], [], []), what="nothing is wrong")
     denied = [line for line in product.service.lines() if "authoriz" in json.dumps(line).lower()]
     assert denied == []
     product.client.command("reset")
@@ -308,3 +306,9 @@ def test_the_doctor_names_missing_rights(
     assert f"Write on the topic {names.namespace}.journal" in told
     assert f"Transactional ids that begin with {names.namespace}-" in told
     assert f"The group {names_of(names)['group']} may not be read" in told
+
+
+def _health(product: Product) -> tuple[int, object, object, object]:
+    status, text = product.service.get("/readyz?verbose")
+    found = json.loads(text)
+    return status, found["reasons"], found["degraded"], found["unknown"]

@@ -10,7 +10,8 @@ import pytest
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, tomorrow
-from tests.harness.collector import Collector, Found
+from tests.harness.collector import Collector
+from tests.harness.waiting import eventually
 
 CALLER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 TRACE = f"00-{CALLER[0]}-{CALLER[1]}-01"
@@ -71,15 +72,18 @@ def test_calls_that_share_a_store_call_are_linked_to_it(
     message = contract.JobList(items=[contract.job(type="t", when=tomorrow())]).SerializeToString()
     for each in [call.future(message, timeout=product.client.timeout) for call in made]:
         each.result()
-    places = set[Any]()
 
-    def linked(span: Found) -> bool:
-        places.update(span.links or [(span.trace, span.parent)])
-        return len(places) == len(made)
+    def places(name: str) -> set[tuple[str, str]]:
+        found = [span for span in [*collector.spans] if span.name == name]
+        if name == "store write":
+            return {each for span in found for each in span.links or [(span.trace, span.parent)]}
+        return {span.place for span in found}
 
-    collector.until("store write", linked)
-    calls = {span.place for span in collector.spans if span.name == f"{JOBS}/Create"}
-    assert places == calls
+    eventually(
+        lambda: len(made) == len(places(f"{JOBS}/Create")) == len(places("store write")),
+        what="the spans of all calls, and of their store calls",
+    )
+    assert places("store write") == places(f"{JOBS}/Create")
 
 
 def test_lines_of_the_log_name_the_trace(deploy: Deploy, collector: Collector) -> None:
