@@ -54,8 +54,10 @@ from scheduling_srv.domain.errors import NewerData, StartError, StoreRefused, Un
 from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.entrances.grpc_v1 import together
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
@@ -324,6 +326,7 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
+            more=together(reading_methods(parts.reading)),
             gate=gate,
             certificates=self.doors.certificates,
             reflection=settings.reflection,
