@@ -1,19 +1,23 @@
 """`python -m bench.worker`: empty jobs a second through one worker process.
 
-The topic is filled with runs first. Each program reads them all, decodes them, starts a task for
-each, and confirms its answers. `bare` is a loop of 40 lines that keeps none of the kit's promises.
+The topic is filled with runs first. The kit reads them all, decodes them, starts a task for each,
+and confirms its answers. `bare` is a loop of 40 lines that does the same, and keeps none of the
+kit's promises. The contenders have jobs in Valkey, and do them in one worker of their own. One that
+is not installed (`make bench-contenders`) is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,15 +25,18 @@ from typing import Any
 import uvloop
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 
+from bench.contenders.install import NODE, PYTHON, Kind, NotInstalled
 from scheduling_client.wire.job_pb2 import Data, JobDone, ScheduledJob
 from scheduling_client.worker import Worker
 from tests.client.topics import make_topic
 from tests.harness.kafka import KafkaServer
+from tests.harness.valkey import ValkeyServer
 
 KIND, TOPIC = "empty", "bench.worker"
 GOAL = 0.6
 """The share of the bare loop that the kit has to reach."""
 CONCURRENCY = 1_000
+_RATE = re.compile(r"[0-9.]+")
 
 
 def fill(bootstrap: str, count: int) -> None:
@@ -143,28 +150,77 @@ PROGRAMS = {"bare": bare, "kit": kit}
 def measured(program: str, bootstrap: str, count: int) -> float:
     """In a process of its own."""
     command = [sys.executable, "-m", "bench.worker", "--program", program]
-    command += ["--kafka", bootstrap, "--count", str(count)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(ended.stdout)
+    return _rate([*command, "--kafka", bootstrap, "--count", str(count)])
 
 
-def compare(count: int, rounds: int) -> int:
-    """Each program in turn, on topics of its own. Returns 1 below the goal."""
-    rates: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+def on_kafka(program: str, count: int, folder: Path) -> float:
+    """Runs a second of the kit or the bare loop, on a Kafka of its own."""
+    server = KafkaServer(folder, quick_start=False)
+    server.start()
+    try:
+        make_topic(server.bootstrap, TOPIC)
+        fill(server.bootstrap, count)
+        return measured(program, server.bootstrap, count)
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A program that takes in empty jobs, and then does them in one worker."""
+
+    kind: Kind
+    file: str
+    share: float
+    """Of the jobs: it would take too long over all of them."""
+
+    def measure(self, count: int, folder: Path) -> float:
+        """Runs a second, on a Valkey of its own. Raises `NotInstalled`."""
+        command = self.kind.command(self.file)
+        # Kafka answers before its disk has a record, too.
+        server = ValkeyServer(folder, "--appendfsync", "everysec")
+        server.start()
+        try:
+            return _rate([*command, str(server.port), str(round(count * self.share))])
+        finally:
+            server.stop()
+
+
+CONTENDERS = {
+    "docket": Contender(PYTHON, "empty_docket", 0.2),
+    "arq": Contender(PYTHON, "empty_arq", 0.2),
+    "celery": Contender(PYTHON, "empty_celery", 0.2),
+    "bullmq": Contender(NODE, "empty", 0.5),
+}
+ALL = (*PROGRAMS, *CONTENDERS)
+
+
+def _rate(command: Sequence[str]) -> float:
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    # Celery says goodbye after its figure.
+    return next(float(line) for line in ended.stdout.splitlines() if _RATE.fullmatch(line))
+
+
+def compare(count: int, rounds: int, programs: Sequence[str]) -> int:
+    """Each program in turn, on servers of its own. Returns 1 if the kit is below its goal."""
+    rates: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, found in rates.items():
-            with tempfile.TemporaryDirectory() as folder:
-                server = KafkaServer(Path(folder), quick_start=False)
-                server.start()
+            with tempfile.TemporaryDirectory() as made:
                 try:
-                    make_topic(server.bootstrap, TOPIC)
-                    fill(server.bootstrap, count)
-                    found.append(measured(name, server.bootstrap, count))
-                finally:
-                    server.stop()
+                    found.append(
+                        on_kafka(name, count, Path(made))
+                        if name in PROGRAMS
+                        else CONTENDERS[name].measure(count, Path(made))
+                    )
+                except NotInstalled as why:
+                    sys.stdout.write(f"{name} is left out: {why}\n")
     for name, found in rates.items():
-        shown = " ".join(f"{rate:,.0f}" for rate in found)
-        sys.stdout.write(f"{name:<6}{median(found):>10,.0f} runs/s  ({shown})\n")
+        if found:
+            shown = " ".join(f"{rate:,.0f}" for rate in found)
+            sys.stdout.write(f"{name:<8}{median(found):>10,.0f} runs/s  ({shown})\n")
+    if not (rates.get("kit") and rates.get("bare")):
+        return 0
     share = median(rates["kit"]) / median(rates["bare"])
     sys.stdout.write(f"the kit reaches {share:.0%} of the bare loop; the goal is {GOAL:.0%}\n")
     return int(share < GOAL)
@@ -177,12 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--program", choices=sorted(PROGRAMS), help="only this one, once")
     parser.add_argument("--kafka", help="bootstrap servers, with --program")
+    parser.add_argument("--only", nargs="+", choices=ALL, default=ALL, help="these programs")
     options = parser.parse_args(arguments)
     if options.program:
         rate = PROGRAMS[options.program](options.kafka, options.count)
         sys.stdout.write(f"{rate}\n")
         return 0
-    return compare(options.count, options.rounds)
+    return compare(options.count, options.rounds, options.only)
 
 
 if __name__ == "__main__":

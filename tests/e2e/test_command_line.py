@@ -12,6 +12,7 @@ from scheduling_client.api.request_ids import derived_id
 from scheduling_client.cli.commands.create import BATCH
 from scheduling_srv import __version__
 from tests.e2e.product import Product, fresh, tomorrow
+from tests.harness.waiting import eventually
 
 COMMAND = Path(sys.executable).parent / "scheduling"
 
@@ -183,8 +184,8 @@ def test_the_next_runs_come_in_order(line: Any) -> None:
     shown = line("next", "--type", kind, "-o", "name")
     assert shown == f"{kind}/30 minutes\n{kind}/50 minutes\n"
     heading, *rows = line("next", "--type", kind, "--within", "3h", "--utc").splitlines()
-    assert heading.split() == ["NEXT", "ID", "TYPE", "SCHEDULE"]
-    assert len(rows) == 3
+    assert heading.split() == ["NEXT", "RUNS", "ID", "TYPE", "SCHEDULE"]
+    assert [row.split()[1] for row in rows] == ["6", "3", "1"]
     assert rows[0].split()[0].endswith("+00:00")
     line("delete", "--prefix", kind, "--yes")
 
@@ -280,3 +281,69 @@ def test_only_a_service_under_test_can_advance(line: Any) -> None:
     with pytest.raises(Ended, match="The service has no test clock: start it with") as ended:
         line("advance", "1 hour")
     assert ended.value.code == 1
+
+
+def test_runs_are_listed_and_failed_ones_repeated(line: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    line("create", "--id", job, "--type", kind, "--creator", "me", "--at", "in 1 second")
+    (run,) = product.runs(kind)
+    (shown,) = json.loads(line("runs", "--job", job, "-o", "json"))
+    assert (shown["state"], shown["attempts"]) == ("RUNNING", 1)
+    assert shown["instance_id"] == run.instance
+
+    product.failed(run, "no paper")
+    failed = ("--type", kind, "--outcome", "FAILED")
+    eventually(lambda: line("runs", *failed, "-o", "name"), what="the failure")
+    heading, row = line("runs", *failed).splitlines()
+    assert heading.split() == ["DUE", "JOB", "TYPE", "STATE", "ATTEMPT", "ERROR", "RUN"]
+    assert row.split()[3:7] == ["failed", "1", "no", "paper"]
+    (group,) = json.loads(line("runs", "--by-error", "--type", kind, "-o", "json"))
+    assert (group["count"], group["error"], group["last_job_id"]) == (1, "no paper", job)
+
+    with pytest.raises(Ended, match="This repeats 1 runs of the service at .*Say --yes") as asked:
+        line("retry", *failed)
+    assert asked.value.code == 2
+    again = json.loads(line("retry", *failed, "--yes", "-o", "json"))
+    assert again == {"matched": 1, "changed": 1, "refusals": []}
+    product.done(product.run(kind, 2))
+    product.finish(kind)
+
+
+def test_a_run_that_cannot_be_repeated_is_told(line: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    line("create", "--id", job, "--type", kind, "--every", "1 second")
+    run = product.run(kind)
+    product.done(run)
+    done = ("runs", "--job", job, "--outcome", "DONE", "-o", "name")
+    eventually(lambda: line(*done), what="the end of the run")
+    name, *_ = line(*done).split()
+    with pytest.raises(Ended) as refused:
+        line("retry", name, "-o", "json")
+    (refusal,) = json.loads(str(refused.value))["refusals"]
+    assert refusal["run_id"] == name
+    line("delete", job)
+    product.finish(kind)
+
+
+def test_bulk_commands_of_runs_need_a_choice(line: Any) -> None:
+    for arguments in (["retry"], ["retry", "run", "--all"]):
+        with pytest.raises(Ended, match="Name the ids of the runs to retry, or give filters"):
+            line(*arguments)
+    with pytest.raises(Ended, match="--by-error groups the failures"):
+        line("runs", "--by-error", "--job", "a")
+    with pytest.raises(Ended, match="--since: "):
+        line("runs", "--since", "some day")
+
+
+def test_top_shows_the_service_at_a_glance(line: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    line("create", "--id", job, "--type", kind, "--every", "20 minutes")
+    shown = line("top", "--once", "--utc")
+    assert "serving" in shown
+    assert "next hour: " in shown
+    assert job in shown
+    found = json.loads(line("top", "-o", "json"))
+    assert found["serving"]
+    assert found["jobs"] >= 1
+    assert len(found["due"]) == 60
+    line("delete", job)

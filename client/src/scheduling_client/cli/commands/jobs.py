@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +19,13 @@ if TYPE_CHECKING:
     from scheduling_client.api.client import Client
 
 NEXT_TIMES = 5
-UPCOMING: Columns = {"NEXT": "next_here", "ID": "id", "TYPE": "type", "SCHEDULE": "words"}
+UPCOMING: Columns = {
+    "NEXT": "next_here",
+    "RUNS": "count",
+    "ID": "id",
+    "TYPE": "type",
+    "SCHEDULE": "words",
+}
 
 
 def list_jobs(
@@ -63,28 +68,29 @@ def next_runs(
     limit: int = 100,
     common: Common | None = None,
 ) -> None:
-    """Show which jobs run next, in order.
+    """Show which jobs run next, in order, and how often in that time.
 
     Parameters
     ----------
     within
         How far to look ahead, such as `30m`.
     limit
-        How many at most.
+        How many jobs at most; 1,000 are possible.
     """
     options = resolve(common)
     try:
         ahead = timedelta(milliseconds=parse_duration(within))
     except ValueError as error:
         raise wrong(f"--within: {within!r} {error}.") from None
-    from scheduling_client.api.jobs import Order  # noqa: PLC0415
     from scheduling_client.cli.clients import client  # noqa: PLC0415
+    from scheduling_client.cli.run_texts import upcoming_rows  # noqa: PLC0415
 
-    wanted = replace((where or Where()).filter(), due_until=datetime.now(UTC) + ahead)
+    wanted = (where or Where()).filter()
     with client(options) as service:
-        found = service.list(wanted, order=Order.NEXT_DUE, page_size=min(limit, 1000))
-        jobs = [*islice(found, limit)]
-    show_list(rows_of(jobs, options), UPCOMING, options.output)
+        found = service.upcoming(datetime.now(UTC) + ahead, wanted, limit=limit)
+    show_list(upcoming_rows(found.runs, options), UPCOMING, options.output)
+    if found.more and options.output == "table":
+        note(f"These are {len(found.runs):,} jobs, and there are more: --limit shows them.")
 
 
 def show(job_id: str, /, *more_ids: str, common: Common | None = None) -> None:
