@@ -465,7 +465,7 @@ async def test_the_overview_counts(shard: Shard) -> None:
     await shard.done(staged[0])
     await shard.fail(staged[1])
     view = await shard.runs.overview(NOW)
-    assert view.counts[:4] == (1, 1, 1, 0)
+    assert view.counts[:4] == (2, 2, 0, 0)
     assert (view.owner, view.oldest_due) == ("test", NOW + 90 * SECOND)
     assert (len(view.due), sum(view.due), view.due[1]) == (60, 1, 1)
     (minute,) = view.minutes
