@@ -167,7 +167,7 @@ async def test_an_overview_is_kept_for_a_second() -> None:
     world = World()
     of = calls(world)
     found = await of.overview()
-    assert (found.serving, found.reasons, found.lag) == (True, ["Slow."], 4)
+    assert (found.serving, found.reasons, found.lag) == (True, ["Slow."], 2)
     assert await of.overview() == found
     world.time = 1.0
     await of.overview()

@@ -13,7 +13,9 @@
     │   ├── Unauthenticated   it is not known who calls
     │   ├── Forbidden         the caller may not do this
     │   ├── FailedPrecondition  a server is set up so that the request cannot be carried out
-    │   │   └── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   ├── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   ├── RunNotFailed  the run has not failed, so it is not tried again
+    │   │   └── PayloadGone   the job of the run is gone, and its payload as well
     │   ├── StaleRevision     the job was changed since the caller has read it
     │   └── Unsupported       this version of the service cannot do it
     ├── Unavailable           the request is fine, a server is not; it may be sent again
@@ -152,6 +154,18 @@ class FormatTooOld(FailedPrecondition):
     """The stored data has an earlier format, which the request does not fit into."""
 
     reason: ClassVar[Reason] = Reason.FORMAT_TOO_OLD
+
+
+class RunNotFailed(FailedPrecondition):
+    """The run has not failed, so it is not tried again."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FAILED
+
+
+class PayloadGone(FailedPrecondition):
+    """The job of the run is gone, and the service has not kept its payload."""
+
+    reason: ClassVar[Reason] = Reason.PAYLOAD_GONE
 
 
 class StaleRevision(RequestError):
