@@ -24,8 +24,9 @@ from scheduling_srv.domain import errors
 from scheduling_srv.domain.reasons import DOMAIN, MEANINGS, Reason
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_errors import code_of
+from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
 from scheduling_srv.entrances.grpc_system import system_methods
-from scheduling_srv.entrances.grpc_v1 import Services, built_methods
+from scheduling_srv.entrances.grpc_v1 import Services, built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
@@ -120,11 +121,12 @@ def _services(source: Source) -> Iterator[str]:
 
 def _served() -> Services:
     """The methods that this version has."""
-    return {
-        **built_methods(*_NOTHING),
-        SYSTEM_SERVICE: system_methods(_NO_USE_CASES),
-        DEAD_LETTER_SERVICE: dead_letter_methods(_NO_USE_CASES),
-    }
+    no = _NO_USE_CASES
+    return together(
+        built_methods(*_NOTHING),
+        reading_methods(ReadingPorts(no, no, no, no)),
+        {SYSTEM_SERVICE: system_methods(no), DEAD_LETTER_SERVICE: dead_letter_methods(no)},
+    )
 
 
 def _methods(

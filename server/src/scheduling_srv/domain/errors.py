@@ -15,7 +15,9 @@
     │   ├── Forbidden         the caller may not do this
     │   ├── FailedPrecondition  a server is set up so that the request cannot be carried out
     │   │   ├── FormatTooOld  the format of the stored data cannot hold a property
-    │   │   └── LetterNotWhole  a dead letter has not all of its original record
+    │   │   ├── LetterNotWhole  a dead letter has not all of its original record
+    │   │   ├── RunNotFailed  the run has not failed, so it is not tried again
+    │   │   └── PayloadGone   the job of the run is gone, and its payload as well
     │   ├── StaleRevision     the job was changed since the caller has read it
     │   └── Unsupported       this version of the service cannot do it
     ├── Unavailable           the request is fine, a server is not; it may be sent again
@@ -168,6 +170,18 @@ class LetterNotWhole(FailedPrecondition):
     """A dead letter has not all of its original record, so it cannot be replayed."""
 
     reason: ClassVar[Reason] = Reason.LETTER_NOT_WHOLE
+
+
+class RunNotFailed(FailedPrecondition):
+    """The run has not failed, so it is not tried again."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FAILED
+
+
+class PayloadGone(FailedPrecondition):
+    """The job of the run is gone, and the service has not kept its payload."""
+
+    reason: ClassVar[Reason] = Reason.PAYLOAD_GONE
 
 
 class StaleRevision(RequestError):

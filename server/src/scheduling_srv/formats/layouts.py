@@ -214,7 +214,7 @@ SERIAL = Layout("serial:u48")
 """The number of a run in the history of its shard."""
 MINUTE = Layout("minute:u48 emitted:u48 done:u48 failed:u48 skipped:u48 lateness:u48 latest:u48")
 """The counts of a minute since 1970; the sum and the greatest of the emitted runs' lateness, ms."""
-FAILURE = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
+FAILED_WITH = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
 """Runs of a type that failed with one error, and the last one of them; error and job id follow."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""

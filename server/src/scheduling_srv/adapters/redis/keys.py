@@ -70,7 +70,7 @@ NAMED = {
     "records_order": "list: serials of these records, the oldest first; bounded in bytes",
     "tallies": "hash: id -> TALLIED and serials, at most 10; recurring jobs that have run",
     "minutes": "hash: minute modulo 128 -> MINUTE",
-    "errors:": "hash: digest of an error -> FAILURE; at most 100 of a type",
+    "errors:": "hash: digest of an error -> FAILED_WITH; at most 100 of a type",
     "failed_types": "zset: types that have failures, by the last one's ms; at most 1,000",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

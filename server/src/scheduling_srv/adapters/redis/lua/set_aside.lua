@@ -155,7 +155,8 @@ each(ENDED_ROW, function(i)
     end
     local record = redis.call('HGET', K.jobs, id)
     local job = record and read_job(record)
-    note_ended(instance, run, id, job, 'refused', now, '')
+    local type = string.sub(run, from, from + size - 1)
+    note_ended(instance, id, type, job, seq, nominal, attempt, origin, 'refused', now, '')
     if job and job.seq == seq then
         after_end(id, job)
         if origin == BACKFILLED then

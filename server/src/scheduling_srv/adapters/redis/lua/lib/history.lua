@@ -24,7 +24,9 @@ local function note_ended(instance, id, type, job, seq, nominal, attempt, origin
         return
     end
     local is_done = outcome == 'done'
-    count_ended(now, is_done)
+    if outcome ~= 'cancelled' then
+        count_ended(now, is_done)
+    end
     if is_done and (not job or job.kind < INTERVAL) then
         return
     end
@@ -182,7 +184,7 @@ local function drop_failures(key, errors)
     local found, others = redis.call('HGETALL', key), {}
     for i = 1, #found, 2 do
         if not errors[found[i]] then
-            local size, last = struct.unpack(FAILURE, found[i + 1])
+            local size, last = struct.unpack(FAILED_WITH, found[i + 1])
             others[#others + 1] = {digest = found[i], size = size, last = last}
         end
     end
@@ -208,10 +210,10 @@ local function save_failures_of(type, errors)
     end
     local found, latest = read_hash(key, digests), 0
     for _, digest in ipairs(digests) do
-        local failure, before = errors[digest], found[digest] and struct.unpack(FAILURE, found[digest]) or 0
+        local failure, before = errors[digest], found[digest] and struct.unpack(FAILED_WITH, found[digest]) or 0
         local run = failure.last
         latest = math.max(latest, run.ended)
-        push(fields, digest, struct.pack(FAILURE, before + failure.count, run.ended, run.seq, run.nominal, run.origin,
+        push(fields, digest, struct.pack(FAILED_WITH, before + failure.count, run.ended, run.seq, run.nominal, run.origin,
             #run.problem) .. run.problem .. run.id)
     end
     in_batches('HSET', key, fields, 2)
