@@ -27,6 +27,7 @@ from scheduling_srv.entrances.grpc_system import system_methods
 from scheduling_srv.entrances.grpc_v1 import Services, built_methods
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.events import EVENT_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tools.wire import PROTOS, V1
 
@@ -120,6 +121,7 @@ def _served() -> Services:
         **jobs,
         SYSTEM_SERVICE: system_methods(_NO_USE_CASES),
         DEAD_LETTER_SERVICE: dead_letter_methods(_NO_USE_CASES),
+        EVENT_SERVICE: {"WatchEvents": _NO_USE_CASES},
     }
 
 

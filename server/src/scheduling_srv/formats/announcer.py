@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.domain.job import TriggerKind
@@ -65,9 +65,19 @@ KEPT_KINDS = {
 class Announcer:
     """Turns entries into records. `recurring` is the spelling of recurring schedule types."""
 
-    def __init__(self, recurring: str = "RECURR", deployment: Headers | None = None) -> None:
-        """`deployment`: a header of each run. The list is filled when the deployment is known."""
+    def __init__(
+        self,
+        recurring: str = "RECURR",
+        deployment: Headers | None = None,
+        *,
+        tells: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`deployment`: a header of each run. The list is filled when the deployment is known.
+
+        `tells`: whether the topic of events is there. Without it, events are not published.
+        """
         self.deployment = [] if deployment is None else deployment
+        self.tells = tells
         self.kinds = {
             kind: job_record.SCHEDULED_KIND
             + job_record.sized(job_record.schedule_type(kind, recurring).encode())
@@ -169,8 +179,10 @@ class Announcer:
         headers = [("kind", KEPT_KINDS[entry[0]]), ("event-id", event_id)]
         return (Record(JOURNAL, key, entry[at:], headers, key),)
 
-    def _event(self, entry: bytes, event_id: bytes) -> tuple[Record]:
+    def _event(self, entry: bytes, event_id: bytes) -> tuple[Record, ...]:
         topic, key, value, headers = read_event(entry)
+        if topic is Topic.EVENTS and not self.tells():
+            return ()  # a record for a missing topic would hold up the runs that follow it
         job = dict(headers).get("job-id") if topic is RESOURCES else None
         headers.append(("event-id", event_id))
         # A jobsDeleted event with an outcome goes to the partition of its job.

@@ -14,6 +14,7 @@ from scheduling_srv.formats.kafka_records import RUN_NUMBER, Headers, Topic
 from scheduling_srv.formats.layouts import (
     COMMANDS,
     DEAD_LETTER,
+    EVENTS,
     GROUP,
     HAPPENED,
     JOBS,
@@ -44,6 +45,7 @@ EVENT_TOPICS = {
     bytes((DEAD_LETTER,)): Topic.DEAD_LETTER,
     bytes((RESOURCES,)): Topic.RESOURCES,
     bytes((JOBS,)): Topic.JOBS,
+    bytes((EVENTS,)): Topic.EVENTS,
 }
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 

@@ -9,6 +9,7 @@ from scheduling_srv import __version__
 from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
 from scheduling_srv.adapters.kafka.letters import KafkaLetters
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
+from scheduling_srv.adapters.kafka.tail import KafkaTail
 from scheduling_srv.adapters.redis.letters import RedisLetters
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
@@ -31,11 +32,15 @@ from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
+from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
 from scheduling_srv.service import failpoints
 from scheduling_srv.service.shard import Shard, Site
+
+OF_EVENTS = (Topic.JOBS, Topic.RESOURCES, Topic.EVENTS)
+"""The topics that tell of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Parts:
     definitions: Definitions
     pauses: PauseCalls
     dead_letters: DeadLetterCalls
+    events: Hub
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -108,7 +114,13 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         strangers=site.neighbours,
     )
     letters = _dead_letters(site, store, shards[0], logs)
-    return Parts(jobs, definitions, pauses, letters, commands, listener, group, balance)
+    events = _events(site)
+    return Parts(jobs, definitions, pauses, letters, events, commands, listener, group, balance)
+
+
+def _events(site: Site) -> Hub:
+    names = {topic: site.topics[topic] for topic in OF_EVENTS}
+    return Hub(lambda: KafkaTail(site.kafka, site.settings.namespace, [*names.values()]), names)
 
 
 def _dead_letters(

@@ -53,6 +53,7 @@ from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import AdminServer
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
+from scheduling_srv.entrances.grpc_events import watch_events
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.grpc_system import system_methods
@@ -282,6 +283,7 @@ class Service:
                 SYSTEM_SERVICE: system_methods(self.system),
                 DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
             },
+            streams={"WatchEvents": watch_events(parts.events)},
             gate=gate,
             certificates=self.doors.certificates,
             reflection=settings.reflection,
@@ -486,6 +488,7 @@ class Service:
     async def _stop(self) -> int:
         """Accept no new work, and finish the current work (docs/operations.md)."""
         _end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
+        self.parts.events.close()
         await self.grpc.stop(GRACE_SECONDS)
         for task in self.tasks:
             if task.stop:

@@ -224,7 +224,9 @@ class Shard:
     def _build_owner(self, inputs: Inputs, catch_up: CatchUp, beside: Sequence[Work]) -> Owner:
         clock, rules, schedule = self.site.clock, self.site.rules, self.schedule
         announcer = Announcer(
-            self.site.settings.recurring_spelling, self.site.neighbours.deployment.headers
+            self.site.settings.recurring_spelling,
+            self.site.neighbours.deployment.headers,
+            tells=lambda: not self.site.watch.is_missing(Topic.EVENTS),
         )
         hold, known = Hold(clock, rules.stage_ahead), KnownRuns()
         refusals = Refusals(

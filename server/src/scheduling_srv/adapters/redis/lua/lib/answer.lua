@@ -1,4 +1,4 @@
---!include base finishing job limits member outbox pauses remove run states
+--!include base finishing job limits member outbox pauses remove run states telling
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -167,6 +167,7 @@ local function end_run(instance, outcome, now, cap, most, problem)
     if has_failed then
         failed, ended.failed = failed + 1, ended.failed + 1
         failed_id, failed_type, failed_attempt, failed_problem = id, type, attempt, problem
+        tell_failed(outcome, id, type, seq, nominal, attempt, instance, problem)
     else
         done, ended.done = done + 1, ended.done + 1
     end
