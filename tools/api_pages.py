@@ -29,6 +29,7 @@ from scheduling_srv.entrances.grpc_system import system_methods
 from scheduling_srv.entrances.grpc_v1 import Services, built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.events import EVENT_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tools.wire import PROTOS, V1
 
@@ -125,7 +126,11 @@ def _served() -> Services:
     return together(
         built_methods(*_NOTHING),
         reading_methods(ReadingPorts(no, no, no, no)),
-        {SYSTEM_SERVICE: system_methods(no), DEAD_LETTER_SERVICE: dead_letter_methods(no)},
+        {
+            SYSTEM_SERVICE: system_methods(no),
+            DEAD_LETTER_SERVICE: dead_letter_methods(no),
+            EVENT_SERVICE: {"WatchEvents": no},
+        },
     )
 
 

@@ -13,7 +13,7 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import Note
-from scheduling_srv.formats.kafka_records import JournalPause, Record
+from scheduling_srv.formats.kafka_records import JournalPause, Record, Topic
 from scheduling_srv.formats.position_record import Position
 from tests.store.shard import (
     DAY,
@@ -276,12 +276,13 @@ async def test_a_pause_is_in_the_journal(shard: Shard) -> None:
     for types, key in ((False, b"a\0pause"), (True, b"\0pause\0t")):
         paused = Paused(shard, types=types)
         await paused.pause()
-        (record,) = await published(shard)
-        assert record.key == key
+        record, told = await published(shard)
+        assert (record.key, told.topic) == (key, Topic.EVENTS)
         found = JournalPause.parse(record.key, record.value or b"")
         assert (found.job_id, found.type, found.seq) == (("", "t", 1) if types else ("a", "", 1))
         await paused.resume()
-        (gone,) = await published(shard)
+        gone, told = await published(shard)
+        assert told.topic is Topic.EVENTS
         assert (gone.key, gone.value) == (key, None)
 
 

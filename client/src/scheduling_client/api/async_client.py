@@ -24,7 +24,8 @@ from scheduling_client.api.channels import (
 )
 from scheduling_client.api.client import BATCH
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
-from scheduling_client.api.errors import SchedulingError
+from scheduling_client.api.errors import SchedulingError, Unavailable
+from scheduling_client.api.events import WATCH, Event, EventFilter, Watch
 from scheduling_client.api.jobs import (
     Backfill,
     Changes,
@@ -50,6 +51,7 @@ from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
+from scheduling_client.wire.v1.event_service_pb2 import WatchEventsResponse
 
 Result = TypeVar("Result")
 
@@ -275,6 +277,31 @@ class AsyncClient:
     async def overview(self) -> Overview:
         """See `Client.overview`."""
         return await self._run(run_logic.overview())
+
+    # --- Events -------------------------------------------------------------------------------
+
+    async def watch(
+        self, where: EventFilter | None = None, *, cursor: str = ""
+    ) -> AsyncIterator[Event]:
+        """See `Client.watch`."""
+        watch = Watch(where or EventFilter(), cursor, self.timeout)
+        method = self._channel.unary_stream(
+            WATCH,
+            request_serializer=serialized,
+            response_deserializer=WatchEventsResponse.FromString,
+        )
+        while True:
+            stream = method(watch.request, metadata=self._headers)
+            try:
+                async for message in stream:
+                    for event in watch.events(message):
+                        yield event
+                error: SchedulingError = Unavailable("The service has ended the stream.")
+            except grpc.aio.AioRpcError as failed:
+                error = error_of(failed)
+            finally:
+                stream.cancel()
+            await self._sleep(watch.pause_after(error))
 
     # --- Dead letters -------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
     # gRPC's own retries would not know which calls may be repeated.
     ("grpc.enable_retries", 0),
+    # A watcher notices that the service is gone.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 

@@ -23,7 +23,8 @@ from scheduling_client.api.channels import (
     serialized,
 )
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
-from scheduling_client.api.errors import SchedulingError
+from scheduling_client.api.errors import SchedulingError, Unavailable
+from scheduling_client.api.events import WATCH, Event, EventFilter, Watch
 from scheduling_client.api.jobs import (
     Backfill,
     Changes,
@@ -49,6 +50,7 @@ from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.system import Finding, System
 from scheduling_client.api.triggers import Schedule
+from scheduling_client.wire.v1.event_service_pb2 import WatchEventsResponse
 
 BATCH = 1_000
 """Jobs of one call of `create_many`."""
@@ -321,6 +323,33 @@ class Client:
     def overview(self) -> Overview:
         """How the service stands: counts, the last and the next hour, owners, health."""
         return self._run(run_logic.overview())
+
+    # --- Events -------------------------------------------------------------------------------
+
+    def watch(self, where: EventFilter | None = None, *, cursor: str = "") -> Iterator[Event]:
+        """Events as they happen, until you stop to iterate.
+
+        It connects again by itself, and goes on where it was; `timeout` bounds each outage. With
+        the `cursor` of an event it goes on after that one. A cursor that is too old raises
+        `InvalidRequest`.
+        """
+        watch = Watch(where or EventFilter(), cursor, self.timeout)
+        method = self._channel.unary_stream(
+            WATCH,
+            request_serializer=serialized,
+            response_deserializer=WatchEventsResponse.FromString,
+        )
+        while True:
+            stream = method(watch.request, metadata=self._headers)
+            try:
+                for message in stream:
+                    yield from watch.events(message)
+                error: SchedulingError = Unavailable("The service has ended the stream.")
+            except grpc.RpcError as failed:
+                error = error_of(failed)
+            finally:
+                stream.cancel()
+            self._sleep(watch.pause_after(error))
 
     # --- Dead letters -------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "apply": "sets:apply",
     "diff": "sets:diff",
     "export": "sets:export",
+    "watch": "watch:watch",
     "dead-letters": "dead_letters:dead_letters",
     "doctor": "doctor:doctor",
     "system": "doctor:system",

@@ -8,6 +8,8 @@
     │   ├── NotFound          no job has this id
     │   │   ├── RunNotFound   no open run has this id
     │   │   └── LetterNotFound  no dead letter has this id
+    │   ├── CursorGone        Kafka has no records after a cursor any more
+    │   ├── SlowWatcher       the client reads events too slowly
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
     │   ├── OverQuota         the caller has used up its share
@@ -116,6 +118,18 @@ class LetterNotFound(NotFound):
     """No dead letter has this id."""
 
     reason: ClassVar[Reason] = Reason.LETTER_NOT_FOUND
+
+
+class CursorGone(RequestError):
+    """Kafka has no records after a watcher's cursor any more."""
+
+    reason: ClassVar[Reason] = Reason.CURSOR_GONE
+
+
+class SlowWatcher(RequestError):
+    """The client reads events too slowly; it may go on from its last cursor."""
+
+    reason: ClassVar[Reason] = Reason.SLOW_WATCHER
 
 
 class TooLarge(RequestError):

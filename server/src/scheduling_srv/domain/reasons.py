@@ -22,6 +22,8 @@ class Reason(StrEnum):
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
     LETTER_NOT_FOUND = "LETTER_NOT_FOUND"
     LETTER_NOT_WHOLE = "LETTER_NOT_WHOLE"
+    CURSOR_GONE = "CURSOR_GONE"
+    SLOW_WATCHER = "SLOW_WATCHER"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     TOO_MANY_PENDING = "TOO_MANY_PENDING"
     OVER_QUOTA = "OVER_QUOTA"
@@ -57,6 +59,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.LETTER_NOT_WHOLE: (
         "The original record of a dead letter is not there as a whole. Nothing was done."
     ),
+    Reason.CURSOR_GONE: "Kafka has deleted records after the cursor: begin without one.",
+    Reason.SLOW_WATCHER: "The client reads events too slowly: go on from the last cursor.",
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
     Reason.OVER_QUOTA: "The caller has used up its share. Nothing was done: send it again later.",

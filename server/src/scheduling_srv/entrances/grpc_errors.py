@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -27,6 +27,7 @@ from prometheus_client import Counter, Histogram
 from scheduling_srv.app.owner import lanes
 from scheduling_srv.domain.errors import (
     AlreadyExists,
+    CursorGone,
     FailedPrecondition,
     Forbidden,
     InvalidRequest,
@@ -34,6 +35,7 @@ from scheduling_srv.domain.errors import (
     OverQuota,
     RequestError,
     SchedulingError,
+    SlowWatcher,
     StaleRevision,
     StoreFault,
     TooLarge,
@@ -50,6 +52,8 @@ CODES: Sequence[tuple[type[SchedulingError], grpc.StatusCode]] = (
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (NotFound, grpc.StatusCode.NOT_FOUND),
+    (CursorGone, grpc.StatusCode.OUT_OF_RANGE),
+    (SlowWatcher, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooMany, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (OverQuota, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -115,6 +119,36 @@ def guarded(
             _calls(name, code).inc()
             _seconds(name).observe(time.perf_counter() - begun)
         return await _abort(context, failure)
+
+    return call
+
+
+Stream = Callable[[Context], AsyncIterator[bytes]]
+"""A method that answers with several messages. It reads its own from the context."""
+
+
+def guarded_stream(
+    name: str, method: Stream, told: StatusOf
+) -> Callable[[object, Context], AsyncIterator[bytes]]:
+    """As `guarded`, for a stream. A stream is counted when it ends."""
+
+    async def call(_messages: object, context: Context) -> AsyncIterator[bytes]:
+        code = grpc.StatusCode.OK
+        try:
+            async for message in method(context):
+                yield message
+        except grpc.aio.AbortError:
+            code = grpc.StatusCode.UNAVAILABLE
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as error:  # noqa: BLE001 - the border, as above
+            failure = rpc_status.to_status(told(error))
+            code = failure.code
+            await _abort(context, failure)
+        finally:
+            _calls(name, code).inc()
 
     return call
 

@@ -33,7 +33,9 @@ from scheduling_srv.entrances.grpc_connections import GrpcConnections
 from scheduling_srv.entrances.grpc_errors import (
     Context,
     StatusOf,
+    Stream,
     guarded,
+    guarded_stream,
     status_of,
     status_with_reason,
 )
@@ -135,8 +137,9 @@ class GrpcServer:
 
     A list of more than `max_items` jobs, or with a job of more than `max_job_bytes`, is refused
     before it is decoded. `call_memory` is the memory budget of all calls, in bytes; an answer may
-    have half of it. `more`: see `v1_methods`. Without `gate` all callers may call all methods.
-    `spans` begins a span before each call.
+    have half of it. `more`: see `v1_methods`. `streams`: method of scheduling.v1 -> its code, if it
+    answers with several messages. Without `gate` all callers may call all methods. `spans` begins a
+    span before each call.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class GrpcServer:
         max_job_bytes: int,
         call_memory: int,
         more: Services = MappingProxyType({}),
+        streams: Mapping[str, Stream] = MappingProxyType({}),
         gate: Gate | None = None,
         spans: grpc.aio.ServerInterceptor | None = None,
         certificates: Certificates | None = None,
@@ -177,7 +181,7 @@ class GrpcServer:
         taking_in = TakingIn(MemoryBudget(call_memory), ReceiveSlots(), received)
         self._server.add_generic_rpc_handlers(
             [
-                _handlers(name, methods, taking_in, told)
+                _handlers(name, methods, taking_in, told, streams)
                 for kind, told in ((of_2018, status_of), (of_v1, status_with_reason))
                 for name, methods in kind.items()
             ]
@@ -223,6 +227,7 @@ def _handlers(
     methods: Mapping[str, Bounded],
     taking_in: TakingIn,
     told: StatusOf,
+    streams: Mapping[str, Stream],
 ) -> grpc.GenericRpcHandler:
     """To gRPC these methods receive a stream, so that the service decides when to read."""
     budget, slots, received = taking_in
@@ -231,6 +236,10 @@ def _handlers(
             guarded(name, bounded(budget, slots, MAX_REQUEST_BYTES, method, received), told)
         )
         for name, method in methods.items()
+    }
+    handlers |= {
+        name: grpc.stream_stream_rpc_method_handler(guarded_stream(name, streams[name], told))
+        for name in methods.keys() & streams.keys()
     }
     return grpc.method_handlers_generic_handler(service, handlers)
 

@@ -20,6 +20,7 @@ class Topic(StrEnum):
     DEAD_LETTER = "dead_letter"
     JOURNAL = "journal"
     POSITION = "position"
+    EVENTS = "events"
 
 
 Headers = list[tuple[str, bytes]]

@@ -127,8 +127,8 @@ EVENT = Layout("letter:letter topic:char key_size:u16 headers_size:u32")
 """Key, headers as JSON and value follow."""
 GROUPED = Layout("letter:letter size:u32")
 """The head of a group: how many entries follow. Sections come after it."""
-COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC = b"cdrj"
-"""Letters of the topics of events. The last one comes with format 2."""
+COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC, EVENTS = b"cdrje"
+"""Letters of the topics of events. The last two come with format 2."""
 
 # --- Sections of the head of a group ------------------------------------------------------------
 
@@ -239,7 +239,7 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE NOTE_REPLAYED FILLING RESOURCES JOBS_TOPIC LIST REPEATED
+    QUEUE_MORE COUNT PAUSE NOTE_REPLAYED FILLING RESOURCES JOBS_TOPIC EVENTS LIST REPEATED
     OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """

@@ -14,6 +14,7 @@ from scheduling_srv.formats.kafka_records import DEADLINE, RUN_NUMBER, Headers, 
 from scheduling_srv.formats.layouts import (
     COMMANDS,
     DEAD_LETTER,
+    EVENTS,
     GROUP,
     HAPPENED,
     JOBS_TOPIC,
@@ -46,6 +47,7 @@ EVENT_TOPICS = {
     bytes((DEAD_LETTER,)): Topic.DEAD_LETTER,
     bytes((RESOURCES,)): Topic.RESOURCES,
     bytes((JOBS_TOPIC,)): Topic.JOBS,
+    bytes((EVENTS,)): Topic.EVENTS,
 }
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 

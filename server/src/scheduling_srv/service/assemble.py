@@ -9,6 +9,7 @@ from scheduling_srv import __version__
 from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
 from scheduling_srv.adapters.kafka.letters import KafkaLetters
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
+from scheduling_srv.adapters.kafka.tail import KafkaTail
 from scheduling_srv.adapters.redis.letters import RedisLetters
 from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
@@ -40,6 +41,7 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
+from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances.grpc_reading import ReadingPorts
 from scheduling_srv.formats.kafka_records import Topic
@@ -47,6 +49,9 @@ from scheduling_srv.runtime.failpoint_wrappers import around
 from scheduling_srv.runtime.spans import spanned
 from scheduling_srv.service import failpoints, spans
 from scheduling_srv.service.shard import Shard, Site
+
+OF_EVENTS = (Topic.JOBS, Topic.RESOURCES, Topic.EVENTS)
+"""The topics that tell of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Parts:
     run_control: RunControl
     reading: ReadingPorts
     dead_letters: DeadLetterCalls
+    events: Hub
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -146,6 +152,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         run_control,
         reading,
         letters,
+        _events(site),
         commands,
         listener,
         group,
@@ -166,6 +173,11 @@ def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:
             most_jobs=settings.quota_jobs,
         )
     return ShardedStore(shards, site.clock, wait_for_announcement=waits, stage_ahead=ahead)
+
+
+def _events(site: Site) -> Hub:
+    names = {topic: site.topics[topic] for topic in OF_EVENTS}
+    return Hub(lambda: KafkaTail(site.kafka, site.settings.namespace, [*names.values()]), names)
 
 
 def _dead_letters(

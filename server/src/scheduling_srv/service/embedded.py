@@ -35,7 +35,7 @@ async def start_embedded(
     directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
     valkey = await stack.enter_async_context(EmbeddedValkey(directory / "valkey"))
     broker = stack.enter_context(EmbeddedBroker(_topics(settings)))
-    for name in ("journal", "position"):
+    for name in ("journal", "position", "events"):
         broker.create_topic(f"{settings.namespace}.{name}", settings.shards)
     address, note = await _open_port(stack, settings.embedded_kafka_port, broker.bootstrap)
     kept = f"kept in {directory}" if data_dir else "gone when this process ends: see --data-dir"

@@ -17,6 +17,7 @@ def topic_names(settings: Settings) -> dict[Topic, str]:
         Topic.DEAD_LETTER: settings.topic_dead_letter,
         Topic.JOURNAL: f"{settings.namespace}.journal",
         Topic.POSITION: f"{settings.namespace}.position",
+        Topic.EVENTS: f"{settings.namespace}.events",
     }
 
 

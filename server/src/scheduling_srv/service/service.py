@@ -56,6 +56,7 @@ from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import OFF, AdminServer, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
+from scheduling_srv.entrances.grpc_events import watch_events
 from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
@@ -322,6 +323,7 @@ class Service:
                     DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
                 },
             ),
+            streams={"WatchEvents": watch_events(parts.events)},
             gate=gate,
             spans=self.traces.calls,
             certificates=self.doors.certificates,
@@ -554,6 +556,7 @@ class Service:
     async def _stop(self) -> int:
         """Accept no new work, and finish the current work (docs/operations.md)."""
         _end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
+        self.parts.events.close()
         await self.grpc.stop(GRACE_SECONDS)
         for task in self.tasks:
             if task.stop:

@@ -258,6 +258,7 @@ class Shard:
             self.site.settings.recurring_spelling,
             self.site.neighbours.deployment.headers,
             clock.now,
+            tells=lambda: not self.site.watch.is_missing(Topic.EVENTS),
         )
         hold, known = Hold(clock, rules.stage_ahead, early=rules.produce_ahead), KnownRuns()
         refusals = Refusals(

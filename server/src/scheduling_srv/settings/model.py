@@ -443,6 +443,7 @@ class Settings(BaseSettings):
             self.topic_dead_letter,
             f"{self.namespace}.position",
             f"{self.namespace}.journal",
+            f"{self.namespace}.events",
         ]
         twice = [topic for topic in topics if topics.count(topic) > 1]
         if twice:

@@ -24,6 +24,7 @@ RIGHTS: Sequence[Right] = (
     Right("topic", "{dead_letter}", "Read Write DescribeConfigs", "records that cannot be applied"),
     Right("topic", "{namespace}.journal", "Read Write DescribeConfigs", "rebuild"),
     Right("topic", "{namespace}.position", "Read Write DescribeConfigs", "recovery"),
+    Right("topic", "{namespace}.events", "Read Write DescribeConfigs", "what watchers are told"),
     Right("group", "{group}", "Read", "the consumer group of the replicas"),
     Right("group", "{namespace}-history", "Read", "reads topics, commits nothing"),
     Right("group", "*", "Describe", "finds other services on the same topics"),

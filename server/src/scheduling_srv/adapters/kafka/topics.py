@@ -43,6 +43,8 @@ READ_SECONDS = 3.0
 UNKNOWN_IDS = frozenset({"", "AAAAAAAAAAAAAAAAAAAAAA"})
 """Answers of a broker without topic ids: an empty text, or zeros."""
 BROKERS = "brokers"
+EVENTS_KEPT_MS = 7 * 24 * 3_600_000
+"""How long a new topic of events keeps them."""
 
 Config = Mapping[str, str | int | float | bool]
 Result = TypeVar("Result")
@@ -275,6 +277,8 @@ def _new_topic(topic: Topic, name: str, shards: int) -> NewTopic:
     """With the brokers' defaults, except for settings that the promises depend on."""
     if topic in COMPACTED:
         return NewTopic(name, num_partitions=shards, config={"cleanup.policy": "compact"})
+    if topic is Topic.EVENTS:
+        return NewTopic(name, num_partitions=shards, config={"retention.ms": str(EVENTS_KEPT_MS)})
     return NewTopic(name, num_partitions=1)
 
 

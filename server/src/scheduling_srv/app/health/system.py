@@ -20,6 +20,7 @@ PURPOSES = {
     Topic.DEAD_LETTER: "records that could not be applied",
     Topic.JOURNAL: "all jobs: a rebuild reads it",
     Topic.POSITION: "how far the outbox is published",
+    Topic.EVENTS: "events of jobs and runs that have no other record",
 }
 
 

@@ -45,6 +45,7 @@ from scheduling_srv.formats.layouts import (
     HAPPENED,
     LISTED,
     NEW_NOW,
+    NOTE_REPLAYED,
     PAUSE,
     PUT_OFF,
     QUEUE,
@@ -81,7 +82,7 @@ MOST_UNDONE_JOBS = 10_000
 """So many are remembered."""
 LISTS = frozenset({CREATE, NEW_NOW, HAND_ON})
 """Entries without which their list is not complete."""
-OPTIONAL = frozenset({Topic.DEAD_LETTER, Topic.COMMANDS})
+OPTIONAL = frozenset({Topic.DEAD_LETTER, Topic.COMMANDS, Topic.EVENTS})
 """Topics without which runs go on."""
 KINDS = {
     CREATE: "job",
@@ -95,8 +96,11 @@ KINDS = {
     LISTED: "list",
     COUNT: "count",
     PAUSE: "pause",
+    NOTE_REPLAYED: "note",
 }
 """Names of the entries in the metric."""
+HAPPENINGS = {Topic.COMMANDS: "response", Topic.RESOURCES: "deletion", Topic.JOBS: "replay"}
+"""The same of events, by their topic."""
 
 
 class Settled(NamedTuple):
@@ -357,12 +361,19 @@ class Refusals:
         _count("run", refusal, job=job_id.decode(), nominal=nominal)
 
     def _cut(self, batch: _Batch, place: int) -> None:
-        """A dead letter loses its value; one that has none, or no topic, is dropped."""
+        """A dead letter loses its value; one that has none, or no topic, is dropped.
+
+        So is an event for watchers: nothing depends on it.
+        """
         refusal = batch.faults[place]
         topic, key, value, headers = read_event(batch.entries[place])
+        if topic is Topic.EVENTS:
+            batch.put(place, VOID)
+            _count("event", refusal)
+            return
         if topic is not Topic.DEAD_LETTER:
             batch.put(place, self._letter(key, refusal, {}))
-            _count("response" if topic is Topic.COMMANDS else "deletion", refusal)
+            _count(HAPPENINGS[topic], refusal)
             return
         if value and not refusal.of_topic:
             if "truncated-from" not in dict(headers):

@@ -1,4 +1,4 @@
---!include base job outbox pauses
+--!include base job outbox pauses telling
 --!args note kind names...
 -- Pauses jobs or types: nothing of them is staged from here on, but for runs by hand.
 -- `note`: JSON of an object, as it is kept. `kind`: 'job' or 'type'; `names`: ids or types.
@@ -23,6 +23,9 @@ for i = names_at, #args do
     if is_there then
         local is_new = (kind == 'type' and pause_type or pause_job)(args[i], dated)
         matched, changed = matched + 1, changed + (is_new and 1 or 0)
+        if is_new then
+            tell_paused(record and args[i] or '', record and read_job(record).type or args[i], dated)
+        end
     end
 end
 return {'ok', flush(), lineage(), matched, changed}

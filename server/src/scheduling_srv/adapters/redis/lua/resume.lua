@@ -1,4 +1,4 @@
---!include base job outbox pauses
+--!include base job outbox pauses telling
 --!args now:int kind names...
 -- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
 -- `kind`: 'job' or 'type'; `names`: ids or types.
@@ -14,9 +14,11 @@ for i = names_at, #args do
         matched = matched + 1
         if kind == 'type' and unpause_type(name) then
             resume_type(name)
+            tell_resumed('', name, now)
             changed = changed + 1
         elseif kind == 'job' and unpause_job(name) then
             resume_job(read_seq(record), name)
+            tell_resumed(name, read_job(record).type, now)
             changed = changed + 1
         end
     end

@@ -1,4 +1,4 @@
---!include backfills base deadlines finishing history job limits member outbox pauses remove run states
+--!include backfills base deadlines finishing history job limits member outbox pauses remove run states telling
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -167,6 +167,9 @@ end
 local function conclude(instance, id, type, job, alive, seq, nominal, attempt, origin, outcome, now, problem)
     count_end(id, type, attempt, outcome, problem)
     note_ended(instance, id, type, job, seq, nominal, attempt, origin, outcome, now, problem)
+    if outcome ~= DONE then
+        tell_failed(outcome, id, type, seq, nominal, attempt, instance, problem)
+    end
     if not alive then
         return false
     end

@@ -1,0 +1,109 @@
+"""Reads the newest records of some topics, without a group: for watchers of events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from scheduling_srv.adapters.kafka.clients import make_consumer, unavailable
+from scheduling_srv.adapters.kafka.connecting import metadata
+from scheduling_srv.adapters.kafka.history import as_record
+from scheduling_srv.app.watching.ports import Tailed
+from scheduling_srv.formats.positions import Place
+
+ANSWER_SECONDS = 5.0
+"""Seconds to wait for each answer."""
+POLL_SECONDS = 0.1
+"""Seconds that a poll waits for records."""
+MOST_RECORDS = 500
+"""Of one poll."""
+READ_AHEAD_KB = 8_000
+
+Result = TypeVar("Result")
+
+
+class KafkaTail:
+    """Implements `Tail`. All calls run in one thread of its own."""
+
+    def __init__(
+        self,
+        config: Mapping[str, str | int | float | bool],
+        namespace: str,
+        topics: Sequence[str],
+    ) -> None:
+        self.config = {
+            **config,
+            "group.id": f"{namespace}-history",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "queued.max.messages.kbytes": READ_AHEAD_KB,
+            "fetch.wait.max.ms": 100,
+        }
+        self.topics = topics
+        self._consumer: Consumer | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="events")
+
+    async def extents(self) -> Mapping[Place, tuple[int, int]]:
+        """From the watermarks. An open transaction ends a partition before it."""
+        return await self._call(self._extents)
+
+    async def begin(self, offsets: Mapping[Place, int]) -> None:
+        """Assigns the partitions."""
+        places = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        await self._call(lambda: self._client().assign(places))
+
+    async def poll(self) -> Sequence[Tailed]:
+        """Some records."""
+        return await self._call(self._poll)
+
+    async def close(self) -> None:
+        """Closing waits for the broker. The caller need not wait."""
+        if self._consumer:
+            self._thread.submit(self._consumer.close)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except KafkaException as fault:
+            raise unavailable(fault, self.config) from fault
+
+    def _client(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = make_consumer(self.config, polled=False)
+        return self._consumer
+
+    def _extents(self) -> dict[Place, tuple[int, int]]:
+        client = self._client()
+        known = metadata(client, seconds=ANSWER_SECONDS).topics
+        places = [
+            Place(name, number)
+            for name in self.topics
+            if name in known
+            for number in known[name].partitions
+        ]
+        return {
+            place: client.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_SECONDS)
+            for place in places
+        }
+
+    def _poll(self) -> list[Tailed]:
+        found = []
+        for message in self._client().consume(MOST_RECORDS, timeout=POLL_SECONDS):
+            if error := message.error():
+                _check(error)
+            else:
+                place = Place(message.topic() or "", message.partition() or 0)
+                found.append(Tailed(place, as_record(message)))
+        return sorted(found, key=lambda each: each.record.timestamp)
+
+
+def _check(error: KafkaError) -> None:
+    """Raises an error that does not pass by itself."""
+    if not error.retriable() and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        raise KafkaException(error)

@@ -1,0 +1,1 @@
+"""Watchers of events: one reader for all of them."""

@@ -1,0 +1,164 @@
+"""One reader of events for all watchers of a replica (docs/decisions/0031).
+
+It reads while anyone watches, and for a while after. Nothing is written for watchers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from scheduling_srv.app.watching.ports import Tail, Tailed
+from scheduling_srv.app.watching.watcher import Watcher
+from scheduling_srv.domain.errors import CursorGone, LogUnavailable, Overloaded, Unavailable
+from scheduling_srv.domain.event import EventFilter
+from scheduling_srv.formats import event_cursor
+from scheduling_srv.formats.kafka_records import Topic
+from scheduling_srv.formats.positions import Place
+from scheduling_srv.formats.v1.event_records import EventRecords
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS = 10.0
+"""How long the reader goes on after the last watcher has left."""
+MOST_WATCHERS = 200
+"""Watchers of a replica."""
+GONE = "Kafka has deleted records after this cursor: leave it out to begin now."
+
+
+class Hub:
+    """`names`: the topics that tell of events. `tail` makes a reader of them."""
+
+    def __init__(
+        self,
+        tail: Callable[[], Tail],
+        names: Mapping[Topic, str],
+        *,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        self._make = tail
+        self._names = names
+        self._topics = {name: topic for topic, name in names.items()}
+        self._linger_seconds = linger_seconds
+        self._watchers = set[Watcher]()
+        self._changed = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._tail: Tail | None = None
+        self._records = EventRecords()
+        self._behind = False
+        """A watcher begins before the place that the reader is at."""
+        self._beginning = 0
+        """Watchers that are about to begin."""
+
+    @asynccontextmanager
+    async def watcher(self, wanted: EventFilter, cursor: str) -> AsyncGenerator[Watcher]:
+        """A watcher from a cursor on; an empty one begins now.
+
+        Raises `InvalidRequest`, `CursorGone`, `Overloaded` and `LogUnavailable`.
+        """
+        asked = event_cursor.unpack(cursor, self._names) if cursor else None
+        if len(self._watchers) >= MOST_WATCHERS:
+            raise Overloaded(f"{MOST_WATCHERS} clients watch this replica already.")
+        watcher = await self._begin(wanted, asked)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+            self._changed.set()
+
+    def cursor(self, offsets: Mapping[Place, int]) -> str:
+        """As clients send it back."""
+        return event_cursor.pack(offsets, self._topics)
+
+    async def _begin(self, wanted: EventFilter, asked: Mapping[Place, int] | None) -> Watcher:
+        self._beginning += 1
+        try:
+            async with self._lock:
+                tail = self._reader()
+                extents = await tail.extents()
+                offsets = {place: end for place, (_, end) in extents.items()}
+                if asked is not None:
+                    offsets = _from_cursor(asked, extents)
+                watcher = Watcher(wanted, offsets)
+                self._watchers.add(watcher)
+                self._behind = True
+        finally:
+            self._beginning -= 1
+        return watcher
+
+    def _reader(self) -> Tail:
+        """The one that reads, or will soon."""
+        if self._tail is None:
+            self._tail = self._make()
+            self._reading = asyncio.create_task(self._read(self._tail))
+        self._changed.set()
+        return self._tail
+
+    async def _read(self, tail: Tail) -> None:
+        """Read until none has watched for a while."""
+        try:
+            while await self._anyone():
+                if self._behind:
+                    self._behind = False
+                    await tail.begin(self._oldest())
+                for each in await tail.poll():
+                    self._hand_out(each)
+        except LogUnavailable as fault:
+            self._end(fault)
+        except Exception as fault:
+            log.exception("the reader of events broke")
+            self._end(LogUnavailable(f"Events cannot be read: {fault}."))
+        finally:
+            self._tail, self._reading = None, None
+            await tail.close()
+
+    async def _anyone(self) -> bool:
+        """Whether anyone watches, or does soon."""
+        if self._watchers or self._beginning:
+            return True
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(self._linger_seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return bool(self._watchers or self._beginning)
+        return True
+
+    def _oldest(self) -> Mapping[Place, int]:
+        offsets = dict[Place, int]()
+        for watcher in self._watchers:
+            for place, offset in watcher.offsets.items():
+                offsets[place] = min(offset, offsets.get(place, offset))
+        return offsets
+
+    def _hand_out(self, tailed: Tailed) -> None:
+        place, record = tailed
+        event = self._records.read(self._topics[place.topic], record)
+        for watcher in self._watchers:
+            if watcher.sees(place, record.offset):
+                watcher.note(place, record.offset, event)
+
+    def _end(self, fault: Unavailable) -> None:
+        for watcher in self._watchers:
+            watcher.end(fault)
+
+    def close(self) -> None:
+        """The process is shutting down: all watchers end."""
+        self._end(Unavailable("This replica is shutting down."))
+
+
+def _from_cursor(
+    asked: Mapping[Place, int], extents: Mapping[Place, tuple[int, int]]
+) -> dict[Place, int]:
+    """Partitions that have come since are read from their begin."""
+    offsets = dict[Place, int]()
+    for place, (low, end) in extents.items():
+        offset = asked.get(place, low)
+        if not low <= offset <= end:
+            raise CursorGone(GONE)
+        offsets[place] = offset
+    return offsets

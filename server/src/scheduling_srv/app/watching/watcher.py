@@ -1,0 +1,89 @@
+"""One watcher: the events that it wants, and how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from scheduling_srv.domain.errors import SchedulingError, SlowWatcher
+from scheduling_srv.domain.event import Event, EventFilter
+from scheduling_srv.formats.positions import Place
+
+MOST_WAITING = 1_000
+"""Events that wait for a watcher; with one more it is too slow."""
+MOST_SENT = 100
+"""Events of one message."""
+SLOW = (
+    f"The client reads too slowly: {MOST_WAITING:,} events wait for it. Watch again from the last"
+    " cursor."
+)
+
+
+class Batch(NamedTuple):
+    """Events, and how far the watcher is after them."""
+
+    events: Sequence[Event]
+    offsets: Mapping[Place, int]
+
+
+class Waiting(NamedTuple):
+    """An event that was not taken yet."""
+
+    event: Event
+    place: Place
+    offset: int
+
+
+class Watcher:
+    """`offsets`: where it begins."""
+
+    def __init__(self, wanted: EventFilter, offsets: Mapping[Place, int]) -> None:
+        self.wanted = wanted
+        self.offsets = dict(offsets)
+        """The next offset that was not looked at for it."""
+        self._taken = dict(offsets)
+        self._waiting = deque[Waiting]()
+        self._noticed = asyncio.Event()
+        self.fault: SchedulingError | None = None
+
+    def sees(self, place: Place, offset: int) -> bool:
+        """Whether a record is new to it. A partition that has come later is read from its begin."""
+        return offset >= self.offsets.get(place, 0)
+
+    def note(self, place: Place, offset: int, event: Event | None) -> None:
+        """The next record of a partition, and the event that it tells of."""
+        self.offsets[place] = offset + 1
+        if event is None or self.fault or not self.wanted.matches(event):
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self.end(SlowWatcher(SLOW))
+            return
+        self._waiting.append(Waiting(event, place, offset))
+        self._noticed.set()
+
+    def end(self, fault: SchedulingError) -> None:
+        """Nothing more comes: `take` raises this once all that waits was taken."""
+        self.fault = fault
+        self._noticed.set()
+
+    async def take(self, seconds: float) -> Batch:
+        """The next events; none after so many seconds. Raises the fault that has ended it."""
+        if not self._waiting and self.fault is None:
+            self._noticed.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._noticed.wait()
+            except TimeoutError:
+                pass
+        events = list[Event]()
+        while self._waiting and len(events) < MOST_SENT:
+            event, place, offset = self._waiting.popleft()
+            self._taken[place] = offset + 1
+            events.append(event)
+        if not events and self.fault:
+            raise self.fault
+        if not self._waiting and self.fault is None:
+            self._taken = dict(self.offsets)
+        return Batch(events, dict(self._taken))

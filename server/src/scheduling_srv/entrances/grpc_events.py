@@ -1,0 +1,45 @@
+"""EventService of scheduling.v1: a stream of bytes for each watcher (docs/reference)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from scheduling_srv.app.watching.watcher import Watcher
+from scheduling_srv.domain.event import EventFilter
+from scheduling_srv.entrances.grpc_errors import Context, Stream
+from scheduling_srv.entrances.receive_slots import ReceiveSlots, present
+from scheduling_srv.formats.positions import Place
+from scheduling_srv.formats.v1 import events as formats
+
+LARGEST_REQUEST = 65_536
+"""Bytes."""
+ALIVE_SECONDS = 15.0
+"""How often a stream without events sends a sign of life."""
+
+
+class EventsPort(Protocol):
+    """The use cases of `app.watching.hub.Hub`."""
+
+    def watcher(self, wanted: EventFilter, cursor: str) -> AbstractAsyncContextManager[Watcher]:
+        """A watcher from a cursor on."""
+
+    def cursor(self, offsets: Mapping[Place, int]) -> str:
+        """As clients send it back."""
+
+
+def watch_events(events: EventsPort, *, alive_seconds: float = ALIVE_SECONDS) -> Stream:
+    """The code of WatchEvents. The first message has no events: it says where the stream begins."""
+    slots = ReceiveSlots()
+
+    async def call(context: Context) -> AsyncIterator[bytes]:
+        raw = present(await slots.read(context, LARGEST_REQUEST))
+        wanted, cursor = formats.decode_watch(raw)
+        async with events.watcher(wanted, cursor) as watcher:
+            yield formats.encode_events([], events.cursor(watcher.offsets))
+            while True:
+                batch = await watcher.take(alive_seconds)
+                yield formats.encode_events(batch.events, events.cursor(batch.offsets))
+
+    return call

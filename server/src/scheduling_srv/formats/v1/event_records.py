@@ -1,0 +1,180 @@
+"""Events from the records of jobs, jobs.resource and the service's own topic of events."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_srv.domain.event import Event, EventKind, EventRun
+from scheduling_srv.formats.kafka_records import Emission, LogRecord, Topic
+
+MOST_REMEMBERED = 50_000
+"""Runs, and types of jobs, that are remembered: answers and deletions name neither."""
+WORDS = {
+    "PAUSED": EventKind.PAUSED,
+    "RESUMED": EventKind.RESUMED,
+    "SKIPPED": EventKind.SKIPPED,
+    "MISSED": EventKind.MISSED,
+    "TIMED_OUT": EventKind.TIMED_OUT,
+    "FINALLY_FAILED": EventKind.FINALLY_FAILED,
+    "CANCELLED": EventKind.CANCELLED,
+}
+"""Kind of an event without a record of its own -> what it is."""
+
+
+class KnownRun(NamedTuple):
+    """A run that was seen."""
+
+    job_id: str
+    type: str
+    labels: Mapping[str, str]
+    run: EventRun
+
+
+class _Recent(OrderedDict[Any, Any]):
+    """The newest entries of a mapping."""
+
+    def note(self, key: Any, value: Any) -> None:  # noqa: ANN401 - of any kind
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > MOST_REMEMBERED:
+            self.popitem(last=False)
+
+
+class EventRecords:
+    """Reads records in their order. It remembers what later records leave out."""
+
+    def __init__(self) -> None:
+        self._runs = _Recent()
+        """Instance id -> run."""
+        self._jobs = _Recent()
+        """Job id -> type and labels."""
+        self._readers: Mapping[tuple[Topic, bytes], Callable[[LogRecord, str], Event]] = {
+            (Topic.JOBS, b"queuedJob"): self._queued,
+            (Topic.JOBS, b"jobDone"): self._done,
+            (Topic.JOBS, b"jobFailed"): self._failed,
+            (Topic.JOBS, b"jobHeartbeat"): self._heartbeat,
+            (Topic.RESOURCES, b"jobsCreated"): self._created,
+            (Topic.RESOURCES, b"jobsDeleted"): self._deleted,
+        }
+
+    def read(self, topic: Topic, record: LogRecord) -> Event | None:
+        """The event that a record tells of; None: none, or it cannot be read."""
+        reader = self._readers.get((topic, record.key or b""))
+        if topic is Topic.EVENTS:
+            reader = self._told
+        if reader is None:
+            return None
+        event_id = _text(record, "event-id")
+        name = event_id or f"{topic}:{record.partition}:{record.offset}"
+        try:
+            return reader(record, name)
+        except (DecodeError, ValueError, KeyError, TypeError):
+            return None
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    def _queued(self, record: LogRecord, name: str) -> Event:
+        found = Emission.parse(record)
+        known = KnownRun(
+            job_id=found.run.job_id,
+            type=found.type.decode(),
+            labels=json.loads(record.headers.get("labels", b"{}")),
+            run=EventRun(
+                run_id=_text(record, "run-id")
+                or f"{found.run.job_id}/{found.run.seq}/{found.run.nominal}",
+                nominal=found.run.nominal,
+                origin=_text(record, "origin") or "schedule",
+                attempt=found.attempt,
+                instance=found.instance,
+            ),
+        )
+        self._runs.note(found.instance, known)
+        self._jobs.note(known.job_id, (known.type, known.labels))
+        return _of_run(EventKind.QUEUED, record, name, known)
+
+    def _done(self, record: LogRecord, name: str) -> Event:
+        return self._answered(EventKind.DONE, jobs.JobDone, record, name)
+
+    def _failed(self, record: LogRecord, name: str) -> Event:
+        return self._answered(EventKind.FAILED, jobs.JobFailed, record, name)
+
+    def _heartbeat(self, record: LogRecord, name: str) -> Event:
+        return self._answered(EventKind.HEARTBEAT, jobs.JobDone, record, name)
+
+    def _answered(
+        self,
+        kind: EventKind,
+        message: type[jobs.JobDone | jobs.JobFailed],
+        record: LogRecord,
+        name: str,
+    ) -> Event:
+        answer = message.FromString(record.value or b"")
+        known = self._runs.get(answer.id)
+        reason = answer.error if isinstance(answer, jobs.JobFailed) else ""
+        if known is None:
+            run = EventRun("", 0, "", 0, answer.id)
+            return Event(name, kind, record.timestamp, run=run, reason=reason)
+        return _of_run(kind, record, name, known, reason)
+
+    # --- Jobs ---------------------------------------------------------------------------------
+
+    def _created(self, record: LogRecord, name: str) -> Event:
+        found = jobs.Job.FromString(record.value or b"")
+        labels = self._jobs.get(found.id, ("", {}))[1]
+        self._jobs.note(found.id, (found.type, labels))
+        time = record.timestamp
+        return Event(name, EventKind.CREATED, time, found.id, found.type, labels)
+
+    def _deleted(self, record: LogRecord, name: str) -> Event:
+        job_id = _text(record, "job-id")
+        kind, labels = self._jobs.get(job_id, ("", {}))
+        reason, error = _text(record, "outcome"), _text(record, "error")
+        if error:
+            reason = f"{reason}: {error}"
+        time = record.timestamp
+        return Event(name, EventKind.DELETED, time, job_id, kind, labels, reason=reason)
+
+    # --- Events without a record of their own -------------------------------------------------
+
+    def _told(self, record: LogRecord, name: str) -> Event:
+        found = json.loads(record.value or b"")
+        job_id, kind = found.get("job", ""), found.get("type", "")
+        pause = found.get("pause", {})
+        labels = self._jobs.get(job_id, ("", {}))[1]
+        return Event(
+            id=name,
+            kind=WORDS[found["kind"]],
+            time=found.get("at") or pause.get("since") or record.timestamp,
+            job_id=job_id,
+            type=kind,
+            labels=labels,
+            run=_run_told(found),
+            count=found.get("count", 1),
+            reason=found.get("reason", "") or pause.get("note", ""),
+            by=pause.get("by", ""),
+        )
+
+
+def _run_told(found: Mapping[str, Any]) -> EventRun | None:
+    if "nominal" not in found:
+        return None
+    nominal = int(found["nominal"])
+    run_id = f"{found['job']}/{found['seq']}/{nominal}"
+    return EventRun(run_id, nominal, "schedule", found.get("attempt", 0), found.get("instance", 0))
+
+
+def _of_run(
+    kind: EventKind, record: LogRecord, name: str, known: KnownRun, reason: str = ""
+) -> Event:
+    job_id, type_, labels, run = known
+    return Event(name, kind, record.timestamp, job_id, type_, labels, run, reason=reason)
+
+
+def _text(record: LogRecord, name: str) -> str:
+    return record.headers.get(name, b"").decode()

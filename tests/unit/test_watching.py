@@ -1,0 +1,291 @@
+"""Watchers: one reader for all, their filters and cursors, and those that are too slow."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from scheduling_client.wire import job_pb2 as jobs
+from scheduling_srv.app.watching.hub import Hub
+from scheduling_srv.app.watching.ports import Tailed
+from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Watcher
+from scheduling_srv.domain.errors import (
+    CursorGone,
+    InvalidRequest,
+    LogUnavailable,
+    SlowWatcher,
+    Unavailable,
+)
+from scheduling_srv.domain.event import Event, EventFilter, EventKind
+from scheduling_srv.formats import event_cursor
+from scheduling_srv.formats.kafka_records import LogRecord, Topic
+from scheduling_srv.formats.positions import Place
+from scheduling_srv.formats.v1.event_records import EventRecords
+
+NAMES = {Topic.JOBS: "the-jobs", Topic.RESOURCES: "the-resources", Topic.EVENTS: "the-events"}
+RUNS, MADE = Place("the-jobs", 0), Place("the-resources", 0)
+ANY = EventFilter()
+
+
+def record(offset: int, key: str, value: bytes = b"", **headers: str) -> LogRecord:
+    named = {name.replace("_", "-"): text.encode() for name, text in headers.items()}
+    return LogRecord(0, offset, 1000 + offset, key.encode(), value, named)
+
+
+def queued(offset: int, instance: int = 7, job: str = "a", labels: str = "{}") -> LogRecord:
+    run = jobs.ScheduledJob(id=instance, type="t", schedule_type="ONCE")
+    return record(
+        offset,
+        "queuedJob",
+        run.SerializeToString(),
+        occurrence_id=f"{job}/3/500/1",
+        event_id=f"x-{offset}",
+        labels=labels,
+    )
+
+
+def deleted(offset: int, job: str = "a") -> LogRecord:
+    return record(offset, "jobsDeleted", job_id=job, outcome="deleted", event_id=f"x-{offset}")
+
+
+# --- Records ------------------------------------------------------------------------------------
+
+
+def test_answers_are_known_by_the_run_before_them() -> None:
+    records = EventRecords()
+    first = records.read(Topic.JOBS, queued(1, labels='{"team": "a"}'))
+    assert first
+    assert (first.kind, first.id, first.type) == (EventKind.QUEUED, "x-1", "t")
+    failure = jobs.JobFailed(id=7, error="boom").SerializeToString()
+    failed = records.read(Topic.JOBS, record(2, "jobFailed", failure))
+    assert failed
+    assert (failed.kind, failed.job_id, failed.reason) == (EventKind.FAILED, "a", "boom")
+    assert (failed.run, failed.labels) == (first.run, {"team": "a"})
+    assert failed.id == "jobs:0:2"
+    gone = records.read(Topic.RESOURCES, deleted(3))
+    assert gone
+    assert (gone.type, gone.reason) == ("t", "deleted")
+
+
+def test_an_unknown_run_and_an_unknown_job() -> None:
+    records = EventRecords()
+    done = records.read(Topic.JOBS, record(1, "jobDone", jobs.JobDone(id=9).SerializeToString()))
+    assert done
+    assert (done.job_id, done.run and done.run.instance) == ("", 9)
+    assert not EventFilter(type="t").matches(done)
+    assert ANY.matches(done)
+
+
+@pytest.mark.parametrize(
+    ("topic", "made"),
+    [
+        (Topic.JOBS, record(1, "createJobs")),
+        (Topic.JOBS, record(1, "queuedJob")),
+        (Topic.JOBS, record(1, "jobDone", b"\xff")),
+        (Topic.EVENTS, record(1, "a", b"x")),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "LATER"}')),
+        (Topic.RESOURCES, record(1, "jobsCreated", b"\x0a\xff")),
+    ],
+)
+def test_other_records_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
+    assert EventRecords().read(topic, made) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (
+            {"kind": "PAUSED", "job": "a", "type": "t", "pause": {"since": 5, "note": "n"}},
+            Event("x", EventKind.PAUSED, 5, "a", "t", reason="n"),
+        ),
+        (
+            {"kind": "RESUMED", "job": "", "type": "t", "at": 9},
+            Event("x", EventKind.RESUMED, 9, "", "t"),
+        ),
+    ],
+)
+def test_events_without_a_record_of_their_own(told: Any, expected: Event) -> None:
+    made = record(1, "a", json.dumps(told).encode(), event_id="x")
+    assert EventRecords().read(Topic.EVENTS, made) == expected
+
+
+def test_the_run_of_an_event() -> None:
+    told = {"kind": "TIMED_OUT", "job": "a", "type": "t", "seq": 3, "nominal": 500, "attempt": 2}
+    found = EventRecords().read(Topic.EVENTS, record(1, "a", json.dumps(told).encode()))
+    assert found
+    assert found.run
+    assert (found.run.run_id, found.run.attempt) == ("a/3/500", 2)
+
+
+# --- Watchers -----------------------------------------------------------------------------------
+
+
+def event(number: int, kind: EventKind = EventKind.QUEUED) -> Event:
+    return Event(str(number), kind, number, "a", "t")
+
+
+async def test_a_slow_watcher_ends_after_all_that_waits() -> None:
+    watcher = Watcher(ANY, {RUNS: 0})
+    for number in range(MOST_WAITING + 2):
+        watcher.note(RUNS, number, event(number))
+    seen = 0
+    while seen < MOST_WAITING:
+        batch = await watcher.take(1)
+        assert len(batch.events) == MOST_SENT
+        seen += MOST_SENT
+        assert batch.offsets == {RUNS: seen}
+    with pytest.raises(SlowWatcher):
+        await watcher.take(1)
+
+
+async def test_the_cursor_passes_events_of_others() -> None:
+    watcher = Watcher(EventFilter(kinds=frozenset({EventKind.DONE})), {RUNS: 0})
+    watcher.note(RUNS, 0, event(0, EventKind.DONE))
+    watcher.note(RUNS, 1, event(1))
+    watcher.note(RUNS, 2, None)
+    assert await watcher.take(1) == ([event(0, EventKind.DONE)], {RUNS: 3})
+    assert await watcher.take(0.001) == ([], {RUNS: 3})
+
+
+# --- The reader ---------------------------------------------------------------------------------
+
+
+class Log:
+    """The topics, and how they were read."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, list[LogRecord]] = {RUNS: [], MADE: []}
+        self.low = 0
+        self.tails: list[Tail] = []
+        self.away = False
+
+    def add(self, place: Place, *made: LogRecord) -> None:
+        self.records[place] += made
+
+    def tail(self) -> "Tail":
+        self.tails.append(Tail(self))
+        return self.tails[-1]
+
+
+class Tail:
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.offsets: dict[Place, int] = {}
+        self.begun: list[Mapping[Place, int]] = []
+        self.closed = asyncio.Event()
+
+    async def extents(self) -> Mapping[Place, tuple[int, int]]:
+        if self.log.away:
+            raise LogUnavailable("Away.")
+        return {place: (self.log.low, len(made)) for place, made in self.log.records.items()}
+
+    async def begin(self, offsets: Mapping[Place, int]) -> None:
+        self.offsets = dict(offsets)
+        self.begun.append(offsets)
+
+    async def poll(self) -> Sequence[Tailed]:
+        await asyncio.sleep(0)
+        if self.log.away:
+            raise LogUnavailable("Away.")
+        found = []
+        for place, offset in self.offsets.items():
+            found += [Tailed(place, each) for each in self.log.records[place][offset:]]
+            self.offsets[place] = len(self.log.records[place])
+        return found
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def hub_of(log: Log) -> Hub:
+    return Hub(log.tail, NAMES, linger_seconds=0.01)
+
+
+async def ids(watcher: Watcher, count: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < count:
+        found += [each.id for each in (await watcher.take(1)).events]
+    return found
+
+
+async def test_one_reader_serves_all_watchers(log: Log) -> None:
+    hub = hub_of(log)
+    log.add(RUNS, queued(0))
+    async with hub.watcher(ANY, "") as first, hub.watcher(EventFilter(job_id="b"), "") as second:
+        log.add(RUNS, queued(1), queued(2, job="b"))
+        assert await ids(first, 2) == ["x-1", "x-2"]
+        assert await ids(second, 1) == ["x-2"]
+    assert len(log.tails) == 1
+
+
+async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None:
+    hub = hub_of(log)
+    log.add(RUNS, *(queued(number) for number in range(3)))
+    async with hub.watcher(ANY, "") as first:
+        log.add(RUNS, queued(3))
+        assert await ids(first, 1) == ["x-3"]
+        cursor = hub.cursor({RUNS: 1, MADE: 0})
+        async with hub.watcher(ANY, cursor) as second:
+            assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
+            log.add(RUNS, queued(4))
+            assert await ids(first, 1) == ["x-4"]
+
+
+async def test_a_partition_that_has_come_later_is_read_from_its_begin(log: Log) -> None:
+    log.add(MADE, deleted(0))
+    async with hub_of(log).watcher(
+        ANY, event_cursor.pack({RUNS: 0}, {"the-jobs": Topic.JOBS})
+    ) as it:
+        assert await ids(it, 1) == ["x-0"]
+
+
+async def test_a_cursor_that_kafka_has_forgotten_is_refused(log: Log) -> None:
+    hub = hub_of(log)
+    log.add(RUNS, queued(0), queued(1))
+    log.add(MADE, deleted(0))
+    log.low = 1
+    for offsets in ({RUNS: 0, MADE: 1}, {RUNS: 9, MADE: 1}):
+        with pytest.raises(CursorGone):
+            async with hub.watcher(ANY, hub.cursor(offsets)):
+                pass
+    for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0"):
+        with pytest.raises(InvalidRequest):
+            async with hub.watcher(ANY, text):
+                pass
+
+
+async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:
+    hub = hub_of(log)
+    async with hub.watcher(ANY, ""):
+        pass
+    await log.tails[0].closed.wait()
+    async with hub.watcher(ANY, "") as again:
+        log.add(RUNS, queued(0))
+        assert await ids(again, 1) == ["x-0"]
+    assert len(log.tails) == 2
+
+
+async def test_watchers_end_when_kafka_is_away_and_when_the_process_stops(log: Log) -> None:
+    hub = hub_of(log)
+    async with AsyncExitStack() as stack:
+        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        log.away = True
+        with pytest.raises(LogUnavailable):
+            while True:
+                await watcher.take(1)
+        with pytest.raises(LogUnavailable):
+            await stack.enter_async_context(hub.watcher(ANY, ""))
+        log.away = False
+        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        hub.close()
+        with pytest.raises(Unavailable, match="shutting down"):
+            while True:
+                await watcher.take(1)
