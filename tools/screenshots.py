@@ -60,7 +60,7 @@ def service(directory: Path) -> Iterator[tuple[str, str]]:
         "SCHEDULING_GRPC_ADDRESS": grpc,
         "SCHEDULING_ADMIN_ADDRESS": f"127.0.0.1:{free_port()}",
         "SCHEDULING_EMBEDDED_KAFKA_PORT": "0",
-        "SCHEDULING_PAGES_LINK_FILE": str(link),
+        "SCHEDULING_PAGES_LINK": str(link),
     }
     command = [sys.executable, "-m", "scheduling_srv", "serve", "--embedded"]
     with (directory / "log").open("w") as log:

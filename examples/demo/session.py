@@ -15,7 +15,7 @@ from examples.demo.scheduler import Scheduler
 from examples.demo.service import DemoError, Service, Worker, free_addresses
 from scheduling_client.wire import job_pb2 as wire
 
-LINK_SETTING = "SCHEDULING_PAGES_LINK_FILE"
+LINK_SETTING = "SCHEDULING_PAGES_LINK"
 
 
 class Session:

@@ -54,7 +54,7 @@ class Pages:
             return
         scheme = "https" if self._doors.certificates else "http"
         self.base = f"{scheme}://{with_port(address, port)}"
-        if path := self._settings.pages_link_file:
+        if path := self._settings.pages_link:
             from scheduling_srv.entrances.web.link import Link  # noqa: PLC0415 - few have one
 
             self._link = Link(path, self.base)
