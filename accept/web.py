@@ -30,6 +30,7 @@ POINTS = (
             f"{PAGES}::test_each_condition_filters",
             f"{PAGES}::test_pages_of_a_list_are_stable_while_jobs_come",
             f"{PAGES}::test_a_crowd_stands_out",
+            f"{PAGES}::test_runs_are_shown_with_their_state",
             f"{PAGES}::test_a_list_that_is_looked_at_follows_the_jobs",
         ],
     ),

@@ -53,6 +53,21 @@ BOUNDS: Mapping[str, str] = {
     "moving": "moving",
     "lists": "lists",
     "list:": "lists",
+    **dict.fromkeys(
+        (
+            "history",
+            "ended",
+            "ended_once",
+            "failed_once",
+            "records",
+            "records_order",
+            "minutes",
+            "failed_types",
+            "errors:",
+        ),
+        PERMANENT,
+    ),
+    "tallies": "jobs",
 }
 
 

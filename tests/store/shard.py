@@ -11,6 +11,7 @@ from scheduling_client.schedules.errors import Unparsable
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.runs import RedisRuns
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.owner.planner import Planner
@@ -32,6 +33,11 @@ NOW = 1_700_000_000_000
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 PARTITION = "jobs:0"
 ANY = 10**6
+HISTORY = set(
+    "history ended ended_once failed_once records records_order tallies minutes errors"
+    " failed_types".split()
+)
+"""Keys that outlive what they tell of: they have bounds of their own."""
 
 # Written down from docs/decisions/0001 and formats/layouts.py, not shared with the product.
 _QUEUED = struct.Struct("<cBIQIQHHHI")
@@ -193,6 +199,7 @@ class Shard:
     jobs: RedisJobStore
     schedule: RedisSchedule
     restores: RedisRestores
+    runs: RedisRuns
     token: str = ""
     incarnation: str = "first"
     lineage: str = ""
@@ -217,6 +224,7 @@ class Shard:
             ),
             RedisSchedule(client, namespace, number, rules),
             RedisRestores(client, namespace, number),
+            RedisRuns(client, namespace, number, timeout=rules.completion_timeout),
         )
 
     async def open(self, format: int = READS) -> "Shard":  # noqa: A002 - the field's name
@@ -381,7 +389,7 @@ class Shard:
         return positions.get(PARTITION, InputPosition(0)).next
 
     async def keys(self) -> list[str]:
-        """Names of the shard's keys, but for those that expire."""
+        """Names of the shard's keys, but for those that expire, and those of its history."""
         base = self.jobs.base
         found = []
         cursor: Any = 0
@@ -391,7 +399,8 @@ class Shard:
             if int(cursor) == 0:
                 break
         lasting = [name for name in found if await self.client.execute("TTL", name) == -1]
-        return sorted(name.removeprefix(base) for name in lasting)
+        names = sorted(name.removeprefix(base) for name in lasting)
+        return [name for name in names if name.partition(":")[0] not in HISTORY]
 
 
 def _answers(runs: Sequence[Run | int], *, failed: bool) -> list[Answer]:

@@ -8,6 +8,7 @@ import pytest
 
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
+from scheduling_srv.adapters.redis.runs import RedisRuns
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.app.ports import Source
@@ -48,7 +49,8 @@ def of(client: RedisClient, namespace: str, number: int, *, limit: int = 1000) -
     store = RedisJobStore(client, namespace, number, outbox_limit=limit, shards=SHARDS, **more)
     schedule = RedisSchedule(client, namespace, number, rules, shards=SHARDS)
     restores = RedisRestores(client, namespace, number, SHARDS)
-    return Shard(client, namespace, store, schedule, restores)
+    runs = RedisRuns(client, namespace, number, SHARDS, timeout=rules.completion_timeout)
+    return Shard(client, namespace, store, schedule, restores, runs)
 
 
 def transfers(shard: Shard, number: int, *, limit: int = 1000) -> RedisTransfers:

@@ -1,6 +1,6 @@
 """The use cases of scheduling.v1, on a store that notes what it is told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -31,6 +31,7 @@ from scheduling_srv.app.requests.id_steps import IDS_A_STEP
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
@@ -48,6 +49,7 @@ from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import JobView
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run import JobCounters, JobRuns
 from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.job_record import KIND_AT, Note, kind, more_of, properties_of, type_of
@@ -60,6 +62,7 @@ from tests.store.shard import one_shard
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
 NO_NUMBER = bytes(6)
+RUNS = JobRuns(JobCounters(done=3))
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +89,16 @@ class World:
         store = one_shard(world, world, announcements, wait=True)
         rules = Rules(stored=StoredFormat(stored_format))
         listing, notes = JobListing([world]), PauseNotes([world])
-        self.api = Definitions(store, listing, notes, world, rules)
+        runs = RunListing([world], world, 0)
+        self.api = Definitions(store, listing, notes, world, rules, runs=runs)
         self.pausing = PauseCalls(store, listing, notes, world)
         self.time = NOW
 
     def now(self) -> int:
         return self.time
+
+    async def job_runs(self, ids: Sequence[str]) -> Mapping[str, JobRuns]:
+        return dict.fromkeys(ids, RUNS)
 
     async def write(
         self, groups: Sequence[WriteGroup], now: int, source: Source | None = None

@@ -97,6 +97,9 @@ def test_defaults_are_those_of_the_contract() -> None:
         "OUTBOX_LIMIT": "200000",
         "OUTBOX_BYTES": str(2**28),
         "WAITING_RETRIES": "10000",
+        "HISTORY_RUNS": "100000",
+        "HISTORY_FAILURES": "7d",
+        "HISTORY_BYTES": "268435456",
         "CALL_MEMORY": "268435456",
         "SERVICES": "io-restorecommerce-scheduling-srv,io-restorecommerce-scheduling-cis,"
         "io-restorecommerce-scheduling-reflection",

@@ -326,6 +326,19 @@ async def test_a_bulk_call_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPa
     assert (call.selection.type, call.token, call.dry_run) == ("t", "token", False)
 
 
+async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> None:
+    guest = await signed_in()
+    fields = {"scope": "matching", "show": "failed", "type": "t", "error": "why"}
+    fields["form_token"] = await guest.form_token()
+    asked = await guest.post("/runs/retry", fields)
+    assert "Retry 1 run?" in asked.text
+    done = await guest.post("/runs/retry/do", fields)
+    assert "1+run+is+tried+again" in done.headers["location"]
+    counted, called = guest.reads.called
+    assert (counted.dry_run, called.dry_run) == (True, False)
+    assert (called.selection.type, called.selection.error) == ("t", "why")
+
+
 # --- Faults ---
 
 

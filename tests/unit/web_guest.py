@@ -12,7 +12,18 @@ from scheduling_srv.app.health.health import Health
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import Unauthenticated
-from scheduling_srv.entrances.grpc_v1 import built_methods
+from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.overview import Counts, Overview
+from scheduling_srv.domain.run import (
+    FailureGroup,
+    RetryProgress,
+    RunBulkCall,
+    RunFilter,
+    RunPage,
+    UpcomingRuns,
+)
+from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
+from scheduling_srv.entrances.grpc_v1 import built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.entrances.web.application import application
 from scheduling_srv.entrances.web.guests import Guests, Ways
@@ -35,6 +46,29 @@ class Uses(App):
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         self.note(subject, count, after)
         return Preview("words", "UTC", [PreviewTime(1500, "1970-01-01T00:00:01.500+00:00")])
+
+
+class Reads:
+    """The use cases that read runs: there are none."""
+
+    def __init__(self) -> None:
+        self.called: list[Any] = []
+
+    async def list(self, wanted: RunFilter, limit: int, token: str = "") -> RunPage:
+        return RunPage([], "")
+
+    async def failures(self, job_type: str, limit: int) -> Sequence[FailureGroup]:
+        return []
+
+    async def retry(self, call: RunBulkCall) -> RetryProgress:
+        self.called.append(call)
+        return RetryProgress(2, 1, "", [])
+
+    async def upcoming(self, wanted: JobFilter, until: int, limit: int) -> UpcomingRuns:
+        return UpcomingRuns([], more=False)
+
+    async def overview(self) -> Overview:
+        return Overview(Counts(jobs=9), [], [0] * 60, [], serving=True, reasons=[], lag=0)
 
 
 class Key:
@@ -89,8 +123,10 @@ class Guest:
         self.app = Uses()
         self.lines: list[Mapping[str, object]] = []
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
+        self.reads = Reads()
+        reading = reading_methods(ReadingPorts(*[self.reads] * 4))
         methods = built_methods(self.app, self.app, Limits(100, 100_000))
-        v1 = V1(methods, audit=AuditLog(self.lines.append))
+        v1 = V1(together(methods, reading), audit=AuditLog(self.lines.append))
         self.guests = Guests(ways)
         self._application = application(Site(v1, health, self.guests, "test", masks_payloads))
         self.peer = peer

@@ -19,6 +19,8 @@ SCRIPT = "</pre><script>alert(1)</script>"
 PAGES = (
     "/",
     "/upcoming",
+    "/runs",
+    "/runs?show=failed",
     "/jobs",
     "/jobs?type=none-of-them",
     f"/job?id={JOB}",
@@ -231,6 +233,17 @@ def test_the_keyboard_suffices(site: Site) -> None:
         page.keyboard.press("Escape")
         expect(page.get_by_role("button", name="Pause this job")).to_be_hidden()
         expect(page.get_by_text("Pause …", exact=True)).to_be_focused()
+
+
+def test_runs_are_shown_with_their_state(site: Site) -> None:
+    with site.client() as client:
+        client.create("soon", every("1 hour"), id="soon", start_time=datetime.now(UTC))
+        with site.visit("/runs?show=running&type=soon") as page:
+            expect(page.get_by_role("link", name="soon").first).to_be_visible(timeout=60_000)
+            expect(page.locator("tbody .state.running")).to_have_count(1)
+        with site.visit("/job?id=soon") as page:
+            expect(page.get_by_role("heading", name="Last runs")).to_be_visible()
+        client.delete("soon")
 
 
 # --- Acting ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
-from scheduling_client.api import logic
+from scheduling_client.api import logic, run_logic
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -23,6 +24,7 @@ from scheduling_client.api.client import BATCH
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
+    FailureGroup,
     Filter,
     Job,
     JobSpec,
@@ -32,8 +34,13 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Retried,
+    Run,
+    RunFilter,
+    Upcoming,
 )
 from scheduling_client.api.logic import Call, Steps
+from scheduling_client.api.overview import Overview
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.triggers import Schedule
@@ -189,6 +196,44 @@ class AsyncClient:
     ) -> Preview:
         """See `Client.preview`."""
         return await self._run(logic.preview(subject, count, after))
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    async def runs(
+        self, where: RunFilter | None = None, *, page_size: int = 0
+    ) -> AsyncIterator[Run]:
+        """See `Client.runs`."""
+        token, more = "", True
+        while more:
+            page = await self._run(run_logic.list_page(where or RunFilter(), page_size, token))
+            for run in page.runs:
+                yield run
+            token, more = page.token, bool(page.token)
+
+    async def failures(
+        self,
+        type: str = "",  # noqa: A002 - the property is called so
+        *,
+        limit: int = 0,
+    ) -> builtins.list[FailureGroup]:
+        """See `Client.failures`."""
+        return await self._run(run_logic.failures(type, limit))
+
+    async def retry_runs(
+        self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False
+    ) -> Retried:
+        """See `Client.retry_runs`."""
+        return await self._run(run_logic.retry(run_ids, where, dry_run=dry_run))
+
+    async def upcoming(
+        self, until: datetime, where: Filter | None = None, *, limit: int = 0
+    ) -> Upcoming:
+        """See `Client.upcoming`."""
+        return await self._run(run_logic.upcoming(until, where or Filter(), limit))
+
+    async def overview(self) -> Overview:
+        """See `Client.overview`."""
+        return await self._run(run_logic.overview())
 
     # --- Calls --------------------------------------------------------------------------------
 

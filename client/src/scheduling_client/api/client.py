@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
-from scheduling_client.api import logic
+from scheduling_client.api import logic, run_logic
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -22,6 +23,7 @@ from scheduling_client.api.channels import (
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
     Changes,
+    FailureGroup,
     Filter,
     Job,
     JobSpec,
@@ -31,8 +33,13 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Retried,
+    Run,
+    RunFilter,
+    Upcoming,
 )
 from scheduling_client.api.logic import Call, Steps
+from scheduling_client.api.overview import Overview
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.api.triggers import Schedule
@@ -217,6 +224,43 @@ class Client:
     ) -> Preview:
         """The next times of a definition, or of the job with this id."""
         return self._run(logic.preview(subject, count, after))
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    def runs(self, where: RunFilter | None = None, *, page_size: int = 0) -> Iterator[Run]:
+        """All runs that match, page by page: open ones before those that have ended."""
+        token, more = "", True
+        while more:
+            page = self._run(run_logic.list_page(where or RunFilter(), page_size, token))
+            yield from page.runs
+            token, more = page.token, bool(page.token)
+
+    def failures(
+        self,
+        type: str = "",  # noqa: A002 - the property is called so
+        *,
+        limit: int = 0,
+    ) -> builtins.list[FailureGroup]:
+        """Failed runs grouped by error, the most frequent one first. Without `type`: of all."""
+        return self._run(run_logic.failures(type, limit))
+
+    def retry_runs(
+        self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False
+    ) -> Retried:
+        """Try failed runs again, by ids or by a filter.
+
+        A run that cannot be tried again is among the refusals; unknown ids are no error. A job that
+        is gone is created anew, if the service has kept its payload.
+        """
+        return self._run(run_logic.retry(run_ids, where, dry_run=dry_run))
+
+    def upcoming(self, until: datetime, where: Filter | None = None, *, limit: int = 0) -> Upcoming:
+        """What is due from now to an instant, by time; a frequent job once."""
+        return self._run(run_logic.upcoming(until, where or Filter(), limit))
+
+    def overview(self) -> Overview:
+        """How the service stands: counts, the last and the next hour, owners, health."""
+        return self._run(run_logic.overview())
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -282,6 +282,75 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs. All conditions that are set apply; none: all runs."""
+
+    job_id: str = ""
+    type: str = ""
+    states: Sequence[RunState] = ()
+    outcomes: Sequence[Outcome] = ()
+    origins: Sequence[Origin] = ()
+    since: datetime | None = None
+    """With a nominal time not before it."""
+    until: datetime | None = None
+    """With a nominal time before it."""
+    error: str = ""
+    """With exactly this error."""
+
+
+class FailureGroup(NamedTuple):
+    """Runs of a type that have failed with the same error."""
+
+    type: str
+    error: str
+    number: int
+    """How many there are."""
+    last_time: datetime | None
+    """When the last one ended."""
+    last_run_id: str
+    last_job_id: str
+
+
+class RunRefusal(NamedTuple):
+    """Why a run cannot be tried again."""
+
+    run_id: str
+    reason: str
+    """A stable reason, as errors have it."""
+    message: str
+
+
+class Retried(NamedTuple):
+    """What a call of `retry_runs` came to."""
+
+    matched: int
+    changed: int
+    """Runs that are tried again, or would be with `dry_run`."""
+    refusals: Sequence[RunRefusal]
+
+
+class UpcomingRun(NamedTuple):
+    """A run that will be due, or all those of a job up to an instant."""
+
+    job_id: str
+    type: str
+    time: datetime | None
+    """The first nominal time."""
+    number: int
+    """How many runs of the job there are, up to 10,000."""
+    words: str
+    """The schedule in words, of a recurring job."""
+
+
+class Upcoming(NamedTuple):
+    """What is due up to an instant, by time."""
+
+    runs: Sequence[UpcomingRun]
+    more: bool
+    """Whether there is more before the instant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which jobs. All conditions that are set apply; none: all jobs."""
 

@@ -102,7 +102,7 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         type=spec.type,
         creator=spec.creator,
         payload=[AnyMessage(type_url=each.type_url, value=each.value) for each in spec.payload],
-        priority=_number(spec.priority),
+        priority=number_of(spec.priority),
         parallel=spec.parallel,
         timezone=named.pop() if named else "",
         schedule=schedule_message(schedule) if schedule else None,
@@ -112,7 +112,7 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         start_deadline=duration(spec.start_deadline),
         jitter=duration(spec.jitter),
         retry=_retry_message(spec.retry) if spec.retry != RetryPolicy() else None,
-        overlap=_number(spec.overlap),
+        overlap=number_of(spec.overlap),
         missed=_missed_message(spec.missed) if spec.missed else None,
         completion_timeout=duration(spec.completion_timeout),
         labels=spec.labels,
@@ -120,7 +120,8 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
     )
 
 
-def _number(member: Enum) -> Any:  # noqa: ANN401 - the numbers of an enum are a type of their own
+def number_of(member: Enum) -> Any:  # noqa: ANN401 - the numbers of an enum are a type of their own
+    """The number of a member, for a message."""
     return member.value
 
 
@@ -144,7 +145,7 @@ def _retry_message(retry: RetryPolicy) -> job_pb2.Retry:
     return job_pb2.Retry(
         attempts=retry.attempts,
         delay=duration(retry.delay),
-        backoff=_number(retry.backoff),
+        backoff=number_of(retry.backoff),
         max_delay=duration(retry.max_delay),
         random_share=retry.random_share,
     )
@@ -155,7 +156,7 @@ def _missed_message(missed: Missed) -> job_pb2.Missed:
     if missed.window is None:
         found.unlimited.SetInParent()
     if missed.older is not None:
-        found.older = _number(missed.older)
+        found.older = number_of(missed.older)
     return found
 
 
@@ -269,7 +270,7 @@ def filter_message(where: Filter) -> job_pb2.JobFilter:
         creator=where.creator,
         labels=where.labels,
         id_prefix=where.id_prefix,
-        states=[_number(each) for each in where.states],
+        states=[number_of(each) for each in where.states],
         due_from=timestamp(where.due_from),
         due_until=timestamp(where.due_until),
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobState
 from scheduling_srv.domain.pause import NOT_PAUSED, Pauses
+from scheduling_srv.domain.run import JobRuns
 
 
 class JobView(NamedTuple):
@@ -27,6 +28,8 @@ class JobView(NamedTuple):
     state: JobState | None = None
     """None: not known."""
     pauses: Pauses = NOT_PAUSED
+    runs: JobRuns | None = None
+    """None: it was not asked for them."""
 
 
 class CreatedJob(NamedTuple):

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     NOT_ANNOUNCED = "NOT_ANNOUNCED"
     CONTENDED = "CONTENDED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    RUN_NOT_FAILED = "RUN_NOT_FAILED"
+    PAYLOAD_GONE = "PAYLOAD_GONE"
 
 
 MEANINGS: dict[Reason, str] = {
@@ -68,4 +70,6 @@ MEANINGS: dict[Reason, str] = {
     Reason.NOT_ANNOUNCED: "The change is stored, and not on Kafka yet.",
     Reason.CONTENDED: "Another call decides about the same id. Nothing was done.",
     Reason.OUTCOME_UNKNOWN: "Redis has lost writes. The change may have been made.",
+    Reason.RUN_NOT_FAILED: "The run has not failed, so it is not tried again. Nothing was done.",
+    Reason.PAYLOAD_GONE: "The job is gone, and its payload was not kept. Nothing was done.",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import grpc
@@ -39,7 +40,7 @@ from scheduling_srv.entrances.grpc_gate import Gate
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_pauses import PausesPort
 from scheduling_srv.entrances.grpc_reflection import Descriptors
-from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, v1_methods
+from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, Services, v1_methods
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
     Bounded,
@@ -133,7 +134,7 @@ class GrpcServer:
 
     A list of more than `max_items` jobs, or with a job of more than `max_job_bytes`, is refused
     before it is decoded. `call_memory` is the memory budget of all calls, in bytes; an answer may
-    have half of it. Without `gate` all callers may call all methods.
+    have half of it. `more`: see `v1_methods`. Without `gate` all callers may call all methods.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class GrpcServer:
         max_items: int,
         max_job_bytes: int,
         call_memory: int,
+        more: Services = MappingProxyType({}),
         gate: Gate | None = None,
         certificates: Certificates | None = None,
         reflection: bool = True,
@@ -160,7 +162,7 @@ class GrpcServer:
             messages.JOB_SERVICE: _job_methods(jobs, limits),
             messages.COMMAND_SERVICE: {"Command": _command(commands)},
         }
-        of_v1 = v1_methods(definitions, pauses, limits)
+        of_v1 = v1_methods(definitions, pauses, limits, more)
         names = [*of_2018, *of_v1, HEALTH_SERVICE]
         names += [SERVICE_NAME] if reflection else []
         self._health = HealthService(health, [*names, *services])

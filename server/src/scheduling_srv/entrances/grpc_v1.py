@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 from scheduling_client.schedules.preview import Preview
 from scheduling_srv.app import deadline
@@ -19,6 +20,9 @@ from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
+
+Services: TypeAlias = Mapping[str, Mapping[str, Bounded]]
+"""Service -> method -> its code."""
 
 ANSWER_TOO_LARGE = "The answer is too large: ask for fewer jobs."
 
@@ -48,13 +52,25 @@ class DefinitionsPort(Protocol):
 
 
 def v1_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
-) -> Mapping[str, Mapping[str, Bounded]]:
-    """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED."""
-    built = built_methods(jobs, pauses, limits)
+    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits, more: Services = MappingProxyType({})
+) -> Services:
+    """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED.
+
+    `more`: further methods, which have files of their own.
+    """
+    built = together(built_methods(jobs, pauses, limits), more)
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()
+    }
+
+
+def together(*several: Services) -> Services:
+    """The methods of all of them."""
+    names = dict.fromkeys(name for each in several for name in each)
+    return {
+        name: {method: code for each in several for method, code in each.get(name, {}).items()}
+        for name in names
     }
 
 

@@ -252,6 +252,11 @@ def has_note(new: bytes, note: Note) -> bool:
     return bool(new[0] & note)
 
 
+def as_new(record: bytes) -> bytes:
+    """A stored record as one that the store has not numbered yet, without notes."""
+    return bytes(KIND_AT) + record[KIND_AT:]
+
+
 def seq(record: bytes) -> int:
     """The creation number alone."""
     return int.from_bytes(record[:KIND_AT], "little")

@@ -183,6 +183,30 @@ ORPHAN = Layout("parallel:u32")
 STATE = Layout("seq:u48 nominal:u48 last:u48 counted:u32")
 """Of a job with jitter or `max_runs`: nominal time of its next occurrence and of the last run that
 counted, and how many have."""
+RAN = Layout(
+    "version:u8 seq:u64 nominal:u64 started:u64 ended:u64 instance:u32 attempts:u32 most:u32"
+    " origin:u8 outcome:u8 type_size:u16 error_size:u16"
+)
+"""A run of the history, or as a list shows it; type, error and job id follow. 0: none, or unknown.
+`attempts` were emitted, of `most`."""
+RAN_VERSION = 1
+"""Of RAN and TALLIED. History of a later version is not read."""
+RAN_DONE, RAN_FAILED, RAN_TIMED_OUT, RAN_CANCELLED, RAN_SKIPPED, RAN_MISSED, RAN_REFUSED = range(
+    1, 8
+)
+"""Outcomes of runs, as scheduling.v1 numbers them."""
+TALLIED = Layout(
+    "version:u8 done:u48 failed:u48 timed_out:u48 cancelled:u48 skipped:u48 missed:u48 refused:u48"
+    " newest:u8"
+)
+"""Of a recurring job: its runs by outcome, and the outcome of the newest one of its history, whose
+serials follow."""
+SERIAL = Layout("serial:u48")
+"""The number of a run in the history of its shard."""
+MINUTE = Layout("minute:u48 emitted:u48 done:u48 failed:u48 skipped:u48 lateness:u48 latest:u48")
+"""The counts of a minute since 1970; the sum and the greatest of the emitted runs' lateness, ms."""
+FAILURE = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
+"""Runs of a type that failed with one error, and the last one of them; error and job id follow."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
 
@@ -212,7 +236,8 @@ _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
     ONE MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
     ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
-    SCHEDULE BY_HAND BACKFILLED
+    SCHEDULE BY_HAND BACKFILLED RAN_VERSION
+    RAN_DONE RAN_FAILED RAN_TIMED_OUT RAN_CANCELLED RAN_SKIPPED RAN_MISSED RAN_REFUSED
 """.split()
 
 LUA: Mapping[str, str] = {

@@ -13,6 +13,7 @@ from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.restore import RestoreStarter
 from scheduling_srv.app.deployments.deployment import tagged
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.health.overview import Lag, OverviewCalls
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.event_reader import EventReader
@@ -24,11 +25,15 @@ from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_listing import RunListing
+from scheduling_srv.app.requests.run_retries import RunRetries
+from scheduling_srv.app.requests.upcoming import UpcomingListing
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
 from scheduling_srv.domain.validation import Rules, TopicLimit
+from scheduling_srv.entrances.grpc_reading import ReadingPorts
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.runtime.failpoint_wrappers import around
 from scheduling_srv.service import failpoints
@@ -42,6 +47,7 @@ class Parts:
     jobs: Jobs
     definitions: Definitions
     pauses: PauseCalls
+    reading: ReadingPorts
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -76,13 +82,20 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
-    definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
+    runs = RunListing([shard.runs for shard in shards], site.clock, settings.history_failures)
+    definitions = Definitions(store, listing, notes, site.clock, jobs.rules, runs=runs)
     pauses = PauseCalls(store, listing, notes, site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)
+    reading = ReadingPorts(
+        runs,
+        RunRetries(store, runs, [shard.runs for shard in shards], site.clock),
+        UpcomingListing([shard.runs for shard in shards], site.clock),
+        _overview(site, shards, health, logs),
+    )
     restores = [shard.restores for shard in shards]
     for shard in shards:
         coordinator = ShardCoordinator(shard.number, restores, store.claims)
@@ -103,7 +116,14 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, commands, listener, group, balance)
+    return Parts(jobs, definitions, pauses, reading, commands, listener, group, balance)
+
+
+def _overview(
+    site: Site, shards: Sequence[Shard], health: Health, logs: KafkaLogs
+) -> OverviewCalls:
+    lag = Lag([shard.store for shard in shards], logs)
+    return OverviewCalls([shard.runs for shard in shards], health, lag, site.clock)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

@@ -12,9 +12,7 @@ from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import OFF, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
-from scheduling_srv.entrances.grpc_pauses import PausesPort
-from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, built_methods
-from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.entrances.grpc_v1 import Services
 from scheduling_srv.service.doors import Doors
 from scheduling_srv.settings.model import Settings
 
@@ -27,21 +25,19 @@ if TYPE_CHECKING:  # the first page imports them
 class Pages:
     """Makes the application at its first request."""
 
-    def __init__(  # noqa: PLR0917 - the parts of a replica
+    def __init__(
         self,
         settings: Settings,
         doors: Doors,
         health: Health,
         redis: RedisClient,
-        definitions: DefinitionsPort,
-        pauses: PausesPort,
+        methods: Services,
     ) -> None:
         self._settings = settings
         self._doors = doors
         self._health = health
         self._redis = redis
-        limits = Limits(settings.max_items, settings.max_job_bytes)
-        self._methods = built_methods(definitions, pauses, limits)
+        self._methods = methods
         self._link: Link | None = None
         self.base = ""
         """Such as `http://127.0.0.1:8080`; empty: there are no pages."""

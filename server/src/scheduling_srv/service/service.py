@@ -54,8 +54,11 @@ from scheduling_srv.entrances.addresses import with_port
 from scheduling_srv.entrances.admin import MAX_CONNECTIONS as MAX_HTTP
 from scheduling_srv.entrances.admin import OFF, AdminServer, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
+from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
+from scheduling_srv.entrances.grpc_v1 import built_methods, together
+from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
@@ -296,6 +299,7 @@ class Service:
         self.doors = doors.build(settings)
         gate = self.doors.gate
         definitions = LimitedDefinitions(parts.definitions) if gate else parts.definitions
+        reading = together(reading_methods(parts.reading))
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
@@ -307,12 +311,15 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
+            more=reading,
             gate=gate,
             certificates=self.doors.certificates,
             reflection=settings.reflection,
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
-        self.pages = Pages(settings, self.doors, self.health, self.redis, definitions, parts.pauses)
+        limits = Limits(settings.max_items, settings.max_job_bytes)
+        methods = together(built_methods(definitions, parts.pauses, limits), reading)
+        self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application
         )

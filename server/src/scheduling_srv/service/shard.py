@@ -17,6 +17,7 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.adapters.redis.runs import RedisRuns
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
@@ -33,6 +34,7 @@ from scheduling_srv.app.lists import Lists
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
+from scheduling_srv.app.owner.historian import Historian
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.indexer import Indexer
 from scheduling_srv.app.owner.owner import Owner
@@ -46,6 +48,7 @@ from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
 from scheduling_srv.app.replies import Signal
+from scheduling_srv.app.run_ports import HistoryBounds
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.supervision import Work, isolated
@@ -156,6 +159,8 @@ class Shard:
         self.pauses = RedisPauses(redis, namespace, number, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = RedisJobIndex(redis, namespace, number, shards)
+        timeout = settings.completion_timeout
+        self.runs = RedisRuns(redis, namespace, number, shards, timeout=timeout)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,
@@ -195,6 +200,7 @@ class Shard:
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
             isolated("indexer", Indexer(self.job_index).run),
+            isolated("historian", self._build_historian().run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
         )
@@ -206,6 +212,15 @@ class Shard:
             listeners=(self.owner.notice, self._notice),
             format=self._format,
         )
+
+    def _build_historian(self) -> Historian:
+        settings = self.site.settings
+        bounds = HistoryBounds(
+            settings.history_runs // settings.shards,
+            settings.history_bytes // settings.shards,
+            settings.history_failures,
+        )
+        return Historian(self.runs, self.site.clock, bounds)
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
         return Restorer(

@@ -332,6 +332,22 @@ class Settings(BaseSettings):
         description="Most waiting retries of one recurring job. A run that fails beyond it is not"
         " retried.",
     )
+    history_runs: int = Field(
+        100_000,
+        ge=0,
+        le=100_000_000,
+        description="Most ended runs that the history keeps, over all shards; the oldest go.",
+    )
+    history_failures: Annotated[Milliseconds, between("1m", "3650d")] = Field(
+        7 * 86_400_000,
+        description="How long the history keeps failed runs of one-time jobs, and errors.",
+    )
+    history_bytes: int = Field(
+        2**28,
+        ge=0,
+        le=2**40,
+        description="Bytes of one-time jobs that failed, kept so that their runs may be retried.",
+    )
     call_memory: int = Field(
         2**28,
         ge=2**28,

@@ -56,7 +56,7 @@ class RedisJobIndex:
             "bytes": PAGE_BYTES,
             "reads": MOST_READS,
             "looks": MOST_LOOKS,
-            **_filter(wanted),
+            **filter_arguments(wanted),
         }
         if by_id:
             named["most"] = MOST_COUNTED
@@ -83,7 +83,8 @@ class RedisJobIndex:
         return bool(more == b"1")
 
 
-def _filter(wanted: JobFilter) -> dict[str, Value]:
+def filter_arguments(wanted: JobFilter) -> dict[str, Value]:
+    """The arguments of a script that say which jobs are wanted, but for their labels."""
     return {
         "type": wanted.type,
         "creator": wanted.creator,

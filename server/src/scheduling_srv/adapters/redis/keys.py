@@ -53,6 +53,16 @@ NAMED = {
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
+    "history": "hash: serial -> RAN; runs that have ended, bounded by settings",
+    "ended": "zset: their serials, each its own score; so in the order of their ends",
+    "ended_once": "zset: those of one-time jobs that failed, by end ms; they go after some days",
+    "failed_once": "hash: id of such a job -> its serials, at most 10",
+    "records": "hash: serial -> record of such a job, for a retry; at most 64 kB each",
+    "records_order": "list: serials of these records, the oldest first; bounded in bytes",
+    "tallies": "hash: id -> TALLIED and serials, at most 10; recurring jobs that have run",
+    "minutes": "hash: minute modulo 128 -> MINUTE",
+    "errors:": "hash: digest of an error -> FAILURE; at most 100 of a type",
+    "failed_types": "zset: types that have failures, by the last one's ms; at most 1,000",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""
 

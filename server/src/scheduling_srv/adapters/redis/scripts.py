@@ -18,10 +18,11 @@ from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 
 WHEN_FULL = frozenset(
     "acquire append behind claim clear commit complete counts delete delivered expire"
-    " due_list find_runs format forget_inputs get holder index_older initialise list list_apply"
-    " list_decide list_drop list_keep list_named lists mark_inputs note_log page parcels pause"
-    " paused_types positions progress renew restore_end resume set_aside set_positions show state"
-    " sweep sweep_now sweep_retries take unclaim unplanned unready".split()
+    " due_list failures find_runs format forget_inputs get holder index_older initialise job_runs"
+    " list list_apply list_decide list_drop list_keep list_named list_runs lists mark_inputs"
+    " note_log overview page parcels pause paused_types positions progress renew restore_end resume"
+    " set_aside set_positions show state sweep sweep_now sweep_retries take trim_history unclaim"
+    " unplanned unready upcoming".split()
 )
 """Scripts that run although Redis is at its `maxmemory`: they read, make room, or take next to
 none, and what makes room would stop without them. Others are refused then, before they have changed

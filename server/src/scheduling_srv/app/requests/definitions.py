@@ -17,6 +17,7 @@ from scheduling_srv.app.requests.definition_check import check_definition, check
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
 from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.requests.selecting import select
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.bulk import BulkCall, Progress
@@ -62,12 +63,15 @@ class Definitions:
         pauses: PauseNotes,
         clock: Clock,
         rules: Rules,
+        *,
+        runs: RunListing,
     ) -> None:
         self.store = store
         self.listing = listing
         self.pauses = pauses
         self.clock = clock
         self.rules = rules
+        self.runs = runs
 
     async def create(
         self, asked: Sequence[Definition], request_id: str = ""
@@ -104,6 +108,11 @@ class Definitions:
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
+        views = await self._shown(ids, next_times)
+        runs = await self.runs.of_jobs([view.job.id.decode() for view in views]) if views else {}
+        return [view._replace(runs=runs.get(view.job.id.decode())) for view in views]
+
+    async def _shown(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         return await self._views(await self.listing.show(ids), next_times)
 
     async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
@@ -155,7 +164,7 @@ class Definitions:
             raise _stale(stored.id.decode(), revision)
         changed = merged(stored, call, trace)
         if not changed.differs:
-            shown = await self.get([call.job.id], 1)
+            shown = await self._shown([call.job.id], 1)
             return (shown[0], False) if shown else None
         asked = replace(
             changed.definition, request=replace(changed.definition.request, revision=revision)
@@ -178,7 +187,7 @@ class Definitions:
 
     async def _view(self, job: NewJob) -> JobView:
         """The job as it is stored: with its creation time and its new revision."""
-        found = await self.get([job.id], 1)
+        found = await self._shown([job.id], 1)
         return found[0] if found else view_of(StoredJob(job.id.encode(), job.record), 1, job.due)
 
     async def delete(

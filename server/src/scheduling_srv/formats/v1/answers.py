@@ -12,6 +12,7 @@ from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.job_filter import JobState
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.pause import Pause
+from scheduling_srv.formats.v1.run_answers import note_runs
 from scheduling_srv.formats.v1.specs import spec_of
 from scheduling_srv.formats.v1.times import timestamp_of
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -37,6 +38,8 @@ def job_of(view: JobView) -> v1.Job:
         pause=_pause_of(view.pauses.own) if view.pauses.own else None,
         type_pause=_pause_of(view.pauses.of_type) if view.pauses.of_type else None,
     )
+    if view.runs is not None:
+        note_runs(status, view)
     return v1.Job(spec=spec_of(view.job), status=status)
 
 

@@ -260,7 +260,7 @@ def decode_list(raw: bytes) -> ListCall:
     _check_most("page_size", request.page_size, MOST_LISTED)
     if request.order not in _ORDERS:
         raise _fault("order", f"The number {request.order} is none of the enum.")
-    wanted = _filter_of(request.filter, "filter")
+    wanted = job_filter_of(request.filter, "filter")
     return ListCall(
         wanted, _ORDERS[request.order], request.page_size or DEFAULT_LISTED, request.page_token
     )
@@ -319,7 +319,7 @@ def _selection_of(selection: v1.JobSelection) -> Selection:
     if kind is None:
         raise _fault("selection", "No jobs are selected: give ids or a filter.")
     if kind == "filter":
-        return _filter_of(selection.filter, "selection.filter")
+        return job_filter_of(selection.filter, "selection.filter")
     ids = list(dict.fromkeys(selection.ids.ids))
     if not ids:
         raise _fault("selection.ids", "No ids are given.")
@@ -328,7 +328,8 @@ def _selection_of(selection: v1.JobSelection) -> Selection:
     return ids
 
 
-def _filter_of(given: v1.JobFilter, path: str) -> JobFilter:
+def job_filter_of(given: v1.JobFilter, path: str) -> JobFilter:
+    """A JobFilter, which is the field `path` of its request."""
     for sentence in labels.faults(given.labels):
         raise _fault(f"{path}.labels", sentence)
     unknown = [number for number in given.states if number not in _STATES]

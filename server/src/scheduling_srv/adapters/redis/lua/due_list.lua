@@ -1,4 +1,4 @@
---!include base counting job listing matching member ranks run
+--!include base counting heads job listing matching member ranks run
 --!args cursor limit:int bytes:int reads:int looks:int
 --!args type creator prefix states from:int to:int labels...
 -- One page of the jobs that match, by their next due time: those that are held, those that wait,
@@ -41,21 +41,6 @@ local function index_after(key, score, seq)
         end
     end
     return low
-end
-
--- The members of a sorted set from one index to another, read some at a time.
-local function head_of(key, at, stop)
-    local piece, i, head = {}, 1, {}
-    function head.next()
-        i = i + 2
-        if not piece[i] and at < stop then
-            piece, i = redis.call('ZRANGE', key, at, math.min(at + AT_ONCE, stop) - 1, 'WITHSCORES'), 1
-            at = at + #piece / 2
-        end
-        head.text, head.score = piece[i], tonumber(piece[i + 1])
-        return head
-    end
-    return head.next()
 end
 
 -- Whether a member is the place of its job: a retry or a kept run of a recurring one is not.

@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox pauses remove run states
+--!include answer base history job marker member order outbox pauses remove run states
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -152,6 +152,7 @@ each(ENDED_ROW, function(i)
     end
     local record = redis.call('HGET', K.jobs, id)
     local job = record and read_job(record)
+    note_ended(instance, run, id, job, 'refused', now, '')
     if job and job.seq == seq then
         after_end(id, job)
     end

@@ -1,4 +1,4 @@
---!include base finishing job limits member outbox pauses remove run states
+--!include base finishing history job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -112,6 +112,7 @@ end
 
 -- Takes out the runs that have ended, and their jobs: before a marker is made.
 local function save_ended()
+    note_starts()
     in_batches('HDEL', K.runs, answered)
     in_batches('ZREM', K.running, answered)
     in_batches('ZREM', K.open, answered)
@@ -170,6 +171,7 @@ local function end_run(instance, outcome, now, cap, most, problem)
     else
         done, ended.done = done + 1, ended.done + 1
     end
+    note_ended(instance, run, id, job, outcome, now, problem)
     due = alive and after_end(id, job) and now or due
     if alive and job.kind < INTERVAL then
         remove_job(id, job, ended_jobs)

@@ -1,4 +1,4 @@
---!include base finishing later limits member outbox pauses starting states
+--!include base finishing history job later limits member minutes outbox pauses starting states
 -- The decisions of a staging call for jobs with rules (decision 30; the same in Python:
 -- domain/run_rules.py).
 local MOST_MADE_UP = 10000 -- runs of an outage, whatever the window
@@ -33,7 +33,9 @@ local function plant(stage, job, id, record, nominal, from)
     local rules = job.rules
     if rules.start_deadline > 0 then
         local behind = stage.now - rules.start_deadline - jitter_of(job) - nominal
-        nominal = nominal + math.max(0, math.ceil(behind / job.interval)) * job.interval
+        local late = math.max(0, math.ceil(behind / job.interval))
+        nominal = nominal + late * job.interval
+        note_passed(id, job, nominal - job.interval, RAN_SKIPPED, stage.now, late)
     end
     if rules.last > 0 and nominal > rules.last then
         finish(id, record, nominal)
@@ -63,8 +65,10 @@ local function make_up(stage, job, id, record, nominal, from, cutoff)
         wait_for_plan(stage, nominal, member(job.seq, MISSED, id), nominal)
         return nil
     end
-    local latest = nominal + math.floor((cutoff - 1 - nominal) / job.interval) * job.interval
-    if skips_missed(stage, job) then
+    local passed = math.floor((cutoff - 1 - nominal) / job.interval)
+    local latest, all = nominal + passed * job.interval, skips_missed(stage, job)
+    note_passed(id, job, all and latest or latest - job.interval, RAN_MISSED, stage.now, all and passed + 1 or passed)
+    if all then
         plant(stage, job, id, record, latest + job.interval, from)
         return nil
     end
@@ -82,6 +86,7 @@ end
 local function drop_kept(stage, job, id, record, text, nominal)
     forget_kept(job, id, text, nominal)
     if job.kind == NOW or job.kind == ONCE then
+        note_unstarted(id, read_job(record), nominal, stage.now, TOO_LATE)
         end_unstarted(id, record)
     elseif job.kind == ENDING and end_finished(id, read_job(record)) then
         return
@@ -91,14 +96,24 @@ local function drop_kept(stage, job, id, record, text, nominal)
     end
 end
 
+-- An occurrence is skipped; those of one-time jobs fail instead.
+local function note_passed_of(stage, job, id, nominal)
+    if job.kind >= INTERVAL then
+        note_passed(id, job, nominal, RAN_SKIPPED, stage.now, 1)
+    end
+end
+
 -- A run does not start, and never will.
 local function skip(stage, job, id, record, kind, text, nominal, from, state)
     leave_place(stage, job)
     if kind == KEPT then
+        note_passed_of(stage, job, id, nominal)
         drop_kept(stage, job, id, record, text, nominal)
     elseif job.kind == NOW or job.kind == ONCE then
+        note_unstarted(id, read_job(record), nominal, stage.now, TOO_LATE)
         end_unstarted(id, record)
     else
+        note_passed_of(stage, job, id, nominal)
         plant_after(stage, job, id, record, nominal, from, state)
     end
 end
@@ -180,6 +195,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
     if state then
         save_state(id, job.seq, state)
     end
+    count_emitted(stage.now, due)
     start_run(id, job, nominal, attempt or 1, stage)
     starts[job.seq] = (starts[job.seq] or 0) + 1
     if kind == KEPT then

@@ -1,4 +1,4 @@
---!include base later member
+--!include base history later member
 -- Recurring occurrences that were missed in an outage (docs/contract.md).
 local IDLE = 5000 -- ms: idle owners look every two seconds
 
@@ -25,8 +25,10 @@ local function catch_up(stage, job, id, due, from)
         wait_for_plan(stage, due, member(job.seq, MISSED, id), due)
         return nil
     end
-    local latest = due + math.floor((stage.cutoff - 1 - due) / job.interval) * job.interval
-    if stage.missed == 'skip' then
+    local passed = math.floor((stage.cutoff - 1 - due) / job.interval)
+    local latest, all = due + passed * job.interval, stage.missed == 'skip'
+    note_passed(id, job, all and latest or latest - job.interval, RAN_MISSED, stage.now, all and passed + 1 or passed)
+    if all then
         wait_again(stage, latest + job.interval, from, member(job.seq, NEXT, id))
         return nil
     end

@@ -1,4 +1,4 @@
---!include base limits member order outbox pauses states
+--!include base limits member order outbox pauses states tallies
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -75,6 +75,9 @@ local function remove_job(id, job, later)
     end
     if job.rules then
         forget_state(id, job)
+    end
+    if job.kind >= INTERVAL then
+        forget_tally(id)
     end
     if is_any_paused() then
         unpause_job(id)

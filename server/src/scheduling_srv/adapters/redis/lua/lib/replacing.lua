@@ -1,4 +1,4 @@
---!include base definition heritage job keeping outbox pauses remove states
+--!include base definition heritage job keeping outbox pauses remove states tallies
 -- What becomes of the job that has the id already.
 local UNTOUCHED = {} -- instead of what is kept: the new job does not come in
 
@@ -35,6 +35,9 @@ local function replace(mode, id, due, asked, now)
     grouped = true -- what goes, and what comes in its place
     note_replaced(id, record, old)
     remove_job(id, old)
+    if created and new.kind >= INTERVAL then
+        keep_tally(id)
+    end
     emit_deleted(id, is_resource(old.kind))
     return kept, created, more, state, pause
 end

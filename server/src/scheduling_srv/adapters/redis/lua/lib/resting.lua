@@ -1,4 +1,4 @@
---!include base finishing job member outbox pauses states
+--!include base finishing history job member outbox pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
@@ -14,6 +14,7 @@ local function go_on(id, record, job, nominal, now)
     end
     local passed = math.max(0, math.floor((now - nominal) / job.interval) + 1)
     local next = nominal + passed * job.interval
+    note_passed(id, job, next - job.interval, RAN_SKIPPED, now, passed)
     if job.rules and job.rules.last > 0 and next > job.rules.last then
         finish(id, record, next)
         return

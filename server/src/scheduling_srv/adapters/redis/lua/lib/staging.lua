@@ -1,4 +1,4 @@
---!include base due_job job later limits member obeying outage outbox pauses ranks starting states
+--!include base due_job job later limits member minutes obeying outage outbox pauses ranks starting states
 -- The decisions of one staging call.
 local function new_stage(now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
@@ -94,6 +94,7 @@ local function consider(stage, text, id, score, from, record)
         block(job.parallel, job.type, text, from + due, nominal)
         return
     end
+    count_emitted(stage.now, due)
     start_run(id, job, nominal, attempt or 1, stage)
     if kind == KEPT then
         redis.call('ZREM', K.retries, text)

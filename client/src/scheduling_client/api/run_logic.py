@@ -1,0 +1,112 @@
+"""The calls of operations on runs, and of the overview, without I/O; see `logic`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf.message import Message
+
+from scheduling_client.api.jobs import (
+    FailureGroup,
+    Filter,
+    Retried,
+    Run,
+    RunFilter,
+    RunRefusal,
+    Upcoming,
+)
+from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask, of_jobs
+from scheduling_client.api.messages import filter_message, run_in, timestamp
+from scheduling_client.api.overview import Overview
+from scheduling_client.api.run_messages import (
+    failure_in,
+    overview_in,
+    refusal_in,
+    run_filter_message,
+    upcoming_in,
+)
+from scheduling_client.wire.v1 import job_service_pb2 as jobs
+from scheduling_client.wire.v1 import run_service_pb2 as service
+from scheduling_client.wire.v1 import system_service_pb2 as system
+
+RUNS, SYSTEM = "scheduling.v1.RunService", "scheduling.v1.SystemService"
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class RunPage(NamedTuple):
+    """A page of runs."""
+
+    runs: list[Run]
+    token: str
+
+
+def of_runs(method: str, request: Message, answer: type[Answer]) -> Call[Answer]:
+    """A call of the RunService."""
+    return Call(f"/{RUNS}/{method}", request, answer)
+
+
+def list_page(where: RunFilter, size: int, token: str) -> Steps[RunPage]:
+    """The page that a token names; an empty one names the first."""
+    request = service.ListRunsRequest(
+        filter=run_filter_message(where), page_size=size, page_token=token
+    )
+    answer = yield from ask(of_runs("ListRuns", request, service.ListRunsResponse))
+    return RunPage([*map(run_in, answer.runs)], answer.next_page_token)
+
+
+def failures(job_type: str, limit: int) -> Steps[list[FailureGroup]]:
+    """The most frequent errors."""
+    request = service.ListFailuresRequest(type=job_type, limit=limit)
+    answer = yield from ask(of_runs("ListFailures", request, service.ListFailuresResponse))
+    return [*map(failure_in, answer.groups)]
+
+
+def retry(ids: Sequence[str], where: RunFilter | None, *, dry_run: bool) -> Steps[Retried]:
+    """Make all steps. One that is repeated finds the runs that are left."""
+    matched = changed = 0
+    refusals: list[RunRefusal] = []
+    for selection in run_selections_of(ids, where):
+        token, more = "", True
+        while more:
+            request = service.RetryRunsRequest(
+                selection=selection, dry_run=dry_run, page_token=token
+            )
+            answer: Any = yield from ask(of_runs("RetryRuns", request, service.RetryRunsResponse))
+            matched += answer.progress.matched
+            changed += answer.progress.changed
+            refusals += map(refusal_in, answer.refusals)
+            token = answer.progress.next_page_token
+            more = bool(token)
+    return Retried(matched, changed, refusals)
+
+
+def run_selections_of(ids: Sequence[str], where: RunFilter | None) -> list[service.RunSelection]:
+    """By ids or by a filter. Raises `ValueError` for both, and for neither."""
+    if bool(ids) == (where is not None):
+        raise ValueError("Give ids or a filter, and not both.")
+    if where is not None:
+        return [service.RunSelection(filter=run_filter_message(where))]
+    left = iter(ids)
+    pieces = iter(lambda: [*islice(left, MOST_IDS)], [])
+    return [service.RunSelection(ids=service.RunIds(run_ids=piece)) for piece in pieces]
+
+
+def upcoming(until: datetime, where: Filter, limit: int) -> Steps[Upcoming]:
+    """What is due up to an instant."""
+    request = jobs.ListUpcomingRequest(
+        until=timestamp(until), filter=filter_message(where), limit=limit
+    )
+    answer = yield from ask(of_jobs("ListUpcoming", request, jobs.ListUpcomingResponse))
+    return upcoming_in(answer)
+
+
+def overview() -> Steps[Overview]:
+    """How the service stands."""
+    path = f"/{SYSTEM}/GetOverview"
+    call = Call(path, system.GetOverviewRequest(), system.GetOverviewResponse)
+    answer = yield from ask(call)
+    return overview_in(answer)

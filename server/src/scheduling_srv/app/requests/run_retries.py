@@ -1,0 +1,136 @@
+"""The use case that tries failed runs again (docs/decisions/0031).
+
+A run whose job lives is due again, with its next attempt. A job that is gone is created anew, from
+the record that the history has kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
+from scheduling_srv.app.requests.id_steps import next_step
+from scheduling_srv.app.requests.run_listing import RunListing
+from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict, RunRetrying
+from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.reasons import Reason
+from scheduling_srv.domain.run import (
+    FAILURES,
+    RetryProgress,
+    RunBulkCall,
+    RunFilter,
+    RunId,
+    RunRefusal,
+    RunState,
+)
+from scheduling_srv.formats.job_record import as_new
+
+RUNS_A_STEP = 250
+REFUSED = {
+    RetryVerdict.OTHER: (Reason.RUN_NOT_FAILED, "The run has not failed."),
+    RetryVerdict.LIVES: (
+        Reason.JOB_EXISTS,
+        "The job was created anew, or has another definition by now.",
+    ),
+    RetryVerdict.LOST: (
+        Reason.PAYLOAD_GONE,
+        "The job is gone, and the service has not kept its payload.",
+    ),
+}
+CHANGED = frozenset({RetryVerdict.AGAIN, RetryVerdict.GONE})
+"""Of runs that are tried again."""
+
+
+class _Selected(NamedTuple):
+    runs: Sequence[RunId]
+    token: str
+
+
+class RunRetries:
+    """Of one replica, over all shards."""
+
+    def __init__(
+        self,
+        store: ShardedStore,
+        listing: RunListing,
+        shards: Sequence[RunRetrying],
+        clock: Clock,
+    ) -> None:
+        """`shards`: in their order."""
+        self.store = store
+        self.listing = listing
+        self.shards = shards
+        self.clock = clock
+
+    async def retry(self, call: RunBulkCall) -> RetryProgress:
+        """Try failed runs again, one step; unknown runs do not match.
+
+        A run that is tried again has left the history, so a repeated step does not match it. Raises
+        `InvalidRequest`, `FormatTooOld` and `Unavailable`.
+        """
+        runs, token = await self._select(call)
+        verdicts = dict[RunId, RetryVerdict]()
+        for shard in range(len(self.shards)):
+            verdicts |= await self._retry_in(shard, runs, look=call.dry_run)
+        changed = sum(verdict in CHANGED for verdict in verdicts.values())
+        refusals = [
+            RunRefusal(str(run), *REFUSED[verdict])
+            for run, verdict in verdicts.items()
+            if verdict in REFUSED
+        ]
+        return RetryProgress(len(verdicts), changed, token, refusals)
+
+    async def _select(self, call: RunBulkCall) -> _Selected:
+        if isinstance(call.selection, RunFilter):
+            wanted = failed_only(call.selection)
+            if wanted is None:
+                return _Selected([], "")
+            page = await self.listing.list(wanted, RUNS_A_STEP, call.token)
+            return _Selected([run.id for run in page.runs], page.token)
+        step = next_step(call.selection, call.token)
+        parsed = [RunId.parse(text) for text in step.ids]
+        return _Selected([run for run in parsed if run], step.token)
+
+    async def _retry_in(
+        self, shard: int, runs: Sequence[RunId], *, look: bool
+    ) -> dict[RunId, RetryVerdict]:
+        """The verdicts about the runs that the shard knows."""
+        found, left = dict[RunId, RetryVerdict](), list(runs)
+        ports, floor = self.shards[shard], self.store.shards[shard].announcements.number
+        receipt = None
+        while left:
+            mode = RetryMode.LOOK if look else RetryMode.RETRY
+            receipt, judged = await ports.retry(left, self.clock.now(), mode)
+            for run, each in zip(left, judged, strict=False):
+                verdict = each.verdict
+                if verdict is RetryVerdict.GONE and not look:
+                    verdict = await self._create(ports, run, each)
+                if verdict is not RetryVerdict.UNKNOWN:
+                    found[run] = verdict
+            left = left[len(judged) :]
+        if receipt and not look and RetryVerdict.AGAIN in found.values():
+            await self.store.announced([Stored(shard, receipt, floor)])
+        return found
+
+    async def _create(self, shard: RunRetrying, run: RunId, judged: Judged) -> RetryVerdict:
+        """Create the job anew under its id. It is due now, and announced as any other one."""
+        now = self.clock.now()
+        job = NewJob(run.job_id, now, as_new(judged.record))
+        stored = await self.store.write(WriteGroup(WriteMode.CREATE, [job], named=[job.id]))
+        if isinstance(stored, Refusal):
+            return RetryVerdict.LIVES
+        await self.store.announced([stored])
+        self.store.check(stored, [job])
+        await shard.retry([run], now, RetryMode.FORGET)
+        return RetryVerdict.GONE
+
+
+def failed_only(wanted: RunFilter) -> RunFilter | None:
+    """The same filter, of runs that have failed; None: it excludes them."""
+    outcomes = wanted.outcomes & FAILURES if wanted.outcomes else FAILURES
+    if not outcomes or (wanted.states and RunState.ENDED not in wanted.states):
+        return None
+    return replace(wanted, outcomes=outcomes, states=frozenset({RunState.ENDED}))
