@@ -180,6 +180,10 @@ accept-doors: setup kafka ## Prove that the doors are safe and that the service 
 accept-worker: setup kafka ## Prove the worker kit with WORKER_RUNS=100000 (30 minutes)
 	@WORKER_RUNS="$(WORKER_RUNS)" $(BIN)/python -m accept worker $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: accept-web
+accept-web: setup kafka ## Prove that the admin pages work and are safe, in a real Chromium (ONLY=read,act; 3 minutes)
+	@$(BIN)/python -m accept web $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: accept-speed
 accept-speed: setup kafka bench-contenders ## Measure the goals of speed, a line each; fails if one is missed (25 minutes)
 	@$(BIN)/python -m accept.speed
@@ -216,6 +220,10 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 .PHONY: picture
 picture: setup ## Draw the picture of the demo from a real run
 	@$(BIN)/python -m tools.picture
+
+.PHONY: screenshots
+screenshots: setup ## Take pictures of the admin pages into build/screenshots and docs/images
+	@$(BIN)/python -m tools.screenshots
 
 .PHONY: lock
 lock: ## Resolve the dependencies again; keeps versions that still fit (LOCK_ARGS=--upgrade)

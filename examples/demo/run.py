@@ -48,6 +48,9 @@ def _introduce(session: Session, screen: Screen) -> None:
     for note in session.notes:
         screen.say(f"  {note}", "33")
     addresses = session.addresses
+    if link := session.link:
+        screen.say(f"  Admin pages: {link}", "1")
+        screen.say(f"  The link signs in once; then {session.link_file} has a new one.", "2")
     admin = "off" if addresses.admin == "off" else f"http://{addresses.admin}"
     screen.facts(
         {

@@ -43,6 +43,8 @@ class Addresses:
 
     grpc: str = ""
     admin: str = ""
+    pages: str = ""
+    """`off`: there are none."""
     kafka: str = ""
 
     @property
@@ -109,7 +111,9 @@ class Service:
         elif line.startswith("{"):
             said = json.loads(line)
             if said["event"] == "listening":
-                self.addresses.admin, self.addresses.grpc = said["admin"], said["grpc"]
+                self.addresses = Addresses(
+                    said["grpc"], said["admin"], said["pages"], self.addresses.kafka
+                )
 
 
 class Worker:

@@ -15,6 +15,8 @@ from examples.demo.scheduler import Scheduler
 from examples.demo.service import DemoError, Service, Worker, free_addresses
 from scheduling_client.wire import job_pb2 as wire
 
+LINK_SETTING = "SCHEDULING_PAGES_LINK"
+
 
 class Session:
     """Runs from `with` to its end. Raises `DemoError`, and `Stopped` if told to while starting."""
@@ -35,6 +37,8 @@ class Session:
     def __enter__(self) -> Self:
         _make(self.data)
         settings, self.notes = free_addresses(self.environment)
+        self.link_file = Path(self.environment.get(LINK_SETTING) or self.data / "admin.link")
+        settings[LINK_SETTING] = str(self.link_file)
         self.service = Service(self.data, self.data / "service.log", settings)
         try:
             self.service.wait_until_serving(self.is_told_to_stop)
@@ -64,6 +68,11 @@ class Session:
                 self.events.poll()
         self.events.close()
         self.exit_codes = stopping.result()
+
+    @property
+    def link(self) -> str:
+        """The address of the admin pages, which signs in once; empty: there are none."""
+        return self.link_file.read_text().strip() if self.addresses.pages != "off" else ""
 
     def create_jobs(self) -> Sequence[wire.Job]:
         """All of the demonstration; the recurring one only if it is not there yet."""

@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from accept import alive, busy, doors, house, traps, worker
+from accept import alive, busy, doors, house, traps, web, worker
 from bench.__main__ import ALL
 from tests.house.code import PACKAGES, functions, modules, parsed
 from tools.structure import ROOT
@@ -83,7 +83,7 @@ def test_nothing_is_measured_that_nobody_has() -> None:
 SELECTORS = sorted(
     {
         *chain.from_iterable(
-            p.tests for each in (alive, doors, house, traps, worker) for p in each.POINTS
+            p.tests for each in (alive, doors, house, traps, web, worker) for p in each.POINTS
         ),
         *busy.TESTS,
     }

@@ -99,7 +99,7 @@ def deployment(
 ) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("web")
     link = directory / "link"
-    with deployed(directory, kafka, valkey, {"pages_link_file": str(link)}) as product:
+    with deployed(directory, kafka, valkey, {"pages_link": str(link)}) as product:
         yield Site(product, browser, link)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, Response, expect
 
 from scheduling_client import Filter, Job, Payload, RetryPolicy, at, cron, every
@@ -19,6 +19,8 @@ SCRIPT = "</pre><script>alert(1)</script>"
 PAGES = (
     "/",
     "/upcoming",
+    "/runs",
+    "/runs?show=failed",
     "/jobs",
     "/jobs?type=none-of-them",
     f"/job?id={JOB}",
@@ -113,12 +115,13 @@ def test_the_other_two_combinations_are_accessible(site: Site, path: str) -> Non
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_light_and_loads_nothing_from_elsewhere(site: Site, path: str) -> None:
     loaded: list[Response] = []
-    with site.visit("/livez") as page:
+    with site.visit("/sign-in") as page:
         page.on("response", lambda response: loaded.append(response))  # noqa: PLW0108 - it is asked for its attributes
         page.goto(site.base + path)
         page.wait_for_load_state("networkidle")
         assert all(each.url.startswith(site.base) for each in loaded)
-        assert sum(len(each.body()) for each in loaded) < MOST_PAGE_BYTES
+        sizes = [int(each.headers["content-length"]) for each in loaded]
+        assert sum(sizes) < MOST_PAGE_BYTES
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -231,6 +234,17 @@ def test_the_keyboard_suffices(site: Site) -> None:
         page.keyboard.press("Escape")
         expect(page.get_by_role("button", name="Pause this job")).to_be_hidden()
         expect(page.get_by_text("Pause …", exact=True)).to_be_focused()
+
+
+def test_runs_are_shown_with_their_state(site: Site) -> None:
+    with site.client() as client:
+        client.create("soon", at("in 1 second"), id="soon")
+        with site.visit("/runs?show=running&type=soon") as page:
+            expect(page.get_by_role("link", name="soon").first).to_be_visible(timeout=60_000)
+            expect(page.locator("tbody .state.running")).to_have_count(1)
+        with site.visit("/job?id=soon") as page:
+            expect(page.get_by_role("heading", name="Last runs")).to_be_visible()
+        client.delete("soon")
 
 
 # --- Acting ---
@@ -385,7 +399,7 @@ def test_all_jobs_that_match_are_changed_after_a_count_and_a_question(site: Site
         page.get_by_role("button", name="Delete 70 jobs").click()
         expect(page.get_by_text("70 jobs were deleted.")).to_be_visible()
         assert [*client.list(Filter(type="bulk"))] == []
-        assert client.get(JOB)
+        assert client.get(JOB).id == JOB
 
 
 # --- Who may act ---

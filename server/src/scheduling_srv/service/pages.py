@@ -12,10 +12,7 @@ from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import OFF, Lazy
 from scheduling_srv.entrances.admin import SETTING as ADMIN_SETTING
-from scheduling_srv.entrances.grpc_pauses import PausesPort
-from scheduling_srv.entrances.grpc_runs import RunControlPort
-from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, built_methods
-from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.entrances.grpc_v1 import Services
 from scheduling_srv.service.doors import Doors
 from scheduling_srv.settings.model import Settings
 
@@ -28,22 +25,19 @@ if TYPE_CHECKING:  # the first page imports them
 class Pages:
     """Makes the application at its first request."""
 
-    def __init__(  # noqa: PLR0917 - the parts of a replica
+    def __init__(
         self,
         settings: Settings,
         doors: Doors,
         health: Health,
         redis: RedisClient,
-        definitions: DefinitionsPort,
-        pauses: PausesPort,
-        run_control: RunControlPort,
+        methods: Services,
     ) -> None:
         self._settings = settings
         self._doors = doors
         self._health = health
         self._redis = redis
-        limits = Limits(settings.max_items, settings.max_job_bytes)
-        self._methods = built_methods(definitions, pauses, run_control, limits)
+        self._methods = methods
         self._link: Link | None = None
         self.base = ""
         """Such as `http://127.0.0.1:8080`; empty: there are no pages."""
@@ -56,7 +50,7 @@ class Pages:
             return
         scheme = "https" if self._doors.certificates else "http"
         self.base = f"{scheme}://{with_port(address, port)}"
-        if path := self._settings.pages_link_file:
+        if path := self._settings.pages_link:
             from scheduling_srv.entrances.web.link import Link  # noqa: PLC0415 - few have one
 
             self._link = Link(path, self.base)

@@ -61,7 +61,8 @@ from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.grpc_system import system_methods
-from scheduling_srv.entrances.grpc_v1 import together
+from scheduling_srv.entrances.grpc_v1 import built_methods, together
+from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
@@ -304,6 +305,13 @@ class Service:
         gate = self.doors.gate
         definitions = LimitedDefinitions(parts.definitions) if gate else parts.definitions
         pauses = NotedPauses(parts.pauses) if gate else parts.pauses
+        more = together(
+            reading_methods(parts.reading),
+            {
+                SYSTEM_SERVICE: system_methods(self.system),
+                DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
+            },
+        )
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
@@ -316,13 +324,7 @@ class Service:
             max_items=settings.max_items,
             max_job_bytes=settings.max_job_bytes,
             call_memory=settings.call_memory,
-            more=together(
-                reading_methods(parts.reading),
-                {
-                    SYSTEM_SERVICE: system_methods(self.system),
-                    DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
-                },
-            ),
+            more=more,
             streams={"WatchEvents": watch_events(parts.events)},
             gate=gate,
             spans=self.traces.calls,
@@ -330,15 +332,9 @@ class Service:
             reflection=settings.reflection,
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
-        self.pages = Pages(
-            settings,
-            self.doors,
-            self.health,
-            self.redis,
-            definitions,
-            pauses,
-            parts.run_control,
-        )
+        limits = Limits(settings.max_items, settings.max_job_bytes)
+        methods = together(built_methods(definitions, pauses, parts.run_control, limits), more)
+        self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application
         )

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         description="Address of the admin pages: `host:port`. Unset, they are on the HTTP port."
         " `off` serves none.",
     )
-    pages_link_file: Path | None = Field(
+    pages_link: Path | None = Field(
         None,
         description="File that gets a link to the admin pages. It signs in once, with the role"
         " admin; then the file gets a new one.",

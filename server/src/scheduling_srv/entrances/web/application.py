@@ -32,6 +32,7 @@ from scheduling_srv.entrances.web import (
     job_pages,
     list_pages,
     overview_pages,
+    run_pages,
     sign_in_pages,
     upcoming_pages,
 )
@@ -49,6 +50,7 @@ READING: Mapping[str, Page] = {
     "/job/new": edit_pages.new,
     "/job/edit": edit_pages.edit,
     "/upcoming": upcoming_pages.upcoming,
+    "/runs": run_pages.runs,
 }
 """Need signing in, unless reading is open."""
 ACTING: Mapping[str, Page] = {
@@ -60,6 +62,8 @@ ACTING: Mapping[str, Page] = {
     "/job/preview": edit_pages.preview,
     "/jobs/bulk": bulk_pages.ask,
     "/jobs/bulk/do": bulk_pages.do,
+    "/runs/retry": run_pages.ask,
+    "/runs/retry/do": run_pages.retry,
     "/type/pause": job_pages.pause_type,
     "/type/resume": job_pages.resume_type,
     "/sign-out": sign_in_pages.sign_out,

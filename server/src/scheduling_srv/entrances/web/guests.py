@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, NamedTuple, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -105,7 +106,7 @@ class Guests:
         if caller := await self._of_request(request):
             bound_to = f"caller\0{caller.name}"
             return Guest(Visitor(caller, peer), sessions, bound_to, True, True)  # noqa: FBT003
-        if self.ways.open_to_read and not _is_own_name(request.url.hostname):
+        if self.ways.open_to_read and not _is_own_name(request.headers.get("host", "")):
             raise Forbidden(REBOUND)
         return Guest(
             Visitor(ANONYMOUS, peer), sessions, "", self.ways.open_to_read, signed_in=False
@@ -184,12 +185,10 @@ def peer_of(request: Request) -> str:
     return f"{request.client.host}:{request.client.port}" if request.client else "unknown:0"
 
 
-def _is_own_name(host: str | None) -> bool:
-    if host is None:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def _is_own_name(header: str) -> bool:
+    """Whether the header `Host` names this host."""
     try:
-        return ip_address(host).is_loopback
+        host = urlsplit(f"//{header}").hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
     except ValueError:
         return False

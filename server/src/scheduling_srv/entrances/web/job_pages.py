@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from scheduling_client.api import logic
-from scheduling_client.api.jobs import Job, Preview
+from scheduling_client.api import logic, run_logic
+from scheduling_client.api.jobs import Job, Preview, RunFilter
 from scheduling_srv.domain.errors import InvalidRequest, NotFound, RequestError
 from scheduling_srv.entrances.web import forms, payloads
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
-NEXT_TIMES = 10
+NEXT_TIMES = LAST_RUNS = 10
 
 
 async def job(visit: Visit) -> Response:
@@ -24,6 +24,7 @@ async def job(visit: Visit) -> Response:
         job=found,
         preview=preview,
         problem=problem,
+        runs=(await visit.run(run_logic.list_page(RunFilter(job_id=found.id), LAST_RUNS, ""))).runs,
         masked=masked,
         payloads=[] if masked else payloads.shown(found.spec.payload),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scheduling_srv.domain.errors import StartError
 
-SETTING = "SCHEDULING_PAGES_LINK_FILE"
+SETTING = "SCHEDULING_PAGES_LINK"
 
 
 class Link:

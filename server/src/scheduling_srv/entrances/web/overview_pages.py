@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from starlette.responses import Response
 
-from scheduling_client.api import logic
+from scheduling_client.api import logic, run_logic
 from scheduling_client.api.jobs import Filter, JobState, Order
 from scheduling_srv.entrances.web.list_pages import Listed, listed
 from scheduling_srv.entrances.web.visit import Visit
 
-NEXT_JOBS = 10
+NEXT_JOBS = 8
+MOST_ERRORS = 5
+_NONE = timedelta()
 STATE_JOBS = 6
 
 
@@ -43,11 +46,17 @@ async def overview(visit: Visit) -> Response:
         )
         for state, title in _GROUPS
     ]
+    view = await visit.run(run_logic.overview())
     due = [job for job in following.jobs if job.next_times]
     return visit.page(
         "overview.html",
         health=details,
         following=following._replace(jobs=due),
+        view=view,
+        emitted=sum(each.emitted for each in view.minutes),
+        failed=sum(each.failed for each in view.minutes),
+        latest=max((each.max_lateness or _NONE for each in view.minutes), default=_NONE),
+        failures=await visit.run(run_logic.failures("", MOST_ERRORS)),
         has_jobs=bool(following.jobs),
         groups=[each for each in groups if each.page.jobs],
         paused_types=await visit.run(logic.paused_types()),

@@ -18,7 +18,7 @@ from scheduling_srv.app.access.door import check
 from scheduling_srv.app.access.quotas import Quotas
 from scheduling_srv.app.access.rules import RULES
 from scheduling_srv.app.owner import lanes
-from scheduling_srv.domain.errors import SchedulingError
+from scheduling_srv.domain.errors import SchedulingError, Unsupported
 from scheduling_srv.entrances.grpc_errors import code_of
 from scheduling_srv.entrances.memory_budget import (
     CALL_BYTES,
@@ -144,6 +144,8 @@ class V1:
 
     async def _answer(self, path: str, raw: bytes, peer: str) -> bytes:
         memory = Reservation(self._memory)
+        if path not in self._methods:
+            raise Unsupported(f"This version of the service cannot do {path} yet.")
         context: Any = InProcess(peer)
         try:
             memory.reserve(CALL_BYTES + COPIES * len(raw))

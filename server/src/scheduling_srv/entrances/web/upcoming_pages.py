@@ -1,32 +1,42 @@
-"""What is due next, over all jobs, by hour; crowded minutes stand out."""
+"""What is due until an instant, over all jobs, by hour; crowded minutes stand out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
 from starlette.responses import Response
 
-from scheduling_client.api.jobs import Filter, Job, Order
-from scheduling_srv.entrances.web.list_pages import listed
+from scheduling_client.api import run_logic
+from scheduling_client.api.jobs import UpcomingRun
+from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.web.filters import Asked
 from scheduling_srv.entrances.web.visit import Visit
 
-PAGE_JOBS = 200
+MOST_RUNS = 250
+"""Entries of the page: a job that runs often is one."""
 CROWD = 10
-"""Jobs in one minute that count as a crowd."""
+"""Runs in one minute that count as a crowd."""
 BARS = 60
+SPANS: Mapping[str, timedelta] = {
+    "hour": timedelta(hours=1),
+    "6 hours": timedelta(hours=6),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+}
+FIRST_SPAN = "day"
 
 
 class Hour(NamedTuple):
-    """The jobs that are due next within an hour."""
+    """The entries of an hour."""
 
     begin: datetime
-    jobs: Sequence[Job]
+    runs: Sequence[UpcomingRun]
     crowds: Sequence[tuple[datetime, int]]
-    """Minutes with many jobs, and how many."""
+    """Minutes with many runs, and how many."""
 
 
 class Bar(NamedTuple):
@@ -34,54 +44,52 @@ class Bar(NamedTuple):
 
     begin: datetime
     due: int
-    """Jobs."""
     height: float
     """Of 100."""
     crowded: bool
 
 
 async def upcoming(visit: Visit) -> Response:
-    """The jobs that are due next, each with its next due time."""
-    token = visit.query("after")
-    page = await listed(visit, Filter(), Order.NEXT_DUE, size=PAGE_JOBS, token=token)
-    due = [job for job in page.jobs if job.next_times]
+    """What is due in the time that the address names."""
+    name = visit.query("within") or FIRST_SPAN
+    if name not in SPANS:
+        raise InvalidRequest(f"There is no span {name!r}: {', '.join(SPANS)}.")
+    asked, now = Asked.of(visit.request.query_params), datetime.now(UTC)
+    found = await visit.run(run_logic.upcoming(now + SPANS[name], asked.where(), MOST_RUNS))
+    due = [run for run in found.runs if run.time]
     return visit.page(
         "upcoming.html",
+        asked=asked,
+        span=name,
+        spans=list(SPANS),
         hours=_hours(due),
-        bars=_bars([job.next_times[0] for job in due]),
-        resting=[job for job in page.jobs if not job.next_times],
-        after=page.token,
-        token=token,
+        bars=_bars([run.time for run in due if run.time], now, SPANS[name]),
+        more=found.more,
     )
 
 
-def _hours(jobs: Iterable[Job]) -> list[Hour]:
-    grouped = groupby(
-        jobs, lambda job: job.next_times[0].replace(minute=0, second=0, microsecond=0)
-    )
+def _hours(runs: Iterable[UpcomingRun]) -> list[Hour]:
+    grouped = groupby(runs, lambda run: _begin(run).replace(minute=0))
     return [_hour(begin, list(each)) for begin, each in grouped]
 
 
-def _hour(begin: datetime, jobs: Sequence[Job]) -> Hour:
-    minutes = Counter(job.next_times[0].replace(second=0, microsecond=0) for job in jobs)
+def _begin(run: UpcomingRun) -> datetime:
+    """Of its minute."""
+    return (run.time or datetime.now(UTC)).replace(second=0, microsecond=0)
+
+
+def _hour(begin: datetime, runs: Sequence[UpcomingRun]) -> Hour:
+    minutes = Counter(map(_begin, runs))
     crowds = [(minute, count) for minute, count in sorted(minutes.items()) if count >= CROWD]
-    return Hour(begin, jobs, crowds)
+    return Hour(begin, runs, crowds)
 
 
-def _bars(times: Sequence[datetime]) -> list[Bar]:
-    """The times in 60 parts of equal length, each a whole number of minutes."""
-    if not times:
-        return []
-    first = min(times).replace(second=0, microsecond=0)
-    minutes = max(1, -(-int((max(times) - first).total_seconds()) // (60 * BARS)) or 1)
-    counts = Counter(int((time - first).total_seconds()) // (60 * minutes) for time in times)
-    most = max(counts.values())
+def _bars(times: Sequence[datetime], now: datetime, span: timedelta) -> list[Bar]:
+    """The span in 60 parts of equal length."""
+    part = span / BARS
+    counts = Counter(min(BARS - 1, max(0, (time - now) // part)) for time in times)
+    most = max(counts.values(), default=1)
     return [
-        Bar(
-            first + timedelta(minutes=minutes * place),
-            counts[place],
-            100 * counts[place] / most,
-            counts[place] >= CROWD,
-        )
-        for place in range(max(counts) + 1)
+        Bar(now + part * place, counts[place], 100 * counts[place] / most, counts[place] >= CROWD)
+        for place in range(BARS)
     ]

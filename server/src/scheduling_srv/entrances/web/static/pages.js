@@ -4,7 +4,7 @@
 (() => {
   const LIVE_MS = 5000, SECOND_MS = 1000;
   const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
-  const STORED = "scheduling.live";
+  const STORED = "scheduling.live", PICKED = "input[type=checkbox][name=job], input[type=checkbox][name=run]";
   const format = (options) => new Intl.DateTimeFormat(undefined, options);
   const FORMS = {
     hour: format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
@@ -90,7 +90,7 @@
   // --- Lists
 
   function picking(root) {
-    const boxes = () => all(document, "input[name=job]");
+    const boxes = () => all(document, PICKED);
     const whole = root.querySelector("[data-pick-all]");
     const shown = document.querySelector("[data-picked]");
     const count = () => {
@@ -146,7 +146,7 @@
   function prepare(root) {
     localise(root);
     tick();
-    if (root.querySelector("input[name=job]")) picking(root);
+    if (root.querySelector(PICKED)) picking(root);
   }
 
   document.addEventListener("keydown", keys);

@@ -1,0 +1,133 @@
+"""Runs: open ones and those that have ended; failed ones are tried again after a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from scheduling_client.api import run_logic
+from scheduling_client.api.jobs import Outcome, RunFilter, RunState
+from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.web import forms
+from scheduling_srv.entrances.web.forms import Form
+from scheduling_srv.entrances.web.rendering import link, number
+from scheduling_srv.entrances.web.visit import Visit, go_to
+
+PAGE_RUNS = 50
+MOST_GROUPS = 20
+MOST_REFUSALS = 10
+"""That a page tells."""
+
+
+class Shown(NamedTuple):
+    """Which runs a choice of the filter bar shows."""
+
+    states: Sequence[RunState] = ()
+    outcomes: Sequence[Outcome] = ()
+
+
+FAILED = "failed"
+CHOICES: Mapping[str, Shown] = {
+    "running": Shown([RunState.RUNNING]),
+    "held": Shown([RunState.HELD]),
+    "retrying": Shown([RunState.RETRYING]),
+    FAILED: Shown(outcomes=[Outcome.FAILED, Outcome.TIMED_OUT]),
+    "done": Shown(outcomes=[Outcome.DONE]),
+    "missed": Shown(outcomes=[Outcome.MISSED]),
+    "skipped": Shown(outcomes=[Outcome.SKIPPED]),
+    "cancelled": Shown(outcomes=[Outcome.CANCELLED]),
+}
+FIELDS = ("show", "type", "job", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filter bar, as texts."""
+
+    show: str = ""
+    type: str = ""
+    job: str = ""
+    error: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Asked:
+        """From the parameters of an address, or the fields of a form."""
+        return cls(**{name: given.get(name, "") for name in FIELDS})
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The conditions that are set."""
+        return {name: value for name in FIELDS if (value := getattr(self, name))}
+
+    def where(self) -> RunFilter:
+        """Raises `InvalidRequest` for a choice that there is not."""
+        if self.show and self.show not in CHOICES:
+            raise InvalidRequest(f"There is no choice {self.show!r}: {', '.join(CHOICES)}.")
+        chosen = CHOICES.get(self.show, Shown())
+        return RunFilter(
+            job_id=self.job,
+            type=self.type,
+            states=chosen.states,
+            outcomes=chosen.outcomes,
+            error=self.error,
+        )
+
+    def address(self, token: str = "", **other: str) -> str:
+        """The page of these runs."""
+        return link("/runs", **{**self.filters, **other}, after=token)
+
+    @property
+    def words(self) -> str:
+        """The conditions, for a question."""
+        return ", ".join(f"{name} {each}" for name, each in self.filters.items() if name != "show")
+
+
+async def runs(visit: Visit) -> Response:
+    """A page of the runs that match, and failures by error."""
+    asked, token = Asked.of(visit.request.query_params), visit.query("after")
+    page = await visit.run(run_logic.list_page(asked.where(), PAGE_RUNS, token))
+    groups = []
+    if asked.show == FAILED and not (asked.job or asked.error or token):
+        groups = await visit.run(run_logic.failures(asked.type, MOST_GROUPS))
+    return visit.page(
+        "runs.html", asked=asked, choices=list(CHOICES), page=page, token=token, groups=groups
+    )
+
+
+async def ask(visit: Visit) -> Response:
+    """How many runs can be tried again, and whether it is meant."""
+    ids, asked = _selected(await visit.form())
+    where = None if ids else asked.where()
+    counted = await visit.run(run_logic.retry(ids, where, dry_run=True))
+    return visit.page(
+        "retry.html",
+        asked=asked,
+        ids=ids,
+        count=counted.changed,
+        refusals=counted.refusals[:MOST_REFUSALS],
+        refused=len(counted.refusals),
+    )
+
+
+async def retry(visit: Visit) -> Response:
+    """Try them again."""
+    ids, asked = _selected(await visit.form())
+    where = None if ids else asked.where()
+    done = await visit.run(run_logic.retry(ids, where, dry_run=False))
+    runs = "1 run is" if done.changed == 1 else f"{number(done.changed)} runs are"
+    refused = f" {number(len(done.refusals))} could not be." if done.refusals else ""
+    return go_to(asked.address(said=f"{runs} tried again.{refused}"))
+
+
+def _selected(form: Form) -> tuple[Sequence[str], Asked]:
+    """The ids that were selected, or none for all that match. Raises `InvalidRequest`."""
+    asked = Asked.of({name: forms.raw(form, name) for name in FIELDS})
+    if forms.text(form, "scope") == "matching":
+        return (), asked
+    ids = list(form.get("run", ()))
+    if not ids:
+        raise InvalidRequest("No run is selected: select some, or choose all that match.")
+    return ids, asked

@@ -1,0 +1,389 @@
+"""Who may read the admin pages, and who may act (docs/decisions/0034)."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from scheduling_srv.app.access.accounts import Account
+from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.access.door import Door
+from scheduling_srv.domain.errors import StoreNotReady
+from scheduling_srv.entrances.web import application
+from scheduling_srv.entrances.web.application import ACTING, READING
+from scheduling_srv.entrances.web.forms import LARGEST_BYTES
+from scheduling_srv.entrances.web.guests import Ways
+from scheduling_srv.entrances.web.link import Link
+from scheduling_srv.entrances.web.rendering import HERE
+from scheduling_srv.entrances.web.sessions import Sessions
+from tests.unit.web_guest import PEOPLE, Guest, Key, People
+
+OPEN = Ways(Key(), open_to_read=True)
+
+
+def closed() -> Ways:
+    """With credentials."""
+    return Ways(Key(), accounts=People(*PEOPLE))
+
+
+async def signed_in(name: str = "anna") -> Guest:
+    guest = Guest(closed())
+    assert (await guest.sign_in(name)).status == 303
+    return guest
+
+
+# --- Reading ---
+
+
+@pytest.mark.parametrize("path", [*READING])
+async def test_with_credentials_each_page_asks_to_sign_in(path: str) -> None:
+    guest = Guest(closed())
+    answer = await guest.get(f"{path}?id=a")
+    assert answer.status == 401
+    assert "<h1>Sign in</h1>" in answer.text
+    assert not guest.app.called
+
+
+@pytest.mark.parametrize("path", [*READING])
+async def test_without_credentials_loopback_may_read(path: str) -> None:
+    assert (await Guest(OPEN).get(f"{path}?id=a")).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example:8080", "10.1.2.3", "localhost.evil.example", ""])
+async def test_a_name_that_another_site_has_rebound_reads_nothing(host: str) -> None:
+    guest = Guest(OPEN)
+    answer = await guest.get("/jobs", host=host)
+    assert answer.status == 403
+    assert not guest.app.called
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "app.localhost"])
+async def test_names_of_this_host_read(host: str) -> None:
+    assert (await Guest(OPEN).get("/jobs", host=host)).status == 200
+
+
+async def test_without_credentials_other_hosts_read_nothing() -> None:
+    assert (await Guest(Ways(Key())).get("/jobs")).status == 401
+
+
+async def test_the_files_of_pages_are_open_and_kept() -> None:
+    answer = await Guest(closed()).get("/static/pages.css")
+    assert answer.status == 200
+    assert "immutable" in answer.headers["cache-control"]
+    assert (await Guest(closed()).get("/static/nothing.css")).status == 404
+    assert (await Guest(closed()).get("/static/..%2Fvisit.py")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs", "/sign-in", "/nope", "/static/pages.js"])
+async def test_every_answer_has_the_policy(path: str) -> None:
+    headers = (await Guest(OPEN).get(path)).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    if not path.startswith("/static"):
+        assert headers["cache-control"] == "no-store"
+
+
+def test_no_template_has_inline_code_or_another_site() -> None:
+    templates = [*(HERE / "templates").iterdir()]
+    assert templates
+    for path in templates:
+        text = path.read_text()
+        for word in (
+            "style=",
+            "<style",
+            "onclick",
+            "onload",
+            "javascript:",
+            "|safe",
+            "http://",
+            "https://",
+        ):
+            assert word not in text, f"{path.name}: {word}"
+        assert "<script>" not in text
+
+
+async def test_payloads_are_hidden_if_they_must_be() -> None:
+    answer = await Guest(OPEN, masks_payloads=True).get("/job?id=a")
+    assert "Payloads are hidden" in answer.text
+    assert "payload-head" not in answer.text
+
+
+# --- Signing in ---
+
+
+async def test_a_token_signs_in() -> None:
+    guest = Guest(closed())
+    answer = await guest.post("/sign-in", {"token": "anna", "next": "/jobs?type=x"})
+    assert (answer.status, answer.headers["location"]) == (303, "/jobs?type=x")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "anna" in (await guest.get("/jobs")).text
+
+
+async def test_a_password_signs_in() -> None:
+    guest = Guest(closed())
+    wrong = await guest.post("/sign-in", {"name": "anna", "password": "wrong"})
+    assert (wrong.status, "set-cookie" in wrong.headers) == (401, False)
+    assert guest.lines[-1]["outcome"] == "UNAUTHENTICATED"
+    right = await guest.post("/sign-in", {"name": "anna", "password": "right"})
+    assert right.status == 303
+
+
+async def test_attempts_are_limited() -> None:
+    guest = Guest(closed())
+    found = [(await guest.sign_in("wrong")).status for _ in range(6)]
+    assert found[0] == 401
+    assert found[-1] == 429
+    assert (await guest.sign_in("anna")).status == 429
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", ""],
+)
+async def test_signing_in_leads_to_pages_of_ours_only(following: str) -> None:
+    answer = await Guest(closed()).post("/sign-in", {"token": "anna", "next": following})
+    assert answer.headers["location"] == "/"
+
+
+async def test_a_caller_who_is_removed_is_out_at_once() -> None:
+    people = People(*PEOPLE)
+    guest = Guest(Ways(Key(), accounts=people))
+    await guest.sign_in("anna")
+    assert (await guest.get("/jobs")).status == 200
+    people.known["anna"] = Account(PEOPLE[0], frozenset({"another"}))
+    assert (await guest.get("/jobs")).status == 401
+    del people.known["anna"]
+    assert (await guest.get("/jobs")).status == 401
+
+
+async def test_a_role_that_is_taken_away_counts_at_once() -> None:
+    people = People(*PEOPLE)
+    guest = Guest(Ways(Key(), accounts=people))
+    await guest.sign_in("anna")
+    people.known |= People(Caller("anna", Role.READER)).known
+    answer = await guest.post("/job/pause", {"id": "a", "form_token": await guest.form_token()})
+    assert answer.status == 403
+    assert not guest.app.called
+
+
+async def test_cookies_that_are_forged_or_over_are_none() -> None:
+    now = [0.0]
+    sessions = Sessions(bytes(32), lambda: now[0])
+    cookie, lasts = sessions.cookie("anna", "caller", "mark")
+    session = sessions.read(cookie)
+    assert session is not None
+    assert session.name == "anna"
+    for forged in (
+        cookie[1:],
+        cookie[:-2],
+        cookie.replace(".", ""),
+        "",
+        ".",
+        "a.b",
+        "ü.ü",
+        "x" * 9_000,
+    ):
+        assert sessions.read(forged) is None
+    assert Sessions(bytes(31) + b"x", lambda: now[0]).read(cookie) is None
+    now[0] = lasts
+    assert sessions.read(cookie) is None
+
+
+async def test_a_link_works_once(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    ways = Ways(Key(), link=Link(path, "http://localhost:8080"), open_to_read=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    link = path.read_text().strip().removeprefix("http://localhost:8080")
+    guest, other = Guest(ways), Guest(ways)
+    assert (await guest.get(link)).status == 303
+    assert (await other.get(link)).status == 401
+    assert path.read_text().strip() != f"http://localhost:8080{link}"
+    answer = await guest.post("/job/pause", {"id": "a", "form_token": await guest.form_token()})
+    assert answer.status == 303
+
+
+# --- Proxies ---
+
+
+def behind_proxy() -> Ways:
+    return Ways(
+        Key(), accounts=People(*PEOPLE), header="x-user", proxies=[ip_network("10.0.0.0/8")]
+    )
+
+
+async def test_the_header_of_a_proxy_counts() -> None:
+    answer = await Guest(behind_proxy(), peer="10.1.1.1").get("/jobs", x_user="anna")
+    assert answer.status == 200
+    assert "anna" in answer.text
+
+
+async def test_the_header_of_others_does_not_count() -> None:
+    assert (await Guest(behind_proxy(), peer="11.1.1.1").get("/jobs", x_user="anna")).status == 401
+
+
+async def test_a_name_that_the_file_does_not_have_is_refused() -> None:
+    assert (await Guest(behind_proxy(), peer="10.1.1.1").get("/jobs", x_user="eve")).status == 403
+
+
+# --- Acting ---
+
+
+@pytest.mark.parametrize("path", [*ACTING])
+async def test_no_action_without_signing_in(path: str) -> None:
+    for ways in (OPEN, closed()):
+        guest = Guest(ways)
+        assert (await guest.post(path, {"id": "a", "type": "t", "form_token": "x"})).status == 403
+        assert not guest.app.called
+
+
+@pytest.mark.parametrize("path", [*ACTING])
+async def test_no_action_without_the_token_of_the_session(path: str) -> None:
+    other = await signed_in()
+    for token in ("", "x", "ü", await other.form_token()):
+        guest = await signed_in()
+        assert (await guest.post(path, {"id": "a", "form_token": token})).status == 403
+        assert not guest.app.called
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+    ],
+)
+async def test_no_action_from_another_site(headers: dict[str, str]) -> None:
+    guest = await signed_in()
+    fields = {"id": "a", "form_token": await guest.form_token()}
+    assert (await guest.post("/job/pause", fields, **headers)).status == 403
+    assert not guest.app.called
+    assert (await guest.post("/job/pause", fields, origin="http://localhost:8080")).status == 303
+
+
+async def test_readers_read_and_do_not_act() -> None:
+    guest = await signed_in("rita")
+    answer = await guest.get("/job?id=a")
+    assert answer.status == 200
+    assert "/job/pause" not in answer.text
+    before = len(guest.app.called)
+    refused = await guest.post("/job/pause", {"id": "a", "form_token": await guest.form_token()})
+    assert refused.status == 403
+    assert "needs the role operator" in refused.text
+    assert len(guest.app.called) == before
+
+
+async def test_the_audit_log_tells_who_did_what() -> None:
+    guest = await signed_in()
+    token = await guest.form_token()
+    await guest.post("/job/pause", {"id": "a", "note": "why", "form_token": token})
+    line = guest.lines[-1]
+    assert (line["caller"], line["outcome"]) == ("anna", "OK")
+    assert line["method"] == "/scheduling.v1.JobService/PauseJobs"
+    call, note, by = guest.app.called[-1]
+    assert (call.selection, note, by) == (["a"], "why", "anna")
+
+
+async def test_a_delete_needs_the_box_to_be_ticked() -> None:
+    guest = await signed_in()
+    token = await guest.form_token()
+    for path in ("/job/delete", "/jobs/bulk/do"):
+        fields = {"id": "a", "job": "a", "action": "delete", "form_token": token}
+        assert (await guest.post(path, fields)).status == 400
+        assert not guest.app.called
+
+
+async def test_forms_that_are_too_large_or_of_another_kind_are_refused() -> None:
+    guest = await signed_in()
+    token = await guest.form_token()
+    large = {"id": "a", "note": "x" * LARGEST_BYTES, "form_token": token}
+    assert (await guest.post("/job/pause", large)).status == 413
+    json = await guest.post("/job/pause", {"id": "a"}, content_type="application/json")
+    assert json.status == 400
+    assert not guest.app.called
+
+
+async def test_a_bulk_call_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling_srv.entrances.web.service.BULK_SECONDS", 0.0)
+    guest = await signed_in()
+    guest.app.more = "token of the next step"
+    fields = {
+        "action": "pause",
+        "scope": "matching",
+        "type": "t",
+        "form_token": await guest.form_token(),
+        "done": "5",
+        "after": "token",
+    }
+    answer = await guest.post("/jobs/bulk/do", fields)
+    assert "7 jobs paused so far" in answer.text, "5 and 2 of this step"
+    call, *_ = guest.app.called[-1]
+    assert (call.selection.type, call.token, call.dry_run) == ("t", "token", False)
+
+
+async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> None:
+    guest = await signed_in()
+    fields = {"scope": "matching", "show": "failed", "type": "t", "error": "why"}
+    fields["form_token"] = await guest.form_token()
+    asked = await guest.post("/runs/retry", fields)
+    assert "Retry 1 run?" in asked.text
+    done = await guest.post("/runs/retry/do", fields)
+    assert "1+run+is+tried+again" in done.headers["location"]
+    counted, called = guest.reads.called
+    assert (counted.dry_run, called.dry_run) == (True, False)
+    assert (called.selection.type, called.selection.error) == ("t", "why")
+
+
+# --- Faults ---
+
+
+async def test_errors_are_pages_and_escaped() -> None:
+    guest = Guest(OPEN)
+    guest.app.error = StoreNotReady("<script>alert(1)</script>")
+    answer = await guest.get("/jobs")
+    assert answer.status == 503
+    assert "&lt;script&gt;alert(1)" in answer.text
+
+
+async def test_a_fault_of_ours_shows_only_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = Guest(OPEN)
+    guest.app.error = LookupError("a secret")
+    answer = await guest.get("/jobs")
+    assert answer.status == 500
+    assert "a secret" not in answer.text
+
+
+async def test_without_the_key_of_the_sessions_nothing_is_shown() -> None:
+    class Away(Key):
+        async def read(self) -> bytes:
+            raise StoreNotReady("Redis does not answer.")
+
+    answer = await Guest(Ways(Away(), open_to_read=True)).get("/jobs")
+    assert (answer.status, answer.text) == (503, "Not available now: Redis does not answer.\n")
+
+
+def test_every_page_reads_or_acts() -> None:
+    assert not set(READING) & set(ACTING)
+    assert application.GET == ("GET",)
+
+
+async def test_a_door_s_token_reads_without_a_form() -> None:
+    people = People(*PEOPLE)
+
+    class Credentials:
+        async def verify(self, token: str):
+            proven = await people.prove(token)
+            return proven.caller, 60.0
+
+        def of_certificate(self, names):
+            raise AssertionError
+
+    door = Door(Credentials(), open_health=True)
+    guest = Guest(Ways(Key(), door=door, accounts=people))
+    assert (await guest.get("/jobs", authorization="Bearer anna")).status == 200
+    assert (await guest.get("/jobs", authorization="Bearer eve")).status == 401
