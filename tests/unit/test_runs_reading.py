@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling_client.wire.v1 import job_service_pb2 as jobs
+from scheduling_client.wire.v1 import run_pb2 as messages
 from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.app.health.health import Details
 from scheduling_srv.app.health.overview import Lag, OverviewCalls
@@ -201,7 +202,12 @@ async def test_a_history_that_cannot_be_trimmed_waits() -> None:
 
 def test_a_filter_is_read() -> None:
     given_ = service.RunFilter(
-        job_id="j", type="t", states=[2, 4], outcomes=[3], origins=[1], error="e"
+        job_id="j",
+        type="t",
+        states=[messages.RUN_STATE_RUNNING, messages.RUN_STATE_ENDED],
+        outcomes=[messages.OUTCOME_TIMED_OUT],
+        origins=[messages.RUN_ORIGIN_SCHEDULE],
+        error="e",
     )
     getattr(given_, "from").CopyFrom(Timestamp(seconds=5))
     given_.until.CopyFrom(Timestamp(seconds=6))
