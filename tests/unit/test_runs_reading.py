@@ -200,9 +200,8 @@ async def test_a_history_that_cannot_be_trimmed_waits() -> None:
 
 
 def test_a_filter_is_read() -> None:
-    given_ = service.RunFilter(
-        job_id="j", type="t", states=[2, 4], outcomes=[3], origins=[1], error="e"
-    )
+    numbers: dict[str, Any] = {"states": [2, 4], "outcomes": [3], "origins": [1]}
+    given_ = service.RunFilter(job_id="j", type="t", error="e", **numbers)
     getattr(given_, "from").CopyFrom(Timestamp(seconds=5))
     given_.until.CopyFrom(Timestamp(seconds=6))
     asked = service.ListRunsRequest(filter=given_, page_token="p")
