@@ -132,7 +132,11 @@ def test_the_programs_of_the_page_run(client: Client, product: Product) -> None:
     client.create("report", every("1 day"), id="nightly")
     *programs, tls = [each.text for each in snippets(PAGE) if each.language == "python"]
     assert "secure_channel" in tls
+    endless = [each for each in programs if "client.watch(" in each]
+    assert len(endless) == 1
     for program in programs:
+        if program in endless:
+            continue
         text = program.replace("127.0.0.1:50054", product.service.address)
         exec(compile(text, str(PAGE), "exec"), {**names})  # noqa: S102 - our own page
     rows = re.findall(r"^\| `(.*?)` \|", PAGE.read_text(), re.MULTILINE)

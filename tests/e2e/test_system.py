@@ -67,7 +67,7 @@ def test_a_replica_tells_how_it_is_set_up(product: Product) -> None:
     assert (hidden.secret, hidden.value, hidden.source) == (True, "", "environment")
     topics = {each.name: each.partitions for each in system.topics}
     assert topics[product.names.jobs] >= 1
-    assert len(topics) == 6
+    assert len(topics) == 7
 
 
 def test_the_command_shows_both(product: Product) -> None:

@@ -81,6 +81,7 @@ def test_a_topic_puts_a_guarantee_at_risk(topics: dict[str, Any], reason: str) -
         {"jobs": of(LOG, retention_ms=3_660_000)},
         {"jobs": of(GOOD, retention_ms=1)},
         {"jobs": TopicFacts()},
+        {"events": None},
     ],
 )
 def test_what_is_kept_or_unknown_is_no_risk(topics: dict[str, Any]) -> None:

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from scheduling_srv.adapters.kafka import clients as kafka_clients
@@ -120,16 +126,12 @@ class KafkaExamination:
         )
 
     def _read_offsets(self) -> None:
-        consumer = kafka_clients.make_consumer(
-            {**self.config, "group.id": self.group, "enable.auto.commit": False}, polled=False
+        """An admin client: a consumer would wait for a coordinator that it may not see."""
+        asked = ConsumerGroupTopicPartitions(self.group)
+        answers = self._client().list_consumer_group_offsets(
+            [asked], request_timeout=ANSWER_SECONDS
         )
-        try:
-            places = [TopicPartition(self.topics[Topic.JOBS], 0)]
-            for place in consumer.committed(places, timeout=ANSWER_SECONDS):
-                if place.error:
-                    raise KafkaException(place.error)
-        finally:
-            consumer.close()
+        answers[self.group].result(ANSWER_SECONDS)
 
     def _open_transactions(self) -> None:
         probe = f"{self.names['namespace']}-{PROBE}"
@@ -173,6 +175,10 @@ def _trying(attempt: Callable[[], None], sentence: str) -> Iterator[str]:
     try:
         attempt()
     except KafkaException as fault:
-        if fault.args[0].code() not in REFUSED:
+        code = fault.args[0].code()
+        if code in kafka_clients.NO_ANSWER:
+            yield f"{sentence} At least, Kafka has not answered in time."
+        elif code in REFUSED:
+            yield sentence
+        else:
             raise
-        yield sentence

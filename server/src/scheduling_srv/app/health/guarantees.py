@@ -182,6 +182,8 @@ def notes_of(
 def _topic_risks(kafka: KafkaFacts, wanted: Wanted) -> Iterator[Found]:
     for topic, facts in sorted(kafka.topics.items()):
         name = wanted.names[topic]
+        if facts is None and topic is Topic.EVENTS:
+            continue  # nothing depends on it
         if facts is None:
             yield Found(Risk.TOPIC_MISSING, absence(name, creates=wanted.creates_topics))
         else:
