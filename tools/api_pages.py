@@ -22,7 +22,8 @@ from google.protobuf.descriptor_pb2 import (
 from scheduling_srv.domain import errors
 from scheduling_srv.domain.reasons import DOMAIN, MEANINGS, Reason
 from scheduling_srv.entrances.grpc_errors import code_of
-from scheduling_srv.entrances.grpc_v1 import built_methods
+from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
+from scheduling_srv.entrances.grpc_v1 import Services, built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from tools.wire import PROTOS, V1
 
@@ -105,10 +106,15 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(_NO_USE_CASES, _NO_USE_CASES, Limits(0, 0)).get(
-            f"{source.file.package}.{service.name}", {}
-        )
+        served = _served().get(f"{source.file.package}.{service.name}", {})
         yield _table(("method", "does"), _methods(service, source.comments, place, served))
+
+
+def _served() -> Services:
+    """The methods that this version has."""
+    no = _NO_USE_CASES
+    jobs, reading = built_methods(no, no, no, Limits(0, 0)), ReadingPorts(no, no, no, no)
+    return together(jobs, reading_methods(reading))
 
 
 def _methods(

@@ -26,6 +26,7 @@ TOPICS = {
     "Runs": "COMPLETION_TIMEOUT MAX_BACKOFF WAITING_RETRIES MIN_INTERVAL STAGE_AHEAD"
     " RECURRING_SPELLING",
     "After an outage": "CATCH_UP_WINDOW MISSED_RUNS INPUT_TIMEOUT",
+    "History": "HISTORY_RUNS HISTORY_FAILURES HISTORY_BYTES",
     "Logs and metrics": "LOG_LEVEL LOG_FORMAT METRICS_TYPES",
 }
 """Heading -> settings without their prefix, in the order of the page."""

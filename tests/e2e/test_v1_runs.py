@@ -177,9 +177,7 @@ def test_the_overview(client: Client, product: Product) -> None:
     assert (len(found.minutes), len(found.due)) == (60, 60)
     assert sum(found.due[28:32]) >= 1
     assert all(shard.owner for shard in found.shards)
-    eventually(
-        lambda: client.overview().lag == 0, what=lambda: str(client.overview().lag), timeout=15
-    )
+    eventually(lambda: client.overview().lag == 0, what="the end of the topics")
     client.delete(kind)
 
 

@@ -1,10 +1,15 @@
 """History: what became of runs, and the bounds of what is kept (docs/decisions/0031)."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis import runs as adapter
+from scheduling_srv.adapters.redis.pauses import RedisPauses
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
+from scheduling_srv.app.replies import Aside
 from scheduling_srv.app.run_ports import HistoryBounds, RetryMode, RetryVerdict
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.job_filter import JobFilter
@@ -18,6 +23,7 @@ from scheduling_srv.domain.run import (
     RunOutcome,
     RunState,
 )
+from scheduling_srv.domain.run_control import RunName
 from scheduling_srv.domain.run_rules import Overlap
 from tests.store.shard import (
     DAY,
@@ -154,8 +160,6 @@ async def test_occurrences_of_an_outage_are_missed(shard: Shard) -> None:
 
 
 async def test_occurrences_that_pass_in_a_pause_are_skipped(shard: Shard) -> None:
-    from scheduling_srv.adapters.redis.pauses import RedisPauses  # noqa: PLC0415
-
     pauses = RedisPauses(shard.client, shard.namespace, 0)
     await shard.create(every("j", SECOND, NOW))
     await pauses.pause(["j"], '{"since":1}', types=False)
@@ -204,6 +208,111 @@ async def test_an_older_format_has_no_history(shard: Shard) -> None:
     keys = await older.client.execute("KEYS", f"{older.jobs.base}*")
     names = {key.decode().removeprefix(older.jobs.base).partition(":")[0] for key in keys}
     assert not names & {"history", "ended", "tallies", "minutes", "records", "errors"}
+
+
+async def test_a_cancelled_run_is_kept(shard: Shard) -> None:
+    """It has not failed, and is not tried again."""
+    await shard.create(every("j", DAY, NOW), once("o"))
+    staged = await shard.stage(NOW)
+    control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
+    names = [RunName(run.id, run.seq, run.nominal) for run in staged]
+    await control.cancel(names, NOW, dry_run=False)
+    found = await runs(shard)
+    assert {(run.id.job_id, run.outcome) for run in found} == {
+        ("j", RunOutcome.CANCELLED),
+        ("o", RunOutcome.CANCELLED),
+    }
+    assert {run.started for run in found} == {NOW}
+    counters = (await shard.runs.job_runs(["j"]))["j"].counters
+    assert (counters.emitted, counters.failed) == (1, 0)
+    assert {each.value for each in await judge(shard, *(run.id for run in found))} == {"other"}
+    (minute,) = (await shard.runs.overview(NOW)).minutes
+    assert (minute.emitted, minute.failed) == (2, 0)
+
+
+async def test_a_run_with_a_deadline_of_its_own(shard: Shard) -> None:
+    properties = Properties(completion_timeout=MINUTE)
+    await shard.create(every("j", DAY, NOW, properties=properties), once("o"))
+    staged = {run.id: run for run in await shard.stage(NOW)}
+    found = {run.id.job_id: run for run in await runs(shard, states={RunState.RUNNING})}
+    assert (found["j"].started, found["j"].deadline) == (NOW, NOW + MINUTE)
+    assert found["o"].deadline == NOW + HOUR
+    assert await runs(shard, job_id="j") == [found["j"]]
+    await shard.done(staged["j"])
+    (ended,) = await runs(shard, states={RunState.ENDED})
+    assert ended.started == NOW
+
+
+async def test_a_refused_run_is_kept(shard: Shard) -> None:
+    await shard.create(every("j", DAY, NOW))
+    (run,) = await shard.stage(NOW)
+    (found,) = await shard.schedule.find_runs(shard.token, 0, [(b"j", run.seq)])
+    aside = Aside(ended=[(found, b"E")])
+    await shard.schedule.set_aside(shard.token, shard.lineage, aside, NOW)
+    (refused,) = await runs(shard)
+    assert (refused.id, refused.type, refused.outcome) == (
+        RunId("j", run.seq, NOW),
+        "t",
+        RunOutcome.REFUSED,
+    )
+    assert (await shard.runs.job_runs(["j"]))["j"].counters.failed == 1
+
+
+class Model:
+    """The history of recurring jobs, naively: all their ends, in order."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, int, RunOutcome]] = []
+
+    def of(self, job_id: str) -> list[tuple[int, RunOutcome]]:
+        """The last ten; a row of skipped ones is one."""
+        kept: list[tuple[int, RunOutcome]] = []
+        for name, nominal, outcome in self.ends:
+            if name != job_id:
+                continue
+            if outcome is RunOutcome.SKIPPED and kept and kept[-1][1] is outcome:
+                kept.pop()
+            kept.append((nominal, outcome))
+        return kept[:-11:-1]
+
+    def count(self, job_id: str, outcome: RunOutcome) -> int:
+        return len([1 for name, _, found in self.ends if (name, found) == (job_id, outcome)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_history_is_that_of_a_naive_model(shard: Shard, seed: int) -> None:
+    """Answers of several runs in one call, and occurrences that are skipped meanwhile."""
+    random, model = Random(seed), Model()
+    rules = Properties(overlap=Overlap.SKIP)
+    names = ["a", "b", "c"]
+    await shard.create(*[every(name, SECOND, NOW, properties=rules) for name in names])
+    open_runs = dict[str, Any]()
+    for number in range(60):
+        now = NOW + number * SECOND
+        staged = {run.id: run for run in await shard.stage(now)}
+        skipped = [name for name in names if name in open_runs]
+        model.ends += [(name, now, RunOutcome.SKIPPED) for name in skipped]
+        open_runs |= staged
+        chosen = [name for name in open_runs if random.random() < 0.6]
+        random.shuffle(chosen)
+        answers = [(name, random.random() < 0.5) for name in chosen]
+        await shard.answer(
+            *(Answer(open_runs[name].instance, failed) for name, failed in answers), now=now
+        )
+        for name, failed in answers:
+            outcome = RunOutcome.FAILED if failed else RunOutcome.DONE
+            model.ends.append((name, open_runs.pop(name).nominal, outcome))
+    for name in names:
+        found = await runs(shard, job_id=name, states={RunState.ENDED})
+        assert [(run.id.nominal, run.outcome) for run in found] == model.of(name)
+        counters, last, _ = (await shard.runs.job_runs([name]))[name]
+        assert (counters.done, counters.failed, counters.skipped) == (
+            model.count(name, RunOutcome.DONE),
+            model.count(name, RunOutcome.FAILED),
+            model.count(name, RunOutcome.SKIPPED),
+        )
+        assert counters.emitted == counters.done + counters.failed + (name in open_runs)
+        assert last == found[0]
 
 
 # --- Bounds -------------------------------------------------------------------------------------
@@ -367,8 +476,6 @@ async def test_pages_show_each_run_once(shard: Shard, size: int) -> None:
 async def test_a_page_ends_after_so_many_looks(
     shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scheduling_srv.adapters.redis import runs as adapter  # noqa: PLC0415
-
     monkeypatch.setattr(adapter, "MOST_LOOKS", 3)
     await shard.create(
         *[every(f"e{n}", DAY, NOW) for n in range(10)], every("x", DAY, NOW, type="x")
@@ -465,7 +572,7 @@ async def test_the_overview_counts(shard: Shard) -> None:
     await shard.done(staged[0])
     await shard.fail(staged[1])
     view = await shard.runs.overview(NOW)
-    assert view.counts[:4] == (1, 1, 1, 0)
+    assert view.counts[:4] == (2, 2, 0, 0)
     assert (view.owner, view.oldest_due) == ("test", NOW + 90 * SECOND)
     assert (len(view.due), sum(view.due), view.due[1]) == (60, 1, 1)
     (minute,) = view.minutes

@@ -46,11 +46,11 @@ WRITTEN_DOWN = {
     "TALLIED": ("<B" + "6x" * 7 + "B", "<B" + "I6" * 7 + "B"),
     "SERIAL": ("<6x", "<I6"),
     "MINUTE": ("<" + "6x" * 7, "<" + "I6" * 7),
-    "FAILURE": ("<" + "6x" * 4 + "BH", "<" + "I6" * 4 + "BI2"),
+    "FAILED_WITH": ("<" + "6x" * 4 + "BH", "<" + "I6" * 4 + "BI2"),
 }
 """Of version 0.1, but for version and origin of RUN: two bytes that were zero.
 
-BIRTH to QUEUED_MORE, and RAN to FAILURE, are of format 2.
+BIRTH to QUEUED_MORE, and RAN to FAILED_WITH, are of format 2.
 
 A layout that changes needs a way to read what is stored already (docs/decisions/0024).
 """

@@ -125,7 +125,7 @@ class Guest:
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
         self.reads = Reads()
         reading = reading_methods(ReadingPorts(*[self.reads] * 4))
-        methods = built_methods(self.app, self.app, Limits(100, 100_000))
+        methods = built_methods(self.app, self.app, self.app, Limits(100, 100_000))
         v1 = V1(together(methods, reading), audit=AuditLog(self.lines.append))
         self.guests = Guests(ways)
         self._application = application(Site(v1, health, self.guests, "test", masks_payloads))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -37,6 +37,7 @@ from scheduling_client.api.jobs import (
     Retried,
     Run,
     RunFilter,
+    Started,
     Upcoming,
 )
 from scheduling_client.api.logic import Call, Steps
@@ -234,6 +235,26 @@ class AsyncClient:
     async def overview(self) -> Overview:
         """See `Client.overview`."""
         return await self._run(run_logic.overview())
+
+    async def extend(
+        self, instance_id: int, length: timedelta | None = None, *, occurrence_id: str = ""
+    ) -> datetime:
+        """See `Client.extend`."""
+        return await self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    async def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """See `Client.run_now`."""
+        return await self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
+        """See `Client.cancel`."""
+        return await self._run(run_logic.cancel(run_ids, dry_run=dry_run))
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -36,6 +36,7 @@ from scheduling_client.api.jobs import (
     Retried,
     Run,
     RunFilter,
+    Started,
     Upcoming,
 )
 from scheduling_client.api.logic import Call, Steps
@@ -261,6 +262,40 @@ class Client:
     def overview(self) -> Overview:
         """How the service stands: counts, the last and the next hour, owners, health."""
         return self._run(run_logic.overview())
+
+    def extend(
+        self, instance_id: int, length: timedelta | None = None, *, occurrence_id: str = ""
+    ) -> datetime:
+        """Give an unanswered attempt more time, from now on; returns its new deadline.
+
+        Without a `length` it is the completion timeout of the job. The deadline never moves to an
+        earlier instant. Raises `NotFound` if no such attempt is unanswered, or if it is not the one
+        that `occurrence_id` names.
+        """
+        return self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """Give jobs a run beside their schedule, by ids or by a filter. Unknown ids are no error.
+
+        A run by hand ignores pauses and `overlap`, and waits for `parallel`. `request_id` names the
+        request: within 15 minutes it may be repeated, and finds the same runs. Without one the
+        client makes it, so that its own repetitions are safe.
+        """
+        return self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
+        """Cancel open runs: held ones, running ones, and those that wait for a retry.
+
+        Once it returns, answers of their workers change nothing, and no further attempt is made. A
+        one-time job ends with its run. Ids of no open run are no error.
+        """
+        return self._run(run_logic.cancel(run_ids, dry_run=dry_run))
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,15 +12,18 @@ from google.protobuf.message import Message
 from scheduling_client.api.jobs import (
     FailureGroup,
     Filter,
+    Progress,
     Retried,
     Run,
     RunFilter,
     RunRefusal,
+    Started,
     Upcoming,
 )
-from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask, of_jobs
-from scheduling_client.api.messages import filter_message, run_in, timestamp
+from scheduling_client.api.logic import MOST_IDS, Call, Steps, ask, of_jobs, selections_of
+from scheduling_client.api.messages import duration, filter_message, run_in, timestamp
 from scheduling_client.api.overview import Overview
+from scheduling_client.api.request_ids import new_request_id
 from scheduling_client.api.run_messages import (
     failure_in,
     overview_in,
@@ -110,3 +113,49 @@ def overview() -> Steps[Overview]:
     call = Call(path, system.GetOverviewRequest(), system.GetOverviewResponse)
     answer = yield from ask(call)
     return overview_in(answer)
+
+
+def extend(instance_id: int, length: timedelta | None, occurrence_id: str) -> Steps[datetime]:
+    """The new deadline."""
+    request = service.ExtendRunRequest(
+        instance_id=instance_id, occurrence_id=occurrence_id, extension=duration(length)
+    )
+    answer = yield from ask(of_runs("ExtendRun", request, service.ExtendRunResponse))
+    return answer.deadline.ToDatetime(UTC)
+
+
+def cancel(run_ids: Sequence[str], *, dry_run: bool) -> Steps[Progress]:
+    """Cancel open runs, step by step. A step may be repeated: it finds the rest."""
+    matched = changed = 0
+    for start in range(0, len(run_ids), MOST_IDS):
+        ids = service.RunIds(run_ids=run_ids[start : start + MOST_IDS])
+        request = service.CancelRunsRequest(
+            selection=service.RunSelection(ids=ids), dry_run=dry_run
+        )
+        more = True
+        while more:
+            answer = yield from ask(of_runs("CancelRuns", request, service.CancelRunsResponse))
+            matched += answer.progress.matched
+            changed += answer.progress.changed
+            request.page_token = answer.progress.next_page_token
+            more = bool(request.page_token)
+    return Progress(matched, changed)
+
+
+def run_now(
+    ids: Sequence[str], where: Filter | None, request_id: str, *, dry_run: bool
+) -> Steps[Started]:
+    """Run jobs, step by step. Each step may be repeated: it finds the runs of the first one."""
+    matched, changed, runs = 0, 0, list[Run]()
+    name = request_id or new_request_id()
+    for selection in selections_of(ids, where):
+        request = jobs.RunJobsRequest(selection=selection, request_id=name, dry_run=dry_run)
+        more = True
+        while more:
+            answer = yield from ask(of_jobs("RunJobs", request, jobs.RunJobsResponse))
+            matched += answer.progress.matched
+            changed += answer.progress.changed
+            runs += map(run_in, answer.runs)
+            request.page_token = answer.progress.next_page_token
+            more = bool(request.page_token)
+    return Started(matched, changed, runs)

@@ -131,6 +131,10 @@ class WriteGroup:
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
     """Ids that the client has given."""
+    has_keys: bool = False
+    """Some of the new jobs have unique keys."""
+    request: str = ""
+    """The name of the request, which is answered once; empty: it is not remembered."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -143,7 +147,8 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing`, `stale`: the job has another revision than the one that was read, or
+    """`exists`, `missing`, `stale`: the job has another revision than the one that was read,
+    `unique`: another job has the unique key, `known`: the request was answered before, or
     `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
     caller (docs/decisions/0010)."""
     place: int
@@ -414,9 +419,18 @@ class Transfers(Protocol):
         """Whether each one-time job exists here with the same due time."""
 
     async def commit(
-        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
+        self,
+        change: Change,
+        now: int,
+        held: Held | None = None,
+        source: Source | None = None,
+        *,
+        request: str = "",
     ) -> Receipt | None:
-        """Do this shard's part and store the others', in one step. None: a claim has expired."""
+        """Do this shard's part and store the others', in one step. None: a claim has expired.
+
+        Raises `UniqueKeyTaken`, and `RepeatedRequest` if this shard has answered the request.
+        """
 
     async def parcels(self) -> Sequence[Parcel]:
         """The parcels that are not delivered yet, in order."""

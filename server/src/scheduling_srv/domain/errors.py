@@ -4,14 +4,18 @@
     ├── RequestError          the request is at fault; nothing of it was applied
     │   ├── InvalidRequest    a field is missing, malformed or out of range
     │   ├── AlreadyExists     a job with this id exists
+    │   │   └── UniqueKeyTaken  another job of the type has this unique key
     │   ├── NotFound          no job has this id
+    │   │   └── RunNotFound   no open run has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
     │   ├── OverQuota         the caller has used up its share
     │   ├── Unauthenticated   it is not known who calls
     │   ├── Forbidden         the caller may not do this
     │   ├── FailedPrecondition  a server is set up so that the request cannot be carried out
-    │   │   └── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   ├── FormatTooOld  the format of the stored data cannot hold a property
+    │   │   ├── RunNotFailed  the run has not failed, so it is not tried again
+    │   │   └── PayloadGone   the job of the run is gone, and its payload as well
     │   ├── StaleRevision     the job was changed since the caller has read it
     │   └── Unsupported       this version of the service cannot do it
     ├── Unavailable           the request is fine, a server is not; it may be sent again
@@ -28,6 +32,7 @@
     │   ├── NotAnnounced      the change is stored, its announcement is not yet on Kafka
     │   ├── Contended         another call decides about the same id
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── RepeatedRequest       the request was answered before
     ├── PublishFailed         a transaction may or may not have been committed
     │   ├── RecordRefused     because Kafka refuses a record or a topic
     │   └── Fenced            because another producer may have taken the transactional id over
@@ -83,10 +88,25 @@ class AlreadyExists(RequestError):
     reason: ClassVar[Reason] = Reason.JOB_EXISTS
 
 
+KEY_TAKEN = "Another job of this type has this unique key."
+
+
+class UniqueKeyTaken(AlreadyExists):
+    """Another job of the type has this unique key."""
+
+    reason: ClassVar[Reason] = Reason.UNIQUE_KEY_TAKEN
+
+
 class NotFound(RequestError):
     """No job has this id (docs/contract.md)."""
 
     reason: ClassVar[Reason] = Reason.JOB_NOT_FOUND
+
+
+class RunNotFound(NotFound):
+    """No open run has this id."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FOUND
 
 
 class TooLarge(RequestError):
@@ -136,6 +156,18 @@ class FormatTooOld(FailedPrecondition):
     reason: ClassVar[Reason] = Reason.FORMAT_TOO_OLD
 
 
+class RunNotFailed(FailedPrecondition):
+    """The run has not failed, so it is not tried again."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FAILED
+
+
+class PayloadGone(FailedPrecondition):
+    """The job of the run is gone, and the service has not kept its payload."""
+
+    reason: ClassVar[Reason] = Reason.PAYLOAD_GONE
+
+
 class StaleRevision(RequestError):
     """The job was changed since the caller has read it."""
 
@@ -146,6 +178,10 @@ class Unsupported(RequestError):
     """This version of the service cannot do it."""
 
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
+
+
+class RepeatedRequest(SchedulingError):
+    """The request was answered before."""
 
 
 class Unavailable(SchedulingError):

@@ -17,9 +17,11 @@ from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
+from scheduling_srv.entrances.grpc_runs import RunControlPort, run_control_methods, run_job_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
+from scheduling_srv.formats.v1.run_control import RUN_SERVICE
 
 Services: TypeAlias = Mapping[str, Mapping[str, Bounded]]
 """Service -> method -> its code."""
@@ -52,13 +54,17 @@ class DefinitionsPort(Protocol):
 
 
 def v1_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits, more: Services = MappingProxyType({})
+    jobs: DefinitionsPort,
+    pauses: PausesPort,
+    run_control: RunControlPort,
+    limits: Limits,
+    more: Services = MappingProxyType({}),
 ) -> Services:
     """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED.
 
     `more`: further methods, which have files of their own.
     """
-    built = together(built_methods(jobs, pauses, limits), more)
+    built = together(built_methods(jobs, pauses, run_control, limits), more)
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()
@@ -75,7 +81,7 @@ def together(*several: Services) -> Services:
 
 
 def built_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
+    jobs: DefinitionsPort, pauses: PausesPort, run_control: RunControlPort, limits: Limits
 ) -> Mapping[str, Mapping[str, Bounded]]:
     """The methods that are there."""
     return {
@@ -87,7 +93,11 @@ def built_methods(
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
             **pause_methods(pauses),
-        }
+            **run_job_methods(run_control),
+        },
+        RUN_SERVICE: {
+            **run_control_methods(run_control),
+        },
     }
 
 

@@ -127,7 +127,7 @@ EVENT = Layout("letter:letter topic:char key_size:u16 headers_size:u32")
 """Key, headers as JSON and value follow."""
 GROUPED = Layout("letter:letter size:u32")
 """The head of a group: how many entries follow. Sections come after it."""
-COMMANDS, DEAD_LETTER, RESOURCES = b"cdr"
+COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC = b"cdrj"
 """Letters of the topics of events."""
 
 # --- Sections of the head of a group ------------------------------------------------------------
@@ -171,6 +171,10 @@ RUN = Layout("seq:u48 version:u8 origin:u8 nominal:u64 attempt:u32 entry:u64 typ
 RUN_OF_SCHEDULE, RUN_NEWEST = FORMATS[1].run, FORMATS[READS].run
 SCHEDULE, BY_HAND, BACKFILLED = range(3)
 """Origins of runs."""
+ORIGIN_UNIT = 1 << 28
+"""The origin of a run that waits, times this, is added to its attempt."""
+ORIGIN_MARKS = ("", "m", "b")
+"""Follow the nominal time in the id of a run, by its origin."""
 MEMBER = Layout("seq:u48 kind:u8", order=">")
 """A place in `due`, `plan` or the held runs; the id follows. Big-endian: equal scores keep the
 order of creation."""
@@ -205,7 +209,7 @@ SERIAL = Layout("serial:u48")
 """The number of a run in the history of its shard."""
 MINUTE = Layout("minute:u48 emitted:u48 done:u48 failed:u48 skipped:u48 lateness:u48 latest:u48")
 """The counts of a minute since 1970; the sum and the greatest of the emitted runs' lateness, ms."""
-FAILURE = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
+FAILED_WITH = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
 """Runs of a type that failed with one error, and the last one of them; error and job id follow."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
@@ -230,13 +234,13 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
+    QUEUE_MORE COUNT PAUSE RESOURCES JOBS_TOPIC LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
     ONE MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
     ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
-    SCHEDULE BY_HAND BACKFILLED RAN_VERSION
+    SCHEDULE BY_HAND BACKFILLED ORIGIN_UNIT RAN_VERSION
     RAN_DONE RAN_FAILED RAN_TIMED_OUT RAN_CANCELLED RAN_SKIPPED RAN_MISSED RAN_REFUSED
 """.split()
 

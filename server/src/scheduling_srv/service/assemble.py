@@ -25,8 +25,10 @@ from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_control import RunControl
 from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.requests.run_retries import RunRetries
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.requests.upcoming import UpcomingListing
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
@@ -47,6 +49,7 @@ class Parts:
     jobs: Jobs
     definitions: Definitions
     pauses: PauseCalls
+    run_control: RunControl
     reading: ReadingPorts
     commands: Commands
     listener: Listener
@@ -83,8 +86,17 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
     runs = RunListing([shard.runs for shard in shards], site.clock, settings.history_failures)
-    definitions = Definitions(store, listing, notes, site.clock, jobs.rules, runs=runs)
+    definitions = Definitions(
+        store,
+        listing,
+        notes,
+        site.clock,
+        jobs.rules,
+        runs=runs,
+        keys=UniqueKeys([shard.unique_keys for shard in shards]),
+    )
     pauses = PauseCalls(store, listing, notes, site.clock)
+    run_control = RunControl(store, listing, [shard.run_control for shard in shards], site.clock)
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -116,7 +128,9 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, reading, commands, listener, group, balance)
+    return Parts(
+        jobs, definitions, pauses, run_control, reading, commands, listener, group, balance
+    )
 
 
 def _overview(

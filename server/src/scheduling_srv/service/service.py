@@ -305,6 +305,7 @@ class Service:
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=definitions,
             pauses=parts.pauses,
+            run_control=parts.run_control,
             commands=parts.commands,
             health=self.health,
             services=settings.services,
@@ -318,7 +319,8 @@ class Service:
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
         limits = Limits(settings.max_items, settings.max_job_bytes)
-        methods = together(built_methods(definitions, parts.pauses, limits), reading)
+        built = built_methods(definitions, parts.pauses, parts.run_control, limits)
+        methods = together(built, reading)
         self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application

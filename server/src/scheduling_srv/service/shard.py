@@ -17,10 +17,12 @@ from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.adapters.redis.runs import RedisRuns
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.adapters.redis.unique_keys import RedisUniqueKeys
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.restore import Restorer
@@ -108,6 +110,7 @@ class Shard:
             outbox_limit=settings.outbox_limit,
             outbox_bytes=settings.outbox_bytes,
             waiting_retries=settings.waiting_retries,
+            completion_timeout=settings.completion_timeout,
             shards=shards,
         )
         self.store = around(store, failpoints.JOBS)
@@ -157,6 +160,8 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = RedisPauses(redis, namespace, number, shards)
+        self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
+        self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = RedisJobIndex(redis, namespace, number, shards)
         timeout = settings.completion_timeout

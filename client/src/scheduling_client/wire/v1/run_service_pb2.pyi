@@ -345,7 +345,8 @@ class RetryRunsRequest(_message.Message):
     @_builtins.property
     def selection(self) -> Global___RunSelection:
         """The runs. Those of jobs that are gone need their payload, which is kept up to 64 kB each and
-        256 MB in all. FAILED_PRECONDITION if it is not there, or if the id lives again.
+        256 MB in all. A run is among the refusals if it is not there, or if the id lives again. Of a
+        filter only runs that have failed match. Unknown ids are no error.
         """
 
     def __init__(

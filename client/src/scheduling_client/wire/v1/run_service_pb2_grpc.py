@@ -78,7 +78,8 @@ class RunServiceServicer:
     """
 
     def ListRuns(self, request, context):
-        """Returns a page of runs, the newest first.
+        """Returns a page of runs: held ones, those that rest or wait for a retry, running ones, then those
+        that have ended; the newest first in each. A page may be short and yet not be the last one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

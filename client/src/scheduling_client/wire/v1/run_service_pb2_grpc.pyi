@@ -38,7 +38,9 @@ class RunServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
-    """Returns a page of runs, the newest first."""
+    """Returns a page of runs: held ones, those that rest or wait for a retry, running ones, then those
+    that have ended; the newest first in each. A page may be short and yet not be the last one.
+    """
     ListFailures: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListFailuresRequest, _run_service_pb2.ListFailuresResponse]
     """Returns the failures of a type, grouped by error."""
     CancelRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunsRequest, _run_service_pb2.CancelRunsResponse]
@@ -60,7 +62,9 @@ class RunServiceAsyncStub(RunServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Returns a page of runs, the newest first."""
+    """Returns a page of runs: held ones, those that rest or wait for a retry, running ones, then those
+    that have ended; the newest first in each. A page may be short and yet not be the last one.
+    """
     ListFailures: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListFailuresRequest, _run_service_pb2.ListFailuresResponse]  # type: ignore[assignment]
     """Returns the failures of a type, grouped by error."""
     CancelRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunsRequest, _run_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
@@ -85,7 +89,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
-        """Returns a page of runs, the newest first."""
+        """Returns a page of runs: held ones, those that rest or wait for a retry, running ones, then those
+        that have ended; the newest first in each. A page may be short and yet not be the last one.
+        """
 
     @_abc_1.abstractmethod
     def ListFailures(

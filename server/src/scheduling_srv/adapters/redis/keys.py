@@ -51,7 +51,13 @@ NAMED = {
     "resting": "zset: runs that wait for the end of a pause of their job, by its seq",
     "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",
+    "manual:": "string: nominal time of the last run by hand of a job, by its seq; TTL 60 s",
+    "requests": "zset: names of requests whose answers are kept, by time; TTL 15 min",
+    "request:": "string: the answer of one of them, as JSON; TTL 15 min",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
+    "unique:": "hash: unique key -> id of the job that has it, `unique:<type>`",
+    "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",
+    "deadlines": "zset: the same instances by deadline ms",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
     "history": "hash: serial -> RAN; runs that have ended, bounded by settings",
     "ended": "zset: their serials, each its own score; so in the order of their ends",
@@ -61,7 +67,7 @@ NAMED = {
     "records_order": "list: serials of these records, the oldest first; bounded in bytes",
     "tallies": "hash: id -> TALLIED and serials, at most 10; recurring jobs that have run",
     "minutes": "hash: minute modulo 128 -> MINUTE",
-    "errors:": "hash: digest of an error -> FAILURE; at most 100 of a type",
+    "errors:": "hash: digest of an error -> FAILED_WITH; at most 100 of a type",
     "failed_types": "zset: types that have failures, by the last one's ms; at most 1,000",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

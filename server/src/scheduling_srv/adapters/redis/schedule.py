@@ -93,7 +93,7 @@ class RedisSchedule:
         reply = owned(await self.scripts.run("stage", **named))
         if reply[0] == b"full":
             return Staged(full=True)
-        _, entries, size, unplanned, next_due, oldest, *taken = reply
+        _, entries, size, unplanned, next_due, oldest, deadline, *taken = reply
         return Staged(
             full=False,
             entries=entries,
@@ -101,6 +101,7 @@ class RedisSchedule:
             unplanned=unplanned,
             next_due=_instant(next_due),
             oldest_start=_instant(oldest),
+            deadline=_instant(deadline),
             taken=_taken(taken) if cursor else None,
         )
 
@@ -323,7 +324,7 @@ class RedisSchedule:
             for run in runs[at:]:
                 due: Value = "" if run.due is None else run.due
                 rows += (run.job_id, run.seq, run.nominal, run.attempt)
-                rows += (run.type, run.instance, run.start, due)
+                rows += (run.type, run.instance, run.start, due, int(run.timed), run.origin)
             done, added = owned(await self.scripts.run("load_runs", rows, token=token))
             loaded, at = loaded + added, at + done
             if at >= len(runs):

@@ -18,6 +18,9 @@ FRESH_SECONDS = 1.0
 """How long an overview is handed out again: callers may be many, calls to Redis must not be."""
 PATIENCE_SECONDS = 1.0
 """It does not wait longer for the lag, or for a shard."""
+MARKER = 1
+"""The offset of the marker that ends a transaction: one may follow the last record of a partition,
+and consumers need not come past it."""
 
 
 class Positions(Protocol):
@@ -50,7 +53,7 @@ class Lag:
                 place = Place.of(name)
                 behind[place] = min(position.next, behind.get(place, position.next))
         ends = await self.logs.ends([*behind])
-        return sum(max(0, end - behind[place]) for place, (_, end) in ends.items())
+        return sum(max(0, end - behind[place] - MARKER) for place, (_, end) in ends.items())
 
 
 class OverviewCalls:

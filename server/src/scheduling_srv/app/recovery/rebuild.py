@@ -26,9 +26,11 @@ from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import unpack
 from scheduling_srv.formats.kafka_records import (
+    CANCELLED,
     DEPLOYMENT,
     INSTANCES,
     JOURNAL_DUE,
+    OUTCOME,
     Emission,
     JournalCount,
     JournalPause,
@@ -182,12 +184,22 @@ class Attempt:
             else:
                 if self.rebuild.is_ours(emission.instance):
                     self.settlement.emitted(emission)
+        elif entry.headers.get(OUTCOME) == CANCELLED:
+            self._settle_cancelled(entry)
         elif entry.key in (b"jobDone", b"jobFailed"):
             place = f"{self.rebuild.jobs_topic}:{entry.partition}"
             applied = entry.offset < self.position.inputs.get(place, 0)
             instance = answer_instance(entry.value or b"") if applied else None
             if instance is not None:
-                self.settlement.answered(instance)
+                self.settlement.answered(instance, entry.headers.get("occurrence-id", b""))
+
+    def _settle_cancelled(self, entry: LogRecord) -> None:
+        """The outbox has told it: it needs no position."""
+        if not self._is_foreign(entry):
+            try:
+                self.settlement.cancelled(entry.headers.get("occurrence-id", b""))
+            except ValueError:
+                log.warning("a cancelled run cannot be read", offset=entry.offset)
 
     def _is_foreign(self, entry: LogRecord) -> bool:
         ours = self.rebuild.deployment

@@ -6,7 +6,7 @@ the record that the history has kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict, RunRetrying
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
+from scheduling_srv.domain.errors import AlreadyExists, PayloadGone, RequestError, RunNotFailed
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.domain.reasons import Reason
 from scheduling_srv.domain.run import (
     FAILURES,
     RetryProgress,
@@ -29,17 +29,14 @@ from scheduling_srv.domain.run import (
 from scheduling_srv.formats.job_record import as_new
 
 RUNS_A_STEP = 250
-REFUSED = {
-    RetryVerdict.OTHER: (Reason.RUN_NOT_FAILED, "The run has not failed."),
-    RetryVerdict.LIVES: (
-        Reason.JOB_EXISTS,
-        "The job was created anew, or has another definition by now.",
+REFUSED: Mapping[RetryVerdict, RequestError] = {
+    RetryVerdict.OTHER: RunNotFailed("The run has not failed."),
+    RetryVerdict.LIVES: AlreadyExists(
+        "The job was created anew, or has another definition by now."
     ),
-    RetryVerdict.LOST: (
-        Reason.PAYLOAD_GONE,
-        "The job is gone, and the service has not kept its payload.",
-    ),
+    RetryVerdict.LOST: PayloadGone("The job is gone, and the service has not kept its payload."),
 }
+"""As a call for one such run would be refused."""
 CHANGED = frozenset({RetryVerdict.AGAIN, RetryVerdict.GONE})
 """Of runs that are tried again."""
 
@@ -77,7 +74,7 @@ class RunRetries:
             verdicts |= await self._retry_in(shard, runs, look=call.dry_run)
         changed = sum(verdict in CHANGED for verdict in verdicts.values())
         refusals = [
-            RunRefusal(str(run), *REFUSED[verdict])
+            RunRefusal(str(run), REFUSED[verdict].reason, str(REFUSED[verdict]))
             for run, verdict in verdicts.items()
             if verdict in REFUSED
         ]

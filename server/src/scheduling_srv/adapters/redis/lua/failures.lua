@@ -14,7 +14,7 @@ local function add_failures(of)
     local found = redis.call('HGETALL', K.errors .. of)
     for i = 2, #found, 2 do
         local text = found[i]
-        local count, ended, seq, nominal, origin, size, at = struct.unpack(FAILURE, text)
+        local count, ended, seq, nominal, origin, size, at = struct.unpack(FAILED_WITH, text)
         bytes = bytes - #text
         if ended >= since then
             push(result, of, number(count))

@@ -105,16 +105,14 @@ local function write_state(id, text)
 end
 
 local function write_retry(text)
-    local seq, kind, id, nominal, attempt = read_member(text)
+    local seq, kind, id, nominal, attempt, origin = read_member(text)
     if kind == PASSED then
         return -- the job says it
     end
     local score = redis.call('ZSCORE', K.due, text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
-    local key = retry_key(id, seq, nominal)
     read = read + #text
-    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
-    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
+    emit_waiting(id, seq, nominal, attempt, due, origin)
 end
 
 -- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever

@@ -36,11 +36,13 @@ local function uncount(run)
 end
 
 local function try_again(run, job)
-    local text = retry_member(run.seq, run.id, run.nominal, run.attempts + 1)
+    local text = retry_member(run.seq, run.id, run.nominal, run.attempts + 1, run.origin)
     redis.call('ZADD', K.due, job.rank * RANK + now, text)
     redis.call('ZADD', K.retries, run.seq, text)
-    emit_waiting(run.id, run.seq, run.nominal, run.attempts + 1, now)
-    uncount(run)
+    emit_waiting(run.id, run.seq, run.nominal, run.attempts + 1, now, run.origin)
+    if job.kind >= INTERVAL then
+        uncount(run)
+    end
     forget_runs({number(run.serial)})
 end
 

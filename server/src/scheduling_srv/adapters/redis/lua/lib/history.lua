@@ -1,4 +1,4 @@
---!include base minutes ran records run tallies
+--!include base minutes ran records tallies
 -- What became of runs (decision 31): gathered, and saved once a call, where the format is 2.
 local SERIALS = 10 * SERIAL_SIZE -- bytes of the serials of a job: its last ten runs are kept
 local FAILURES, FAILED_TYPES = 100, 1000 -- errors of a type, and types, that are told apart
@@ -19,20 +19,21 @@ local function keep_run(id, job, seq, type, nominal, outcome, now, number_of)
 end
 
 -- A run has its final outcome, one of `OUTCOMES`. Of one-time jobs only failures are kept.
-local function note_ended(instance, run, id, job, outcome, now, problem)
+local function note_ended(instance, id, type, job, seq, nominal, attempt, origin, outcome, now, problem)
     if not has_format(2) then
         return
     end
     local is_done = outcome == 'done'
-    count_ended(now, is_done)
+    if outcome ~= 'cancelled' then
+        count_ended(now, is_done)
+    end
     if is_done and (not job or job.kind < INTERVAL) then
         return
     end
-    local seq, nominal, attempt, _, size, at, origin = read_run(run)
     if job and job.kind < INTERVAL and job.seq ~= seq then
         job = nil -- another job has the id by now
     end
-    local ended = keep_run(id, job, seq, string.sub(run, at, at + size - 1), nominal, OUTCOMES[outcome], now, 1)
+    local ended = keep_run(id, job, seq, type, nominal, OUTCOMES[outcome], now, 1)
     ended.attempts, ended.most, ended.origin, ended.instance = attempt, math.max(attempt, ended.most), origin, tonumber(instance)
     ended.problem = outcome == 'timed-out' and NO_ANSWER or problem
 end
@@ -60,10 +61,12 @@ local function note_unstarted(id, job, nominal, now, problem)
     end
 end
 
--- When the runs were started: to be called before they leave `running`.
+-- When the runs were started: to be called before they leave `running` and `started`.
 local function note_starts()
     for _, run in ipairs(kept) do
-        run.started = tonumber(redis.call('ZSCORE', K.running, run.instance) or 0)
+        local started = run.instance > 0
+            and (redis.call('ZSCORE', K.running, run.instance) or redis.call('ZSCORE', K.started, run.instance))
+        run.started = tonumber(started or 0)
     end
 end
 
@@ -181,7 +184,7 @@ local function drop_failures(key, errors)
     local found, others = redis.call('HGETALL', key), {}
     for i = 1, #found, 2 do
         if not errors[found[i]] then
-            local size, last = struct.unpack(FAILURE, found[i + 1])
+            local size, last = struct.unpack(FAILED_WITH, found[i + 1])
             others[#others + 1] = {digest = found[i], size = size, last = last}
         end
     end
@@ -207,10 +210,10 @@ local function save_failures_of(type, errors)
     end
     local found, latest = read_hash(key, digests), 0
     for _, digest in ipairs(digests) do
-        local failure, before = errors[digest], found[digest] and struct.unpack(FAILURE, found[digest]) or 0
+        local failure, before = errors[digest], found[digest] and struct.unpack(FAILED_WITH, found[digest]) or 0
         local run = failure.last
         latest = math.max(latest, run.ended)
-        push(fields, digest, struct.pack(FAILURE, before + failure.count, run.ended, run.seq, run.nominal, run.origin,
+        push(fields, digest, struct.pack(FAILED_WITH, before + failure.count, run.ended, run.seq, run.nominal, run.origin,
             #run.problem) .. run.problem .. run.id)
     end
     in_batches('HSET', key, fields, 2)

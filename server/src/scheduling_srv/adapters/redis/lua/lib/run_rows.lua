@@ -53,10 +53,10 @@ end
 -- A run that waits, held by a limit or until its time: of the member `text` of `due` or one like it. The
 -- occurrence that comes next has no nominal time in its member.
 local function consider_waiting(text, next_nominal, letter, at)
-    local seq, kind, id, nominal, attempt = read_member(text)
+    local seq, _, id, nominal, attempt, origin = read_member(text)
     local job = has(asked.states, letter and STATE_OF[letter] or 'H') and job_of_run(id, seq)
     if job then
-        consider_open(letter or rest_letter(id, job.type), {id = id, seq = seq, type = job.type, origin = SCHEDULE,
+        consider_open(letter or rest_letter(id, job.type), {id = id, seq = seq, type = job.type, origin = origin or SCHEDULE,
             nominal = nominal or next_nominal, attempts = math.max(0, (attempt or 1) - 1),
             most = math.max(1, job.attempts)}, at)
     end
@@ -81,6 +81,15 @@ local function consider_retry(text, is_own)
     end
 end
 
+local function start_of(instance)
+    return redis.call('ZSCORE', K.running, instance) or redis.call('ZSCORE', K.started, instance)
+end
+
+-- nil: it is the completion timeout of the service.
+local function deadline_of(instance)
+    return tonumber(redis.call('ZSCORE', K.deadlines, instance) or '')
+end
+
 -- An unanswered run. `start`: nil if it is to be looked up.
 local function consider_unanswered(instance, start)
     local run = redis.call('HGET', K.runs, instance)
@@ -93,7 +102,7 @@ local function consider_unanswered(instance, start)
         local job = job_of_run(id, seq)
         consider_open(UNANSWERED, {id = id, seq = seq, type = type, origin = origin, nominal = nominal,
             attempts = attempt, most = math.max(attempt, job and job.attempts or 0), instance = tonumber(instance),
-            started = start or tonumber(redis.call('ZSCORE', K.running, instance))})
+            started = start or tonumber(start_of(instance) or 0)}, deadline_of(instance))
     end
 end
 

@@ -1,6 +1,6 @@
 --!include base listing member run_rows tallies
 -- Walks over runs, the newest first: over all of them, or over those of one job.
-local IN_LIMITS, IN_RETRIES, IN_RUNNING, IN_HISTORY = 1, 2, 3, 4 -- sections of a list, in their order
+local IN_LIMITS, IN_RETRIES, IN_RUNNING, IN_STARTED, IN_HISTORY = 1, 2, 3, 4, 5 -- sections of a list, in their order
 local AT_ONCE = 100
 local begin, after_score, after_tag -- of the place to start after; nil: from the beginning
 
