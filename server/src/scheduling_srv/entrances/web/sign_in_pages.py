@@ -13,6 +13,7 @@ from scheduling_srv.domain.errors import Unauthenticated
 from scheduling_srv.entrances.web import forms
 from scheduling_srv.entrances.web.guests import LINKED, session_of
 from scheduling_srv.entrances.web.visit import Visit, go_to
+from scheduling_srv.runtime import metrics
 
 USED = "The link is not valid: each works once. The file of the link has a new one."
 TOKEN_OR_PASSWORD = "Type a token, or a name and a password."  # noqa: S105 - a sentence
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 def needed(visit: Visit) -> Response:
     """The form, instead of a page that needs it."""
+    metrics.CALLS_REFUSED.labels(reason="unauthenticated").inc()
     url = visit.request.url
     return _form(visit, status=401, following=f"{url.path}?{url.query}" if url.query else url.path)
 
@@ -89,6 +91,7 @@ def _signed_in(visit: Visit, name: str, text: str, seconds: int, following: str)
 
 
 def _refused(visit: Visit, problem: str, following: str = "") -> Response:
+    metrics.CALLS_REFUSED.labels(reason="unauthenticated").inc()
     about = Call(ANONYMOUS, visit.guest.visitor.peer, "POST /sign-in")
     visit.site.v1.note_refusal(about)
     return _form(visit, status=401, problem=problem, following=following)
