@@ -105,7 +105,7 @@ def _services(source: Source) -> Iterator[str]:
         place = (_SERVICES, index)
         yield f"## {service.name}"
         yield _wrapped(source.comments[place])
-        served = built_methods(_NO_USE_CASES, _NO_USE_CASES, Limits(0, 0)).get(
+        served = built_methods(_NO_USE_CASES, _NO_USE_CASES, _NO_USE_CASES, Limits(0, 0)).get(
             f"{source.file.package}.{service.name}", {}
         )
         yield _table(("method", "does"), _methods(service, source.comments, place, served))

@@ -8,19 +8,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from scheduling_client import Client, Discard, Retry, Run
-from scheduling_client.api.errors import Unsupported
+from scheduling_client import Client, Discard, Retry, RetryPolicy, Run, Worker
+from scheduling_client import now as at_once
+from scheduling_client.api.errors import NotFound, Unsupported
 from scheduling_client.worker import schedules
 from scheduling_client.worker.settings import group_of
 from tests.client import contract
 from tests.client.topics import Record
 from tests.client.worker_kit import AtWork, worker_of
-from tests.e2e.product import Product, fresh
+from tests.e2e.product import Product, fresh, instant
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
 
@@ -281,6 +283,82 @@ def test_long_runs_send_heartbeats(product: Product) -> None:
         answers(product, kind, 1)
     assert {record.parse(contract.JobDone).id for record in beats} == {run.instance}
     assert {record.partition for record in beats} == {run.record.partition}
+
+
+def test_a_worker_says_when_to_try_again(product: Product) -> None:
+    """The backoff of the job would take an hour."""
+    kind = fresh()
+    worker = worker_of(product, fresh("worker"))
+
+    @worker.job(kind)
+    def once_later(run: Run) -> None:
+        if run.attempt == 1:
+            raise Retry("not yet", after="50ms")
+
+    with AtWork(worker):
+        create(product, kind, attempts=2, backoff=contract.Backoff(delay=3_600_000))
+        assert [each.key for each in answers(product, kind, 2)] == ["jobFailed", "jobDone"]
+
+
+def test_no_attempt_follows_what_a_worker_discards(product: Product) -> None:
+    kind = fresh()
+    worker = worker_of(product, fresh("worker"))
+
+    @worker.job(kind)
+    def never() -> None:
+        raise Discard("no use")
+
+    with AtWork(worker):
+        job = contract.job(id=kind, type=kind, when="in 50 ms", attempts=5)
+        product.client.create(job)
+        ended = product.deleted(kind)
+    assert (ended.headers["outcome"], ended.headers["error"]) == ("failed", "no use")
+    assert len(product.runs_so_far(kind)) == 1
+
+
+def test_heartbeats_keep_a_run_alive(product: Product) -> None:
+    """Longer than the completion timeout of its job."""
+    kind = fresh()
+    worker = worker_of(product, fresh("worker"))
+    with Client(product.service.address) as client, AtWork(worker_with(worker, kind)):
+        client.create(kind, at_once(), completion_timeout=timedelta(milliseconds=900))
+        (answer,) = answers(product, kind, 1)
+        product.settle()
+    assert answer.key == "jobDone"
+    run = product.run(kind)
+    assert answer.timestamp > run.record.timestamp + 900
+    assert instant(run.record.headers["deadline"]) <= run.record.timestamp + 900
+    assert len(product.runs_so_far(kind)) == 1
+
+
+def worker_with(worker: Worker, kind: str) -> Worker:
+    """A function that takes 2 s, and says every 100 ms that it is alive."""
+
+    @worker.job(kind)
+    def work(run: Run) -> None:
+        for _ in range(20):
+            run.extend()
+            time.sleep(0.1)
+
+    return worker
+
+
+def test_a_run_without_heartbeats_is_tried_again(product: Product) -> None:
+    """By the completion timeout of its job; an extension moves the deadline."""
+    kind = fresh()
+    with Client(product.service.address) as client:
+        retry = RetryPolicy(attempts=2)
+        short = timedelta(milliseconds=400)
+        client.create(kind, at_once(), completion_timeout=short, retry=retry)
+        first = product.run(kind)
+        second = product.run(kind, 2)
+        assert second.record.timestamp >= first.record.timestamp + 400
+        until = client.extend(second.instance, timedelta(hours=1), occurrence_id=second.occurrence)
+        assert until.timestamp() * 1000 > second.record.timestamp + 3_000_000
+        with pytest.raises(NotFound):
+            client.extend(first.instance)
+    product.done(second)
+    product.settle()
 
 
 def test_schedules_beside_the_code_are_there_once(product: Product) -> None:

@@ -97,7 +97,7 @@ class Kafka:
         living = dict(zip((key.decode() for key in found[::2]), found[1::2], strict=True))
         assert {job_id: stored for job_id, (_, stored) in self.jobs.items()} == living
         waiting = {self._retry(text) for text in await self.shard.raw("ZRANGE", "retries", 0, -1)}
-        written = {(*retry.run, retry.attempt) for retry in self.retries}
+        written = {(*retry.run[:3], retry.attempt) for retry in self.retries}
         assert waiting <= written  # those that run by now are on the jobs topic as well
 
     def _retry(self, text: bytes) -> tuple[str, int, int, int]:

@@ -53,9 +53,11 @@ class Topics:
         self.jobs_log.append(logged(b"queuedJob", value, nominal + late, headers))
         return self.instance
 
-    def failed(self, instance: int, at: int) -> None:
-        value = job_pb2.JobFailed(id=instance, error="boom").SerializeToString()
-        self.jobs_log.append(logged(b"jobFailed", value, at))
+    def failed(self, instance: int, at: int, *, cancelled: str = "", **more: object) -> None:
+        """`cancelled`: the service says that this occurrence is."""
+        value = job_pb2.JobFailed(id=instance, error="boom", **more).SerializeToString()  # type: ignore[arg-type]
+        headers = {"outcome": b"cancelled", "occurrence-id": cancelled.encode()}
+        self.jobs_log.append(logged(b"jobFailed", value, at, headers if cancelled else None))
 
     async def resource_extents(self) -> Sequence[Extent]:
         return [Extent(0, 0, len(self.resource_log))]
@@ -198,6 +200,38 @@ async def test_a_failure_that_is_not_tried_again_is_missing(topics: Topics) -> N
     assert (finding.kind, finding.attempt) == ("missing", 2)
     topics.run("once", NOW + 10 * SECOND, late=3_000, attempt=2)
     assert (await topics.audit()).clean
+
+
+async def test_a_worker_may_say_when_to_try_again(topics: Topics) -> None:
+    topics.created("once", when="in 10 seconds", attempts=2)
+    instance = topics.run("once", NOW + 10 * SECOND)
+    topics.failed(instance, NOW + 11 * SECOND, retry_after_ms=1_000 * SECOND)
+    assert (await topics.audit()).clean
+
+
+async def test_nothing_follows_a_final_failure_or_a_cancelled_run(topics: Topics) -> None:
+    for name in ("final", "cancelled", "waiting"):
+        topics.created(name, when="in 10 seconds", attempts=2)
+    nominal = NOW + 10 * SECOND
+    topics.failed(topics.run("final", nominal), NOW + 11 * SECOND, final=True)
+    topics.failed(
+        topics.run("cancelled", nominal),
+        NOW + 11 * SECOND,
+        final=True,
+        cancelled=f"cancelled/1/{nominal}/1",
+    )
+    topics.failed(topics.run("waiting", nominal), NOW + 11 * SECOND)
+    topics.failed(0, NOW + 11 * SECOND, cancelled=f"waiting/1/{nominal}/1")
+    assert (await topics.audit()).clean
+
+
+async def test_a_run_by_hand_is_none_of_the_schedule(topics: Topics) -> None:
+    topics.created("every", interval="10 seconds", due=NOW + 10 * SECOND)
+    topics.run("every", NOW + 10 * SECOND)
+    value = job_pb2.ScheduledJob(id=99, type="t").SerializeToString()
+    headers = {"occurrence-id": f"every/1/{NOW + 20 * SECOND}m/1".encode()}
+    topics.jobs_log.append(logged(b"queuedJob", value, NOW + 20 * SECOND, headers))
+    assert ("missing", "every", 20) in kinds(await topics.audit())
 
 
 def in_journal(topics: Topics, job_id: str, due: int, **fields: object) -> None:

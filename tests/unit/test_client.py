@@ -47,6 +47,8 @@ from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_client.wire.v1 import run_pb2
+from scheduling_client.wire.v1 import run_service_pb2 as run_service
 
 NOON = datetime(2030, 1, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -358,6 +360,50 @@ def test_pauses_of_types(client: Both) -> None:
     types = service.ListPausedTypesResponse(types=[service.PausedType(type="t", pause=message)])
     assert client("paused_types", types)() == {"t": pause}
     assert client.channel.paths == ["ListPausedTypes"]
+
+
+def test_runs_are_extended_and_cancelled(client: Both) -> None:
+    extended = run_service.ExtendRunResponse()
+    extended.deadline.FromDatetime(NOON)
+    assert client("extend", extended)(7, HOUR, occurrence_id="o") == NOON
+    (request,) = client.channel.asked
+    assert (request.instance_id, request.occurrence_id) == (7, "o")
+    assert request.extension.ToTimedelta() == HOUR
+
+    def step(token: str) -> run_service.CancelRunsResponse:
+        progress = run_service.RunProgress(matched=2, changed=1, next_page_token=token)
+        return run_service.CancelRunsResponse(progress=progress)
+
+    assert client("cancel", step("1"), step(""))("a/1/2", "b/1/2", dry_run=True) == (4, 2)
+    assert all(
+        list(each.selection.ids.run_ids) == ["a/1/2", "b/1/2"] for each in client.channel.asked
+    )
+    assert all(each.dry_run for each in client.channel.asked)
+
+
+def test_jobs_are_run_now(client: Both) -> None:
+    def step(token: str) -> service.RunJobsResponse:
+        progress = v1.BulkProgress(matched=2, changed=1, next_page_token=token)
+        runs = [run_pb2.Run(run_id=f"a/1/{token}m", job_id="a")]
+        return service.RunJobsResponse(progress=progress, runs=runs)
+
+    started = client("run_now", UNAVAILABLE, step("1"), step("2"), step(""))("a", "b")
+    assert started[:2] == (6, 3)
+    assert [run.run_id for run in started.runs] == ["a/1/1m", "a/1/2m", "a/1/m"]
+    assert len({each.request_id for each in client.channel.asked} - {""}) == 1
+    client("run_now", step(""))(where=Filter(type="t"), request_id="r", dry_run=True)
+    (request,) = client.channel.asked
+    assert (request.request_id, request.dry_run) == ("r", True)
+
+
+def test_a_job_is_backfilled(client: Both) -> None:
+    answer = service.BackfillJobResponse(runs=3, first_run_id="a", last_run_id="b")
+    assert client("backfill", UNAVAILABLE, answer)("j", NOON, NOON + HOUR) == (3, "a", "b")
+    first, second = client.channel.asked
+    assert first == second
+    assert (first.job_id, first.max_in_flight, first.until.ToDatetime(UTC)) == ("j", 1, NOON + HOUR)
+    assert getattr(first, "from").ToDatetime(UTC) == NOON
+    assert first.request_id
 
 
 def test_a_preview(client: Both) -> None:

@@ -64,7 +64,13 @@ class Shard:
         pass
 
     async def commit(
-        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
+        self,
+        change: Change,
+        now: int,
+        held: Held | None = None,
+        source: Source | None = None,
+        *,
+        request: str = "",
     ) -> Receipt:
         return self.note("commit", sorted(change.ids()))
 

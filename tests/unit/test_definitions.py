@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from scheduling_srv.app.requests.id_steps import IDS_A_STEP
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
@@ -41,7 +41,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     StaleRevision,
-    Unsupported,
+    UniqueKeyTaken,
 )
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
@@ -73,6 +73,12 @@ class World:
     def __init__(self, stored_format: int = 2) -> None:
         self.on_update: Callable[[], None] = lambda: None
         self.on_show: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] | None = None
+        """Another job takes the unique key first."""
+        self.refuses_keys = False
+        self.takes_keys = False
+        self.answered = set[str]()
+        """Names of requests."""
         self.held: dict[str, bytes] = {}
         self.dues: dict[str, int | None] = {}
         self.paused: dict[bool, dict[str, str]] = {False: {}, True: {}}
@@ -86,7 +92,8 @@ class World:
         store = one_shard(world, world, announcements, wait=True)
         rules = Rules(stored=StoredFormat(stored_format))
         listing, notes = JobListing([world]), PauseNotes([world])
-        self.api = Definitions(store, listing, notes, world, rules)
+        keys = UniqueKeys([world])
+        self.api = Definitions(store, listing, notes, world, rules, keys=keys)
         self.pausing = PauseCalls(store, listing, notes, world)
         self.time = NOW
 
@@ -98,8 +105,17 @@ class World:
     ) -> Written:
         (group,) = groups
         receipt = Receipt("i", 5)
+        if group.request in self.answered:
+            return Written(receipt, [Refusal("known", 0)])
+        self.answered |= {group.request} - {""}
+        if group.has_keys and (self.refuses_keys or self.on_taken):
+            (self.on_taken or (lambda: None))()
+            self.on_taken = None
+            return Written(receipt, [Refusal("unique", 0)])
         if group.mode is WriteMode.UPDATE:
             self.on_update()
+            if self.takes_keys:
+                return Written(receipt, [Refusal("unique", 0)])
             return Written(receipt, [self.replace(*group.jobs)])
         for place, job in enumerate(group.jobs):
             if job.id in self.held:
@@ -107,6 +123,13 @@ class World:
         self.held |= {job.id: NO_NUMBER + job.record[6:] for job in group.jobs}
         self.dues |= {job.id: job.due for job in group.jobs}
         return Written(receipt, [None])
+
+    async def holders(self, keys: Sequence[tuple[str, str]]) -> Sequence[str]:
+        held = {
+            (type_of(record).decode(), properties_of(record).properties.unique_key): job_id
+            for job_id, record in self.held.items()
+        }
+        return [held.get(key, "") for key in keys]
 
     def replace(self, job: NewJob) -> Refusal | None:
         """As `write.lua` does, for jobs with MORE."""
@@ -309,18 +332,56 @@ async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
     assert fault.violations[0].field == "jobs[0].schedule.now"
 
 
-@pytest.mark.parametrize(
-    ("more", "field"),
-    [
-        ({"completion_timeout": Duration(seconds=1)}, "completion_timeout"),
-        ({"unique_key": "k"}, "unique_key"),
-    ],
-    ids=map(str, count()),
-)
-async def test_what_would_not_be_obeyed_is_refused(more: Any, field: str) -> None:
-    fault = await refusal(World(), asked("a", **more))
-    assert isinstance(fault, Unsupported)
-    assert fault.violations[0].field == f"jobs[0].{field}"
+async def test_the_job_with_the_unique_key_is_returned() -> None:
+    world = World()
+    (first,) = await world.api.create([asked("a", unique_key="k")])
+    assert not first.existing
+    both = await world.api.create([asked("b", unique_key="k"), asked("c", unique_key="other")])
+    assert [(each.view.job.id, each.existing) for each in both] == [(b"a", True), (b"c", False)]
+    assert [*world.held] == ["a", "c"]
+    (again,) = await world.api.create([asked("a", unique_key="k")], "r")
+    assert not again.existing
+
+
+async def test_a_job_that_takes_the_key_meanwhile_is_returned() -> None:
+    world = World()
+    await world.api.create([asked("a", unique_key="k")])
+    held, world.held = world.held, {}
+
+    def come_back() -> None:
+        world.held = held
+
+    world.on_taken = come_back
+    (found,) = await world.api.create([asked("b", unique_key="k")])
+    assert (found.view.job.id, found.existing) == (b"a", True)
+
+
+async def test_a_key_that_comes_and_goes_all_the_time() -> None:
+    world = World()
+    world.refuses_keys = True
+    with pytest.raises(Contended):
+        await world.api.create([asked("b", unique_key="k")])
+
+
+async def test_a_repeated_request_makes_no_job_that_has_ended() -> None:
+    """The answer is that of the first call."""
+    world = World()
+    made = await world.api.create([asked("a")], "r")
+    world.held.clear()
+    assert await world.api.create([asked("a")], "r") == made
+    assert world.held == {}
+    assert len(await world.api.create([asked("a")], "other")) == 1
+    assert [*world.held] == ["a"]
+    world.held.clear()
+    await world.api.create([asked("a", creator="me")], "r")
+    assert [*world.held] == ["a"]
+
+
+async def test_a_unique_key_stands_once_in_a_list() -> None:
+    world = World()
+    fault = await refusal(world, asked("a", unique_key="k"), asked("b", unique_key="k"))
+    assert fault.violations[0].field == "jobs[1].unique_key"
+    assert world.held == {}
 
 
 async def test_format_1_holds_what_2018_can_say() -> None:
@@ -465,9 +526,11 @@ async def test_faults_of_an_update_name_their_fields() -> None:
     with pytest.raises(InvalidRequest) as raised:
         await updated(world, schedule=cron("never"))
     assert raised.value.violations[0].field == "job.schedule.interval"
-    with pytest.raises(Unsupported) as unsupported:
+    await world.api.create([asked("b", unique_key="k")])
+    world.takes_keys = True
+    with pytest.raises(UniqueKeyTaken) as taken:
         await updated(world, unique_key="k")
-    assert unsupported.value.violations[0].field == "job.unique_key"
+    assert taken.value.violations[0].field == "job.unique_key"
 
 
 async def test_format_1_has_no_updates() -> None:

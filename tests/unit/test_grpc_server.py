@@ -147,6 +147,7 @@ def server_of(app: App, address: str = "127.0.0.1:0") -> GrpcServer:
         jobs=app,
         definitions=NOT_CALLED,
         pauses=NOT_CALLED,
+        run_control=NOT_CALLED,
         commands=app,
         health=health,
         services=["logical"],

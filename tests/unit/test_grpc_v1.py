@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -16,9 +17,11 @@ from grpc_status import rpc_status
 from scheduling_client.schedules.preview import Preview, PreviewTime
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_client.wire.v1 import run_service_pb2 as run_service
 from scheduling_client.wire.v1.event_service_pb2 import WatchEventsRequest
 from scheduling_client.wire.v1.event_service_pb2_grpc import EventServiceStub
 from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
+from scheduling_client.wire.v1.run_service_pb2_grpc import RunServiceStub
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.domain.bulk import BulkCall, Progress
@@ -31,6 +34,7 @@ from scheduling_srv.domain.errors import (
     NotAnnounced,
     NotFound,
     Overloaded,
+    RunNotFound,
     StaleRevision,
     StoreNotReady,
     TooLarge,
@@ -42,6 +46,16 @@ from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.reasons import MEANINGS, Reason
+from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
+    CancelCall,
+    Extension,
+    NewRun,
+    RunCall,
+    RunName,
+    Started,
+)
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.formats.v1.requests import UpdateCall
 from scheduling_srv.formats.v1.services import METHODS
@@ -107,6 +121,22 @@ class App:
         self.note()
         return [("t", PAUSE), ("u", PAUSE)]
 
+    async def extend(self, asked: Extension) -> int:
+        self.note(asked)
+        return 1500
+
+    async def run(self, call: RunCall) -> Started:
+        self.note(call)
+        return Started(Progress(2, 1, "more"), [NewRun(RunName("a", 1, 1500, 1), "t")])
+
+    async def backfill(self, call: BackfillCall) -> Backfilled:
+        self.note(call)
+        return Backfilled(3, RunName("a", 1, 1500, 2), RunName("a", 1, 1700, 2))
+
+    async def cancel(self, call: CancelCall) -> Progress:
+        self.note(call)
+        return Progress(2, 1, "more")
+
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         self.note(subject, count, after)
         return Preview("words", "UTC", [PreviewTime(1500, "then")])
@@ -139,6 +169,7 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
         jobs=(of_2018 := AppOf2018()),
         definitions=app,
         pauses=app,
+        run_control=app,
         commands=of_2018,
         health=health,
         max_items=3,
@@ -255,8 +286,94 @@ async def test_pauses(app: App, stub: Any) -> None:
     ]
 
 
+async def test_a_run_is_extended(app: App, channel: grpc.aio.Channel) -> None:
+    runs: Any = RunServiceStub(channel)
+    asked = run_service.ExtendRunRequest(instance_id=7, occurrence_id="a/1/2/3")
+    assert (await runs.ExtendRun(asked)).deadline.ToMilliseconds() == 1500
+    asked.extension.FromMilliseconds(90)
+    await runs.ExtendRun(asked)
+    assert app.called == [(Extension(7, "a/1/2/3"),), (Extension(7, "a/1/2/3", 90),)]
+    app.error = RunNotFound("No.")
+    failed = await failure(runs.ExtendRun(asked))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
+
+
+async def test_jobs_are_run_now(app: App, stub: Any) -> None:
+    where = v1.JobSelection(ids=v1.JobIds(ids=["a", "b"]))
+    asked = service.RunJobsRequest(selection=where, request_id="r", dry_run=True, page_token="p")
+    answer = await stub.RunJobs(asked)
+    assert (answer.progress.matched, answer.progress.next_page_token) == (2, "more")
+    (run,) = answer.runs
+    assert (run.run_id, run.job_id, run.type) == ("a/1/1500m", "a", "t")
+    assert (run.origin, run.nominal_time.ToMilliseconds()) == (2, 1500)
+    assert app.called == [(RunCall(BulkCall(["a", "b"], dry_run=True, token="p"), "r"),)]
+    asked.request_id = "r" * 256
+    assert (await failure(stub.RunJobs(asked))).fields == ["request_id"]
+
+
+def backfill(since: int = 1, until: int = 2, **more: Any) -> service.BackfillJobRequest:
+    request = service.BackfillJobRequest(until=Timestamp(seconds=until), **more)
+    getattr(request, "from").CopyFrom(Timestamp(seconds=since))
+    return request
+
+
+async def test_a_job_is_backfilled(app: App, stub: Any) -> None:
+    answer = await stub.BackfillJob(backfill(job_id="a", request_id="r", dry_run=True))
+    assert (answer.runs, answer.first_run_id, answer.last_run_id) == (3, "a/1/1500b", "a/1/1700b")
+    await stub.BackfillJob(backfill(job_id="a", max_in_flight=7))
+    assert app.called == [
+        (BackfillCall("a", 1000, 2000, 1, "r", True),),
+        (BackfillCall("a", 1000, 2000, 7, "", False),),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (backfill(), "job_id"),
+        (service.BackfillJobRequest(job_id="a"), "from"),
+        (backfill(2, 2, job_id="a"), "until"),
+        (backfill(job_id="a", request_id="r" * 256), "request_id"),
+        (backfill(job_id="a", max_in_flight=10_001), "max_in_flight"),
+    ],
+)
+async def test_a_backfill_is_bounded(app: App, stub: Any, request_: Message, field: str) -> None:
+    assert (await failure(stub.BackfillJob(request_))).fields == [field]
+    assert app.called == []
+
+
+async def test_runs_are_cancelled(app: App, channel: grpc.aio.Channel) -> None:
+    runs: Any = RunServiceStub(channel)
+    where = run_service.RunSelection(ids=run_service.RunIds(run_ids=["a/1/2", "b/1/2", "a/1/2"]))
+    asked = run_service.CancelRunsRequest(selection=where, dry_run=True, page_token="p")
+    progress = (await runs.CancelRuns(asked)).progress
+    assert (progress.matched, progress.changed, progress.next_page_token) == (2, 1, "more")
+    assert app.called == [(CancelCall(["a/1/2", "b/1/2"], dry_run=True, token="p"),)]
+    nothing = run_service.CancelRunsRequest()
+    assert (await failure(runs.CancelRuns(nothing))).fields == ["selection"]
+    nothing.selection.ids.SetInParent()
+    assert (await failure(runs.CancelRuns(nothing))).fields == ["selection.ids"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (run_service.ExtendRunRequest(), ["instance_id"]),
+        (run_service.ExtendRunRequest(instance_id=1, occurrence_id="o" * 4097), ["occurrence_id"]),
+        (run_service.ExtendRunRequest(instance_id=1, extension=Duration()), ["extension"]),
+    ],
+)
+async def test_an_extension_is_bounded(
+    app: App, channel: grpc.aio.Channel, request_: Message, fields: list[str]
+) -> None:
+    runs: Any = RunServiceStub(channel)
+    assert (await failure(runs.ExtendRun(request_))).fields == fields
+    assert app.called == []
+
+
 BUILT = {"CreateJobs", "GetJobs", "ListJobs", "UpdateJob", "DeleteJobs", "PreviewSchedule"}
 BUILT |= {"PauseJobs", "ResumeJobs", "PauseType", "ResumeType", "ListPausedTypes"}
+BUILT |= {"ExtendRun", "CancelRuns", "RunJobs", "BackfillJob"}
 
 
 async def test_what_is_not_there_yet_says_so(channel: grpc.aio.Channel) -> None:

@@ -111,10 +111,9 @@ async def test_the_log_of_deletions_names_the_caller() -> None:
     told = Told(name="deleter")
     context: Any = Context()
     no_memory: Any = None
-    no_pauses: Any = None
-    delete = built_methods(told.api, no_pauses, RequestLimits(10, 10_000))[JOB_SERVICE][
-        "DeleteJobs"
-    ]
+    none: Any = None
+    methods = built_methods(told.api, none, none, RequestLimits(10, 10_000))
+    delete = methods[JOB_SERVICE]["DeleteJobs"]
     selection = v1.JobSelection(ids=v1.JobIds(ids=["1"]))
     request = service.DeleteJobsRequest(selection=selection)
     with capture_logs() as logs:

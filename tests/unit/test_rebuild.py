@@ -15,7 +15,13 @@ from scheduling_srv.app.recovery.settlement import Settlement
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.errors import NewerData, StoreUnavailable
 from scheduling_srv.domain.job import NewJob
-from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
+from scheduling_srv.formats.kafka_records import (
+    Emission,
+    JournalBackfill,
+    JournalRetry,
+    LogRecord,
+    RunKey,
+)
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import FORMATS, READS
 from scheduling_srv.runtime.time_slice import TimeSlice
@@ -60,6 +66,56 @@ def test_of_its_attempts_only_the_last_counts() -> None:
     assert settled(emission(2, 9), emission(1, 7)) == [(2, 9, None)]
     assert settled(emission(1, 7), emission(2, 9), answers=[7]) == [(2, 9, None)]
     assert settled(emission(1, 7), emission(2, 9), answers=[9]) == []
+
+
+def open_after(settlement: Settlement, *emissions: Emission) -> list[int]:
+    """The instances of the open runs, after these emissions."""
+    for each in emissions:
+        settlement.emitted(each)
+    return [run.instance for run in settlement.unanswered()]
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after the run", "before the run"])
+def test_an_answer_that_names_another_run_is_stale(first: bool) -> None:
+    """Whatever the order in which partitions are read."""
+    for occurrence, is_open in ((f"a/1/{NOW}/1", False), (f"a/1/{NOW}/2", True), ("x", True)):
+        settlement = Settlement()
+        if not first:
+            settlement.emitted(emission())
+        settlement.answered(7, occurrence.encode())
+        assert open_after(settlement, emission()) == [7] * is_open
+
+
+def test_a_cancelled_run_has_ended() -> None:
+    """Also if no answer to its last attempt was applied; a later attempt is open."""
+    settlement = Settlement()
+    settlement.cancelled(f"a/1/{NOW}/1".encode())
+    assert open_after(settlement, emission()) == []
+    assert open_after(settlement, emission(2, 9)) == [9]
+    with pytest.raises(ValueError, match="invalid literal"):
+        settlement.cancelled(b"a/1/x")
+
+
+def test_a_run_of_another_origin_says_nothing_of_the_schedule() -> None:
+    settlement = Settlement()
+    by_hand = RUN._replace(origin=1)
+    assert open_after(settlement, emission(), emission(1, 8, run=by_hand)) == [7, 8]
+    assert [run.origin for run in settlement.unanswered()] == [0, 1]
+    assert settlement.latest_nominal("a", 1) == NOW
+    settlement = Settlement()
+    settlement.emitted(emission(1, 8, run=by_hand))
+    assert settlement.latest_nominal("a", 1) is None
+
+
+async def test_answered_runs_by_hand_leave_the_job_to_its_schedule() -> None:
+    """A one-time job was run by hand before its time."""
+    settlement = Settlement(large=1)
+    settlement.emitted(emission()._replace(one_time=True))
+    by_hand = emission(1, 8, run=RUN._replace(origin=1))._replace(one_time=True)
+    settlement.emitted(by_hand)
+    settlement.answered(8)
+    await settlement.tidy(TimeSlice())
+    assert settlement.latest_nominal("a", 1) == NOW
 
 
 def test_a_run_that_waits_for_its_retry_is_not_unanswered() -> None:
@@ -158,6 +214,22 @@ class Kafka:
 
     def done(self, instance: int) -> None:
         self._say(b"jobDone", job_pb2.JobDone(id=instance).SerializeToString(), NOW, {})
+
+    def cancelled(self, occurrence: str, deployment: str) -> None:
+        """As the service says it."""
+        headers = {
+            "outcome": b"cancelled",
+            "occurrence-id": occurrence.encode(),
+            "deployment": deployment.encode(),
+        }
+        self._say(b"jobFailed", b"", NOW, headers)
+
+    def backfill(self, job_id: str) -> None:
+        self._keep(f"{job_id}\0backfill".encode(), b'{"seq":1}', b"backfill")
+
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        self.steps.append("backfills")
+        return len(backfills)
 
     def _say(
         self, key: bytes | None, value: bytes | None, at: int, headers: dict[str, bytes]
@@ -258,6 +330,25 @@ async def test_without_a_position_the_runs_say_which_instance_ids_were_used() ->
     kafka.queued(RunKey("a", 1, NOW), instance=3_000_000_000)
     found = await rebuild(kafka)
     assert found.instance == 3_000_000_000 + INSTANCE_JUMP
+
+
+async def test_a_cancelled_run_is_not_put_back() -> None:
+    """Another service cannot cancel it."""
+    kafka = Kafka()
+    for name, deployment in (("ours", "ours"), ("theirs", "theirs")):
+        kafka.queued(RunKey(name, 1, NOW), instance=len(name))
+        kafka.cancelled(f"{name}/1/{NOW}/1", deployment)
+    await rebuild(kafka, replay_from=NOW)
+    assert [run.job_id for run in kafka.runs] == ["theirs"]
+
+
+async def test_backfills_are_put_back_after_all_runs() -> None:
+    kafka = Kafka()
+    kafka.backfill("a")
+    kafka.queued(RunKey("a", 1, NOW))
+    await rebuild(kafka, replay_from=NOW)
+    last_runs = max(at for at, step in enumerate(kafka.steps) if step == "runs")
+    assert kafka.steps.index("backfills") > last_runs
 
 
 async def test_runs_of_another_deployment_are_not_believed() -> None:

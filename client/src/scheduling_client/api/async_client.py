@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
-from scheduling_client.api import logic
+from scheduling_client.api import logic, run_logic
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -22,6 +22,7 @@ from scheduling_client.api.channels import (
 from scheduling_client.api.client import BATCH
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
+    Backfill,
     Changes,
     Filter,
     Job,
@@ -32,6 +33,7 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Started,
 )
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
@@ -189,6 +191,43 @@ class AsyncClient:
     ) -> Preview:
         """See `Client.preview`."""
         return await self._run(logic.preview(subject, count, after))
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    async def extend(
+        self, instance_id: int, length: timedelta | None = None, *, occurrence_id: str = ""
+    ) -> datetime:
+        """See `Client.extend`."""
+        return await self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    async def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """See `Client.run_now`."""
+        return await self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    async def backfill(
+        self,
+        job_id: str,
+        since: datetime,
+        until: datetime,
+        *,
+        max_in_flight: int = 1,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Backfill:
+        """See `Client.backfill`."""
+        span = since, until
+        steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
+        return await self._run(steps)
+
+    async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
+        """See `Client.cancel`."""
+        return await self._run(run_logic.cancel(run_ids, dry_run=dry_run))
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
-from scheduling_client.api import logic
+from scheduling_client.api import logic, run_logic
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
     DEFAULT_SERVER,
@@ -21,6 +21,7 @@ from scheduling_client.api.channels import (
 )
 from scheduling_client.api.errors import SchedulingError
 from scheduling_client.api.jobs import (
+    Backfill,
     Changes,
     Filter,
     Job,
@@ -31,6 +32,7 @@ from scheduling_client.api.jobs import (
     Preview,
     Progress,
     Properties,
+    Started,
 )
 from scheduling_client.api.logic import Call, Steps
 from scheduling_client.api.retrying import Attempts
@@ -217,6 +219,62 @@ class Client:
     ) -> Preview:
         """The next times of a definition, or of the job with this id."""
         return self._run(logic.preview(subject, count, after))
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    def extend(
+        self, instance_id: int, length: timedelta | None = None, *, occurrence_id: str = ""
+    ) -> datetime:
+        """Give an unanswered attempt more time, from now on; returns its new deadline.
+
+        Without a `length` it is the completion timeout of the job. The deadline never moves to an
+        earlier instant. Raises `NotFound` if no such attempt is unanswered, or if it is not the one
+        that `occurrence_id` names.
+        """
+        return self._run(run_logic.extend(instance_id, length, occurrence_id))
+
+    def run_now(
+        self,
+        *ids: str,
+        where: Filter | None = None,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Started:
+        """Give jobs a run beside their schedule, by ids or by a filter. Unknown ids are no error.
+
+        A run by hand ignores pauses and `overlap`, and waits for `parallel`. `request_id` names the
+        request: within 15 minutes it may be repeated, and finds the same runs. Without one the
+        client makes it, so that its own repetitions are safe.
+        """
+        return self._run(run_logic.run_now(ids, where, request_id, dry_run=dry_run))
+
+    def backfill(
+        self,
+        job_id: str,
+        since: datetime,
+        until: datetime,
+        *,
+        max_in_flight: int = 1,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Run the occurrences of a recurring job between two instants, the second one excluded.
+
+        `until` is not after now; there are at most 10,000 runs. At most `max_in_flight` of them are
+        open at a time. They are announced with the origin `backfill`. A job has one backfill at a
+        time. `request_id`: see `run_now`.
+        """
+        span = since, until
+        steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
+        return self._run(steps)
+
+    def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
+        """Cancel open runs: held ones, running ones, and those that wait for a retry.
+
+        Once it returns, answers of their workers change nothing, and no further attempt is made. A
+        one-time job ends with its run. Ids of no open run are no error.
+        """
+        return self._run(run_logic.cancel(run_ids, dry_run=dry_run))
 
     # --- Calls --------------------------------------------------------------------------------
 

@@ -294,6 +294,26 @@ class Filter:
     due_until: datetime | None = None
 
 
+class Backfill(NamedTuple):
+    """The runs of a backfill."""
+
+    runs: int
+    first_run_id: str
+    """Empty: there are none."""
+    last_run_id: str
+
+
+class Started(NamedTuple):
+    """What a call that runs jobs came to."""
+
+    matched: int
+    """Jobs that matched."""
+    changed: int
+    """Jobs that got a run, or would get one."""
+    runs: Sequence[Run]
+    """The new runs. Each gets its instance id when it is emitted."""
+
+
 class Progress(NamedTuple):
     """What a bulk call came to."""
 

@@ -42,7 +42,7 @@ from scheduling_srv.app.replies import (
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
 from scheduling_srv.formats.changes import Change
-from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
+from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.positions import InputPosition, Place
 
@@ -139,6 +139,10 @@ class WriteGroup:
     """The newest time stamp of the partition up to that record, in epoch ms."""
     named: Sequence[str] = ()
     """Ids that the client has given."""
+    has_keys: bool = False
+    """Some of the new jobs have unique keys."""
+    request: str = ""
+    """The name of the request, which is answered once; empty: it is not remembered."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -151,7 +155,8 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing`, `stale`: the job has another revision than the one that was read, or
+    """`exists`, `missing`, `stale`: the job has another revision than the one that was read,
+    `unique`: another job has the unique key, `known`: the request was answered before, or
     `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
     caller (docs/decisions/0010)."""
     place: int
@@ -422,9 +427,18 @@ class Transfers(Protocol):
         """Whether each one-time job exists here with the same due time."""
 
     async def commit(
-        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
+        self,
+        change: Change,
+        now: int,
+        held: Held | None = None,
+        source: Source | None = None,
+        *,
+        request: str = "",
     ) -> Receipt | None:
-        """Do this shard's part and store the others', in one step. None: a claim has expired."""
+        """Do this shard's part and store the others', in one step. None: a claim has expired.
+
+        Raises `UniqueKeyTaken`, and `RepeatedRequest` if this shard has answered the request.
+        """
 
     async def parcels(self) -> Sequence[Parcel]:
         """The parcels that are not delivered yet, in order."""
@@ -622,6 +636,12 @@ class ShardStore(Protocol):
         """Put back pauses of jobs that are there, and of types; returns how many.
 
         All jobs are loaded before.
+        """
+
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        """Put back backfills of jobs that are there; returns how many.
+
+        All runs are loaded before.
         """
 
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:

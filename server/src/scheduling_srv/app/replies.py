@@ -107,6 +107,8 @@ class Staged(NamedTuple):
     next_due: int | None = None
     oldest_start: int | None = None
     """Start of the run that has waited longest for its answer."""
+    deadline: int | None = None
+    """The first deadline of the runs that have one of their own."""
     taken: Taken | None = None
     """The entries that were taken in the same call, if that was requested."""
 
@@ -196,7 +198,7 @@ class Signal(NamedTuple):
     """A message of the store to all replicas. Signals may be lost, so every loop also polls."""
 
     kind: str
-    """`work`, `published`, `refused`, `released`, `restore`, `sweep` or `connected`."""
+    """`work`, `published`, `refused`, `released`, `restore`, `sweep`, `backfill` or `connected`."""
     due: int | None = None
     lineage: str = ""
     number: int = 0
@@ -284,6 +286,10 @@ class RebuiltRun(NamedTuple):
     """Due time of a waiting run. The run is dropped if its job is gone or was created anew."""
     type: bytes = b""
     """Type of an unanswered run."""
+    timed: bool = False
+    """It was emitted with a deadline of its own."""
+    origin: int = 0
+    """See `RunKey`."""
 
 
 LEAVING = -2

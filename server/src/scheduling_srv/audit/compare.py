@@ -24,7 +24,14 @@ from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
 from scheduling_srv.domain.trigger import CronText, recurrence
 from scheduling_srv.domain.validation import find_trigger
 from scheduling_srv.formats import job_record, messages
-from scheduling_srv.formats.kafka_records import JOURNAL_DUE, JOURNAL_JOB, Emission, LogRecord
+from scheduling_srv.formats.kafka_records import (
+    CANCELLED,
+    JOURNAL_DUE,
+    JOURNAL_JOB,
+    OUTCOME,
+    Emission,
+    LogRecord,
+)
 
 TOLERATED = frozenset({"late", "waiting", "repeated"})
 """Kinds of findings that are told and break no promise."""
@@ -95,6 +102,9 @@ class Reply(NamedTuple):
 
     failed: bool
     at: int
+    retry_after: int = 0
+    """See `Answer`."""
+    final: bool = False
 
 
 @dataclass(slots=True)
@@ -163,6 +173,8 @@ class Audit:
     """Record of a job in a shard's journal. A job that has left a shard may live in another one."""
     gone: dict[str, int] = field(default_factory=dict)
     """When the journal let go of a job."""
+    cancelled: set[str] = field(default_factory=set)
+    """Ids of runs."""
 
     async def run(self) -> Report:
         """The report. Raises `LogUnavailable`."""
@@ -187,18 +199,27 @@ class Audit:
                 return  # of another service
             self.emissions[emission.run.job_id].append(emission)
         elif entry.key in {b"jobDone", b"jobFailed"}:
-            instance = messages.answer_instance(entry.value or b"")
-            if instance is not None:
-                self.replies.setdefault(instance, Reply(entry.key == b"jobFailed", entry.timestamp))
+            self._note_reply(entry)
+
+    def _note_reply(self, entry: LogRecord) -> None:
+        if entry.headers.get(OUTCOME) == CANCELLED:
+            run_id, _, _ = entry.headers.get("occurrence-id", b"").rpartition(b"/")
+            self.cancelled.add(run_id.decode(errors="replace"))
+        try:
+            said = messages.decode_answer(entry.value or b"", failed=entry.key == b"jobFailed")
+        except RequestError:
+            return
+        reply = Reply(said.failed, entry.timestamp, said.retry_after, said.final)
+        self.replies.setdefault(said.instance, reply)
 
     def _note_resource(self, entry: LogRecord) -> None:
         try:
             if entry.key == b"jobsCreated":
                 self._begin(messages.read_job(entry.value or b""), entry)
             elif entry.key == b"jobsDeleted":
-                refused = entry.headers.get("outcome") == b"refused"  # its run is not to come
+                has_no_run = entry.headers.get(OUTCOME) in {b"refused", CANCELLED}
                 self._end(
-                    messages.read_deleted(entry.value or b""), 0 if refused else entry.timestamp
+                    messages.read_deleted(entry.value or b""), 0 if has_no_run else entry.timestamp
                 )
         except RequestError:
             return  # not a record of ours
@@ -298,6 +319,8 @@ class Audit:
             late = emission.timestamp - run.nominal
             if late < 0:
                 yield Finding("early", run.job_id, run.nominal, attempt, f"{-late} ms early")
+            elif run.origin:
+                continue  # a backfill is late on purpose
             elif attempt == 1 and late > self.window.late and run.nominal >= self.window.since:
                 yield Finding("late", run.job_id, run.nominal, attempt, f"{late} ms late")
 
@@ -316,7 +339,11 @@ class Audit:
     ) -> tuple[list[Finding], int]:
         """The missing runs. `full`: `parallel` is reached, so the latest run may still wait."""
         window = self.window
-        there = Later((emission.run.nominal, emission.timestamp) for emission in emissions)
+        there = Later(
+            (emission.run.nominal, emission.timestamp)
+            for emission in emissions
+            if not emission.run.origin
+        )
         missing, coalesced = [], 0
         for nominal in schedule.occurrences(window.since, window.until - window.grace):
             next_came = there.earliest_after(nominal)
@@ -346,7 +373,11 @@ class Audit:
             reply = self.replies.get(instance)
             if not reply or not reply.failed or attempt >= retries.attempts:
                 continue
-            delay = retry_delay_ms(retries.backoff, retries.delay, attempt, self.window.max_backoff)
+            if reply.final or run.id in self.cancelled:
+                continue
+            delay = reply.retry_after or retry_delay_ms(
+                retries.backoff, retries.delay, attempt, self.window.max_backoff
+            )
             if (run, attempt + 1) not in there and reply.at + delay <= latest:
                 detail = "failed, and was not tried again"
                 yield Finding("missing", run.job_id, run.nominal, attempt + 1, detail)

@@ -4,7 +4,9 @@
     ├── RequestError          the request is at fault; nothing of it was applied
     │   ├── InvalidRequest    a field is missing, malformed or out of range
     │   ├── AlreadyExists     a job with this id exists
+    │   │   └── UniqueKeyTaken  another job of the type has this unique key
     │   ├── NotFound          no job has this id
+    │   │   └── RunNotFound   no open run has this id
     │   ├── TooLarge          the request is over a limit
     │   ├── TooMany           too many requests of this kind are pending
     │   ├── OverQuota         the caller has used up its share
@@ -29,6 +31,7 @@
     │   ├── Contended         another call decides about the same id
     │   ├── ClockHeld         an instant of a test clock does not come to its end
     │   └── OutcomeUnknown    the store was rebuilt while the change was under way
+    ├── RepeatedRequest       the request was answered before
     ├── PublishFailed         a transaction may or may not have been committed
     │   ├── RecordRefused     because Kafka refuses a record or a topic
     │   └── Fenced            because another producer may have taken the transactional id over
@@ -84,10 +87,25 @@ class AlreadyExists(RequestError):
     reason: ClassVar[Reason] = Reason.JOB_EXISTS
 
 
+KEY_TAKEN = "Another job of this type has this unique key."
+
+
+class UniqueKeyTaken(AlreadyExists):
+    """Another job of the type has this unique key."""
+
+    reason: ClassVar[Reason] = Reason.UNIQUE_KEY_TAKEN
+
+
 class NotFound(RequestError):
     """No job has this id (docs/contract.md)."""
 
     reason: ClassVar[Reason] = Reason.JOB_NOT_FOUND
+
+
+class RunNotFound(NotFound):
+    """No open run has this id."""
+
+    reason: ClassVar[Reason] = Reason.RUN_NOT_FOUND
 
 
 class TooLarge(RequestError):
@@ -147,6 +165,10 @@ class Unsupported(RequestError):
     """This version of the service cannot do it."""
 
     reason: ClassVar[Reason] = Reason.NOT_SUPPORTED
+
+
+class RepeatedRequest(SchedulingError):
+    """The request was answered before."""
 
 
 class Unavailable(SchedulingError):

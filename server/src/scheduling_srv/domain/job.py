@@ -98,6 +98,14 @@ class Answer(NamedTuple):
     """`topic:partition` of its record; empty: that of the source."""
     error: str = ""
     """What the worker said of a failure, at most `LONGEST_ERROR` bytes."""
+    heartbeat: bool = False
+    """It is no answer yet: the worker needs more time."""
+    retry_after: int = 0
+    """Milliseconds until the next attempt; 0: the job's backoff decides."""
+    final: bool = False
+    """No attempt follows."""
+    occurrence: bytes = b""
+    """The `occurrence-id` that it names; empty: any."""
 
 
 LONGEST_ERROR = 1024

@@ -17,7 +17,9 @@ class Reason(StrEnum):
 
     INVALID_REQUEST = "INVALID_REQUEST"
     JOB_EXISTS = "JOB_EXISTS"
+    UNIQUE_KEY_TAKEN = "UNIQUE_KEY_TAKEN"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
+    RUN_NOT_FOUND = "RUN_NOT_FOUND"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     TOO_MANY_PENDING = "TOO_MANY_PENDING"
     OVER_QUOTA = "OVER_QUOTA"
@@ -44,7 +46,9 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.INVALID_REQUEST: "A field is missing, malformed or out of range. Nothing was done.",
     Reason.JOB_EXISTS: "A job with this id exists. Nothing was done.",
+    Reason.UNIQUE_KEY_TAKEN: "Another job of this type has this unique key. Nothing was done.",
     Reason.JOB_NOT_FOUND: "No job has this id. Nothing was done.",
+    Reason.RUN_NOT_FOUND: "No open run has this id. Nothing was done.",
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
     Reason.OVER_QUOTA: "The caller has used up its share. Nothing was done: send it again later.",

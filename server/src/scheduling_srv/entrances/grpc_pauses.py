@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from scheduling_srv.app import deadline
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.pause import Pause
 from scheduling_srv.entrances.grpc_errors import Context
+from scheduling_srv.entrances.grpc_small import small_method
 from scheduling_srv.entrances.memory_budget import Bounded, Reservation
 from scheduling_srv.formats.v1 import answers, requests
-
-Asked = TypeVar("Asked")
-Result = TypeVar("Result")
 
 
 class PausesPort(Protocol):
@@ -38,41 +36,26 @@ class PausesPort(Protocol):
 def pause_methods(pauses: PausesPort) -> Mapping[str, Bounded]:
     """Method of the JobService -> its code."""
     return {
-        "PauseJobs": _method(
+        "PauseJobs": small_method(
             requests.decode_pause, lambda asked: pauses.pause(*asked), answers.encode_paused
         ),
-        "ResumeJobs": _method(
+        "ResumeJobs": small_method(
             requests.decode_resume,
             lambda asked: pauses.resume(asked),  # noqa: PLW0108 - the table is made without, too
             answers.encode_resumed,
         ),
-        "PauseType": _method(
+        "PauseType": small_method(
             requests.decode_pause_type,
             lambda asked: pauses.pause_type(*asked),
             answers.encode_type_paused,
         ),
-        "ResumeType": _method(
+        "ResumeType": small_method(
             requests.decode_resume_type,
             lambda asked: pauses.resume_type(asked),  # noqa: PLW0108
             lambda changed: answers.encode_type_resumed(changed=changed),
         ),
         "ListPausedTypes": _paused_types(pauses),
     }
-
-
-def _method(
-    decode: Callable[[bytes], Asked],
-    act: Callable[[Asked], Awaitable[Result]],
-    encode: Callable[[Result], bytes],
-) -> Bounded:
-    """A method whose answer is small."""
-
-    async def call(raw: bytes, context: Context, _memory: Reservation) -> bytes:
-        asked = decode(raw)
-        with deadline.within(context.time_remaining()):
-            return encode(await act(asked))
-
-    return call
 
 
 def _paused_types(pauses: PausesPort) -> Bounded:

@@ -39,6 +39,7 @@ from scheduling_srv.entrances.grpc_gate import Gate
 from scheduling_srv.entrances.grpc_health import HEALTH_SERVICE, HealthService
 from scheduling_srv.entrances.grpc_pauses import PausesPort
 from scheduling_srv.entrances.grpc_reflection import Descriptors
+from scheduling_srv.entrances.grpc_runs import RunControlPort
 from scheduling_srv.entrances.grpc_v1 import DefinitionsPort, v1_methods
 from scheduling_srv.entrances.memory_budget import (
     JOB_BYTES,
@@ -143,6 +144,7 @@ class GrpcServer:
         jobs: JobsPort,
         definitions: DefinitionsPort,
         pauses: PausesPort,
+        run_control: RunControlPort,
         commands: CommandsPort,
         health: Health,
         services: Iterable[str] = (),
@@ -160,7 +162,7 @@ class GrpcServer:
             messages.JOB_SERVICE: _job_methods(jobs, limits),
             messages.COMMAND_SERVICE: {"Command": _command(commands)},
         }
-        of_v1 = v1_methods(definitions, pauses, limits)
+        of_v1 = v1_methods(definitions, pauses, run_control, limits)
         names = [*of_2018, *of_v1, HEALTH_SERVICE]
         names += [SERVICE_NAME] if reflection else []
         self._health = HealthService(health, [*names, *services])

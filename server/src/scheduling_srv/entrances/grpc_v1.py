@@ -16,9 +16,11 @@ from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.grpc_pauses import PausesPort, pause_methods
+from scheduling_srv.entrances.grpc_runs import RunControlPort, run_control_methods, run_job_methods
 from scheduling_srv.entrances.memory_budget import JOB_BYTES, Bounded, Limits, Reservation
 from scheduling_srv.formats.trace import trace_from_headers
 from scheduling_srv.formats.v1 import answers, requests, services
+from scheduling_srv.formats.v1.run_control import RUN_SERVICE
 
 ANSWER_TOO_LARGE = "The answer is too large: ask for fewer jobs."
 
@@ -48,10 +50,10 @@ class DefinitionsPort(Protocol):
 
 
 def v1_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
+    jobs: DefinitionsPort, pauses: PausesPort, run_control: RunControlPort, limits: Limits
 ) -> Mapping[str, Mapping[str, Bounded]]:
     """Service -> method -> its code. A method that is not there yet is UNIMPLEMENTED."""
-    built = built_methods(jobs, pauses, limits)
+    built = built_methods(jobs, pauses, run_control, limits)
     return {
         service: {name: built.get(service, {}).get(name) or unsupported(name) for name in names}
         for service, names in services.METHODS.items()
@@ -59,7 +61,7 @@ def v1_methods(
 
 
 def built_methods(
-    jobs: DefinitionsPort, pauses: PausesPort, limits: Limits
+    jobs: DefinitionsPort, pauses: PausesPort, run_control: RunControlPort, limits: Limits
 ) -> Mapping[str, Mapping[str, Bounded]]:
     """The methods that are there."""
     return {
@@ -71,7 +73,11 @@ def built_methods(
             "DeleteJobs": _delete(jobs),
             "PreviewSchedule": _preview(jobs, limits),
             **pause_methods(pauses),
-        }
+            **run_job_methods(run_control),
+        },
+        RUN_SERVICE: {
+            **run_control_methods(run_control),
+        },
     }
 
 

@@ -30,10 +30,14 @@ DEPLOYMENT = "deployment"
 """The header of queuedJob and of the position record."""
 JOB_V1 = "job-v1"
 """The header of jobsCreated and of a job in the journal: what the messages of 2018 cannot say."""
+OUTCOME, CANCELLED = "outcome", b"cancelled"
+"""The header of jobsDeleted, and of the jobFailed by which this service cancels a run."""
+DEADLINE = "deadline"
+"""The header of a run whose job has a completion timeout of its own."""
 RUN_NUMBER = "run-number"
 """The header of a run that counts for `max_runs`: the how manieth of its job it is."""
 JOURNAL_JOB, JOURNAL_RETRY, JOURNAL_PARCEL, JOURNAL_LIST = b"job", b"retry", b"parcel", b"list"
-JOURNAL_COUNT, JOURNAL_PAUSE = b"count", b"pause"
+JOURNAL_COUNT, JOURNAL_PAUSE, JOURNAL_BACKFILL = b"count", b"pause", b"backfill"
 """Values of the journal's `kind` header."""
 NOT_OF_A_JOB = b"\0"
 """In the keys of records of the journal that are no jobs; no id holds it."""
@@ -46,6 +50,8 @@ TYPE_TAG = b"\x12"
 """Of the second field of a ScheduledJob."""
 ONE_TIME = (b'"\x03NOW', b'"\x04ONCE')
 """Ends of a ScheduledJob whose job has no other occurrence."""
+ORIGINS = {mark: origin for origin, mark in enumerate(layouts.ORIGIN_MARKS) if mark}
+"""The mark in the id of a run -> its origin."""
 LONGEST_NUMBER = 1 << 63
 INSTANCES = 1 << 32
 """How many instance ids there are (docs/contract.md)."""
@@ -101,6 +107,19 @@ class RunKey(NamedTuple):
     job_id: str
     seq: int
     nominal: int
+    origin: int = 0
+    """Of `ORIGIN_MARKS`; 0: the schedule."""
+
+    @property
+    def id(self) -> str:
+        """As `run-id` has it; the attempt follows it in the occurrence id."""
+        return f"{self.job_id}/{self.seq}/{self.nominal}{layouts.ORIGIN_MARKS[self.origin]}"
+
+    @classmethod
+    def of(cls, job_id: str, seq: str, nominal: str) -> Self:
+        """From the parts of its id. Raises `ValueError`."""
+        origin = ORIGINS.get(nominal[-1:], 0)
+        return cls(job_id, int(seq), int(nominal[:-1] if origin else nominal), origin)
 
 
 class Emission(NamedTuple):
@@ -115,23 +134,26 @@ class Emission(NamedTuple):
     """The job has no other occurrence."""
     number: int = 0
     """The how manieth run of its job it is, if those are counted."""
+    timed: bool = False
+    """It has a deadline of its own."""
 
     @classmethod
     def parse(cls, entry: LogRecord) -> Self:
         """From the record's `occurrence-id` and its value. Raises `ValueError`."""
-        job_id, *rest = entry.headers["occurrence-id"].decode().rsplit("/", 3)
-        seq, nominal, attempt = (int(text) for text in rest)
+        job_id, seq, nominal, number_of = entry.headers["occurrence-id"].decode().rsplit("/", 3)
+        run, attempt = RunKey.of(job_id, seq, nominal), int(number_of)
         value = entry.value or b""
         instance, at = read_varint(value, 1)
-        if not (0 <= seq < LONGEST_NUMBER and 0 <= nominal < LONGEST_NUMBER):
+        if not (0 <= run.seq < LONGEST_NUMBER and 0 <= run.nominal < LONGEST_NUMBER):
             raise ValueError("No run of ours has such numbers.")
         if not (0 <= attempt < MOST_ATTEMPTS and instance < INSTANCES):
             raise ValueError("No attempt of ours has such numbers.")
         size, at = read_varint(value, at + 1) if value[at : at + 1] == TYPE_TAG else (0, at)
-        run, type_ = RunKey(job_id, seq, nominal), value[at : at + size]
+        type_ = value[at : at + size]
         number = int(entry.headers.get(RUN_NUMBER, b"0"))
         one_time = value.endswith(ONE_TIME)
-        return cls(run, attempt, instance, entry.timestamp, type_, one_time, number)
+        timed = DEADLINE in entry.headers
+        return cls(run, attempt, instance, entry.timestamp, type_, one_time, number, timed)
 
 
 class JournalRetry(NamedTuple):
@@ -149,8 +171,9 @@ class JournalRetry(NamedTuple):
     def parse(cls, key: bytes, value: bytes) -> Self:
         """From a journal record of kind `retry`."""
         job_id = key.split(b"\0", 1)[0].decode()
-        seq, nominal, attempt, due = RETRY.unpack(value)
-        return cls(RunKey(job_id, seq, nominal), attempt, due)
+        seq, nominal, number, due = RETRY.unpack(value)
+        origin, attempt = divmod(number, layouts.ORIGIN_UNIT)
+        return cls(RunKey(job_id, seq, nominal, origin), attempt, due)
 
 
 class JournalCount(NamedTuple):
@@ -187,6 +210,19 @@ class JournalPause(NamedTuple):
     def seq(self) -> int:
         """A reset up to this creation number, or a later one, makes it void."""
         return int(json.loads(self.note)["seq"])
+
+
+class JournalBackfill(NamedTuple):
+    """How far the backfill of a job is."""
+
+    job_id: str
+    text: bytes
+    """JSON; `seq` in it is the creation number of the job."""
+
+    @classmethod
+    def parse(cls, key: bytes, value: bytes) -> Self:
+        """From a journal record of kind `backfill`."""
+        return cls(key.split(b"\0", 1)[0].decode(), value)
 
 
 def parcel_name(key: bytes) -> str:

@@ -107,7 +107,7 @@ ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
 # --- Entries of the outbox ----------------------------------------------------------------------
 
 QUEUE, CREATE, NEW_NOW, DELETE, TOMBSTONE, PUT_OFF, HAND_ON, LISTED = b"QCNDXRPL"
-HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE = b"EMGqKU"
+HAPPENED, MARK, GROUP, QUEUE_MORE, COUNT, PAUSE, FILLING = b"EMGqKUB"
 """First bytes of entries."""
 QUEUES = frozenset((QUEUE, QUEUE_MORE))
 """Those of runs."""
@@ -127,7 +127,7 @@ EVENT = Layout("letter:letter topic:char key_size:u16 headers_size:u32")
 """Key, headers as JSON and value follow."""
 GROUPED = Layout("letter:letter size:u32")
 """The head of a group: how many entries follow. Sections come after it."""
-COMMANDS, DEAD_LETTER, RESOURCES = b"cdr"
+COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC = b"cdrj"
 """Letters of the topics of events."""
 
 # --- Sections of the head of a group ------------------------------------------------------------
@@ -164,6 +164,9 @@ COUNT_KEY = "\0count"
 PAUSE_KEY, TYPE_PAUSE_KEY = "\0pause", "\0pause\0"
 """The first follows the id of a job, the second precedes a type, in the key of a pause."""
 
+BACKFILL_KEY = "\0backfill"
+"""Follows the id of a job, in the key of its backfill."""
+
 # --- Values that only scripts read --------------------------------------------------------------
 
 RUN = Layout("seq:u48 version:u8 origin:u8 nominal:u64 attempt:u32 entry:u64 type_size:u16")
@@ -171,6 +174,10 @@ RUN = Layout("seq:u48 version:u8 origin:u8 nominal:u64 attempt:u32 entry:u64 typ
 RUN_OF_SCHEDULE, RUN_NEWEST = FORMATS[1].run, FORMATS[READS].run
 SCHEDULE, BY_HAND, BACKFILLED = range(3)
 """Origins of runs."""
+ORIGIN_UNIT = 1 << 28
+"""The origin of a run that waits, times this, is added to its attempt."""
+ORIGIN_MARKS = ("", "m", "b")
+"""Follow the nominal time in the id of a run, by its origin."""
 MEMBER = Layout("seq:u48 kind:u8", order=">")
 """A place in `due`, `plan` or the held runs; the id follows. Big-endian: equal scores keep the
 order of creation."""
@@ -206,13 +213,14 @@ def _layouts() -> dict[str, str]:
 
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
-    QUEUE_MORE COUNT PAUSE RESOURCES LIST REPEATED OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
+    QUEUE_MORE COUNT PAUSE FILLING RESOURCES JOBS_TOPIC LIST REPEATED OLD_JOB OLD_RETRY
+    OLD_STATE OLD_PAUSE
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
     ONE MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
     ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
-    SCHEDULE BY_HAND BACKFILLED
+    SCHEDULE BY_HAND BACKFILLED ORIGIN_UNIT
 """.split()
 
 LUA: Mapping[str, str] = {
@@ -228,6 +236,7 @@ LUA: Mapping[str, str] = {
     "LIST_KEY": _text(LIST_KEY),
     "COUNT_KEY": _text(COUNT_KEY),
     "PAUSE_KEY": _text(PAUSE_KEY),
+    "BACKFILL_KEY": _text(BACKFILL_KEY),
     "TYPE_PAUSE_KEY": _text(TYPE_PAUSE_KEY),
 }
 """Name -> its value in Lua. Offsets count from 1, as Lua does."""

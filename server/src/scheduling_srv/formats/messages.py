@@ -23,6 +23,7 @@ from scheduling_client.schedules.recurrence import Recurrence
 from scheduling_client.wire import commandinterface_pb2 as commands
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_client.wire import resourcebase_pb2 as resources
+from scheduling_srv.domain.backoff import LONGEST_MS
 from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
 from scheduling_srv.domain.job import (
     LONGEST_ERROR,
@@ -257,15 +258,28 @@ def decode_delete(raw: bytes, limit: int = DEFAULTS.max_items) -> DeleteCall:
     raise InvalidRequest("The message is neither a DeleteRequest nor a Deleted.")
 
 
-def decode_answer(raw: bytes, *, failed: bool) -> Answer:
+def decode_answer(raw: bytes, *, failed: bool, occurrence: bytes = b"") -> Answer:
     """A JobDone, or a JobFailed if it says `failed`. Its schedule_type is not believed.
 
-    Raises `InvalidRequest`.
+    `occurrence` is the header `occurrence-id`. Raises `InvalidRequest`.
     """
     if not failed:
-        return Answer(parse(jobs.JobDone, raw).id, failed=False)
+        return Answer(parse(jobs.JobDone, raw).id, failed=False, occurrence=occurrence)
     answer = parse(jobs.JobFailed, raw)
-    return Answer(answer.id, failed=True, error=_at_most(answer.error, LONGEST_ERROR))
+    return Answer(
+        answer.id,
+        failed=True,
+        error=_at_most(answer.error, LONGEST_ERROR),
+        retry_after=min(answer.retry_after_ms, LONGEST_MS),
+        final=answer.final,
+        occurrence=occurrence,
+    )
+
+
+def decode_heartbeat(raw: bytes, occurrence: bytes = b"") -> Answer:
+    """A jobHeartbeat, which has the shape of a JobDone. Raises `InvalidRequest`."""
+    instance = parse(jobs.JobDone, raw).id
+    return Answer(instance, failed=False, heartbeat=True, occurrence=occurrence)
 
 
 def _at_most(text: str, size: int) -> str:

@@ -10,8 +10,17 @@ import struct
 
 from scheduling_client.schedules.when import rfc3339
 from scheduling_srv.formats import job_record, layouts
-from scheduling_srv.formats.kafka_records import RUN_NUMBER, Headers, Topic
-from scheduling_srv.formats.layouts import COMMANDS, DEAD_LETTER, GROUP, HAPPENED, MARK, RESOURCES
+from scheduling_srv.formats.kafka_records import DEADLINE, RUN_NUMBER, Headers, Topic
+from scheduling_srv.formats.layouts import (
+    COMMANDS,
+    DEAD_LETTER,
+    GROUP,
+    HAPPENED,
+    JOBS_TOPIC,
+    MARK,
+    QUEUE_MORE,
+    RESOURCES,
+)
 from scheduling_srv.formats.more import labels_of
 
 SILENT = frozenset({MARK, GROUP})
@@ -26,6 +35,7 @@ SHORT = 128
 """Bytes of a type with its length, if that takes one byte."""
 QUEUED_MORE = layouts.QUEUED_MORE.struct
 ORIGINS = (b"schedule", b"manual", b"backfill")
+_MARKS = [mark.encode() for mark in layouts.ORIGIN_MARKS]
 CREATED = layouts.CREATED.struct
 GROUPED = layouts.GROUPED.struct
 KEYED = layouts.KEYED.struct
@@ -35,6 +45,7 @@ EVENT_TOPICS = {
     bytes((COMMANDS,)): Topic.COMMANDS,
     bytes((DEAD_LETTER,)): Topic.DEAD_LETTER,
     bytes((RESOURCES,)): Topic.RESOURCES,
+    bytes((JOBS_TOPIC,)): Topic.JOBS,
 }
 EVENT_LETTERS = {topic: letter for letter, topic in EVENT_TOPICS.items()}
 
@@ -55,15 +66,27 @@ def read_event(entry: bytes) -> tuple[Topic, bytes, bytes, Headers]:
     return EVENT_TOPICS[letter], entry[EVENT.size : headers_at], entry[value_at:], headers
 
 
-def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int) -> bytes:
-    """The same for each re-send of a run, different for every other run (docs/contract.md)."""
-    return b"%b/%d/%d/%d" % (job_id, seq, nominal, attempt)
+def occurrence_id(job_id: bytes, seq: int, nominal: int, attempt: int, mark: bytes = b"") -> bytes:
+    """The same for each re-send of a run, different for every other run (docs/contract.md).
+
+    `mark` is that of its origin.
+    """
+    return b"%b/%d/%d%b/%d" % (job_id, seq, nominal, mark, attempt)
 
 
 def occurrence_of(entry: bytes) -> bytes:
     """The occurrence id of the run of a queued entry."""
-    _, _, nominal, number, seq, size, *_ = QUEUED.unpack_from(entry)
-    return occurrence_id(entry[QUEUED.size : QUEUED.size + size], seq, nominal, number)
+    _, _, nominal, number, seq, size, trace_size, type_size, data_size = QUEUED.unpack_from(entry)
+    job_id = entry[QUEUED.size : QUEUED.size + size]
+    mark = b""
+    if entry[0] == QUEUE_MORE:
+        mark = origin_mark(entry, QUEUED.size + size + type_size + data_size + trace_size)
+    return occurrence_id(job_id, seq, nominal, number, mark)
+
+
+def origin_mark(entry: bytes, at: int) -> bytes:
+    """The mark of the origin in a QUEUED_MORE that begins at `at`."""
+    return _MARKS[entry[at]]
 
 
 def run_headers(entry: bytes, at: int, run_id: bytes) -> Headers:
@@ -75,7 +98,7 @@ def run_headers(entry: bytes, at: int, run_id: bytes) -> Headers:
         ("attempts", b"%d" % attempts),
     ]
     if deadline:
-        headers.append(("deadline", rfc3339(deadline)))
+        headers.append((DEADLINE, rfc3339(deadline)))
     if number:
         headers.append((RUN_NUMBER, b"%d" % number))
     if labels_size:

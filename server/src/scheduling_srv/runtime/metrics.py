@@ -47,6 +47,10 @@ ANSWERS = Counter(
     "Answers of consumers that this replica read: done or failed.",
     ["outcome"],
 )
+HEARTBEATS = Counter(
+    "scheduling_heartbeats",
+    "Heartbeats (jobHeartbeat) of workers that this replica read.",
+)
 ANSWERS_IGNORED = Counter(
     "scheduling_answers_ignored",
     "Answers that changed nothing: their run was answered or expired already, or another service"

@@ -19,11 +19,14 @@ from scheduling_srv.app.inputs.event_reader import EventReader
 from scheduling_srv.app.inputs.input_reader import InputReader
 from scheduling_srv.app.inputs.listener import Listener
 from scheduling_srv.app.owner.balance import Balance
+from scheduling_srv.app.requests.backfills import Backfills
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_control import RunControl
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
@@ -42,6 +45,7 @@ class Parts:
     jobs: Jobs
     definitions: Definitions
     pauses: PauseCalls
+    run_control: RunControl
     commands: Commands
     listener: Listener
     group: KafkaGroupConsumer
@@ -77,8 +81,22 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     jobs = Jobs(store, site.clock, _rules(site), most_bytes=settings.call_memory // 2)
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
-    definitions = Definitions(store, listing, notes, site.clock, jobs.rules)
+    definitions = Definitions(
+        store,
+        listing,
+        notes,
+        site.clock,
+        jobs.rules,
+        keys=UniqueKeys([shard.unique_keys for shard in shards]),
+    )
     pauses = PauseCalls(store, listing, notes, site.clock)
+    run_control = RunControl(
+        store,
+        listing,
+        [shard.run_control for shard in shards],
+        site.clock,
+        backfills=Backfills(store, listing, [shard.backfills for shard in shards], site.clock),
+    )
     commands = _commands(site, store, shards, health)
     logs = KafkaLogs(site.kafka)
     topics = settings.topic_jobs, settings.topic_commands
@@ -104,7 +122,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
-    return Parts(jobs, definitions, pauses, commands, listener, group, balance, reader)
+    return Parts(jobs, definitions, pauses, run_control, commands, listener, group, balance, reader)
 
 
 def _group(site: Site) -> KafkaGroupConsumer:

@@ -318,6 +318,7 @@ class Service:
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=LimitedDefinitions(parts.definitions) if gate else parts.definitions,
             pauses=parts.pauses,
+            run_control=parts.run_control,
             commands=clocked(self.test_clock, self.shards, parts),
             health=self.health,
             services=settings.services,

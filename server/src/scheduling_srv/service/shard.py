@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from scheduling_srv.adapters.kafka.history import KafkaHistory
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.agenda import SteadySchedule
+from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.adapters.redis.signals import RedisSignals
 from scheduling_srv.adapters.redis.transfers import RedisTransfers
+from scheduling_srv.adapters.redis.unique_keys import RedisUniqueKeys
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS, Announcements
 from scheduling_srv.app.budget import PIECE_BYTES
 from scheduling_srv.app.commands.restore import Restorer
@@ -31,6 +34,7 @@ from scheduling_srv.app.health.guarantees import largest
 from scheduling_srv.app.health.watch import ServerWatch
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.lists import Lists
+from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.owner.balance import Holdings
 from scheduling_srv.app.owner.catch_up import RETRY_SECONDS, CatchUp
 from scheduling_srv.app.owner.emitter import Emitter
@@ -108,6 +112,7 @@ class Shard:
             outbox_limit=settings.outbox_limit,
             outbox_bytes=settings.outbox_bytes,
             waiting_retries=settings.waiting_retries,
+            completion_timeout=settings.completion_timeout,
             shards=shards,
         )
         self.store = around(store, failpoints.JOBS)
@@ -158,6 +163,10 @@ class Shard:
         )
         self._format = ShardFormat(site.stored, number)
         self.pauses = RedisPauses(redis, namespace, number, shards)
+        self.backfills = RedisBackfills(redis, namespace, number, site.rules, shards)
+        self.backfiller = Backfiller(self.backfills, site.clock)
+        self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
+        self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
         self.sweeper = Sweeper(self.store)
         self.job_index = RedisJobIndex(redis, namespace, number, shards)
         self.refill = Refill(
@@ -199,6 +208,7 @@ class Shard:
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
+            isolated("backfiller", self.backfiller.run),
             isolated("indexer", Indexer(self.job_index).run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
@@ -323,5 +333,7 @@ class Shard:
             self.restorer.notice()
         if heard.kind in {"sweep", "connected"}:
             self.sweeper.notice()
+        if heard.kind in {"backfill", "connected"}:
+            self.backfiller.notice()
         if heard.kind == "connected":
             self.site.watch.notice()

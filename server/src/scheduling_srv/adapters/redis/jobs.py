@@ -94,6 +94,14 @@ def _ends(groups: Sequence[WriteGroup], source: Source | None) -> Sequence[tuple
     ]
 
 
+def _kind(answer: Answer) -> str:
+    return "f" if answer.failed else "h" if answer.heartbeat else "d"
+
+
+def _retry(answer: Answer) -> Value:
+    return "final" if answer.final else answer.retry_after or ""
+
+
 class RedisJobStore:
     """Implements `JobStore` and `InputStore` for one shard."""
 
@@ -108,6 +116,7 @@ class RedisJobStore:
         outbox_limit: int,
         outbox_bytes: int = DEFAULTS.outbox_bytes,
         waiting_retries: int = DEFAULTS.waiting_retries,
+        completion_timeout: int = DEFAULTS.completion_timeout,
         shards: int = 1,
     ) -> None:
         self.client = client
@@ -119,6 +128,7 @@ class RedisJobStore:
         self.outbox_limit = outbox_limit
         self.outbox_bytes = outbox_bytes
         self.waiting_retries = waiting_retries
+        self.completion_timeout = completion_timeout
 
     @property
     def _outbox(self) -> str:
@@ -130,7 +140,8 @@ class RedisJobStore:
         """`write.lua`."""
         rows: list[Value] = []
         for group, end in zip(groups, _ends(groups, source), strict=True):
-            rows += (group.mode, *end, int(bool(group.named)), len(group.jobs))
+            rows += (group.mode, *end, int(bool(group.named)) + 2 * group.has_keys)
+            rows += (group.request, len(group.jobs))
             for job in group.jobs:
                 rows += (job.id, job.due, job.record)
         named = {"now": now, **expected(source), "bounds": self._outbox}
@@ -225,11 +236,12 @@ class RedisJobStore:
         places = {each.partition: place for place, each in enumerate(moves, start=1)}
         for answer in answers:
             place = places.get(answer.partition, 1)
-            rows += (answer.instance, int(answer.failed), place, answer.next or source.next)
-            rows.append(answer.error)
+            rows += (answer.instance, _kind(answer), place, answer.next or source.next)
+            rows += (answer.error, _retry(answer), answer.occurrence)
         named = {
             "now": now,
             **origin(source),
+            "timeout": self.completion_timeout,
             "cap": self.max_backoff,
             "most": self.waiting_retries,
         }

@@ -51,7 +51,14 @@ NAMED = {
     "resting": "zset: runs that wait for the end of a pause of their job, by its seq",
     "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",
+    "manual:": "string: nominal time of the last run by hand of a job, by its seq; TTL 60 s",
+    "requests": "zset: names of requests whose answers are kept, by time; TTL 15 min",
+    "request:": "string: the answer of one of them, as JSON; TTL 15 min",
+    "backfills": "hash: job id -> how far its backfill is, as JSON; at most 1,000",
     "states": "hash: id -> STATE; jobs with jitter or max_runs",
+    "unique:": "hash: unique key -> id of the job that has it, `unique:<type>`",
+    "started": "zset: instance id by start ms; of runs with a deadline, not in `running`",
+    "deadlines": "zset: the same instances by deadline ms",
     "refused": "list: the last jobs that Kafka has refused; TTL of a minute",
 }
 """Prefix, or name, -> its content. Each disappears with its last member."""

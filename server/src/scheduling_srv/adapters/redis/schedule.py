@@ -34,7 +34,7 @@ from scheduling_srv.app.replies import (
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
-from scheduling_srv.formats.kafka_records import JournalCount, JournalPause
+from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.layouts import MEMBER, MISSED, NEXT
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.formats.versions import WRITES
@@ -93,7 +93,7 @@ class RedisSchedule:
         reply = owned(await self.scripts.run("stage", **named))
         if reply[0] == b"full":
             return Staged(full=True)
-        _, entries, size, unplanned, next_due, oldest, *taken = reply
+        _, entries, size, unplanned, next_due, oldest, deadline, *taken = reply
         return Staged(
             full=False,
             entries=entries,
@@ -101,6 +101,7 @@ class RedisSchedule:
             unplanned=unplanned,
             next_due=_instant(next_due),
             oldest_start=_instant(oldest),
+            deadline=_instant(deadline),
             taken=_taken(taken) if cursor else None,
         )
 
@@ -315,6 +316,12 @@ class RedisSchedule:
         loaded: int = owned(await self.scripts.run("load_pauses", rows, token=token))
         return loaded
 
+    async def load_backfills(self, token: str, backfills: Sequence[JournalBackfill]) -> int:
+        """`load_backfills.lua`."""
+        rows: list[Value] = [value for backfill in backfills for value in backfill]
+        loaded: int = owned(await self.scripts.run("load_backfills", rows, token=token))
+        return loaded
+
     async def load_runs(self, token: str, runs: Sequence[RebuiltRun]) -> int:
         """`load_runs.lua`, which ends early if the jobs of retries are large."""
         loaded = at = 0
@@ -323,7 +330,7 @@ class RedisSchedule:
             for run in runs[at:]:
                 due: Value = "" if run.due is None else run.due
                 rows += (run.job_id, run.seq, run.nominal, run.attempt)
-                rows += (run.type, run.instance, run.start, due)
+                rows += (run.type, run.instance, run.start, due, int(run.timed), run.origin)
             done, added = owned(await self.scripts.run("load_runs", rows, token=token))
             loaded, at = loaded + added, at + done
             if at >= len(runs):

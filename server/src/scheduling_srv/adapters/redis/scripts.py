@@ -17,11 +17,12 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 
 WHEN_FULL = frozenset(
-    "acquire append behind claim clear commit complete counts delete delivered expire"
-    " due_list find_runs format forget_inputs get holder index_older initialise list list_apply"
-    " list_decide list_drop list_keep list_named lists mark_inputs note_log page parcels pause"
-    " paused_types positions progress renew restore_end resume set_aside set_positions show state"
-    " sweep sweep_now sweep_retries take unclaim unplanned unready".split()
+    "acquire append backfills behind cancel claim clear commit complete counts delete delivered"
+    " expire due_list extend find_keys find_runs format forget_inputs get holder index_older"
+    " initialise list list_apply list_decide list_drop list_keep list_named lists"
+    " mark_inputs note_log page parcels pause paused_types positions progress recall renew"
+    " restore_end resume set_aside set_positions show state sweep sweep_now sweep_retries"
+    " take unclaim unplanned unready".split()
 )
 """Scripts that run although Redis is at its `maxmemory`: they read, make room, or take next to
 none, and what makes room would stop without them. Others are refused then, before they have changed

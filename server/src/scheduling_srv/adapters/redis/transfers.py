@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt, Source
 from scheduling_srv.app.replies import Claimed, Held, Parcel
 from scheduling_srv.app.shard_rules import DEFAULTS
+from scheduling_srv.domain.errors import KEY_TAKEN, RepeatedRequest, UniqueKeyTaken, Violation
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.formats.changes import Change, moves, pack
 
@@ -59,7 +60,13 @@ class RedisTransfers:
         return found
 
     async def commit(
-        self, change: Change, now: int, held: Held | None = None, source: Source | None = None
+        self,
+        change: Change,
+        now: int,
+        held: Held | None = None,
+        source: Source | None = None,
+        *,
+        request: str = "",
     ) -> Receipt | None:
         """`commit.lua`."""
         decided = source is not None and source.partition.startswith("@")
@@ -86,12 +93,17 @@ class RedisTransfers:
             **origin(source),
             "bounds": limit,
             "claims": token,
+            "request": request,
             "base": change.base or "",
             "total": change.size(),
         }
         reply = await self.scripts.run("commit", rows, **named)
         if reply[0] == b"unclaimed":
             return None
+        if reply[0] == b"known":
+            raise RepeatedRequest(request)
+        if reply[0] == b"unique":
+            raise UniqueKeyTaken(KEY_TAKEN, [Violation("unique_key", KEY_TAKEN)])
         number, lineage = checked(reply)
         return Receipt(lineage.decode(), number)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduling_srv.app.inputs.keys import ANSWERS, COMMANDS, DELETE, FAILED, MODES
+from scheduling_srv.app.inputs.keys import ANSWERS, COMMANDS, DELETE, FAILED, HEARTBEAT, MODES
 from scheduling_srv.app.records import Command, Consumed, Content, Deletion, JobList
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import messages
+from scheduling_srv.formats.kafka_records import OUTCOME
 from scheduling_srv.formats.trace import trace_from_headers
 
 
@@ -38,7 +39,12 @@ class EventReader:
         self, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
     ) -> Content | None:
         if key in ANSWERS:
-            return messages.decode_answer(value, failed=key == FAILED)
+            if key == FAILED and any(name == OUTCOME for name, _ in headers):
+                return None  # this service has said it, of a run that was cancelled
+            occurrence = _occurrence_in(headers)
+            if key == HEARTBEAT:
+                return messages.decode_heartbeat(value, occurrence)
+            return messages.decode_answer(value, failed=key == FAILED, occurrence=occurrence)
         if mode := MODES.get(key):
             trace, rules = trace_from_headers(headers), self.rules
             return JobList(
@@ -54,3 +60,11 @@ class EventReader:
             return Command(key, *messages.decode_command(value))
         except RequestError as fault:
             return Command(key, fault=str(fault))
+
+
+def _occurrence_in(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    """The last `occurrence-id`; empty: there is none."""
+    for name, value in reversed(headers):
+        if name == "occurrence-id":
+            return value
+    return b""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.ports import WriteMode
 
-DONE, FAILED = b"jobDone", b"jobFailed"
+DONE, FAILED, HEARTBEAT = b"jobDone", b"jobFailed", b"jobHeartbeat"
 CREATE, MODIFY, DELETE = b"createJobs", b"modifyJobs", b"deleteJobs"
 MODES = {CREATE: WriteMode.CREATE, MODIFY: WriteMode.UPDATE}
 """How the jobs of a list are written."""
-ANSWERS = frozenset({DONE, FAILED})
+ANSWERS = frozenset({DONE, FAILED, HEARTBEAT})
 COMMANDS = {key.encode(): key for key in COMMAND_EVENTS}
 """Keys of commands, as bytes and as text."""
 KEYS = frozenset({*ANSWERS, *MODES, DELETE, *COMMANDS})

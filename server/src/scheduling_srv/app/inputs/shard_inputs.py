@@ -18,7 +18,7 @@ from scheduling_srv.app.given_up import note_given_up
 from scheduling_srv.app.ignored_triggers import IgnoredTriggers
 from scheduling_srv.app.inputs.dead_letters import Letters, dead_letter, log_dropped
 from scheduling_srv.app.inputs.event_reader import EventReader
-from scheduling_srv.app.inputs.keys import CREATE, DONE, FAILED, MODIFY
+from scheduling_srv.app.inputs.keys import CREATE, DONE, FAILED, HEARTBEAT, MODIFY
 from scheduling_srv.app.ports import Origin, Source, WriteGroup
 from scheduling_srv.app.records import Command, Consumed, Deletion, End, JobList
 from scheduling_srv.app.requests.jobs import Jobs, check_deletion, refused
@@ -31,7 +31,7 @@ from scheduling_srv.runtime.pieces import pieces
 
 log = structlog.get_logger(__name__)
 
-KINDS = {DONE: 0, FAILED: 0, CREATE: 1, MODIFY: 1}
+KINDS = {DONE: 0, FAILED: 0, HEARTBEAT: 0, CREATE: 1, MODIFY: 1}
 """Keys -> kind. Records of one kind share a store call; others are handled one by one."""
 MOST_PARTITIONS = 500
 """Partitions of one store call that moves nothing but positions."""
@@ -344,5 +344,7 @@ def _together(moves: Sequence[Source]) -> Source:
 
 def _count_answers(answers: Sequence[Answer]) -> None:
     failed = sum(answer.failed for answer in answers)
+    heartbeats = sum(answer.heartbeat for answer in answers)
     metrics.ANSWERS.labels(outcome="failed").inc(failed)
-    metrics.ANSWERS.labels(outcome="done").inc(len(answers) - failed)
+    metrics.ANSWERS.labels(outcome="done").inc(len(answers) - failed - heartbeats)
+    metrics.HEARTBEATS.inc(heartbeats)

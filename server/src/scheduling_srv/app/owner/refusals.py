@@ -56,7 +56,7 @@ from scheduling_srv.formats.outbox_entries import (
     KEYED,
     QUEUED,
     event_entry,
-    occurrence_id,
+    occurrence_of,
     read_event,
 )
 from scheduling_srv.formats.position_record import Position, advance
@@ -342,7 +342,7 @@ class Refusals:
         run = StagedRun(batch.after + place + 1, job_id, seq, instance, nominal, attempt, entry[0])
         pointer = {
             "job-id": job_id,
-            "occurrence-id": occurrence_id(job_id, seq, nominal, attempt),
+            "occurrence-id": occurrence_of(entry),
             "nominal-time": rfc3339(nominal),
             "attempt": b"%d" % attempt,
         }

@@ -80,7 +80,7 @@ class Stager:
         if wants_plans and await self.planner.run_once(token):
             return StageResult(staged.entries, now)
         wake = self._wake(now, staged)
-        expiry = _expiry(staged.oldest_start, self.rules.completion_timeout)
+        expiry = _expiry(staged, self.rules.completion_timeout)
         if expiry is not None and expiry <= now:
             if not self.catch_up.covers(expiry):
                 return StageResult(staged.entries, _first(now + INPUTS_LOOK_MS, wake))
@@ -107,5 +107,8 @@ def _first(*instants: int | None) -> int:
     return min(instant for instant in instants if instant is not None)
 
 
-def _expiry(oldest_start: int | None, timeout: int) -> int | None:
-    return None if oldest_start is None else oldest_start + timeout
+def _expiry(staged: Staged, timeout: int) -> int | None:
+    """When the first run may count as failed."""
+    if staged.oldest_start is None:
+        return staged.deadline
+    return _first(staged.oldest_start + timeout, staged.deadline)

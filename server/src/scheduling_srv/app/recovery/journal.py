@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from scheduling_srv.app.replies import ListPiece, Parcel
 from scheduling_srv.formats.kafka_records import (
+    JOURNAL_BACKFILL,
     JOURNAL_COUNT,
     JOURNAL_LIST,
     JOURNAL_PARCEL,
     JOURNAL_PAUSE,
     JOURNAL_RETRY,
     NOT_OF_A_JOB,
+    JournalBackfill,
     JournalCount,
     JournalPause,
     JournalRetry,
@@ -107,6 +109,12 @@ class Rest:
         for key, (kind, value) in self.kept.items():
             if kind == JOURNAL_PAUSE:
                 yield JournalPause.parse(key, value)
+
+    def backfills(self) -> Iterator[JournalBackfill]:
+        """How far the backfills of jobs are."""
+        for key, (kind, value) in self.kept.items():
+            if kind == JOURNAL_BACKFILL:
+                yield JournalBackfill.parse(key, value)
 
     def parcels(self) -> Iterator[Parcel]:
         """The parcels that may not have been delivered."""

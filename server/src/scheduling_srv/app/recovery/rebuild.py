@@ -26,10 +26,13 @@ from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import unpack
 from scheduling_srv.formats.kafka_records import (
+    CANCELLED,
     DEPLOYMENT,
     INSTANCES,
     JOURNAL_DUE,
+    OUTCOME,
     Emission,
+    JournalBackfill,
     JournalCount,
     JournalPause,
     LogRecord,
@@ -122,6 +125,7 @@ class Attempt:
         self.settlement = Settlement()
         self.window = self._new_window()
         self.rest = Rest(rebuild.memory_bytes // 2)
+        self.backfills = list[JournalBackfill]()
         self.last_seq = 0
         self.jobs = self.runs = 0
         """How many were loaded."""
@@ -136,6 +140,8 @@ class Attempt:
         await self._load_rest()
         await self._load_counts(self.settlement.counts.values())
         await self._load_runs(self.settlement.unanswered())
+        if self.backfills:
+            await self.shard.load_backfills(self.token, self.backfills)
         return await self._initialise()
 
     async def _initialise(self) -> Recovered:
@@ -182,12 +188,22 @@ class Attempt:
             else:
                 if self.rebuild.is_ours(emission.instance):
                     self.settlement.emitted(emission)
+        elif entry.headers.get(OUTCOME) == CANCELLED:
+            self._settle_cancelled(entry)
         elif entry.key in (b"jobDone", b"jobFailed"):
             place = f"{self.rebuild.jobs_topic}:{entry.partition}"
             applied = entry.offset < self.position.inputs.get(place, 0)
             instance = answer_instance(entry.value or b"") if applied else None
             if instance is not None:
-                self.settlement.answered(instance)
+                self.settlement.answered(instance, entry.headers.get("occurrence-id", b""))
+
+    def _settle_cancelled(self, entry: LogRecord) -> None:
+        """The outbox has told it: it needs no position."""
+        if not self._is_foreign(entry):
+            try:
+                self.settlement.cancelled(entry.headers.get("occurrence-id", b""))
+            except ValueError:
+                log.warning("a cancelled run cannot be read", offset=entry.offset)
 
     def _is_foreign(self, entry: LogRecord) -> bool:
         ours = self.rebuild.deployment
@@ -307,6 +323,7 @@ class Attempt:
                 await self._read_share(share)
             await self._load_counts(self.rest.counts())
             await self._load_pauses(self.rest.pauses())
+            self.backfills += self.rest.backfills()
             await self._load_runs(self.settlement.waiting(self.rest.retries()))
             for parcel in self.rest.parcels():
                 ids = list(unpack(parcel.value).ids())

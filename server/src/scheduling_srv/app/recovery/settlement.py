@@ -16,8 +16,9 @@ from scheduling_srv.formats.kafka_records import (
 )
 from scheduling_srv.runtime.time_slice import TimeSlice
 
-KEPT = struct.Struct("<IIQ?")
-"""Attempt, instance, timestamp ms, whether the job has one occurrence only; the type follows."""
+KEPT = struct.Struct("<IIQ??")
+"""Attempt, instance, timestamp ms, whether the job has one occurrence only, whether the run has a
+deadline of its own; the type follows."""
 LARGE = 50_000
 """Emissions after which those that are closed are looked for."""
 BLOCK_BITS = 6
@@ -35,6 +36,8 @@ class OpenRun(NamedTuple):
     start: int
     due: int | None
     type: bytes = b""
+    timed: bool = False
+    origin: int = 0
 
 
 @dataclass(slots=True)
@@ -52,39 +55,65 @@ class Settlement:
     """Job id and seq -> the last occurrence that was emitted."""
     answers: dict[int, int] = field(default_factory=dict)
     """Block of instance ids -> those that were answered, one bit each."""
+    named: set[tuple[int, bytes]] = field(default_factory=set)
+    """Instance id and occurrence of answers that name one which was not seen before them."""
     counts: dict[tuple[str, int], JournalCount] = field(default_factory=dict)
     """Job id and seq -> the last of its runs that counted, as far as was seen."""
+    ended: dict[bytes, int] = field(default_factory=dict)
+    """Run -> the last attempt before it was cancelled."""
     last_instance: int | None = None
     """The last one that was given out, as far as was seen."""
     large: int = LARGE
 
     def emitted(self, emission: Emission) -> None:
         """A run was emitted; of its attempts only the last counts."""
-        run, attempt, instance, timestamp, type_, one_time, number = emission
+        run, attempt, instance, timestamp, type_, one_time, number, timed = emission
         key = _run_key(run)
         if number:
             self._count(run, number)
         known = self.emissions.get(key)
         if known is None or KEPT.unpack_from(known)[0] < attempt:
-            self.emissions[key] = KEPT.pack(attempt, instance, timestamp, one_time) + type_
-        job = _job_key(run.job_id, run.seq)
-        self.nominals[job] = max(self.nominals.get(job, 0), run.nominal)
+            alone = one_time and not run.origin
+            self.emissions[key] = KEPT.pack(attempt, instance, timestamp, alone, timed) + type_
+        if not run.origin:
+            job = _job_key(run.job_id, run.seq)
+            self.nominals[job] = max(self.nominals.get(job, 0), run.nominal)
         self.last_instance = later_instance(instance, self.last_instance)
 
     def _count(self, run: RunKey, number: int) -> None:
         known = self.counts.get((run.job_id, run.seq))
         if known is None or known.number < number:
-            self.counts[run.job_id, run.seq] = JournalCount(*run, number)
+            self.counts[run.job_id, run.seq] = JournalCount(*run[:3], number)
 
-    def answered(self, instance: int) -> None:
-        """An answer was applied."""
+    def answered(self, instance: int, occurrence: bytes = b"") -> None:
+        """An answer was read. One that names another occurrence than its instance has is stale."""
+        if occurrence and not self._is_of(instance, occurrence):
+            self.named.add((instance, occurrence))
+            return
         block, bit = instance >> BLOCK_BITS, 1 << instance % (1 << BLOCK_BITS)
         self.answers[block] = self.answers.get(block, 0) | bit
 
-    def is_answered(self, instance: int) -> bool:
-        """Whether the instance has an answer that was applied."""
+    def cancelled(self, occurrence: bytes) -> None:
+        """The run was cancelled after this attempt. Raises `ValueError`."""
+        key, _, attempt = occurrence.rpartition(b"/")
+        self.ended[key] = int(attempt)
+
+    def _is_of(self, instance: int, occurrence: bytes) -> bool:
+        key, _, attempt = occurrence.rpartition(b"/")
+        kept = self.emissions.get(key)
+        if kept is None:
+            return False
+        known, its_instance, *_ = KEPT.unpack_from(kept)
+        return bool(its_instance == instance and b"%d" % known == attempt)
+
+    def _is_answered(self, key: bytes, attempt: int, instance: int) -> bool:
+        """Whether an attempt of a run has an answer that was applied."""
         bits = self.answers.get(instance >> BLOCK_BITS, 0)
-        return bool(bits >> instance % (1 << BLOCK_BITS) & 1)
+        if bits >> instance % (1 << BLOCK_BITS) & 1:
+            return True
+        if attempt <= self.ended.get(key, 0):
+            return True
+        return bool(self.named) and (instance, b"%b/%d" % (key, attempt)) in self.named
 
     async def tidy(self, piece: TimeSlice) -> None:
         """Forget first attempts that were answered, once there are many emissions.
@@ -96,8 +125,8 @@ class Settlement:
             return
         closed = []
         for key, kept in self.emissions.items():
-            attempt, instance, _, one_time = KEPT.unpack_from(kept)
-            if attempt <= 1 and self.is_answered(instance):
+            attempt, instance, _, one_time, _ = KEPT.unpack_from(kept)
+            if attempt <= 1 and key not in self.ended and self._is_answered(key, attempt, instance):
                 closed.append((key, one_time))
             await piece.yield_if_used()
         for key, one_time in closed:
@@ -118,16 +147,18 @@ class Settlement:
             known = self.emissions.get(key)
             if known is None or KEPT.unpack_from(known)[0] < attempt:
                 self.emissions.pop(key, None)
-                yield OpenRun(*run, attempt, 0, 0, due)
+                yield OpenRun(*run[:3], attempt, 0, 0, due, origin=run.origin)
 
     def unanswered(self) -> Iterator[OpenRun]:
         """All runs that an answer is still to come for. First `waiting` has seen all retries."""
         for key, kept in self.emissions.items():
-            attempt, instance, timestamp, _ = KEPT.unpack_from(kept)
-            if not self.is_answered(instance):
-                job_id, seq, nominal = key.decode().rsplit("/", 2)
-                run = RunKey(job_id, int(seq), int(nominal))
-                yield OpenRun(*run, attempt, instance, timestamp, None, kept[KEPT.size :])
+            attempt, instance, timestamp, _, timed = KEPT.unpack_from(kept)
+            if not self._is_answered(key, attempt, instance):
+                run = RunKey.of(*key.decode().rsplit("/", 2))
+                type_ = kept[KEPT.size :]
+                yield OpenRun(
+                    *run[:3], attempt, instance, timestamp, None, type_, timed, run.origin
+                )
 
 
 def later_instance(one: int, other: int | None) -> int:
@@ -136,7 +167,7 @@ def later_instance(one: int, other: int | None) -> int:
 
 
 def _run_key(run: RunKey) -> bytes:
-    return f"{run.job_id}/{run.seq}/{run.nominal}".encode()
+    return run.id.encode()
 
 
 def _job_key(job_id: str, seq: int) -> bytes:

@@ -10,7 +10,6 @@ from scheduling_srv.domain.errors import (
     FailedPrecondition,
     InvalidRequest,
     RequestError,
-    Unsupported,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob
@@ -23,8 +22,6 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_SCHEDULE = "A job needs a schedule: one of now, at, when, every and interval."
 TWICE = "The id stands twice in the list."
-NOT_SERVED = ("completion_timeout", "unique_key")
-"""The properties that the service does not obey yet."""
 PLAIN = Properties()
 _FIELDS = {
     "data": "payload",
@@ -54,7 +51,7 @@ async def check_definitions(
         except InvalidRequest as fault:
             first = first or str(fault)
             faults += of_job(index, fault)
-        except (FailedPrecondition, Unsupported) as fault:
+        except FailedPrecondition as fault:
             raise type(fault)(str(fault), of_job(index, fault)) from None
         if each.request.id:
             ids.add(each.request.id)
@@ -71,7 +68,6 @@ def check_definition(
     """One job, checked; see `check_job`. Raises `InvalidRequest` and `FailedPrecondition`."""
     if not asked.trigger:
         raise InvalidRequest(NO_SCHEDULE, [Violation("schedule", NO_SCHEDULE)])
-    _check_served(asked.properties)
     try:
         return check_job(_request_of(asked, rules, replacing), now, rules, replacing)
     except (InvalidRequest, FailedPrecondition) as fault:
@@ -84,13 +80,6 @@ def _request_of(asked: Definition, rules: Rules, replacing: Note | None) -> JobR
     if replacing is None and asked.properties == PLAIN and can_wait:
         return asked.request
     return replace(asked.request, properties=asked.properties, spec=asked.spec)
-
-
-def _check_served(properties: Properties) -> None:
-    for name in NOT_SERVED:
-        if getattr(properties, name) != getattr(PLAIN, name):
-            sentence = f"This version of the service does not obey {name} yet."
-            raise Unsupported(sentence, [Violation(name, sentence)])
 
 
 def of_job(index: int, fault: RequestError) -> list[Violation]:

@@ -17,17 +17,22 @@ from scheduling_srv.app.requests.definition_check import check_definition, check
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
 from scheduling_srv.app.requests.pause_notes import PauseNotes
+from scheduling_srv.app.requests.request_names import name_of
 from scheduling_srv.app.requests.selecting import select
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
+    KEY_TAKEN,
     AlreadyExists,
     Contended,
     InvalidRequest,
     NotFound,
+    RepeatedRequest,
     RequestError,
     StaleRevision,
+    UniqueKeyTaken,
     Violation,
 )
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
@@ -47,6 +52,11 @@ NOT_AGAIN = (
     "With a request_id no job may run at once: it could not be found again. Leave the request_id"
     " out, and do not repeat the call."
 )
+KNOWN = "known"
+"""The refusal of a request that was answered before."""
+MOST_CREATIONS = 5
+"""Attempts to create a job beside others with its unique key."""
+KEY_CONTENDED = "Other calls create and end jobs with this unique key all the time: send it again."
 MOST_UPDATES = 5
 """Attempts of an update beside other updates of the job."""
 NO_PHASE = "The job is between two runs: ask again."
@@ -62,12 +72,15 @@ class Definitions:
         pauses: PauseNotes,
         clock: Clock,
         rules: Rules,
+        *,
+        keys: UniqueKeys,
     ) -> None:
         self.store = store
         self.listing = listing
         self.pauses = pauses
         self.clock = clock
         self.rules = rules
+        self.keys = keys
 
     async def create(
         self, asked: Sequence[Definition], request_id: str = ""
@@ -80,12 +93,67 @@ class Definitions:
             raise _invalid("jobs", NO_JOBS)
         if request_id:
             _check_repeatable(asked)
-        now = self.clock.now()
-        jobs = await check_definitions(asked, now, self.rules)
+        jobs = await check_definitions(asked, self.clock.now(), self.rules)
+        if any(each.properties.unique_key for each in asked):
+            self.keys.check(asked, jobs)
+            return await self._create_keyed(asked, jobs, request_id)
+        return await self._create(asked, jobs, request_id)
+
+    async def _create_keyed(
+        self, asked: Sequence[Definition], jobs: Sequence[NewJob], request_id: str
+    ) -> Sequence[CreatedJob]:
+        """Create those whose key no living job has, all or none; return the others as they are."""
+        for _ in range(MOST_CREATIONS):
+            holders = await self.keys.holders(asked)
+            if request_id:  # a repetition finds the jobs of the first call, and they are no others
+                own = [each.request.id for each in asked]
+                holders = [a if a != b else "" for a, b in zip(holders, own, strict=True)]
+            found = await self._existing([each for each in holders if each])
+            rest = [place for place, holder in enumerate(holders) if not holder]
+            if any(holder and holder not in found for holder in holders):
+                continue  # it has ended meanwhile
+            try:
+                created = iter(await self._create_rest(asked, jobs, rest, request_id))
+            except UniqueKeyTaken:
+                continue
+            return [found[each] if each else next(created) for each in holders]
+        raise Contended(KEY_CONTENDED)
+
+    async def _create_rest(
+        self,
+        asked: Sequence[Definition],
+        jobs: Sequence[NewJob],
+        places: Sequence[int],
+        request_id: str,
+    ) -> Sequence[CreatedJob]:
+        if not places:
+            await self.store.announced(await self.store.end())
+            return []
+        return await self._create(
+            [asked[at] for at in places], [jobs[at] for at in places], request_id
+        )
+
+    async def _existing(self, ids: Sequence[str]) -> dict[str, CreatedJob]:
+        shown = {view.job.id.decode(): view for view in await self.get(ids, 1)} if ids else {}
+        others = await self._stored([each for each in ids if each not in shown])
+        found = shown | {job_id: view_of(job, 1, None) for job_id, job in others.items()}
+        return {job_id: CreatedJob(view, existing=True) for job_id, view in found.items()}
+
+    async def _create(
+        self, asked: Sequence[Definition], jobs: Sequence[NewJob], request_id: str
+    ) -> Sequence[CreatedJob]:
+        """All or none. A repetition finds the answer of the first call, or its jobs."""
+        has_keys = any(each.properties.unique_key for each in asked)
         named = [each.request.id for each in asked if each.request.id]
-        stored = await self.store.write(WriteGroup(WriteMode.CREATE, jobs, named=named))
+        name = name_of("CreateJobs", request_id, *map(_content, asked)) if request_id else ""
+        group = WriteGroup(WriteMode.CREATE, jobs, named=named, has_keys=has_keys, request=name)
+        try:
+            stored = await self.store.write(group)
+        except RepeatedRequest:
+            stored = Refusal(KNOWN, 0)
         if isinstance(stored, Refusal):
-            if not request_id or not await self._are_there(asked, jobs):
+            is_repeated = stored.reason == KNOWN
+            if not is_repeated and (not request_id or not await self._are_there(asked, jobs)):
                 raise _refused(jobs, stored)
             await self.store.announced(await self.store.end())
             return await _created(jobs)
@@ -170,6 +238,8 @@ class Definitions:
             if written.reason == "elapsed":
                 sentence = str(elapsed(job.due, now, UTC))
                 raise _invalid(f"job.schedule.{asked.trigger}", sentence)
+            if written.reason == "unique":
+                raise UniqueKeyTaken(KEY_TAKEN, [Violation("job.unique_key", KEY_TAKEN)])
             return None
         count_accepted([job])
         await self.store.announced([written])
@@ -287,6 +357,9 @@ def _check_repeatable(asked: Sequence[Definition]) -> None:
 
 def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
     job_id, field = jobs[refusal.place].id, f"jobs[{refusal.place}].id"
+    if refusal.reason == "unique":
+        path = f"jobs[{refusal.place}].unique_key"
+        return UniqueKeyTaken(KEY_TAKEN, [Violation(path, KEY_TAKEN)])
     if refusal.reason == "exists":
         sentence = f"A job with the id {job_id} already exists."
         return AlreadyExists(sentence, [Violation(field, sentence)])
@@ -299,3 +372,11 @@ def _is_shown(job: StoredJob) -> bool:
 
 def _invalid(field: str, sentence: str) -> InvalidRequest:
     return InvalidRequest(sentence, [Violation(field, sentence)])
+
+
+def _content(asked: Definition) -> object:
+    """What a definition says, the same in every process."""
+    request, properties = asked.request, asked.properties
+    labels = dict(sorted(properties.labels.items()))
+    said = (request.id, request.type, request.data, request.rest, asked.spec)
+    return said, replace(properties, labels=labels)

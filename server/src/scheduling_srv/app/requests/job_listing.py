@@ -51,7 +51,7 @@ class JobListing:
         A job that exists during the whole walk and keeps its place is shown once. Raises
         `InvalidRequest` for a token of another request, and `Unavailable`.
         """
-        digest = page_token.digest_of(_plain(wanted), order)
+        digest = page_token.digest_of(plain(wanted), order)
         if token:
             at = page_token.unpack(token, digest, len(self.shards), [*Walk])
             return self._merged(at, await self._pages(at, wanted, limit), limit)
@@ -112,8 +112,8 @@ async def _nothing() -> None:
     """The page of a shard that has ended."""
 
 
-def _plain(wanted: JobFilter) -> Sequence[object]:
-    """The same for equal filters."""
+def plain(wanted: JobFilter) -> Sequence[object]:
+    """The same for equal filters, in every process."""
     labels, states = sorted(wanted.labels.items()), sorted(wanted.states)
     dues = (wanted.due_from, wanted.due_until)
     return wanted.type, wanted.creator, labels, wanted.id_prefix, states, dues

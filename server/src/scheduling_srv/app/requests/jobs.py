@@ -14,12 +14,14 @@ from scheduling_srv.app.ports import NO_RECORD, Clock, Origin, Page, Refusal, Wr
 from scheduling_srv.app.requests.turns import turn
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.errors import (
+    KEY_TAKEN,
     AlreadyExists,
     InvalidRequest,
     NotFound,
     RequestError,
     StaleRevision,
     TooLarge,
+    UniqueKeyTaken,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob, TriggerKind
@@ -191,6 +193,9 @@ def refused(jobs: Sequence[NewJob], refusal: Refusal, now: int) -> RequestError:
     if refusal.reason == "stale":
         sentence = f"The job {job_id} was changed since it was read."
         return StaleRevision(sentence, [Violation("revision", sentence)])
+    if refusal.reason == "unique":
+        detail = f"Item {place}: {KEY_TAKEN}"
+        return UniqueKeyTaken(KEY_TAKEN, [Violation(f"items[{place}].type", detail)])
     sentence = f"There is no job with the id {job_id}."
     return NotFound(sentence, [Violation(f"items[{place}].id", f"Item {place}: {sentence}")])
 

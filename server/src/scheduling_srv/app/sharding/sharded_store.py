@@ -256,7 +256,7 @@ class ShardedStore:
         floors = [shard.announcements.number for shard in self.shards]
         if not group.named:
             change = plan_write(group.jobs, {}, self.count, at)
-            stored = await self._commit(change, None, source)
+            stored = await self._commit(change, None, source, group.request)
             assert stored  # noqa: S101 - it claims nothing
             return stored._replace(floors=floors, ends=False)
         while True:
@@ -265,7 +265,7 @@ class ShardedStore:
                 if refusal := refusal or await self._stale(group, claim):
                     return refusal
                 change = plan_write(group.jobs, claim.origins(), self.count, at)
-                stored = await self._commit(change, claim, source)
+                stored = await self._commit(change, claim, source, group.request)
             if stored:
                 return stored._replace(floors=floors, ends=group.mode is not WriteMode.CREATE)
 
@@ -316,12 +316,12 @@ class ShardedStore:
             return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
 
     async def _commit(
-        self, change: Change, claim: Claim | None, source: Source | None
+        self, change: Change, claim: Claim | None, source: Source | None, request: str = ""
     ) -> Stored | None:
         shard = self.shards[change.shard]
         floor = shard.announcements.number
         receipt = await shard.transfers.commit(
-            change, self.clock.now(), claim.held() if claim else None, source
+            change, self.clock.now(), claim.held() if claim else None, source, request=request
         )
         if not receipt:
             return None

@@ -80,17 +80,17 @@ def encode_updated(view: JobView, *, changed: bool) -> bytes:
 
 def encode_deleted(progress: Progress) -> bytes:
     """A DeleteJobsResponse."""
-    return service.DeleteJobsResponse(progress=_progress_of(progress)).SerializeToString()
+    return service.DeleteJobsResponse(progress=progress_of(progress)).SerializeToString()
 
 
 def encode_paused(progress: Progress) -> bytes:
     """A PauseJobsResponse."""
-    return service.PauseJobsResponse(progress=_progress_of(progress)).SerializeToString()
+    return service.PauseJobsResponse(progress=progress_of(progress)).SerializeToString()
 
 
 def encode_resumed(progress: Progress) -> bytes:
     """A ResumeJobsResponse."""
-    return service.ResumeJobsResponse(progress=_progress_of(progress)).SerializeToString()
+    return service.ResumeJobsResponse(progress=progress_of(progress)).SerializeToString()
 
 
 def encode_type_paused(pause: Pause) -> bytes:
@@ -111,7 +111,8 @@ def encode_paused_types(types: Sequence[tuple[str, Pause]]) -> bytes:
     return answer.SerializeToString()
 
 
-def _progress_of(progress: Progress) -> v1.BulkProgress:
+def progress_of(progress: Progress) -> v1.BulkProgress:
+    """How far a bulk call came."""
     matched, changed, token = progress
     return v1.BulkProgress(matched=matched, changed=changed, next_page_token=token)
 

@@ -13,12 +13,13 @@ from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.domain import labels
 from scheduling_srv.domain.bulk import BulkCall, Selection
 from scheduling_srv.domain.definition import Definition
-from scheduling_srv.domain.errors import InvalidRequest, TooLarge, Violation
+from scheduling_srv.domain.errors import InvalidRequest, Violation
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.validation import MAX_TEXT, too_large
 from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.parsing import parse_whole
+from scheduling_srv.formats.v1.faults import check_size, fault_in, too_many
 from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, field_named, spec_of
 from scheduling_srv.formats.v1.times import instant_of
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -154,9 +155,9 @@ def _places(raw: bytes, limit: int, largest: int) -> tuple[Sequence[tuple[int, i
             if field.number != _JOBS or field.wire_type != SIZED:
                 rest.append(raw[at : field.end])
             elif len(places) == limit:
-                raise _too_many("jobs", f"more than {limit}", limit)
+                raise too_many("jobs", f"more than {limit}", limit)
             elif field.end - field.start > largest:
-                raise _fault(f"jobs[{len(places)}]", too_large(largest - SLACK_BYTES))
+                raise fault_in(f"jobs[{len(places)}]", too_large(largest - SLACK_BYTES))
             else:
                 places.append((field.start, field.end))
             at = field.end
@@ -164,7 +165,7 @@ def _places(raw: bytes, limit: int, largest: int) -> tuple[Sequence[tuple[int, i
         name = kind.DESCRIPTOR.full_name
         raise InvalidRequest(f"The message cannot be read as {name}.") from fault
     request_id = parse_whole(kind, b"".join(rest)).request_id
-    _check_size("request_id", request_id, LONGEST_REQUEST_ID)
+    check_size("request_id", request_id, LONGEST_REQUEST_ID)
     return places, request_id
 
 
@@ -175,9 +176,9 @@ def decode_get(raw: bytes) -> GetCall:
     """A GetJobsRequest."""
     request = parse_whole(service.GetJobsRequest, raw)
     if not request.ids:
-        raise _fault("ids", "No ids are given.")
+        raise fault_in("ids", "No ids are given.")
     if len(request.ids) > MOST_GET:
-        raise _too_many("ids", len(request.ids), MOST_GET)
+        raise too_many("ids", len(request.ids), MOST_GET)
     _check_most("next_times", request.next_times, MOST_NEXT)
     return GetCall(list(request.ids), request.next_times or 1)
 
@@ -185,24 +186,24 @@ def decode_get(raw: bytes) -> GetCall:
 def decode_update(raw: bytes, largest: int) -> UpdateCall:
     """An UpdateJobRequest. Without a mask the properties change that are set."""
     if len(raw) > largest + SLACK_BYTES:
-        raise _fault("job", too_large(largest))
+        raise fault_in("job", too_large(largest))
     request = parse_whole(service.UpdateJobRequest, raw)
     if not request.job.id:
-        raise _fault("job.id", "Job id not specified.")
+        raise fault_in("job.id", "Job id not specified.")
     return UpdateCall(request.job, _paths(request), int(request.revision), request.allow_missing)
 
 
 def _paths(request: service.UpdateJobRequest) -> Sequence[str]:
     paths = list(request.update_mask.paths)
     if len(paths) > MOST_PATHS:
-        raise _too_many("update_mask", len(paths), MOST_PATHS)
+        raise too_many("update_mask", len(paths), MOST_PATHS)
     if not paths:
         paths = [field.name for field, _ in request.job.ListFields()]
     if "*" in paths:
         paths = [field.name for field in v1.JobSpec.DESCRIPTOR.fields]
     for path in paths:
         if not FieldMask(paths=[path]).IsValidForDescriptor(v1.JobSpec.DESCRIPTOR):
-            raise _fault("update_mask", f"A job has no property {path!r}.")
+            raise fault_in("update_mask", f"A job has no property {path!r}.")
     # A schedule and the reach of `missed` are a choice of one: they are replaced as a whole.
     whole = (path.partition(".")[0] if path.startswith(_WHOLE) else path for path in paths)
     return [path for path in dict.fromkeys(whole) if path != "id"]
@@ -259,7 +260,7 @@ def decode_list(raw: bytes) -> ListCall:
     request = parse_whole(service.ListJobsRequest, raw)
     _check_most("page_size", request.page_size, MOST_LISTED)
     if request.order not in _ORDERS:
-        raise _fault("order", f"The number {request.order} is none of the enum.")
+        raise fault_in("order", f"The number {request.order} is none of the enum.")
     wanted = _filter_of(request.filter, "filter")
     return ListCall(
         wanted, _ORDERS[request.order], request.page_size or DEFAULT_LISTED, request.page_token
@@ -269,30 +270,30 @@ def decode_list(raw: bytes) -> ListCall:
 def decode_delete(raw: bytes) -> BulkCall:
     """A DeleteJobsRequest."""
     request = parse_whole(service.DeleteJobsRequest, raw)
-    return BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+    return BulkCall(selection_of(request.selection), request.dry_run, request.page_token)
 
 
 def decode_pause(raw: bytes) -> PauseCall:
     """A PauseJobsRequest."""
     request = parse_whole(service.PauseJobsRequest, raw)
-    _check_size("note", request.note, LONGEST_NOTE)
-    _check_size("by", request.by, LONGEST_BY)
-    call = BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+    check_size("note", request.note, LONGEST_NOTE)
+    check_size("by", request.by, LONGEST_BY)
+    call = BulkCall(selection_of(request.selection), request.dry_run, request.page_token)
     return PauseCall(call, request.note, request.by)
 
 
 def decode_resume(raw: bytes) -> BulkCall:
     """A ResumeJobsRequest."""
     request = parse_whole(service.ResumeJobsRequest, raw)
-    return BulkCall(_selection_of(request.selection), request.dry_run, request.page_token)
+    return BulkCall(selection_of(request.selection), request.dry_run, request.page_token)
 
 
 def decode_pause_type(raw: bytes) -> PauseTypeCall:
     """A PauseTypeRequest."""
     request = parse_whole(service.PauseTypeRequest, raw)
     _check_type(request.type)
-    _check_size("note", request.note, LONGEST_NOTE)
-    _check_size("by", request.by, LONGEST_BY)
+    check_size("note", request.note, LONGEST_NOTE)
+    check_size("by", request.by, LONGEST_BY)
     return PauseTypeCall(request.type, request.note, request.by)
 
 
@@ -310,30 +311,31 @@ def decode_paused_types(raw: bytes) -> None:
 
 def _check_type(text: str) -> None:
     if not text:
-        raise _fault("type", "No type is given.")
-    _check_size("type", text, MAX_TEXT)
+        raise fault_in("type", "No type is given.")
+    check_size("type", text, MAX_TEXT)
 
 
-def _selection_of(selection: v1.JobSelection) -> Selection:
+def selection_of(selection: v1.JobSelection) -> Selection:
+    """The jobs of a bulk call."""
     kind = selection.WhichOneof("selection")
     if kind is None:
-        raise _fault("selection", "No jobs are selected: give ids or a filter.")
+        raise fault_in("selection", "No jobs are selected: give ids or a filter.")
     if kind == "filter":
         return _filter_of(selection.filter, "selection.filter")
     ids = list(dict.fromkeys(selection.ids.ids))
     if not ids:
-        raise _fault("selection.ids", "No ids are given.")
+        raise fault_in("selection.ids", "No ids are given.")
     if len(ids) > MOST_BULK:
-        raise _too_many("selection.ids", len(ids), MOST_BULK)
+        raise too_many("selection.ids", len(ids), MOST_BULK)
     return ids
 
 
 def _filter_of(given: v1.JobFilter, path: str) -> JobFilter:
     for sentence in labels.faults(given.labels):
-        raise _fault(f"{path}.labels", sentence)
+        raise fault_in(f"{path}.labels", sentence)
     unknown = [number for number in given.states if number not in _STATES]
     if unknown:
-        raise _fault(f"{path}.states", f"The number {unknown[0]} is none of the states.")
+        raise fault_in(f"{path}.states", f"The number {unknown[0]} is none of the states.")
     times = {}
     for name in ("due_from", "due_until"):
         if given.HasField(name):
@@ -348,11 +350,11 @@ def _filter_of(given: v1.JobFilter, path: str) -> JobFilter:
 def decode_preview(raw: bytes, largest: int) -> PreviewCall:
     """A PreviewScheduleRequest."""
     if len(raw) > largest + SLACK_BYTES:
-        raise _fault("spec", too_large(largest))
+        raise fault_in("spec", too_large(largest))
     request = parse_whole(service.PreviewScheduleRequest, raw)
     subject = request.WhichOneof("subject")
     if subject is None:
-        raise _fault("spec", "Nothing to preview: give a spec or a job id.")
+        raise fault_in("spec", "Nothing to preview: give a spec or a job id.")
     _check_most("count", request.count, MOST_PREVIEWED)
     after = instant_of(request.after) if request.HasField("after") else None
     chosen = definition_of(request.spec) if subject == "spec" else request.job_id
@@ -361,18 +363,4 @@ def decode_preview(raw: bytes, largest: int) -> PreviewCall:
 
 def _check_most(field: str, number: int, most: int) -> None:
     if number > most:
-        raise _fault(field, f"The number {number} is larger than {most}.")
-
-
-def _check_size(field: str, text: str, most: int) -> None:
-    if len(text.encode()) > most:
-        raise _fault(field, f"The text is longer than {most} bytes.")
-
-
-def _fault(field: str, sentence: str) -> InvalidRequest:
-    return InvalidRequest(sentence, [Violation(field, sentence)])
-
-
-def _too_many(field: str, count: int | str, limit: int) -> TooLarge:
-    sentence = f"There are {count} {field.rpartition('.')[2]}; the limit is {limit}."
-    return TooLarge(sentence, [Violation(field, sentence)])
+        raise fault_in(field, f"The number {number} is larger than {most}.")

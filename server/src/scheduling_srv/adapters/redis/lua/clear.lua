@@ -13,11 +13,11 @@ if not is_next(partition, expected, known) then
     return {'stale'}
 end
 local jobs = count_listed(K.created)
-local runs = redis.call('ZCARD', K.running)
+local runs = redis.call('HLEN', K.runs)
 redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
-    redis.call('UNLINK', K.runs, K.running, K.open, K.types)
+    redis.call('UNLINK', K.runs, K.running, K.started, K.deadlines, K.open, K.types)
     local paused = redis.call('HGETALL', K.paused_types)
     for i = 1, #paused, 2 do
         unpause_type(paused[i]) -- pauses of jobs go with their jobs, as these are swept

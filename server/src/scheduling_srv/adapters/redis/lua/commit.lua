@@ -1,14 +1,16 @@
---!include base carrying input marker outbox parcels putting room
---!args now:int partition expected position known bounds claims base:int total:int lists...
+--!include base carrying input marker outbox parcels putting requests room writing
+--!args now:int partition expected position known bounds claims request base:int total:int lists...
 -- Does a shard's part of a decided change, and keeps the parts of others until they are delivered.
 -- `partition` to `known`: see `input.lua`. `bounds`: see `is_full`; '' for none.
 -- `claims`: token of the claims; '': it was decided before, and no call may have any.
+-- `request`: name of the request that it comes from, or ''.
 -- `base`: creation number before the list; '': it begins here. `total`: length of the whole list.
 -- Lists, each after its size: claimed ids, one of each call; ids to remove; jobs to put; as many,
 -- their places; as many, what each keeps of the job that it was in another shard, as JSON or ''.
 -- Then for each parcel: its value, a list of the ids in it, and a list of the jobs in it that leave
 -- this shard.
--- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed', last entry, lineage
+-- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded' | 'unclaimed' | 'unique' (another job has a key) |
+--          'known' (the request was answered before), last entry, lineage
 if not is_ready() then
     return {'not ready'}
 end
@@ -37,6 +39,14 @@ local carried = list()
 if bounds ~= '' and (puts > 0 or at <= #args) and is_crowded() then
     return {'crowded'}
 end
+if recall(request) then
+    return {'known'}
+end
+local is_decided = string.sub(partition, 1, 1) == '@'
+local taken = not is_decided and find_taken(jobs, puts)
+if taken then
+    return {'unique', taken}
+end
 local parcels = {}
 while at <= #args do
     local parcel = {value = args[at]}
@@ -62,6 +72,7 @@ for _, parcel in ipairs(parcels) do
     send(struct.pack(PARCEL_BASE, base) .. parcel.value .. parcel.carried, parcel.ids, parcel.size)
 end
 note_list(1, partition, position)
+keep_answer(request, '{}')
 if partition ~= '' then
     advance(partition, position, now)
 elseif #parcels > 0 then

@@ -59,9 +59,9 @@ local function head_of(key, at, stop)
 end
 
 -- Whether a member is the place of its job: a retry or a kept run of a recurring one is not.
-local function is_place(seq, kind, record)
+local function is_place(seq, kind, origin, record)
     local sort, _, _, its_seq = read_places(record)
-    return its_seq == seq and (is_next_run(kind) or kind == PASSED or sort < INTERVAL)
+    return its_seq == seq and (is_next_run(kind) or kind == PASSED or (sort < INTERVAL and origin == SCHEDULE))
 end
 
 -- Whether a run that waits by itself rests: it is neither in `due` nor held by a limit.
@@ -74,11 +74,11 @@ local function consider_place(of, ms, rank, text)
     if is_used_up() then
         return end_page()
     end
-    local seq, kind, id = read_member(text)
+    local seq, kind, id, _, _, origin = read_member(text)
     last = string.format('%d %.0f %d %.0f', of, ms, rank, seq)
     budget.looks = budget.looks - 1
     local record = has_prefix(wanted, id) and read_record(id)
-    if record and is_place(seq, kind, record) and (of ~= RESTING or is_at_rest(text)) then
+    if record and is_place(seq, kind, origin or SCHEDULE, record) and (of ~= RESTING or is_at_rest(text)) then
         consider_job(wanted, last, id, record)
     end
 end

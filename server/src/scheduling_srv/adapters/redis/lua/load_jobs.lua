@@ -1,4 +1,4 @@
---!include base job member order states
+--!include base job member order states unique
 --!args token jobs...
 --!row loaded id due record
 -- Rebuild: jobs with their old creation numbers, in place of those that an earlier call has loaded.
@@ -13,6 +13,7 @@ end
 
 local function forget(id, record)
     local kind, _, creator, seq, type, labels = read_places(record)
+    give_key_back(id, record)
     redis.call('HDEL', K.jobs, id)
     redis.call('HDEL', K.states, id)
     redis.call('ZREM', K.due, member(seq, NEXT, id))
@@ -41,7 +42,7 @@ local function forget_old(last)
     end
 end
 
-local jobs, places = {}, {}
+local jobs, places, keyed = {}, {}, {}
 while done < size and old_bytes < OLD_BYTES do
     local last = math.min(done + AT_ONCE, size)
     forget_old(last)
@@ -50,6 +51,9 @@ while done < size and old_bytes < OLD_BYTES do
         if record ~= '' then
             local kind, rank, creator, seq, type, labels = read_places(record)
             push(jobs, id, record)
+            if shape_of(record).has_more and kind ~= ENDING then
+                keyed[#keyed + 1] = {id, record}
+            end
             note_largest(#record)
             if is_resource(kind) then
                 enlist(seq, id, creator, type, labels)
@@ -64,5 +68,8 @@ while done < size and old_bytes < OLD_BYTES do
 end
 in_batches('HSET', K.jobs, jobs, 2)
 in_batches('ZADD', K.due, places, 2)
+for _, pair in ipairs(keyed) do
+    take_key(pair[1], pair[2])
+end
 save_order()
 return {done, more}

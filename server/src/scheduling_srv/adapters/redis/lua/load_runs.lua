@@ -1,9 +1,10 @@
---!include base job member pauses states
+--!include base deadlines job member pauses remove run states
 --!args token runs...
---!row run id seq:int nominal:int attempt:int type instance start due
+--!row run id seq:int nominal:int attempt:int type instance start due timed origin:int
 -- Rebuild: unanswered runs, whether or not their job lives, and runs that wait for their retry, if
 -- it does.
--- `due`: '' if the run is unanswered. Retries of one job stand together.
+-- `due`: '' if the run is unanswered. `timed`: '1' if it had a deadline of its own. Retries of one job
+-- stand together.
 -- Returns: how many are done, and how many of them are loaded | lost(). Not all are done when
 --          JOB_BYTES of jobs were read.
 local JOB_BYTES = 4000000
@@ -38,38 +39,53 @@ local function go_on_after(id, job, nominal)
     end
 end
 
-local function load_retry(id, seq, nominal, attempt, due)
+-- A run of another origin than the schedule waits beside the occurrences of its job.
+local function load_retry(id, seq, nominal, attempt, due, origin)
     local job = living(id, seq)
     if job then
-        local text = retry_member(seq, id, nominal, attempt)
+        local text = retry_member(seq, id, nominal, attempt, origin)
+        local is_of_schedule = origin == SCHEDULE
         redis.call('ZADD', K.retries, seq, text)
-        if attempt <= 1 and (job.kind == INTERVAL or job.kind == CRON) then
+        if is_of_schedule and attempt <= 1 and (job.kind == INTERVAL or job.kind == CRON) then
             go_on_after(id, job, nominal)
         end
-        if attempt == 1 and job.kind <= ONCE then -- the job was paused: whether it still is comes out
+        if is_of_schedule and attempt == 1 and job.kind <= ONCE then -- the job was paused: whether it still is comes out
             rest_for_job(seq, text)
             resume_job(seq, id)
         elseif attempt > 0 then
             redis.call('ZADD', K.due, job.rank * RANK + due, text)
         end
-        if job.kind <= ONCE then
+        if is_of_schedule and job.kind <= ONCE then
             redis.call('ZREM', K.due, member(seq, NEXT, id)) -- that was this run
+        end
+        if not is_of_schedule and job.kind < INTERVAL then
+            note_by_hand()
         end
         loaded = loaded + 1
     else -- its job is gone, its removal from the journal was not announced: it is swept
-        redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, attempt))
+        redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, attempt, origin))
         redis.call('HSET', K.orphans, number(seq), struct.pack(ORPHAN, 0))
     end
 end
 
-for i = runs_at, #args, RUN_ROW do
-    local id, seq, nominal, attempt, type, instance, start, due = run_row(i)
-    if due ~= '' then
-        load_retry(id, seq, nominal, attempt, tonumber(due))
-    else
-        local run = struct.pack(RUN, seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, 0, #type) .. type .. id
-        redis.call('HSET', K.runs, instance, run)
+-- The time of an unanswered run: that of the rebuild counts (`note_rebuilt`).
+local function load_time(id, seq, instance, start, timed)
+    local timeout = timed == '1' and timeout_of(living(id, seq) or nil, 0) or 0
+    if timeout == 0 then
         redis.call('ZADD', K.running, start, instance)
+        return
+    end
+    redis.call('ZADD', K.started, start, instance)
+    redis.call('ZADD', K.deadlines, number(start + timeout), instance)
+end
+
+for i = runs_at, #args, RUN_ROW do
+    local id, seq, nominal, attempt, type, instance, start, due, timed, origin = run_row(i)
+    if due ~= '' then
+        load_retry(id, seq, nominal, attempt, tonumber(due), origin)
+    else
+        redis.call('HSET', K.runs, instance, pack_run(seq, nominal, attempt, 0, type, id, origin))
+        load_time(id, seq, instance, start, timed)
         if has_format(2) then
             redis.call('ZADD', K.open, seq, instance)
         end

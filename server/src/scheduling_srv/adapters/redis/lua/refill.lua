@@ -1,6 +1,6 @@
---!include base job marker member outbox parcels pauses states
+--!include backfills base job marker member outbox parcels pauses states
 --!args token log now:int count most_entries:int most:int room:int
--- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, then retries. It reads and
+-- Writes a piece of what lives to the journal again: parcels, jobs, counts, pauses, backfills, then retries. It reads and
 -- writes in one call, so whatever changes later comes later. A hash is walked by a cursor, which is
 -- good for one process of Redis: with another lineage the walk begins anew. What the walk does not
 -- show came after it had begun.
@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, STATES, PAUSES, TYPES, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, FILLS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'f', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -105,16 +105,14 @@ local function write_state(id, text)
 end
 
 local function write_retry(text)
-    local seq, kind, id, nominal, attempt = read_member(text)
+    local seq, kind, id, nominal, attempt, origin = read_member(text)
     if kind == PASSED then
         return -- the job says it
     end
     local score = redis.call('ZSCORE', K.due, text)
     local due = score and tonumber(score) % RANK or nominal -- held: it has been due
-    local key = retry_key(id, seq, nominal)
     read = read + #text
-    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
-    emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
+    emit_waiting(id, seq, nominal, attempt, due, origin)
 end
 
 -- One step of a walk, then the phase behind it. A small hash or set comes as a whole, whatever
@@ -132,7 +130,7 @@ end
 
 if phase == PARCELS and SHARDS == 1 then
     phase = JOBS
-elseif phase == STATES and not is_any_paused() and redis.call('EXISTS', K.states) == 0 then
+elseif phase == STATES and not is_any_paused() and not is_any_backfill() and redis.call('EXISTS', K.states) == 0 then
     phase = RETRIES
 end
 if phase == PARCELS then
@@ -148,6 +146,10 @@ elseif phase == PAUSES then
 elseif phase == TYPES then
     walk_on('HSCAN', K.paused_types, function(type, note)
         emit_pause(TYPE_PAUSE_KEY .. type, note)
+    end, FILLS)
+elseif phase == FILLS then
+    walk_on('HSCAN', K.backfills, function(id, text)
+        save_backfill(id, cjson.decode(text), true)
     end, RETRIES)
 else
     walk_on('ZSCAN', K.retries, write_retry, ENDED)

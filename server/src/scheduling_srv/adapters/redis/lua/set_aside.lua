@@ -1,4 +1,4 @@
---!include answer base job marker member order outbox pauses remove run states
+--!include answer backfills base job marker member order outbox pauses remove run states unique
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -79,6 +79,9 @@ local function bring_back(text)
     back[id] = seq
     redis.call('HDEL', K.orphans, number(seq)) -- its retries are wanted again
     redis.call('HSET', K.jobs, id, record)
+    if sort ~= ENDING then
+        take_key(id, record)
+    end
     if where ~= '-' then
         redis.call('ZADD', where == 'p' and K.plan or K.due, number(score), member(seq, kind, id))
     end
@@ -141,21 +144,24 @@ each(ENDED_ROW, function(i)
     local id, seq, instance, nominal, attempt, farewell = ended_row(i)
     local run = known_runs[instance] == nil and redis.call('HGET', K.runs, instance)
     local stored = run or string.rep('\0', RUN_SIZE)
-    local of, at_time, number_of, _, size, from = read_run(stored)
+    local of, at_time, number_of, _, size, from, origin = read_run(stored)
     if not run or of ~= seq or at_time ~= nominal or number_of ~= attempt then
         return
     end
     known_runs[instance] = false
     free_place(instance, string.sub(run, from, from + size - 1))
     if attempt > 1 then
-        emit(TOMBSTONE .. retry_key(id, seq, nominal))
+        emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
     end
     local record = redis.call('HGET', K.jobs, id)
     local job = record and read_job(record)
     if job and job.seq == seq then
         after_end(id, job)
+        if origin == BACKFILLED then
+            note_backfilled(id, seq)
+        end
     end
-    if job and job.seq == seq and job.kind < INTERVAL then
+    if job and job.seq == seq and job.kind < INTERVAL and origin == SCHEDULE then
         remove_job(id, job)
         remember_removed(id, job)
         if job.kind == ONCE then

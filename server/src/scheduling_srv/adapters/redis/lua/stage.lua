@@ -1,4 +1,4 @@
---!include base due job late limits marker outbox outage ranks resting staging starting taking
+--!include base deadlines due job late limits marker outbox outage ranks resting staging starting taking
 --!args token now:int lead:int limit:int window:int missed bounds
 --!args published:int? known? ahead:int? most:int? most_bytes:int?
 -- Moves what is due and may run into the outbox, and hands out what is there if that is wanted.
@@ -6,7 +6,8 @@
 -- `window`: catch-up window, ms. `missed`: 'latest' or 'skip'. `bounds`: see `is_full`. To hand out
 -- entries it is given the arguments of `take.lua`.
 -- Returns: 'ok' | lost() | 'diverged' | 'full', runs staged, their bytes, jobs to plan, next due ms
---          or '', oldest start ms or '', and what `take.lua` hands out
+--          or '', oldest start ms or '' and first deadline ms or '' of unanswered runs, and what
+--          `take.lua` hands out
 if not owns(token) then
     return {lost()}
 end
@@ -49,9 +50,10 @@ if staged + #stage.again + #stage.plan > 0 then -- occurrences that were swallow
 end
 flush()
 local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2] or ''
-if oldest == '' then
+local deadline = head_of(K.deadlines)
+if oldest == '' and not deadline then
     redis.call('UNLINK', K.late)
 end
 local look_at = (more or stage.is_more) and number(now) or next_due()
-local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest}
+local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest, deadline and number(deadline) or ''}
 return published and hand_out(result, published, ahead, most, most_bytes) or result

@@ -1,12 +1,14 @@
---!include base input moving names outbox putting room writing
+--!include base input moving names outbox putting requests room writing
 --!args now:int partition expected known bounds groups...
---!row group mode partition position named size:int
+--!row group mode partition position named request size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
--- record's. `named`: '1' if clients have named ids; others are new. Its jobs follow it.
+-- record's. `named`: '1' if clients have named ids; others are new. '3' and '2': the same, and some
+-- new jobs have unique keys. `request`: name of the request, or ''; one that was answered before is
+-- `known`. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
---          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'elapsed', 'moving' (a long list changes the job:
---          send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
+--          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'unique' (another job has the key),
+--          'known', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.
 if not is_ready() then
@@ -24,7 +26,7 @@ end
 local results, first_due, moved = {}, nil, {}
 local replaced_bytes = 0
 
-local function find_refusal(mode, at, size, is_named)
+local function find_refusal(mode, at, size, named)
     local place = find_moving(at, size, JOB_ROW)
     if place then
         return 'moving', place
@@ -33,14 +35,19 @@ local function find_refusal(mode, at, size, is_named)
     if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
         return 'large', 1
     end
-    return check(mode, at, size, is_named)
+    return check(mode, at, size, named == '1' or named == '3', named > '1')
 end
 
 local at = groups_at
 while at <= #args do
-    local mode, origin, position, named, size = group_row(at)
+    local mode, origin, position, named, request, size = group_row(at)
     local jobs_at = at + GROUP_ROW
-    local fault, place = find_refusal(mode, jobs_at, size, named == '1')
+    local fault, place
+    if recall(request) then
+        fault, place = 'known', 1
+    else
+        fault, place = find_refusal(mode, jobs_at, size, named)
+    end
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0
     if fault and partition ~= '' then
@@ -48,7 +55,7 @@ while at <= #args do
     end
     if not fault then
         local first = #entries + 1
-        note_made(named ~= '1')
+        note_made(named == '0' or named == '2')
         local due = put(mode, jobs_at, size, now)
         if due then -- something has changed
             grouped = grouped or size > 1 -- a list, as a whole
@@ -56,6 +63,7 @@ while at <= #args do
             first_due = math.min(first_due or due, due)
         end
         moved[origin] = position
+        keep_answer(request, '{}')
     end
     at = jobs_at + JOB_ROW * size
 end

@@ -1,4 +1,4 @@
---!include base finishing job limits member outbox pauses remove run states
+--!include backfills base deadlines finishing job limits member outbox pauses remove run states
 -- What an answer does to a run and its job (docs/contract.md).
 local function retry_delay(id, job, nominal, failures, cap)
     local delay, rules = job.delay, job.rules
@@ -20,7 +20,8 @@ local done, failed = 0, 0 -- runs that ended, for good
 local failed_id, failed_type, failed_attempt, failed_problem = '', '', 0, '' -- of the last that failed
 local PROBLEM = 800 -- bytes of what a worker said that the tally repeats
 local ended_types = {} -- their type -> how many were done and how many failed
-local DONE, FAILED, TIMED_OUT = 'done', 'failed', 'timed-out' -- outcomes, as the contract names them
+-- Outcomes, as the contract names them.
+local DONE, FAILED, TIMED_OUT, CANCELLED = 'done', 'failed', 'timed-out', 'cancelled'
 
 -- Whether a job has so many waiting retries that no more are kept (decision 14).
 local function has_enough_retries(id, job, most)
@@ -31,12 +32,13 @@ local function has_enough_retries(id, job, most)
     return true
 end
 
-local function plan_retry(id, job, nominal, attempt, now, cap)
-    local due = now + retry_delay(id, job, nominal, attempt - 1, cap)
-    local text = retry_member(job.seq, id, nominal, attempt)
+-- `after`: ms that the worker wants to wait; nil: as the job says.
+local function plan_retry(id, job, nominal, attempt, now, cap, after, origin)
+    local due = now + (after or retry_delay(id, job, nominal, attempt - 1, cap))
+    local text = retry_member(job.seq, id, nominal, attempt, origin)
     redis.call('ZADD', K.due, job.rank * RANK + due, text)
     redis.call('ZADD', K.retries, job.seq, text)
-    emit_waiting(id, job.seq, nominal, attempt, due)
+    emit_waiting(id, job.seq, nominal, attempt, due, origin)
     return due
 end
 
@@ -114,6 +116,10 @@ end
 local function save_ended()
     in_batches('HDEL', K.runs, answered)
     in_batches('ZREM', K.running, answered)
+    if is_any_started() then
+        in_batches('ZREM', K.started, answered)
+        in_batches('ZREM', K.deadlines, answered)
+    end
     in_batches('ZREM', K.open, answered)
     for type, size in pairs(left) do
         if redis.call('HINCRBY', K.types, type, -size) <= 0 then
@@ -138,40 +144,33 @@ local function tally()
     return given_up, given_up_id, done, failed, failed_id, types, failed_type, failed_attempt, problem
 end
 
--- Ends a run that `each_run` shows; returns whether there was one, and when something may be due
--- because of it. `most`: how many retries of a job may wait. `problem`: what the worker said of a
--- failure.
-local function end_run(instance, outcome, now, cap, most, problem)
-    local run = known_runs[instance]
-    if not run then
-        return false
-    end
-    known_runs[instance] = false
-    local seq, nominal, attempt, _, size, at = read_run(run)
-    local type = string.sub(run, at, at + size - 1)
-    local due = free_place(instance, type) and now
-    local id = string.sub(run, at + size)
-    local record = known_jobs[id]
-    local job = record and read_job(record)
-    local alive = job and job.seq == seq
-    local has_failed = outcome ~= DONE
-    if alive and has_failed and attempt < job.attempts and not has_enough_retries(id, job, most) then
-        local again = plan_retry(id, job, nominal, attempt + 1, now, cap)
-        return true, due or again
-    end
-    if attempt > 1 then
-        emit(TOMBSTONE .. retry_key(id, seq, nominal))
+-- Counts a run that has ended, for `tally`.
+local function count_end(id, type, attempt, outcome, problem)
+    if outcome == CANCELLED then
+        return
     end
     local ended = ended_types[type] or { done = 0, failed = 0 }
     ended_types[type] = ended
-    if has_failed then
+    if outcome == DONE then
+        done, ended.done = done + 1, ended.done + 1
+    else
         failed, ended.failed = failed + 1, ended.failed + 1
         failed_id, failed_type, failed_attempt, failed_problem = id, type, attempt, problem
-    else
-        done, ended.done = done + 1, ended.done + 1
     end
-    due = alive and after_end(id, job) and now or due
-    if alive and job.kind < INTERVAL then
+end
+
+-- A run has ended for good, whether or not it was emitted: every end comes here. `job`: nil if it is
+-- gone. `attempt`: the last one that was emitted, or 0. Returns whether something may be due because of it.
+local function conclude(id, type, job, seq, nominal, attempt, origin, outcome, problem)
+    count_end(id, type, attempt, outcome, problem)
+    if not job then
+        return false
+    end
+    local is_due = after_end(id, job)
+    if origin == BACKFILLED then
+        note_backfilled(id, seq)
+    end
+    if job.kind < INTERVAL and origin == SCHEDULE then
         remove_job(id, job, ended_jobs)
         remember_removed(id, job)
         known_jobs[id] = false
@@ -181,5 +180,34 @@ local function end_run(instance, outcome, now, cap, most, problem)
             emit_deleted(id, false)
         end
     end
-    return true, due
+    return is_due
+end
+
+-- Ends a run that `each_run` shows; returns whether there was one, and when something may be due
+-- because of it. `most`: how many retries of a job may wait. `problem`: what the worker said of a
+-- failure; `after`: see `plan_retry`; `is_final`: no attempt follows.
+local function end_run(instance, outcome, now, cap, most, problem, after, is_final)
+    local run = known_runs[instance]
+    if not run then
+        return false
+    end
+    known_runs[instance] = false
+    local seq, nominal, attempt, _, size, at, origin = read_run(run)
+    local type = string.sub(run, at, at + size - 1)
+    local due = free_place(instance, type) and now
+    local id = string.sub(run, at + size)
+    local record = known_jobs[id]
+    local job = record and read_job(record)
+    local alive = job and job.seq == seq
+    local has_failed = outcome ~= DONE
+    local is_retried = alive and has_failed and not is_final and attempt < job.attempts
+    if is_retried and not has_enough_retries(id, job, most) then
+        local again = plan_retry(id, job, nominal, attempt + 1, now, cap, after, origin)
+        return true, due or again
+    end
+    if attempt > 1 then
+        emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
+    end
+    local is_due = conclude(id, type, alive and job or nil, seq, nominal, attempt, origin, outcome, problem)
+    return true, is_due and now or due
 end

@@ -91,6 +91,8 @@ local function is_same_schedule(old, new)
     return old.interval == new.interval
 end
 
+local BESIDE = 100 -- runs by hand of a one-time job that may wait beside its own
+
 -- When the run of a one-time job is due, or was due if it waits for its retry. nil: it is under
 -- way.
 local function waits_for(id, job)
@@ -102,10 +104,11 @@ local function waits_for(id, job)
             return nominal_of(id, job, score - job.rank * RANK)
         end
     end
-    local retry = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, 1)[1]
-    if retry then
-        local _, _, nominal = read_place(retry)
-        return nominal
+    for _, retry in ipairs(redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, BESIDE)) do
+        local _, _, nominal, _, origin = read_place(retry)
+        if origin == SCHEDULE then
+            return nominal
+        end
     end
 end
 

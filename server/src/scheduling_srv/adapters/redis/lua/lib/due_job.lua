@@ -14,6 +14,15 @@ local function read_more_of_due(job, shape, record, at)
     return size
 end
 
+-- Notes what the headers of a run of another origin say, of a job without MORE as well.
+local function note_more(job, record)
+    if not job.labels then
+        local shape = shape_of(record)
+        job.labels, job.number = '', 0
+        job.attempts = shape.has_policy and struct.unpack(ATTEMPTS, record, shape.policy_at + 1) or 1
+    end
+end
+
 -- nil: the record is of another job by now than the `wanted` one.
 local function read_due(record, wanted)
     local seq, kind, _, type_size, data_size, trace_size = struct.unpack(DUE_HEADER, record)

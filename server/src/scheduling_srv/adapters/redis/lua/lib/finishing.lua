@@ -1,4 +1,4 @@
---!include job member order outbox remove
+--!include backfills job member order outbox remove unique
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -62,6 +62,8 @@ local function finish(id, record, nominal)
         return
     end
     unlist(job.seq, id, job.creator, job.type, labels_of(job))
+    give_key_back(id, record)
+    end_backfill(id)
     local ending = as_ending(record)
     redis.call('HSET', K.jobs, id, ending)
     emit_created(id, ending, nominal, false)

@@ -1,4 +1,4 @@
---!include base
+--!include base deadlines
 -- When runs were published, if that was late: their completion timeout begins then (decision 27).
 -- `meta.staged` has two marks, '<entry> <ms>': runs that follow that entry were staged then or
 -- later. `late` has notes: runs that follow the entry, its score, were published then or later.
@@ -38,7 +38,7 @@ local function note_published(before, now)
     if not is_late(before, now) then
         return
     end
-    local oldest = tonumber(redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2])
+    local oldest = oldest_start()
     if not oldest then
         redis.call('UNLINK', K.late)
         return
@@ -58,7 +58,7 @@ end
 
 -- The time of no run begins before now.
 local function note_rebuilt(now)
-    if redis.call('EXISTS', K.running) == 1 then
+    if oldest_start() then
         add_note(-1, now)
     end
 end

@@ -28,6 +28,12 @@ local function block(limit, type, text, score, nominal)
     redis.call('ZADD', K.waiting, nominal, text)
 end
 
+-- Since when a run is held. The nominal time of one of another origin may lie long before: a rebuild
+-- need not read from there.
+local function held_since(origin, nominal, due)
+    return (origin or SCHEDULE) == SCHEDULE and nominal or due
+end
+
 local releases, release_bytes = 1000, BUDGET / 2 -- runs that one call may still move, bytes it may still read
 
 -- The member as it goes back to `due`: it was there in time, so no outage swallows it. nil: it is

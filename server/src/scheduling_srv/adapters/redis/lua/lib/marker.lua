@@ -18,6 +18,7 @@ local function earliest(now, first_staged, last_begun)
         end
     end
     look(K.running)
+    look(K.started)
     if first_staged and first <= tonumber(last_begun) then
         first = math.min(first, tonumber(first_staged))
     end

@@ -1,11 +1,14 @@
+--!include origins
 -- Members of `due`, `plan` and the held runs. Creation order first, so that equal scores keep it.
 local function member(seq, kind, id)
     return struct.pack(MEMBER, seq, kind) .. id
 end
 
--- A run that waits by itself: for its retry, or (first attempt) because its job has a new schedule.
-local function retry_member(seq, id, nominal, attempt)
-    return struct.pack(RUN_MEMBER, seq, attempt > 1 and RETRY or KEPT, nominal, attempt) .. id
+-- A run that waits by itself: for its retry, or (first attempt) because its job has a new schedule, or
+-- because of its origin (nil: the schedule).
+local function retry_member(seq, id, nominal, attempt, origin)
+    local kind = attempt > 1 and RETRY or FIRST_KINDS[origin or SCHEDULE]
+    return struct.pack(RUN_MEMBER, seq, kind, nominal, attempt + (origin or SCHEDULE) * ORIGIN_UNIT) .. id
 end
 
 -- Whether the member stands for the job's next occurrence; others name their run.
@@ -19,7 +22,7 @@ local function read_place(text)
         return seq, kind
     end
     local _, _, nominal, attempt = struct.unpack(RUN_MEMBER, text)
-    return seq, kind, nominal, attempt
+    return seq, kind, nominal, attempt % ORIGIN_UNIT, math.floor(attempt / ORIGIN_UNIT)
 end
 
 local function read_id(text)
@@ -28,6 +31,6 @@ local function read_id(text)
 end
 
 local function read_member(text)
-    local seq, kind, nominal, attempt = read_place(text)
-    return seq, kind, read_id(text), nominal, attempt
+    local seq, kind, nominal, attempt, origin = read_place(text)
+    return seq, kind, read_id(text), nominal, attempt, origin
 end

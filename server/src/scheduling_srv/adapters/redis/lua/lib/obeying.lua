@@ -73,9 +73,9 @@ local function make_up(stage, job, id, record, nominal, from, cutoff)
 end
 
 -- A run that waited is not kept any more.
-local function forget_kept(job, id, text, nominal)
+local function forget_kept(job, id, text, nominal, origin)
     redis.call('ZREM', K.retries, text)
-    emit(TOMBSTONE .. retry_key(id, job.seq, nominal))
+    emit(TOMBSTONE .. retry_key(id, job.seq, nominal, origin))
 end
 
 -- A run that waited never starts. The job may have waited for it alone, or another run for its end.
@@ -129,7 +129,7 @@ local function overlap(stage, job, id, record, kind, text, nominal, from, state)
 end
 
 -- What becomes of the run at a place in `due`.
-local function obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
+local function obey(stage, job, text, id, score, from, record, kind, nominal, attempt, origin)
     local due, rules, gone = score - from, job.rules, stage.gone
     local is_occurrence = is_next_run(kind)
     nominal = nominal or nominal_of(id, job, due)
@@ -172,7 +172,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         return
     end
     if job.parallel > 0 and count(job.type) >= job.parallel then
-        block(job.parallel, job.type, text, from + due, nominal)
+        block(job.parallel, job.type, text, from + due, held_since(origin, nominal, due))
         return
     end
     gone[#gone + 1] = text
@@ -180,10 +180,10 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
     if state then
         save_state(id, job.seq, state)
     end
-    start_run(id, job, nominal, attempt or 1, stage)
+    start_run(id, job, nominal, attempt or 1, stage, origin)
     starts[job.seq] = (starts[job.seq] or 0) + 1
-    if kind == KEPT then
-        forget_kept(job, id, text, nominal)
+    if kind >= KEPT then
+        forget_kept(job, id, text, nominal, origin)
     elseif is_occurrence then
         plant_after(stage, job, id, record, nominal, from, state)
     end

@@ -1,4 +1,4 @@
---!include base
+--!include base origins
 -- The outbox: entries in the order of `emit`, numbered by `flush`.
 local entries, emitted, longest = {}, 0, 0 -- and their bytes
 local departed = {} -- ids of the jobs that these entries remove, if there are several shards
@@ -72,13 +72,13 @@ local function emit_ended(id, outcome, attempts, problem)
 end
 
 -- Names a run that waits by itself in the journal.
-local function retry_key(id, seq, nominal)
-    return id .. '\0' .. number(seq) .. '\0' .. number(nominal)
+local function retry_key(id, seq, nominal, origin)
+    return id .. '\0' .. number(seq) .. '\0' .. number(nominal) .. mark_of(origin)
 end
 
-local function emit_waiting(id, seq, nominal, attempt, due)
-    local key = retry_key(id, seq, nominal)
-    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt, due)
+local function emit_waiting(id, seq, nominal, attempt, due, origin)
+    local key = retry_key(id, seq, nominal, origin)
+    local value = struct.pack(JOURNAL_RETRY, seq, nominal, attempt + (origin or SCHEDULE) * ORIGIN_UNIT, due)
     emit(struct.pack(KEYED, PUT_OFF, #key) .. key .. value)
 end
 

@@ -1,4 +1,4 @@
---!include base heritage job keeping member order outbox pauses replacing states
+--!include base heritage job keeping member order outbox pauses replacing states unique
 -- Creation numbers, `size` of them behind the one that is returned. Those of several shards follow
 -- the clock, 64 for each millisecond since 2026: so the jobs of all shards have an order.
 local function claim_seqs(size)
@@ -59,6 +59,7 @@ local function put(mode, at, size, now, numbered, carried)
             local wait = at_once
             if string.byte(record, SEQ_SIZE + 1) % VERSION_UNIT >= HAS_MORE then
                 wait = waiting_of(id, record, state)
+                take_key(id, record)
             end
             if pause then
                 pause_job(id, pause)

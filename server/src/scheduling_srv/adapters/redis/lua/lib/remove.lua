@@ -1,4 +1,4 @@
---!include base limits member order outbox pauses states
+--!include backfills base limits member order outbox pauses states unique
 local any_waiting -- whether `retries` holds anything: asked once a call
 
 local function is_any_waiting()
@@ -8,16 +8,34 @@ local function is_any_waiting()
     return any_waiting
 end
 
+local any_by_hand -- whether runs by hand of one-time jobs may wait: asked once a call
+
+local function is_any_by_hand()
+    if any_by_hand == nil then
+        any_by_hand = meta('by_hand') > 0
+        if any_by_hand and not is_any_waiting() then
+            redis.call('HDEL', K.meta, 'by_hand')
+        end
+    end
+    return any_by_hand
+end
+
+-- A run by hand of a one-time job waits.
+local function note_by_hand()
+    redis.call('HSET', K.meta, 'by_hand', 1)
+    any_by_hand, any_waiting = true, true
+end
+
 -- Takes out a retry that waits, maybe for years, of a job that goes; also from the journal.
 local function remove_retry(text, parallel, type)
-    local seq, _, id, nominal = read_member(text)
+    local seq, _, id, nominal, _, origin = read_member(text)
     redis.call('ZREM', K.retries, text)
     redis.call('ZREM', K.due, text)
     end_rest(type, text)
     if parallel > 0 then
         unblock(parallel, type, text)
     end
-    emit(TOMBSTONE .. retry_key(id, seq, nominal))
+    emit(TOMBSTONE .. retry_key(id, seq, nominal, origin))
 end
 
 local retries_left = 100 -- what one call removes; `sweep_retries.lua` removes those of jobs with more
@@ -67,7 +85,7 @@ local function remove_job(id, job, later)
             end
         end
     end
-    if job.attempts > 1 or ((job.kind >= INTERVAL or is_any_resting()) and is_any_waiting()) then
+    if job.attempts > 1 or ((job.kind >= INTERVAL or is_any_resting() or is_any_by_hand()) and is_any_waiting()) then
         remove_retries(job)
     end
     if job.parallel > 0 then
@@ -76,8 +94,14 @@ local function remove_job(id, job, later)
     if job.rules then
         forget_state(id, job)
     end
+    if job.more_size > 0 then
+        give_key_back(id, job.record)
+    end
     if is_any_paused() then
         unpause_job(id)
+    end
+    if job.kind >= INTERVAL then
+        end_backfill(id)
     end
     if is_resource(job.kind) then
         unlist(job.seq, id, job.creator, job.type, labels_of(job))
@@ -130,7 +154,7 @@ local function note_replaced(id, record, job)
     if pause then
         replaced[#replaced + 1] = section(OLD_PAUSE, struct.pack(OLD_STATE_PART, #id) .. id .. pause)
     end
-    local retries = (job.attempts > 1 or job.kind >= INTERVAL or is_any_resting())
+    local retries = (job.attempts > 1 or job.kind >= INTERVAL or is_any_resting() or is_any_by_hand())
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)
         or {}
     for _, text in ipairs(retries) do

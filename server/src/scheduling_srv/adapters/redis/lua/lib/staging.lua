@@ -65,7 +65,7 @@ local function rest(stage, job, text, id, score, from, record, kind, nominal, at
 end
 
 local function consider(stage, text, id, score, from, record)
-    local seq, kind, nominal, attempt = read_place(text)
+    local seq, kind, nominal, attempt, origin = read_place(text)
     local job, due = record and read_due(record, seq), score - from
     if not job or is_void(stage, job) then
         stage.gone[#stage.gone + 1] = text
@@ -74,8 +74,11 @@ local function consider(stage, text, id, score, from, record)
     if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
         return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
+    if (origin or SCHEDULE) ~= SCHEDULE then
+        note_more(job, record)
+    end
     if job.rules then
-        return obey(stage, job, text, id, score, from, record, kind, nominal, attempt)
+        return obey(stage, job, text, id, score, from, record, kind, nominal, attempt, origin)
     end
     if kind == NEXT and job.kind >= INTERVAL and due < stage.cutoff then
         stage.gone[#stage.gone + 1] = text
@@ -91,13 +94,13 @@ local function consider(stage, text, id, score, from, record)
     end
     nominal = nominal or due
     if job.parallel > 0 and count(job.type) >= job.parallel then
-        block(job.parallel, job.type, text, from + due, nominal)
+        block(job.parallel, job.type, text, from + due, held_since(origin, nominal, due))
         return
     end
-    start_run(id, job, nominal, attempt or 1, stage)
-    if kind == KEPT then
+    start_run(id, job, nominal, attempt or 1, stage, origin)
+    if kind >= KEPT then
         redis.call('ZREM', K.retries, text)
-        emit(TOMBSTONE .. retry_key(id, seq, nominal)) -- the topic has it now
+        emit(TOMBSTONE .. retry_key(id, seq, nominal, origin)) -- the topic has it now
     end
     plant_next(stage, job, id, kind, text, nominal, from)
 end

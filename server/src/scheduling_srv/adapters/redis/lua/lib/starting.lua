@@ -1,6 +1,7 @@
---!include base member numbers outbox
+--!include base member numbers outbox run
 -- Starts runs: what is noted of them is stored by `save_runs`, all at once.
 local begun, started, opened, types, last_run = {}, {}, {}, {}, 0
+local timed, ending_by = {}, {} -- of runs with a deadline: when they begin, and the deadlines
 
 local function count(type)
     types[type] = types[type] or tonumber(redis.call('HGET', K.types, type) or '0')
@@ -8,29 +9,45 @@ local function count(type)
 end
 
 -- The entry of a run of a job with rules or labels, whose headers say more.
-local function emit_more(id, job, instance, nominal, attempt)
+local function emit_more(id, job, instance, nominal, attempt, deadline, origin)
     local labels = job.labels
     emit(struct.pack(QUEUED, QUEUE_MORE, job.kind, instance, nominal, attempt, job.seq, #id, #job.trace,
         job.type_size, job.data_size) .. id .. job.ready .. job.trace
-        .. struct.pack(QUEUED_MORE, SCHEDULE, math.max(1, job.attempts), 0, job.number, #labels) .. labels)
+        .. struct.pack(QUEUED_MORE, origin, math.max(1, job.attempts), deadline, job.number, #labels) .. labels)
 end
 
-local function start_run(id, job, nominal, attempt, stage)
-    if attempt > 1 then
-        redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt))
+-- The time of a run begins: it is unanswered until its deadline, which is returned. 0: the setting says it.
+local function begin(job, start, name)
+    local timeout = job.rules and job.rules.timeout or 0
+    if timeout == 0 then
+        push(begun, start, name)
+        return 0
     end
+    push(timed, start, name)
+    push(ending_by, number(start + timeout), name)
+    return start + timeout
+end
+
+-- `origin`: nil for the schedule.
+local function start_run(id, job, nominal, attempt, stage, origin)
+    if attempt > 1 then
+        redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt, origin))
+    end
+    origin = origin or SCHEDULE
     local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
     local name, type, trace, n = number(instance), job.type, job.trace, #started
     last_run = place
     started[n + 1] = name
-    started[n + 2] = struct.pack(RUN, job.seq, RUN_OF_SCHEDULE, SCHEDULE, nominal, attempt, place, #type) .. type .. id
+    started[n + 2] = pack_run(job.seq, nominal, attempt, place, type, id, origin)
     -- The time of a run that is staged ahead begins when it is due.
-    begun[n + 1], begun[n + 2] = nominal > stage.now and number(nominal) or stage.start, name
+    local start = nominal > stage.now and number(nominal) or stage.start
     opened[n + 1], opened[n + 2] = job.seq, name
     types[type] = (types[type] or count(type)) + 1
     if job.labels then
-        emit_more(id, job, instance, nominal, attempt)
+        emit_more(id, job, instance, nominal, attempt, begin(job, start, name), origin)
     else
+        local m = #begun
+        begun[m + 1], begun[m + 2] = start, name
         emit(struct.pack(QUEUED, QUEUE, job.kind, instance, nominal, attempt, job.seq, #id, #trace,
             job.type_size, job.data_size) .. id .. job.ready .. trace)
     end
@@ -39,6 +56,8 @@ end
 local function save_runs()
     in_batches('HSET', K.runs, started, 2)
     in_batches('ZADD', K.running, begun, 2)
+    in_batches('ZADD', K.started, timed, 2)
+    in_batches('ZADD', K.deadlines, ending_by, 2)
     if has_format(2) then -- an owner of format 1 would leave them there
         in_batches('ZADD', K.open, opened, 2)
     end

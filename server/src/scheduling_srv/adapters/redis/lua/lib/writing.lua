@@ -1,4 +1,4 @@
---!include definition job replacing
+--!include definition job replacing unique
 -- Groups of jobs in the arguments: `at` is the place of the first one.
 local LOOKED_UP = 50 -- ids that are looked up in one call: whole records come back if they are there
 
@@ -50,12 +50,34 @@ local function is_stale(asked, job)
     return wanted > 0 and wanted ~= revision
 end
 
+-- The place of the first of `size` jobs whose unique key another job has.
+local function find_taken(at, size)
+    for place = 1, size do
+        local id, _, asked = job_row(at + JOB_ROW * (place - 1))
+        if shape_of(asked).has_more and is_key_taken(id, asked) then
+            return place
+        end
+    end
+end
+
+-- The same for an Update, which keeps the key unless it says otherwise.
+local function is_taken_from(id, job, asked)
+    if keeps_more(asked) then
+        return job.more_size > 0 and is_key_taken(id, asked, job.record)
+    end
+    return shape_of(asked).has_more and is_key_taken(id, asked)
+end
+
 -- Why the `size` jobs may not be written, and the place of the one that is the reason. Without
--- `is_named` the service has made their ids: none of them exists.
-local function check(mode, at, size, is_named)
+-- `is_named` the service has made their ids: none of them exists. `has_keys`: some have unique keys.
+local function check(mode, at, size, is_named, has_keys)
     if mode == 'create' then
         local place = is_named and find_existing(at, size)
-        return place and 'exists', place
+        if place then
+            return 'exists', place
+        end
+        place = has_keys and find_taken(at, size)
+        return place and 'unique', place
     end
     for place = 1, size do
         local id, due, asked = job_row(at + JOB_ROW * (place - 1))
@@ -66,6 +88,9 @@ local function check(mode, at, size, is_named)
         end
         if mode == 'update' and is_stale(asked, job) then
             return 'stale', place
+        end
+        if mode == 'update' and is_taken_from(id, job, asked) then
+            return 'unique', place
         end
         if elapsed and not is_still_wanted(id, job, asked, due) then
             return 'elapsed', place

@@ -1,0 +1,31 @@
+--!include answer base cancelling marker outbox
+--!args now:int dry runs...
+--!row target id seq:int nominal:int origin:int
+-- Cancels open runs; others are no error.
+-- `dry`: '1' to count only. `runs`: each once.
+-- Returns: 'ok' | 'not ready' | 'old' (the store has an earlier format), last entry, lineage, number
+--          of runs that it has come to, number of those that were open
+local MOST_BYTES = BUDGET / 2 -- of the jobs of one call
+if not is_ready() or redis.call('HEXISTS', K.meta, 'open_from') == 1 then
+    return {'not ready'}
+end
+if not has_format(2) then
+    return {'old'}
+end
+local looked_at, open = 0, 0
+for i = runs_at, #args, TARGET_ROW do
+    local id, seq, nominal, origin = target_row(i)
+    if emitted + bytes_read > MOST_BYTES then
+        break
+    end
+    if cancel(id, seq, nominal, origin, now, dry == '1') then
+        open = open + 1
+    end
+    looked_at = looked_at + 1
+end
+save_ended()
+if #entries > 0 then
+    grouped = true -- a rebuild must not know a part of it
+    emit_marker(now)
+end
+return {'ok', flush(open > 0 and now or nil), lineage(), looked_at, open}

@@ -1,0 +1,153 @@
+--!include answer base finishing job limits member origins outbox remove run states
+-- Cancels open runs: those that run, those that wait for a retry, and those that are held
+-- (decision 30).
+local WORDS = 'The run was cancelled.'
+local AT_ONCE = 500 -- members that are read in one call
+local MOST_NOTED = 100 -- cancelled occurrences of a job that were never emitted
+
+local function varint(value)
+    local bytes = {}
+    while value >= 128 do
+        bytes[#bytes + 1], value = string.char(value % 128 + 128), math.floor(value / 128)
+    end
+    return table.concat(bytes) .. string.char(value)
+end
+
+-- A final jobFailed in place of a worker's, by which a rebuild knows that the run has ended.
+local function emit_cancelled(id, seq, nominal, origin, attempt, instance)
+    local key, occurrence = 'jobFailed', id .. '/' .. number(seq) .. '/' .. number(nominal) .. mark_of(origin) .. '/' .. number(attempt)
+    local headers = '[["job-id",' .. quoted(id) .. '],["occurrence-id",' .. quoted(occurrence) .. '],["outcome","cancelled"]]'
+    local value = '\8' .. varint(tonumber(instance)) .. '\18' .. varint(#WORDS) .. WORDS .. '\168\6\1'
+    emit(struct.pack(EVENT, HAPPENED, JOBS_TOPIC, #key, #headers) .. key .. headers .. value)
+end
+
+-- The instance of an unanswered run; nil: it is none.
+local function find_instance(id, seq, nominal, origin)
+    local at = 0
+    while true do
+        local found = redis.call('ZRANGE', K.open, seq, seq, 'BYSCORE', 'LIMIT', at, AT_ONCE)
+        for i, run in ipairs(#found > 0 and redis.call('HMGET', K.runs, unpack(found)) or {}) do
+            if run then
+                local its_seq, its_nominal, _, _, _, _, its_origin = read_run(run)
+                if its_seq == seq and its_nominal == nominal and its_origin == origin and run_id(run) == id then
+                    return found[i]
+                end
+            end
+        end
+        if #found < AT_ONCE then
+            return nil
+        end
+        at = at + AT_ONCE
+    end
+end
+
+-- The member of a run that waits by itself, and its attempt; nil: there is none.
+local function find_retry(id, seq, nominal, origin)
+    local first = retry_member(seq, id, nominal, 1, origin)
+    if redis.call('ZSCORE', K.retries, first) then
+        return first, 1
+    end
+    local at = 0
+    while true do
+        local found = redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE', 'LIMIT', at, AT_ONCE)
+        for _, text in ipairs(found) do
+            local _, kind, its_nominal, attempt, its_origin = read_place(text)
+            if kind ~= RETRY then
+                return nil -- the others come after them
+            elseif its_nominal == nominal and its_origin == origin then
+                return text, attempt
+            end
+        end
+        if #found < AT_ONCE then
+            return nil
+        end
+        at = at + AT_ONCE
+    end
+end
+
+-- The member of the next occurrence, if it is held and has this nominal time.
+local function find_held(id, job, nominal)
+    for _, kind in ipairs({NEXT, MISSED}) do
+        local text = member(job.seq, kind, id)
+        local score = redis.call('ZSCORE', K.waiting, text)
+        if score and tonumber(score) == nominal then
+            return text
+        end
+    end
+end
+
+-- A rebuild has to know of an occurrence that was never emitted, and never will be: as attempt 0.
+local function note_passed(id, seq, nominal)
+    redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, 0))
+    emit_waiting(id, seq, nominal, 0, nominal)
+    local noted = {}
+    for _, text in ipairs(redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE')) do
+        local _, kind, _, attempt = read_place(text)
+        noted[#noted + 1] = kind == KEPT and attempt == 0 and text or nil
+    end
+    for i = 1, #noted - MOST_NOTED do
+        remove_retry(noted[i], 0, '')
+    end
+end
+
+-- Plants the occurrence after one that was held.
+local function plant_following(id, job, record, nominal)
+    local next = nominal + job.interval
+    if is_planned(job) then
+        redis.call('ZADD', K.plan, nominal, member(job.seq, NEXT, id))
+    elseif job.rules and job.rules.last > 0 and next > job.rules.last then
+        finish(id, record, next)
+    else
+        redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
+    end
+end
+
+-- A run waits, and has no instance. Returns whether there is such a run.
+local function cancel_waiting(id, seq, nominal, origin, is_counted_only)
+    local record = redis.call('HGET', K.jobs, id)
+    if not record or read_seq(record) ~= seq then
+        return false
+    end
+    local job = read_job(record)
+    local text, attempt = find_retry(id, seq, nominal, origin)
+    local held = not text and origin == SCHEDULE and find_held(id, job, nominal)
+    if not text and not held then
+        return false
+    elseif is_counted_only then
+        return true
+    end
+    if held then
+        unblock(job.parallel, job.type, held)
+        attempt = 1
+    else
+        remove_retry(text, job.parallel, job.type)
+    end
+    if attempt == 1 and origin == SCHEDULE and job.kind >= INTERVAL and job.kind ~= ENDING then
+        note_passed(id, seq, nominal)
+    end
+    if attempt > 1 then
+        emit_cancelled(id, seq, nominal, origin, attempt - 1, 0)
+    end
+    conclude(id, job.type, job, seq, nominal, attempt - 1, origin, CANCELLED, '')
+    if held and job.kind >= INTERVAL then
+        plant_following(id, job, record, nominal)
+    end
+    return true
+end
+
+-- Cancels a run; returns whether it is open. `is_counted_only`: does nothing else.
+local function cancel(id, seq, nominal, origin, now, is_counted_only)
+    local instance = find_instance(id, seq, nominal, origin)
+    if not instance then
+        return cancel_waiting(id, seq, nominal, origin, is_counted_only)
+    elseif not is_counted_only then
+        each_run(1, function()
+            return instance
+        end, function()
+            local _, _, attempt = read_run(known_runs[instance])
+            emit_cancelled(id, seq, nominal, origin, attempt, instance)
+            end_run(instance, CANCELLED, now, 0, 0, '', nil, true)
+        end)
+    end
+    return true
+end

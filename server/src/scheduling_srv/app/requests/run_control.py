@@ -1,0 +1,133 @@
+"""The use cases that change single runs (docs/decisions/0030)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.requests.backfills import Backfills
+from scheduling_srv.app.requests.id_steps import next_step
+from scheduling_srv.app.requests.job_listing import JobListing, plain
+from scheduling_srv.app.requests.request_names import name_of
+from scheduling_srv.app.requests.selecting import select
+from scheduling_srv.app.run_control_ports import Cancelled, RunControlStore, Step
+from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
+from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.errors import RunNotFound, Violation
+from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.run_control import (
+    BackfillCall,
+    Backfilled,
+    CancelCall,
+    Extension,
+    NewRun,
+    RunCall,
+    RunName,
+    Started,
+)
+
+
+class RunControl:
+    """What callers change of runs."""
+
+    def __init__(
+        self,
+        store: ShardedStore,
+        listing: JobListing,
+        shards: Sequence[RunControlStore],
+        clock: Clock,
+        *,
+        backfills: Backfills,
+    ) -> None:
+        """`shards`: in their order."""
+        self.store = store
+        self.listing = listing
+        self.shards = shards
+        self.clock = clock
+        self.backfills = backfills
+
+    async def extend(self, asked: Extension) -> int:
+        """Move the deadline of an unanswered attempt, never to an earlier instant; returns it.
+
+        A rebuild forgets it. Raises `RunNotFound` and `Unavailable`.
+        """
+        shard = self.shards[asked.instance % len(self.shards)]
+        deadline = await shard.extend(asked, self.clock.now())
+        if deadline is None:
+            sentence = f"No run with the instance id {asked.instance} waits for an answer."
+            raise RunNotFound(sentence, [Violation("instance_id", sentence)])
+        return deadline
+
+    async def run(self, call: RunCall) -> Started:
+        """Run jobs now, one step: each gets a run beside its schedule. Unknown ids are no error.
+
+        With a request id a repetition finds the runs of the first call, for 15 minutes. Raises
+        `InvalidRequest`, `FormatTooOld`, `TooMany` and `Unavailable`.
+        """
+        name = name_of("RunJobs", call.request_id, _plain(call.bulk))
+        step = await self._recalled(name) if name else None
+        if step is None:
+            chosen = await select(self.listing, call.bulk)
+            step = Step(chosen.ids, len(chosen.jobs), chosen.token)
+        if call.bulk.dry_run:
+            return Started(Progress(step.matched, step.matched, step.token), [])
+        runs = await self._run(step, name)
+        return Started(Progress(step.matched, len(runs), step.token), runs)
+
+    async def backfill(self, call: BackfillCall) -> Backfilled:
+        """Run the occurrences of a job between two instants; see `Backfills.begin`."""
+        return await self.backfills.begin(call)
+
+    async def _recalled(self, name: str) -> Step | None:
+        found = await asyncio.gather(*(shard.recall(name) for shard in self.shards))
+        return next((step for step in found if step), None)
+
+    async def _run(self, step: Step, name: str) -> Sequence[NewRun]:
+        """Every shard looks for its own jobs."""
+        if not step.ids:
+            return []
+        floors = [each.announcements.number for each in self.store.shards]
+        now = self.clock.now()
+        done = await asyncio.gather(*(shard.run(step, now, name) for shard in self.shards))
+        await self.store.announced(
+            [
+                Stored(shard, each.receipt, floor)
+                for shard, (each, floor) in enumerate(zip(done, floors, strict=True))
+            ]
+        )
+        return [run for each in done for run in each.runs]
+
+    async def cancel(self, call: CancelCall) -> Progress:
+        """Cancel open runs, one step. Ids of no open run are no error.
+
+        Raises `InvalidRequest`, `FormatTooOld` and `Unavailable`.
+        """
+        step = next_step(call.ids, call.token)
+        named = [name for name in map(RunName.parse, step.ids) if name]
+        shards = range(len(self.shards)) if named else ()
+        done = await asyncio.gather(
+            *(self._cancel(shard, named, dry_run=call.dry_run) for shard in shards)
+        )
+        if not call.dry_run:
+            await self.store.announced([stored for stored, _ in done])
+        cancelled = sum(size for _, size in done)
+        return Progress(cancelled, cancelled, step.token)
+
+    async def _cancel(
+        self, shard: int, runs: Sequence[RunName], *, dry_run: bool
+    ) -> tuple[Stored, int]:
+        """A shard passes over the runs of others."""
+        floor, now, size = self.store.shards[shard].announcements.number, self.clock.now(), 0
+        while True:
+            done: Cancelled = await self.shards[shard].cancel(runs, now, dry_run=dry_run)
+            runs, size = runs[done.looked_at :], size + done.open
+            if not runs:
+                return Stored(shard, done.receipt, floor, ends=True), size
+
+
+def _plain(call: BulkCall) -> object:
+    """The same for equal calls, in every process."""
+    wanted = call.selection
+    asked = plain(wanted) if isinstance(wanted, JobFilter) else tuple(wanted)
+    return asked, call.dry_run, call.token

@@ -1,0 +1,109 @@
+"""Single runs are changed by callers, also when Redis then loses everything."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scheduling_client import Client, RetryPolicy, every
+from scheduling_client import now as at_once
+from tests.client import contract
+from tests.e2e.conftest import Deploy
+from tests.e2e.product import Product, Run, fresh
+from tests.harness.valkey import ValkeyServer
+
+
+@pytest.fixture
+def product(deploy: Deploy, own: ValkeyServer) -> Product:
+    return deploy(valkey=own)
+
+
+@pytest.fixture
+def client(product: Product) -> Iterator[Client]:
+    with Client(product.service.address) as client:
+        yield client
+
+
+def lose_everything(product: Product, own: ValkeyServer) -> None:
+    product.service.stop()
+    own.flush()
+    product.service.start()
+
+
+def name_of(run: Run) -> str:
+    return run.occurrence.rpartition("/")[0]
+
+
+def test_cancelled_runs_stay_cancelled(product: Product, client: Client, own: ValkeyServer) -> None:
+    """A running one, one that waits for its retry, and a held one: none has another attempt."""
+    kind, recurring, retrying = fresh("once"), fresh("recurring"), fresh("retrying")
+    retry = RetryPolicy(attempts=5, delay=timedelta(milliseconds=10))
+    product.client.create(contract.job(id=kind, type=kind, when="in 50 ms", attempts=5))
+    client.create(recurring, every("1 hour"), id=recurring, retry=retry)
+    late = RetryPolicy(attempts=5, delay=timedelta(seconds=2))
+    client.create(retrying, at_once(), retry=late, completion_timeout=timedelta(hours=1))
+    running, failing = product.run(kind), product.run(retrying)
+    product.failed(failing)
+    product.settle()
+    assert client.cancel(name_of(running), name_of(failing), f"{kind}/1/1") == (2, 2)
+    assert product.deleted(kind).headers["outcome"] == "cancelled"
+    lose_everything(product, own)
+    assert client.cancel(name_of(running), name_of(failing)) == (0, 0)
+    product.failed(running)
+    product.failed(failing)
+    product.settle()
+    assert len(product.runs_so_far(kind)) == len(product.runs_so_far(retrying)) == 1
+    assert [job.id for job in client.get_many([kind, recurring])] == [recurring]
+    client.delete(recurring)
+
+
+def test_runs_by_hand(product: Product, client: Client, own: ValkeyServer) -> None:
+    """They ignore a pause; a repeated request finds them; one that is held survives a rebuild."""
+    kind = fresh("type")
+    client.create(kind, every("1 hour"), id=kind, parallel=1, labels={"a": "b"})
+    client.pause(kind)
+    started = client.run_now(kind, fresh(), request_id="r")
+    assert (started.matched, started.changed) == (1, 1)
+    (first,) = started.runs
+    run = product.run(kind)
+    assert (name_of(run), run.record.headers["origin"]) == (first.run_id, "manual")
+    assert client.run_now(kind, request_id="r").runs != started.runs  # it names other jobs
+    (held,) = client.run_now(kind, request_id="held").runs
+    assert client.run_now(kind, request_id="held").runs == [held]
+    lose_everything(product, own)
+    product.done(run)
+    second, third = product.run(kind, 2), None
+    product.done(second)
+    third = product.run(kind, 3)
+    product.done(third)
+    product.settle()
+    names = [name_of(each) for each in product.runs_so_far(kind)]
+    assert len({*names}) == len(names) == 3
+    assert held.run_id in names[1:]
+    assert client.get(kind).pause
+    client.delete(kind)
+
+
+def test_a_backfill_goes_on_after_a_loss(
+    product: Product, client: Client, own: ValkeyServer
+) -> None:
+    kind = fresh("type")
+    client.create(kind, every("1 hour"), id=kind)
+    until = datetime.now(UTC)
+    since = until - timedelta(hours=4)
+    wanted = client.backfill(kind, since, until, dry_run=True)
+    assert client.backfill(kind, since, until, request_id="r") == wanted
+    assert client.backfill(kind, since, until, request_id="r") == wanted
+    assert wanted.runs == 4
+    first = product.run(kind)
+    assert name_of(first) == wanted.first_run_id
+    product.done(first)
+    product.run(kind, 2)
+    lose_everything(product, own)
+    for number in range(2, 5):
+        product.done(product.run(kind, number))
+    product.settle()
+    names = [name_of(run) for run in product.runs_so_far(kind)]
+    assert len(names) == len({*names}) == 4
+    assert names[-1] == wanted.last_run_id
+    client.delete(kind)

@@ -1,0 +1,264 @@
+"""Cancelled runs: they end, and nothing of them comes again."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from scheduling_client.wire import job_pb2
+from scheduling_srv.adapters.redis.pauses import RedisPauses
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
+from scheduling_srv.domain.errors import FormatTooOld
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_control import RunName
+from scheduling_srv.domain.run_rules import Overlap
+from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.kafka_records import Record, Topic
+from tests.store.shard import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    Run,
+    Shard,
+    at_once,
+    briefly,
+    cron,
+    every,
+    ids_of,
+    once,
+)
+
+
+def named(run: Run) -> RunName:
+    return RunName(run.id, run.seq, run.nominal)
+
+
+async def seq_of(shard: Shard, job_id: str) -> int:
+    (found,) = await shard.jobs.get([job_id])
+    assert found
+    return int.from_bytes(found.record[:6], "little")
+
+
+async def cancel(shard: Shard, *runs: RunName, now: int = NOW, dry_run: bool = False) -> int:
+    control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
+    done = await control.cancel(runs, now, dry_run=dry_run)
+    assert done.looked_at == len(runs)
+    return done.open
+
+
+async def records(shard: Shard) -> list[Record]:
+    """Those of the entries that were not published before."""
+    return list(Announcer().records(await shard.publish(), 0, "x"))
+
+
+def outcomes(found: Sequence[Record]) -> dict[str, str]:
+    """Of the jobs that were announced as deleted."""
+    return {
+        record.route.decode(): dict(record.headers)["outcome"].decode()
+        for record in found
+        if record.key == b"jobsDeleted"
+    }
+
+
+async def empty(shard: Shard) -> None:
+    for key in ("jobs", "runs", "open", "running", "retries", "due", "types", "waiting"):
+        assert await shard.raw("EXISTS", key) == 0, key
+
+
+async def test_a_running_run_of_a_one_time_job(shard: Shard) -> None:
+    await shard.create(once("a", attempts=3))
+    (run,) = await shard.drain(NOW)
+    await shard.publish()
+    assert await cancel(shard, named(run), dry_run=True) == 1
+    assert await cancel(shard, named(run)) == 1
+    found = await records(shard)
+    assert outcomes(found) == {"a": "cancelled"}
+    (told,) = [record for record in found if record.topic is Topic.JOBS]
+    headers = dict(told.headers)
+    assert (told.key, told.route, headers["outcome"]) == (b"jobFailed", b"a", b"cancelled")
+    assert headers["occurrence-id"] == f"a/{run.seq}/{NOW}/1".encode()
+    answer = job_pb2.JobFailed.FromString(told.value or b"")
+    assert (answer.id, answer.final, answer.error) == (run.instance, True, "The run was cancelled.")
+    assert await shard.fail(run) == 0
+    assert await cancel(shard, named(run)) == 0
+    await empty(shard)
+
+
+async def test_a_run_of_a_job_at_once(shard: Shard) -> None:
+    await shard.create(at_once("a"))
+    (run,) = await shard.drain(NOW)
+    assert await cancel(shard, named(run)) == 1
+    assert outcomes(await records(shard)) == {}
+    await empty(shard)
+
+
+async def test_a_run_of_a_recurring_job(shard: Shard) -> None:
+    """The job goes on."""
+    await shard.create(every("a", MINUTE, NOW, attempts=3))
+    (run,) = await shard.drain(NOW)
+    assert await cancel(shard, named(run)) == 1
+    assert await shard.fail(run) == 0
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+
+
+@pytest.mark.parametrize("parallel", [0, 1])
+async def test_a_run_that_waits_for_its_retry(shard: Shard, parallel: int) -> None:
+    await shard.create(once("a", attempts=3, delay=HOUR, parallel=parallel))
+    (run,) = await shard.drain(NOW)
+    await shard.fail(run)
+    await shard.publish()
+    assert await cancel(shard, named(run)) == 1
+    found = await records(shard)
+    (told,) = [dict(record.headers) for record in found if record.topic is Topic.JOBS]
+    assert told["occurrence-id"] == f"a/{run.seq}/{NOW}/1".encode()
+    deleted = next(dict(each.headers) for each in found if each.key == b"jobsDeleted")
+    assert (deleted["outcome"], deleted["attempts"]) == (b"cancelled", b"1")
+    assert await shard.drain(NOW + HOUR) == []
+    await empty(shard)
+
+
+async def test_a_held_run_of_a_one_time_job(shard: Shard) -> None:
+    await shard.create(once("first", parallel=1), once("a", NOW + 1, parallel=1))
+    (first,) = await shard.drain(NOW + 1)
+    await shard.publish()
+    assert await cancel(shard, RunName("a", first.seq + 1, NOW + 1)) == 1
+    assert outcomes(await records(shard)) == {"a": "cancelled"}
+    await shard.done(first)
+    assert await shard.drain(NOW + 1) == []
+    await empty(shard)
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["interval", "cron"])
+async def test_a_held_occurrence_of_a_recurring_job(shard: Shard, planned: bool) -> None:
+    """The one after it comes, and a rebuild knows that this one does not."""
+    first = NOW + 100 * SECOND
+    job = (
+        cron("a", "*/5 * * * *", first, parallel=1)
+        if planned
+        else every("a", 5 * MINUTE, first, parallel=1)
+    )
+    await shard.create(once("other", parallel=1), job)
+    (other,) = await shard.drain(first)
+    seq = await seq_of(shard, "a")
+    assert await cancel(shard, RunName("a", seq, first), now=first) == 1
+    assert await cancel(shard, RunName("a", seq, first), now=first) == 0
+    (noted,) = [each for each in await records(shard) if each.key.startswith(b"a\0")]
+    assert int.from_bytes((noted.value or b"")[16:20], "little") == 0
+    await shard.done(other, now=first)
+    assert await shard.drain(first + 5 * MINUTE - 1) == []
+    runs = await shard.drain(first + 5 * MINUTE)
+    assert [run.nominal for run in runs] == [first + 5 * MINUTE]
+
+
+async def test_a_freed_place_is_taken(shard: Shard) -> None:
+    await shard.create(once("a", parallel=1), once("b", parallel=1))
+    (run,) = await shard.drain(NOW)
+    assert await cancel(shard, named(run)) == 1
+    assert ids_of(await shard.drain(NOW)) == ["b"]
+
+
+async def test_the_run_of_a_paused_one_time_job(shard: Shard) -> None:
+    await shard.create(once("a"))
+    await RedisPauses(shard.client, shard.namespace, 0).pause(["a"], '{"since": 1}', types=False)
+    assert await shard.drain(NOW) == []
+    assert await cancel(shard, RunName("a", await seq_of(shard, "a"), NOW)) == 1
+    assert outcomes(await records(shard)) == {"a": "cancelled"}
+    await empty(shard)
+    assert int(await shard.raw("HGET", "meta", "resting") or 0) == 0
+
+
+async def test_the_next_run_of_a_job_that_allows_one(shard: Shard) -> None:
+    """It has waited for the end of the one that is cancelled."""
+    await shard.create(every("a", MINUTE, NOW, properties=Properties(overlap=Overlap.ONE)))
+    (run,) = await shard.drain(NOW)
+    assert await shard.drain(NOW + MINUTE) == []
+    assert await cancel(shard, named(run), now=NOW + MINUTE) == 1
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+    waiting = RunName("a", run.seq, NOW + 2 * MINUTE)
+    assert await shard.drain(NOW + 2 * MINUTE) == []
+    assert await cancel(shard, waiting, now=NOW + 2 * MINUTE) == 1
+    await shard.forget_runs(NOW + 2 * MINUTE)
+    assert await shard.drain(NOW + 2 * MINUTE) == []
+    assert briefly(await shard.drain(NOW + 3 * MINUTE)) == [("a", 3 * MINUTE)]
+
+
+async def test_the_last_run_of_a_finished_job(shard: Shard) -> None:
+    rules = Properties(max_runs=1)
+    await shard.create(every("a", MINUTE, NOW, properties=rules, attempts=2, delay=HOUR))
+    (run,) = await shard.drain(NOW)
+    await shard.fail(run)
+    assert await cancel(shard, named(run)) == 1
+    await empty(shard)
+    assert await shard.raw("EXISTS", "states") == 0
+
+
+async def test_only_that_run_of_that_generation(shard: Shard) -> None:
+    await shard.create(every("a", MINUTE, NOW))
+    one, other = [(await shard.drain(NOW + n * MINUTE))[0] for n in range(2)]
+    for wrong in (
+        named(one)._replace(seq=one.seq + 1),
+        named(one)._replace(nominal=NOW + 1),
+        named(one)._replace(origin=1),
+        named(one)._replace(job_id="b"),
+        RunName("gone", 99, NOW),
+    ):
+        assert await cancel(shard, wrong, now=NOW + MINUTE) == 0
+    assert await cancel(shard, named(other), now=NOW + MINUTE) == 1
+    assert await shard.done(one, other) == 1
+
+
+async def test_a_run_whose_job_is_gone(shard: Shard) -> None:
+    await shard.create(once("a", parallel=1), once("b", parallel=1))
+    (run,) = await shard.drain(NOW)
+    await shard.delete("a")
+    assert await cancel(shard, named(run)) == 1
+    assert ids_of(await shard.drain(NOW)) == ["b"]
+
+
+async def test_one_of_many_unanswered_runs(shard: Shard) -> None:
+    await shard.create(every("a", SECOND, NOW))
+    runs = [run for n in range(1201) for run in await shard.drain(NOW + n * SECOND)]
+    assert len(runs) == 1201
+    assert await cancel(shard, *map(named, (runs[0], runs[700], runs[-1])), now=NOW + HOUR) == 3
+    assert await shard.raw("ZCARD", "open") == 1198
+
+
+async def test_cancelled_occurrences_are_not_noted_for_ever(shard: Shard) -> None:
+    await shard.create(once("other", parallel=1), every("a", SECOND, NOW, parallel=1))
+    await shard.drain(NOW)
+    seq = await seq_of(shard, "a")
+    for n in range(120):
+        nominal = NOW + n * SECOND
+        await shard.drain(nominal)
+        assert await cancel(shard, RunName("a", seq, nominal), now=nominal) == 1
+    assert await shard.raw("ZCARD", "retries") == 100
+    await shard.delete("a")
+    assert await shard.raw("EXISTS", "retries") == 0
+
+
+async def test_cancelled_runs_are_not_counted_as_failed(shard: Shard) -> None:
+    await shard.create(once("a"), once("b"))
+    a, b = await shard.drain(NOW)
+    await cancel(shard, named(a))
+    source = shard.source(shard.offset)
+    (answered,) = [await shard.jobs.complete([], NOW, source)]
+    assert (answered.ended.done, answered.ended.failed) == (0, 0)
+    await cancel(shard, named(b))
+
+
+async def test_runs_of_an_earlier_format(fresh: Shard) -> None:
+    shard = await fresh.open(format=1)
+    with pytest.raises(FormatTooOld):
+        await cancel(shard, RunName("a", 1, 1))
+
+
+async def test_the_marker_of_a_cancelled_run(shard: Shard) -> None:
+    """A rebuild need not read from its start any more."""
+    await shard.create(once("a"))
+    (run,) = await shard.drain(NOW)
+    await shard.publish()
+    await cancel(shard, named(run), now=NOW + DAY)
+    marks = [json.loads(each[1:]) for each in await shard.entries() if each[:1] == b"M"]
+    assert [int(each["replay_from"]) for each in marks] == [NOW + DAY]
