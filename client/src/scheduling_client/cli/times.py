@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from scheduling_client.cli.errors import wrong
@@ -23,6 +24,11 @@ def read_instant(text: str | None, option: str, place: ZoneInfo) -> int | None:
         return now_ms() if text == "now" else parse_when(text, now_ms(), place)
     except ScheduleError as error:
         raise wrong(f"{option}: {error}") from None
+
+
+def instant_in(instant: int | None) -> datetime | None:
+    """Of epoch ms, in UTC; None stays None."""
+    return None if instant is None else datetime.fromtimestamp(instant / 1000, UTC)
 
 
 def utc_text(instant: int) -> str:
