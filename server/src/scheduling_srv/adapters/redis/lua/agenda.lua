@@ -15,7 +15,7 @@ if oldest then
 end
 instants[#instants + 1] = head_of(K.deadlines)
 local next = #instants > 0 and math.min(unpack(instants))
-local unsettled = redis.call('ZCARD', K.plan) + redis.call('SCARD', K.freed) + redis.call('SCARD', K.resumed)
+local unsettled = redis.call('ZCARD', K.plan) + redis.call('EXISTS', K.freed) + redis.call('EXISTS', K.resumed)
 local letters = {}
 for i, entry in ipairs(redis.call('LRANGE', K.outbox, 0, MOST_ENTRIES - 1)) do
     letters[i] = string.sub(entry, 1, 1)
