@@ -325,6 +325,26 @@ def test_a_run_that_cannot_be_repeated_is_told(line: Any, product: Product) -> N
     product.finish(kind)
 
 
+def test_jobs_run_once_more_by_hand(line: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    line("create", "--id", job, "--type", kind, "--every", "1 day")
+    again = ("run", job, "--request-id", fresh("request"), "-o", "json")
+    made = json.loads(line(*again))
+    assert (made["matched"], made["changed"], len(made["runs"])) == (1, 1, 1)
+    assert json.loads(line(*again))["runs"] == made["runs"]
+    run = product.run(kind)
+    with pytest.raises(Ended, match="This runs 1 jobs of the service at .*Say --yes"):
+        line("run", "--type", kind)
+    assert json.loads(line("cancel", *made["runs"], "-o", "json")) == {"matched": 1, "changed": 1}
+    product.done(run)
+    assert len(json.loads(line("run", "--type", kind, "--yes", "-o", "json"))["runs"]) == 1
+    product.done(product.run(kind, 2))
+    with pytest.raises(Ended, match="Name the ids of the jobs to run, or give filters"):
+        line("run")
+    line("delete", job)
+    product.finish(kind)
+
+
 def test_bulk_commands_of_runs_need_a_choice(line: Any) -> None:
     for arguments in (["retry"], ["retry", "run", "--all"]):
         with pytest.raises(Ended, match="Name the ids of the runs to retry, or give filters"):
@@ -347,3 +367,19 @@ def test_top_shows_the_service_at_a_glance(line: Any, product: Product) -> None:
     assert found["jobs"] >= 1
     assert len(found["due"]) == 60
     line("delete", job)
+
+
+def test_past_occurrences_are_run(line: Any, product: Product) -> None:
+    job, kind = fresh(), fresh("type")
+    line("create", "--id", job, "--type", kind, "--cron", "@daily")
+    span = ("--since", "2026-03-01T00:00:00Z", "--until", "2026-03-04T00:00:00Z")
+    assert json.loads(line("backfill", job, *span, "--dry-run", "-o", "json"))["runs"] == 3
+    line("backfill", job, *span, "--in-flight", "3")
+    for run in product.runs(kind, 3):
+        product.done(run)
+    with pytest.raises(Ended, match="This makes 365 runs of the job .*Say --yes"):
+        line("backfill", job, "--since", "2025-03-01", "--until", "2026-03-01")
+    with pytest.raises(Ended, match="--since has to be before --until"):
+        line("backfill", job, "--since", "2026-03-01", "--until", "2025-03-01")
+    line("delete", job)
+    product.finish(kind)

@@ -1,4 +1,4 @@
---!include base due
+--!include base deadlines due
 --!args now:int timeout:int
 -- What a test clock has to wait for, and where it goes next (decision 35). Changes nothing.
 -- `timeout`: of runs without an answer, ms.
@@ -13,6 +13,7 @@ local oldest = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')[2]
 if oldest then
     instants[#instants + 1] = tonumber(oldest) + timeout
 end
+instants[#instants + 1] = head_of(K.deadlines)
 local next = #instants > 0 and math.min(unpack(instants))
 local unsettled = redis.call('ZCARD', K.plan) + redis.call('EXISTS', K.freed) + redis.call('EXISTS', K.resumed)
 local letters = {}
