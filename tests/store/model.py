@@ -139,7 +139,7 @@ class Model:
                 return [*kept, replace(pending, settled=pending.settled or pending.held)]
             if pending.due <= now:
                 kept.append(replace(pending, kept=True))
-            return [*kept, anew]
+            return [*(each for each in kept if each.nominal < spec.due), anew]
         if old.spec.kind is spec.kind is TriggerKind.ONCE and old.spec.due == spec.due:
             return [anew] if mine or old.spec.type != spec.type else None
         return [anew]

@@ -117,7 +117,7 @@ def test_the_client_needs_no_server(wheels: dict[str, ZipFile]) -> None:
     of_the_worker = {each.partition(">")[0] for each in needs if "extra == 'worker'" in each}
     assert of_the_worker == {"confluent-kafka"}
     of_the_command = {each.partition(">")[0] for each in needs if "extra == 'cli'" in each}
-    assert of_the_command == {"cyclopts", "pyyaml"}
+    assert of_the_command == {"cyclopts", "pyyaml", "rich"}
     assert {*wheels["client"].namelist()}.isdisjoint(wheels["server"].namelist())
 
 

@@ -313,7 +313,7 @@ STATUSES = (
 KINDS = (
     *("job", "run", "dead_letter", "response", "deletion"),
     *("tombstone", "retry", "parcel", "list", "count", "pause", "journal"),
-    *("note", "replay", "event"),
+    *("note", "replay", "event", "backfill"),
 )
 
 BUILD.labels(version=__version__, python=platform.python_version()).set(1)

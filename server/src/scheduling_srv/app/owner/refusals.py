@@ -41,6 +41,7 @@ from scheduling_srv.formats.layouts import (
     COUNT,
     CREATE,
     DELETE,
+    FILLING,
     HAND_ON,
     HAPPENED,
     LISTED,
@@ -97,6 +98,7 @@ KINDS = {
     COUNT: "count",
     PAUSE: "pause",
     NOTE_REPLAYED: "note",
+    FILLING: "backfill",
 }
 """Names of the entries in the metric."""
 HAPPENINGS = {Topic.COMMANDS: "response", Topic.RESOURCES: "deletion", Topic.JOBS: "replay"}
