@@ -176,6 +176,10 @@ $(DEPLOY_TOOLS)/%: tests/deploy/go/go.mod tests/deploy/go/go.sum
 accept-doors: setup kafka ## Prove that the doors are safe and that the service ships (ONLY=tls,who; 8 minutes)
 	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: accept-v1
+accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONLY=jobs,runs; 15 minutes)
+	@$(BIN)/python -m accept v1 $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: accept-worker
 accept-worker: setup kafka ## Prove the worker kit with WORKER_RUNS=100000 (30 minutes)
 	@WORKER_RUNS="$(WORKER_RUNS)" $(BIN)/python -m accept worker $(if $(ONLY),--only "$(ONLY)")
