@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
 from scheduling_srv.app.access.noted_pauses import NotedPauses
+from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
@@ -61,7 +62,7 @@ from scheduling_srv.entrances.grpc_reading import reading_methods
 from scheduling_srv.entrances.grpc_server import MAX_CONNECTIONS as MAX_GRPC
 from scheduling_srv.entrances.grpc_server import GrpcServer
 from scheduling_srv.entrances.grpc_system import system_methods
-from scheduling_srv.entrances.grpc_v1 import built_methods, together
+from scheduling_srv.entrances.grpc_v1 import Services, built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
@@ -305,19 +306,14 @@ class Service:
         gate = self.doors.gate
         definitions = LimitedDefinitions(parts.definitions) if gate else parts.definitions
         pauses = NotedPauses(parts.pauses) if gate else parts.pauses
-        more = together(
-            reading_methods(parts.reading),
-            {
-                SYSTEM_SERVICE: system_methods(self.system),
-                DEAD_LETTER_SERVICE: dead_letter_methods(parts.dead_letters),
-            },
-        )
+        run_control = NotedRunControl(parts.run_control) if gate else parts.run_control
+        more = self._reading_methods(noted=gate is not None)
         self.grpc = GrpcServer(
             settings.grpc_address,
             jobs=LimitedJobs(parts.jobs) if gate else parts.jobs,
             definitions=definitions,
             pauses=pauses,
-            run_control=parts.run_control,
+            run_control=run_control,
             commands=clocked(self.test_clock, self.shards, parts),
             health=self.health,
             services=settings.services,
@@ -333,7 +329,7 @@ class Service:
         )
         self.figures = Figures([shard.schedule for shard in self.shards])
         limits = Limits(settings.max_items, settings.max_job_bytes)
-        methods = together(built_methods(definitions, pauses, parts.run_control, limits), more)
+        methods = together(built_methods(definitions, pauses, run_control, limits), more)
         self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application
@@ -345,6 +341,21 @@ class Service:
         )
         """The server of the pages, if they have an address of their own."""
         self.listener = parts.listener
+
+    def _reading_methods(self, *, noted: bool) -> Services:
+        """Methods beside those of `built_methods`. `noted`: an audit log wants their ids."""
+        reading, letters = self.parts.reading, self.parts.dead_letters
+        if noted:
+            reading = replace(reading, retries=NotedRetries(reading.retries))
+        return together(
+            reading_methods(reading),
+            {
+                SYSTEM_SERVICE: system_methods(self.system),
+                DEAD_LETTER_SERVICE: dead_letter_methods(
+                    NotedLetters(letters) if noted else letters
+                ),
+            },
+        )
 
     def _admin(
         self, address: str, *, pages: Lazy | None, setting: str = ADMIN_SETTING
