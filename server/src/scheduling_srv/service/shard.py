@@ -170,11 +170,13 @@ class Shard:
         self.backfills = RedisBackfills(redis, namespace, number, site.rules, shards)
         self.backfiller = Backfiller(self.backfills, site.clock)
         self.unique_keys = RedisUniqueKeys(redis, namespace, number, shards)
-        self.run_control = RedisRunControl(redis, namespace, number, site.rules, shards)
+        control = RedisRunControl(redis, namespace, number, site.rules, shards)
+        self.run_control = spanned(control, spans.RUN_CONTROL)
         self.sweeper = Sweeper(self.store)
         self.job_index = spanned(RedisJobIndex(redis, namespace, number, shards), spans.INDEX)
         timeout = settings.completion_timeout
-        self.runs = RedisRuns(redis, namespace, number, shards, timeout=timeout)
+        runs = RedisRuns(redis, namespace, number, shards, timeout=timeout)
+        self.runs = spanned(runs, spans.RUNS)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,

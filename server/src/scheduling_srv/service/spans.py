@@ -73,6 +73,13 @@ INDEX: Table = {"page": _store("index page"), "show": _store("index show")}
 """`JobIndex`."""
 PAUSES: Table = {name: _store(name) for name in ("pause", "resume", "pauses")}
 """`PauseStore`."""
+RUN_CONTROL: Table = {name: _store(f"run {name}") for name in ("extend", "cancel", "run")}
+"""`RunControlStore`."""
+RUNS: Table = {
+    name: _store(f"runs {name}")
+    for name in ("runs", "failures", "job_runs", "upcoming", "retry", "overview")
+}
+"""`RunReading`, `RunRetrying` and `ShardOverview`."""
 PUBLISHER: Table = {"publish": _publish}
 """`BatchPublisher`."""
 CONSUME: Table = {"apply": _process}
