@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 SKEW = 10_000
 """Milliseconds by which the clocks of hosts and brokers may differ."""
+BACKFILLS_AT_ONCE = 2
+"""Backfills of one call, which reads all runs of their jobs."""
 PIECE_ENTRIES = 500
 """Jobs or runs of one call."""
 PIECE_BYTES = 1_000_000
@@ -140,8 +142,8 @@ class Attempt:
         await self._load_rest()
         await self._load_counts(self.settlement.counts.values())
         await self._load_runs(self.settlement.unanswered())
-        if self.backfills:
-            await self.shard.load_backfills(self.token, self.backfills)
+        for few in pieces(self.backfills, BACKFILLS_AT_ONCE):
+            await self.shard.load_backfills(self.token, few)
         return await self._initialise()
 
     async def _initialise(self) -> Recovered:

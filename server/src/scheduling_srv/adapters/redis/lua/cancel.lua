@@ -6,6 +6,7 @@
 -- Returns: 'ok' | 'not ready' | 'old' (the store has an earlier format), last entry, lineage, number
 --          of runs that it has come to, number of those that were open
 local MOST_BYTES = BUDGET / 2 -- of the jobs of one call
+local MOST_LOOKED = 5000 -- members; a single run may take more
 if not is_ready() or redis.call('HEXISTS', K.meta, 'open_from') == 1 then
     return {'not ready'}
 end
@@ -15,7 +16,7 @@ end
 local looked_at, open = 0, 0
 for i = runs_at, #args, TARGET_ROW do
     local id, seq, nominal, origin = target_row(i)
-    if emitted + bytes_read > MOST_BYTES then
+    if emitted + bytes_read > MOST_BYTES or looked > MOST_LOOKED then
         break
     end
     if cancel(id, seq, nominal, origin, now, dry == '1') then

@@ -24,12 +24,14 @@ local function living(id, seq)
     return known and known.seq == seq and known
 end
 
--- The occurrence was emitted before its job was updated, or waits by itself: unless the job is further
--- by now, the one after it is the next.
+-- The occurrence was emitted before its job was updated, or waits by itself, or was cancelled: unless
+-- the job is further by now, the one after it is the next. They come in any order.
 local function go_on_after(id, job, nominal)
     local text = member(job.seq, NEXT, id)
     local score = redis.call('ZSCORE', K.due, text)
-    if not score or nominal_of(id, job, score - job.rank * RANK) ~= nominal then
+    if not score then
+        redis.call('ZADD', K.plan, 'XX', 'GT', nominal, text)
+    elseif nominal_of(id, job, score - job.rank * RANK) > nominal then
         return
     elseif is_planned(job) then
         redis.call('ZREM', K.due, text)

@@ -110,7 +110,8 @@ local function write_retry(text)
         return -- the job says it
     end
     local score = redis.call('ZSCORE', K.due, text)
-    local due = score and tonumber(score) % RANK or nominal -- held: it has been due
+    local held = (origin or SCHEDULE) == SCHEDULE and nominal or now -- it has been due
+    local due = score and tonumber(score) % RANK or held
     read = read + #text
     emit_waiting(id, seq, nominal, attempt, due, origin)
 end

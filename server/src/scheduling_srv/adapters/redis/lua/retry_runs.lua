@@ -1,4 +1,4 @@
---!include base forgetting job member outbox ran tallies
+--!include backfills base forgetting job member outbox ran remove tallies
 --!args now:int mode bytes:int runs...
 --!row wanted id seq:int nominal:int origin:int
 -- Lets runs that have failed be tried again, if their jobs live.
@@ -42,6 +42,11 @@ local function try_again(run, job)
     emit_waiting(run.id, run.seq, run.nominal, run.attempts + 1, now, run.origin)
     if job.kind >= INTERVAL then
         uncount(run)
+    elseif run.origin ~= SCHEDULE then
+        note_by_hand()
+    end
+    if run.origin == BACKFILLED then
+        note_reopened(run.id, run.seq)
     end
     forget_runs({number(run.serial)})
 end

@@ -40,6 +40,15 @@ local function end_backfill(id)
     end
 end
 
+-- One of its runs that had ended is tried again.
+local function note_reopened(id, seq)
+    local backfill = backfill_of(id, seq)
+    if backfill then
+        backfill.ended = math.max(0, backfill.ended - 1)
+        save_backfill(id, backfill, false)
+    end
+end
+
 -- One of its runs has ended: the owner may add another one.
 local function note_backfilled(id, seq)
     local backfill = backfill_of(id, seq)

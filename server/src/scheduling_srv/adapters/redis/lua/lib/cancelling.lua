@@ -3,6 +3,7 @@
 -- (decision 30).
 local WORDS = 'The run was cancelled.'
 local AT_ONCE = 500 -- members that are read in one call
+local looked = 0 -- members that this call has read
 local MOST_NOTED = 100 -- cancelled occurrences of a job that were never emitted
 
 local function varint(value)
@@ -26,6 +27,7 @@ local function find_instance(id, seq, nominal, origin)
     local at = 0
     while true do
         local found = redis.call('ZRANGE', K.open, seq, seq, 'BYSCORE', 'LIMIT', at, AT_ONCE)
+        looked = looked + #found
         for i, run in ipairs(#found > 0 and redis.call('HMGET', K.runs, unpack(found)) or {}) do
             if run then
                 local its_seq, its_nominal, _, _, _, _, its_origin = read_run(run)
@@ -50,6 +52,7 @@ local function find_retry(id, seq, nominal, origin)
     local at = 0
     while true do
         local found = redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE', 'LIMIT', at, AT_ONCE)
+        looked = looked + #found
         for _, text in ipairs(found) do
             local _, kind, its_nominal, attempt, its_origin = read_place(text)
             if kind ~= RETRY then
@@ -97,6 +100,10 @@ local function plant_following(id, job, record, nominal)
         redis.call('ZADD', K.plan, nominal, member(job.seq, NEXT, id))
     elseif job.rules and job.rules.last > 0 and next > job.rules.last then
         finish(id, record, next)
+        local left = redis.call('HGET', K.jobs, id)
+        if left then -- a run that this call has cancelled may have been its last
+            ending[id], known_jobs[id] = read_job(left), left
+        end
     else
         redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
     end

@@ -91,7 +91,7 @@ local function is_same_schedule(old, new)
     return old.interval == new.interval
 end
 
-local BESIDE = 100 -- runs by hand of a one-time job that may wait beside its own
+local BESIDE = 500 -- waiting runs of a one-time job that are read at a time: those by hand as well
 
 -- When the run of a one-time job is due, or was due if it waits for its retry. nil: it is under
 -- way.
@@ -104,11 +104,19 @@ local function waits_for(id, job)
             return nominal_of(id, job, score - job.rank * RANK)
         end
     end
-    for _, retry in ipairs(redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, BESIDE)) do
-        local _, _, nominal, _, origin = read_place(retry)
-        if origin == SCHEDULE then
-            return nominal
+    local at = 0
+    while true do
+        local found = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', at, BESIDE)
+        for _, retry in ipairs(found) do
+            local _, _, nominal, _, origin = read_place(retry)
+            if origin == SCHEDULE then
+                return nominal
+            end
         end
+        if #found < BESIDE then
+            return nil
+        end
+        at = at + BESIDE
     end
 end
 

@@ -1,6 +1,7 @@
 --!include base definition limits member outbox pauses remove states
 -- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
+local LOOKED_AT = 500 -- members that are read at a time
 
 -- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time
 -- first, and whether it has passed at rest.
@@ -24,20 +25,23 @@ local function find_next(id, job)
     return since and {due = since, kind = NEXT, passed = true} or nil
 end
 
--- When the runs were due that an earlier change of the schedule has left.
+-- When the runs were due that an earlier change of the schedule has left. Runs by hand and of a
+-- backfill stand behind them, in any number; retries before them.
 local function find_kept(job)
-    local nominals = {}
-    local found = is_any_waiting()
-            and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'REV', 'LIMIT', 0, MOST_KEPT)
-        or {}
-    for _, text in ipairs(found) do
-        local _, kind, nominal, attempt = read_place(text)
-        if kind < KEPT then
-            break -- retries come before them
+    local nominals, at = {}, 0
+    while is_any_waiting() do
+        local found = redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'REV', 'LIMIT', at, LOOKED_AT)
+        for _, text in ipairs(found) do
+            local _, kind, nominal, attempt = read_place(text)
+            if kind < KEPT or #nominals == MOST_KEPT then
+                return nominals
+            end
+            nominals[#nominals + 1] = kind == KEPT and attempt == 1 and nominal or nil
         end
-        if kind == KEPT and attempt == 1 then
-            nominals[#nominals + 1] = nominal
+        if #found < LOOKED_AT then
+            break
         end
+        at = at + LOOKED_AT
     end
     return nominals
 end

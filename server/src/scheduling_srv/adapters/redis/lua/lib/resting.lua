@@ -26,13 +26,14 @@ end
 -- that were read.
 local function wake(key, text, now)
     take_up(key, text)
-    local seq, kind, id, nominal = read_member(text)
+    local seq, kind, id, nominal, _, origin = read_member(text)
     local record = redis.call('HGET', K.jobs, id)
     if not record or read_seq(record) ~= seq then
         return 0 -- its job is gone
     end
     local job = read_job(record)
-    local score = job.rank * RANK + nominal
+    -- Runs by hand and of a backfill are due at once: their nominal time may be long ago.
+    local score = job.rank * RANK + ((origin or SCHEDULE) == SCHEDULE and nominal or now)
     if redis.call('HEXISTS', K.paused, id) == 1 then
         rest_for_job(seq, text)
     elseif redis.call('HEXISTS', K.paused_types, job.type) == 1 then
