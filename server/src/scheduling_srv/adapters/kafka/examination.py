@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -126,12 +125,21 @@ class KafkaExamination:
         )
 
     def _read_offsets(self) -> None:
-        """An admin client: a consumer would wait for a coordinator that it may not see."""
-        asked = ConsumerGroupTopicPartitions(self.group)
-        answers = self._client().list_consumer_group_offsets(
-            [asked], request_timeout=ANSWER_SECONDS
-        )
-        answers[self.group].result(ANSWER_SECONDS)
+        """A consumer that joins nothing asks: an admin client's call may end the process.
+
+        Librdkafka aborts if a coordinator answers such a call late (its issue 4605).
+        """
+        config = {**self.config, "group.id": self.group, "enable.auto.commit": False}
+        consumer = kafka_clients.make_consumer(config, polled=True)
+        try:
+            consumer.committed([TopicPartition(self.topics[Topic.JOBS], 0)], ANSWER_SECONDS)
+        except KafkaException:
+            told = consumer.poll(0)  # it waits for a coordinator that it may not see, and says why
+            if told is not None and (error := told.error()):
+                raise KafkaException(error) from None
+            raise
+        finally:
+            consumer.close()
 
     def _open_transactions(self) -> None:
         probe = f"{self.names['namespace']}-{PROBE}"
