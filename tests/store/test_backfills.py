@@ -144,6 +144,20 @@ async def test_a_held_run_does_not_hold_a_rebuild_back(shard: Shard, filled: Fil
     assert int(held[1]) == NOW
 
 
+async def test_a_run_that_rested_is_due_when_it_wakes(shard: Shard, filled: Filled) -> None:
+    """Not at its nominal time: a rebuild would read the topic from there."""
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(every("a", HOUR, parallel=1), once("other", parallel=1))
+    await shard.drain(NOW)
+    await filled.begin(1)
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    assert await filled.staged() == []
+    await pauses.resume(["a"], NOW, types=False)
+    assert await filled.staged() == []
+    held = await shard.raw("ZRANGE", "waiting", 0, -1, "WITHSCORES")
+    assert int(held[1]) == NOW
+
+
 ENDS: dict[str, Callable[[Shard], Awaitable[Any]]] = {
     "delete": lambda shard: shard.delete("a"),
     "update": lambda shard: shard.update(every("a", MINUTE)),

@@ -262,3 +262,24 @@ async def test_the_marker_of_a_cancelled_run(shard: Shard) -> None:
     await cancel(shard, named(run), now=NOW + DAY)
     marks = [json.loads(each[1:]) for each in await shard.entries() if each[:1] == b"M"]
     assert [int(each["replay_from"]) for each in marks] == [NOW + DAY]
+
+
+async def test_a_run_and_the_last_held_one_of_a_finished_job_in_one_call(shard: Shard) -> None:
+    """Nothing is left of the job: neither of them is answered any more."""
+    await shard.create(
+        every("a", MINUTE, NOW, parallel=1, attempts=2, properties=Properties(end=NOW + MINUTE))
+    )
+    (run,) = await shard.drain(NOW)
+    assert await shard.drain(NOW + MINUTE) == []
+    held = RunName("a", run.seq, NOW + MINUTE)
+    assert await cancel(shard, named(run), held, now=NOW + MINUTE) == 2
+    assert await shard.raw("EXISTS", "jobs") == 0
+
+
+async def test_a_call_ends_after_so_many_members(shard: Shard) -> None:
+    """A job may have thousands of unanswered runs; the next call goes on."""
+    await shard.create(every("a", SECOND, NOW))
+    runs = [run for n in range(1_201) for run in await shard.drain(NOW + n * SECOND)]
+    control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
+    done = await control.cancel([*map(named, reversed(runs))][:40], NOW + HOUR, dry_run=True)
+    assert 1 <= done.looked_at == done.open < 40

@@ -151,6 +151,26 @@ async def test_an_occurrence_that_waits_by_itself_is_not_the_next_one(
     assert nominals == [0, 5 * MINUTE]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "reversed"])
+@pytest.mark.parametrize("kind", ["interval", "cron"])
+async def test_cancelled_occurrences_do_not_come_again(
+    emptied: Shard, kind: str, order: tuple[int, int]
+) -> None:
+    """Two in a row; the journal has them in any order."""
+    shard, first = emptied, NOW + 100 * SECOND
+    job = every("a", 5 * MINUTE, first)
+    if kind == "cron":
+        job = cron("a", "*/5 * * * *", first)
+    await load(shard, rebuilt(job, 2))
+    noted = [RebuiltRun("a", 2, at, 0, due=at) for at in (first, first + 5 * MINUTE)]
+    for number in order:
+        await shard.schedule.load_runs(shard.token, [noted[number]])
+    await finish(shard)
+    assert await shard.drain(first + 9 * MINUTE) == []
+    runs = await shard.drain(first + 10 * MINUTE)
+    assert [run.nominal - first for run in runs] == [10 * MINUTE]
+
+
 async def test_retries_of_large_jobs_are_loaded_a_few_at_a_time(emptied: Shard) -> None:
     """Their jobs are looked at once each, 4 MB in one call."""
     shard = emptied

@@ -8,8 +8,10 @@ import pytest
 
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.jobs import origin
+from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.ports import Refusal, WriteMode
 from scheduling_srv.app.requests.jobs import REPLACING
+from scheduling_srv.app.run_control_ports import Step
 from scheduling_srv.domain.job import NewJob, Priority, TriggerKind
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats.hot_path import check_job
@@ -677,3 +679,16 @@ async def test_a_restore_leaves_alone_what_is_only_spelled_differently(shard: Sh
     stored = await shard.jobs.get(["a"])
     await shard.put_back([cron("a", FIVE_MINUTES, FIRST + DAY)], [], 2**40)
     assert await shard.jobs.get(["a"]) == stored
+
+
+async def test_a_run_that_is_due_stays_behind_many_runs_by_hand(shard: Shard) -> None:
+    """They stand in one index, in any number."""
+    await shard.create(every("a", HOUR, NOW, parallel=1), once("busy", NOW - 1, parallel=1))
+    (busy,) = await shard.drain(NOW)
+    await shard.update(every("a", DAY, NOW + DAY, parallel=1), now=NOW + 1)  # leaves one run
+    control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
+    for n in range(120):
+        await control.run(Step(["a"], 1, ""), NOW + 2 + n, "")
+    await shard.update(every("a", DAY, NOW + DAY, parallel=1, creator="new"), now=NOW + MINUTE)
+    await shard.done(busy, now=NOW + MINUTE)
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", 0)]
