@@ -229,6 +229,26 @@ async def test_a_name_that_the_file_does_not_have_is_refused() -> None:
     assert (await Guest(behind_proxy(), peer="10.1.1.1").get("/jobs", x_user="eve")).status == 403
 
 
+async def test_attempts_behind_a_proxy_are_those_of_the_host_that_it_names() -> None:
+    guest = Guest(behind_proxy(), peer="10.1.1.1")
+    for forged in range(6):
+        named = f"1.1.1.{forged}, 2.2.2.2"
+        await guest.post("/sign-in", {"token": "wrong"}, x_forwarded_for=named)
+    fields = {"token": "anna"}
+    assert (await guest.post("/sign-in", fields, x_forwarded_for="2.2.2.2")).status == 429
+    assert (await guest.post("/sign-in", fields, x_forwarded_for="2::2")).status == 303
+    assert guest.lines[-1]["peer"] == "2.2.2.2:0"
+
+
+@pytest.mark.parametrize(
+    ("peer", "named"), [("11.1.1.1", "2.2.2.2"), ("10.1.1.1", ""), ("10.1.1.1", "2.2.2.2, x\ny")]
+)
+async def test_else_the_peer_is_that_of_the_connection(peer: str, named: str) -> None:
+    guest = Guest(behind_proxy(), peer=peer)
+    await guest.post("/sign-in", {"token": "wrong"}, x_forwarded_for=named)
+    assert guest.lines[-1]["peer"] == f"{peer}:50000"
+
+
 # --- Acting ---
 
 

@@ -99,7 +99,7 @@ class Guests:
 
     async def identify(self, request: Request) -> Guest:
         """Raises `Unavailable`, and `Forbidden` for a name that another site has rebound."""
-        sessions, peer = await self.sessions(), peer_of(request)
+        sessions, peer = await self.sessions(), self._peer_of(request)
         session = sessions.read(request.cookies.get(self.ways.cookie))
         if session and (caller := self._of_session(session)):
             return Guest(Visitor(caller, peer), sessions, session.id, True, True)  # noqa: FBT003
@@ -150,6 +150,12 @@ class Guests:
             return False
         return any(address in network for network in self.ways.proxies)
 
+    def _peer_of(self, request: Request) -> str:
+        """Host and port of the client; with port 0, if a proxy names the host."""
+        if self.is_proxy(request) and (host := _forwarded_for(request)):
+            return f"{host}:0"
+        return f"{request.client.host}:{request.client.port}" if request.client else "unknown:0"
+
     def is_secure(self, request: Request) -> bool:
         """Whether the browser speaks TLS, with this service or with a proxy."""
         forwarded = request.headers.get("x-forwarded-proto") == "https"
@@ -180,9 +186,13 @@ def _caller_in(session: Session) -> Caller:
     return Caller(session.name, Role(role), within)
 
 
-def peer_of(request: Request) -> str:
-    """Host and port of the client."""
-    return f"{request.client.host}:{request.client.port}" if request.client else "unknown:0"
+def _forwarded_for(request: Request) -> str | None:
+    """The host that the nearest proxy names. Entries before the last may be forged."""
+    entries = ",".join(request.headers.getlist("x-forwarded-for"))
+    try:
+        return str(ip_address(entries.rpartition(",")[2].strip()))
+    except ValueError:
+        return None
 
 
 def _is_own_name(header: str) -> bool:
