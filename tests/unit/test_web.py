@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduling_srv.adapters.credentials.caller_file import hash_of
+from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
@@ -15,7 +17,8 @@ from scheduling_srv.entrances.web.forms import LARGEST_BYTES
 from scheduling_srv.entrances.web.guests import Ways
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.rendering import HERE
-from scheduling_srv.entrances.web.sessions import Sessions
+from scheduling_srv.entrances.web.sessions import SESSION_SECONDS, Sessions
+from tests.harness.tokens import write_callers
 from tests.unit.web_guest import PEOPLE, Guest, Key, People
 
 OPEN = Ways(Key(), open_to_read=True)
@@ -121,6 +124,15 @@ async def test_a_token_signs_in() -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert "anna" in (await guest.get("/jobs")).text
+
+
+async def test_a_session_by_the_file_of_callers_lasts_long(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "anna", "role": "operator", "tokens": [hash_of("secret")]})
+    guest = Guest(Ways(Key(), accounts=AllCredentials(path, None)))
+    cookie = (await guest.sign_in("secret")).headers["set-cookie"]
+    assert f"Max-Age={SESSION_SECONDS};" in cookie
+    assert (await guest.get("/jobs")).status == 200
 
 
 async def test_a_password_signs_in() -> None:
