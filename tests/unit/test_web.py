@@ -10,11 +10,11 @@ from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
-from scheduling_srv.domain.errors import StoreNotReady
+from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.entrances.web import application
 from scheduling_srv.entrances.web.application import ACTING, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
-from scheduling_srv.entrances.web.guests import Ways
+from scheduling_srv.entrances.web.guests import AGAIN_SECONDS, KEY_SECONDS, Guests, Ways
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.rendering import HERE
 from scheduling_srv.entrances.web.sessions import SESSION_SECONDS, Sessions
@@ -374,6 +374,17 @@ async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> Non
 # --- Faults ---
 
 
+class FailingKey(Key):
+    is_away = False
+    reads = 0
+
+    async def read(self) -> bytes:
+        self.reads += 1
+        if self.is_away:
+            raise StoreUnavailable("Redis does not answer.")
+        return await super().read()
+
+
 async def test_errors_are_pages_and_escaped() -> None:
     guest = Guest(OPEN)
     guest.app.error = StoreNotReady("<script>alert(1)</script>")
@@ -397,6 +408,33 @@ async def test_without_the_key_of_the_sessions_nothing_is_shown() -> None:
 
     answer = await Guest(Ways(Away(), open_to_read=True)).get("/jobs")
     assert (answer.status, answer.text) == (503, "Not available now: Redis does not answer.\n")
+
+
+async def test_the_known_key_of_the_sessions_is_kept_while_redis_is_away() -> None:
+    now, key = [0.0], FailingKey()
+    guests = Guests(Ways(key), lambda: now[0])
+    known = await guests.sessions()
+    key.is_away = True
+    now[0] = KEY_SECONDS
+    assert await guests.sessions() is known
+    assert await guests.sessions() is known
+    assert key.reads == 2, "the next request does not ask again at once"
+    key.is_away, key.key = False, bytes(31) + b"x"
+    now[0] += AGAIN_SECONDS
+    assert await guests.sessions() is not known
+    assert key.reads == 3
+
+
+async def test_the_first_page_shows_the_health_alone_while_jobs_cannot_be_read() -> None:
+    guest = Guest(OPEN)
+    guest.app.error = StoreUnavailable("Redis does <not> answer.")
+    guest.app.is_well = False
+    answer = await guest.get("/")
+    assert answer.status == 200, "htmx shows no page of another status"
+    assert "Due jobs are not being emitted." in answer.text
+    assert "<li>Redis does not answer." in answer.text
+    assert "Jobs cannot be listed now: Redis does &lt;not&gt; answer." in answer.text
+    assert "All is well" in (await Guest(OPEN).get("/")).text
 
 
 def test_every_page_reads_or_acts() -> None:

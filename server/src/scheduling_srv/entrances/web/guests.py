@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -17,7 +18,7 @@ from scheduling_srv.app.access.accounts import Accounts, Proven
 from scheduling_srv.app.access.callers import ANONYMOUS, Caller, Limits, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import Share
-from scheduling_srv.domain.errors import Forbidden, Unauthenticated
+from scheduling_srv.domain.errors import Forbidden, Unauthenticated, Unavailable
 from scheduling_srv.entrances.tls import certificate_names
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.service import Visitor
@@ -25,6 +26,8 @@ from scheduling_srv.entrances.web.sessions import Session, Sessions
 
 KEY_SECONDS = 30.0
 """Seconds for which the key of the sessions is not read again."""
+AGAIN_SECONDS = 5.0
+"""The same after a read that failed."""
 LINKED = Caller("link", Role.ADMIN)
 """Who has used the link of the file."""
 REBOUND = (
@@ -92,9 +95,18 @@ class Guests:
 
     async def sessions(self) -> Sessions:
         """Those of the present key. Raises `Unavailable` if it was never read."""
-        if self._sessions is None or self._monotonic() >= self._until:
-            self._sessions = Sessions(await self.ways.key.read())
-            self._until = self._monotonic() + KEY_SECONDS
+        if self._sessions is None:
+            return await self._read()
+        if self._monotonic() >= self._until:
+            # Other requests need not wait for a Redis that does not answer.
+            self._until = self._monotonic() + AGAIN_SECONDS
+            with suppress(Unavailable):  # the health on the page says so
+                return await self._read()
+        return self._sessions
+
+    async def _read(self) -> Sessions:
+        self._sessions = Sessions(await self.ways.key.read())
+        self._until = self._monotonic() + KEY_SECONDS
         return self._sessions
 
     async def identify(self, request: Request) -> Guest:
