@@ -154,7 +154,14 @@ async def test_attempts_are_limited() -> None:
 
 @pytest.mark.parametrize(
     "following",
-    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", ""],
+    [
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "//[",
+        "",
+    ],
 )
 async def test_signing_in_leads_to_pages_of_ours_only(following: str) -> None:
     answer = await Guest(closed()).post("/sign-in", {"token": "anna", "next": following})
@@ -288,6 +295,7 @@ async def test_no_action_without_the_token_of_the_session(path: str) -> None:
         {"sec_fetch_site": "same-site"},
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
     ],
 )
 async def test_no_action_from_another_site(headers: dict[str, str]) -> None:
@@ -391,6 +399,13 @@ async def test_errors_are_pages_and_escaped() -> None:
     answer = await guest.get("/jobs")
     assert answer.status == 503
     assert "&lt;script&gt;alert(1)" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/jobs?type=x", "/nope", "/sign-in?next=//["])
+@pytest.mark.parametrize("host", ["localhost:8080", "[", "[x]", "a:b"])
+async def test_addresses_that_cannot_be_read_are_no_faults_of_ours(path: str, host: str) -> None:
+    for ways in (OPEN, closed()):
+        assert (await Guest(ways).get(path, host=host)).status in (200, 401, 403, 404)
 
 
 async def test_a_fault_of_ours_shows_only_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
