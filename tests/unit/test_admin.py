@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from scheduling_srv.app.health.health import Health
@@ -83,6 +85,18 @@ async def test_metrics() -> None:
         status, page = await get(port, "/metrics")
         assert status == 200
         assert "# HELP scheduling_lateness_seconds Punctuality" in page
+
+
+async def test_the_address_of_a_caller_is_that_of_its_connection() -> None:
+    async def shown(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = PlainTextResponse(f"{scope['scheme']} {scope['client'][0]}")
+        await answer(scope, receive, send)
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    async with port_of(AdminServer("127.0.0.1:0", health, pages=shown)) as port:
+        forged = "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https"
+        request = f"GET /jobs HTTP/1.1\r\nHost: x\r\n{forged}\r\nConnection: close\r\n\r\n"
+        assert await ask(port, request) == (200, "http 127.0.0.1")
 
 
 async def test_nothing_else() -> None:

@@ -39,6 +39,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
         (call(READ), "UNAUTHENTICATED", True),
         (call(COMMAND, "version"), "OK", False),
         (call(COMMAND, "reset"), "OK", True),
+        (call(COMMAND, "advance"), "OK", True),
         (call("/grpc.health.v1.Health/Check"), "OK", False),
     ],
 )

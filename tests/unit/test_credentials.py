@@ -31,6 +31,7 @@ from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.adapters.credentials.fetch import _Redirects
 from scheduling_srv.adapters.credentials.jwks import JwksAddress, JwksFile
 from scheduling_srv.adapters.credentials.jwts import JwtVerifier
+from scheduling_srv.app.access.accounts import Proven
 from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.domain.errors import StartError, Unauthenticated, Unavailable
 from tests.harness.certificates import Authority
@@ -208,6 +209,16 @@ async def test_a_valid_token(tmp_path: Path, kind: str) -> None:
     issuer = Issuer(kind=kind)
     caller, seconds = await verifier_of(issuer, tmp_path).verify(issuer.token("me", "operator"))
     assert caller == Caller("me", Role.OPERATOR)
+    assert 50 < seconds <= 60
+
+
+async def test_signed_in_by_a_token_as_long_as_it_is_valid(tmp_path: Path, issuer: Issuer) -> None:
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "a", "role": "reader", "tokens": [HASH]})
+    credentials = AllCredentials(path, verifier_of(issuer, tmp_path))
+    assert await credentials.prove("t") == Proven(Caller("a", Role.READER), float("inf"), HASH)
+    caller, seconds, secret = await credentials.prove(issuer.token("me", "operator"))
+    assert (caller.name, secret) == ("me", "")
     assert 50 < seconds <= 60
 
 

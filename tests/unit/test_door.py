@@ -1,6 +1,8 @@
 """The one place that decides about calls, and its table of methods."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from contextvars import copy_context
 
 import pytest
 from google.protobuf import descriptor_pool
@@ -14,6 +16,7 @@ from scheduling_client.wire.v1 import (
     run_service_pb2,
     system_service_pb2,
 )
+from scheduling_srv.app.access.call import Call, begin, check_command
 from scheduling_srv.app.access.callers import ANONYMOUS, Caller, Limits, Role
 from scheduling_srv.app.access.door import (
     LONGEST_TOKEN,
@@ -23,7 +26,7 @@ from scheduling_srv.app.access.door import (
     Verified,
 )
 from scheduling_srv.app.access.rules import COMMANDS, RULES
-from scheduling_srv.app.commands import commands
+from scheduling_srv.app.commands import clock_commands, commands
 from scheduling_srv.domain.errors import Forbidden, Unauthenticated
 
 FILES: Sequence[FileDescriptor] = [
@@ -100,7 +103,24 @@ def test_every_method_of_the_protos_has_a_rule() -> None:
 
 
 def test_every_command_has_a_role() -> None:
-    assert set(COMMANDS) == set(commands.COMMANDS)
+    assert set(COMMANDS) == {*commands.COMMANDS, clock_commands.NAME}
+
+
+@pytest.mark.parametrize(
+    ("caller", "may"),
+    [
+        (Caller("r", Role.READER), False),
+        (Caller("o", Role.OPERATOR), True),
+        (Caller("l", Role.ADMIN, Limits(types=frozenset({"mail"}))), False),
+    ],
+)
+def test_the_clock_of_a_test_is_not_for_readers(caller: Caller, may: bool) -> None:
+    def check() -> None:
+        begin(Call(caller, "ipv4:10.0.0.1:5000", "/Command"))
+        with nullcontext() if may else pytest.raises(Forbidden, match="the command advance"):
+            check_command("advance")
+
+    copy_context().run(check)
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from scheduling_srv.adapters.credentials.caller_file import hash_of
+from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
-from scheduling_srv.domain.errors import StoreNotReady
+from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.entrances.web import application
 from scheduling_srv.entrances.web.application import ACTING, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
-from scheduling_srv.entrances.web.guests import Ways
+from scheduling_srv.entrances.web.guests import AGAIN_SECONDS, KEY_SECONDS, Guests, Ways
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.rendering import HERE
-from scheduling_srv.entrances.web.sessions import Sessions
+from scheduling_srv.entrances.web.sessions import SESSION_SECONDS, Sessions
+from tests.harness.tokens import write_callers
 from tests.unit.web_guest import PEOPLE, Guest, Key, People
 
 OPEN = Ways(Key(), open_to_read=True)
@@ -123,6 +126,15 @@ async def test_a_token_signs_in() -> None:
     assert "anna" in (await guest.get("/jobs")).text
 
 
+async def test_a_session_by_the_file_of_callers_lasts_long(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    write_callers(path, {"name": "anna", "role": "operator", "tokens": [hash_of("secret")]})
+    guest = Guest(Ways(Key(), accounts=AllCredentials(path, None)))
+    cookie = (await guest.sign_in("secret")).headers["set-cookie"]
+    assert f"Max-Age={SESSION_SECONDS};" in cookie
+    assert (await guest.get("/jobs")).status == 200
+
+
 async def test_a_password_signs_in() -> None:
     guest = Guest(closed())
     wrong = await guest.post("/sign-in", {"name": "anna", "password": "wrong"})
@@ -142,7 +154,14 @@ async def test_attempts_are_limited() -> None:
 
 @pytest.mark.parametrize(
     "following",
-    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", ""],
+    [
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "//[",
+        "",
+    ],
 )
 async def test_signing_in_leads_to_pages_of_ours_only(following: str) -> None:
     answer = await Guest(closed()).post("/sign-in", {"token": "anna", "next": following})
@@ -229,6 +248,26 @@ async def test_a_name_that_the_file_does_not_have_is_refused() -> None:
     assert (await Guest(behind_proxy(), peer="10.1.1.1").get("/jobs", x_user="eve")).status == 403
 
 
+async def test_attempts_behind_a_proxy_are_those_of_the_host_that_it_names() -> None:
+    guest = Guest(behind_proxy(), peer="10.1.1.1")
+    for forged in range(6):
+        named = f"1.1.1.{forged}, 2.2.2.2"
+        await guest.post("/sign-in", {"token": "wrong"}, x_forwarded_for=named)
+    fields = {"token": "anna"}
+    assert (await guest.post("/sign-in", fields, x_forwarded_for="2.2.2.2")).status == 429
+    assert (await guest.post("/sign-in", fields, x_forwarded_for="2::2")).status == 303
+    assert guest.lines[-1]["peer"] == "2.2.2.2:0"
+
+
+@pytest.mark.parametrize(
+    ("peer", "named"), [("11.1.1.1", "2.2.2.2"), ("10.1.1.1", ""), ("10.1.1.1", "2.2.2.2, x\ny")]
+)
+async def test_else_the_peer_is_that_of_the_connection(peer: str, named: str) -> None:
+    guest = Guest(behind_proxy(), peer=peer)
+    await guest.post("/sign-in", {"token": "wrong"}, x_forwarded_for=named)
+    assert guest.lines[-1]["peer"] == f"{peer}:50000"
+
+
 # --- Acting ---
 
 
@@ -256,6 +295,7 @@ async def test_no_action_without_the_token_of_the_session(path: str) -> None:
         {"sec_fetch_site": "same-site"},
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
     ],
 )
 async def test_no_action_from_another_site(headers: dict[str, str]) -> None:
@@ -342,12 +382,30 @@ async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> Non
 # --- Faults ---
 
 
+class FailingKey(Key):
+    is_away = False
+    reads = 0
+
+    async def read(self) -> bytes:
+        self.reads += 1
+        if self.is_away:
+            raise StoreUnavailable("Redis does not answer.")
+        return await super().read()
+
+
 async def test_errors_are_pages_and_escaped() -> None:
     guest = Guest(OPEN)
     guest.app.error = StoreNotReady("<script>alert(1)</script>")
     answer = await guest.get("/jobs")
     assert answer.status == 503
     assert "&lt;script&gt;alert(1)" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/jobs?type=x", "/nope", "/sign-in?next=//["])
+@pytest.mark.parametrize("host", ["localhost:8080", "[", "[x]", "a:b"])
+async def test_addresses_that_cannot_be_read_are_no_faults_of_ours(path: str, host: str) -> None:
+    for ways in (OPEN, closed()):
+        assert (await Guest(ways).get(path, host=host)).status in (200, 401, 403, 404)
 
 
 async def test_a_fault_of_ours_shows_only_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,6 +423,33 @@ async def test_without_the_key_of_the_sessions_nothing_is_shown() -> None:
 
     answer = await Guest(Ways(Away(), open_to_read=True)).get("/jobs")
     assert (answer.status, answer.text) == (503, "Not available now: Redis does not answer.\n")
+
+
+async def test_the_known_key_of_the_sessions_is_kept_while_redis_is_away() -> None:
+    now, key = [0.0], FailingKey()
+    guests = Guests(Ways(key), lambda: now[0])
+    known = await guests.sessions()
+    key.is_away = True
+    now[0] = KEY_SECONDS
+    assert await guests.sessions() is known
+    assert await guests.sessions() is known
+    assert key.reads == 2, "the next request does not ask again at once"
+    key.is_away, key.key = False, bytes(31) + b"x"
+    now[0] += AGAIN_SECONDS
+    assert await guests.sessions() is not known
+    assert key.reads == 3
+
+
+async def test_the_first_page_shows_the_health_alone_while_jobs_cannot_be_read() -> None:
+    guest = Guest(OPEN)
+    guest.app.error = StoreUnavailable("Redis does <not> answer.")
+    guest.app.is_well = False
+    answer = await guest.get("/")
+    assert answer.status == 200, "htmx shows no page of another status"
+    assert "Due jobs are not being emitted." in answer.text
+    assert "<li>Redis does not answer." in answer.text
+    assert "Jobs cannot be listed now: Redis does &lt;not&gt; answer." in answer.text
+    assert "All is well" in (await Guest(OPEN).get("/")).text
 
 
 def test_every_page_reads_or_acts() -> None:

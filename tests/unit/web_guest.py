@@ -39,6 +39,10 @@ class Uses(App):
 
     more = ""
     """The token that bulk calls return."""
+    is_well = True
+
+    async def probe(self) -> bool:
+        return self.is_well
 
     async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
         return (await super().pause(call, note, by))._replace(token=self.more)

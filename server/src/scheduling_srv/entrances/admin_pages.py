@@ -82,6 +82,7 @@ async def serve(
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # it believes whoever connects from loopback
         http=BoundedProtocol,
         ws="none",
         headers=ONE_REQUEST,

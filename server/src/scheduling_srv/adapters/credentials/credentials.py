@@ -59,9 +59,10 @@ class AllCredentials:
 
     async def prove(self, token: str) -> Proven:
         """See `Accounts`."""
-        verified = await self.verify(token)
         known = caller_file.hash_of(token)
-        return Proven(*verified, known if known in self._callers.tokens else "")
+        if caller := self._callers.tokens.get(known):
+            return Proven(caller, float("inf"), known)  # the session ends when the file drops it
+        return Proven(*await self.verify(token), "")
 
     async def prove_password(self, name: str, password: str) -> Proven:
         """See `Accounts`. One at a time: each attempt takes 32 MB."""

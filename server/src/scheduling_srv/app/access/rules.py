@@ -74,5 +74,6 @@ COMMANDS: Mapping[str, Role] = {
     "version": Role.READER,
     "restore": Role.ADMIN,
     "reset": Role.ADMIN,
+    "advance": Role.OPERATOR,  # it runs jobs before their time, as RunJobs does
 }
 """The role that each system command needs; a test compares the names."""

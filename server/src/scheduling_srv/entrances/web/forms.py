@@ -60,8 +60,16 @@ def check_origin(request: Request) -> None:
             raise Forbidden(FOREIGN)
         return
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _place_of(origin) != request.headers.get("host"):
         raise Forbidden(FOREIGN)
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an origin. Raises `Forbidden` for one that is malformed."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        raise Forbidden(FOREIGN) from None
 
 
 def text(form: Form, name: str) -> str:

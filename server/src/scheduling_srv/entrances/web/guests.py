@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -17,7 +18,7 @@ from scheduling_srv.app.access.accounts import Accounts, Proven
 from scheduling_srv.app.access.callers import ANONYMOUS, Caller, Limits, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import Share
-from scheduling_srv.domain.errors import Forbidden, Unauthenticated
+from scheduling_srv.domain.errors import Forbidden, Unauthenticated, Unavailable
 from scheduling_srv.entrances.tls import certificate_names
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.service import Visitor
@@ -25,6 +26,8 @@ from scheduling_srv.entrances.web.sessions import Session, Sessions
 
 KEY_SECONDS = 30.0
 """Seconds for which the key of the sessions is not read again."""
+AGAIN_SECONDS = 5.0
+"""The same after a read that failed."""
 LINKED = Caller("link", Role.ADMIN)
 """Who has used the link of the file."""
 REBOUND = (
@@ -92,14 +95,23 @@ class Guests:
 
     async def sessions(self) -> Sessions:
         """Those of the present key. Raises `Unavailable` if it was never read."""
-        if self._sessions is None or self._monotonic() >= self._until:
-            self._sessions = Sessions(await self.ways.key.read())
-            self._until = self._monotonic() + KEY_SECONDS
+        if self._sessions is None:
+            return await self._read()
+        if self._monotonic() >= self._until:
+            # Other requests need not wait for a Redis that does not answer.
+            self._until = self._monotonic() + AGAIN_SECONDS
+            with suppress(Unavailable):  # the health on the page says so
+                return await self._read()
+        return self._sessions
+
+    async def _read(self) -> Sessions:
+        self._sessions = Sessions(await self.ways.key.read())
+        self._until = self._monotonic() + KEY_SECONDS
         return self._sessions
 
     async def identify(self, request: Request) -> Guest:
         """Raises `Unavailable`, and `Forbidden` for a name that another site has rebound."""
-        sessions, peer = await self.sessions(), peer_of(request)
+        sessions, peer = await self.sessions(), self._peer_of(request)
         session = sessions.read(request.cookies.get(self.ways.cookie))
         if session and (caller := self._of_session(session)):
             return Guest(Visitor(caller, peer), sessions, session.id, True, True)  # noqa: FBT003
@@ -150,6 +162,12 @@ class Guests:
             return False
         return any(address in network for network in self.ways.proxies)
 
+    def _peer_of(self, request: Request) -> str:
+        """Host and port of the client; with port 0, if a proxy names the host."""
+        if self.is_proxy(request) and (host := _forwarded_for(request)):
+            return f"{host}:0"
+        return f"{request.client.host}:{request.client.port}" if request.client else "unknown:0"
+
     def is_secure(self, request: Request) -> bool:
         """Whether the browser speaks TLS, with this service or with a proxy."""
         forwarded = request.headers.get("x-forwarded-proto") == "https"
@@ -180,9 +198,13 @@ def _caller_in(session: Session) -> Caller:
     return Caller(session.name, Role(role), within)
 
 
-def peer_of(request: Request) -> str:
-    """Host and port of the client."""
-    return f"{request.client.host}:{request.client.port}" if request.client else "unknown:0"
+def _forwarded_for(request: Request) -> str | None:
+    """The host that the nearest proxy names. Entries before the last may be forged."""
+    entries = ",".join(request.headers.getlist("x-forwarded-for"))
+    try:
+        return str(ip_address(entries.rpartition(",")[2].strip()))
+    except ValueError:
+        return None
 
 
 def _is_own_name(header: str) -> bool:

@@ -110,7 +110,10 @@ def _form(visit: Visit, *, status: int = 200, problem: str = "", following: str 
 
 def _own(address: str) -> str:
     """An address of ours, or the first page: a link must not lead to another site."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as //[
+        return "/"
     if parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in ("/", "\\"):
         return "/"
     return "/" if parts.path == "/sign-in" else address
