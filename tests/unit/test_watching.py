@@ -20,6 +20,7 @@ from scheduling_srv.domain.errors import (
     Unavailable,
 )
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
+from scheduling_srv.domain.job import LONGEST_ERROR
 from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.positions import Place
@@ -87,10 +88,20 @@ def test_an_unknown_run_and_an_unknown_job() -> None:
         (Topic.JOBS, record(1, "jobDone", b"\xff")),
         (Topic.EVENTS, record(1, "a", b"x")),
         (Topic.EVENTS, record(1, "a", b'{"kind": "LATER"}')),
+        (Topic.EVENTS, record(1, "a", b"[]")),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "job": "\\ud800"}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "job": 1}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "pause": []}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "at": -1}')),
+        (Topic.EVENTS, record(1, "a", b"[" * 200_000)),
         (Topic.RESOURCES, record(1, "jobsCreated", b"\x0a\xff")),
+        (Topic.JOBS, queued(1, labels="[" * 200_000)),
+        (Topic.JOBS, queued(1, labels="[]")),
+        (Topic.JOBS, queued(1, labels='{"team": 1}')),
+        (Topic.JOBS, LogRecord(0, 1, 1, b"jobDone", b"", {"event-id": b"\xff"})),
     ],
 )
-def test_other_records_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
+def test_other_records_and_broken_ones_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
     assert EventRecords().read(topic, made) is None
 
 
@@ -110,6 +121,19 @@ def test_other_records_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
 def test_events_without_a_record_of_their_own(told: Any, expected: Event) -> None:
     made = record(1, "a", json.dumps(told).encode(), event_id="x")
     assert EventRecords().read(Topic.EVENTS, made) == expected
+
+
+def test_the_error_of_a_worker_is_cut_as_it_is_where_it_is_kept() -> None:
+    long = "é" * LONGEST_ERROR
+    failure = jobs.JobFailed(id=7, error=long).SerializeToString()
+    failed = EventRecords().read(Topic.JOBS, record(1, "jobFailed", failure))
+    gone = EventRecords().read(
+        Topic.RESOURCES, record(2, "jobsDeleted", job_id="a", outcome="failed", error=long)
+    )
+    assert failed
+    assert gone
+    assert failed.reason == "é" * (LONGEST_ERROR // 2)
+    assert gone.reason == f"failed: {failed.reason}"
 
 
 def test_the_run_of_an_event() -> None:
