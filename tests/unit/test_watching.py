@@ -185,6 +185,14 @@ class Log:
         self.low = 0
         self.tails: list[Tail] = []
         self.away = False
+        self.most = 1_000
+        """Records of a partition in one poll."""
+        self.polls = asyncio.Event()
+        """Polls end."""
+        self.polls.set()
+        self.answers = asyncio.Event()
+        """Extents are answered."""
+        self.answers.set()
 
     def add(self, place: Place, *made: LogRecord) -> None:
         self.records[place] += made
@@ -204,6 +212,7 @@ class Tail:
     async def extents(self) -> Mapping[Place, tuple[int, int]]:
         if self.log.away:
             raise LogUnavailable("Away.")
+        await self.log.answers.wait()
         return {place: (self.log.low, len(made)) for place, made in self.log.records.items()}
 
     async def begin(self, offsets: Mapping[Place, int]) -> None:
@@ -216,8 +225,11 @@ class Tail:
             raise LogUnavailable("Away.")
         found = []
         for place, offset in self.offsets.items():
-            found += [Tailed(place, each) for each in self.log.records[place][offset:]]
-            self.offsets[place] = len(self.log.records[place])
+            made = self.log.records[place][offset : offset + self.log.most]
+            found += [Tailed(place, each) for each in made]
+            self.offsets[place] = offset + len(made)
+        if found:
+            await self.log.polls.wait()
         return found
 
     async def close(self) -> None:
@@ -280,10 +292,76 @@ async def test_a_cursor_that_kafka_has_forgotten_is_refused(log: Log) -> None:
         with pytest.raises(CursorGone):
             async with hub.watcher(ANY, hub.cursor(offsets)):
                 pass
-    for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0"):
+    for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0", "WyJ2MSJd"):
         with pytest.raises(InvalidRequest):
             async with hub.watcher(ANY, text):
                 pass
+
+
+async def test_a_cursor_that_is_far_behind_is_refused(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_BEHIND", 3)
+    hub = hub_of(log)
+    log.add(RUNS, *(queued(number) for number in range(2)))
+    log.add(MADE, *(deleted(number) for number in range(2)))
+    with pytest.raises(CursorGone):
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0})):
+            pass
+    async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 1})) as watcher:
+        assert len(await ids(watcher, 3)) == 3
+
+
+async def test_a_watcher_that_begins_during_a_poll_misses_nothing(log: Log) -> None:
+    hub = hub_of(log)
+    log.add(RUNS, *(queued(number) for number in range(3)))
+    async with hub.watcher(ANY, "") as first:
+        log.polls.clear()
+        log.add(RUNS, queued(3))
+        await first.take(0.01)
+        async with hub.watcher(ANY, hub.cursor({RUNS: 1, MADE: 0})) as second:
+            log.polls.set()
+            assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
+            assert await ids(first, 1) == ["x-3"]
+
+
+async def test_the_reader_goes_on_without_an_old_watcher_that_has_left(log: Log) -> None:
+    hub = hub_of(log)
+    log.most = 1
+    log.add(RUNS, *(queued(number) for number in range(1_000)))
+    async with hub.watcher(ANY, "") as first:
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0})) as second:
+            await ids(second, 1)
+        log.add(RUNS, queued(1_000))
+        assert await ids(first, 1) == ["x-1000"]
+        assert log.tails[0].begun[-1] == {RUNS: 1_000, MADE: 0}
+        begun = len(log.tails[0].begun)
+        async with hub.watcher(ANY, ""):
+            pass
+        await first.take(0.001)
+        assert len(log.tails[0].begun) == begun
+
+
+async def test_others_run_while_records_are_handed_out(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.runtime.time_slice.SLICE_MS", 0.0)
+    async with hub_of(log).watcher(ANY, "") as watcher:
+        log.add(RUNS, *(queued(number) for number in range(50)))
+        assert len((await watcher.take(1)).events) < 50
+
+
+async def test_no_watcher_is_left_with_a_reader_that_has_ended(log: Log) -> None:
+    hub = hub_of(log)
+    log.answers.clear()
+    beginning = asyncio.ensure_future(hub.watcher(ANY, "").__aenter__())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    log.away = True
+    await log.tails[0].closed.wait()
+    log.answers.set()
+    with pytest.raises(LogUnavailable):
+        await beginning
 
 
 async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:

@@ -6,7 +6,7 @@ It reads while anyone watches, and for a while after. Nothing is written for wat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -19,6 +19,7 @@ from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.positions import Place
 from scheduling_srv.formats.v1.event_records import EventRecords
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,11 @@ LINGER_SECONDS = 10.0
 """How long the reader goes on after the last watcher has left."""
 MOST_WATCHERS = 200
 """Watchers of a replica."""
+MOST_BEHIND = 100_000
+"""Offsets that a cursor is behind the end at most, over all partitions: one reader serves all."""
 GONE = "Kafka has deleted records after this cursor: leave it out to begin now."
+FAR_BEHIND = f"The cursor is more than {MOST_BEHIND:,} records old: leave it out to begin now."
+ENDED = "The reader of events has just ended: watch again."
 
 
 class Hub:
@@ -49,8 +54,10 @@ class Hub:
         self._lock = asyncio.Lock()
         self._tail: Tail | None = None
         self._records = EventRecords()
-        self._behind = False
-        """A watcher begins before the place that the reader is at."""
+        self._next: dict[Place, int] = {}
+        """The next offset that the reader hands out."""
+        self._astray = False
+        """The reader has to go to another place before it goes on."""
         self._beginning = 0
         """Watchers that are about to begin."""
 
@@ -68,6 +75,7 @@ class Hub:
             yield watcher
         finally:
             self._watchers.discard(watcher)
+            self._aim()
             self._changed.set()
 
     def cursor(self, offsets: Mapping[Place, int]) -> str:
@@ -80,12 +88,14 @@ class Hub:
             async with self._lock:
                 tail = self._reader()
                 extents = await tail.extents()
+                if self._tail is not tail:
+                    raise LogUnavailable(ENDED)
                 offsets = {place: end for place, (_, end) in extents.items()}
                 if asked is not None:
                     offsets = _from_cursor(asked, extents)
                 watcher = Watcher(wanted, offsets)
                 self._watchers.add(watcher)
-                self._behind = True
+                self._aim()
         finally:
             self._beginning -= 1
         return watcher
@@ -93,7 +103,7 @@ class Hub:
     def _reader(self) -> Tail:
         """The one that reads, or will soon."""
         if self._tail is None:
-            self._tail = self._make()
+            self._tail, self._next, self._astray = self._make(), {}, True
             self._reading = asyncio.create_task(self._read(self._tail))
         self._changed.set()
         return self._tail
@@ -102,11 +112,9 @@ class Hub:
         """Read until none has watched for a while."""
         try:
             while await self._anyone():
-                if self._behind:
-                    self._behind = False
-                    await tail.begin(self._oldest())
-                for each in await tail.poll():
-                    self._hand_out(each)
+                if self._astray:
+                    await self._go(tail)
+                await self._hand_out_all(await tail.poll())
         except LogUnavailable as fault:
             self._end(fault)
         except Exception as fault:
@@ -128,15 +136,35 @@ class Hub:
             return bool(self._watchers or self._beginning)
         return True
 
+    def _aim(self) -> None:
+        """Watchers have changed: the reader goes back for a new one, or on without an old one."""
+        self._astray = any(self._next.get(place) != at for place, at in self._oldest().items())
+
+    async def _go(self, tail: Tail) -> None:
+        oldest = self._oldest()
+        self._next, self._astray = dict(oldest), False
+        await tail.begin(oldest)
+
     def _oldest(self) -> Mapping[Place, int]:
         offsets = dict[Place, int]()
         for watcher in self._watchers:
+            if watcher.fault:
+                continue
             for place, offset in watcher.offsets.items():
                 offsets[place] = min(offset, offsets.get(place, offset))
         return offsets
 
+    async def _hand_out_all(self, found: Sequence[Tailed]) -> None:
+        time_slice = SharedSlice()
+        for each in found:
+            if self._astray:  # a new watcher needs earlier ones first; the rest is read again
+                return
+            self._hand_out(each)
+            await time_slice.yield_if_used()
+
     def _hand_out(self, tailed: Tailed) -> None:
         place, record = tailed
+        self._next[place] = record.offset + 1
         event = self._records.read(self._topics[place.topic], record)
         for watcher in self._watchers:
             if watcher.sees(place, record.offset):
@@ -161,4 +189,6 @@ def _from_cursor(
         if not low <= offset <= end:
             raise CursorGone(GONE)
         offsets[place] = offset
+    if sum(end - offsets[place] for place, (_, end) in extents.items()) > MOST_BEHIND:
+        raise CursorGone(FAR_BEHIND)
     return offsets
