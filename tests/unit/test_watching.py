@@ -16,6 +16,7 @@ from scheduling_srv.domain.errors import (
     CursorGone,
     InvalidRequest,
     LogUnavailable,
+    Overloaded,
     SlowWatcher,
     Unavailable,
 )
@@ -255,7 +256,10 @@ async def ids(watcher: Watcher, count: int) -> list[str]:
 async def test_one_reader_serves_all_watchers(log: Log) -> None:
     hub = hub_of(log)
     log.add(RUNS, queued(0))
-    async with hub.watcher(ANY, "") as first, hub.watcher(EventFilter(job_id="b"), "") as second:
+    async with (
+        hub.watcher(ANY, "", "a") as first,
+        hub.watcher(EventFilter(job_id="b"), "", "a") as second,
+    ):
         log.add(RUNS, queued(1), queued(2, job="b"))
         assert await ids(first, 2) == ["x-1", "x-2"]
         assert await ids(second, 1) == ["x-2"]
@@ -265,11 +269,11 @@ async def test_one_reader_serves_all_watchers(log: Log) -> None:
 async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None:
     hub = hub_of(log)
     log.add(RUNS, *(queued(number) for number in range(3)))
-    async with hub.watcher(ANY, "") as first:
+    async with hub.watcher(ANY, "", "a") as first:
         log.add(RUNS, queued(3))
         assert await ids(first, 1) == ["x-3"]
         cursor = hub.cursor({RUNS: 1, MADE: 0})
-        async with hub.watcher(ANY, cursor) as second:
+        async with hub.watcher(ANY, cursor, "a") as second:
             assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
             log.add(RUNS, queued(4))
             assert await ids(first, 1) == ["x-4"]
@@ -278,7 +282,7 @@ async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None
 async def test_a_partition_that_has_come_later_is_read_from_its_begin(log: Log) -> None:
     log.add(MADE, deleted(0))
     async with hub_of(log).watcher(
-        ANY, event_cursor.pack({RUNS: 0}, {"the-jobs": Topic.JOBS})
+        ANY, event_cursor.pack({RUNS: 0}, {"the-jobs": Topic.JOBS}), "a"
     ) as it:
         assert await ids(it, 1) == ["x-0"]
 
@@ -290,11 +294,11 @@ async def test_a_cursor_that_kafka_has_forgotten_is_refused(log: Log) -> None:
     log.low = 1
     for offsets in ({RUNS: 0, MADE: 1}, {RUNS: 9, MADE: 1}):
         with pytest.raises(CursorGone):
-            async with hub.watcher(ANY, hub.cursor(offsets)):
+            async with hub.watcher(ANY, hub.cursor(offsets), "a"):
                 pass
     for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0", "WyJ2MSJd"):
         with pytest.raises(InvalidRequest):
-            async with hub.watcher(ANY, text):
+            async with hub.watcher(ANY, text, "a"):
                 pass
 
 
@@ -306,20 +310,20 @@ async def test_a_cursor_that_is_far_behind_is_refused(
     log.add(RUNS, *(queued(number) for number in range(2)))
     log.add(MADE, *(deleted(number) for number in range(2)))
     with pytest.raises(CursorGone):
-        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0})):
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0}), "a"):
             pass
-    async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 1})) as watcher:
+    async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 1}), "a") as watcher:
         assert len(await ids(watcher, 3)) == 3
 
 
 async def test_a_watcher_that_begins_during_a_poll_misses_nothing(log: Log) -> None:
     hub = hub_of(log)
     log.add(RUNS, *(queued(number) for number in range(3)))
-    async with hub.watcher(ANY, "") as first:
+    async with hub.watcher(ANY, "", "a") as first:
         log.polls.clear()
         log.add(RUNS, queued(3))
         await first.take(0.01)
-        async with hub.watcher(ANY, hub.cursor({RUNS: 1, MADE: 0})) as second:
+        async with hub.watcher(ANY, hub.cursor({RUNS: 1, MADE: 0}), "a") as second:
             log.polls.set()
             assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
             assert await ids(first, 1) == ["x-3"]
@@ -329,14 +333,14 @@ async def test_the_reader_goes_on_without_an_old_watcher_that_has_left(log: Log)
     hub = hub_of(log)
     log.most = 1
     log.add(RUNS, *(queued(number) for number in range(1_000)))
-    async with hub.watcher(ANY, "") as first:
-        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0})) as second:
+    async with hub.watcher(ANY, "", "a") as first:
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0}), "a") as second:
             await ids(second, 1)
         log.add(RUNS, queued(1_000))
         assert await ids(first, 1) == ["x-1000"]
         assert log.tails[0].begun[-1] == {RUNS: 1_000, MADE: 0}
         begun = len(log.tails[0].begun)
-        async with hub.watcher(ANY, ""):
+        async with hub.watcher(ANY, "", "a"):
             pass
         await first.take(0.001)
         assert len(log.tails[0].begun) == begun
@@ -346,7 +350,7 @@ async def test_others_run_while_records_are_handed_out(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduling_srv.runtime.time_slice.SLICE_MS", 0.0)
-    async with hub_of(log).watcher(ANY, "") as watcher:
+    async with hub_of(log).watcher(ANY, "", "a") as watcher:
         log.add(RUNS, *(queued(number) for number in range(50)))
         assert len((await watcher.take(1)).events) < 50
 
@@ -354,7 +358,7 @@ async def test_others_run_while_records_are_handed_out(
 async def test_no_watcher_is_left_with_a_reader_that_has_ended(log: Log) -> None:
     hub = hub_of(log)
     log.answers.clear()
-    beginning = asyncio.ensure_future(hub.watcher(ANY, "").__aenter__())
+    beginning = asyncio.ensure_future(hub.watcher(ANY, "", "a").__aenter__())
     for _ in range(3):
         await asyncio.sleep(0)
     log.away = True
@@ -364,12 +368,52 @@ async def test_no_watcher_is_left_with_a_reader_that_has_ended(log: Log) -> None
         await beginning
 
 
+async def test_watchers_are_bounded_with_those_that_begin(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_WATCHERS", 3)
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_OF_A_SOURCE", 2)
+    hub = hub_of(log)
+    log.answers.clear()
+    async with AsyncExitStack() as stack:
+        beginning = [
+            asyncio.ensure_future(stack.enter_async_context(hub.watcher(ANY, "", source)))
+            for source in "aaabc"
+        ]
+        await asyncio.sleep(0)
+        log.answers.set()
+        found = await asyncio.gather(*beginning, return_exceptions=True)
+    assert [isinstance(each, Overloaded) for each in found] == [False, False, True, False, True]
+    async with hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "b"):
+        pass
+
+
+async def test_a_watcher_whose_fault_nobody_takes_is_cancelled(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.watcher.UNHEARD_SECONDS", 0.01)
+    hub = hub_of(log)
+
+    async def stuck() -> None:
+        async with hub.watcher(ANY, "", "a") as watcher:
+            watcher.end(SlowWatcher("Slow."))
+            await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.create_task(stuck()), 10)
+    async with hub.watcher(ANY, "", "a") as watcher:
+        watcher.end(SlowWatcher("Slow."))
+        with pytest.raises(SlowWatcher):
+            await watcher.take(1)
+    await asyncio.sleep(0.02)  # this task is not cancelled after it
+
+
 async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:
     hub = hub_of(log)
-    async with hub.watcher(ANY, ""):
+    async with hub.watcher(ANY, "", "a"):
         pass
     await log.tails[0].closed.wait()
-    async with hub.watcher(ANY, "") as again:
+    async with hub.watcher(ANY, "", "a") as again:
         log.add(RUNS, queued(0))
         assert await ids(again, 1) == ["x-0"]
     assert len(log.tails) == 2
@@ -378,15 +422,15 @@ async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:
 async def test_watchers_end_when_kafka_is_away_and_when_the_process_stops(log: Log) -> None:
     hub = hub_of(log)
     async with AsyncExitStack() as stack:
-        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        watcher = await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         log.away = True
         with pytest.raises(LogUnavailable):
             while True:
                 await watcher.take(1)
         with pytest.raises(LogUnavailable):
-            await stack.enter_async_context(hub.watcher(ANY, ""))
+            await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         log.away = False
-        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        watcher = await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         hub.close()
         with pytest.raises(Unavailable, match="shutting down"):
             while True:

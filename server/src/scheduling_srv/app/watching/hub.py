@@ -6,8 +6,9 @@ It reads while anyone watches, and for a while after. Nothing is written for wat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -26,7 +27,9 @@ log = structlog.get_logger(__name__)
 LINGER_SECONDS = 10.0
 """How long the reader goes on after the last watcher has left."""
 MOST_WATCHERS = 200
-"""Watchers of a replica."""
+"""Watchers of a replica, with those that are about to begin."""
+MOST_OF_A_SOURCE = 20
+"""Watchers of one caller, or of one host."""
 MOST_BEHIND = 100_000
 """Offsets that a cursor is behind the end at most, over all partitions: one reader serves all."""
 GONE = "Kafka has deleted records after this cursor: leave it out to begin now."
@@ -58,25 +61,45 @@ class Hub:
         """The next offset that the reader hands out."""
         self._astray = False
         """The reader has to go to another place before it goes on."""
+        self._of = Counter[str]()
+        """Source -> its watchers, with those that are about to begin."""
         self._beginning = 0
         """Watchers that are about to begin."""
 
     @asynccontextmanager
-    async def watcher(self, wanted: EventFilter, cursor: str) -> AsyncGenerator[Watcher]:
-        """A watcher from a cursor on; an empty one begins now.
+    async def watcher(
+        self, wanted: EventFilter, cursor: str, source: str
+    ) -> AsyncGenerator[Watcher]:
+        """A watcher from a cursor on; an empty one begins now. `source`: its caller or host.
 
+        It cancels the task of the caller if nobody takes the fault that has ended the watcher.
         Raises `InvalidRequest`, `CursorGone`, `Overloaded` and `LogUnavailable`.
         """
         asked = event_cursor.unpack(cursor, self._names) if cursor else None
-        if len(self._watchers) >= MOST_WATCHERS:
+        with self._place(source):
+            watcher = await self._begin(wanted, asked)
+            try:
+                yield watcher
+            finally:
+                self._watchers.discard(watcher)
+                watcher.leave()
+                self._aim()
+                self._changed.set()
+
+    @contextmanager
+    def _place(self, source: str) -> Generator[None]:
+        """Raises `Overloaded`."""
+        if self._of.total() >= MOST_WATCHERS:
             raise Overloaded(f"{MOST_WATCHERS} clients watch this replica already.")
-        watcher = await self._begin(wanted, asked)
+        if self._of[source] >= MOST_OF_A_SOURCE:
+            raise Overloaded(f"{source} watches this replica {MOST_OF_A_SOURCE} times already.")
+        self._of[source] += 1
         try:
-            yield watcher
+            yield
         finally:
-            self._watchers.discard(watcher)
-            self._aim()
-            self._changed.set()
+            self._of[source] -= 1
+            if not self._of[source]:
+                del self._of[source]
 
     def cursor(self, offsets: Mapping[Place, int]) -> str:
         """As clients send it back."""
@@ -93,7 +116,7 @@ class Hub:
                 offsets = {place: end for place, (_, end) in extents.items()}
                 if asked is not None:
                     offsets = _from_cursor(asked, extents)
-                watcher = Watcher(wanted, offsets)
+                watcher = Watcher(wanted, offsets, asyncio.current_task())
                 self._watchers.add(watcher)
                 self._aim()
         finally:
