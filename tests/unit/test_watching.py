@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scheduling_client.wire import job_pb2 as jobs
+from scheduling_srv.adapters.kafka.tail import in_order
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.app.watching.ports import Tailed
 from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Watcher
@@ -143,6 +144,16 @@ def test_the_run_of_an_event() -> None:
     assert found
     assert found.run
     assert (found.run.run_id, found.run.attempt) == ("a/3/500", 2)
+
+
+def test_a_partition_keeps_its_order_whatever_the_clocks_of_producers_say() -> None:
+    """A watcher takes an offset below the last one as seen."""
+
+    def tailed(place: Place, offset: int, time: int) -> Tailed:
+        return Tailed(place, LogRecord(0, offset, time, b"", b"", {}))
+
+    found = [tailed(RUNS, 1, 50), tailed(RUNS, 2, 10), tailed(RUNS, 3, 60), tailed(MADE, 7, 55)]
+    assert in_order(found) == [found[0], found[1], found[3], found[2]]
 
 
 # --- Watchers -----------------------------------------------------------------------------------
