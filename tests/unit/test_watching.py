@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scheduling_client.wire import job_pb2 as jobs
+from scheduling_srv.adapters.kafka.tail import in_order
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.app.watching.ports import Tailed
 from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Watcher
@@ -16,10 +17,12 @@ from scheduling_srv.domain.errors import (
     CursorGone,
     InvalidRequest,
     LogUnavailable,
+    Overloaded,
     SlowWatcher,
     Unavailable,
 )
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
+from scheduling_srv.domain.job import LONGEST_ERROR
 from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.positions import Place
@@ -87,10 +90,20 @@ def test_an_unknown_run_and_an_unknown_job() -> None:
         (Topic.JOBS, record(1, "jobDone", b"\xff")),
         (Topic.EVENTS, record(1, "a", b"x")),
         (Topic.EVENTS, record(1, "a", b'{"kind": "LATER"}')),
+        (Topic.EVENTS, record(1, "a", b"[]")),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "job": "\\ud800"}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "job": 1}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "pause": []}')),
+        (Topic.EVENTS, record(1, "a", b'{"kind": "PAUSED", "at": -1}')),
+        (Topic.EVENTS, record(1, "a", b"[" * 200_000)),
         (Topic.RESOURCES, record(1, "jobsCreated", b"\x0a\xff")),
+        (Topic.JOBS, queued(1, labels="[" * 200_000)),
+        (Topic.JOBS, queued(1, labels="[]")),
+        (Topic.JOBS, queued(1, labels='{"team": 1}')),
+        (Topic.JOBS, LogRecord(0, 1, 1, b"jobDone", b"", {"event-id": b"\xff"})),
     ],
 )
-def test_other_records_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
+def test_other_records_and_broken_ones_tell_of_nothing(topic: Topic, made: LogRecord) -> None:
     assert EventRecords().read(topic, made) is None
 
 
@@ -112,12 +125,35 @@ def test_events_without_a_record_of_their_own(told: Any, expected: Event) -> Non
     assert EventRecords().read(Topic.EVENTS, made) == expected
 
 
+def test_the_error_of_a_worker_is_cut_as_it_is_where_it_is_kept() -> None:
+    long = "é" * LONGEST_ERROR
+    failure = jobs.JobFailed(id=7, error=long).SerializeToString()
+    failed = EventRecords().read(Topic.JOBS, record(1, "jobFailed", failure))
+    gone = EventRecords().read(
+        Topic.RESOURCES, record(2, "jobsDeleted", job_id="a", outcome="failed", error=long)
+    )
+    assert failed
+    assert gone
+    assert failed.reason == "é" * (LONGEST_ERROR // 2)
+    assert gone.reason == f"failed: {failed.reason}"
+
+
 def test_the_run_of_an_event() -> None:
     told = {"kind": "TIMED_OUT", "job": "a", "type": "t", "seq": 3, "nominal": 500, "attempt": 2}
     found = EventRecords().read(Topic.EVENTS, record(1, "a", json.dumps(told).encode()))
     assert found
     assert found.run
     assert (found.run.run_id, found.run.attempt) == ("a/3/500", 2)
+
+
+def test_a_partition_keeps_its_order_whatever_the_clocks_of_producers_say() -> None:
+    """A watcher takes an offset below the last one as seen."""
+
+    def tailed(place: Place, offset: int, time: int) -> Tailed:
+        return Tailed(place, LogRecord(0, offset, time, b"", b"", {}))
+
+    found = [tailed(RUNS, 1, 50), tailed(RUNS, 2, 10), tailed(RUNS, 3, 60), tailed(MADE, 7, 55)]
+    assert in_order(found) == [found[0], found[1], found[3], found[2]]
 
 
 # --- Watchers -----------------------------------------------------------------------------------
@@ -161,6 +197,14 @@ class Log:
         self.low = 0
         self.tails: list[Tail] = []
         self.away = False
+        self.most = 1_000
+        """Records of a partition in one poll."""
+        self.polls = asyncio.Event()
+        """Polls end."""
+        self.polls.set()
+        self.answers = asyncio.Event()
+        """Extents are answered."""
+        self.answers.set()
 
     def add(self, place: Place, *made: LogRecord) -> None:
         self.records[place] += made
@@ -180,6 +224,7 @@ class Tail:
     async def extents(self) -> Mapping[Place, tuple[int, int]]:
         if self.log.away:
             raise LogUnavailable("Away.")
+        await self.log.answers.wait()
         return {place: (self.log.low, len(made)) for place, made in self.log.records.items()}
 
     async def begin(self, offsets: Mapping[Place, int]) -> None:
@@ -192,8 +237,11 @@ class Tail:
             raise LogUnavailable("Away.")
         found = []
         for place, offset in self.offsets.items():
-            found += [Tailed(place, each) for each in self.log.records[place][offset:]]
-            self.offsets[place] = len(self.log.records[place])
+            made = self.log.records[place][offset : offset + self.log.most]
+            found += [Tailed(place, each) for each in made]
+            self.offsets[place] = offset + len(made)
+        if found:
+            await self.log.polls.wait()
         return found
 
     async def close(self) -> None:
@@ -219,7 +267,10 @@ async def ids(watcher: Watcher, count: int) -> list[str]:
 async def test_one_reader_serves_all_watchers(log: Log) -> None:
     hub = hub_of(log)
     log.add(RUNS, queued(0))
-    async with hub.watcher(ANY, "") as first, hub.watcher(EventFilter(job_id="b"), "") as second:
+    async with (
+        hub.watcher(ANY, "", "a") as first,
+        hub.watcher(EventFilter(job_id="b"), "", "a") as second,
+    ):
         log.add(RUNS, queued(1), queued(2, job="b"))
         assert await ids(first, 2) == ["x-1", "x-2"]
         assert await ids(second, 1) == ["x-2"]
@@ -229,11 +280,11 @@ async def test_one_reader_serves_all_watchers(log: Log) -> None:
 async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None:
     hub = hub_of(log)
     log.add(RUNS, *(queued(number) for number in range(3)))
-    async with hub.watcher(ANY, "") as first:
+    async with hub.watcher(ANY, "", "a") as first:
         log.add(RUNS, queued(3))
         assert await ids(first, 1) == ["x-3"]
         cursor = hub.cursor({RUNS: 1, MADE: 0})
-        async with hub.watcher(ANY, cursor) as second:
+        async with hub.watcher(ANY, cursor, "a") as second:
             assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
             log.add(RUNS, queued(4))
             assert await ids(first, 1) == ["x-4"]
@@ -242,7 +293,7 @@ async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None
 async def test_a_partition_that_has_come_later_is_read_from_its_begin(log: Log) -> None:
     log.add(MADE, deleted(0))
     async with hub_of(log).watcher(
-        ANY, event_cursor.pack({RUNS: 0}, {"the-jobs": Topic.JOBS})
+        ANY, event_cursor.pack({RUNS: 0}, {"the-jobs": Topic.JOBS}), "a"
     ) as it:
         assert await ids(it, 1) == ["x-0"]
 
@@ -254,20 +305,126 @@ async def test_a_cursor_that_kafka_has_forgotten_is_refused(log: Log) -> None:
     log.low = 1
     for offsets in ({RUNS: 0, MADE: 1}, {RUNS: 9, MADE: 1}):
         with pytest.raises(CursorGone):
-            async with hub.watcher(ANY, hub.cursor(offsets)):
+            async with hub.watcher(ANY, hub.cursor(offsets), "a"):
                 pass
-    for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0"):
+    for text in ("x", "W10", "WyJ2MSIsWyJqb2JzIiwwXV0", "WyJ2MSJd"):
         with pytest.raises(InvalidRequest):
-            async with hub.watcher(ANY, text):
+            async with hub.watcher(ANY, text, "a"):
                 pass
+
+
+async def test_a_cursor_that_is_far_behind_is_refused(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_BEHIND", 3)
+    hub = hub_of(log)
+    log.add(RUNS, *(queued(number) for number in range(2)))
+    log.add(MADE, *(deleted(number) for number in range(2)))
+    with pytest.raises(CursorGone):
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0}), "a"):
+            pass
+    async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 1}), "a") as watcher:
+        assert len(await ids(watcher, 3)) == 3
+
+
+async def test_a_watcher_that_begins_during_a_poll_misses_nothing(log: Log) -> None:
+    hub = hub_of(log)
+    log.add(RUNS, *(queued(number) for number in range(3)))
+    async with hub.watcher(ANY, "", "a") as first:
+        log.polls.clear()
+        log.add(RUNS, queued(3))
+        await first.take(0.01)
+        async with hub.watcher(ANY, hub.cursor({RUNS: 1, MADE: 0}), "a") as second:
+            log.polls.set()
+            assert await ids(second, 3) == ["x-1", "x-2", "x-3"]
+            assert await ids(first, 1) == ["x-3"]
+
+
+async def test_the_reader_goes_on_without_an_old_watcher_that_has_left(log: Log) -> None:
+    hub = hub_of(log)
+    log.most = 1
+    log.add(RUNS, *(queued(number) for number in range(1_000)))
+    async with hub.watcher(ANY, "", "a") as first:
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0}), "a") as second:
+            await ids(second, 1)
+        log.add(RUNS, queued(1_000))
+        assert await ids(first, 1) == ["x-1000"]
+        assert log.tails[0].begun[-1] == {RUNS: 1_000, MADE: 0}
+        begun = len(log.tails[0].begun)
+        async with hub.watcher(ANY, "", "a"):
+            pass
+        await first.take(0.001)
+        assert len(log.tails[0].begun) == begun
+
+
+async def test_others_run_while_records_are_handed_out(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.runtime.time_slice.SLICE_MS", 0.0)
+    async with hub_of(log).watcher(ANY, "", "a") as watcher:
+        log.add(RUNS, *(queued(number) for number in range(50)))
+        assert len((await watcher.take(1)).events) < 50
+
+
+async def test_no_watcher_is_left_with_a_reader_that_has_ended(log: Log) -> None:
+    hub = hub_of(log)
+    log.answers.clear()
+    beginning = asyncio.ensure_future(hub.watcher(ANY, "", "a").__aenter__())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    log.away = True
+    await log.tails[0].closed.wait()
+    log.answers.set()
+    with pytest.raises(LogUnavailable):
+        await beginning
+
+
+async def test_watchers_are_bounded_with_those_that_begin(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_WATCHERS", 3)
+    monkeypatch.setattr("scheduling_srv.app.watching.hub.MOST_OF_A_SOURCE", 2)
+    hub = hub_of(log)
+    log.answers.clear()
+    async with AsyncExitStack() as stack:
+        beginning = [
+            asyncio.ensure_future(stack.enter_async_context(hub.watcher(ANY, "", source)))
+            for source in "aaabc"
+        ]
+        await asyncio.sleep(0)
+        log.answers.set()
+        found = await asyncio.gather(*beginning, return_exceptions=True)
+    assert [isinstance(each, Overloaded) for each in found] == [False, False, True, False, True]
+    async with hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "b"):
+        pass
+
+
+async def test_a_watcher_whose_fault_nobody_takes_is_cancelled(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.watcher.UNHEARD_SECONDS", 0.01)
+    hub = hub_of(log)
+
+    async def stuck() -> None:
+        async with hub.watcher(ANY, "", "a") as watcher:
+            watcher.end(SlowWatcher("Slow."))
+            await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.create_task(stuck()), 10)
+    async with hub.watcher(ANY, "", "a") as watcher:
+        watcher.end(SlowWatcher("Slow."))
+        with pytest.raises(SlowWatcher):
+            await watcher.take(1)
+    await asyncio.sleep(0.02)  # this task is not cancelled after it
 
 
 async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:
     hub = hub_of(log)
-    async with hub.watcher(ANY, ""):
+    async with hub.watcher(ANY, "", "a"):
         pass
     await log.tails[0].closed.wait()
-    async with hub.watcher(ANY, "") as again:
+    async with hub.watcher(ANY, "", "a") as again:
         log.add(RUNS, queued(0))
         assert await ids(again, 1) == ["x-0"]
     assert len(log.tails) == 2
@@ -276,15 +433,15 @@ async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:
 async def test_watchers_end_when_kafka_is_away_and_when_the_process_stops(log: Log) -> None:
     hub = hub_of(log)
     async with AsyncExitStack() as stack:
-        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        watcher = await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         log.away = True
         with pytest.raises(LogUnavailable):
             while True:
                 await watcher.take(1)
         with pytest.raises(LogUnavailable):
-            await stack.enter_async_context(hub.watcher(ANY, ""))
+            await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         log.away = False
-        watcher = await stack.enter_async_context(hub.watcher(ANY, ""))
+        watcher = await stack.enter_async_context(hub.watcher(ANY, "", "a"))
         hub.close()
         with pytest.raises(Unavailable, match="shutting down"):
             while True:

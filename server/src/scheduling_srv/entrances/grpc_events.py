@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from scheduling_srv.app.access.call import current, host_of
 from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.event import EventFilter
 from scheduling_srv.entrances.grpc_errors import Context, Stream
@@ -22,8 +23,10 @@ ALIVE_SECONDS = 15.0
 class EventsPort(Protocol):
     """The use cases of `app.watching.hub.Hub`."""
 
-    def watcher(self, wanted: EventFilter, cursor: str) -> AbstractAsyncContextManager[Watcher]:
-        """A watcher from a cursor on."""
+    def watcher(
+        self, wanted: EventFilter, cursor: str, source: str
+    ) -> AbstractAsyncContextManager[Watcher]:
+        """A watcher from a cursor on. `source`: its caller or host."""
 
     def cursor(self, offsets: Mapping[Place, int]) -> str:
         """As clients send it back."""
@@ -36,10 +39,16 @@ def watch_events(events: EventsPort, *, alive_seconds: float = ALIVE_SECONDS) ->
     async def call(context: Context) -> AsyncIterator[bytes]:
         raw = present(await slots.read(context, LARGEST_REQUEST))
         wanted, cursor = formats.decode_watch(raw)
-        async with events.watcher(wanted, cursor) as watcher:
+        async with events.watcher(wanted, cursor, _source(context)) as watcher:
             yield formats.encode_events([], events.cursor(watcher.offsets))
             while True:
                 batch = await watcher.take(alive_seconds)
                 yield formats.encode_events(batch.events, events.cursor(batch.offsets))
 
     return call
+
+
+def _source(context: Context) -> str:
+    """Who watches: the caller, or the host if there are no credentials."""
+    call = current()
+    return call.caller.name if call else host_of(context.peer())

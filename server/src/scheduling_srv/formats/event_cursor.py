@@ -32,6 +32,6 @@ def unpack(cursor: str, names: Mapping[Topic, str]) -> Mapping[Place, int]:
         found = {Place(names[Topic(name)], int(at)): int(offset) for name, at, offset in parts[1:]}
     except (binascii.Error, ValueError, TypeError, KeyError):
         parts, found = [], {}
-    if parts[:1] != [VERSION]:
+    if parts[:1] != [VERSION] or not found:
         raise InvalidRequest(FOREIGN, [Violation("cursor", FOREIGN)])
     return found

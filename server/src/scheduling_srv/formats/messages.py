@@ -269,7 +269,7 @@ def decode_answer(raw: bytes, *, failed: bool, occurrence: bytes = b"") -> Answe
     return Answer(
         answer.id,
         failed=True,
-        error=_at_most(answer.error, LONGEST_ERROR),
+        error=at_most(answer.error, LONGEST_ERROR),
         retry_after=min(answer.retry_after_ms, LONGEST_MS),
         final=answer.final,
         occurrence=occurrence,
@@ -282,7 +282,7 @@ def decode_heartbeat(raw: bytes, occurrence: bytes = b"") -> Answer:
     return Answer(instance, failed=False, heartbeat=True, occurrence=occurrence)
 
 
-def _at_most(text: str, size: int) -> str:
+def at_most(text: str, size: int) -> str:
     """The beginning of a text, in whole characters, that has at most `size` bytes."""
     return text.encode()[:size].decode(errors="ignore")
 

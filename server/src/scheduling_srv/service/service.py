@@ -66,6 +66,7 @@ from scheduling_srv.entrances.grpc_v1 import Services, built_methods, together
 from scheduling_srv.entrances.memory_budget import Limits
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.event_records import UNREAD
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from scheduling_srv.formats.versions import FRESH, WRITES
 from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
@@ -100,6 +101,7 @@ THROTTLES = (
     DELETIONS.throttle,
     REFUSED_RECORDS,
     REFUSED_BY_KAFKA,
+    UNREAD,
 )
 """Lines of the log that stand for many."""
 WATCH_AFTER_SECONDS = 2.0

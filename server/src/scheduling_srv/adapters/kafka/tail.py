@@ -100,7 +100,18 @@ class KafkaTail:
             else:
                 place = Place(message.topic() or "", message.partition() or 0)
                 found.append(Tailed(place, as_record(message)))
-        return sorted(found, key=lambda each: each.record.timestamp)
+        return in_order(found)
+
+
+def in_order(found: Sequence[Tailed]) -> list[Tailed]:
+    """By time. A partition keeps its order, whatever the clocks of its producers say."""
+    newest = dict[Place, int]()
+    times = list[int]()
+    for place, record in found:
+        newest[place] = max(record.timestamp, newest.get(place, record.timestamp))
+        times.append(newest[place])
+    order = sorted(range(len(found)), key=times.__getitem__)
+    return [found[at] for at in order]
 
 
 def _check(error: KafkaError) -> None:

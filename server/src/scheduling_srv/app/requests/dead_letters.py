@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from scheduling_srv.app.letter_ports import LetterLog, LetterNotes, Replay
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.requests.letter_windows import Ends, Window, window
+from scheduling_srv.app.requests.turns import turn
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.dead_letter import (
@@ -27,6 +29,8 @@ LISTED_OFFSETS = 500
 """Offsets of a page."""
 REPLAYED_OFFSETS = 50
 """Offsets of a step that reads values, of at most 500 kB each."""
+READS = 2
+"""Calls that read the topic at once: each opens Kafka consumers of its own."""
 PIECE_BYTES = 1_000_000
 """Bytes of one store call, unless one letter has more."""
 
@@ -55,6 +59,7 @@ class DeadLetterCalls:
         self.store = store
         self.clock = clock
         self.topics = topics
+        self._reads = asyncio.Semaphore(READS)
 
     async def list(self, wanted: LetterFilter, limit: int, token: str) -> LetterPage:
         """At most `limit` letters, the newest first, without their values.
@@ -62,8 +67,9 @@ class DeadLetterCalls:
         Raises `InvalidRequest` for a token of another request, and `Unavailable`.
         """
         digest = page_token.digest_of("letters", wanted)
-        found = await self._window(token, digest, LISTED_OFFSETS, values=False)
-        topic_id = await self.log.topic_id()
+        async with turn(self._reads):
+            found = await self._window(token, digest, LISTED_OFFSETS, values=False)
+            topic_id = await self.log.topic_id()
         noted = await self._noted(topic_id, found.letters)
         matching = [place for place, each in enumerate(noted) if _matches(wanted, each)][:limit]
         taken = matching[-1] + 1 if len(matching) == limit else len(noted)
@@ -72,10 +78,12 @@ class DeadLetterCalls:
 
     async def get(self, letter_id: LetterId) -> DeadLetter:
         """With its value. Raises `LetterNotFound` and `Unavailable`."""
-        found = await self._of_ids([letter_id])
+        async with turn(self._reads):
+            found = await self._of_ids([letter_id])
+            topic_id = await self.log.topic_id()
         if not found.letters:
             raise LetterNotFound(f"There is no dead letter {letter_id.name}.")
-        (letter,) = await self._noted(await self.log.topic_id(), found.letters)
+        (letter,) = await self._noted(topic_id, found.letters)
         return letter
 
     async def replay(self, call: LetterCall) -> Progress:
@@ -84,8 +92,9 @@ class DeadLetterCalls:
         Letters whose record is not there as a whole match and are not replayed, or raise
         `LetterNotWhole` if they are named. Raises `FormatTooOld`, `InvalidRequest`, `Unavailable`.
         """
-        topic_id = await self.log.topic_id()
-        step = await self._step(call, topic_id)
+        async with turn(self._reads):
+            topic_id = await self.log.topic_id()
+            step = await self._step(call, topic_id)
         if isinstance(call.selection, LetterFilter):
             letters = [each for each in step.letters if not self._loss(each)]
         else:
@@ -98,8 +107,9 @@ class DeadLetterCalls:
 
     async def hide(self, call: LetterCall) -> Progress:
         """Leave them out of lists, one step. Raises as `replay` does."""
-        topic_id = await self.log.topic_id()
-        step = await self._step(call, topic_id)
+        async with turn(self._reads):
+            topic_id = await self.log.topic_id()
+            step = await self._step(call, topic_id)
         shown = [each.id for each in step.letters if not each.hidden]
         count = len(shown)
         if shown and not call.dry_run:

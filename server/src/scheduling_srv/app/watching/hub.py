@@ -6,8 +6,9 @@ It reads while anyone watches, and for a while after. Nothing is written for wat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -19,14 +20,21 @@ from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import Topic
 from scheduling_srv.formats.positions import Place
 from scheduling_srv.formats.v1.event_records import EventRecords
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 log = structlog.get_logger(__name__)
 
 LINGER_SECONDS = 10.0
 """How long the reader goes on after the last watcher has left."""
 MOST_WATCHERS = 200
-"""Watchers of a replica."""
+"""Watchers of a replica, with those that are about to begin."""
+MOST_OF_A_SOURCE = 20
+"""Watchers of one caller, or of one host."""
+MOST_BEHIND = 100_000
+"""Offsets that a cursor is behind the end at most, over all partitions: one reader serves all."""
 GONE = "Kafka has deleted records after this cursor: leave it out to begin now."
+FAR_BEHIND = f"The cursor is more than {MOST_BEHIND:,} records old: leave it out to begin now."
+ENDED = "The reader of events has just ended: watch again."
 
 
 class Hub:
@@ -49,26 +57,49 @@ class Hub:
         self._lock = asyncio.Lock()
         self._tail: Tail | None = None
         self._records = EventRecords()
-        self._behind = False
-        """A watcher begins before the place that the reader is at."""
+        self._next: dict[Place, int] = {}
+        """The next offset that the reader hands out."""
+        self._astray = False
+        """The reader has to go to another place before it goes on."""
+        self._of = Counter[str]()
+        """Source -> its watchers, with those that are about to begin."""
         self._beginning = 0
         """Watchers that are about to begin."""
 
     @asynccontextmanager
-    async def watcher(self, wanted: EventFilter, cursor: str) -> AsyncGenerator[Watcher]:
-        """A watcher from a cursor on; an empty one begins now.
+    async def watcher(
+        self, wanted: EventFilter, cursor: str, source: str
+    ) -> AsyncGenerator[Watcher]:
+        """A watcher from a cursor on; an empty one begins now. `source`: its caller or host.
 
+        It cancels the task of the caller if nobody takes the fault that has ended the watcher.
         Raises `InvalidRequest`, `CursorGone`, `Overloaded` and `LogUnavailable`.
         """
         asked = event_cursor.unpack(cursor, self._names) if cursor else None
-        if len(self._watchers) >= MOST_WATCHERS:
+        with self._place(source):
+            watcher = await self._begin(wanted, asked)
+            try:
+                yield watcher
+            finally:
+                self._watchers.discard(watcher)
+                watcher.leave()
+                self._aim()
+                self._changed.set()
+
+    @contextmanager
+    def _place(self, source: str) -> Generator[None]:
+        """Raises `Overloaded`."""
+        if self._of.total() >= MOST_WATCHERS:
             raise Overloaded(f"{MOST_WATCHERS} clients watch this replica already.")
-        watcher = await self._begin(wanted, asked)
+        if self._of[source] >= MOST_OF_A_SOURCE:
+            raise Overloaded(f"{source} watches this replica {MOST_OF_A_SOURCE} times already.")
+        self._of[source] += 1
         try:
-            yield watcher
+            yield
         finally:
-            self._watchers.discard(watcher)
-            self._changed.set()
+            self._of[source] -= 1
+            if not self._of[source]:
+                del self._of[source]
 
     def cursor(self, offsets: Mapping[Place, int]) -> str:
         """As clients send it back."""
@@ -80,12 +111,14 @@ class Hub:
             async with self._lock:
                 tail = self._reader()
                 extents = await tail.extents()
+                if self._tail is not tail:
+                    raise LogUnavailable(ENDED)
                 offsets = {place: end for place, (_, end) in extents.items()}
                 if asked is not None:
                     offsets = _from_cursor(asked, extents)
-                watcher = Watcher(wanted, offsets)
+                watcher = Watcher(wanted, offsets, asyncio.current_task())
                 self._watchers.add(watcher)
-                self._behind = True
+                self._aim()
         finally:
             self._beginning -= 1
         return watcher
@@ -93,7 +126,7 @@ class Hub:
     def _reader(self) -> Tail:
         """The one that reads, or will soon."""
         if self._tail is None:
-            self._tail = self._make()
+            self._tail, self._next, self._astray = self._make(), {}, True
             self._reading = asyncio.create_task(self._read(self._tail))
         self._changed.set()
         return self._tail
@@ -102,11 +135,9 @@ class Hub:
         """Read until none has watched for a while."""
         try:
             while await self._anyone():
-                if self._behind:
-                    self._behind = False
-                    await tail.begin(self._oldest())
-                for each in await tail.poll():
-                    self._hand_out(each)
+                if self._astray:
+                    await self._go(tail)
+                await self._hand_out_all(await tail.poll())
         except LogUnavailable as fault:
             self._end(fault)
         except Exception as fault:
@@ -128,15 +159,35 @@ class Hub:
             return bool(self._watchers or self._beginning)
         return True
 
+    def _aim(self) -> None:
+        """Watchers have changed: the reader goes back for a new one, or on without an old one."""
+        self._astray = any(self._next.get(place) != at for place, at in self._oldest().items())
+
+    async def _go(self, tail: Tail) -> None:
+        oldest = self._oldest()
+        self._next, self._astray = dict(oldest), False
+        await tail.begin(oldest)
+
     def _oldest(self) -> Mapping[Place, int]:
         offsets = dict[Place, int]()
         for watcher in self._watchers:
+            if watcher.fault:
+                continue
             for place, offset in watcher.offsets.items():
                 offsets[place] = min(offset, offsets.get(place, offset))
         return offsets
 
+    async def _hand_out_all(self, found: Sequence[Tailed]) -> None:
+        time_slice = SharedSlice()
+        for each in found:
+            if self._astray:  # a new watcher needs earlier ones first; the rest is read again
+                return
+            self._hand_out(each)
+            await time_slice.yield_if_used()
+
     def _hand_out(self, tailed: Tailed) -> None:
         place, record = tailed
+        self._next[place] = record.offset + 1
         event = self._records.read(self._topics[place.topic], record)
         for watcher in self._watchers:
             if watcher.sees(place, record.offset):
@@ -161,4 +212,6 @@ def _from_cursor(
         if not low <= offset <= end:
             raise CursorGone(GONE)
         offsets[place] = offset
+    if sum(end - offsets[place] for place, (_, end) in extents.items()) > MOST_BEHIND:
+        raise CursorGone(FAR_BEHIND)
     return offsets

@@ -15,6 +15,8 @@ MOST_WAITING = 1_000
 """Events that wait for a watcher; with one more it is too slow."""
 MOST_SENT = 100
 """Events of one message."""
+UNHEARD_SECONDS = 60.0
+"""How long a fault that has ended a watcher waits to be taken."""
 SLOW = (
     f"The client reads too slowly: {MOST_WAITING:,} events wait for it. Watch again from the last"
     " cursor."
@@ -37,9 +39,14 @@ class Waiting(NamedTuple):
 
 
 class Watcher:
-    """`offsets`: where it begins."""
+    """`offsets`: where it begins. `task` sends the events."""
 
-    def __init__(self, wanted: EventFilter, offsets: Mapping[Place, int]) -> None:
+    def __init__(
+        self,
+        wanted: EventFilter,
+        offsets: Mapping[Place, int],
+        task: asyncio.Task[object] | None = None,
+    ) -> None:
         self.wanted = wanted
         self.offsets = dict(offsets)
         """The next offset that was not looked at for it."""
@@ -47,6 +54,8 @@ class Watcher:
         self._waiting = deque[Waiting]()
         self._noticed = asyncio.Event()
         self.fault: SchedulingError | None = None
+        self._task = task
+        self._unheard: asyncio.TimerHandle | None = None
 
     def sees(self, place: Place, offset: int) -> bool:
         """Whether a record is new to it. A partition that has come later is read from its begin."""
@@ -67,9 +76,26 @@ class Watcher:
         """Nothing more comes: `take` raises this once all that waits was taken."""
         self.fault = fault
         self._noticed.set()
+        self._wait_to_be_heard()
+
+    def leave(self) -> None:
+        """Nobody watches any more."""
+        if self._unheard:
+            self._unheard.cancel()
+        self._unheard = self._task = None
+
+    def _wait_to_be_heard(self) -> None:
+        """A client that takes nothing holds its task for ever: after a while, end the task."""
+        if self._unheard:
+            self._unheard.cancel()
+        if self._task:
+            loop = asyncio.get_running_loop()
+            self._unheard = loop.call_later(UNHEARD_SECONDS, self._task.cancel)
 
     async def take(self, seconds: float) -> Batch:
         """The next events; none after so many seconds. Raises the fault that has ended it."""
+        if self.fault:
+            self._wait_to_be_heard()
         if not self._waiting and self.fault is None:
             self._noticed.clear()
             try:

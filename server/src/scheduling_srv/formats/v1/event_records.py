@@ -7,11 +7,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from google.protobuf.message import DecodeError
-
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_srv.domain.event import Event, EventKind, EventRun
-from scheduling_srv.formats.kafka_records import Emission, LogRecord, Topic
+from scheduling_srv.domain.job import LONGEST_ERROR
+from scheduling_srv.formats.kafka_records import (
+    INSTANCES,
+    LONGEST_NUMBER,
+    MOST_ATTEMPTS,
+    Emission,
+    LogRecord,
+    Topic,
+)
+from scheduling_srv.formats.messages import at_most
+from scheduling_srv.runtime.throttle import Throttle
+
+UNREAD = Throttle("record of an event cannot be read", counted="unread_since_last_line")
+"""One line a minute for each topic: anybody may write to some of them."""
 
 MOST_REMEMBERED = 50_000
 """Runs, and types of jobs, that are remembered: answers and deletions name neither."""
@@ -70,11 +81,12 @@ class EventRecords:
             reader = self._told
         if reader is None:
             return None
-        event_id = _text(record, "event-id")
-        name = event_id or f"{topic}:{record.partition}:{record.offset}"
         try:
-            return reader(record, name)
-        except (DecodeError, ValueError, KeyError, TypeError):
+            event_id = _text(record, "event-id")
+            return reader(record, event_id or f"{topic}:{record.partition}:{record.offset}")
+        except Exception as fault:  # noqa: BLE001 - a fault here would end every watch again and again
+            place = f"{topic}:{record.partition}:{record.offset}"
+            UNREAD.note(topic, record=place, fault=type(fault).__name__)
             return None
 
     # --- Runs ---------------------------------------------------------------------------------
@@ -84,7 +96,7 @@ class EventRecords:
         known = KnownRun(
             job_id=found.run.job_id,
             type=found.type.decode(),
-            labels=json.loads(record.headers.get("labels", b"{}")),
+            labels=_labels(record.headers.get("labels", b"{}")),
             run=EventRun(
                 run_id=_text(record, "run-id")
                 or f"{found.run.job_id}/{found.run.seq}/{found.run.nominal}",
@@ -116,7 +128,8 @@ class EventRecords:
     ) -> Event:
         answer = message.FromString(record.value or b"")
         known = self._runs.get(answer.id)
-        reason = answer.error if isinstance(answer, jobs.JobFailed) else ""
+        error = answer.error if isinstance(answer, jobs.JobFailed) else ""
+        reason = at_most(error, LONGEST_ERROR)
         if known is None:
             run = EventRun("", 0, "", 0, answer.id)
             return Event(name, kind, record.timestamp, run=run, reason=reason)
@@ -136,37 +149,39 @@ class EventRecords:
         kind, labels = self._jobs.get(job_id, ("", {}))
         reason, error = _text(record, "outcome"), _text(record, "error")
         if error:
-            reason = f"{reason}: {error}"
+            reason = f"{reason}: {at_most(error, LONGEST_ERROR)}"
         time = record.timestamp
         return Event(name, EventKind.DELETED, time, job_id, kind, labels, reason=reason)
 
     # --- Events without a record of their own -------------------------------------------------
 
     def _told(self, record: LogRecord, name: str) -> Event:
-        found = json.loads(record.value or b"")
-        job_id, kind = found.get("job", ""), found.get("type", "")
-        pause = found.get("pause", {})
+        found = _object(json.loads(record.value or b""))
+        pause = _object(found.get("pause", {}))
+        job_id = _string(found, "job")
         labels = self._jobs.get(job_id, ("", {}))[1]
         return Event(
             id=name,
             kind=WORDS[found["kind"]],
-            time=found.get("at") or pause.get("since") or record.timestamp,
+            time=_number(found, "at") or _number(pause, "since") or record.timestamp,
             job_id=job_id,
-            type=kind,
+            type=_string(found, "type"),
             labels=labels,
             run=_run_told(found),
-            count=found.get("count", 1),
-            reason=found.get("reason", "") or pause.get("note", ""),
-            by=pause.get("by", ""),
+            count=_number(found, "count", 1),
+            reason=_string(found, "reason") or _string(pause, "note"),
+            by=_string(pause, "by"),
         )
 
 
 def _run_told(found: Mapping[str, Any]) -> EventRun | None:
     if "nominal" not in found:
         return None
-    nominal = int(found["nominal"])
-    run_id = f"{found['job']}/{found['seq']}/{nominal}"
-    return EventRun(run_id, nominal, "schedule", found.get("attempt", 0), found.get("instance", 0))
+    nominal = _number(found, "nominal")
+    run_id = f"{_string(found, 'job')}/{_number(found, 'seq')}/{nominal}"
+    attempt = _number(found, "attempt", below=MOST_ATTEMPTS)
+    instance = _number(found, "instance", below=INSTANCES)
+    return EventRun(run_id, nominal, "schedule", attempt, instance)
 
 
 def _of_run(
@@ -178,3 +193,34 @@ def _of_run(
 
 def _text(record: LogRecord, name: str) -> str:
     return record.headers.get(name, b"").decode()
+
+
+# --- Values of JSON. Each raises `TypeError` or `ValueError` for one that no event can hold -------
+
+
+def _object(found: Any) -> Mapping[str, Any]:  # noqa: ANN401 - of any kind
+    if not isinstance(found, dict):
+        raise TypeError("It is no object.")
+    return found
+
+
+def _string(found: Mapping[str, Any], name: str) -> str:
+    text = found.get(name, "")
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is no text.")
+    text.encode()  # lone surrogates are JSON, and no text of protobuf
+    return text
+
+
+def _number(
+    found: Mapping[str, Any], name: str, default: int = 0, *, below: int = LONGEST_NUMBER
+) -> int:
+    number = int(found.get(name, default))
+    if not 0 <= number < below:
+        raise ValueError(f"{name} is out of range.")
+    return number
+
+
+def _labels(header: bytes) -> Mapping[str, str]:
+    labels = _object(json.loads(header))
+    return {name: _string(labels, name) for name in labels}
