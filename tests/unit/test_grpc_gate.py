@@ -1,18 +1,20 @@
 """The gate before all methods: which calls count, and what is noted of refusals."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import grpc
+import pytest
 
 from scheduling_srv.app.access.audit_log import AuditLog
+from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.holding import FREE, MOST_HELD, MOST_SOURCES, Holding
 from scheduling_srv.app.access.quotas import BURST_SECONDS, Quotas
 from scheduling_srv.app.access.refusals import LINES, MOST_LINES, Refusals
-from scheduling_srv.entrances.grpc_gate import Gate
+from scheduling_srv.entrances.grpc_gate import AGAIN_SECONDS, Gate
 from scheduling_srv.service import doors
 from scheduling_srv.settings.model import Settings
 from tests.unit.test_door import OPERATOR, Known
@@ -87,6 +89,77 @@ async def call(
 
 def door() -> Door:
     return Door(Known(operator=OPERATOR), open_health=True)
+
+
+# --- streams ---
+
+
+class Watch:
+    """A stream through the gate, on a clock that the test holds."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.now = 0.0
+        self.known = Known(operator=OPERATOR)
+        self.door = Door(self.known, open_health=False)
+        self.gate = Gate(door=self.door, monotonic=lambda: self.now)
+        self.context = Context("ipv4:10.0.0.1", "operator")
+        self.closed = False
+
+    async def answers(self, _request: object, _context: object) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            self.closed = True
+
+    async def begin(self) -> AsyncIterator[bytes]:
+        async def continuation(_details: object) -> Any:
+            behaviour: Any = self.answers
+            return grpc.unary_stream_rpc_method_handler(behaviour)
+
+        details: Any = Details(self.method)
+        handler: Any = await self.gate.intercept_service(continuation, details)
+        stream: AsyncIterator[bytes] = handler.unary_stream(b"", self.context)
+        return stream
+
+
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [
+        ({}, grpc.StatusCode.UNAUTHENTICATED),
+        (
+            {"operator": Caller("operator", Role.READER, Limits(types=frozenset({"mail"})))},
+            grpc.StatusCode.PERMISSION_DENIED,
+        ),
+    ],
+)
+async def test_a_stream_ends_with_its_credentials(
+    now: dict[str, Caller], code: grpc.StatusCode
+) -> None:
+    watch = Watch("/scheduling.v1.EventService/WatchEvents")
+    stream = await watch.begin()
+    await anext(stream)
+    watch.now = AGAIN_SECONDS
+    await anext(stream)
+    watch.known.callers = now
+    watch.door.forget()
+    watch.now = 2 * AGAIN_SECONDS - 1
+    await anext(stream)
+    watch.now += 1
+    with pytest.raises(grpc.aio.AbortError):
+        await anext(stream)
+    assert (watch.context.refused, watch.closed) == (code, True)
+
+
+async def test_a_watch_of_the_health_outlives_its_credentials() -> None:
+    watch = Watch("/grpc.health.v1.Health/Watch")
+    stream = await watch.begin()
+    await anext(stream)
+    watch.known.callers = {}
+    watch.door.forget()
+    watch.now = AGAIN_SECONDS
+    await anext(stream)
 
 
 # --- quotas ---

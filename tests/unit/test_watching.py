@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, cast
 
+import grpc
 import pytest
 
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_srv.adapters.kafka.tail import in_order
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.app.watching.ports import Tailed
-from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Watcher
+from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Waiting, Watcher
 from scheduling_srv.domain.errors import (
     CursorGone,
     InvalidRequest,
@@ -23,6 +24,7 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
 from scheduling_srv.domain.job import LONGEST_ERROR
+from scheduling_srv.entrances.grpc_events import watch_events
 from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.positions import Place
@@ -399,24 +401,50 @@ async def test_watchers_are_bounded_with_those_that_begin(
         pass
 
 
-async def test_a_watcher_whose_fault_nobody_takes_is_cancelled(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scheduling_srv.app.watching.watcher.UNHEARD_SECONDS", 0.01)
-    hub = hub_of(log)
+class Endless:
+    """Events without an end."""
 
-    async def stuck() -> None:
-        async with hub.watcher(ANY, "", "a") as watcher:
-            watcher.end(SlowWatcher("Slow."))
-            await asyncio.Event().wait()
+    def __init__(self) -> None:
+        self.it = Watcher(ANY, {})
 
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.create_task(stuck()), 10)
-    async with hub.watcher(ANY, "", "a") as watcher:
-        watcher.end(SlowWatcher("Slow."))
-        with pytest.raises(SlowWatcher):
-            await watcher.take(1)
-    await asyncio.sleep(0.02)  # this task is not cancelled after it
+    @asynccontextmanager
+    async def watcher(self, _wanted: EventFilter, _cursor: str, _source: str) -> Any:
+        big = Event("x", EventKind.FAILED, 1, reason="e" * 1_000)
+        for number in range(MOST_WAITING + 1):
+            self.it.note(RUNS, number, big)
+        yield self.it
+
+    def cursor(self, _offsets: Mapping[Place, int]) -> str:
+        return "c" * 60_000
+
+
+async def test_a_client_that_never_reads_gets_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling_srv.app.watching.watcher.UNHEARD_SECONDS", 0.1)
+    events, server = Endless(), grpc.aio.server()
+    stream = watch_events(events)
+
+    async def call(_messages: object, context: Any) -> Any:
+        async with aclosing(cast("AsyncGenerator[bytes]", stream(context))) as answers:
+            async for each in answers:
+                events.it.end(SlowWatcher("Slow."))
+                for number in range(MOST_SENT):
+                    events.it._waiting.append(Waiting(event(number), RUNS, number))
+                yield each
+
+    method: Any = grpc.stream_stream_rpc_method_handler(call)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("s", {"m": method})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch: Any = channel.stream_stream("/s/m")()
+        await watch.write(b"")
+        await watch.done_writing()
+        await asyncio.sleep(0.7)
+        with pytest.raises(grpc.aio.AioRpcError, match="Slow"):
+            async with asyncio.timeout(10):
+                async for _ in watch:
+                    pass
+    await server.stop(0)
 
 
 async def test_the_reader_ends_after_the_last_watcher(log: Log) -> None:

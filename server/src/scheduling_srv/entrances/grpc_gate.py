@@ -6,7 +6,9 @@ three is used.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from scheduling_srv.app.access import call as calls
@@ -28,6 +30,8 @@ from scheduling_srv.entrances.grpc_wrapping import Context, Stream, Unary, Wrapp
 from scheduling_srv.runtime import metrics
 
 HEADER = "authorization"
+AGAIN_SECONDS = 60.0
+"""How often the credentials of a stream are looked at, before its next message."""
 _REASONS: tuple[tuple[type[SchedulingError], str], ...] = (
     (Unauthenticated, "unauthenticated"),
     (Forbidden, "forbidden"),
@@ -45,8 +49,11 @@ class Gate(Wrapping):
         quotas: Quotas | None = None,
         audit: AuditLog | None = None,
         holding: Holding | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`monotonic` counts seconds."""
         super().__init__()
+        self._monotonic = monotonic
         self._holding = holding or Holding()
         self._door = door
         self._quotas = quotas
@@ -78,13 +85,19 @@ class Gate(Wrapping):
         return call
 
     def stream(self, method: str, behaviour: Any) -> Stream:  # noqa: ANN401
-        """The same for a stream of answers."""
+        """The same for a stream of answers, which ends when its credentials do."""
+        lasting = self._door is None or _is_health(method)
 
         async def call(request: object, context: Context) -> AsyncIterator[object]:
             begun = await self._begin(method, context)
+            checked = self._monotonic()
             try:
-                async for answer in behaviour(request, context):
-                    yield answer
+                async with aclosing(behaviour(request, context)) as answers:
+                    async for answer in answers:
+                        if not lasting and self._monotonic() >= checked + AGAIN_SECONDS:
+                            await self._check_again(begun, context)
+                            checked = self._monotonic()
+                        yield answer
             except BaseException as fault:
                 self._end(begun, outcome(context, fault).name)
                 raise
@@ -99,9 +112,7 @@ class Gate(Wrapping):
         try:
             if self._door:
                 call.caller = Caller("unknown", Role.READER)
-                call.caller = await self._door.identify(
-                    method, _header(context), lambda: _names(context)
-                )
+                call.caller = await self._identify(self._door, method, context)
                 self._door.check(method, call.caller)
             if self._quotas and not _is_health(method):
                 self._quotas.begin(call.caller.name)
@@ -112,12 +123,29 @@ class Gate(Wrapping):
         calls.begin(call)
         return call
 
+    async def _check_again(self, call: Call, context: Context) -> None:
+        """End a stream whose caller may not call it any more, or cannot be verified now."""
+        if self._door is None:
+            return
+        try:
+            caller = await self._identify(self._door, call.method, context)
+            self._door.check(call.method, caller)
+        except SchedulingError as fault:
+            self._count(fault)
+            await refuse(context, fault)
+
+    async def _identify(self, door: Door, method: str, context: Context) -> Caller:
+        return await door.identify(method, _header(context), lambda: _names(context))
+
     def _refused(self, call: Call, fault: SchedulingError) -> None:
+        self._count(fault)
+        if self._audit:
+            self._audit.note(call, code_of(fault).name, admitted=False)
+
+    def _count(self, fault: SchedulingError) -> None:
         reason = next((word for kind, word in _REASONS if isinstance(fault, kind)), None)
         if reason:
             metrics.CALLS_REFUSED.labels(reason=reason).inc()
-        if self._audit:
-            self._audit.note(call, code_of(fault).name, admitted=False)
 
     def _end(self, call: Call, outcome: str) -> None:
         if self._audit:

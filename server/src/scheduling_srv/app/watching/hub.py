@@ -72,7 +72,6 @@ class Hub:
     ) -> AsyncGenerator[Watcher]:
         """A watcher from a cursor on; an empty one begins now. `source`: its caller or host.
 
-        It cancels the task of the caller if nobody takes the fault that has ended the watcher.
         Raises `InvalidRequest`, `CursorGone`, `Overloaded` and `LogUnavailable`.
         """
         asked = event_cursor.unpack(cursor, self._names) if cursor else None
@@ -116,7 +115,7 @@ class Hub:
                 offsets = {place: end for place, (_, end) in extents.items()}
                 if asked is not None:
                     offsets = _from_cursor(asked, extents)
-                watcher = Watcher(wanted, offsets, asyncio.current_task())
+                watcher = Watcher(wanted, offsets)
                 self._watchers.add(watcher)
                 self._aim()
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from scheduling_srv.domain.errors import SchedulingError, SlowWatcher
@@ -39,14 +39,9 @@ class Waiting(NamedTuple):
 
 
 class Watcher:
-    """`offsets`: where it begins. `task` sends the events."""
+    """`offsets`: where it begins."""
 
-    def __init__(
-        self,
-        wanted: EventFilter,
-        offsets: Mapping[Place, int],
-        task: asyncio.Task[object] | None = None,
-    ) -> None:
+    def __init__(self, wanted: EventFilter, offsets: Mapping[Place, int]) -> None:
         self.wanted = wanted
         self.offsets = dict(offsets)
         """The next offset that was not looked at for it."""
@@ -54,8 +49,9 @@ class Watcher:
         self._waiting = deque[Waiting]()
         self._noticed = asyncio.Event()
         self.fault: SchedulingError | None = None
-        self._task = task
-        self._unheard: asyncio.TimerHandle | None = None
+        self.unheard: Callable[[SchedulingError], None] | None = None
+        """Is called if nobody takes the fault: it ends the task that watches."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def sees(self, place: Place, offset: int) -> bool:
         """Whether a record is new to it. A partition that has come later is read from its begin."""
@@ -80,17 +76,17 @@ class Watcher:
 
     def leave(self) -> None:
         """Nobody watches any more."""
-        if self._unheard:
-            self._unheard.cancel()
-        self._unheard = self._task = None
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self.unheard = None
 
     def _wait_to_be_heard(self) -> None:
         """A client that takes nothing holds its task for ever: after a while, end the task."""
-        if self._unheard:
-            self._unheard.cancel()
-        if self._task:
+        if self._timer:
+            self._timer.cancel()
+        if self.unheard and self.fault:
             loop = asyncio.get_running_loop()
-            self._unheard = loop.call_later(UNHEARD_SECONDS, self._task.cancel)
+            self._timer = loop.call_later(UNHEARD_SECONDS, self.unheard, self.fault)
 
     async def take(self, seconds: float) -> Batch:
         """The next events; none after so many seconds. Raises the fault that has ended it."""
