@@ -59,7 +59,9 @@ MEANINGS: dict[Reason, str] = {
     Reason.LETTER_NOT_WHOLE: (
         "The original record of a dead letter is not there as a whole. Nothing was done."
     ),
-    Reason.CURSOR_GONE: "The cursor is too old, or Kafka has deleted records after it: begin without one.",
+    Reason.CURSOR_GONE: (
+        "The cursor is too old, or Kafka has deleted records after it: begin without one."
+    ),
     Reason.SLOW_WATCHER: "The client reads events too slowly: go on from the last cursor.",
     Reason.REQUEST_TOO_LARGE: "The request or its answer is over a limit. Nothing was done.",
     Reason.TOO_MANY_PENDING: "Too many requests of this kind are pending. Nothing was done.",
