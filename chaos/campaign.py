@@ -57,6 +57,8 @@ class Options:
     shards: int = 1
     completion_timeout: int = 6_000
     catch_up_window: int = 60_000
+    stage_ahead: int = 10
+    """Milliseconds."""
     margin: int = 3_000
     """Milliseconds by which a run may be late on a busy machine."""
     sweeps: bool = True
@@ -138,6 +140,7 @@ class Campaign:
             "SCHEDULING_LEASE": "1s",
             "SCHEDULING_COMPLETION_TIMEOUT": f"{self.options.completion_timeout}ms",
             "SCHEDULING_CATCH_UP_WINDOW": f"{self.options.catch_up_window}ms",
+            "SCHEDULING_STAGE_AHEAD": f"{self.options.stage_ahead}ms",
             "SCHEDULING_DELIVERY": self.options.delivery,
             "SCHEDULING_SHARDS": str(self.options.shards),
             "CHAOS_BUG": self.options.bug,

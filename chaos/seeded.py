@@ -140,7 +140,9 @@ def _is_run(entry: bytes) -> bool:
 def random_occurrence_id() -> None:
     """A run that is sent again has another name."""
 
-    def by_chance(job_id: bytes, _seq: int, nominal: int, attempt: int) -> bytes:
+    def by_chance(
+        job_id: bytes, _seq: int, nominal: int, attempt: int, _mark: bytes = b""
+    ) -> bytes:
         return b"%b/%d/%d/%d" % (job_id, random.getrandbits(40), nominal, attempt)
 
     announcer.occurrence_id = by_chance  # type: ignore[assignment, attr-defined]

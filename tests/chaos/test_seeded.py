@@ -38,6 +38,8 @@ SHOWS_AS = {
 """At least one of these is found."""
 NEEDS_LONG_FREEZES = {"lease_without_epoch", "no_fencing"}
 """Show only when a replica is frozen for longer than its lease, at the right moment."""
+NEEDS_LONG_LEADS = {"never_held", "stamped_in_time"}
+"""Show to a reader of uncommitted records: on a busy machine only if these come long before."""
 NEEDS_TIME = {"blind_health": 45.0, "time_from_staging": 30.0}
 """Seconds of a campaign in which the bug has shown."""
 
@@ -54,6 +56,7 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
             scale=1.0 if bug in NEEDS_LONG_FREEZES else 0.5,
             pace=0.35 if bug in NEEDS_LONG_FREEZES else 1.0,
             completion_timeout=2_000,
+            stage_ahead=100 if bug in NEEDS_LONG_LEADS else 10,
             margin=1_500,
             sweeps=False,
             bug=bug,
