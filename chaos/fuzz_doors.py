@@ -68,7 +68,7 @@ def _wrong_tokens() -> Iterator[str]:
     for none in ("none", "None", "nOnE", ""):
         yield _unsigned({"alg": none, **names}, _claims())
         yield _unsigned({"alg": none}, _claims(), "AA")
-    # Whoever signs with the public key knows no secret.
+    # The public key is no secret: a signature by it proves nothing.
     shared = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
     signed = f"{_part({'alg': 'HS256', **names})}.{_part(_claims())}"
     mac = base64.urlsafe_b64encode(shared.sign(signed.encode(), public)).rstrip(b"=").decode()

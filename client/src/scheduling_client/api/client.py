@@ -317,7 +317,7 @@ class Client:
         return self._run(run_logic.retry(run_ids, where, dry_run=dry_run))
 
     def upcoming(self, until: datetime, where: Filter | None = None, *, limit: int = 0) -> Upcoming:
-        """What is due from now to an instant, by time; a frequent job once."""
+        """The runs that are due until an instant, by time; a frequent job comes once."""
         return self._run(run_logic.upcoming(until, where or Filter(), limit))
 
     def overview(self) -> Overview:

@@ -19,7 +19,7 @@ SLOW = "SLOW_WATCHER"
 
 
 class EventKind(Enum):
-    """What has happened."""
+    """The kind of an event."""
 
     UNKNOWN = 0
     CREATED = 1

@@ -343,7 +343,7 @@ class UpcomingRun(NamedTuple):
 
 
 class Upcoming(NamedTuple):
-    """What is due up to an instant, by time."""
+    """The runs that are due until an instant, by time."""
 
     runs: Sequence[UpcomingRun]
     more: bool

@@ -100,7 +100,7 @@ def run_selections_of(ids: Sequence[str], where: RunFilter | None) -> list[servi
 
 
 def upcoming(until: datetime, where: Filter, limit: int) -> Steps[Upcoming]:
-    """What is due up to an instant."""
+    """The runs that are due until an instant."""
     request = jobs.ListUpcomingRequest(
         until=timestamp(until), filter=filter_message(where), limit=limit
     )

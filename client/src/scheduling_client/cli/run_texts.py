@@ -33,7 +33,7 @@ _TIMES = ("nominal_time", "start_time", "end_time", "retry_time", "deadline")
 
 
 def run_item(run: Run) -> dict[str, Any]:
-    """A run as JSON. What is not known, or not set, is left out."""
+    """A run as JSON, without the values that are unknown or not set."""
     item: dict[str, Any] = {
         "run_id": run.run_id,
         "job_id": run.job_id,

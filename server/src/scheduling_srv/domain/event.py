@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class EventKind(IntEnum):
-    """What has happened. The numbers are those of scheduling.v1."""
+    """The kind of an event. The numbers are those of scheduling.v1."""
 
     CREATED = 1
     DELETED = 2

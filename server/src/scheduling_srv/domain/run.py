@@ -223,7 +223,7 @@ class Upcoming(NamedTuple):
 
 
 class UpcomingRuns(NamedTuple):
-    """What is due up to an instant, by time."""
+    """The runs that are due until an instant, by time."""
 
     entries: Sequence[Upcoming]
     more: bool

@@ -47,7 +47,7 @@ class UpcomingPort(Protocol):
     """The use case of `app.requests.upcoming.UpcomingListing`."""
 
     async def upcoming(self, wanted: JobFilter, until: int, limit: int) -> UpcomingRuns:
-        """What is due up to an instant."""
+        """The runs that are due until an instant."""
 
 
 class OverviewPort(Protocol):

@@ -1,4 +1,4 @@
-"""The commands that show how the service is set up, and what is wrong with it."""
+"""The commands that show the setup of the service, and its faults."""
 
 from __future__ import annotations
 
