@@ -31,6 +31,8 @@ from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 METADATA_SECONDS, METADATA_PAUSE_SECONDS = 2.0, 0.1
+STATE_SECONDS = 5.0
+"""So long `TopicReader.state` waits for an answer."""
 END_OF_PARTITION = KafkaError._PARTITION_EOF
 LEADER_UNKNOWN = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -112,7 +114,7 @@ class TopicReader:
         deadline = time.monotonic() + timeout
         while len(found) < count:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {count} in {timeout:g} s; {self.summary()}")
+                raise TimeoutError(f"{len(found)} of {count} in {timeout:g} s; {self.state()}")
             found += [record for record in self.poll(0.1) if predicate(record)]
         pause()
         return found
@@ -124,7 +126,7 @@ class TopicReader:
         ends = self._ends(timeout)
         while any(self._reached.get(place, 0) < end for place, end in ends.items()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"reached {self._reached} of {ends}; {self.summary()}")
+                raise TimeoutError(f"reached {self._reached} of {ends}; {self.state()}")
             self.poll(0.1)
         pause()
         return self.records
@@ -139,6 +141,16 @@ class TopicReader:
             name = f"{record.topic}/{record.key}"
             counts[name] = counts.get(name, 0) + 1
         return f"read so far: {counts or 'nothing'}"
+
+    def state(self) -> str:
+        """How far it has read, beside the ends as another client sees them."""
+        places = self._consumer.assignment()
+        try:
+            with AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0}) as admin:
+                ends = _ends_of(admin, places, STATE_SECONDS)
+        except (KafkaException, TimeoutError) as fault:
+            return f"{self.summary()}; reached {self._reached}; the ends are not known: {fault}"
+        return f"{self.summary()}; reached {self._reached} of {ends}"
 
     def _ends(self, timeout: float) -> dict[tuple[str, int], int]:
         """Where the topics end, records of open transactions included.

@@ -10,7 +10,7 @@ from scheduling_srv.app.log_ports import Polled
 from scheduling_srv.app.positions import Topic
 from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.starts import Begun, Found
-from scheduling_srv.domain.errors import StaleSource
+from scheduling_srv.domain.errors import LogUnavailable, StaleSource, Undecided
 from scheduling_srv.formats.positions import InputPosition, Place
 
 NOW = 1_700_000_000_000
@@ -175,3 +175,30 @@ async def test_nothing_behind_the_end_is_skipped() -> None:
     world.group_applies = more  # type: ignore[method-assign]
     await world.reader.read()
     assert world.skipped == [End(FAR + 5, NOW + FAR + 4)]
+
+
+class Stuck(World):
+    """Nothing comes any more. A poll takes a second."""
+
+    def __init__(self, *ends: int) -> None:
+        """`ends`: where the committed records end, once it is said."""
+        super().__init__(20)
+        self.said = iter(ends)
+        self.seconds = 0.0
+        self.reader.monotonic = lambda: self.seconds
+
+    async def poll(self) -> Polled:
+        self.seconds += 1
+        end = next(self.said, None)
+        return Polled(0, {}, {}, (), {} if end is None else {PLACE: end}, False)
+
+
+async def test_a_transaction_that_does_not_end_is_named() -> None:
+    """The owner waited for its end for ever, and no line said so."""
+    with pytest.raises(Undecided, match=r"A transaction on jobs has not ended\."):
+        await Stuck(0).reader.read()
+
+
+async def test_a_broker_that_sends_nothing_is_given_up() -> None:
+    with pytest.raises(LogUnavailable, match="nothing came for 5 s"):
+        await Stuck().reader.read()

@@ -14,7 +14,7 @@ from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import NewerData, StartError, Undecided
 from scheduling_srv.formats.kafka_records import LogRecord
 from scheduling_srv.formats.position_record import Position, with_inputs
-from scheduling_srv.formats.positions import InputPosition
+from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.formats.versions import READS, WRITES
 
 NOW = 1_700_000_000_000
@@ -41,7 +41,11 @@ class World:
     async def open(self, *, careful: bool = False) -> None:
         self.done.append("open")
 
-    async def settle(self) -> None:
+    async def find(self) -> Mapping[Place, int]:
+        return {Place("jobs", 0): 7}
+
+    async def settle(self, places: Sequence[Place]) -> None:
+        assert places == [Place("jobs", 0)]
         self.done.append("settle")
 
     async def last_position(self) -> Position | None:
@@ -115,6 +119,7 @@ def recovery_of(world: Any, *, known: KnownRuns | None = None, neighbours: Any =
         world,
         store=world,
         known=known or KnownRuns(),
+        hanging=world,
         clock=world,
         neighbours=neighbours,
     )

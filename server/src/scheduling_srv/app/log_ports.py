@@ -34,8 +34,14 @@ class Publisher(Protocol):
     def shrink_batches(self) -> None:
         """Send fewer records together: a batch was refused, but none of its records was."""
 
-    async def settle(self) -> None:
-        """End transactions whose end Kafka has lost, by the next one of the same producer."""
+    def places(self) -> Sequence[Place]:
+        """The partitions that its records go to; none before `open`."""
+
+    async def settle(self, places: Sequence[Place] = ()) -> None:
+        """End transactions whose end Kafka has lost, by the next one of the same producer.
+
+        In the partitions that only we read, and in `places`: readers skip its records there.
+        """
 
 
 class Delivery(Protocol):

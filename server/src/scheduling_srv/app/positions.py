@@ -56,6 +56,9 @@ class Logs(Protocol):
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
         """The end of each partition, including records of open transactions."""
 
+    async def last_stable_offsets(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """The end of each partition, before the first open transaction."""
+
     async def first_after(self, stamps: Mapping[Place, int]) -> Mapping[Place, int | None]:
         """The first offset whose record is newer than the time stamp; None: there is none."""
 

@@ -27,6 +27,8 @@ Headers = list[tuple[str, bytes]]
 
 QUEUED_KEY = b"queuedJob"
 """The key of a run."""
+SETTLED_KEY = b"\0settled"
+"""The key of records without meaning, which end a hanging transaction; no job has such an id."""
 DEPLOYMENT = "deployment"
 """The header of queuedJob and of the position record."""
 JOB_V1 = "job-v1"

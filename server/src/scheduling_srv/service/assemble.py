@@ -114,7 +114,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         backfills=Backfills(store, listing, [shard.backfills for shard in shards], site.clock),
     )
     commands = _commands(site, store, shards, health)
-    logs = KafkaLogs(site.kafka)
+    logs = site.logs
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from scheduling_srv.adapters.clock import SystemClock
 from scheduling_srv.adapters.kafka.clients import brokers_of
 from scheduling_srv.adapters.kafka.consumer import SESSION_MS
+from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.adapters.kafka.neighbours import KafkaNeighbours
 from scheduling_srv.adapters.kafka.options import Client, check_options, check_transactions
 from scheduling_srv.adapters.kafka.probe import KafkaProbe
@@ -222,6 +223,7 @@ class Service:
             clock=self.test_clock or SystemClock(),
             rules=shard_rules(settings),
             admin=self.admin_client,
+            logs=KafkaLogs(self.kafka),
             watch=self.watch,
             neighbours=self.neighbours,
             is_test=self.test_clock is not None,

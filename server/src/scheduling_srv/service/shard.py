@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduling_srv.adapters.kafka.history import KafkaHistory
+from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.agenda import SteadySchedule
 from scheduling_srv.adapters.redis.backfills import RedisBackfills
@@ -49,6 +50,7 @@ from scheduling_srv.app.owner.stager import Stager
 from scheduling_srv.app.owner.standby import StandBy
 from scheduling_srv.app.owner.sweeper import Sweeper
 from scheduling_srv.app.ports import ExactClock, Inputs
+from scheduling_srv.app.recovery.hanging import HangingTransactions
 from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
 from scheduling_srv.app.recovery.recovery import Recovery
 from scheduling_srv.app.recovery.refill import Refill
@@ -82,6 +84,7 @@ class Site:
     clock: ExactClock
     rules: ShardRules
     admin: KafkaTopics
+    logs: KafkaLogs
     watch: ServerWatch
     neighbours: Alone
     """Which deployment this is, and which others there are."""
@@ -141,6 +144,7 @@ class Shard:
             clock=site.clock,
             takes=lambda: site.watch.limits.batch,
         )
+        self.hanging = HangingTransactions(ends=site.logs, publisher=self.producers, shard=number)
         self.history = KafkaHistory(
             site.kafka,
             namespace,
@@ -213,6 +217,7 @@ class Shard:
         catch_up = CatchUp(inputs=inputs, limit_ms=limit, rest_seconds=rest)
         beside = (
             catch_up.run,
+            isolated("hanging", self.hanging.run),
             isolated("restorer", self.restorer.run),
             isolated("sweeper", self.sweeper.run),
             isolated("refill", self.refill.run),
@@ -323,6 +328,7 @@ class Shard:
             rebuild=self._build_rebuild(),
             store=self.store,
             known=known,
+            hanging=self.hanging,
             clock=self.site.clock,
             neighbours=self.site.neighbours,
             format=self._format,

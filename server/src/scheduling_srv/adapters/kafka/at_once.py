@@ -29,6 +29,7 @@ from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.domain.errors import PublishFailed, RecordRefused
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
 from scheduling_srv.formats.position_record import Position
+from scheduling_srv.formats.positions import Place
 
 POLL_SECONDS = 0.05
 """Seconds that the thread which waits for deliveries sleeps at most: it may be told to stop."""
@@ -87,9 +88,13 @@ class AtOncePublisher:
         self.transactional.shrink_batches()
         self.prepared = None
 
-    async def settle(self) -> None:
+    def places(self) -> Sequence[Place]:
         """See `TransactionalPublisher`."""
-        await self.transactional.settle()
+        return self.transactional.places()
+
+    async def settle(self, places: Sequence[Place] = ()) -> None:
+        """See `TransactionalPublisher`."""
+        await self.transactional.settle(places)
 
     async def send(
         self, records: Iterable[Record], size: int, due: int

@@ -16,7 +16,7 @@ from scheduling_srv.adapters.kafka.connecting import connect, metadata
 from scheduling_srv.adapters.kafka.errors import JUST_MADE
 from scheduling_srv.adapters.kafka.headers import headers_of
 from scheduling_srv.domain.errors import LogUnavailable, Undecided
-from scheduling_srv.formats.kafka_records import NOT_OF_A_JOB, Extent, LogRecord, Topic
+from scheduling_srv.formats.kafka_records import NOT_OF_A_JOB, SETTLED_KEY, Extent, LogRecord, Topic
 from scheduling_srv.formats.position_record import POSITION_KEY, Position, parse_position
 from scheduling_srv.formats.positions import InputPosition
 
@@ -340,7 +340,7 @@ class _Reader:
         for message in messages:
             if error := message.error():
                 self._note(message, error, end)
-            else:
+            elif message.key() != SETTLED_KEY:
                 records.append(self.made(message))
                 size += len(message)
         self.piece = max(1, min(PIECE_RECORDS, PIECE_BYTES * len(messages) // max(1, size)))

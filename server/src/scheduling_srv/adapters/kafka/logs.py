@@ -92,6 +92,10 @@ class KafkaLogs:
             raise LogUnavailable("Kafka does not say which records are newer.")
         return {place: None if offset < 0 else offset for place, offset in found.items()}
 
+    async def last_stable_offsets(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """The end of each, before the first open transaction. Raises `LogUnavailable`."""
+        return await self._offsets(dict.fromkeys(places, LATEST))
+
     async def high_watermarks(self, places: Sequence[Place]) -> Mapping[Place, int]:
         """The end of each, including open transactions. Raises `LogUnavailable`."""
         return await self._offsets(dict.fromkeys(places, LATEST), committed=False)

@@ -36,13 +36,14 @@ from scheduling_srv.adapters.kafka.errors import (
 from scheduling_srv.app.ports import ExactClock
 from scheduling_srv.domain.errors import RecordRefused
 from scheduling_srv.domain.validation import DEFAULTS
-from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
+from scheduling_srv.formats.kafka_records import SETTLED_KEY, Record, Refusal, Topic
 from scheduling_srv.formats.position_record import (
     POSITION_KEY,
     Position,
     dump_position,
     position_headers,
 )
+from scheduling_srv.formats.positions import Place
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import passed
 
@@ -53,8 +54,8 @@ PREPARE_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for the broker when nothing is to be done yet."""
 ROOM = 100_000
 """Bytes that a record needs beside its job: ids, headers and the frame."""
-SETTLED_KEY = b"\0settled"
-"""Key of records without meaning; no job has such an id."""
+OWN_TOPICS = (Topic.POSITION, Topic.JOURNAL)
+"""Topics that only the service reads: each shard has a partition of its own."""
 POLL_SECONDS = 0.25
 """Seconds between looks whether a transaction has failed while its records are under way."""
 MISSING_POLL_SECONDS = 2.0
@@ -156,9 +157,18 @@ class TransactionalPublisher:
         self.prepared = []  # they have the old size
         log.warning("Kafka refuses batches of this size: smaller ones", bytes=self.batch_bytes)
 
-    async def settle(self) -> None:
-        """Commit a transaction of each producer in the topics that only we read."""
-        await self._call(self._settle)
+    def places(self) -> Sequence[Place]:
+        """All partitions of the topics, but of our own ones those of the shard."""
+        found = []
+        for topic, count in self.partitions.items():
+            own = topic in OWN_TOPICS
+            numbers = [self.shard] if own else range(count)
+            found += [Place(self.topics[topic], number) for number in numbers]
+        return found
+
+    async def settle(self, places: Sequence[Place] = ()) -> None:
+        """Commit a transaction of each producer in our own topics and in these partitions."""
+        await self._call(lambda: self._settle(places))
 
     async def _call(self, work: Callable[[], Result]) -> Result:
         def guarded() -> Result:
@@ -396,11 +406,12 @@ class TransactionalPublisher:
         self._open(careful=True)
         self.unusable = unusable | self.unusable
 
-    def _settle(self) -> None:
+    def _settle(self, more: Sequence[Place]) -> None:
+        own = [Place(self.topics[topic], self.shard) for topic in OWN_TOPICS]
         for producer in self.producers:
             producer.begin_transaction()
-            for topic in (Topic.POSITION, Topic.JOURNAL):
-                producer.produce(self.topics[topic], None, SETTLED_KEY, self.shard)
+            for topic, partition in dict.fromkeys((*own, *more)):
+                producer.produce(topic, None, SETTLED_KEY, partition)
             self._commit(producer)
 
     def _discard(self) -> None:

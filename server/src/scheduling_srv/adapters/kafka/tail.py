@@ -13,6 +13,7 @@ from scheduling_srv.adapters.kafka.clients import make_consumer, unavailable
 from scheduling_srv.adapters.kafka.connecting import metadata
 from scheduling_srv.adapters.kafka.history import as_record
 from scheduling_srv.app.watching.ports import Tailed
+from scheduling_srv.formats.kafka_records import SETTLED_KEY
 from scheduling_srv.formats.positions import Place
 
 ANSWER_SECONDS = 5.0
@@ -97,7 +98,7 @@ class KafkaTail:
         for message in self._client().consume(MOST_RECORDS, timeout=POLL_SECONDS):
             if error := message.error():
                 _check(error)
-            else:
+            elif message.key() != SETTLED_KEY:
                 place = Place(message.topic() or "", message.partition() or 0)
                 found.append(Tailed(place, as_record(message)))
         return in_order(found)

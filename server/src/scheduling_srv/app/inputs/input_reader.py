@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 import structlog
@@ -23,7 +23,13 @@ from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs
 from scheduling_srv.app.records import Consumed, End
 from scheduling_srv.app.starts import Starts
-from scheduling_srv.domain.errors import SchedulingError, SharedTopic, StaleSource
+from scheduling_srv.domain.errors import (
+    LogUnavailable,
+    SchedulingError,
+    SharedTopic,
+    StaleSource,
+    Undecided,
+)
 from scheduling_srv.formats.positions import Place
 
 log = structlog.get_logger(__name__)
@@ -32,6 +38,8 @@ ATTEMPTS = 50
 """How often a pass begins again before it asks anew where the topic ends."""
 PAUSE_SECONDS = 0.02
 """Before it begins again: the group may come to the end meanwhile."""
+STUCK_SECONDS = 5.0
+"""Seconds without a record after which reading is given up, to be begun again."""
 FAR = 10_000
 """Offsets after which the position is stored although there was nothing to apply."""
 
@@ -49,6 +57,7 @@ class InputReader:
         clock: Clock,
         topic: str,
         strangers: Alone,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`consume` is this reader's own: it remembers positions."""
         self.consumer = consumer
@@ -58,6 +67,7 @@ class InputReader:
         self.clock = clock
         self.topic = topic
         self.strangers = strangers
+        self.monotonic = monotonic
         self.identity = Identity(starts.topic_ids)
         self._turn = asyncio.Lock()
 
@@ -69,9 +79,9 @@ class InputReader:
     async def read(self) -> int:
         """Apply all that the topic holds now; returns the instant of the question in epoch ms.
 
-        Raises `Unavailable`; `StaleSource` if it is to be called again, as the topic is another one
-        or the group moves the positions all the time; `SharedTopic` while another service uses the
-        topic.
+        Raises `Unavailable`; of that `Undecided` if a transaction in the way does not end;
+        `StaleSource` if it is to be called again, as the topic is another one or the group moves
+        the positions all the time; `SharedTopic` while another service uses the topic.
         """
         async with self._turn:
             if self.strangers.blocked:
@@ -125,8 +135,14 @@ class InputReader:
         starts = {place: self.consume.applied(place) for place in behind}
         await self.consumer.assign(starts)
         last: dict[Place, End] = {}
+        moved, is_early = self.monotonic(), False
         while behind:
             polled = await self.consumer.poll()
+            is_early = is_early or any(at < ends[each] for each, at in polled.exhausted.items())
+            if polled.total:
+                moved, is_early = self.monotonic(), False
+            elif self.monotonic() - moved > STUCK_SECONDS:
+                raise self._stuck(is_early=is_early)
             # The group reads what follows the ends as well: each would be in the other's way.
             events = {
                 place: [record for record in batch if record.offset < ends[place]]
@@ -142,6 +158,12 @@ class InputReader:
         await self.consume.skip(
             {place: end for place, end in last.items() if end.offset - starts[place] > FAR}
         )
+
+    def _stuck(self, *, is_early: bool) -> LogUnavailable:
+        """`is_early`: committed records end before the log does."""
+        if is_early:
+            return Undecided(f"A transaction on {self.topic} has not ended.")
+        return LogUnavailable(f"Kafka does not answer: nothing came for {STUCK_SECONDS:g} s.")
 
     async def _apply(self, batches: Sequence[Sequence[Consumed]]) -> None:
         batches = [batch for batch in batches if batch]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scheduling_srv.app.commands.commands import COMMAND_EVENTS
 from scheduling_srv.app.ports import WriteMode
+from scheduling_srv.formats.kafka_records import SETTLED_KEY
 
 DONE, FAILED, HEARTBEAT = b"jobDone", b"jobFailed", b"jobHeartbeat"
 CREATE, MODIFY, DELETE = b"createJobs", b"modifyJobs", b"deleteJobs"
@@ -19,6 +20,7 @@ ANNOUNCEMENTS = frozenset(
         b"queuedJob",
         b"jobsCreated",
         b"jobsDeleted",
+        SETTLED_KEY,
         *(response.encode() for response in COMMAND_EVENTS.values()),
     }
 )

@@ -11,6 +11,7 @@ from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.known_runs import KnownRuns
 from scheduling_srv.app.log_ports import Publisher, RunHistory
 from scheduling_srv.app.ports import Clock, JobStore, ShardStore
+from scheduling_srv.app.recovery.hanging import HangingTransactions
 from scheduling_srv.app.recovery.rebuild import SKEW, Rebuild, Recovered, new_incarnation
 from scheduling_srv.app.replies import ShardState
 from scheduling_srv.domain.errors import NewerData, StartError, Undecided
@@ -37,6 +38,7 @@ class Recovery:
         *,
         store: JobStore,
         known: KnownRuns,
+        hanging: HangingTransactions,
         clock: Clock,
         neighbours: Alone | None = None,
         format: ShardFormat | None = None,  # noqa: A002 - its name in the docs
@@ -45,6 +47,7 @@ class Recovery:
         self.format = format or ShardFormat(StoredFormat())
         self.store = store
         self.known = known
+        self.hanging = hanging
         self.shard = shard
         self.publisher = publisher
         self.history = history
@@ -74,7 +77,7 @@ class Recovery:
         except Undecided as fault:
             # Everybody is fenced. A broker that was killed may come back without a last marker.
             log.warning("a transaction has lost its end", reason=str(fault))
-            await self.publisher.settle()
+            await self.publisher.settle([*await self.hanging.find()])
             recovered = await self._recover(token, careful=careful)
         await self.shard.note_backlog(token)
         await self.shard.note_shards()
