@@ -9,7 +9,7 @@ local function new_stage(now, cutoff, missed)
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
         marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), is_paused = is_paused,
-        is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge}
+        is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge, ended = 0}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -19,6 +19,7 @@ local function plant_next(stage, job, id, kind, text, nominal, from)
         gone[#gone + 1] = text
     end
     if sort < INTERVAL or not is_next_run(kind) then
+        stage.ended = stage.ended + (kind == NEXT and 1 or 0)
         return
     end
     local next = member(job.seq, NEXT, id)
@@ -106,9 +107,21 @@ local function consider(stage, text, id, score, from, record)
     plant_next(stage, job, id, kind, text, nominal, from)
 end
 
+-- Removes places that follow each other in `due`, all of runs that nothing follows: they are the last
+-- in `gone`. A removal by rank takes half the time of one by members.
+local function remove_ended(gone, places, size)
+    local first = redis.call('ZRANK', K.due, places[1])
+    if redis.call('ZRANK', K.due, places[2 * size - 1]) == first + size - 1 then -- else they are of several ranks
+        redis.call('ZREMRANGEBYRANK', K.due, first, first + size - 1)
+        for i = #gone, #gone - size + 1, -1 do
+            gone[i] = nil
+        end
+    end
+end
+
 -- Considers places in order, as long as there are bytes to read. `places`: member, score, and so on.
 local function consider_all(stage, places)
-    local ids, first = {}, 1
+    local ids, first, ended = {}, 1, stage.ended
     for i = 1, #places / 2 do
         ids[i] = read_id(places[2 * i - 1])
     end
@@ -123,6 +136,9 @@ local function consider_all(stage, places)
             stage.bytes = stage.bytes - (record and #record or 0)
         end
         first = last + 1
+    end
+    if first > 1 and stage.ended - ended == first - 1 then
+        remove_ended(stage.gone, places, first - 1)
     end
     return #ids
 end
