@@ -45,4 +45,10 @@ POINTS = (
         commands=[["bench.worker"]],
     ),
     Point("9", "The examples run.", ["tests/examples/test_worker_examples.py"]),
+    Point(
+        "10",
+        "From an empty directory, a function of one's own fires within five minutes.",
+        ["tests/docs/test_readme.py::test_the_first_function_fires"],
+        [["accept.newcomer"]],
+    ),
 )
