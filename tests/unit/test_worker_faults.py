@@ -904,6 +904,31 @@ async def test_copies_of_a_run_that_is_given_up_are_not_forgotten(
     assert work.engine._open_runs == 0
 
 
+async def test_runs_that_end_together_are_noted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each before its answer; one without an occurrence id is not noted."""
+    worker, store = Worker("w"), MemoryStore()
+    worker.job("t", concurrency=2)(work_later)
+    noted: list[list[str]] = []
+    note = store.note
+
+    def noting(ends: Mapping[str, str | None]) -> None:
+        noted.append([*ends])
+        assert not {name for _, name in told()} & ends.keys()
+        note(ends)
+
+    def told() -> list[tuple[int, str]]:
+        return [(run, "abcd"[run - 1]) for run, _ in work.answers if run < 5]
+
+    monkeypatch.setattr(store, "note", noting)
+    work = AtWork(worker, monkeypatch, store)
+    named = [Record(n, [("occurrence-id", name.encode())]) for n, name in enumerate("abcd")]
+    work.receive(*named, Record(4, []))
+    await settle()
+    assert noted == [["a", "b"], ["c", "d"]]
+    assert [run for run, _ in work.answers] == [1, 2, 3, 4, 5]
+    assert work.ledger.committable == 5
+
+
 async def test_a_run_after_its_deadline_is_closed_without_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -329,7 +329,8 @@ class Engine:
             ends = [*self._to_note]
             noted = {entry.occurrence: ended.to_store() for entry, ended in ends}
             noted.pop("", None)
-            await self._keeper.note(noted)
+            if noted:
+                await self._keeper.note(noted)
             del self._to_note[: len(ends)]
             for entry, ended in ends:
                 self._answerer.answer(entry, ended)
@@ -348,10 +349,11 @@ class Engine:
         occurrence = entry.occurrence
         if self._active.get(occurrence) is entry:
             del self._active[occurrence]
-        for each in (entry, *entry.copies):
-            each.ledger.end(each.offset)
-            self._open_runs -= 1
-            self._open_bytes -= each.size
+        entry.ledger.end(entry.offset)
+        self._open_runs -= 1
+        self._open_bytes -= entry.size
+        for copy in entry.copies:
+            self._close(copy)
 
     def _pay(self) -> None:
         """Let the reader bring more while there is room."""

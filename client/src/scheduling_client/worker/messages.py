@@ -24,7 +24,7 @@ def read_run(value: bytes, message: Message, extend: Callable[[Run], None]) -> R
     """The run of a queuedJob. Raises `DecodeError`, or what a broken header raises."""
     job = ScheduledJob.FromString(value)
     headers: Any = dict(_headers(message) or ())
-    if None in headers.values():
+    if not all(headers.values()):
         headers = {name: each for name, each in headers.items() if each is not None}
     data = partial(_data, job)
     return Run(job.id, job.type, job.schedule_type, headers, data, extend=extend)
