@@ -225,6 +225,10 @@ docs: setup ## Generate parts of pages: settings, examples, figures, failpoints,
 picture: setup ## Draw the picture of the demo from a real run
 	@$(BIN)/python -m tools.picture
 
+.PHONY: recordings
+recordings: setup ## Draw pictures of five commands from a real run into docs/images
+	@$(BIN)/python -m tools.recordings
+
 .PHONY: screenshots
 screenshots: setup ## Take pictures of the admin pages into build/screenshots and docs/images
 	@$(BIN)/python -m tools.screenshots

@@ -5,7 +5,11 @@ from __future__ import annotations
 from accept.__main__ import Point
 
 WORKER, KILLS = "tests/e2e/test_worker.py", "tests/e2e/test_worker_kills.py"
+REPEATS, REBALANCES = "tests/e2e/test_worker_repeats.py", "tests/e2e/test_worker_rebalances.py"
 UNIT, PACKAGING = "tests/unit/test_worker_kit.py", "tests/unit/test_packaging.py"
+
+WORKERS = 3
+"""Processes of pytest: kills wait for half of their time."""
 
 POINTS = (
     Point(
@@ -27,22 +31,28 @@ POINTS = (
     Point(
         "5",
         "Killed every 2 s: elsewhere only runs in flight are repeated.",
-        [f"{KILLS}::test_only_runs_in_flight_are_repeated"],
+        [f"{REPEATS}::test_only_runs_in_flight_are_repeated"],
     ),
     Point(
         "6",
         "Three workers share the runs; an orderly rebalance does none again.",
-        [f"{KILLS}::test_three_workers_share_the_runs_while_they_come_and_go"],
+        [f"{REBALANCES}::test_three_workers_share_the_runs_while_they_come_and_go"],
     ),
     Point(
         "7",
         "A restart of the broker loses no run.",
-        [f"{KILLS}::test_a_restart_of_the_broker_loses_no_run"],
+        [f"{REBALANCES}::test_a_restart_of_the_broker_loses_no_run"],
     ),
     Point(
         "8",
         "One process does at least 60 % of the empty runs of a bare loop.",
-        commands=[["bench.worker"]],
+        commands=[["bench.worker", "--only", "bare", "kit"]],
     ),
     Point("9", "The examples run.", ["tests/examples/test_worker_examples.py"]),
+    Point(
+        "10",
+        "From an empty directory, a function of one's own fires within five minutes.",
+        ["tests/docs/test_readme.py::test_the_first_function_fires"],
+        [["accept.newcomer"]],
+    ),
 )

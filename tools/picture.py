@@ -49,6 +49,8 @@ def _attributes(codes: Sequence[str]) -> str:
     found = [f' fill="{COLOURS[code]}"' for code in codes if code in COLOURS]
     if "1" in codes:
         found.append(' font-weight="bold"')
+    if "3" in codes:
+        found.append(' font-style="italic"')
     if "2" in codes:
         found.append(' fill-opacity="0.6"')
     return "".join(found)
@@ -62,12 +64,14 @@ def svg(lines: Sequence[str], command: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
         f' height="{height}" font-family="{FONTS}" font-size="{SIZE}" role="img"'
-        f' aria-label="What {command} shows on a terminal">\n'
+        f' aria-label="{escape(command)} on a terminal">\n'
         f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>\n'
         f'<g fill="{INK}" opacity="0.35"><circle cx="24" cy="22" r="6"/>'
         '<circle cx="44" cy="22" r="6"/><circle cx="64" cy="22" r="6"/></g>\n'
         f'<text x="{width / 2:g}" y="27" fill="{INK}" opacity="0.6" text-anchor="middle">'
         f"$ {escape(command)}</text>\n"
+        # Chromium keeps spaces by the style, other programs by the attribute.
+        "<style>text{white-space:pre}</style>\n"
         f'<g fill="{INK}" xml:space="preserve">\n{body}\n</g>\n</svg>\n'
     )
 

@@ -1,15 +1,18 @@
 """A worker in a process of its own that counts its runs. Tests kill it at any moment.
 
-Its settings are words `NAME=VALUE` on the command line.
+Its settings are the JSON of the variable SETTINGS: a fork server starts it.
 """
 
 import asyncio
+import json
 import os
-import sys
 
 from sqlalchemy import create_engine, text
 
 from scheduling_client.worker import RedisStore, Run, SQLiteStore, Store, Worker
+from scheduling_client.worker import engine as _imported_before_the_fork  # noqa: F401
+
+SETTINGS = "COUNTING_WORKER"
 
 
 def store_of(given: str) -> Store | None:
@@ -20,9 +23,14 @@ def store_of(given: str) -> Store | None:
     return RedisStore.from_url(where) if name == "redis" else None
 
 
-def main(
+def main() -> int:
+    """Work until SIGTERM."""
+    return work(**json.loads(os.environ[SETTINGS]))
+
+
+def work(
     *, name: str, kafka: str, topic: str, kind: str, store: str, log: str = "", database: str = ""
-) -> None:
+) -> int:
     """Count in the file `log`, a line for each call, or in a table of `database`."""
     worker = Worker(
         name,
@@ -48,8 +56,4 @@ def main(
             os.write(lines, f"{run.occurrence_id}\n".encode())
             await asyncio.sleep(0.001)
 
-    worker.run()
-
-
-if __name__ == "__main__":
-    main(**dict(word.split("=", 1) for word in sys.argv[1:]))
+    return worker.run()

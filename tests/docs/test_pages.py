@@ -8,6 +8,7 @@ import pytest
 
 from tests.docs.snippets import ROOT, anchors, links, pages
 from tools.picture import CHARACTER, LEFT, svg
+from tools.recordings import PICTURES, RECORDINGS
 
 OUTSIDE = re.compile(r"https?://")
 
@@ -44,8 +45,31 @@ def test_the_picture_is_well_formed_and_shows_the_demonstration() -> None:
     assert "Traceback" not in shown
 
 
+SHOWN = {
+    "create": ("invoices", "at 08:00, on Monday to Friday"),
+    "next": ("nightly-report", "newsletter", "once", "every 2 minutes"),
+    "watch": ("QUEUED", "DONE", "FAILED", "FINALLY_FAILED", "attempt 2"),
+    "show": ("Europe/Berlin", "team=billing", "emitted=1", "3 of 3"),
+    "top": ("serving", "Next", "At work", "encode-video", "The file is no image."),
+}
+
+
+def test_each_recording_has_its_words() -> None:
+    assert [*SHOWN] == [each.name for each in RECORDINGS]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_recording_is_well_formed_and_shows_its_command(name: str) -> None:
+    root = ET.fromstring((PICTURES / f"{name}.svg").read_text())  # noqa: S314 - it is ours
+    shown = "".join(root.itertext())
+    for word in (f"$ scheduling {name}", *SHOWN[name]):
+        assert word in shown
+    assert "Traceback" not in shown
+    assert float(root.attrib["width"]) < 1100
+
+
 def test_a_picture_keeps_text_and_styles() -> None:
-    drawn = svg(["a \x1b[31;1mb<\x1b[0m c", ""], "make run")
+    drawn = svg(["a \x1b[31;1mb<\x1b[0m c", ""], 'make run "a"')
     ET.fromstring(drawn)  # noqa: S314 - it is ours
     assert 'a <tspan fill="#f2777a" font-weight="bold">b&lt;</tspan> c' in drawn
 

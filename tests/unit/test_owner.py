@@ -70,6 +70,8 @@ class World:
         """Entries that are taken and not published."""
         self.fenced: list[bool] = []
         """Of each recovery: whether the owner was fenced before."""
+        self.told: list[bool] = []
+        """Whether the owner emits, as it says when it renews its lease."""
         self.owner = self.another("me")
 
     async def prepare(self) -> None:
@@ -129,6 +131,7 @@ class World:
 
     async def renew(self, token: str, *, emitting: bool) -> None:
         self.note("renew")
+        self.told.append(emitting)
 
     async def release(self, token: str) -> None:
         self.note("release")
@@ -406,6 +409,33 @@ async def test_it_does_not_say_that_redis_is_away_when_it_answers_again(
     assert said[-1] == ("" if lease_ends else owner_module.RECOVERING)
 
 
+async def test_it_says_that_it_emits_after_its_first_batch(world: World) -> None:
+    """Before, health said SERVING as soon as it had recovered, whatever became of that batch."""
+    world.publish_gate.clear()
+    async with running(world.owner):
+        await until(lambda: world.count("stage") > 0 and world.handed > 0)
+        await asyncio.sleep(60)
+        assert world.told
+        assert not any((world.owner.emitting, *world.told))
+        world.publish_gate.set()
+        began = asyncio.get_running_loop().time()
+        await until(lambda: world.told[-1])
+        assert asyncio.get_running_loop().time() - began < 0.5, "the next renewal is a second away"
+        told = len(world.told)
+        world.faults["publish"] = [PublishFailed("p")]
+        world.outbox = 1
+        world.owner.notice(Signal("work"))
+        await until(lambda: world.count("recover") == 2)
+        assert world.told[told] is False
+
+
+async def test_it_says_that_it_emits_if_there_is_nothing_to_publish(world: World) -> None:
+    world.outbox = 0
+    async with running(world.owner):
+        await until(lambda: world.told != [] and world.told[-1])
+    assert (world.count("publish"), world.count("recover")) == (0, 1)
+
+
 async def test_a_full_store_stops_nothing_but_staging(world: World) -> None:
     """What is on its way to Kafka makes room; and it says that nothing is emitted."""
     world.faults["stage"] = [StoreFull("Redis is full.")]
@@ -486,7 +516,7 @@ async def test_stopping_finishes_what_was_begun(world: World) -> None:
     """All that is staged is published before the lease is given back."""
     world.publish_gate.clear()
     async with running(world.owner) as task:
-        await until(lambda: world.owner.emitting and world.count("stage") > 0)
+        await until(lambda: world.count("stage") > 0)
         world.outbox = 5
         world.owner.stop()
         await asyncio.sleep(0.02)
@@ -500,7 +530,7 @@ async def test_a_shard_that_is_left_is_published_and_may_be_had_again(world: Wor
     """To another replica it looks like a planned hand-over; this one goes on standing by."""
     world.publish_gate.clear()
     async with running(world.owner) as task:
-        await until(lambda: world.owner.emitting and world.count("stage") > 0)
+        await until(lambda: world.count("stage") > 0)
         world.outbox = 5
         world.owner.leave()
         await asyncio.sleep(0.02)

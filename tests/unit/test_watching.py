@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc
@@ -11,6 +12,9 @@ import pytest
 
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_srv.adapters.kafka.tail import in_order
+from scheduling_srv.app.access import call
+from scheduling_srv.app.access.call import Call
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.app.watching.ports import Tailed
 from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Waiting, Watcher
@@ -22,9 +26,9 @@ from scheduling_srv.domain.errors import (
     SlowWatcher,
     Unavailable,
 )
-from scheduling_srv.domain.event import Event, EventFilter, EventKind
+from scheduling_srv.domain.event import Event, EventFilter, EventKind, EventRun
 from scheduling_srv.domain.job import LONGEST_ERROR
-from scheduling_srv.entrances.grpc_events import watch_events
+from scheduling_srv.entrances.grpc_events import _source, watch_events
 from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.positions import Place
@@ -82,6 +86,26 @@ def test_an_unknown_run_and_an_unknown_job() -> None:
     assert (done.job_id, done.run and done.run.instance) == ("", 9)
     assert not EventFilter(type="t").matches(done)
     assert ANY.matches(done)
+
+
+@pytest.mark.parametrize(
+    ("occurrence", "job", "run"),
+    [
+        ("a/b/3/500/2", "a/b", EventRun("a/b/3/500", 500, "schedule", 2, 9)),
+        ("a/3/500m/1", "a", EventRun("a/3/500m", 500, "manual", 1, 9)),
+        ("a/3/-500/1", "", EventRun("", 0, "", 0, 9)),
+        ("a/3/500/-1", "", EventRun("", 0, "", 0, 9)),
+        ("a/3", "", EventRun("", 0, "", 0, 9)),
+    ],
+)
+def test_an_answer_names_a_run_that_was_emitted_before(
+    occurrence: str, job: str, run: EventRun
+) -> None:
+    records = EventRecords()
+    answer = jobs.JobDone(id=9).SerializeToString()
+    done = records.read(Topic.JOBS, record(1, "jobDone", answer, occurrence_id=occurrence))
+    assert done
+    assert (done.job_id, done.type, done.run) == (job, "", run)
 
 
 @pytest.mark.parametrize(
@@ -399,6 +423,17 @@ async def test_watchers_are_bounded_with_those_that_begin(
     assert [isinstance(each, Overloaded) for each in found] == [False, False, True, False, True]
     async with hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "a"), hub.watcher(ANY, "", "b"):
         pass
+
+
+def test_watchers_are_counted_by_caller_and_else_by_host() -> None:
+    """Callers behind one proxy have one host."""
+    context: Any = SimpleNamespace(peer=lambda: "ipv4:10.0.0.1:50000")
+    found = [_source(context)]
+    for name in "ab":
+        token = call._current.set(Call(Caller(name, Role.READER), "", "Watch"))
+        found.append(_source(context))
+        call._current.reset(token)
+    assert found == ["ipv4:10.0.0.1", "a", "b"]
 
 
 class Endless:

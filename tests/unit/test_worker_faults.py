@@ -25,6 +25,7 @@ from sqlalchemy.orm import sessionmaker
 from scheduling_client.wire.job_pb2 import ScheduledJob
 from scheduling_client.worker import (
     AlreadyDone,
+    Data,
     Ended,
     Item,
     MemoryStore,
@@ -38,7 +39,8 @@ from scheduling_client.worker import (
 from scheduling_client.worker.answerer import Answerer
 from scheduling_client.worker.answers import DONE
 from scheduling_client.worker.engine import Engine
-from scheduling_client.worker.figures import Figures
+from scheduling_client.worker.entries import Entry, Lane
+from scheduling_client.worker.figures import Figures, TypeFigures
 from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
 from scheduling_client.worker.processes import Child
@@ -49,7 +51,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 def a_run(payload: bytes = b"") -> Run:
-    return Run(id=7, type="t", payload=(Item("", payload),))
+    return Run(id=7, type="t", data=Data((Item("", payload),)))
 
 
 # --- Payloads and handlers ----------------------------------------------------------------------
@@ -205,12 +207,13 @@ class FakeAnswerer:
     unconfirmed = 0
     is_busy = False
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, _: object, confirmed: Callable[[Sequence[Entry]], None], __: object) -> None:
+        self._confirmed = confirmed
         self.answers: list[tuple[int, Ended]] = []
 
-    def answer(self, run: Run, _: int, ended: Ended, confirmed: Callable[[], None]) -> None:
-        self.answers.append((run.id, ended))
-        asyncio.get_running_loop().call_soon(confirmed)
+    def answer(self, entry: Entry, ended: Ended) -> None:
+        self.answers.append((entry.run.id, ended))
+        asyncio.get_running_loop().call_soon(self._confirmed, [entry])
 
     def flush(self, _: float) -> int:
         return 0
@@ -335,6 +338,17 @@ class BrokenProducer:
         self.poll(within)
 
 
+def an_answerer(faults: list[BaseException]) -> Answerer:
+    settings = replace(Worker("w")._settings(), instance="i")
+    return Answerer(settings, lambda _: None, faults.append)
+
+
+def an_entry() -> Entry:
+    worker = Worker("w")
+    worker.job("t")(leave)
+    return Entry(Run(1, "t"), Lane(worker.jobs["t"], TypeFigures()), Ledger(0, 0), 0, 0)
+
+
 def late() -> SystemError:
     """As Python raises it where a callback was called after the error."""
     fault = SystemError("returned a result with an exception set")
@@ -354,11 +368,11 @@ async def test_a_fatal_error_of_the_producer_ends_the_worker(
 ) -> None:
     monkeypatch.setattr(answerer, "Producer", lambda _: BrokenProducer(polled, produced))
     faults: list[BaseException] = []
-    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    answers = an_answerer(faults)
     if heartbeat:
         answers.heartbeat(Run(id=1, type="t"), 0)
     else:
-        answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+        answers.answer(an_entry(), DONE)
     await asyncio.sleep(4 * answerer.POLL_SECONDS)
     assert str(faults[0]) == "Kafka takes no more answers: gap."
     assert isinstance(faults[0], WorkerError)
@@ -371,9 +385,9 @@ async def test_an_answer_that_kafka_refuses_is_sent_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(answerer, "Producer", lambda _: producer)
     monkeypatch.setattr(answerer, "AGAIN_SECONDS", 0.01)
     faults: list[BaseException] = []
-    answers = Answerer(replace(Worker("w")._settings(), instance="i"), faults.append)
+    answers = an_answerer(faults)
     sent: list[Any] = []
-    answers.answer(Run(id=1, type="t"), 0, DONE, lambda: None)
+    answers.answer(an_entry(), DONE)
     monkeypatch.setattr(producer, "produce", lambda *given, **_: sent.append(given))
     await asyncio.sleep(0.1)
     assert len(sent) == 1
@@ -394,6 +408,7 @@ async def test_an_offset_that_comes_again_begins_the_partition_anew(
 
     work = AtWork(worker, monkeypatch)
     work.receive(Record(500, []))
+    await settle()
     work.receive(Record(0, []), Record(1, []))
     assert work.reader.cut == [0]
     await work.engine.released([0], 1)
@@ -887,6 +902,31 @@ async def test_copies_of_a_run_that_is_given_up_are_not_forgotten(
     assert [run for run, _ in work.answers] == ([1, 3] if stays else [1])
     assert other.committable == (3 if stays else 1)
     assert work.engine._open_runs == 0
+
+
+async def test_runs_that_end_together_are_noted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each before its answer; one without an occurrence id is not noted."""
+    worker, store = Worker("w"), MemoryStore()
+    worker.job("t", concurrency=2)(work_later)
+    noted: list[list[str]] = []
+    note = store.note
+
+    def noting(ends: Mapping[str, str | None]) -> None:
+        noted.append([*ends])
+        assert not {name for _, name in told()} & ends.keys()
+        note(ends)
+
+    def told() -> list[tuple[int, str]]:
+        return [(run, "abcd"[run - 1]) for run, _ in work.answers if run < 5]
+
+    monkeypatch.setattr(store, "note", noting)
+    work = AtWork(worker, monkeypatch, store)
+    named = [Record(n, [("occurrence-id", name.encode())]) for n, name in enumerate("abcd")]
+    work.receive(*named, Record(4, []))
+    await settle()
+    assert noted == [["a", "b"], ["c", "d"]]
+    assert [run for run, _ in work.answers] == [1, 2, 3, 4, 5]
+    assert work.ledger.committable == 5
 
 
 async def test_a_run_after_its_deadline_is_closed_without_work(

@@ -29,6 +29,7 @@ from scheduling_client.testing import a_run as a_user_run
 from scheduling_client.testing import run_one
 from scheduling_client.worker import (
     AlreadyDone,
+    Data,
     Discard,
     Ended,
     Item,
@@ -83,7 +84,7 @@ class Struct(msgspec.Struct):
 def a_run(payload: object = None, **headers: str) -> Run:
     item = Item("", payload if isinstance(payload, bytes) else json.dumps(payload).encode())
     encoded = {name.replace("_", "-"): value.encode() for name, value in headers.items()}
-    return Run(id=7, type="t", payload=(item,), headers=encoded)
+    return Run(id=7, type="t", headers=encoded, data=Data((item,)))
 
 
 # --- Runs and payloads --------------------------------------------------------------------------
@@ -338,9 +339,11 @@ def test_a_store_keeps_the_ends(tmp_path: Path) -> None:
 
 
 def test_the_store_in_memory_has_a_bound() -> None:
-    store = MemoryStore(most=2)
-    store.note({"a": None, "b": None, "c": None})
-    assert set(store.known(["a", "b", "c"])) == {"b", "c"}
+    store = MemoryStore(most=4)
+    for each in "abcdefg":
+        store.note({each: None})
+    assert set(store.known("abcdefg")) == {"e", "f", "g"}
+    assert list(store.known("gx")) == ["g"]
 
 
 def test_a_transaction_happens_once_for_a_run(tmp_path: Path) -> None:

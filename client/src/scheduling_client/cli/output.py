@@ -40,11 +40,12 @@ def show_list(items: Sequence[Item], columns: Columns, output: Output, name: str
 
 
 def show_item(item: Item, output: Output, name: str = "id") -> None:
-    """Show one item, each of its keys in a line."""
+    """Show one item, each of its keys in a line, and each item of a list."""
     if output == "table":
         width = max(map(len, item), default=0)
         for key, value in item.items():
-            say(f"{key:<{width}}{_GAP}{_text(value)}".rstrip())
+            for number, line in enumerate(_lines(value)):
+                say(f"{'' if number else key:<{width}}{_GAP}{line}".rstrip())
     elif output == "name":
         say(str(item[name]))
     else:
@@ -72,6 +73,15 @@ def _table(items: Sequence[Item], columns: Columns) -> None:
 def is_colourful() -> bool:
     """Whether a terminal reads along, and its user has not set NO_COLOR (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _lines(value: object) -> list[str]:
+    """A value for people: an object as `key=value`, a list with a line for each item."""
+    if isinstance(value, Mapping):
+        return [", ".join(f"{_text(name)}={_text(each)}" for name, each in value.items()) or "-"]
+    if isinstance(value, list | tuple) and value:
+        return [line for each in value for line in _lines(each)]
+    return [_text(value)]
 
 
 def _text(value: object) -> str:

@@ -23,6 +23,8 @@ from scheduling_client.cli.options import Options
 from scheduling_client.cli.times import utc_text
 from scheduling_client.schedules.preview import local_text
 
+MOST_COUNTED = 10_000
+"""The service counts the runs of a job up to here."""
 _HOLDERS = {
     HeldBy.PARALLEL: "the limit of its type",
     HeldBy.OVERLAP: "an earlier run of its job",
@@ -108,6 +110,8 @@ def upcoming_rows(found: Iterable[UpcomingRun], options: Options) -> list[dict[s
         }
         if options.output == "table":
             row["next_here"] = _here(each.time, options)
+            row["runs"] = f"{each.number:,}{'+' if each.number >= MOST_COUNTED else ''}"
+            row["words"] = each.words or "once"
         rows.append(row)
     return rows
 

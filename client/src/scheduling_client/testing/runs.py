@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scheduling_client.worker import Ended, Item, Run, Worker
+from scheduling_client.worker import Data, Ended, Item, Run, Worker
 
 _numbers = itertools.count(1)
 
@@ -45,15 +45,9 @@ def a_run(
         "deadline": (due.astimezone(UTC) + timedelta(hours=1)).isoformat(),
         "labels": json.dumps(dict(labels or {})),
     }
-    return Run(
-        id=number,
-        type=type,
-        payload=() if payload is None else (Item("payload", _bytes(payload)),),
-        headers={name: value.encode() for name, value in headers.items()},
-        creator="test",
-        timezone="UTC",
-        schedule_type="ONCE",
-    )
+    items = () if payload is None else (Item("payload", _bytes(payload)),)
+    encoded = {name: value.encode() for name, value in headers.items()}
+    return Run(number, type, "ONCE", encoded, Data(items, creator="test", timezone="UTC"))
 
 
 def run_one(worker: Worker, type: str, payload: object = None, **given: Any) -> Ended:  # noqa: A002, ANN401

@@ -6,13 +6,14 @@ run has failed. `MemoryStore`, `SQLiteStore` and `RedisStore` keep the runs that
 
 from scheduling_client.worker.answers import Ended
 from scheduling_client.worker.errors import AlreadyDone, Discard, Retry, WorkerError
-from scheduling_client.worker.runs import Item, Run
+from scheduling_client.worker.runs import Data, Item, Run
 from scheduling_client.worker.stores import MemoryStore, RedisStore, SQLiteStore, Store
 from scheduling_client.worker.transactions import create_table_sql
 from scheduling_client.worker.worker import Worker
 
 __all__ = [
     "AlreadyDone",
+    "Data",
     "Discard",
     "Ended",
     "Item",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from scheduling_client.worker import messages
 from scheduling_client.worker.answers import Ended
+from scheduling_client.worker.entries import Entry
 from scheduling_client.worker.errors import WorkerError
 from scheduling_client.worker.runs import Run
 from scheduling_client.worker.settings import Settings
@@ -21,19 +22,24 @@ POLL_SECONDS = 0.005
 """Between two looks for confirmations, while there are answers without one."""
 AGAIN_SECONDS = 1.0
 """Before an answer is sent again that Kafka has refused."""
-Confirmed = Callable[[], None]
 
 
 class Answerer:
     """An idempotent producer. An answer that fails is sent again: the service applies it once."""
 
-    def __init__(self, settings: Settings, failed: Callable[[BaseException], None]) -> None:
-        """`failed` is told if nothing more can be sent."""
+    def __init__(
+        self,
+        settings: Settings,
+        confirmed: Callable[[Sequence[Entry]], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`confirmed`: Kafka has the answers to these. `failed`: nothing more can be sent."""
         self._producer = Producer(settings.producer())
-        self._topic, self._failed = settings.topic, failed
+        self._topic, self._confirmed, self._failed = settings.topic, confirmed, failed
         self._loop = asyncio.get_running_loop()
         self._polling = self._is_broken = False
         self._unconfirmed = 0
+        self._delivered: list[Entry] = []
 
     @property
     def unconfirmed(self) -> int:
@@ -45,13 +51,10 @@ class Answerer:
         """Whether it is worth while to wait for confirmations."""
         return self._unconfirmed > 0 and not self._is_broken
 
-    def answer(self, run: Run, partition: int, ended: Ended, confirmed: Confirmed) -> None:
-        """Send it to the run's partition; `confirmed` is called when Kafka has it."""
+    def answer(self, entry: Entry, ended: Ended) -> None:
+        """Send it to the run's partition."""
         self._unconfirmed += 1
-        key, value = messages.answer(run, ended)
-        occurrence = run.headers.get("occurrence-id")
-        headers: Any = [("occurrence-id", occurrence)] if occurrence else None
-        self._send(key, value, partition, headers, confirmed)
+        self._send(entry, ended)
 
     def heartbeat(self, run: Run, partition: int) -> None:
         """Send a jobHeartbeat, without waiting for it. May be called from any thread."""
@@ -70,48 +73,42 @@ class Answerer:
     def flush(self, within_seconds: float) -> int:
         """Send all answers. Returns the number of those that Kafka has not confirmed."""
         if not self._is_broken:
-            try:
-                self._producer.flush(within_seconds)
-            except Exception as fault:  # noqa: BLE001 - the worker ends, whatever it is
-                self._break(fault)
+            self._call(self._producer.flush, within_seconds)
         return self._unconfirmed
 
-    def _send(
-        self,
-        key: bytes,
-        value: bytes,
-        partition: int,
-        headers: Any,  # noqa: ANN401 - as the producer takes them
-        confirmed: Confirmed,
-    ) -> None:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is None:
-                self._unconfirmed -= 1
-                confirmed()
-            elif _ends_all(error):
-                self._break(KafkaException(error))
-            else:
-                again(error.str())
-
-        def again(reason: str) -> None:
-            self._refused(reason, partial(self._send, key, value, partition, headers, confirmed))
-
+    def _send(self, entry: Entry, ended: Ended) -> None:
+        run = entry.run
+        key, value = messages.answer(run, ended)
         try:
             self._producer.produce(
-                self._topic, value, key, partition, on_delivery=delivered, headers=headers
+                self._topic,
+                value,
+                key,
+                entry.ledger.partition,
+                on_delivery=partial(self._told, entry, ended),
+                headers=_headers(run),
             )
         except (BufferError, KafkaException) as fault:
             if _is_fatal(fault):
                 self._break(fault)
             else:
-                again(str(fault))
+                self._send_again(entry, ended, str(fault))
         if not self._polling:
             self._poll_soon()
 
-    def _refused(self, reason: str, again: Callable[[], None]) -> None:
+    def _told(self, entry: Entry, ended: Ended, error: KafkaError | None, _: Message) -> None:
+        """By Kafka, within a poll."""
+        if error is None:
+            self._delivered.append(entry)
+        elif _ends_all(error):
+            self._break(KafkaException(error))
+        else:
+            self._send_again(entry, ended, error.str())
+
+    def _send_again(self, entry: Entry, ended: Ended, reason: str) -> None:
         if not self._is_broken:
             log.warning("an answer was not sent, and is sent again", extra={"reason": reason})
-            self._loop.call_later(AGAIN_SECONDS, again)
+            self._loop.call_later(AGAIN_SECONDS, self._send, entry, ended)
 
     def _break(self, fault: BaseException) -> None:
         """Nothing more can be sent."""
@@ -127,14 +124,26 @@ class Answerer:
             self._loop.call_later(POLL_SECONDS, self._poll)
 
     def _poll(self) -> None:
-        try:
-            self._producer.poll(0)
-        except Exception as fault:  # noqa: BLE001 - a fatal error, or a fault of a callback
-            self._break(fault)
-        finally:
-            self._polling = False
+        self._polling = False
+        self._call(self._producer.poll, 0)
         if self.is_busy:
             self._poll_soon()
+
+    def _call(self, method: Callable[[float], object], seconds: float) -> None:
+        """Let Kafka's client run its callbacks."""
+        try:
+            try:
+                method(seconds)
+            finally:
+                self._tell_confirmed()
+        except Exception as fault:  # noqa: BLE001 - a fatal error, or a fault of a callback
+            self._break(fault)
+
+    def _tell_confirmed(self) -> None:
+        delivered, self._delivered = self._delivered, []
+        if delivered:
+            self._unconfirmed -= len(delivered)
+            self._confirmed(delivered)
 
 
 def _error_of(fault: BaseException) -> KafkaError | None:
@@ -159,6 +168,6 @@ def _ends_all(error: KafkaError) -> bool:
     return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - its public name
 
 
-def _headers(run: Run) -> list[tuple[str, Any]]:
+def _headers(run: Run) -> Any:  # noqa: ANN401 - as the producer takes them
     occurrence = run.headers.get("occurrence-id")
-    return [("occurrence-id", occurrence)] if occurrence else []
+    return [("occurrence-id", occurrence)] if occurrence else None

@@ -10,8 +10,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from operator import methodcaller
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +19,7 @@ from scheduling_client.worker import figures as names
 from scheduling_client.worker import messages
 from scheduling_client.worker.answerer import Answerer
 from scheduling_client.worker.answers import DONE, Ended
+from scheduling_client.worker.entries import Entry, Lane
 from scheduling_client.worker.executor import Executor, limit_of, too_long
 from scheduling_client.worker.figures import Figures
 from scheduling_client.worker.jobs import Job
@@ -37,63 +36,8 @@ from scheduling_client.worker.settings import (
 from scheduling_client.worker.tracing import Spans
 
 log = logging.getLogger("scheduling_client.worker")
-UNANSWERED_PER_PLACE = 4
-SPARE_ANSWERS = 16
-"""Runs of a job of which the answers are on their way: so many, and 4 for each that may be at work.
-
-A crash repeats them unless the store knows them. Fewer would hold up short runs.
-"""
 LOOK_SECONDS = 0.02
 """Between two looks for runs that have to end before a partition goes, or the worker."""
-_headers = methodcaller("headers")  # a call by its name passes on the error of a broken header
-
-
-class Entry:
-    """A run in this worker."""
-
-    __slots__ = (
-        "beaten",
-        "began",
-        "copies",
-        "dropped",
-        "is_late",
-        "job",
-        "lane",
-        "ledger",
-        "occurrence",
-        "offset",
-        "run",
-        "size",
-        "task",
-    )
-
-    def __init__(self, run: Run, job: Job, ledger: Ledger, offset: int, size: int) -> None:
-        self.run, self.job, self.ledger, self.offset, self.size = run, job, ledger, offset, size
-        self.occurrence = run.occurrence_id
-        self.dropped = self.is_late = False
-        self.task: asyncio.Task[None] | None = None
-        self.began = self.beaten = 0.0
-        self.lane: Lane | None = None
-        """Where it was at work."""
-        self.copies: list[Entry] | None = None
-        """Further records of the same run, which came while it was at work."""
-
-
-class Lane:
-    """The runs of one type."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.waiting: deque[Entry] = deque()
-        self.at_work = 0
-        self.unanswered = 0
-        """Runs that have ended, and whose answers Kafka has not confirmed. A crash repeats them."""
-
-    @property
-    def has_place(self) -> bool:
-        """Whether another run may begin."""
-        most = self.job.concurrency
-        return self.at_work < most and self.unanswered < UNANSWERED_PER_PLACE * most + SPARE_ANSWERS
 
 
 class Engine:
@@ -110,17 +54,17 @@ class Engine:
         """`failed` is told if the worker cannot go on."""
         self.failed = failed
         self._settings, self._keeper, self._figures = settings, keeper, figures
-        self._lanes = {kind: Lane(job) for kind, job in jobs.items()}
+        self._lanes = {kind: Lane(job, figures.of[kind]) for kind, job in jobs.items()}
         self._loop = asyncio.get_running_loop()
-        self._answerer = Answerer(settings, failed)
+        self._answerer = Answerer(settings, self._confirmed, failed)
         self._executor = Executor(self._begin_all)
         self._reader = Reader(settings, tuple(jobs), self)
         self._spans = Spans(settings.name)
-        figures.at_work = lambda: {kind: lane.at_work for kind, lane in self._lanes.items()}
+        self._do = self._traced if self._spans.are_on else self._executor.run
+        figures.at_work = lambda: {kind: len(lane.at_work) for kind, lane in self._lanes.items()}
         figures.waiting = lambda: {kind: len(lane.waiting) for kind, lane in self._lanes.items()}
         self._ledgers: dict[int, Ledger] = {}
         self._active: dict[str, Entry] = {}
-        self._at_work: set[Entry] = set()
         self._asking: list[Entry] = []
         self._to_note: list[tuple[Entry, Ended]] = []
         self._keeping: set[asyncio.Task[None]] = set()
@@ -152,8 +96,8 @@ class Engine:
         """Let the runs at work end, then leave. Returns how many were not answered."""
         self.rest()
         await _until(lambda: not self._is_busy, self._settings.stop_within_seconds)
-        left = len(self._at_work)
-        tasks = [entry.task for entry in self._at_work if entry.task is not None]
+        at_work = self._at_work
+        tasks = [entry.task for entry in at_work if entry.task is not None]
         for task in [*tasks, *self._keeping]:
             task.cancel()
         if tasks:
@@ -161,29 +105,36 @@ class Engine:
         self._executor.close()
         await asyncio.to_thread(self._reader.close)
         self._answerer.flush(1)
-        return left + self._answerer.unconfirmed
+        return len(at_work) + self._answerer.unconfirmed
 
     # --- The reader's side ------------------------------------------------------------------------
 
     def assigned(self, ledgers: Sequence[Ledger]) -> None:
         """These partitions are read from now on."""
-        self._ledgers.update({each.partition: each for each in ledgers})
+        for each in ledgers:
+            self._release(each.partition)
+            self._ledgers[each.partition] = each
 
     async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
         """These partitions are read no more. Returns offsets to commit, once runs have ended."""
-        ledgers = {each: self._ledgers.pop(each) for each in partitions if each in self._ledgers}
-        gone = set(map(id, ledgers.values()))
+        ledgers = [each for each in map(self._release, partitions) if each is not None]
         self._drop(
             entry
             for lane in self._lanes.values()
             for entry in lane.waiting
-            if id(entry.ledger) in gone
+            if entry.ledger.is_released
         )
         await _until(
-            lambda: all(each.is_idle for each in ledgers.values()),
+            lambda: all(each.is_idle for each in ledgers),
             0 if self._stopping else within_seconds,
         )
-        return {each: ledger.committable for each, ledger in ledgers.items()}
+        return {each.partition: each.committable for each in ledgers}
+
+    def _release(self, partition: int) -> Ledger | None:
+        ledger = self._ledgers.pop(partition, None)
+        if ledger is not None:
+            ledger.is_released = True
+        return ledger
 
     def committed(self, offsets: Offsets) -> None:
         """Kafka has these offsets."""
@@ -208,11 +159,12 @@ class Engine:
     # --- In ---------------------------------------------------------------------------------------
 
     def _open(self, batch: Sequence[Message]) -> list[Entry]:
-        found = []
+        found: list[Entry] = []
+        if self._stopping:
+            return found
         for message in batch:
-            ledger = self._ledgers.get(message.partition() or 0)
-            offset = message.offset() or 0
-            if ledger is None or self._stopping or ledger.is_cut:
+            ledger, offset = self._ledgers.get(message.partition() or 0), message.offset() or 0
+            if ledger is None or ledger.is_cut:
                 continue
             if offset < ledger.position:
                 ledger.is_cut = True
@@ -228,10 +180,7 @@ class Engine:
     def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
         value = message.value() or b""
         try:
-            headers: Any = dict(_headers(message) or ())
-            if None in headers.values():
-                headers = {name: each for name, each in headers.items() if each is not None}
-            run = messages.read_run(value, headers, self._extend)
+            run = messages.read_run(value, message, self._extend)
         except Exception:  # noqa: BLE001 - of a producer that is no scheduling service
             self._figures.skipped[names.UNREADABLE] += 1
             return None
@@ -241,7 +190,7 @@ class Engine:
         if ledger.was_answered(offset, run.id):
             self._figures.skipped[names.ANSWERED] += 1
             return None
-        entry = Entry(run, lane.job, ledger, offset, len(value))
+        entry = Entry(run, lane, ledger, offset, len(value))
         ledger.begin(offset)
         self._open_runs += 1
         self._open_bytes += entry.size
@@ -249,10 +198,6 @@ class Engine:
 
     def _ask(self, found: list[Entry]) -> None:
         """Ask the store which of them have ended."""
-        store = self._keeper.store
-        if not store.blocking:
-            self._sort(found, store.known([entry.occurrence for entry in found]))
-            return
         self._asking += found
         if len(self._asking) == len(found):
             self._keep(self._ask_all())
@@ -265,32 +210,32 @@ class Engine:
             self._sort(found, known)
 
     def _sort(self, found: Sequence[Entry], known: Mapping[str, str | None]) -> None:
-        lanes = set()
+        active = self._active
         for entry in found:
             occurrence = entry.occurrence
-            if entry.ledger is not self._ledgers.get(entry.ledger.partition) or self._stopping:
+            if entry.ledger.is_released or self._stopping:
                 self._give_up(entry)
-            elif occurrence in self._active:
-                known_one = self._active[occurrence]
-                known_one.copies = [*(known_one.copies or ()), entry]
+            elif occurrence in active:
+                active[occurrence].copies += (entry,)
                 self._figures.skipped[names.REPEATED] += 1
             elif occurrence and occurrence in known:
                 self._figures.skipped[names.REPEATED] += 1
-                self._answer(entry, Ended.from_store(known[occurrence]))
+                entry.lane.unanswered += 1
+                self._answerer.answer(entry, Ended.from_store(known[occurrence]))
             else:
                 if occurrence:
-                    self._active[occurrence] = entry
-                lane = self._lanes[entry.run.type]
-                lane.waiting.append(entry)
-                lanes.add(lane)
-        for lane in lanes:
-            self._begin(lane)
+                    active[occurrence] = entry
+                entry.lane.waiting.append(entry)
+        self._begin_all()
 
     # --- At work ----------------------------------------------------------------------------------
 
     def _begin(self, lane: Lane) -> None:
-        waiting = lane.waiting
-        while waiting and lane.has_place and self._executor.is_free(lane.job):
+        lane.begins_soon = False
+        waiting, places = lane.waiting, lane.places
+        if not self._executor.is_free(lane.job):
+            return
+        while waiting and places > 0:
             entry = waiting.popleft()
             if entry.dropped:
                 continue
@@ -298,9 +243,20 @@ class Engine:
             if deadline is not None and deadline <= datetime.now(UTC):
                 self._expire(entry)
             else:
-                lane.at_work += 1
+                places -= 1
+                lane.at_work.add(entry)
                 entry.task = self._loop.create_task(self._work(lane, entry))
-                self._at_work.add(entry)
+
+    def _begin_all(self) -> None:
+        for lane in self._lanes.values():
+            if lane.waiting:
+                self._begin(lane)
+
+    def _begin_soon(self, lane: Lane) -> None:
+        """Runs that end together leave their places together."""
+        if lane.waiting and not lane.begins_soon:
+            lane.begins_soon = True
+            self._loop.call_soon(self._begin, lane)
 
     def _expire(self, entry: Entry) -> None:
         """The service has closed the run: its retry has a record of its own."""
@@ -311,20 +267,12 @@ class Engine:
             extra={"type": run.type, "job": run.job_id, "run": run.occurrence_id},
         )
         self._close(entry)
-
-    def _begin_all(self) -> None:
-        for lane in self._lanes.values():
-            self._begin(lane)
+        self._pay()
 
     async def _work(self, lane: Lane, entry: Entry) -> None:
         entry.began = entry.beaten = perf_counter()
         try:
-            if self._spans.are_on:
-                with self._spans.of(entry.run) as span:
-                    ended = await self._executor.run(lane.job, entry.run)
-                    span.end(ended)
-            else:
-                ended = await self._executor.run(lane.job, entry.run)
+            ended = await self._do(lane.job, entry.run)
         except asyncio.CancelledError:
             if not entry.is_late or self._has_cut(entry):
                 self._active.pop(entry.occurrence, None)
@@ -334,23 +282,20 @@ class Engine:
             self.failed(fault)
             return
         finally:
-            self._at_work.discard(entry)
-            lane.at_work -= 1
-        try:
-            self._ended(lane, entry, ended)
-        except Exception as fault:  # noqa: BLE001 - of the store: the run has no answer
-            self.failed(fault)
-
-    def _ended(self, lane: Lane, entry: Entry, ended: Ended) -> None:
+            lane.at_work.discard(entry)
         took = perf_counter() - entry.began
-        self._figures.end(lane.job.type, _outcome(ended), took)
+        lane.figures.end(names.DONE if ended is DONE else _outcome(ended), took)
         if ended is not DONE or self._tells_all:
             self._tell(entry, ended, took)
         lane.unanswered += 1
-        entry.lane = lane
+        self._begin_soon(lane)
         self._note(entry, ended)
-        if lane.waiting:
-            self._begin(lane)
+
+    async def _traced(self, job: Job, run: Run) -> Ended:
+        with self._spans.of(run) as span:
+            ended = await self._executor.run(job, run)
+            span.end(ended)
+        return ended
 
     @staticmethod
     def _has_cut(entry: Entry) -> bool:
@@ -374,55 +319,41 @@ class Engine:
     # --- Out --------------------------------------------------------------------------------------
 
     def _note(self, entry: Entry, ended: Ended) -> None:
-        store, occurrence = self._keeper.store, entry.occurrence
-        if not occurrence:
-            self._answer(entry, ended)
-        elif not store.blocking:
-            store.note({occurrence: ended.to_store()})
-            self._answer(entry, ended)
-        else:
-            self._to_note.append((entry, ended))
-            if len(self._to_note) == 1:
-                self._keep(self._note_all())
+        """Before its answer. Runs that end together are noted together."""
+        self._to_note.append((entry, ended))
+        if len(self._to_note) == 1:
+            self._keep(self._note_all())
 
     async def _note_all(self) -> None:
         while self._to_note:
             ends = [*self._to_note]
-            await self._keeper.note({e.occurrence: end.to_store() for e, end in ends})
+            noted = {entry.occurrence: ended.to_store() for entry, ended in ends}
+            noted.pop("", None)
+            if noted:
+                await self._keeper.note(noted)
             del self._to_note[: len(ends)]
             for entry, ended in ends:
-                self._answer(entry, ended)
+                self._answerer.answer(entry, ended)
 
-    def _answer(self, entry: Entry, ended: Ended) -> None:
-        self._answerer.answer(
-            entry.run, entry.ledger.partition, ended, partial(self._confirmed, entry)
-        )
-
-    def _confirmed(self, entry: Entry) -> None:
-        self._figures.answers += 1
-        self._close(entry)
-        lane = entry.lane
-        if lane is not None:
-            lane.unanswered -= 1
-            if lane.waiting:
-                self._begin(lane)
+    def _confirmed(self, entries: Sequence[Entry]) -> None:
+        """Kafka has the answers to them."""
+        self._figures.answers += len(entries)
+        for entry in entries:
+            entry.lane.unanswered -= 1
+            self._close(entry)
+        self._begin_all()
+        self._pay()
 
     def _close(self, entry: Entry) -> None:
         """The run has ended, and its copies with it."""
         occurrence = entry.occurrence
         if self._active.get(occurrence) is entry:
             del self._active[occurrence]
-        self._closed(entry)
-        if entry.copies:
-            for copy in entry.copies:
-                self._closed(copy)
-
-    def _closed(self, entry: Entry) -> None:
         entry.ledger.end(entry.offset)
         self._open_runs -= 1
         self._open_bytes -= entry.size
-        if self._owed:
-            self._pay()
+        for copy in entry.copies:
+            self._close(copy)
 
     def _pay(self) -> None:
         """Let the reader bring more while there is room."""
@@ -442,7 +373,7 @@ class Engine:
                 entry.dropped = True
                 self._active.pop(entry.occurrence, None)
                 self._give_up(entry)
-                copies += entry.copies or ()
+                copies += entry.copies
         for lane in self._lanes.values():
             lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
         if copies:  # one on a partition that stays is done in the place of the first
@@ -469,7 +400,7 @@ class Engine:
         """End runs that are late, and send heartbeats for those that are at work for long."""
         now = perf_counter()
         for entry in self._at_work:
-            limit = limit_of(entry.job)
+            limit = limit_of(entry.lane.job)
             if limit and entry.began and now - entry.began >= limit:
                 if not entry.is_late and entry.task is not None:
                     entry.is_late = True
@@ -496,6 +427,10 @@ class Engine:
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             self.failed(fault)
+
+    @property
+    def _at_work(self) -> list[Entry]:
+        return [entry for lane in self._lanes.values() for entry in lane.at_work]
 
     @property
     def _is_busy(self) -> bool:

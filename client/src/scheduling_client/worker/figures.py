@@ -12,26 +12,32 @@ BOUNDS_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 """Buckets of durations."""
 
 
+class TypeFigures:
+    """Runs of one type that ended."""
+
+    def __init__(self) -> None:
+        self.ended = dict.fromkeys((DONE, FAILED, RETRIED, DISCARDED), 0)
+        self.durations = [0] * (len(BOUNDS_SECONDS) + 1)
+        self.seconds = 0.0
+
+    def end(self, outcome: str, took_seconds: float) -> None:
+        """A run at work has ended."""
+        self.ended[outcome] += 1
+        self.durations[bisect_left(BOUNDS_SECONDS, took_seconds)] += 1
+        self.seconds += took_seconds
+
+
 class Figures:
     """Counts of the event loop. Reading them from another thread gives recent values."""
 
     def __init__(self, types: tuple[str, ...]) -> None:
-        self.ended = {(kind, outcome): 0 for kind in types for outcome in (DONE, FAILED)}
+        self.of = {kind: TypeFigures() for kind in types}
         self.skipped = dict.fromkeys((REPEATED, ANSWERED, UNREADABLE, EXPIRED), 0)
         self.at_work: Callable[[], Mapping[str, int]] = dict
         self.waiting: Callable[[], Mapping[str, int]] = dict
         self.answers = 0
         """Answers that Kafka has confirmed."""
         self.heartbeats = 0
-        self._durations = {kind: [0] * (len(BOUNDS_SECONDS) + 1) for kind in types}
-        self._seconds = dict.fromkeys(types, 0.0)
-
-    def end(self, kind: str, outcome: str, took_seconds: float) -> None:
-        """A run at work has ended."""
-        key = (kind, outcome)
-        self.ended[key] = self.ended.get(key, 0) + 1
-        self._durations[kind][bisect_left(BOUNDS_SECONDS, took_seconds)] += 1
-        self._seconds[kind] += took_seconds
 
     def text(self) -> str:
         """In the format of Prometheus."""
@@ -40,8 +46,9 @@ class Figures:
     def _lines(self) -> Iterator[str]:
         name = "scheduling_worker_runs_total"
         yield from _head(name, "counter", "Runs that ended, by type and outcome.")
-        for (kind, outcome), count in self.ended.items():
-            yield f'{name}{{type="{_quoted(kind)}",outcome="{outcome}"}} {count}'
+        for kind, figures in self.of.items():
+            for outcome, count in figures.ended.items():
+                yield f'{name}{{type="{_quoted(kind)}",outcome="{outcome}"}} {count}'
         name = "scheduling_worker_runs_skipped_total"
         yield from _head(name, "counter", "Runs that were not begun, by reason.")
         for reason, count in self.skipped.items():
@@ -58,12 +65,13 @@ class Figures:
 
     def _histogram(self, name: str) -> Iterator[str]:
         yield from _head(name, "histogram", "How long runs were at work.")
-        for kind, counts in self._durations.items():
+        for kind, figures in self.of.items():
+            counts = figures.durations
             label = f'type="{_quoted(kind)}"'
             bounds = [*(str(each) for each in BOUNDS_SECONDS), "+Inf"]
             for bound, count in zip(bounds, accumulate(counts), strict=True):
                 yield f'{name}_bucket{{{label},le="{bound}"}} {count}'
-            yield f"{name}_sum{{{label}}} {self._seconds[kind]:.6f}"
+            yield f"{name}_sum{{{label}}} {figures.seconds:.6f}"
             yield f"{name}_count{{{label}}} {sum(counts)}"
 
 

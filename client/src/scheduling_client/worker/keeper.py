@@ -41,7 +41,12 @@ class Keeper:
             self._thread.shutdown(wait=False)
 
     async def _tried(self, call: Callable[[], Result]) -> Result:
-        """Until it succeeds: a run is not begun and not answered without the store."""
+        """Until it succeeds: a run is not begun and not answered without the store.
+
+        A store that does not wait for anything is not asked again. It raises what it raises.
+        """
+        if self._thread is None:
+            return call()
         told = False
         while True:
             try:

@@ -17,6 +17,7 @@ class Ledger:
         "_open",
         "committed",
         "is_cut",
+        "is_released",
         "partition",
         "position",
         "scanned",
@@ -31,6 +32,8 @@ class Ledger:
         self.position = self.committed = start
         self.scanned = scanned
         self.unanswered = unanswered
+        self.is_released = False
+        """Another worker reads the partition from now on, or this one reads it anew."""
         self.is_cut = False
         """An offset came again: the partition was cut, or its topic was made anew."""
         self._open: deque[int] = deque()

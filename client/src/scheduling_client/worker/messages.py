@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
+from typing import Any
 
+from confluent_kafka import Message
 from google.protobuf.message import DecodeError
 
-from scheduling_client.wire.job_pb2 import Data, JobDone, JobFailed, ScheduledJob
+from scheduling_client.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
 from scheduling_client.worker.answers import Ended
-from scheduling_client.worker.runs import Item, Run
+from scheduling_client.worker.runs import Data, Item, Run
 
 __all__ = ["DecodeError", "answer", "answered_instance", "queued_instance", "read_run"]
 
 QUEUED, DONE, FAILED, HEARTBEAT = b"queuedJob", b"jobDone", b"jobFailed", b"jobHeartbeat"
+_headers = methodcaller("headers")  # a call by its name passes on the error of a broken header
 
 
-def read_run(value: bytes, headers: Mapping[str, bytes], extend: Callable[[Run], None]) -> Run:
-    """The run of a queuedJob. Raises `DecodeError`."""
+def read_run(value: bytes, message: Message, extend: Callable[[Run], None]) -> Run:
+    """The run of a queuedJob. Raises `DecodeError`, or what a broken header raises."""
     job = ScheduledJob.FromString(value)
+    headers: Any = dict(_headers(message) or ())
+    if not all(headers.values()):
+        headers = {name: each for name, each in headers.items() if each is not None}
+    data = partial(_data, job)
+    return Run(job.id, job.type, job.schedule_type, headers, data, extend=extend)
+
+
+def _data(job: ScheduledJob) -> Data:
     data = job.data
-    return Run(
-        id=job.id,
-        type=job.type,
-        payload=partial(_items, data),
-        headers=headers,
-        creator=data.creator,
-        timezone=data.timezone,
-        schedule_type=job.schedule_type,
-        extend=extend,
-    )
-
-
-def _items(data: Data) -> tuple[Item, ...]:
-    return tuple([Item(each.type_url, each.value) for each in data.payload])
+    payload = tuple([Item(each.type_url, each.value) for each in data.payload])
+    return Data(payload, data.creator, data.timezone)
 
 
 def queued_instance(value: bytes) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from scheduling_client.worker.settings import BATCH, RELEASE_SECONDS, Settings
 
 log = logging.getLogger("scheduling_client.worker")
 POLL_SECONDS = 0.1
-BATCHES = 2
+BATCHES = 5
 """Batches on their way to the event loop."""
 PATIENCE_SECONDS = 1.0
 """Seconds without a poll before partitions are paused, as a pause drops records read ahead."""
@@ -165,19 +165,22 @@ class Reader:
         found = [] if self._paused else self._consumer.consume(BATCH - 1, 0)
         if first.partition() not in self._changed:
             found = [first, *found]
-        return [each for each in found if not self._is_error(each)]
+        good = []
+        for message in found:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            else:
+                self._tell_error(error)
+        return good
 
-    def _is_error(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return False
+    def _tell_error(self, error: KafkaError) -> None:
         if error.fatal():
             raise KafkaException(error)
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             self._tell(f"the topic {self._settings.topic} is not there; does the service run?")
         else:
             self._tell(error.str())
-        return True
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self._paused:

@@ -18,6 +18,14 @@ class Item(NamedTuple):
     value: bytes
 
 
+class Data(NamedTuple):
+    """The data of a job, as far as its runs show it."""
+
+    payload: Sequence[Item] = ()
+    creator: str = ""
+    timezone: str = ""
+
+
 def _nothing(_run: Run) -> None:
     """Stands in for `extend` where no service is."""
 
@@ -28,37 +36,24 @@ class Run:
     Properties that the service does not tell, or that cannot be read, are None.
     """
 
-    __slots__ = (
-        "_extend",
-        "_payload",
-        "creator",
-        "headers",
-        "id",
-        "schedule_type",
-        "timezone",
-        "type",
-    )
+    __slots__ = ("_data", "_extend", "headers", "id", "schedule_type", "type")
 
     def __init__(
         self,
-        *,
         id: int,  # noqa: A002 - the name in the contract
         type: str,  # noqa: A002
-        payload: Sequence[Item] | Callable[[], Sequence[Item]] = (),
-        headers: Mapping[str, bytes] | None = None,
-        creator: str = "",
-        timezone: str = "",
         schedule_type: str = "",
+        headers: Mapping[str, bytes] | None = None,
+        data: Data | Callable[[], Data] = Data(),  # noqa: B008 - it does not change
+        *,
         extend: Callable[[Run], None] = _nothing,
     ) -> None:
-        """`payload`: the items, or a function that makes them when they are asked for."""
+        """`data`: itself, or a function that reads it when it is asked for."""
         self.id = id
         self.type = type
-        self._payload = payload
-        self.headers = headers or {}
-        self.creator = creator
-        self.timezone = timezone
         self.schedule_type = schedule_type
+        self.headers = headers or {}
+        self._data = data
         self._extend = extend
 
     def __repr__(self) -> str:
@@ -67,16 +62,22 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For child processes, where `extend` has no effect."""
-        names = [name.lstrip("_") for name in self.__slots__ if name != "_extend"]
-        given = {name: getattr(self, name) for name in names}
-        return _restored, (given,)
+        return Run, (self.id, self.type, self.schedule_type, self.headers, self._read_data())
 
     @property
     def payload(self) -> Sequence[Item]:
         """The payload items of the job."""
-        if callable(self._payload):
-            self._payload = self._payload()
-        return self._payload
+        return self._read_data().payload
+
+    @property
+    def creator(self) -> str:
+        """Who has created the job; may be empty."""
+        return self._read_data().creator
+
+    @property
+    def timezone(self) -> str:
+        """The time zone of the job."""
+        return self._read_data().timezone
 
     @property
     def job_id(self) -> str:
@@ -154,6 +155,11 @@ class Run:
         """
         return transaction(engine, self.occurrence_id, table)
 
+    def _read_data(self) -> Data:
+        if callable(self._data):
+            self._data = self._data()
+        return self._data
+
     def _text(self, header: str) -> str:
         found = self.headers.get(header, b"")
         try:
@@ -176,7 +182,3 @@ class Run:
         except ValueError:
             return None
         return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def _restored(given: dict[str, Any]) -> Run:
-    return Run(**given)

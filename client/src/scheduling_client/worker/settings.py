@@ -17,8 +17,8 @@ MOST_OPEN_BYTES = 64 << 20
 """Bytes of their records."""
 PREFETCH_KIB = 16 << 10
 """Records that the Kafka client reads ahead."""
-BATCH = 500
-"""Records that go to the event loop at once."""
+BATCH = 100
+"""Records that go to the event loop at once. Larger batches leave the caches of a processor."""
 SESSION_TIMEOUT_MS = 6_000
 """After so long the runs of a worker that died go to another one."""
 COMMIT_SECONDS = 1.0

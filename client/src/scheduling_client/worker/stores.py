@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,23 +39,29 @@ class MemoryStore:
     blocking = False
 
     def __init__(self, most: int = MOST_IN_MEMORY) -> None:
-        self._most = most
-        self._ends: OrderedDict[str, str | None] = OrderedDict()
+        """It keeps at least half of `most`."""
+        self._half = max(most // 2, 1)
+        self._latest: dict[str, str | None] = {}
+        self._before: dict[str, str | None] = {}
 
     def open(self) -> None:
         """Nothing to do."""
 
     def known(self, occurrences: Sequence[str]) -> Ends:
         """The ends of those that have ended."""
-        ends = self._ends
-        return {each: ends[each] for each in occurrences if each in ends}
+        return {
+            each: ends[each]
+            for ends in (self._before, self._latest)
+            if ends
+            for each in occurrences
+            if each in ends
+        }
 
     def note(self, ends: Ends) -> None:
         """These have ended."""
-        kept = self._ends
-        kept.update(ends)
-        while len(kept) > self._most:
-            del kept[next(iter(kept))]
+        self._latest.update(ends)
+        if len(self._latest) >= self._half:
+            self._before, self._latest = self._latest, {}
 
     def close(self) -> None:
         """Nothing to do."""

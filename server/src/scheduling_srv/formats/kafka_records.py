@@ -125,6 +125,17 @@ class RunKey(NamedTuple):
         origin = ORIGINS.get(nominal[-1:], 0)
         return cls(job_id, int(seq), int(nominal[:-1] if origin else nominal), origin)
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether a run of ours may have such numbers."""
+        return 0 <= self.seq < LONGEST_NUMBER and 0 <= self.nominal < LONGEST_NUMBER
+
+    @classmethod
+    def and_attempt(cls, occurrence: bytes) -> tuple[Self, int]:
+        """From an occurrence id. Raises `ValueError`."""
+        job_id, seq, nominal, attempt = occurrence.decode().rsplit("/", 3)
+        return cls.of(job_id, seq, nominal), int(attempt)
+
 
 class Emission(NamedTuple):
     """A queuedJob record."""
@@ -144,11 +155,10 @@ class Emission(NamedTuple):
     @classmethod
     def parse(cls, entry: LogRecord) -> Self:
         """From the record's `occurrence-id` and its value. Raises `ValueError`."""
-        job_id, seq, nominal, number_of = entry.headers["occurrence-id"].decode().rsplit("/", 3)
-        run, attempt = RunKey.of(job_id, seq, nominal), int(number_of)
+        run, attempt = RunKey.and_attempt(entry.headers["occurrence-id"])
         value = entry.value or b""
         instance, at = read_varint(value, 1)
-        if not (0 <= run.seq < LONGEST_NUMBER and 0 <= run.nominal < LONGEST_NUMBER):
+        if not run.is_possible:
             raise ValueError("No run of ours has such numbers.")
         if not (0 <= attempt < MOST_ATTEMPTS and instance < INSTANCES):
             raise ValueError("No attempt of ours has such numbers.")

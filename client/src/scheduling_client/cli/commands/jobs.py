@@ -10,7 +10,7 @@ from scheduling_client.cli.asking import confirm
 from scheduling_client.cli.commands.properties import Properties
 from scheduling_client.cli.commands.selecting import Where
 from scheduling_client.cli.errors import CommandError, Exit, wrong
-from scheduling_client.cli.options import Common, resolve
+from scheduling_client.cli.options import Common, Options, resolve
 from scheduling_client.cli.output import Columns, note, say, show_item, show_list
 from scheduling_client.cli.tables import COLUMNS, rows_of
 from scheduling_client.schedules.durations import parse_duration
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     from scheduling_client.api.client import Client
 
 NEXT_TIMES = 5
+LAST_RUNS = 5
 UPCOMING: Columns = {
     "NEXT": "next_here",
-    "RUNS": "count",
+    "RUNS": "runs",
     "ID": "id",
     "TYPE": "type",
     "SCHEDULE": "words",
+}
+RUNS: Columns = {
+    "DUE": "due_here",
+    "RUN": "run_id",
+    "STATE": "stands",
+    "ATTEMPT": "attempt",
+    "ERROR": "error",
 }
 
 
@@ -109,14 +117,13 @@ def show(job_id: str, /, *more_ids: str, common: Common | None = None) -> None:
     ids = [job_id, *more_ids]
     with client(options) as service:
         found = service.get_many(ids, next_times=NEXT_TIMES)
-    items = rows_of(found, options)
-    if options.output == "table":
-        for number, item in enumerate(items):
-            item.pop("next_here", None)
-            if number:
-                say()
-            show_item(item, options.output)
-    else:
+        items = rows_of(found, options)
+        if options.output == "table":
+            for number, item in enumerate(items):
+                if number:
+                    say()
+                _show_with_runs(service, item, options)
+    if options.output != "table":
         show_list(items, COLUMNS, options.output)
     missing = [each for each in ids if each not in {job.id for job in found}]
     if missing:
@@ -125,6 +132,23 @@ def show(job_id: str, /, *more_ids: str, common: Common | None = None) -> None:
             " that run at once are never shown.",
             Exit.NOT_FOUND,
         )
+
+
+def _show_with_runs(service: Client, item: dict[str, Any], options: Options) -> None:
+    """A job, and its open and last runs if the service lists runs."""
+    from scheduling_client.api.errors import FailedPrecondition, Unsupported  # noqa: PLC0415
+    from scheduling_client.api.jobs import RunFilter  # noqa: PLC0415
+    from scheduling_client.cli.run_texts import run_rows  # noqa: PLC0415
+
+    item.pop("next_here", None)
+    show_item(item, options.output)
+    try:
+        runs = [*islice(service.runs(RunFilter(job_id=item["id"]), page_size=LAST_RUNS), LAST_RUNS)]
+    except (FailedPrecondition, Unsupported):  # of an earlier version
+        return
+    if runs:
+        say()
+        show_list(run_rows(runs, options), RUNS, options.output)
 
 
 def update(

@@ -119,9 +119,9 @@ def _head(found: Overview, options: Options) -> Iterator[RenderableType]:
         yield Text(reason, "yellow")
     counts = found.counts
     yield Text(
-        f"{counts.jobs:,} jobs, {counts.running:,} runs at work, {counts.held:,} held,"
-        f" {counts.retrying:,} retrying, {counts.paused_jobs:,} jobs and"
-        f" {counts.paused_types:,} types paused, lag {found.lag:,}"
+        f"jobs: {counts.jobs:,}; runs: {counts.running:,} at work, {counts.held:,} held,"
+        f" {counts.retrying:,} retrying; paused: {counts.paused_jobs:,} jobs,"
+        f" {counts.paused_types:,} types; lag: {found.lag:,}"
     )
     yield Text(f"{_rates(found)}\n")
 
@@ -136,18 +136,20 @@ def _rates(found: Overview) -> str:
     return (
         f"last {RATE_MINUTES} minutes: {emitted:,} emitted, {done:,} done, {failed:,} failed,"
         f" at most {duration_text(late // timedelta(milliseconds=1))} late;"
-        f" next hour: {sum(found.due):,} due"
+        f" next hour: {sum(found.due):,} jobs due"
     )
 
 
-def _lists(seen: Seen, options: Options) -> Iterator[Table]:
+def _lists(seen: Seen, options: Options) -> Iterator[RenderableType]:
     from scheduling_client.cli import run_texts  # noqa: PLC0415
 
     upcoming = run_texts.upcoming_rows(seen.upcoming, options)
     yield _table("Next", upcoming, {"due": "next_here", "job": "id", "schedule": "words"})
+    yield ""
     running = run_texts.run_rows(seen.running, options)
     columns = {"due": "due_here", "job": "job_id", "type": "type", "attempt": "attempt"}
     yield _table("At work", running, columns)
+    yield ""
     failures = run_texts.failure_rows(seen.failures, options)
     yield _table("Failures", failures, {"count": "count", "type": "type", "error": "error"})
 

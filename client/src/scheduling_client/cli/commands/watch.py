@@ -84,8 +84,8 @@ def _line(event: Event, options: Options) -> str:
     at = local_text(epoch_ms(event.time), options.zone) if event.time else "-"
     run = f"attempt {event.run.attempts}" if event.run and event.run.attempts else ""
     about = f"{event.count} runs" if event.count > 1 else run
-    words = (event.job_id or "-", event.type or "-", about, event.reason)
-    text = f"{at}  {event.kind.name:<14}  " + "  ".join(word for word in words if word)
+    words = (f"{event.job_id or '-':<16}", f"{event.type or '-':<12}", about, event.reason)
+    text = f"{at}  {event.kind.name:<14}  " + "  ".join(word for word in words if word).rstrip()
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -133,6 +133,11 @@ class Emitter:
         self.monotonic = monotonic
         self.pace = Pace()
         self.emitting = False
+        """It emits, and not only means to."""
+        self.changed = asyncio.Event()
+        """Set whenever `emitting` changes."""
+        self._has_looked = self._has_shown = False
+        """Since the last recovery it has staged once, and it has emitted (see `_show`)."""
         self.problem = ""
         """Why nothing is staged; empty: it is, or the owner knows why not."""
         self._hold = hold
@@ -160,7 +165,8 @@ class Emitter:
         self._hold.begin()
         self._end = self._trimmed = position.number
         self.publisher.begin(position, lineage)
-        self._note("", emitting=True)
+        self._has_looked = self._has_shown = False
+        self._note("", emitting=False)
 
     def halt(self) -> None:
         """Nothing is emitted until `begin`: the owner is in doubt."""
@@ -208,8 +214,22 @@ class Emitter:
         self.pace.end()
 
     def _note(self, problem: str, *, emitting: bool) -> None:
+        if emitting != self.emitting:
+            self.changed.set()
         self.emitting, self.problem = emitting, problem
         metrics.note_owner(self.shard, emits=emitting)
+
+    def _show_if_settled(self) -> None:
+        """It emits as well if nothing was due, and nothing is left to publish."""
+        if self._has_shown or not self._has_looked:
+            return
+        if self.pace.left <= 0 and self._is_settled():
+            self._show()
+
+    def _show(self) -> None:
+        """It emits: an outage can end unseen, but health says so only after the first batch."""
+        self._has_shown = True
+        self._note(self.problem, emitting=not self.problem)
 
     # --- The stage loop -----------------------------------------------------------------------
 
@@ -251,7 +271,9 @@ class Emitter:
             self._note(str(fault), emitting=False)
             return StageResult(0, self.clock.now() + FULL_LOOK_MS)
         self._stages.works()
-        self._note("", emitting=True)
+        self._has_looked = True
+        self._note("", emitting=self._has_shown)
+        self._show_if_settled()
         return result
 
     async def stage_once(self, token: str, now: int) -> Staged:
@@ -307,6 +329,7 @@ class Emitter:
             stopping = leaving.is_set()
             if await self.publish_once(token):
                 continue
+            self._show_if_settled()
             if stopping and self._is_settled():
                 return
             await self._until_work()
@@ -386,6 +409,8 @@ class Emitter:
     async def _publish_front(self, batch: Batch) -> int:
         """The publisher may publish less than all of it: the rest stays in hand."""
         published = await self.publisher.publish(batch)
+        if published and not self._has_shown:
+            self._show()
         self._put_back(rest_of(batch, published))
         return published
 

@@ -171,16 +171,20 @@ class Owner:
             log.info("lease not given back: it will end by itself", reason=str(fault))
 
     async def _keep(self, token: str) -> None:
-        """Renew the lease three times in its span; a Redis that is away has one span to return."""
+        """Renew the lease three times in its span, and when it begins or ends to emit.
+
+        A Redis that is away has one span to return.
+        """
         last = time.monotonic()
         while True:
+            self.emitter.changed.clear()
             try:
                 await self.lease.renew(token, emitting=self.emitting)
                 last = time.monotonic()
             except Unavailable:
                 if time.monotonic() - last > self.rules.lease / 1000:
                     raise
-            await asyncio.sleep(self.rules.lease / 3000)
+            await wait(self.emitter.changed, self.rules.lease / 3000)
 
     async def _work_until_lost(self, token: str) -> None:
         """Recover and work; whatever is in doubt, recover again."""
@@ -215,7 +219,7 @@ class Owner:
             position = await self._settle(token, position, lineage, refusal)
         self.emitter.begin(position, lineage)
         self._problem = ""
-        await self.lease.renew(token, emitting=True)
+        await self.lease.renew(token, emitting=self.emitting)
         self._emits.forget()
         log.info("emitting", position=position.number, recovered_ms=self.clock.now() - began)
 

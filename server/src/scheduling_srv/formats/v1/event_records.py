@@ -16,9 +16,11 @@ from scheduling_srv.formats.kafka_records import (
     MOST_ATTEMPTS,
     Emission,
     LogRecord,
+    RunKey,
     Topic,
 )
 from scheduling_srv.formats.messages import at_most
+from scheduling_srv.formats.outbox_entries import ORIGINS
 from scheduling_srv.runtime.throttle import Throttle
 
 UNREAD = Throttle("record of an event cannot be read", counted="unread_since_last_line")
@@ -36,6 +38,7 @@ WORDS = {
     "CANCELLED": EventKind.CANCELLED,
 }
 """Kind of an event without a record of its own -> what it is."""
+ORIGIN_NAMES = tuple(each.decode() for each in ORIGINS)
 
 
 class KnownRun(NamedTuple):
@@ -130,10 +133,20 @@ class EventRecords:
         known = self._runs.get(answer.id)
         error = answer.error if isinstance(answer, jobs.JobFailed) else ""
         reason = at_most(error, LONGEST_ERROR)
-        if known is None:
-            run = EventRun("", 0, "", 0, answer.id)
-            return Event(name, kind, record.timestamp, run=run, reason=reason)
-        return _of_run(kind, record, name, known, reason)
+        return _of_run(kind, record, name, known or self._as_told(record, answer.id), reason)
+
+    def _as_told(self, record: LogRecord, instance: int) -> KnownRun:
+        """The run of an answer that was emitted before the first record here."""
+        try:
+            run, attempt = RunKey.and_attempt(record.headers["occurrence-id"])
+            is_ours = run.is_possible and 0 <= attempt < MOST_ATTEMPTS
+        except (KeyError, ValueError):
+            is_ours = False
+        if not is_ours:
+            return KnownRun("", "", {}, EventRun("", 0, "", 0, instance))
+        kind, labels = self._jobs.get(run.job_id, ("", {}))
+        about = EventRun(run.id, run.nominal, ORIGIN_NAMES[run.origin], attempt, instance)
+        return KnownRun(run.job_id, kind, labels, about)
 
     # --- Jobs ---------------------------------------------------------------------------------
 
