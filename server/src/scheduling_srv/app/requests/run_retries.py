@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.run_listing import RunListing
+from scheduling_srv.app.requests.run_selecting import select_runs
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict, RunRetrying
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import AlreadyExists, PayloadGone, RequestError, RunNotFailed
@@ -28,7 +27,6 @@ from scheduling_srv.domain.run import (
 )
 from scheduling_srv.formats.job_record import as_new
 
-RUNS_A_STEP = 250
 REFUSED: Mapping[RetryVerdict, RequestError] = {
     RetryVerdict.OTHER: RunNotFailed("The run has not failed."),
     RetryVerdict.LIVES: AlreadyExists(
@@ -39,11 +37,6 @@ REFUSED: Mapping[RetryVerdict, RequestError] = {
 """As a call for one such run would be refused."""
 CHANGED = frozenset({RetryVerdict.AGAIN, RetryVerdict.GONE})
 """Of runs that are tried again."""
-
-
-class _Selected(NamedTuple):
-    runs: Sequence[RunId]
-    token: str
 
 
 class RunRetries:
@@ -68,7 +61,7 @@ class RunRetries:
         A run that is tried again has left the history, so a repeated step does not match it. Raises
         `InvalidRequest`, `FormatTooOld` and `Unavailable`.
         """
-        runs, token = await self._select(call)
+        runs, _, token = await select_runs(self.listing, call, failed_only)
         verdicts = dict[RunId, RetryVerdict]()
         for shard in range(len(self.shards)):
             verdicts |= await self._retry_in(shard, runs, look=call.dry_run)
@@ -79,17 +72,6 @@ class RunRetries:
             if verdict in REFUSED
         ]
         return RetryProgress(len(verdicts), changed, token, refusals)
-
-    async def _select(self, call: RunBulkCall) -> _Selected:
-        if isinstance(call.selection, RunFilter):
-            wanted = failed_only(call.selection)
-            if wanted is None:
-                return _Selected([], "")
-            page = await self.listing.list(wanted, RUNS_A_STEP, call.token)
-            return _Selected([run.id for run in page.runs], page.token)
-        step = next_step(call.selection, call.token)
-        parsed = [RunId.parse(text) for text in step.ids]
-        return _Selected([run for run in parsed if run], step.token)
 
     async def _retry_in(
         self, shard: int, runs: Sequence[RunId], *, look: bool
