@@ -8,11 +8,11 @@ import pytest
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.run_control_ports import Step
+from scheduling_srv.app.run_control_ports import Step, Target
 from scheduling_srv.domain.errors import FormatTooOld, Overloaded, TooMany
 from scheduling_srv.domain.job import Priority
 from scheduling_srv.domain.properties import Properties
-from scheduling_srv.domain.run_control import RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
@@ -37,9 +37,9 @@ def control(shard: Shard) -> RedisRunControl:
     return RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
 
 
-async def run_now(shard: Shard, *ids: str, now: int = NOW, request: str = "") -> list[RunName]:
+async def run_now(shard: Shard, *ids: str, now: int = NOW, request: str = "") -> list[RunId]:
     done = await control(shard).run(Step(list(ids), len(ids), ""), now, request)
-    return [run.name for run in done.runs]
+    return [run.id for run in done.runs]
 
 
 async def published(shard: Shard) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ async def test_a_run_beside_the_schedule(shard: Shard) -> None:
     """The schedule is that of before, and the record says where the run comes from."""
     await shard.create(every("a", HOUR))
     (name,) = await run_now(shard, "a", "gone", now=NOW + 5)
-    assert (name.job_id, name.nominal, name.origin) == ("a", NOW + 5, 1)
+    assert (name.job_id, name.nominal, name.origin) == ("a", NOW + 5, RunOrigin.MANUAL)
     (run,) = await shard.drain(NOW + 5)
     assert (run.nominal, run.attempt, run.kind) == (NOW + 5, 1, 2)
     (headers,) = await published(shard)
@@ -131,7 +131,7 @@ async def test_parallel_and_priority_count(shard: Shard) -> None:
     await shard.done(other)
     (first,) = await shard.drain(NOW)
     assert first.id == "b"
-    cancelled = await control(shard).cancel(names[:1], NOW, dry_run=False)
+    cancelled = await control(shard).cancel([Target(names[0])], NOW, dry_run=False)
     assert cancelled.open == 1
     await shard.done(first)
     assert await shard.drain(NOW) == []
@@ -214,7 +214,7 @@ async def test_the_journal_has_it_until_it_is_emitted(shard: Shard) -> None:
     await shard.publish()
     (name,) = await run_now(shard, "a")
     (waits,) = Announcer().records(await shard.publish(), 0, "x")
-    run = RunKey(*name)
+    run = RunKey(*name[:3], name.origin.stored)
     assert JournalRetry.parse(waits.key, waits.value or b"") == JournalRetry(run, 1, NOW)
     await shard.drain(NOW)
     records = [*Announcer().records(await shard.publish(), 0, "x")]
