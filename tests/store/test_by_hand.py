@@ -225,6 +225,22 @@ async def test_the_journal_has_it_until_it_is_emitted(shard: Shard) -> None:
     assert Emission.parse(entry).run == run
 
 
+@pytest.mark.parametrize("by_hand", [3, 250])
+async def test_however_many_wait_only_retries_count_as_emitted(shard: Shard, by_hand: int) -> None:
+    rules = Properties(overlap=Overlap.ONE)
+    await shard.create(every("a", MINUTE, NOW, attempts=2, delay=DAY, properties=rules))
+    await shard.fail(*await shard.stage(NOW))
+    assert await shard.stage(NOW + MINUTE) == [], "it waits for the end of the first one"
+    await run_now(shard, *["a"] * by_hand, now=NOW + MINUTE)
+    runs = (await shard.runs.job_runs(["a"]))["a"]
+    assert runs.counters.emitted == 1
+    held = await shard.raw("ZCARD", "retries")
+    assert held == by_hand + 2
+    await shard.delete("a")
+    while await shard.jobs.sweep_retries():
+        pass
+
+
 async def rebuilt(shard: Shard, jobs: Sequence[RebuiltJob], runs: Sequence[RebuiltRun]) -> None:
     await shard.schedule.begin_rebuild(shard.token, 2)
     await shard.schedule.load_jobs(shard.token, jobs)
