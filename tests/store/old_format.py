@@ -20,10 +20,9 @@ from typing import Any
 
 import redis
 
+from tests.harness.older import BEFORE_V1
 from tests.harness.valkey import ValkeyServer
 
-COMMIT = "c6a52ab52d85ac9398efd054880af14e941cc3bf"
-"""The last version that knows no later format than 1."""
 ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_suffix(".json.gz")
 NAMESPACE = "old"
@@ -99,7 +98,16 @@ def make() -> None:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         archive = folder / "old.tar"
-        command = ["git", "archive", "--output", str(archive), COMMIT, "server", "client", "tests"]
+        command = [
+            "git",
+            "archive",
+            "--output",
+            str(archive),
+            BEFORE_V1,
+            "server",
+            "client",
+            "tests",
+        ]
         subprocess.run(command, cwd=ROOT, check=True)
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
