@@ -6,6 +6,7 @@ the record that the history has kept.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -35,6 +36,7 @@ REFUSED: Mapping[RetryVerdict, RequestError] = {
     RetryVerdict.LOST: PayloadGone("The job is gone, and the service has not kept its payload."),
 }
 """As a call for one such run would be refused."""
+UNKNOWN = RetryVerdict.UNKNOWN
 CHANGED = frozenset({RetryVerdict.AGAIN, RetryVerdict.GONE})
 """Of runs that are tried again."""
 
@@ -83,16 +85,40 @@ class RunRetries:
         while left:
             mode = RetryMode.LOOK if look else RetryMode.RETRY
             receipt, judged = await ports.retry(left, self.clock.now(), mode)
-            for run, each in zip(left, judged, strict=False):
-                verdict = each.verdict
-                if verdict is RetryVerdict.GONE and not look:
-                    verdict = await self._create(ports, run, each)
-                if verdict is not RetryVerdict.UNKNOWN:
-                    found[run] = verdict
+            pairs = [*zip(left, judged, strict=False)]
+            known = ((run, each.verdict) for run, each in pairs)
+            found |= {run: verdict for run, verdict in known if verdict is not UNKNOWN}
+            gone = {run: each for run, each in pairs if each.verdict is RetryVerdict.GONE}
+            found |= await (self._would_create(gone) if look else self._create_all(ports, gone))
             left = left[len(judged) :]
         if receipt and not look and RetryVerdict.AGAIN in found.values():
             await self.store.announced([Stored(shard, receipt, floor)])
         return found
+
+    async def _would_create(self, gone: Mapping[RunId, Judged]) -> dict[RunId, RetryVerdict]:
+        """An id may live again in another shard, or twice among these runs."""
+        ids, living = [*{run.job_id for run in gone}], set[str]()
+        while ids:
+            found = await self.store.get(ids)
+            living |= {job.id.decode() for job in found if job}
+            ids = ids[len(found) :]
+        verdicts = dict[RunId, RetryVerdict]()
+        for run in gone:
+            verdicts[run] = RetryVerdict.LIVES if run.job_id in living else RetryVerdict.GONE
+            living.add(run.job_id)
+        return verdicts
+
+    async def _create_all(
+        self, shard: RunRetrying, gone: Mapping[RunId, Judged]
+    ) -> dict[RunId, RetryVerdict]:
+        """All at once: each waits for Kafka. Of several runs of an id the first one comes first."""
+        verdicts, left = dict[RunId, RetryVerdict](), list(gone)
+        while left:
+            runs = [*{run.job_id: run for run in reversed(left)}.values()]
+            made = await asyncio.gather(*(self._create(shard, run, gone[run]) for run in runs))
+            verdicts |= zip(runs, made, strict=True)
+            left = [run for run in left if run not in verdicts]
+        return verdicts
 
     async def _create(self, shard: RunRetrying, run: RunId, judged: Judged) -> RetryVerdict:
         """Create the job anew under its id. It is due now, and announced as any other one."""
