@@ -128,8 +128,9 @@ def test_a_store_of_the_version_before_keeps_its_format(
     service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
 ) -> None:
     """So the version before may be started again; a rebuild changes nothing about that."""
-    before = service(command=that_begins_with_the_first_format(), valkey=own)
-    present = service(start=False, valkey=own)
+    keeps = {"raise_format_after": "1 day"}
+    before = service(command=that_begins_with_the_first_format(), valkey=own, **keeps)
+    present = service(start=False, valkey=own, **keeps)
     with Product(kafka.bootstrap, names, before) as product:
         kind = recurring(product)
         before.stop()
@@ -157,8 +158,7 @@ def test_the_store_of_the_version_before_v1_is_raised_once_it_is_gone(
     older = service(start=False, valkey=own)
     older.settings["PYTHONPATH"] = source_of(BEFORE_V1, tmp_path)
     older.start()
-    newer = service(start=False, valkey=own)
-    newer.settings["SCHEDULING_RAISE_FORMAT_AFTER"] = "0s"
+    newer = service(start=False, valkey=own, raise_format_after="0s")
     with Product(kafka.bootstrap, names, older) as product:
         kind = recurring(product)
         newer.start()

@@ -14,6 +14,7 @@ from scheduling_srv.domain.job import Priority
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_rules import Overlap
+from scheduling_srv.formats import job_record
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
 from scheduling_srv.formats.position_record import Position
@@ -239,6 +240,45 @@ async def test_however_many_wait_only_retries_count_as_emitted(shard: Shard, by_
     await shard.delete("a")
     while await shard.jobs.sweep_retries():
         pass
+
+
+KINDS_IN_ORDER = {
+    "retry": (1, 2),
+    "noted": (3, 0),
+    "kept": (3, 1),
+    "manual": (4, 1),
+    "passed": (6, 0),
+}
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"retry": 250},
+        {"retry": 1, "manual": 300},
+        {"retry": 150, "noted": 100, "kept": 3, "manual": 2, "passed": 1},
+        {"noted": 100, "kept": 110},
+        {"manual": 201, "passed": 1},
+    ],
+)
+async def test_the_members_of_a_job_are_counted_by_their_kinds(
+    shard: Shard, sizes: dict[str, int]
+) -> None:
+    """Whatever their numbers are; those of other jobs do not count."""
+    for name in "xay":
+        await shard.create(every(name, DAY))
+    seqs = [job_record.seq(await shard.raw("HGET", "jobs", name)) for name in "xay"]
+    members = list[str | int | bytes]()
+    for name, size in sizes.items():
+        kind, attempt = KINDS_IN_ORDER[name]
+        for seq in seqs:
+            head = seq.to_bytes(6) + bytes([kind])
+            for n in range(size if seq == seqs[1] else 3):
+                members += [seq, head + (NOW + n).to_bytes(6) + attempt.to_bytes(4) + b"a"]
+    await shard.raw("ZADD", "retries", *members)
+    runs = (await shard.runs.job_runs(["a"]))["a"]
+    assert runs.counters.emitted == sizes.get("retry", 0)
+    await shard.raw("DEL", "retries")
 
 
 async def rebuilt(shard: Shard, jobs: Sequence[RebuiltJob], runs: Sequence[RebuiltRun]) -> None:
