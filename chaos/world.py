@@ -27,6 +27,8 @@ APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
 LOSS_NOTICED_SECONDS = 20.0
 """How long the service may take to notice that the store lost data."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
+KEEPS_FORMAT = {"SCHEDULING_RAISE_FORMAT_AFTER": "365 days"}
+"""Beside an earlier version: it comes back after each fault."""
 
 
 class Replica:
@@ -168,6 +170,7 @@ class World:
                 "SCHEDULING_LOG_LEVEL": "info",
                 "SCHEDULING_ADMIN_ADDRESS": "off",
                 "SCHEDULING_KAFKA_OPTIONS": KAFKA_OPTIONS,
+                **(KEEPS_FORMAT if self.beside and not is_earlier else {}),
                 **self.settings,
             },
             command=(str(self.beside), "-m", "scheduling_srv", "serve") if is_earlier else SERVE,

@@ -345,10 +345,27 @@ def test_jobs_run_once_more_by_hand(line: Any, product: Product) -> None:
     product.finish(kind)
 
 
+def test_open_runs_are_cancelled_by_filters(line: Any, product: Product) -> None:
+    kind = fresh("type")
+    ids = [fresh() for _ in range(2)]
+    for job in ids:
+        line("create", "--id", job, "--type", kind, "--at", "in 50 ms", "--attempts", "3")
+    product.runs(kind, 2)
+    one = ("cancel", "--job", ids[0], "--state", "RUNNING")
+    assert json.loads(line(*one, "--dry-run", "-o", "json")) == {"matched": 1, "changed": 1}
+    with pytest.raises(Ended, match="This cancels 1 runs of the service at .*Say --yes"):
+        line(*one)
+    assert json.loads(line(*one, "--yes", "-o", "json"))["changed"] == 1
+    assert line("cancel", "--type", kind, "--yes", "-o", "name") == "1\n"
+    assert {product.deleted(job).headers["outcome"] for job in ids} == {"cancelled"}
+    assert line("cancel", "--type", kind, "--yes", "-o", "name") == "0\n"
+
+
 def test_bulk_commands_of_runs_need_a_choice(line: Any) -> None:
-    for arguments in (["retry"], ["retry", "run", "--all"]):
-        with pytest.raises(Ended, match="Name the ids of the runs to retry, or give filters"):
-            line(*arguments)
+    for command in ("retry", "cancel"):
+        for arguments in ([], ["run", "--all"]):
+            with pytest.raises(Ended, match=f"ids of the runs to {command}, or give filters"):
+                line(command, *arguments)
     with pytest.raises(Ended, match="--by-error groups the failures"):
         line("runs", "--by-error", "--job", "a")
     with pytest.raises(Ended, match="--since: "):

@@ -477,7 +477,7 @@ def test_a_living_older_version_keeps_its_schedule(
 ) -> None:
     """It reads every record that is stored as one of its own version."""
     older = service(start=False)
-    older.settings["PYTHONPATH"] = str(source_of(FIRST, tmp_path))
+    older.settings["PYTHONPATH"] = source_of(FIRST, tmp_path)
     older.start()
     with Product(kafka.bootstrap, names, older) as product:
         kind = recurring(product)

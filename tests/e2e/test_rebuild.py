@@ -105,7 +105,7 @@ def lost(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
     directory, absence = tmp_path_factory.mktemp("e2e"), request.param
-    older = {"PYTHONPATH": str(source_of(absence.before, directory))} if absence.before else {}
+    older = {"PYTHONPATH": source_of(absence.before, directory)} if absence.before else {}
     with deployed(directory, kafka, own_valkey, {"lease": "1s"}, more=older) as product:
         told = prepare(product, own_valkey)
         told.overdue = end_before_a_job(product, absence.end)

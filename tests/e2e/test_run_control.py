@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scheduling_client import Client, RetryPolicy, every
+from scheduling_client import Client, JobSpec, RetryPolicy, every
 from scheduling_client import now as at_once
+from scheduling_client.api.jobs import RunFilter, RunState
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, Run, fresh
 from tests.harness.valkey import ValkeyServer
+
+OPEN = [RunState.HELD, RunState.RUNNING, RunState.RETRYING]
 
 
 @pytest.fixture
@@ -55,6 +58,31 @@ def test_cancelled_runs_stay_cancelled(product: Product, client: Client, own: Va
     assert len(product.runs_so_far(kind)) == len(product.runs_so_far(retrying)) == 1
     assert [job.id for job in client.get_many([kind, recurring])] == [recurring]
     client.delete(recurring)
+
+
+def test_runs_are_cancelled_by_a_filter(product: Product, client: Client) -> None:
+    """In whatever state they are, over several steps; the others stay, and so do the jobs."""
+    kind, other, size = fresh("type"), fresh("other"), 300
+    retry = RetryPolicy(attempts=2, delay=timedelta(hours=1))
+    client.create(kind, every("1 hour"), id=kind, retry=retry)
+    client.run_now(kind)
+    product.failed(product.run(kind))
+    product.settle()
+    specs = [JobSpec(type=kind, schedule=at_once(), parallel=size - 1) for _ in range(size)]
+    client.create_many([*specs, JobSpec(type=other, schedule=at_once())])
+    product.runs(kind, size)
+    where = RunFilter(type=kind)
+    counted = client.cancel(where=where, dry_run=True)
+    assert counted == (size + 1, size + 1)
+    ended = RunFilter(type=kind, states=[RunState.ENDED])
+    assert client.cancel(where=ended) == (0, 0)
+    assert client.cancel(where=where) == counted
+    product.settle()
+    assert [*client.runs(RunFilter(type=kind, states=OPEN))] == []
+    assert client.cancel(where=where) == (0, 0)
+    assert client.get(kind).id == kind
+    client.delete(kind)
+    product.finish(other)
 
 
 def test_runs_by_hand(product: Product, client: Client, own: ValkeyServer) -> None:

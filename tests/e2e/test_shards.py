@@ -3,8 +3,9 @@
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
 
@@ -12,6 +13,9 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from scheduling_client import at, every, now
+from scheduling_client.api import client as v1_client
+from scheduling_client.api.jobs import Run, RunFilter, RunState
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as v1_service
 from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
@@ -70,6 +74,88 @@ def outcome(call: Callable[[], object]) -> grpc.StatusCode | None:
     except Refusal as refusal:
         return refusal.code
     return None
+
+
+# --- Runs of scheduling.v1 ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api(product: Product) -> Iterator[v1_client.Client]:
+    with v1_client.Client(product.service.address) as client:
+        yield client
+
+
+def fail_all(product: Product, kinds: Sequence[str], error: str) -> None:
+    for kind in kinds:
+        product.failed(product.run(kind), error)
+
+
+def ended(api: v1_client.Client, error: str, number: int) -> list[Run]:
+    """The runs that have failed so, once there are so many."""
+    where = RunFilter(error=error, states=[RunState.ENDED])
+    eventually(lambda: len([*api.runs(where)]) == number, what="failed runs")
+    return [*api.runs(where)]
+
+
+def test_failed_runs_of_all_shards_are_tried_again(product: Product, api: v1_client.Client) -> None:
+    """One-time jobs, which are gone and created anew, and recurring ones, which live."""
+    once, again, error = types(), types(), fresh("error")
+    begin = datetime.now(UTC) + timedelta(seconds=1)
+    for kind in once:
+        api.create(kind, at(begin), id=fresh())
+    for kind in again:
+        api.create(kind, every(timedelta(hours=1)), id=kind, start_time=begin)
+    fail_all(product, [*once, *again], error)
+    failed = ended(api, error, 2 * SHARDS)
+    ids, where = [run.run_id for run in failed], RunFilter(error=error)
+    for selected in ({"where": where}, {"where": None}):
+        names = () if selected["where"] else (*ids, "unknown/1/2")
+        counted = api.retry_runs(*names, where=selected["where"], dry_run=True)
+        assert counted == (2 * SHARDS, 2 * SHARDS, [])
+    made = [api.retry_runs(ids[0]), api.retry_runs(where=where)]
+    assert [(each.matched, each.changed) for each in made] == [(1, 1), (5, 5)]
+    assert not any(each.refusals for each in made)
+    assert api.retry_runs(*ids).matched == 0
+    for kind in [*once, *again]:
+        first, second = product.runs(kind, 2)
+        assert second.job_id == first.job_id
+        assert second.instance % SHARDS == first.instance % SHARDS
+        product.done(second)
+    product.settle()
+    assert [*api.runs(where)] == []
+    assert {job.id for job in api.get_many(again)} == {*again}
+    api.delete(*again)
+
+
+def test_a_run_whose_id_lives_in_another_shard_is_not_tried_again(
+    product: Product, api: v1_client.Client
+) -> None:
+    kinds, job, error = types(), fresh(), fresh("error")
+    api.create(kinds[0], now(), id=job)
+    fail_all(product, kinds[:1], error)
+    (failed,) = ended(api, error, 1)
+    api.create(kinds[1], every(timedelta(hours=1)), id=job)
+    for dry_run in (True, False):
+        answer = api.retry_runs(failed.run_id, dry_run=dry_run)
+        assert (answer.matched, answer.changed) == (1, 0)
+        assert [each.reason for each in answer.refusals] == ["JOB_EXISTS"]
+    api.delete(job)
+    assert api.retry_runs(failed.run_id).changed == 1
+    product.done(product.run(kinds[0], 2))
+
+
+def test_open_runs_of_all_shards_are_cancelled(product: Product, api: v1_client.Client) -> None:
+    kinds, begin = types(), datetime.now(UTC)
+    for kind in kinds:
+        api.create(kind, now())
+        product.run(kind)
+    where = RunFilter(since=begin - timedelta(seconds=1), states=[RunState.RUNNING])
+    mine = [run for run in api.runs(where) if run.type in kinds]
+    assert len(mine) == SHARDS
+    assert api.cancel(*(run.run_id for run in mine), dry_run=True) == (SHARDS, SHARDS)
+    assert api.cancel(where=where, dry_run=True).changed >= SHARDS
+    assert api.cancel(where=where).changed >= SHARDS
+    assert [run for run in api.runs(where) if run.type in kinds] == []
 
 
 # --- Lists ----------------------------------------------------------------------------------------

@@ -3,11 +3,15 @@
 import re
 import sys
 from contextlib import closing
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import pytest
 import redis
 
+from scheduling_client import Client, Filter
+from scheduling_client.api.errors import FailedPrecondition
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from tests.client import contract
@@ -17,6 +21,7 @@ from tests.e2e.recurring import assert_goes_on, recurring
 from tests.harness.fixtures import StartService
 from tests.harness.given import Kafka
 from tests.harness.names import Names
+from tests.harness.older import BEFORE_V1, source_of
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
@@ -123,8 +128,9 @@ def test_a_store_of_the_version_before_keeps_its_format(
     service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
 ) -> None:
     """So the version before may be started again; a rebuild changes nothing about that."""
-    before = service(command=that_begins_with_the_first_format(), valkey=own)
-    present = service(start=False, valkey=own)
+    keeps = {"raise_format_after": "1 day"}
+    before = service(command=that_begins_with_the_first_format(), valkey=own, **keeps)
+    present = service(start=False, valkey=own, **keeps)
     with Product(kafka.bootstrap, names, before) as product:
         kind = recurring(product)
         before.stop()
@@ -143,6 +149,38 @@ def test_a_store_of_the_version_before_keeps_its_format(
         for each in (kind, newer):
             product.client.delete(each)
             product.finish(each)
+
+
+def test_the_store_of_the_version_before_v1_is_raised_once_it_is_gone(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer, tmp_path: Path
+) -> None:
+    """Its job goes on without a gap, and may have what is new."""
+    older = service(start=False, valkey=own)
+    older.settings["PYTHONPATH"] = source_of(BEFORE_V1, tmp_path)
+    older.start()
+    newer = service(start=False, valkey=own, raise_format_after="0s")
+    with Product(kafka.bootstrap, names, older) as product:
+        kind = recurring(product)
+        newer.start()
+        with Client(newer.address) as client, pytest.raises(FailedPrecondition):
+            client.pause(kind)
+        older.stop()
+        eventually(lambda: format_of(product, own) == READS, what="the new format")
+        newer.wait_until_serving()
+        assert_goes_on(product, kind)
+    with Product(kafka.bootstrap, names, newer) as product, Client(newer.address) as client:
+        (job,) = client.list(Filter(type=kind))
+        assert (job.id, job.revision, job.create_time) == (kind, 1, None)
+        eventually(lambda: client.pause(kind).changed, what="all shards raised")
+        assert client.get(kind).pause
+        newer.stop()
+        own.flush()
+        newer.start()
+        assert client.get(kind).pause, "Kafka knows the new format"
+        product.client.delete(kind)
+        product.finish(kind)
+        older.launch()
+        assert older.exit_code() == 2
 
 
 def test_versions_share_data_and_the_next_one_may_be_taken_back(

@@ -10,9 +10,10 @@ from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.run_control_ports import BackfillVerdict, NewBackfill
+from scheduling_srv.app.run_control_ports import BackfillVerdict, NewBackfill, Target
 from scheduling_srv.domain.errors import FormatTooOld
-from scheduling_srv.domain.run_control import Backfilled, RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
+from scheduling_srv.domain.run_control import Backfilled
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import JournalBackfill, Record
 from scheduling_srv.formats.position_record import Position
@@ -37,7 +38,7 @@ class Filled:
         (stored,) = await self.shard.jobs.get(["a"])
         assert stored
         seq = int.from_bytes(stored.record[:6], "little")
-        ends = [RunName("a", seq, SINCE + n * HOUR, 2) for n in (0, runs - 1)]
+        ends = [RunId("a", seq, SINCE + n * HOUR, RunOrigin.BACKFILL) for n in (0, runs - 1)]
         asked = NewBackfill("a", seq, SINCE + runs * HOUR, limit, Backfilled(runs, *ends))
         verdict, _, plan = await self.store.begin(asked, request)
         assert plan == asked.plan
@@ -128,8 +129,8 @@ async def test_cancelled_runs_make_room(shard: Shard, filled: Filled) -> None:
     control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
     (stored,) = await shard.jobs.get(["a"])
     assert stored
-    name = RunName("a", int.from_bytes(stored.record[:6], "little"), SINCE, 2)
-    assert (await control.cancel([name], NOW, dry_run=False)).open == 1
+    name = RunId("a", int.from_bytes(stored.record[:6], "little"), SINCE, RunOrigin.BACKFILL)
+    assert (await control.cancel([Target(name)], NOW, dry_run=False)).open == 1
     await shard.forget_runs(NOW)
     assert hours(await filled.staged()) == [1]
 

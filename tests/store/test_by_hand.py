@@ -8,12 +8,13 @@ import pytest
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
-from scheduling_srv.app.run_control_ports import Step
+from scheduling_srv.app.run_control_ports import Step, Target
 from scheduling_srv.domain.errors import FormatTooOld, Overloaded, TooMany
 from scheduling_srv.domain.job import Priority
 from scheduling_srv.domain.properties import Properties
-from scheduling_srv.domain.run_control import RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_rules import Overlap
+from scheduling_srv.formats import job_record
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Emission, JournalRetry, LogRecord, RunKey
 from scheduling_srv.formats.position_record import Position
@@ -37,9 +38,9 @@ def control(shard: Shard) -> RedisRunControl:
     return RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
 
 
-async def run_now(shard: Shard, *ids: str, now: int = NOW, request: str = "") -> list[RunName]:
+async def run_now(shard: Shard, *ids: str, now: int = NOW, request: str = "") -> list[RunId]:
     done = await control(shard).run(Step(list(ids), len(ids), ""), now, request)
-    return [run.name for run in done.runs]
+    return [run.id for run in done.runs]
 
 
 async def published(shard: Shard) -> list[dict[str, str]]:
@@ -61,7 +62,7 @@ async def test_a_run_beside_the_schedule(shard: Shard) -> None:
     """The schedule is that of before, and the record says where the run comes from."""
     await shard.create(every("a", HOUR))
     (name,) = await run_now(shard, "a", "gone", now=NOW + 5)
-    assert (name.job_id, name.nominal, name.origin) == ("a", NOW + 5, 1)
+    assert (name.job_id, name.nominal, name.origin) == ("a", NOW + 5, RunOrigin.MANUAL)
     (run,) = await shard.drain(NOW + 5)
     assert (run.nominal, run.attempt, run.kind) == (NOW + 5, 1, 2)
     (headers,) = await published(shard)
@@ -131,7 +132,7 @@ async def test_parallel_and_priority_count(shard: Shard) -> None:
     await shard.done(other)
     (first,) = await shard.drain(NOW)
     assert first.id == "b"
-    cancelled = await control(shard).cancel(names[:1], NOW, dry_run=False)
+    cancelled = await control(shard).cancel([Target(names[0])], NOW, dry_run=False)
     assert cancelled.open == 1
     await shard.done(first)
     assert await shard.drain(NOW) == []
@@ -214,7 +215,7 @@ async def test_the_journal_has_it_until_it_is_emitted(shard: Shard) -> None:
     await shard.publish()
     (name,) = await run_now(shard, "a")
     (waits,) = Announcer().records(await shard.publish(), 0, "x")
-    run = RunKey(*name)
+    run = RunKey(*name[:3], name.origin.stored)
     assert JournalRetry.parse(waits.key, waits.value or b"") == JournalRetry(run, 1, NOW)
     await shard.drain(NOW)
     records = [*Announcer().records(await shard.publish(), 0, "x")]
@@ -223,6 +224,61 @@ async def test_the_journal_has_it_until_it_is_emitted(shard: Shard) -> None:
     (queued,) = [each for each in records if each.key == b"queuedJob"]
     entry = LogRecord(0, 0, NOW, queued.key, queued.value, dict(queued.headers))
     assert Emission.parse(entry).run == run
+
+
+@pytest.mark.parametrize("by_hand", [3, 250])
+async def test_however_many_wait_only_retries_count_as_emitted(shard: Shard, by_hand: int) -> None:
+    rules = Properties(overlap=Overlap.ONE)
+    await shard.create(every("a", MINUTE, NOW, attempts=2, delay=DAY, properties=rules))
+    await shard.fail(*await shard.stage(NOW))
+    assert await shard.stage(NOW + MINUTE) == [], "it waits for the end of the first one"
+    await run_now(shard, *["a"] * by_hand, now=NOW + MINUTE)
+    runs = (await shard.runs.job_runs(["a"]))["a"]
+    assert runs.counters.emitted == 1
+    held = await shard.raw("ZCARD", "retries")
+    assert held == by_hand + 2
+    await shard.delete("a")
+    while await shard.jobs.sweep_retries():
+        pass
+
+
+KINDS_IN_ORDER = {
+    "retry": (1, 2),
+    "noted": (3, 0),
+    "kept": (3, 1),
+    "manual": (4, 1),
+    "passed": (6, 0),
+}
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"retry": 250},
+        {"retry": 1, "manual": 300},
+        {"retry": 150, "noted": 100, "kept": 3, "manual": 2, "passed": 1},
+        {"noted": 100, "kept": 110},
+        {"manual": 201, "passed": 1},
+    ],
+)
+async def test_the_members_of_a_job_are_counted_by_their_kinds(
+    shard: Shard, sizes: dict[str, int]
+) -> None:
+    """Whatever their numbers are; those of other jobs do not count."""
+    for name in "xay":
+        await shard.create(every(name, DAY))
+    seqs = [job_record.seq(await shard.raw("HGET", "jobs", name)) for name in "xay"]
+    members = list[str | int | bytes]()
+    for name, size in sizes.items():
+        kind, attempt = KINDS_IN_ORDER[name]
+        for seq in seqs:
+            head = seq.to_bytes(6) + bytes([kind])
+            for n in range(size if seq == seqs[1] else 3):
+                members += [seq, head + (NOW + n).to_bytes(6) + attempt.to_bytes(4) + b"a"]
+    await shard.raw("ZADD", "retries", *members)
+    runs = (await shard.runs.job_runs(["a"]))["a"]
+    assert runs.counters.emitted == sizes.get("retry", 0)
+    await shard.raw("DEL", "retries")
 
 
 async def rebuilt(shard: Shard, jobs: Sequence[RebuiltJob], runs: Sequence[RebuiltRun]) -> None:

@@ -8,9 +8,10 @@ import pytest
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
+from scheduling_srv.app.run_control_ports import Target
 from scheduling_srv.domain.errors import FormatTooOld
 from scheduling_srv.domain.properties import Properties
-from scheduling_srv.domain.run_control import RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Record, Topic
@@ -31,8 +32,8 @@ from tests.store.shard import (
 )
 
 
-def named(run: Run) -> RunName:
-    return RunName(run.id, run.seq, run.nominal)
+def named(run: Run) -> RunId:
+    return RunId(run.id, run.seq, run.nominal)
 
 
 async def seq_of(shard: Shard, job_id: str) -> int:
@@ -41,9 +42,10 @@ async def seq_of(shard: Shard, job_id: str) -> int:
     return int.from_bytes(found.record[:6], "little")
 
 
-async def cancel(shard: Shard, *runs: RunName, now: int = NOW, dry_run: bool = False) -> int:
+async def cancel(shard: Shard, *runs: RunId | Target, now: int = NOW, dry_run: bool = False) -> int:
     control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
-    done = await control.cancel(runs, now, dry_run=dry_run)
+    targets = [run if isinstance(run, Target) else Target(run) for run in runs]
+    done = await control.cancel(targets, now, dry_run=dry_run)
     assert done.looked_at == len(runs)
     return done.open
 
@@ -123,7 +125,7 @@ async def test_a_held_run_of_a_one_time_job(shard: Shard) -> None:
     await shard.create(once("first", parallel=1), once("a", NOW + 1, parallel=1))
     (first,) = await shard.drain(NOW + 1)
     await shard.publish()
-    assert await cancel(shard, RunName("a", first.seq + 1, NOW + 1)) == 1
+    assert await cancel(shard, RunId("a", first.seq + 1, NOW + 1)) == 1
     assert outcomes(await records(shard)) == {"a": "cancelled"}
     await shard.done(first)
     assert await shard.drain(NOW + 1) == []
@@ -142,8 +144,8 @@ async def test_a_held_occurrence_of_a_recurring_job(shard: Shard, planned: bool)
     await shard.create(once("other", parallel=1), job)
     (other,) = await shard.drain(first)
     seq = await seq_of(shard, "a")
-    assert await cancel(shard, RunName("a", seq, first), now=first) == 1
-    assert await cancel(shard, RunName("a", seq, first), now=first) == 0
+    assert await cancel(shard, RunId("a", seq, first), now=first) == 1
+    assert await cancel(shard, RunId("a", seq, first), now=first) == 0
     (noted,) = [each for each in await records(shard) if each.key.startswith(b"a\0")]
     assert int.from_bytes((noted.value or b"")[16:20], "little") == 0
     await shard.done(other, now=first)
@@ -163,7 +165,7 @@ async def test_the_run_of_a_paused_one_time_job(shard: Shard) -> None:
     await shard.create(once("a"))
     await RedisPauses(shard.client, shard.namespace, 0).pause(["a"], '{"since": 1}', types=False)
     assert await shard.drain(NOW) == []
-    assert await cancel(shard, RunName("a", await seq_of(shard, "a"), NOW)) == 1
+    assert await cancel(shard, RunId("a", await seq_of(shard, "a"), NOW)) == 1
     assert outcomes(await records(shard)) == {"a": "cancelled"}
     await empty(shard)
     assert int(await shard.raw("HGET", "meta", "resting") or 0) == 0
@@ -176,7 +178,7 @@ async def test_the_next_run_of_a_job_that_allows_one(shard: Shard) -> None:
     assert await shard.drain(NOW + MINUTE) == []
     assert await cancel(shard, named(run), now=NOW + MINUTE) == 1
     assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
-    waiting = RunName("a", run.seq, NOW + 2 * MINUTE)
+    waiting = RunId("a", run.seq, NOW + 2 * MINUTE)
     assert await shard.drain(NOW + 2 * MINUTE) == []
     assert await cancel(shard, waiting, now=NOW + 2 * MINUTE) == 1
     await shard.forget_runs(NOW + 2 * MINUTE)
@@ -200,9 +202,9 @@ async def test_only_that_run_of_that_generation(shard: Shard) -> None:
     for wrong in (
         named(one)._replace(seq=one.seq + 1),
         named(one)._replace(nominal=NOW + 1),
-        named(one)._replace(origin=1),
+        named(one)._replace(origin=RunOrigin.MANUAL),
         named(one)._replace(job_id="b"),
-        RunName("gone", 99, NOW),
+        RunId("gone", 99, NOW),
     ):
         assert await cancel(shard, wrong, now=NOW + MINUTE) == 0
     assert await cancel(shard, named(other), now=NOW + MINUTE) == 1
@@ -232,7 +234,7 @@ async def test_cancelled_occurrences_are_not_noted_for_ever(shard: Shard) -> Non
     for n in range(120):
         nominal = NOW + n * SECOND
         await shard.drain(nominal)
-        assert await cancel(shard, RunName("a", seq, nominal), now=nominal) == 1
+        assert await cancel(shard, RunId("a", seq, nominal), now=nominal) == 1
     assert await shard.raw("ZCARD", "retries") == 100
     await shard.delete("a")
     assert await shard.raw("EXISTS", "retries") == 0
@@ -251,7 +253,7 @@ async def test_cancelled_runs_are_not_counted_as_failed(shard: Shard) -> None:
 async def test_runs_of_an_earlier_format(fresh: Shard) -> None:
     shard = await fresh.open(format=1)
     with pytest.raises(FormatTooOld):
-        await cancel(shard, RunName("a", 1, 1))
+        await cancel(shard, RunId("a", 1, 1))
 
 
 async def test_the_marker_of_a_cancelled_run(shard: Shard) -> None:
@@ -271,7 +273,7 @@ async def test_a_run_and_the_last_held_one_of_a_finished_job_in_one_call(shard: 
     )
     (run,) = await shard.drain(NOW)
     assert await shard.drain(NOW + MINUTE) == []
-    held = RunName("a", run.seq, NOW + MINUTE)
+    held = RunId("a", run.seq, NOW + MINUTE)
     assert await cancel(shard, named(run), held, now=NOW + MINUTE) == 2
     assert await shard.raw("EXISTS", "jobs") == 0
 
@@ -281,5 +283,35 @@ async def test_a_call_ends_after_so_many_members(shard: Shard) -> None:
     await shard.create(every("a", SECOND, NOW))
     runs = [run for n in range(1_201) for run in await shard.drain(NOW + n * SECOND)]
     control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
-    done = await control.cancel([*map(named, reversed(runs))][:40], NOW + HOUR, dry_run=True)
+    some = [*reversed(runs)][:40]
+    done = await control.cancel([Target(named(run)) for run in some], NOW + HOUR, dry_run=True)
     assert 1 <= done.looked_at == done.open < 40
+    seen = [Target(named(run), run.instance) for run in some]
+    done = await control.cancel(seen, NOW + HOUR, dry_run=True)
+    assert done.looked_at == done.open == 40, "it finds each at once"
+
+
+async def test_a_run_is_found_where_it_was_seen_and_elsewhere(shard: Shard) -> None:
+    """It may have been answered, tried again, or staged, since a list has shown it."""
+    await shard.create(every("a", MINUTE, NOW, attempts=3, delay=HOUR))
+    first, second, third = [(await shard.drain(NOW + n * MINUTE))[0] for n in range(3)]
+    await shard.fail(second)
+    seen_running = Target(named(second), second.instance)
+    assert await cancel(shard, seen_running, now=NOW + 2 * MINUTE, dry_run=True) == 1
+    seen_waiting = Target(named(second), attempt=2)
+    assert await cancel(shard, seen_waiting, now=NOW + 2 * MINUTE) == 1
+    elsewhere = Target(named(first), third.instance), Target(named(third), attempt=2)
+    assert await cancel(shard, *elsewhere, now=NOW + 2 * MINUTE) == 2
+    assert await shard.raw("EXISTS", "open") == 0
+    assert await shard.raw("EXISTS", "retries") == 0
+
+
+async def test_large_jobs_are_read_within_a_budget(shard: Shard) -> None:
+    for n in range(4):
+        await shard.create(once(f"j{n}", attempts=2, delay=HOUR, payload=900_000))
+    runs = await shard.drain(NOW)
+    await shard.fail(*runs)
+    control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
+    seen = [Target(named(run), attempt=2) for run in runs]
+    done = await control.cancel(seen, NOW, dry_run=True)
+    assert done.looked_at == done.open == 3

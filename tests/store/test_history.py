@@ -10,6 +10,7 @@ from scheduling_srv.adapters.redis import runs as adapter
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.replies import Aside
+from scheduling_srv.app.run_control_ports import Target
 from scheduling_srv.app.run_ports import HistoryBounds, RetryMode, RetryVerdict
 from scheduling_srv.domain.job import Answer
 from scheduling_srv.domain.job_filter import JobFilter
@@ -23,7 +24,6 @@ from scheduling_srv.domain.run import (
     RunOutcome,
     RunState,
 )
-from scheduling_srv.domain.run_control import RunName
 from scheduling_srv.domain.run_rules import Overlap
 from tests.store.shard import (
     DAY,
@@ -215,8 +215,8 @@ async def test_a_cancelled_run_is_kept(shard: Shard) -> None:
     await shard.create(every("j", DAY, NOW), once("o"))
     staged = await shard.stage(NOW)
     control = RedisRunControl(shard.client, shard.namespace, 0, shard.schedule.rules)
-    names = [RunName(run.id, run.seq, run.nominal) for run in staged]
-    await control.cancel(names, NOW, dry_run=False)
+    targets = [Target(RunId(run.id, run.seq, run.nominal)) for run in staged]
+    await control.cancel(targets, NOW, dry_run=False)
     found = await runs(shard)
     assert {(run.id.job_id, run.outcome) for run in found} == {
         ("j", RunOutcome.CANCELLED),

@@ -3,8 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import pytest
+
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.signals import RedisSignals
+from scheduling_srv.app.format_ports import Raised, RaiseVerdict
+from scheduling_srv.domain.errors import LeaseLost
+from scheduling_srv.formats.versions import READS
 from tests.store.shard import Shard
 
 OWNER = "host-1-abc"
@@ -60,6 +65,32 @@ async def test_a_holder_that_was_never_seen_is_not_missed(
     async with connected(client, shard, "other"):
         await shard.schedule.renew(shard.token, emitting=True)
         assert not await gone(shard)
+
+
+async def test_the_format_waits_for_replicas_that_do_not_read_it(
+    client: RedisClient, fresh: Shard
+) -> None:
+    """A version before format 2 says only that it is there."""
+    shard = await fresh.open(format=1)
+    raising = shard.schedule.raise_format
+    async with connected(client, shard, OWNER):
+        assert (await raising(shard.token, READS, looks=True)).verdict is RaiseVerdict.ALONE
+        older = RedisSignals(client, shard.namespace, 0, name="earlier")
+        older.reads = older.alive
+        async with aclosing(older.listen()) as listening:
+            assert (await anext(listening)).kind == "connected"
+            for looks in (True, False):
+                found = await raising(shard.token, READS, looks=looks)
+                assert found == Raised(RaiseVerdict.OLDER, "earlier")
+        assert (await raising(shard.token, READS + 1)).verdict is RaiseVerdict.OLDER
+        assert (await shard.schedule.state()).format == 1
+        assert (await raising(shard.token, READS)).verdict is RaiseVerdict.RAISED
+    assert (await shard.schedule.state()).format == READS
+    with pytest.raises(LeaseLost):
+        await raising(shard.token, READS)
+    await shard.own(OWNER)
+    assert (await raising(shard.token, READS)).verdict is RaiseVerdict.RAISED
+    await shard.schedule.renew(shard.token, emitting=False)
 
 
 async def test_a_holder_is_only_taken_for_dead_under_its_present_token(

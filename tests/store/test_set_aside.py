@@ -5,16 +5,21 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.known_runs import KnownRuns
+from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.owner.hold import Hold
 from scheduling_srv.app.owner.refusals import KINDS, SCREEN_MS, Refusals
 from scheduling_srv.app.ports import Receipt, WriteGroup, WriteMode
 from scheduling_srv.app.recovery.refill import Extent
+from scheduling_srv.app.run_control_ports import BackfillVerdict, NewBackfill
 from scheduling_srv.domain.errors import Diverged, FailedPrecondition, LeaseLost, RecordRefused
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run import RunId
+from scheduling_srv.domain.run_control import Backfilled
 from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.announcer import KEPT_KINDS, Announcer
 from scheduling_srv.formats.kafka_records import Record, Refusal, Topic
@@ -301,6 +306,63 @@ async def test_a_refused_update_brings_back_the_run_that_waits_for_another(
     assert await shard.drain(NOW + MINUTE) == []
     await shard.done(first, now=NOW + MINUTE)
     assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+
+
+@pytest.mark.parametrize("schedule", ["every", "once"])
+async def test_a_refused_update_keeps_the_counts_and_the_history(
+    shard: Shard, kafka: Publication, schedule: str
+) -> None:
+    """Runs of the old definition that end meanwhile count as well."""
+    await shard.create(every("a", MINUTE, NOW))
+    for n, answer in enumerate((shard.done, shard.fail, shard.done)):
+        (run,) = await shard.stage(NOW + n * MINUTE)
+        await answer(run, now=NOW + n * MINUTE)
+    (run,) = await shard.stage(NOW + 3 * MINUTE)
+    await kafka.settle()
+    new = every("a", HOUR, creator="large") if schedule == "every" else once("a", NOW + HOUR)
+    await shard.update(new)
+    if schedule == "every":
+        await shard.done(run, now=NOW + 3 * MINUTE)
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    if schedule == "once":
+        await shard.done(run, now=NOW + 3 * MINUTE)
+    runs = (await shard.runs.job_runs(["a"]))["a"]
+    assert (runs.counters.done, runs.counters.failed) == (3, 1)
+    assert runs.last
+    assert runs.last.id.nominal == NOW + 3 * MINUTE
+    await shard.delete("a")
+
+
+async def test_a_refused_update_lets_the_backfill_go_on(shard: Shard, kafka: Publication) -> None:
+    """One of its runs waits for its retry, one for its place, and one has ended meanwhile."""
+    backfills = RedisBackfills(shard.client, shard.namespace, 0, shard.schedule.rules)
+    loop = Backfiller(backfills, kafka)
+    await shard.create(every("a", HOUR, NOW + HOUR, attempts=2, parallel=2))
+    (stored,) = await shard.jobs.get(["a"])
+    assert stored
+    seq, since = int.from_bytes(stored.record[:6], "little"), NOW - 6 * HOUR
+    asked = NewBackfill("a", seq, NOW, 3, Backfilled(6, RunId("a", seq, since), None))
+    assert (await backfills.begin(asked, ""))[0] is BackfillVerdict.BEGUN
+    await loop.run_once(shard.token)
+    first, second = await shard.drain(NOW)
+    await kafka.settle()
+    await shard.update(every("a", 2 * HOUR, creator="large"))
+    assert await shard.raw("EXISTS", "backfills") == 0
+    await shard.done(first)
+    kafka.log.refuses = about("a", topics=[Topic.RESOURCES])
+    await kafka.settle()
+    await shard.fail(second)
+    found = [first, second]
+    for _ in range(12):
+        await loop.run_once(shard.token)
+        for run in await shard.drain(NOW):
+            found.append(run)
+            await shard.done(run)
+    hours = [(run.nominal - since) // HOUR for run in found]
+    assert sorted(hours) == [0, 1, 1, 2, 3, 4, 5]
+    assert await shard.raw("EXISTS", "backfills") == 0
+    await shard.delete("a")
 
 
 async def test_what_was_changed_again_stays_as_it_is_now(shard: Shard, kafka: Publication) -> None:

@@ -164,3 +164,36 @@ async def test_the_completion_timeout_counts_from_the_due_time(shard: Shard) -> 
     early = await shard.schedule.expire(shard.token, NOW + MINUTE + LEAD - 1, 10)
     late = await shard.schedule.expire(shard.token, NOW + MINUTE + LEAD, 10)
     assert (early.looked_at, late.looked_at) == (0, 1)
+
+
+@pytest.mark.parametrize("staged_ahead", [True, False])
+async def test_an_update_may_give_an_instant_of_both_schedules_a_run_of_each(
+    shard: Shard, staged_ahead: bool
+) -> None:
+    """It was checked before the run was staged: the old one comes before it, and has another id."""
+    first, now = NOW + MINUTE, NOW + MINUTE - LEAD
+    await shard.create(every("a", MINUTE, first))
+    stored_at = now if staged_ahead else first
+    _, (old,) = await ahead(shard, stored_at)
+    new = every("a", 2 * MINUTE, first)
+    await shard.update(new, now=stored_at)
+    entries = await shard.publish(first)
+    letters = [entry[:1] for entry in entries if entry[:1] in {b"Q", b"G"}]
+    assert letters[-2:] == [b"Q", b"G"]
+    (run,) = await shard.stage(first)
+    assert (old.nominal, run.nominal) == (first, first)
+    assert old.seq != run.seq
+    assert await shard.stage(first + MINUTE) == []
+    assert briefly(await shard.stage(first + 2 * MINUTE)) == [("a", 3 * MINUTE)]
+
+
+async def test_an_update_that_keeps_the_schedule_repeats_no_run_that_was_staged_ahead(
+    shard: Shard,
+) -> None:
+    first, now = NOW + MINUTE, NOW + MINUTE - LEAD
+    await shard.create(every("a", MINUTE, first))
+    _, (old,) = await ahead(shard, now)
+    await shard.update(every("a", MINUTE, first, creator="me"), now=now)
+    assert old.nominal == first
+    assert await shard.stage(first) == []
+    assert briefly(await shard.stage(first + MINUTE)) == [("a", 2 * MINUTE)]

@@ -41,7 +41,7 @@ from scheduling_client import (
     now,
 )
 from scheduling_client.api import errors, messages, retrying
-from scheduling_client.api.jobs import Pause
+from scheduling_client.api.jobs import Pause, RunFilter, RunState
 from scheduling_client.api.request_ids import derived_id
 from scheduling_client.api.retrying import Attempts
 from scheduling_client.api.statuses import error_of
@@ -379,6 +379,10 @@ def test_runs_are_extended_and_cancelled(client: Both) -> None:
         list(each.selection.ids.run_ids) == ["a/1/2", "b/1/2"] for each in client.channel.asked
     )
     assert all(each.dry_run for each in client.channel.asked)
+    where = RunFilter(job_id="a", states=[RunState.HELD])
+    assert client("cancel", step("1"), step(""))(where=where) == (4, 2)
+    first, _ = client.channel.asked
+    assert (first.selection.filter.job_id, list(first.selection.filter.states)) == ("a", [1])
 
 
 def test_jobs_are_run_now(client: Both) -> None:

@@ -46,14 +46,13 @@ from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.reasons import MEANINGS, Reason
+from scheduling_srv.domain.run import RunBulkCall, RunFilter, RunId, RunOrigin, RunState
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     NewRun,
     RunCall,
-    RunName,
     Started,
 )
 from scheduling_srv.entrances.grpc_server import GrpcServer
@@ -127,13 +126,15 @@ class App:
 
     async def run(self, call: RunCall) -> Started:
         self.note(call)
-        return Started(Progress(2, 1, "more"), [NewRun(RunName("a", 1, 1500, 1), "t")])
+        return Started(Progress(2, 1, "more"), [NewRun(RunId("a", 1, 1500, RunOrigin.MANUAL), "t")])
 
     async def backfill(self, call: BackfillCall) -> Backfilled:
         self.note(call)
-        return Backfilled(3, RunName("a", 1, 1500, 2), RunName("a", 1, 1700, 2))
+        return Backfilled(
+            3, RunId("a", 1, 1500, RunOrigin.BACKFILL), RunId("a", 1, 1700, RunOrigin.BACKFILL)
+        )
 
-    async def cancel(self, call: CancelCall) -> Progress:
+    async def cancel(self, call: RunBulkCall) -> Progress:
         self.note(call)
         return Progress(2, 1, "more")
 
@@ -348,7 +349,11 @@ async def test_runs_are_cancelled(app: App, channel: grpc.aio.Channel) -> None:
     asked = run_service.CancelRunsRequest(selection=where, dry_run=True, page_token="p")
     progress = (await runs.CancelRuns(asked)).progress
     assert (progress.matched, progress.changed, progress.next_page_token) == (2, 1, "more")
-    assert app.called == [(CancelCall(["a/1/2", "b/1/2"], dry_run=True, token="p"),)]
+    assert app.called == [(RunBulkCall(["a/1/2", "b/1/2"], dry_run=True, token="p"),)]
+    by_filter = run_service.RunSelection(filter=run_service.RunFilter(job_id="a", states=[2]))
+    await runs.CancelRuns(run_service.CancelRunsRequest(selection=by_filter))
+    wanted = RunFilter("a", states=frozenset({RunState.RUNNING}))
+    assert app.called[1] == (RunBulkCall(wanted, dry_run=False, token=""),)
     nothing = run_service.CancelRunsRequest()
     assert (await failure(runs.CancelRuns(nothing))).fields == ["selection"]
     nothing.selection.ids.SetInParent()

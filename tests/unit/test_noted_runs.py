@@ -10,19 +10,17 @@ from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.dead_letter import LetterCall, LetterFilter
-from scheduling_srv.domain.run import RetryProgress, RunBulkCall, RunFilter
+from scheduling_srv.domain.run import RetryProgress, RunBulkCall, RunFilter, RunId, RunOrigin
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     NewRun,
     RunCall,
-    RunName,
     Started,
 )
 
-RUN = RunName("job", 7, 1_000, 1)
+RUN = RunId("job", 7, 1_000, RunOrigin.MANUAL)
 
 
 class UseCases:
@@ -31,7 +29,7 @@ class UseCases:
     async def extend(self, _asked: Extension) -> int:
         return 5
 
-    async def cancel(self, _call: CancelCall) -> Progress:
+    async def cancel(self, _call: RunBulkCall) -> Progress:
         return Progress(3, 2, "")
 
     async def run(self, _call: RunCall) -> Started:
@@ -65,7 +63,7 @@ async def test_runs_are_named(call: Call) -> None:
     runs = NotedRunControl(USES)
     assert await runs.extend(Extension(9, "job/7/1000/1")) == 5
     assert call.ids == ["job/7/1000/1"]
-    await runs.cancel(CancelCall(["job/7/1000"], dry_run=True, token=""))
+    await runs.cancel(RunBulkCall(["job/7/1000"], dry_run=True, token=""))
     assert (call.ids, call.detail) == (["job/7/1000"], "dry run")
     await runs.run(RunCall(BULK, ""))
     assert (call.ids, call.count) == (["job/7/1000m"], 1)
@@ -74,7 +72,9 @@ async def test_runs_are_named(call: Call) -> None:
 
 
 async def test_what_a_filter_selects_is_counted(call: Call) -> None:
-    retries, letters = NotedRetries(USES), NotedLetters(USES)
+    runs, retries, letters = NotedRunControl(USES), NotedRetries(USES), NotedLetters(USES)
+    await runs.cancel(RunBulkCall(RunFilter(), dry_run=False, token=""))
+    assert (call.ids, call.count) == ([], 2)
     await retries.retry(RunBulkCall(["a/1/2"], dry_run=False, token=""))
     assert (call.ids, call.count) == (["a/1/2"], 2)
     await retries.retry(RunBulkCall(RunFilter(), dry_run=False, token=""))

@@ -51,9 +51,11 @@ def test_an_id_says_which_run_it_is(job_id: str, seq: int, nominal: int, origin:
     assert RunId.parse(str(run)) == run
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "a/1", "/1/2", "a/x/2", "a/1/", "a/1/2mb", "a/1/m", f"a/{LARGEST}/1", "a/²/1"]
-)
+NO_IDS = ["", "a", "a/1", "/1/2", "a/x/2", "a/1/", "a/1/2mb", "a/1/m", "a/²/1", "a/-1/2", "a/1/2z"]
+NO_IDS += ["a/01/2", "a/1/02", "a/1/2\n", f"a/{LARGEST}/1", f"a/1/{LARGEST}", f"a/{'9' * 5_000}/1"]
+
+
+@pytest.mark.parametrize("text", NO_IDS)
 def test_other_texts_are_no_ids(text: str) -> None:
     assert RunId.parse(text) is None
 

@@ -91,6 +91,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "LEASE": "3s",
         "ACKNOWLEDGE": "announced",
         "DELIVERY": "exactly_once",
+        "RAISE_FORMAT_AFTER": "1m",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "json",
         "METRICS_TYPES": "",

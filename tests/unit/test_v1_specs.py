@@ -15,14 +15,16 @@ from scheduling_client.schedules.interval import parse_interval
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_srv.app.requests.definition_check import check_definition
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run_rules import MissedRule, Overlap
-from scheduling_srv.domain.validation import DEFAULTS
+from scheduling_srv.domain.stored_format import SCHEDULING_V1, StoredFormat
+from scheduling_srv.domain.validation import DEFAULTS, Rules
 from scheduling_srv.formats.hot_path import check_job
 from scheduling_srv.formats.messages import decode_job_list
-from scheduling_srv.formats.v1.requests import decode_update, merged
+from scheduling_srv.formats.v1.requests import UpdateCall, decode_update, merged
 from scheduling_srv.formats.v1.specs import definition_of, interval_text, spec_of
 from scheduling_srv.formats.v1.times import duration_ms, duration_of, instant_of, timestamp_of
 
@@ -190,6 +192,40 @@ def test_a_schedule_is_replaced_as_a_whole() -> None:
 
 def test_without_a_mask_what_is_set_changes() -> None:
     assert update(parallel=7, creator="x") == changed(parallel=7, creator="x")
+
+
+SAME = {
+    "retry": [v1.Retry(), v1.Retry(attempts=1), v1.Retry(backoff=v1.BACKOFF_FIXED)],
+    "priority": [v1.PRIORITY_UNSPECIFIED, v1.PRIORITY_NORMAL],
+    "overlap": [v1.OVERLAP_UNSPECIFIED, v1.OVERLAP_ALLOW],
+    "jitter": [None, Duration()],
+    "timezone": ["", "UTC"],
+}
+OTHER = {
+    "retry": v1.Retry(attempts=2),
+    "priority": v1.PRIORITY_HIGH,
+    "overlap": v1.OVERLAP_SKIP,
+    "jitter": Duration(nanos=1_000_000),
+    "timezone": "Europe/Berlin",
+}
+
+
+def differs(before: v1.JobSpec, **job: Any) -> bool:
+    rules = Rules(stored=StoredFormat(SCHEDULING_V1))
+    made = check_definition(definition_of(before), NOW, rules)
+    return merged(
+        StoredJob(made.id.encode(), made.record),
+        UpdateCall(v1.JobSpec(**job), [*job], 0, allow_missing=False),
+    ).differs
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_default_that_is_given_changes_nothing(name: str) -> None:
+    for one in SAME[name]:
+        before = v1.JobSpec(id="a", type="t", schedule=DAILY, **{name: one})
+        assert differs(before, **{name: OTHER[name]})
+        for other in SAME[name]:
+            assert not differs(before, **{name: other})
 
 
 def test_a_star_means_all() -> None:

@@ -238,9 +238,11 @@ class AsyncClient:
         steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
         return await self._run(steps)
 
-    async def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
+    async def cancel(
+        self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False
+    ) -> Progress:
         """See `Client.cancel`."""
-        return await self._run(run_logic.cancel(run_ids, dry_run=dry_run))
+        return await self._run(run_logic.cancel(run_ids, where, dry_run=dry_run))
 
     async def runs(
         self, where: RunFilter | None = None, *, page_size: int = 0

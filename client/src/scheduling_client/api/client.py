@@ -281,13 +281,16 @@ class Client:
         steps = run_logic.backfill(job_id, span, max_in_flight, request_id, dry_run=dry_run)
         return self._run(steps)
 
-    def cancel(self, *run_ids: str, dry_run: bool = False) -> Progress:
-        """Cancel open runs: held ones, running ones, and those that wait for a retry.
+    def cancel(
+        self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False
+    ) -> Progress:
+        """Cancel open runs, by ids or by a filter: held, running, and waiting for a retry.
 
         Once it returns, answers of their workers change nothing, and no further attempt is made. A
-        one-time job ends with its run. Ids of no open run are no error.
+        one-time job ends with its run. Ids of no open run are no error. Runs that begin meanwhile
+        may be left: the call may be repeated.
         """
-        return self._run(run_logic.cancel(run_ids, dry_run=dry_run))
+        return self._run(run_logic.cancel(run_ids, where, dry_run=dry_run))
 
     def runs(self, where: RunFilter | None = None, *, page_size: int = 0) -> Iterator[Run]:
         """All runs that match, page by page: open ones before those that have ended."""

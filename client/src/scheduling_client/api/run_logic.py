@@ -125,14 +125,11 @@ def extend(instance_id: int, length: timedelta | None, occurrence_id: str) -> St
     return answer.deadline.ToDatetime(UTC)
 
 
-def cancel(run_ids: Sequence[str], *, dry_run: bool) -> Steps[Progress]:
+def cancel(ids: Sequence[str], where: RunFilter | None, *, dry_run: bool) -> Steps[Progress]:
     """Cancel open runs, step by step. A step may be repeated: it finds the rest."""
     matched = changed = 0
-    for start in range(0, len(run_ids), MOST_IDS):
-        ids = service.RunIds(run_ids=run_ids[start : start + MOST_IDS])
-        request = service.CancelRunsRequest(
-            selection=service.RunSelection(ids=ids), dry_run=dry_run
-        )
+    for selection in run_selections_of(ids, where):
+        request = service.CancelRunsRequest(selection=selection, dry_run=dry_run)
         more = True
         while more:
             answer = yield from ask(of_runs("CancelRuns", request, service.CancelRunsResponse))

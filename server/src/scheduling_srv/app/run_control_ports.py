@@ -7,7 +7,18 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.domain.run_control import Backfilled, Extension, NewRun, RunName
+from scheduling_srv.domain.run import RunId
+from scheduling_srv.domain.run_control import Backfilled, Extension, NewRun
+
+
+class Target(NamedTuple):
+    """A run that is to be cancelled, and where it was last seen: there it is found at once."""
+
+    id: RunId
+    instance: int = 0
+    """The unanswered one; 0: not known, or there is none."""
+    attempt: int = 0
+    """The one that it waits for; 0: not known, or it does not wait."""
 
 
 class Cancelled(NamedTuple):
@@ -44,7 +55,7 @@ class RunControlStore(Protocol):
         Returns it; None: there is no such run. A rebuild forgets it. Raises `FormatTooOld`.
         """
 
-    async def cancel(self, runs: Sequence[RunName], now: int, *, dry_run: bool) -> Cancelled:
+    async def cancel(self, runs: Sequence[Target], now: int, *, dry_run: bool) -> Cancelled:
         """End open runs: their answers are stale from here on. Other runs are no error.
 
         A one-time job ends with its run. Every run that was staged before lies before the receipt.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -38,6 +39,10 @@ class RunState(IntEnum):
     ENDED = 4
 
 
+OPEN = frozenset(RunState) - {RunState.ENDED}
+"""Of runs without a final outcome."""
+
+
 class HeldBy(IntEnum):
     """What holds a run that is due. As in the proto."""
 
@@ -67,6 +72,8 @@ _MARKS = {RunOrigin.SCHEDULE: "", RunOrigin.MANUAL: "m", RunOrigin.BACKFILL: "b"
 _ORIGINS = {mark: origin for origin, mark in _MARKS.items()}
 LARGEST = 1 << 48
 """Above every creation number and instant of a run."""
+_NUMBER = "(0|[1-9][0-9]{0,14})"
+_RUN_ID = re.compile(f"(.+)/{_NUMBER}/{_NUMBER}([mb]?)", re.DOTALL)
 
 
 class RunId(NamedTuple):
@@ -83,15 +90,12 @@ class RunId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None: no run has such an id."""
-        start, _, last = text.rpartition("/")
-        job_id, _, seq = start.rpartition("/")
-        nominal = last.rstrip("mb")
-        mark = last[len(nominal) :]
-        numbers = seq.isascii() and seq.isdigit() and nominal.isascii() and nominal.isdigit()
-        if not job_id or not numbers or mark not in _ORIGINS:
+        """The inverse of `str`. None: no run has such an id."""
+        found = _RUN_ID.fullmatch(text)
+        if not found:
             return None
-        if int(seq) >= LARGEST or int(nominal) >= LARGEST:
+        job_id, seq, nominal, mark = found.groups()
+        if max(int(seq), int(nominal)) >= LARGEST:
             return None
         return cls(job_id, int(seq), int(nominal), _ORIGINS[mark])
 

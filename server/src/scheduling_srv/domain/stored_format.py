@@ -32,7 +32,8 @@ class StoredFormat:
         if self.number < SCHEDULING_V1:
             raise FormatTooOld(
                 f"The stored data has format {self.number}, and scheduling.v1 needs format"
-                f" {SCHEDULING_V1}: the next version of the service raises it."
+                f" {SCHEDULING_V1}: the service raises it once no replica of the version before is"
+                " connected any more."
             )
 
 

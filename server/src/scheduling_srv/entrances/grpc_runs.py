@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from scheduling_srv.domain.bulk import Progress
+from scheduling_srv.domain.run import RunBulkCall
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     RunCall,
     Started,
@@ -25,7 +25,7 @@ class RunControlPort(Protocol):
     async def extend(self, asked: Extension) -> int:
         """Move the deadline of an unanswered attempt; returns it."""
 
-    async def cancel(self, call: CancelCall) -> Progress:
+    async def cancel(self, call: RunBulkCall) -> Progress:
         """Cancel open runs, one step."""
 
     async def run(self, call: RunCall) -> Started:

@@ -133,7 +133,7 @@ COMMANDS, DEAD_LETTER, RESOURCES, JOBS_TOPIC, EVENTS = b"cdrje"
 # --- Sections of the head of a group ------------------------------------------------------------
 
 SECTION = Layout("letter:char size:u32")
-LIST, REPEATED, OLD_JOB, OLD_RETRY, OLD_STATE, OLD_PAUSE = b"LJOTSP"
+LIST, REPEATED, OLD_JOB, OLD_RETRY, OLD_STATE, OLD_PAUSE, OLD_TALLY, OLD_BACKFILL = b"LJOTSPYB"
 """Letters of sections."""
 LIST_PART = Layout("first:u32 count:u32 offset:u64")
 """First entry, from 1; number of entries; offset of the record. Its partition follows."""
@@ -142,7 +142,7 @@ OLD_JOB_PART = Layout("place:char kind:u8 score:u64 id_size:u16")
 OLD_RETRY_PART = Layout("score:u64")
 """Of a waiting retry of a replaced job; its member follows. 0: it was at rest."""
 OLD_STATE_PART = Layout("size:u16")
-"""Of a replaced job with a STATE; its id and the STATE follow. A pause has the same layout."""
+"""Of a replaced job with a STATE; its id and the STATE follow. The other sections are alike."""
 
 # --- Values of the journal ----------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ def _layouts() -> dict[str, str]:
 _LETTERS = """
     QUEUE CREATE NEW_NOW DELETE TOMBSTONE PUT_OFF HAND_ON LISTED HAPPENED MARK GROUP
     QUEUE_MORE COUNT PAUSE NOTE_REPLAYED FILLING RESOURCES JOBS_TOPIC EVENTS LIST REPEATED
-    OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE
+    OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE OLD_TALLY OLD_BACKFILL
 """.split()
 _NUMBERS = """
     HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN

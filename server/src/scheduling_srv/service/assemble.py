@@ -30,6 +30,7 @@ from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.pauses import PauseCalls
+from scheduling_srv.app.requests.run_cancels import RunCancels
 from scheduling_srv.app.requests.run_control import RunControl
 from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.requests.run_retries import RunRetries
@@ -112,6 +113,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         [shard.run_control for shard in shards],
         site.clock,
         backfills=Backfills(store, listing, [shard.backfills for shard in shards], site.clock),
+        cancels=RunCancels(store, runs, [shard.run_control for shard in shards], site.clock),
     )
     commands = _commands(site, store, shards, health)
     logs = site.logs

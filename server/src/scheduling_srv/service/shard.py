@@ -49,6 +49,7 @@ from scheduling_srv.app.owner.refusals import Refusals
 from scheduling_srv.app.owner.stager import Stager
 from scheduling_srv.app.owner.standby import StandBy
 from scheduling_srv.app.owner.sweeper import Sweeper
+from scheduling_srv.app.owner.upgrade import Upgrade
 from scheduling_srv.app.ports import ExactClock, Inputs
 from scheduling_srv.app.recovery.hanging import HangingTransactions
 from scheduling_srv.app.recovery.rebuild import Rebuild, memory_of_shard
@@ -223,6 +224,7 @@ class Shard:
             isolated("refill", self.refill.run),
             isolated("backfiller", self.backfiller.run),
             isolated("indexer", Indexer(self.job_index).run),
+            isolated("upgrade", self._build_upgrade().run),
             isolated("historian", self._build_historian().run),
             isolated("lists", self.lists.run),
             *(isolated("courier", extra) for extra in extras),
@@ -244,6 +246,9 @@ class Shard:
             settings.history_failures,
         )
         return Historian(self.runs, self.site.clock, bounds)
+
+    def _build_upgrade(self) -> Upgrade:
+        return Upgrade(self.schedule, self.site.settings.raise_format_after)
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
         return Restorer(

@@ -307,6 +307,11 @@ class Settings(BaseSettings):
         description="`exactly_once`, or `at_least_once`: runs do not wait for a transaction. A"
         " crash may then send a run again, with the same `occurrence-id`.",
     )
+    raise_format_after: Annotated[Milliseconds, between("0s", "3650d")] = Field(
+        60_000,
+        description="How long no replica of the version before must have been connected before the"
+        " stored data gets a new format. From then on that version cannot be started again.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="Least severe level that is logged: `debug`, `info`, `warning`, `error`.",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from scheduling_client.cli.asking import confirm
+from scheduling_client.cli.commands.run_selecting import RunWhere, filter_of, question
 from scheduling_client.cli.commands.selecting import Where
 from scheduling_client.cli.errors import wrong
 from scheduling_client.cli.options import Common, resolve
@@ -113,28 +114,38 @@ def backfill(
 
 
 def cancel(
-    run_id: str,
-    /,
-    *more_ids: str,
+    *run_ids: str,
+    all: bool = False,  # noqa: A002 - the option is called so
+    where: RunWhere | None = None,
     dry_run: bool = False,
+    yes: bool = False,
     common: Common | None = None,
 ) -> None:
-    """Cancel open runs by their ids. Ids of no open run are no error.
+    """Cancel open runs, by their ids or by filters. Ids of no open run are no error.
 
     A worker that does the run is not interrupted, but its answer does not count.
 
     Parameters
     ----------
-    run_id
-        The id of a run, such as `scheduling run -o json` tells.
-    more_ids
-        Further ids.
+    run_ids
+        The ids of the runs: `scheduling runs` shows them.
+    all
+        All open runs. It says how many, and asks first, as with filters.
     dry_run
         Only say how many there are.
+    yes
+        Do not ask.
     """
     options = resolve(common)
+    wanted = filter_of(run_ids, where, "cancel", options, is_all=all)
     from scheduling_client.cli.clients import client  # noqa: PLC0415
 
     with client(options) as service:
-        progress = service.cancel(run_id, *more_ids, dry_run=dry_run)
+        if wanted is None:
+            progress = service.cancel(*run_ids, dry_run=dry_run)
+        else:
+            progress = service.cancel(where=wanted, dry_run=True)
+            if not dry_run:
+                confirm(question("cancels", progress.changed, options), yes=yes)
+                progress = service.cancel(where=wanted)
     show_item(progress._asdict(), options.output, name="changed")

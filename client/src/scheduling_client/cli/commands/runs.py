@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any
 
 from scheduling_client.cli.asking import confirm
+from scheduling_client.cli.commands.run_selecting import RunWhere, filter_of, question
 from scheduling_client.cli.errors import wrong
 from scheduling_client.cli.options import Common, Options, resolve
 from scheduling_client.cli.output import Columns, note, show_item, show_list
-from scheduling_client.cli.times import instant_in, read_instant
 
-if TYPE_CHECKING:
-    from scheduling_client.api.jobs import RunFilter
-
-State = Literal["HELD", "RUNNING", "RETRYING", "ENDED"]
-Outcome = Literal["DONE", "FAILED", "TIMED_OUT", "CANCELLED", "SKIPPED", "MISSED", "REFUSED"]
-Origin = Literal["SCHEDULE", "MANUAL", "BACKFILL"]
 COLUMNS: Columns = {
     "DUE": "due_here",
     "JOB": "job_id",
@@ -38,45 +28,6 @@ GROUPS: Columns = {
     "ERROR": "error",
 }
 REFUSALS: Columns = {"RUN": "run_id", "REASON": "message"}
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class RunWhere:
-    """Filters. All that are given apply."""
-
-    job: Annotated[str, Parameter(help="Runs of this job.")] = ""
-    type: Annotated[str, Parameter(help="Runs of jobs of this type.")] = ""
-    state: Annotated[Sequence[State], Parameter(help="Runs in this state; several: any.")] = ()
-    outcome: Annotated[
-        Sequence[Outcome], Parameter(help="Runs with this outcome; several: any.")
-    ] = ()
-    origin: Annotated[Sequence[Origin], Parameter(help="Why they exist; several: any.")] = ()
-    since: Annotated[
-        str | None, Parameter(help="Due then or later: an instant, or `yesterday at noon`.")
-    ] = None
-    until: Annotated[str | None, Parameter(help="Due before then.")] = None
-    error: Annotated[str, Parameter(help="Runs with exactly this error.")] = ""
-
-    @property
-    def given(self) -> bool:
-        """Whether any filter is given."""
-        return self != RunWhere()
-
-    def filter(self, options: Options) -> RunFilter:
-        """For the client. Raises `CommandError` for an instant that is not understood."""
-        from scheduling_client.api import jobs  # noqa: PLC0415 - it imports protobuf
-
-        return jobs.RunFilter(
-            job_id=self.job,
-            type=self.type,
-            states=[jobs.RunState[name] for name in self.state],
-            outcomes=[jobs.Outcome[name] for name in self.outcome],
-            origins=[jobs.Origin[name] for name in self.origin],
-            since=instant_in(read_instant(self.since, "--since", options.zone)),
-            until=instant_in(read_instant(self.until, "--until", options.zone)),
-            error=self.error,
-        )
 
 
 def runs(
@@ -138,7 +89,7 @@ def retry(
         Do not ask.
     """
     options = resolve(common)
-    wanted = _wanted(run_ids, where, "retry", options, is_all=all)
+    wanted = filter_of(run_ids, where, "retry", options, is_all=all)
     from scheduling_client.cli.clients import client  # noqa: PLC0415
 
     with client(options) as service:
@@ -147,7 +98,7 @@ def retry(
         else:
             made = service.retry_runs(where=wanted, dry_run=True)
             if not dry_run:
-                confirm(_question("repeats", made.changed, options), yes=yes)
+                confirm(question("repeats", made.changed, options), yes=yes)
                 made = service.retry_runs(where=wanted)
     refused = [each._asdict() for each in made.refusals]
     item: dict[str, Any] = {"matched": made.matched, "changed": made.changed}
@@ -158,20 +109,6 @@ def retry(
     else:
         show_item({**item, "refusals": refused}, options.output, name="changed")
     return int(bool(refused))
-
-
-def _wanted(
-    ids: Sequence[str], where: RunWhere | None, verb: str, options: Options, *, is_all: bool
-) -> RunFilter | None:
-    """The filter of a bulk command; None: there are ids."""
-    filters = where or RunWhere()
-    if sum((bool(ids), is_all, filters.given)) != 1:
-        raise wrong(f"Name the ids of the runs to {verb}, or give filters, or --all.")
-    return None if ids else filters.filter(options)
-
-
-def _question(verb: str, count: int, options: Options) -> str:
-    return f"This {verb} {count:,} runs of the service at {options.server}."
 
 
 def _show_failures(filters: RunWhere, limit: int, options: Options) -> None:

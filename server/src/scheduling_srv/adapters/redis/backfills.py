@@ -9,12 +9,13 @@ from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.run_control import OLD_FORMAT
+from scheduling_srv.adapters.redis.run_rows import run_in, values_of
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.run_control_ports import BackfillVerdict, NewBackfill, OpenBackfill
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import FormatTooOld
-from scheduling_srv.domain.run_control import Backfilled, RunName
+from scheduling_srv.domain.run_control import Backfilled
 from scheduling_srv.formats import job_record
 
 ROW = 5
@@ -49,16 +50,14 @@ class RedisBackfills:
             until_ms=asked.until,
             limit=asked.limit,
             request=request,
-            answer=json.dumps(asked.plan),
+            answer=_answer_of(asked.plan),
         )
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)
         if reply[0] in REFUSALS:
             return REFUSALS[reply[0]], Receipt("", 0), asked.plan
         number, lineage, answer = checked(reply)
-        runs, *ends = json.loads(answer)
-        names = [RunName(*end) if end else None for end in ends]
-        return BackfillVerdict.BEGUN, Receipt(lineage.decode(), number), Backfilled(runs, *names)
+        return BackfillVerdict.BEGUN, Receipt(lineage.decode(), number), _plan_in(answer)
 
     async def open_backfills(self, token: str) -> Sequence[OpenBackfill]:
         """`backfills.lua`."""
@@ -83,3 +82,13 @@ class RedisBackfills:
         }
         reply = owned(await self.scripts.run("backfill", [*nominals], **named))
         return bool(reply[0] == b"ok")
+
+
+def _answer_of(plan: Backfilled) -> str:
+    """As it is kept for a repetition of the request."""
+    return json.dumps([plan.runs, *(end and values_of(end) for end in (plan.first, plan.last))])
+
+
+def _plan_in(answer: bytes) -> Backfilled:
+    runs, *ends = json.loads(answer)
+    return Backfilled(runs, *(end and run_in(end) for end in ends))

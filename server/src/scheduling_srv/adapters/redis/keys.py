@@ -111,6 +111,11 @@ def presence(namespace: str, shard: int, owner: str) -> str:
     return prefix(namespace, shard) + "here:" + owner
 
 
+def reads(namespace: str, shard: int, newest: int, owner: str) -> str:
+    """The same, with the newest format of stored data that the replica reads (decision 24)."""
+    return f"{prefix(namespace, shard)}reads:{newest}:{owner}"
+
+
 def alive(namespace: str, database: int, name: str) -> str:
     """The channel that shows which database a replica uses: channels belong to the whole server."""
     return f"{namespace}:{database}:alive:{name}"
@@ -144,7 +149,8 @@ def lua_table(used: AbstractSet[str], words: AbstractSet[str], shards: int = 1) 
     shards is fixed, so it is a constant of the script.
     """
     names = {name: f"KEYS[{index}]" for index, name in enumerate(FIXED, start=1)}
-    prefixed = {**NAMED, **LISTS, **(SHARED if shards > 1 else {}), "wake": "", "here:": ""}
+    channels = dict.fromkeys(("wake", "here:", "reads:"), "")
+    prefixed = {**NAMED, **LISTS, **(SHARED if shards > 1 else {}), **channels}
     named = {name.rstrip(":"): f'prefix .. "{name}"' for name in prefixed}
     entries = [f"{name} = {value}" for name, value in (names | named).items() if name in used]
     lines = ["local K = {" + ", ".join(entries) + "}"] if used else []

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.replies import checked
+from scheduling_srv.adapters.redis.run_rows import values_of
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt
-from scheduling_srv.app.run_control_ports import Cancelled, Ran, Step
+from scheduling_srv.app.run_control_ports import Cancelled, Ran, Step, Target
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import FormatTooOld, TooMany
-from scheduling_srv.domain.run_control import Extension, NewRun, RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
+from scheduling_srv.domain.run_control import Extension, NewRun
 
 OLD_FORMAT = "The stored data has an earlier format, which does not know the runs of a job."
 
 TOO_MANY_WAIT = "{} runs of the job {} wait already: let some of them start or cancel them."
-MANUAL = 1
-"""See `RunName.origin`."""
 
 
 class RedisRunControl:
@@ -47,9 +47,11 @@ class RedisRunControl:
         (deadline,) = checked(reply)
         return int(deadline) if deadline else None
 
-    async def cancel(self, runs: Sequence[RunName], now: int, *, dry_run: bool) -> Cancelled:
+    async def cancel(self, runs: Sequence[Target], now: int, *, dry_run: bool) -> Cancelled:
         """`cancel.lua`."""
-        rows: list[Value] = [value for run in runs for value in run]
+        rows: list[Value] = []
+        for run, instance, attempt in runs:
+            rows += (*values_of(run), instance, attempt)
         reply = await self.scripts.run("cancel", rows, now=now, dry=int(dry_run))
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)
@@ -74,7 +76,7 @@ class RedisRunControl:
             raise TooMany(TOO_MANY_WAIT.format(rules.waiting_retries, reply[1].decode()))
         number, lineage, answer = checked(reply)
         runs = [
-            NewRun(RunName(job_id, int(seq), int(nominal), MANUAL), job_type)
+            NewRun(RunId(job_id, int(seq), int(nominal), RunOrigin.MANUAL), job_type)
             for job_id, seq, nominal, job_type in json.loads(answer)["runs"]
         ]
         return Ran(Receipt(lineage.decode(), number), runs)

@@ -8,6 +8,7 @@ from typing import Any
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.job_index import filter_arguments
 from scheduling_srv.adapters.redis.replies import checked, owned
+from scheduling_srv.adapters.redis.run_rows import run_in, values_of
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.run_ports import (
@@ -32,7 +33,6 @@ from scheduling_srv.domain.run import (
     Run,
     RunFilter,
     RunId,
-    RunOrigin,
     RunState,
 )
 from scheduling_srv.formats.run_history import read_ran
@@ -151,9 +151,7 @@ class RedisRuns:
         self, runs: Sequence[RunId], now: int, mode: RetryMode
     ) -> tuple[Receipt, Sequence[Judged]]:
         """`retry_runs.lua`."""
-        rows: list[Value] = []
-        for run in runs:
-            rows += (run.job_id, run.seq, run.nominal, run.origin.stored)
+        rows: list[Value] = [value for run in runs for value in values_of(run)]
         named: dict[str, Value] = {"now": now, "mode": mode.value, "bytes": RECORD_BYTES}
         reply = await self.scripts.run("retry_runs", rows, **named)
         if reply[0] == b"old":
@@ -191,7 +189,7 @@ class RedisRuns:
 
 def _failure(row: Sequence[Any]) -> FailureGroup:
     job_type, count, last, seq, job_id, nominal, origin, error = row
-    run = RunId(job_id.decode(), int(seq), int(nominal), RunOrigin.of_stored(int(origin)))
+    run = run_in((job_id, seq, nominal, origin))
     return FailureGroup(_text(job_type), _text(error), int(count), int(last), run)
 
 

@@ -12,6 +12,7 @@ from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.namespace import note_shards
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
+from scheduling_srv.app.format_ports import Raised, RaiseVerdict
 from scheduling_srv.app.replies import (
     Aside,
     Counts,
@@ -244,6 +245,13 @@ class RedisSchedule:
         """`format.lua`; returns the format that was noted before. Raises `NewerData`."""
         before: int = await self.scripts.run("format", writes=writes)
         return before
+
+    async def raise_format(self, token: str, writes: int, *, looks: bool = False) -> Raised:
+        """`raise.lua`."""
+        raises = "0" if looks else "1"
+        reply = await self.scripts.run("raise", token=token, writes=writes, raises=raises)
+        _, verdict, older = owned(reply)
+        return Raised(RaiseVerdict(verdict.decode()), older.decode())
 
     async def note_backlog(self, token: str) -> None:
         """`behind.lua`."""

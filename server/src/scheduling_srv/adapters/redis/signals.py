@@ -9,6 +9,7 @@ from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.replies import Signal
 from scheduling_srv.domain.errors import StoreRefused, Unavailable
+from scheduling_srv.formats.versions import READS
 from scheduling_srv.runtime.states import STATES, State, States
 
 RECONNECT_SECONDS = 0.2
@@ -46,6 +47,7 @@ class RedisSignals:
         self.channel = keys.channel(namespace, shard)
         self.presence = keys.presence(namespace, shard, name)
         self.alive = keys.alive(namespace, client.database, name)
+        self.reads = keys.reads(namespace, shard, READS, name)
         self.present = keys.presence(namespace, shard, "")
 
     async def listen(self) -> AsyncGenerator[Signal, None]:
@@ -55,7 +57,7 @@ class RedisSignals:
         state = State(*names, states=self.states)
         while True:
             try:
-                channels = self.channel, self.presence, self.alive
+                channels = self.channel, self.reads, self.presence, self.alive
                 async with self.client.subscription(*channels) as heard:
                     pause = RECONNECT_SECONDS
                     state.works()

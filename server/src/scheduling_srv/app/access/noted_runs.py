@@ -20,7 +20,6 @@ from scheduling_srv.domain.run import RetryProgress, RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     RunCall,
     Started,
@@ -38,17 +37,20 @@ class NotedRunControl:
         note([asked.occurrence or str(asked.instance)])
         return await self._runs.extend(asked)
 
-    async def cancel(self, call: CancelCall) -> Progress:
+    async def cancel(self, call: RunBulkCall) -> Progress:
         """Cancel runs, one step. Raises the errors of `RunControl.cancel`."""
-        note(call.ids)
+        ids = () if isinstance(call.selection, RunFilter) else call.selection
+        note(ids)
         _note_dry_run(dry_run=call.dry_run)
-        return await self._runs.cancel(call)
+        progress = await self._runs.cancel(call)
+        _note_changed(ids, progress.changed)
+        return progress
 
     async def run(self, call: RunCall) -> Started:
         """Run jobs now, one step. Raises the errors of `RunControl.run`."""
         _note_dry_run(dry_run=call.bulk.dry_run)
         started = await self._runs.run(call)
-        note([str(run.name) for run in started.runs])
+        note([str(run.id) for run in started.runs])
         return started
 
     async def backfill(self, call: BackfillCall) -> Backfilled:

@@ -13,15 +13,14 @@ from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Contended, InvalidRequest, TooLarge, TooMany, Violation
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.domain.run_control import BackfillCall, Backfilled, RunName
+from scheduling_srv.domain.run import RunId, RunOrigin
+from scheduling_srv.domain.run_control import BackfillCall, Backfilled
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import type_of
 from scheduling_srv.formats.occurrences import occurrences_within
 from scheduling_srv.runtime.time_slice import SharedSlice
 
 MOST_RUNS = 10_000
-BACKFILL = 2
-"""See `RunName.origin`."""
 NOT_RECURRING = "Only a recurring job can be backfilled."
 NOT_YET = "A backfill ends by now: later occurrences come by themselves."
 NO_PHASE = "The job is between two runs: ask again."
@@ -89,7 +88,7 @@ async def _plan(job: ListedJob, call: BackfillCall) -> Backfilled:
             raise TooLarge(sentence, [Violation("until", sentence)])
         await time_slice.yield_if_used()
     seq = job_record.seq(record)
-    names = [at and RunName(call.job_id, seq, at, BACKFILL) for at in (first, last)]
+    names = [at and RunId(call.job_id, seq, at, RunOrigin.BACKFILL) for at in (first, last)]
     return Backfilled(runs, names[0] or None, names[1] or None)
 
 

@@ -7,23 +7,22 @@ from collections.abc import Sequence
 
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.requests.backfills import Backfills
-from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.job_listing import JobListing, plain
 from scheduling_srv.app.requests.request_names import name_of
+from scheduling_srv.app.requests.run_cancels import RunCancels
 from scheduling_srv.app.requests.selecting import select
-from scheduling_srv.app.run_control_ports import Cancelled, RunControlStore, Step
+from scheduling_srv.app.run_control_ports import RunControlStore, Step
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.errors import RunNotFound, Violation
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.run import RunBulkCall
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     NewRun,
     RunCall,
-    RunName,
     Started,
 )
 
@@ -39,6 +38,7 @@ class RunControl:
         clock: Clock,
         *,
         backfills: Backfills,
+        cancels: RunCancels,
     ) -> None:
         """`shards`: in their order."""
         self.store = store
@@ -46,6 +46,7 @@ class RunControl:
         self.shards = shards
         self.clock = clock
         self.backfills = backfills
+        self.cancels = cancels
 
     async def extend(self, asked: Extension) -> int:
         """Move the deadline of an unanswered attempt, never to an earlier instant; returns it.
@@ -98,32 +99,9 @@ class RunControl:
         )
         return [run for each in done for run in each.runs]
 
-    async def cancel(self, call: CancelCall) -> Progress:
-        """Cancel open runs, one step. Ids of no open run are no error.
-
-        Raises `InvalidRequest`, `FormatTooOld` and `Unavailable`.
-        """
-        step = next_step(call.ids, call.token)
-        named = [name for name in map(RunName.parse, step.ids) if name]
-        shards = range(len(self.shards)) if named else ()
-        done = await asyncio.gather(
-            *(self._cancel(shard, named, dry_run=call.dry_run) for shard in shards)
-        )
-        if not call.dry_run:
-            await self.store.announced([stored for stored, _ in done])
-        cancelled = sum(size for _, size in done)
-        return Progress(cancelled, cancelled, step.token)
-
-    async def _cancel(
-        self, shard: int, runs: Sequence[RunName], *, dry_run: bool
-    ) -> tuple[Stored, int]:
-        """A shard passes over the runs of others."""
-        floor, now, size = self.store.shards[shard].announcements.number, self.clock.now(), 0
-        while True:
-            done: Cancelled = await self.shards[shard].cancel(runs, now, dry_run=dry_run)
-            runs, size = runs[done.looked_at :], size + done.open
-            if not runs:
-                return Stored(shard, done.receipt, floor, ends=True), size
+    async def cancel(self, call: RunBulkCall) -> Progress:
+        """Cancel open runs, one step; see `RunCancels.cancel`."""
+        return await self.cancels.cancel(call)
 
 
 def _plain(call: BulkCall) -> object:

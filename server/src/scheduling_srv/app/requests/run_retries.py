@@ -6,13 +6,13 @@ the record that the history has kept.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from scheduling_srv.app.ports import Clock, Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.run_listing import RunListing
+from scheduling_srv.app.requests.run_selecting import select_runs
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict, RunRetrying
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import AlreadyExists, PayloadGone, RequestError, RunNotFailed
@@ -28,7 +28,6 @@ from scheduling_srv.domain.run import (
 )
 from scheduling_srv.formats.job_record import as_new
 
-RUNS_A_STEP = 250
 REFUSED: Mapping[RetryVerdict, RequestError] = {
     RetryVerdict.OTHER: RunNotFailed("The run has not failed."),
     RetryVerdict.LIVES: AlreadyExists(
@@ -37,13 +36,9 @@ REFUSED: Mapping[RetryVerdict, RequestError] = {
     RetryVerdict.LOST: PayloadGone("The job is gone, and the service has not kept its payload."),
 }
 """As a call for one such run would be refused."""
+UNKNOWN = RetryVerdict.UNKNOWN
 CHANGED = frozenset({RetryVerdict.AGAIN, RetryVerdict.GONE})
 """Of runs that are tried again."""
-
-
-class _Selected(NamedTuple):
-    runs: Sequence[RunId]
-    token: str
 
 
 class RunRetries:
@@ -68,7 +63,7 @@ class RunRetries:
         A run that is tried again has left the history, so a repeated step does not match it. Raises
         `InvalidRequest`, `FormatTooOld` and `Unavailable`.
         """
-        runs, token = await self._select(call)
+        runs, _, token = await select_runs(self.listing, call, failed_only)
         verdicts = dict[RunId, RetryVerdict]()
         for shard in range(len(self.shards)):
             verdicts |= await self._retry_in(shard, runs, look=call.dry_run)
@@ -80,17 +75,6 @@ class RunRetries:
         ]
         return RetryProgress(len(verdicts), changed, token, refusals)
 
-    async def _select(self, call: RunBulkCall) -> _Selected:
-        if isinstance(call.selection, RunFilter):
-            wanted = failed_only(call.selection)
-            if wanted is None:
-                return _Selected([], "")
-            page = await self.listing.list(wanted, RUNS_A_STEP, call.token)
-            return _Selected([run.id for run in page.runs], page.token)
-        step = next_step(call.selection, call.token)
-        parsed = [RunId.parse(text) for text in step.ids]
-        return _Selected([run for run in parsed if run], step.token)
-
     async def _retry_in(
         self, shard: int, runs: Sequence[RunId], *, look: bool
     ) -> dict[RunId, RetryVerdict]:
@@ -101,16 +85,40 @@ class RunRetries:
         while left:
             mode = RetryMode.LOOK if look else RetryMode.RETRY
             receipt, judged = await ports.retry(left, self.clock.now(), mode)
-            for run, each in zip(left, judged, strict=False):
-                verdict = each.verdict
-                if verdict is RetryVerdict.GONE and not look:
-                    verdict = await self._create(ports, run, each)
-                if verdict is not RetryVerdict.UNKNOWN:
-                    found[run] = verdict
+            pairs = [*zip(left, judged, strict=False)]
+            known = ((run, each.verdict) for run, each in pairs)
+            found |= {run: verdict for run, verdict in known if verdict is not UNKNOWN}
+            gone = {run: each for run, each in pairs if each.verdict is RetryVerdict.GONE}
+            found |= await (self._would_create(gone) if look else self._create_all(ports, gone))
             left = left[len(judged) :]
         if receipt and not look and RetryVerdict.AGAIN in found.values():
             await self.store.announced([Stored(shard, receipt, floor)])
         return found
+
+    async def _would_create(self, gone: Mapping[RunId, Judged]) -> dict[RunId, RetryVerdict]:
+        """An id may live again in another shard, or twice among these runs."""
+        ids, living = [*{run.job_id for run in gone}], set[str]()
+        while ids:
+            found = await self.store.get(ids)
+            living |= {job.id.decode() for job in found if job}
+            ids = ids[len(found) :]
+        verdicts = dict[RunId, RetryVerdict]()
+        for run in gone:
+            verdicts[run] = RetryVerdict.LIVES if run.job_id in living else RetryVerdict.GONE
+            living.add(run.job_id)
+        return verdicts
+
+    async def _create_all(
+        self, shard: RunRetrying, gone: Mapping[RunId, Judged]
+    ) -> dict[RunId, RetryVerdict]:
+        """All at once: each waits for Kafka. Of several runs of an id the first one comes first."""
+        verdicts, left = dict[RunId, RetryVerdict](), list(gone)
+        while left:
+            runs = [*{run.job_id: run for run in reversed(left)}.values()]
+            made = await asyncio.gather(*(self._create(shard, run, gone[run]) for run in runs))
+            verdicts |= zip(runs, made, strict=True)
+            left = [run for run in left if run not in verdicts]
+        return verdicts
 
     async def _create(self, shard: RunRetrying, run: RunId, judged: Judged) -> RetryVerdict:
         """Create the job anew under its id. It is due now, and announced as any other one."""

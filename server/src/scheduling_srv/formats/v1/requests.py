@@ -20,6 +20,7 @@ from scheduling_srv.domain.validation import MAX_TEXT, too_large
 from scheduling_srv.formats.items import SIZED, Malformed, fields
 from scheduling_srv.formats.parsing import parse_whole
 from scheduling_srv.formats.v1.faults import check_size, fault_in, too_many
+from scheduling_srv.formats.v1.meaning import means_the_same
 from scheduling_srv.formats.v1.specs import DEFAULT_TIMEZONE, definition_of, field_named, spec_of
 from scheduling_srv.formats.v1.times import instant_of
 from scheduling_srv.runtime.time_slice import SharedSlice
@@ -214,7 +215,7 @@ class Changed(NamedTuple):
 
     definition: Definition
     differs: bool
-    """Whether any property is another one."""
+    """Whether any property means something else."""
     new_phase: bool
     """Whether `start_time` is another one."""
 
@@ -228,7 +229,8 @@ def merged(
         _take_over(call.job, spec, path)
     spec.timezone = spec.timezone or DEFAULT_TIMEZONE
     definition = definition_of(spec, trace, stored, latest=latest)
-    return Changed(definition, spec != before, spec.start_time != before.start_time)
+    differs = not means_the_same(definition, definition_of(before, replaced=stored, latest=latest))
+    return Changed(definition, differs, spec.start_time != before.start_time)
 
 
 def new_definition(call: UpdateCall, trace: bytes = b"", *, latest: bool = True) -> Definition:

@@ -7,11 +7,10 @@ from scheduling_client.wire.v1 import run_pb2
 from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.domain.backoff import LONGEST_MS
 from scheduling_srv.domain.bulk import BulkCall, Progress
-from scheduling_srv.domain.errors import Unsupported, Violation
+from scheduling_srv.domain.run import RunBulkCall
 from scheduling_srv.domain.run_control import (
     BackfillCall,
     Backfilled,
-    CancelCall,
     Extension,
     NewRun,
     RunCall,
@@ -19,18 +18,16 @@ from scheduling_srv.domain.run_control import (
 )
 from scheduling_srv.formats.parsing import parse_whole
 from scheduling_srv.formats.v1.answers import progress_of
-from scheduling_srv.formats.v1.faults import check_size, fault_in, too_many
+from scheduling_srv.formats.v1.faults import check_size, fault_in
 from scheduling_srv.formats.v1.requests import LONGEST_REQUEST_ID, selection_of
+from scheduling_srv.formats.v1.run_requests import run_selection_of
 from scheduling_srv.formats.v1.specs import field_named
 from scheduling_srv.formats.v1.times import duration_ms, instant_of, timestamp_of
 
 RUN_SERVICE = service.DESCRIPTOR.services_by_name["RunService"].full_name
 LONGEST_OCCURRENCE = 4096
 """Bytes."""
-MOST_RUNS = 10_000
-"""Ids of one call."""
 MOST_IN_FLIGHT = 10_000
-BY_IDS_ONLY = "This version of the service cancels runs by their ids only."
 
 
 def decode_extend(raw: bytes) -> Extension:
@@ -54,20 +51,10 @@ def encode_extended(deadline: int) -> bytes:
     return service.ExtendRunResponse(deadline=timestamp_of(deadline)).SerializeToString()
 
 
-def decode_cancel(raw: bytes) -> CancelCall:
+def decode_cancel(raw: bytes) -> RunBulkCall:
     """A CancelRunsRequest."""
     request = parse_whole(service.CancelRunsRequest, raw)
-    kind = request.selection.WhichOneof("selection")
-    if kind is None:
-        raise fault_in("selection", "No runs are selected: give ids or a filter.")
-    if kind == "filter":
-        raise Unsupported(BY_IDS_ONLY, [Violation("selection.filter", BY_IDS_ONLY)])
-    ids = list(dict.fromkeys(request.selection.ids.run_ids))
-    if not ids:
-        raise fault_in("selection.ids", "No ids are given.")
-    if len(ids) > MOST_RUNS:
-        raise too_many("selection.ids", len(ids), MOST_RUNS)
-    return CancelCall(ids, request.dry_run, request.page_token)
+    return RunBulkCall(run_selection_of(request.selection), request.dry_run, request.page_token)
 
 
 def encode_cancelled(progress: Progress) -> bytes:
@@ -95,10 +82,10 @@ def encode_started(started: Started) -> bytes:
 
 def _new_run(run: NewRun) -> run_pb2.Run:
     return run_pb2.Run(
-        run_id=str(run.name),
-        job_id=run.name.job_id,
+        run_id=str(run.id),
+        job_id=run.id.job_id,
         type=run.type,
-        nominal_time=timestamp_of(run.name.nominal),
+        nominal_time=timestamp_of(run.id.nominal),
         origin=run_pb2.RUN_ORIGIN_MANUAL,
     )
 

@@ -6,9 +6,6 @@
 local found = meta('format')
 check_format(found)
 if writes > found then
-    note_format(writes)
-    -- An owner that cannot read it must not go on; any other takes the lease again, and tells Kafka.
-    redis.call('DEL', K.lease, K.emitting)
-    redis.call('PUBLISH', K.wake, 'released')
+    raise_format(writes)
 end
 return found

@@ -1,4 +1,4 @@
---!include base finishing job listing ran run_walk states tallies
+--!include base finishing job listing ran run_walk states tallies waiting
 --!args most:int ids...
 -- What became of the runs of jobs.
 -- `most`: open runs of a job that are shown.
@@ -27,7 +27,7 @@ for i = ids_at, #args do
         local serials = serials_in(tally.serials)
         local newest = #serials > 0 and read_ran(serials[#serials])
         push(result, id, {tally[2], tally[3], tally[4], tally[5], tally[6], tally[7], tally[8],
-            count_open(seq) + find_waiting(seq), is_counted(job) and state_of(id, seq).counted or 0})
+            count_open(seq) + count_waiting(seq), is_counted(job) and state_of(id, seq).counted or 0})
         push(result, newest and newest.text or '', open_rows(id, seq))
     end
 end

@@ -1,4 +1,4 @@
---!include answer backfills base history job marker member order outbox pauses remove run states unique
+--!include answer backfill_counts backfills base history job marker member order outbox pauses remove run states tallies unique
 --!args token known now:int news lists...
 --!row replacement number:int was entry
 --!row undone id seq:int
@@ -108,19 +108,43 @@ local function bring_back_retry(text)
     end
 end
 
+-- Id and text of `note_part`.
+local function part_of(text)
+    local size, from = struct.unpack(OLD_STATE_PART, text)
+    return string.sub(text, from, from + size - 1), string.sub(text, from + size)
+end
+
 -- A job that was to move is paused as before; any other one as its replacement is.
 local function bring_back_pause(text)
-    local size, from = struct.unpack(OLD_STATE_PART, text)
-    local id = string.sub(text, from, from + size - 1)
+    local id, pause = part_of(text)
     if back[id] and parted[id] then
-        pause_job(id, string.sub(text, from + size))
+        pause_job(id, pause)
+    end
+end
+
+-- Its runs are counted: in the tally of its replacement, which has gone on with it, or as before.
+local function bring_back_tally(text)
+    local id, tally = part_of(text)
+    if back[id] then
+        keep_tally(id)
+        redis.call('HSETNX', K.tallies, id, tally)
+    end
+end
+
+-- Runs of it may have ended meanwhile: all that wait are there again.
+local function bring_back_backfill(text)
+    local id, noted = part_of(text)
+    if back[id] then
+        local backfill = cjson.decode(noted)
+        count_ended_of(backfill)
+        save_backfill(id, backfill, true)
+        redis.call('PUBLISH', K.wake, 'backfill')
     end
 end
 
 local function bring_back_state(text)
-    local size, from = struct.unpack(OLD_STATE_PART, text)
-    local id, state = string.sub(text, from, from + size - 1), string.sub(text, from + size)
-    if back[id] and state ~= '' then
+    local id, state = part_of(text)
+    if back[id] then
         redis.call('HSET', K.states, id, state)
         local seq, _, last, counted = struct.unpack(STATE, state)
         if counted > 0 then
@@ -130,10 +154,19 @@ local function bring_back_state(text)
 end
 
 local SEE = {[OLD_JOB] = bring_back, [OLD_RETRY] = bring_back_retry, [OLD_STATE] = bring_back_state,
-    [OLD_PAUSE] = bring_back_pause}
+    [OLD_PAUSE] = bring_back_pause, [OLD_TALLY] = bring_back_tally}
+local backfills = {}
 each(1, function(i)
-    SEE[string.sub(args[i], 1, 1)](string.sub(args[i], 2))
+    local letter, text = string.sub(args[i], 1, 1), string.sub(args[i], 2)
+    if letter == OLD_BACKFILL then
+        backfills[#backfills + 1] = text
+    else
+        SEE[letter](text)
+    end
 end)
+for _, text in ipairs(backfills) do -- after all retries
+    bring_back_backfill(text)
+end
 for id in pairs(gone) do
     if redis.call('HEXISTS', K.jobs, id) == 0 then
         emit_deleted(id, false) -- the journal may have an older one

@@ -43,11 +43,32 @@ local function find_instance(id, seq, nominal, origin)
     end
 end
 
--- The member of a run that waits by itself, and its attempt; nil: there is none.
-local function find_retry(id, seq, nominal, origin)
-    local first = retry_member(seq, id, nominal, 1, origin)
-    if redis.call('ZSCORE', K.retries, first) then
-        return first, 1
+-- Whether the unanswered run that was seen with this instance is there.
+local function is_unanswered(instance, id, seq, nominal, origin)
+    looked = looked + 1
+    local run = instance > 0 and redis.call('HGET', K.runs, number(instance))
+    if not run then
+        return false
+    end
+    local its_seq, its_nominal, _, _, _, _, its_origin = read_run(run)
+    return its_seq == seq and its_nominal == nominal and its_origin == origin and run_id(run) == id
+end
+
+-- The member of a run that waits for this attempt; nil: it does not.
+local function find_attempt(id, seq, nominal, origin, attempt)
+    looked = looked + 1
+    local text = attempt > 0 and retry_member(seq, id, nominal, attempt, origin)
+    return text and redis.call('ZSCORE', K.retries, text) and text or nil
+end
+
+-- The member of a run that waits by itself, and its attempt; nil: there is none. `likely`: the attempt
+-- that it waited for when it was seen, or 0.
+local function find_retry(id, seq, nominal, origin, likely)
+    for _, attempt in ipairs({likely, 1}) do
+        local text = find_attempt(id, seq, nominal, origin, attempt)
+        if text then
+            return text, attempt
+        end
     end
     local at = 0
     while true do
@@ -110,13 +131,14 @@ local function plant_following(id, job, record, nominal)
 end
 
 -- A run waits, and has no instance. Returns whether there is such a run.
-local function cancel_waiting(id, seq, nominal, origin, now, is_counted_only)
+local function cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only)
     local record = redis.call('HGET', K.jobs, id)
+    bytes_read = bytes_read + (record and #record or 0)
     if not record or read_seq(record) ~= seq then
         return false
     end
     local job = read_job(record)
-    local text, attempt = find_retry(id, seq, nominal, origin)
+    local text, attempt = find_retry(id, seq, nominal, origin, likely)
     local held = not text and origin == SCHEDULE and find_held(id, job, nominal)
     if not text and not held then
         return false
@@ -142,11 +164,22 @@ local function cancel_waiting(id, seq, nominal, origin, now, is_counted_only)
     return true
 end
 
+-- Its instance, or nil. `seen`: the instance that it had when it was seen, `likely`: the attempt that
+-- it waited for; 0: not known.
+local function instance_of(id, seq, nominal, origin, seen, likely)
+    if is_unanswered(seen, id, seq, nominal, origin) then
+        return number(seen)
+    elseif find_attempt(id, seq, nominal, origin, likely) then
+        return nil
+    end
+    return find_instance(id, seq, nominal, origin)
+end
+
 -- Cancels a run; returns whether it is open. `is_counted_only`: does nothing else.
-local function cancel(id, seq, nominal, origin, now, is_counted_only)
-    local instance = find_instance(id, seq, nominal, origin)
+local function cancel(id, seq, nominal, origin, seen, likely, now, is_counted_only)
+    local instance = instance_of(id, seq, nominal, origin, seen, likely)
     if not instance then
-        return cancel_waiting(id, seq, nominal, origin, now, is_counted_only)
+        return cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only)
     elseif not is_counted_only then
         each_run(1, function()
             return instance

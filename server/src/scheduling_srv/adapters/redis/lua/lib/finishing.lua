@@ -1,4 +1,4 @@
---!include backfills job member order outbox remove unique
+--!include backfills job order outbox remove unique waiting
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -15,25 +15,6 @@ local function as_ending(record)
 end
 
 local starts = {} -- creation number -> runs of the job that this call has started: not in `open` yet
-local FIRST_ATTEMPTS = 200 -- of a job that wait; Updates keep half as many
-
--- How many retries of a job wait, and its first attempts that do, the latest one first. An occurrence
--- that was emitted or has passed is noted among them, as attempt 0: it is neither.
-local function find_waiting(seq)
-    local size, firsts = redis.call('ZCOUNT', K.retries, seq, seq), {}
-    local found = size > 0 and redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE', 'REV', 'LIMIT', 0, FIRST_ATTEMPTS)
-        or {}
-    for _, text in ipairs(found) do
-        local _, kind, _, attempt = read_place(text)
-        if kind < KEPT then
-            break -- retries come before them
-        end
-        size = size - (attempt <= 1 and 1 or 0)
-        firsts[#firsts + 1] = attempt == 1 and text or nil
-    end
-    return size, firsts
-end
-
 -- Runs of a job with rules that are unanswered: all of them were staged in format 2. Those that
 -- `index_older.lua` still has to put into `open` are of other jobs.
 local function count_open(seq)
@@ -41,8 +22,8 @@ local function count_open(seq)
 end
 
 local function is_any_left(seq)
-    local retries, firsts = find_waiting(seq)
-    return retries + #firsts > 0
+    local retries, firsts = count_waiting(seq)
+    return retries + firsts > 0
 end
 
 -- Whether runs of a job that finishes may still start: they wait, or may be tried again.

@@ -1,4 +1,4 @@
---!include base finishing history job later limits member minutes outbox pauses starting states
+--!include base finishing history job later limits member minutes outbox pauses starting states waiting
 -- The decisions of a staging call for jobs with rules (decision 30; the same in Python:
 -- domain/run_rules.py).
 local MOST_MADE_UP = 10000 -- runs of an outage, whatever the window
@@ -121,8 +121,8 @@ end
 -- Whether an earlier run of the job is open: it is unanswered, held, or waits for a retry. Of those
 -- that were kept the first one starts.
 local function has_open_run(job, kind)
-    local retries, firsts = find_waiting(job.seq)
-    return count_open(job.seq) + retries + (kind == KEPT and 0 or #firsts) > 0
+    local retries, firsts = count_waiting(job.seq)
+    return count_open(job.seq) + retries + (kind == KEPT and 0 or firsts) > 0
 end
 
 -- A run of the schedule comes due while an earlier one is open. Of ONE the first waits for its end.

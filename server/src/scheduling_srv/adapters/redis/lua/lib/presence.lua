@@ -4,3 +4,34 @@ local function is_here(token)
     local found = redis.pcall('PUBSUB', 'NUMSUB', channel) -- where that is not allowed, nobody is missed
     return found.err ~= nil or tonumber(found[2]) > 0
 end
+
+-- The names behind channels that begin so; nil: Redis does not tell.
+local function names_behind(start)
+    local found, names = redis.pcall('PUBSUB', 'CHANNELS', (string.gsub(start, '[%*%?%[%]%^\\]', '\\%0')) .. '*'), {}
+    if found.err then
+        return nil
+    end
+    for i, channel in ipairs(found) do
+        names[i] = string.sub(channel, #start + 1)
+    end
+    return names
+end
+
+-- The name of a connected replica that does not read this format; false: all do, nil: Redis does not
+-- tell. Those of a version before format 2 say nothing about that.
+local function older_replica(format)
+    local here, reads, reader = names_behind(K.here), names_behind(K.reads), {}
+    if not here or not reads then
+        return nil
+    end
+    for _, text in ipairs(reads) do
+        local newest, name = string.match(text, '^(%d+):(.*)$')
+        reader[name] = tonumber(newest) >= format
+    end
+    for _, name in ipairs(here) do
+        if not reader[name] then
+            return name
+        end
+    end
+    return false
+end

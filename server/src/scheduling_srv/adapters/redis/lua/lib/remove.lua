@@ -145,17 +145,23 @@ local function find_place(id, job)
     return '-', NEXT, 0
 end
 
+-- Notes something of a replaced job, by its id. `text`: nil or false if there is none.
+local function note_part(letter, id, text)
+    if text then
+        replaced[#replaced + 1] = section(letter, struct.pack(OLD_STATE_PART, #id) .. id .. text)
+    end
+end
+
 -- Notes a job that another one is about to replace, so that the replacement can be undone.
 local function note_replaced(id, record, job)
     local place, kind, score = find_place(id, job)
     replaced[#replaced + 1] = section(OLD_JOB, struct.pack(OLD_JOB_PART, place, kind, score, #id) .. id .. record)
-    if job.rules and has_state(job) then
-        local state = redis.call('HGET', K.states, id) or ''
-        replaced[#replaced + 1] = section(OLD_STATE, struct.pack(OLD_STATE_PART, #id) .. id .. state)
-    end
-    local pause = pause_of(id)
-    if pause then
-        replaced[#replaced + 1] = section(OLD_PAUSE, struct.pack(OLD_STATE_PART, #id) .. id .. pause)
+    note_part(OLD_STATE, id, job.rules and has_state(job) and redis.call('HGET', K.states, id))
+    note_part(OLD_PAUSE, id, pause_of(id))
+    if job.kind >= INTERVAL then
+        note_part(OLD_TALLY, id, redis.call('HGET', K.tallies, id))
+        local backfill = backfill_of(id, job.seq)
+        note_part(OLD_BACKFILL, id, backfill and pack_backfill(backfill))
     end
     local retries = (job.attempts > 1 or job.kind >= INTERVAL or is_any_resting() or is_any_by_hand())
             and redis.call('ZRANGE', K.retries, job.seq, job.seq, 'BYSCORE', 'LIMIT', 0, NOTED)

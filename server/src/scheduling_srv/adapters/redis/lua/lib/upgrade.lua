@@ -16,3 +16,10 @@ local function note_format(writes)
     redis.call('HSET', K.meta, 'format', number(writes))
     stored_format = writes
 end
+
+-- An owner that does not read it must not go on; any other one takes the lease again, and tells Kafka.
+local function raise_format(writes)
+    note_format(writes)
+    redis.call('DEL', K.lease, K.emitting)
+    redis.call('PUBLISH', K.wake, 'released')
+end
