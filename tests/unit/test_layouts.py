@@ -46,6 +46,7 @@ WRITTEN_DOWN = {
     "TALLIED": ("<B" + "6x" * 7 + "B", "<B" + "I6" * 7 + "B"),
     "SERIAL": ("<6x", "<I6"),
     "MINUTE": ("<" + "6x" * 7, "<" + "I6" * 7),
+    "TOLD": ("<6x6x", "<I6I6"),
     "FAILED_WITH": ("<" + "6x" * 4 + "BH", "<" + "I6" * 4 + "BI2"),
 }
 """Of version 0.1, but for version and origin of RUN: two bytes that were zero.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.run import PassedBy
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 
 
@@ -216,6 +217,8 @@ MINUTE = Layout("minute:u48 emitted:u48 done:u48 failed:u48 skipped:u48 lateness
 """The counts of a minute since 1970; the sum and the greatest of the emitted runs' lateness, ms."""
 FAILED_WITH = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
 """Runs of a type that failed with one error, and the last one of them; error and job id follow."""
+TOLD = Layout("at:u48 withheld:u48")
+"""When an event last told of occurrences of a job that passed, and how many have passed since."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
 
@@ -255,6 +258,7 @@ LUA: Mapping[str, str] = {
     **{name: _text(bytes((globals()[name],))) for name in _LETTERS},
     **{name: str(globals()[name]) for name in _NUMBERS},
     **{kind.name: str(kind.value) for kind in TriggerKind},
+    **{f"WHY_{why.name}": _text(why.value) for why in PassedBy},
     "FORMAT_WRITTEN": str(WRITES),
     "FORMAT_NEWEST": str(READS),
     "GROUP_BYTE": str(GROUP),

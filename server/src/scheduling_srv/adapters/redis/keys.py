@@ -70,6 +70,8 @@ NAMED = {
     "records_order": "list: serials of these records, the oldest first; bounded in bytes",
     "tallies": "hash: id -> TALLIED and serials, at most 10; recurring jobs that have run",
     "minutes": "hash: minute modulo 128 -> MINUTE",
+    "passing": "hash: place in `plan` -> since when its occurrences passed in a pause; few ms",
+    "told:": "string: TOLD, when an event told what passed, `told:<kind>:<job id>`; TTL 10 s",
     "errors:": "hash: digest of an error -> FAILED_WITH; at most 100 of a type",
     "failed_types": "zset: types that have failures, by the last one's ms; at most 1,000",
 }

@@ -27,7 +27,7 @@ local function catch_up(stage, job, id, due, from)
     end
     local passed = math.floor((stage.cutoff - 1 - due) / job.interval)
     local latest, all = due + passed * job.interval, stage.missed == 'skip'
-    note_passed(id, job, all and latest or latest - job.interval, RAN_MISSED, stage.now, all and passed + 1 or passed)
+    note_passed(id, job, all and latest or latest - job.interval, WHY_OUTAGE, stage.now, all and passed + 1 or passed)
     if all then
         wait_again(stage, latest + job.interval, from, member(job.seq, NEXT, id))
         return nil
