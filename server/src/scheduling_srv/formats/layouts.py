@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from scheduling_srv.domain.intervals import Farewell
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.domain.run import PassedBy
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
@@ -219,6 +220,14 @@ FAILED_WITH = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_siz
 """Runs of a type that failed with one error, and the last one of them; error and job id follow."""
 TOLD = Layout("at:u48 withheld:u48")
 """When an event last told of occurrences of a job that passed, and how many have passed since."""
+OUTAGE = Layout("since:u48 until:u48")
+"""A time in which no owner looked for what is due."""
+OWNED = Layout("since:u48")
+"""The token of an owner follows."""
+PAUSED_UNTIL = Layout("until:u48 of_type:u8 name_size:u16")
+"""Of a pause that has ended. Job id, or type, and note follow."""
+FAREWELL = Layout("at:u48 seq:u48 why:u8")
+"""Of a job that is gone, whose id follows."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
 
@@ -259,6 +268,7 @@ LUA: Mapping[str, str] = {
     **{name: str(globals()[name]) for name in _NUMBERS},
     **{kind.name: str(kind.value) for kind in TriggerKind},
     **{f"WHY_{why.name}": _text(why.value) for why in PassedBy},
+    **{f"GONE_{why.name}": str(why.value) for why in Farewell},
     "FORMAT_WRITTEN": str(WRITES),
     "FORMAT_NEWEST": str(READS),
     "GROUP_BYTE": str(GROUP),

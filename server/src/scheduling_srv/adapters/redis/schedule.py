@@ -41,8 +41,11 @@ from scheduling_srv.formats.versions import WRITES
 
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""
-KEPT = ("meta", "lease", "restores", "removed")
-"""What a rebuild leaves: who does it, and what was ordered."""
+KEPT = (
+    *("meta", "lease", "restores", "removed"),
+    *("outages", "owners", "pauses", "farewells"),
+)
+"""What a rebuild leaves: who does it, what was ordered, and logs of the past."""
 
 
 def _instant(text: bytes) -> int | None:

@@ -32,7 +32,7 @@ for i = jobs_at, #args, PLANNED_ROW do
         if due ~= '' then
             redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, tonumber(due)), member(seq, kind, id))
         elseif job.rules then
-            finish(id, record, tonumber(after))
+            finish(id, record, tonumber(after), now)
         end
     end
     passing[#passing + 1] = is_any_passing and text or nil

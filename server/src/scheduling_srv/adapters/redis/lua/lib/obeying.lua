@@ -38,7 +38,7 @@ local function plant(stage, job, id, record, nominal, from)
         note_passed(id, job, nominal - job.interval, WHY_DEADLINE, stage.now, late)
     end
     if rules.last > 0 and nominal > rules.last then
-        finish(id, record, nominal)
+        finish(id, record, nominal, stage.now)
         return
     end
     wait_again(stage, note_nominal(id, job, nominal), from, member(job.seq, NEXT, id))
@@ -51,7 +51,7 @@ local function plant_after(stage, job, id, record, nominal, from, state)
     end
     local rules = job.rules
     if state and state.counted >= rules.max_runs then
-        finish(id, record, nominal)
+        finish(id, record, nominal, stage.now)
     elseif job.kind == INTERVAL then
         plant(stage, job, id, record, nominal + job.interval, from)
     else
@@ -172,7 +172,7 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         if kind == KEPT then
             drop_kept(stage, job, id, record, text, nominal) -- the job ends with its next occurrence
         else
-            finish(id, record, nominal)
+            finish(id, record, nominal, stage.now)
         end
         return
     end

@@ -19,7 +19,7 @@ local function go_on(id, record, job, nominal, now)
     local next = nominal + passed * job.interval
     note_passed(id, job, next - job.interval, WHY_PAUSE, now, passed)
     if job.rules and job.rules.last > 0 and next > job.rules.last then
-        finish(id, record, next)
+        finish(id, record, next, now)
         return
     end
     redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
