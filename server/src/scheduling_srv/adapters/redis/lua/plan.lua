@@ -39,7 +39,4 @@ for i = jobs_at, #args, PLANNED_ROW do
 end
 in_batches('HDEL', K.passing, passing)
 flush()
-if is_any_passing and redis.call('EXISTS', K.plan) == 0 then
-    redis.call('UNLINK', K.passing) -- of jobs that have gone meanwhile
-end
 return {'ok', redis.call('ZCARD', K.aside)}
