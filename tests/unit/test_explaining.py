@@ -9,6 +9,7 @@ import pytest
 from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.app.ports import ListedJob
 from scheduling_srv.app.requests.explaining import Explaining
+from scheduling_srv.app.requests.passing import with_passing
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.domain.explanation.decision import explain
 from scheduling_srv.domain.explanation.facts import Emitted, Facts, TopicRead
@@ -138,6 +139,28 @@ async def test_every_kind_of_job(job: NewJob, words: str) -> None:
     world = World(*([] if words == "No run of" else [job]), nominal=nominal)
     _, sentences = await world.explaining().explain("j", nominal)
     assert words in " ".join(sentences)
+
+
+# --- Counters of paused jobs ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("job", "number"),
+    [
+        (every("j", MINUTE, NOW), 61),
+        (every("j", MINUTE, NOW, properties=Properties(end=NOW + 9 * MINUTE)), 10),
+        (cron("j", "*/5 * * * *", NOW), 12),
+        (cron("j", "every blue moon", NOW), 0),
+        (once("j", NOW), 0),
+    ],
+)
+def test_what_passes_in_a_pause_counts_before_it_ends(job: NewJob, number: int) -> None:
+    stored = StoredJob(b"j", job.record)
+    at_rest = ListedJob(stored, JobState.PAUSED, None, NOW)
+    runs = JobRuns(JobCounters(skipped=1000))
+    assert with_passing(runs, at_rest, NOW + HOUR).counters.skipped == 1000 + number
+    waits = at_rest._replace(due=NOW)
+    assert with_passing(runs, waits, NOW + HOUR) == runs
 
 
 # --- Bytes ----------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_it_was_late_after_an_outage() -> None:
     found = asked(3, hourly(), runs=[late], outages=[outage])
     assert (found.verdict, found.late) == (Verdict.EMITTED, 5 * MINUTE)
     assert "5 minutes late" in said(found)
-    assert "the service was away" in said(found)
+    assert "The service was away" in said(found)
 
 
 def test_it_was_late_after_a_pause() -> None:
@@ -277,7 +277,7 @@ def test_a_one_time_job_was_past_its_deadline() -> None:
     run = run_of(3, attempts=0, started=0, outcome=RunOutcome.FAILED, error="late")
     found = asked(3, None, runs=[run], outages=[AWAY])
     assert found.verdict is Verdict.PAST_DEADLINE
-    assert "the service was away" in said(found)
+    assert "The service was away" in said(found)
     cancelled = run_of(3, attempts=0, outcome=RunOutcome.CANCELLED)
     assert asked(3, hourly(), runs=[cancelled]).verdict is Verdict.ENDED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduling_client.cli.options import Common, Options, resolve
+from scheduling_client.cli.options import Common, resolve
 from scheduling_client.cli.output import say, show_item
 from scheduling_client.cli.times import instant_in, read_instant
 

@@ -92,7 +92,7 @@ class _Words:
                 yield from self._overlapped(run)
             case WasAway(outage):
                 since, until = self._at(outage.since), self._at(outage.until)
-                yield f"Nobody emitted runs between {since} and {until}: the service was away."
+                yield f"The service was away, and emitted no runs, from {since} to {until}."
             case WasMissed(window):
                 yield _missed(window)
             case CouldNotStart(deadline):
