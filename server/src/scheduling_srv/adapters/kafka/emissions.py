@@ -62,7 +62,7 @@ class KafkaEmissions:
     def _look(self, job_id: str, nominal: int, since: int) -> TopicRead:
         with closing(make_consumer(self.config, polled=False)) as consumer:
             starts, is_whole = self._starts(consumer, since)
-            look = _Look(job_id, nominal, since, {each.partition for each in starts})
+            look = Look(job_id, nominal, since, {each.partition for each in starts})
             if starts:
                 consumer.assign(starts)
                 look.run(consumer)
@@ -82,7 +82,7 @@ class KafkaEmissions:
         return starts, is_whole
 
 
-class _Look:
+class Look:
     """Reads until it has found the run, or has read enough."""
 
     def __init__(self, job_id: str, nominal: int, since: int, partitions: set[int]) -> None:
@@ -96,6 +96,7 @@ class _Look:
         self.is_found = False
 
     def run(self, consumer: Consumer) -> None:
+        """Read. Raises `KafkaException`."""
         ends = time.monotonic() + MOST_SECONDS
         while self.left and not self.is_found and time.monotonic() < ends:
             if self.records >= MOST_RECORDS or self.bytes >= MOST_BYTES:
@@ -104,6 +105,7 @@ class _Look:
                 self._see(message)
 
     def found(self, *, is_whole: bool) -> TopicRead:
+        """The answer. `is_whole`: no record from the beginning on is lost."""
         return TopicRead(self.since, self.until, is_whole and not self.left, self.emitted)
 
     def _see(self, message: Message) -> None:
