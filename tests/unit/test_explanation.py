@@ -25,7 +25,7 @@ from scheduling_srv.domain.intervals import (
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import HeldBy, Run, RunId, RunOrigin, RunOutcome, RunState
-from scheduling_srv.domain.run_rules import MissedRule, Overlap
+from scheduling_srv.domain.run_rules import MissedRule, Overlap, RunKind, make_up
 from scheduling_srv.domain.timetable import Timetable
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -428,6 +428,29 @@ def test_there_is_always_an_answer(
     assert found.verdict is not Verdict.EMITTED or found.nominal in emitted
     assert found.nominal is None or found.before is None or found.before < found.nominal
     assert found.nominal is None or found.after is None or found.after > found.nominal
+
+
+@given(
+    st.integers(1, 100),
+    st.integers(6 * SECOND, 9 * HOUR),
+    st.none() | st.integers(0, 10 * HOUR),
+    st.booleans(),
+)
+def test_missed_is_what_is_not_made_up_for(
+    minutes: int, length: int, window: int | None, latest: bool
+) -> None:
+    """The rule of staging says the same (domain/run_rules.py)."""
+    recurrence = Every(BEGIN, minutes * MINUTE)
+    outage, rule = Outage(BEGIN - 1, BEGIN + length), MissedRule(window, latest)
+    job = replace(hourly(missed=rule), timetable=Timetable("", UTC, BEGIN, recurrence))
+    made_up = make_up(recurrence, BEGIN, outage.until, rule)
+    going_on = made_up.nominal or 0
+    if made_up.kind is RunKind.MISSED:
+        going_on = recurrence.next_after(going_on)
+    for nominal in range(BEGIN, outage.until + 1, recurrence.period):
+        runs = nominal >= going_on or nominal == made_up.nominal
+        found = explain(Facts("j", nominal, NOW, job, logs=IntervalLogs([outage])))
+        assert (found.verdict is Verdict.MISSED) != runs
 
 
 @given(st.sampled_from(["*/7 * * * *", "30 2 * * *"]), instants, instants, st.none() | instants)
