@@ -49,6 +49,21 @@ POINTS = (
         [f"{E2E}/test_v1_runs.py", f"{STORE}/test_history.py", f"{UNIT}/test_runs_reading.py"],
     ),
     Point(
+        "explain",
+        "Each reason for a run, late, held, skipped, missed or none, is named in sentences.",
+        [
+            f"{UNIT}/test_explanation.py",
+            f"{UNIT}/test_explaining.py",
+            f"{STORE}/test_intervals.py",
+            f"{E2E}/test_explain.py",
+        ],
+    ),
+    Point(
+        "passed",
+        "Runs that pass without a start are counted exactly, and told once a second.",
+        [f"{STORE}/test_passed.py", f"{UNIT}/test_cron_counts.py"],
+    ),
+    Point(
         "events",
         "Watchers see what happens, and go on where they were.",
         [f"{E2E}/test_events.py"],

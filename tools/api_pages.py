@@ -125,7 +125,7 @@ def _served() -> Services:
     no = _NO_USE_CASES
     return together(
         built_methods(*_NOTHING),
-        reading_methods(ReadingPorts(no, no, no, no)),
+        reading_methods(ReadingPorts(no, no, no, no, no)),
         {
             SYSTEM_SERVICE: system_methods(no),
             DEAD_LETTER_SERVICE: dead_letter_methods(no),

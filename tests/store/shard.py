@@ -35,7 +35,7 @@ PARTITION = "jobs:0"
 ANY = 10**6
 HISTORY = set(
     "history ended ended_once failed_once records records_order tallies minutes errors"
-    " failed_types".split()
+    " failed_types told outages owners pauses farewells".split()
 )
 """Keys that outlive what they tell of: they have bounds of their own."""
 

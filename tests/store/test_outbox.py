@@ -162,7 +162,7 @@ async def test_a_lost_lease_stops_every_script_of_the_owner(shard: Shard) -> Non
     calls = {
         "stage": schedule.stage(old, NOW, 10),
         "unplanned": schedule.unplanned(old, 10),
-        "plan": schedule.plan(old, [Planned(b"x" * 8, NOW, settled=False)]),
+        "plan": schedule.plan(old, [Planned(b"x" * 8, NOW, settled=False)], NOW),
         "expire": schedule.expire(old, NOW, 10),
         "take": schedule.take(old, Cursor(0, shard.lineage), NOW),
         "renew": schedule.renew(old, emitting=True),

@@ -41,6 +41,7 @@ from scheduling_client import (
     now,
 )
 from scheduling_client.api import errors, messages, retrying
+from scheduling_client.api.explanations import Explanation, Verdict
 from scheduling_client.api.jobs import Pause, RunFilter, RunState
 from scheduling_client.api.request_ids import derived_id
 from scheduling_client.api.retrying import Attempts
@@ -242,6 +243,11 @@ def test_enums_are_those_of_the_proto() -> None:
         assert ours == theirs
 
 
+def test_verdicts_are_those_of_the_proto() -> None:
+    theirs = {name: number for name, number in run_service.Explanation.Verdict.items() if number}
+    assert {f"VERDICT_{each.name}": each.value for each in Verdict if each.value} == theirs
+
+
 def test_a_later_version_is_understood_as_far_as_possible() -> None:
     job = messages.job_in(
         v1.Job(
@@ -383,6 +389,30 @@ def test_runs_are_extended_and_cancelled(client: Both) -> None:
     assert client("cancel", step("1"), step(""))(where=where) == (4, 2)
     first, _ = client.channel.asked
     assert (first.selection.filter.job_id, list(first.selection.filter.states)) == ("a", [1])
+
+
+def test_why_a_job_ran(client: Both) -> None:
+    explanation = run_service.Explanation(
+        verdict=run_service.Explanation.VERDICT_EMITTED, sentences=["It ran."], owner="a"
+    )
+    explanation.run.run_id = "j/1/2"
+    explanation.lateness.seconds = 2
+    explanation.before.FromDatetime(NOON - HOUR)
+    answer = run_service.ExplainJobResponse(explanation=explanation)
+    assert client("explain", answer)("j", NOON) == Explanation(
+        verdict=Verdict.EMITTED,
+        sentences=["It ran."],
+        run=messages.run_in(explanation.run),
+        lateness=timedelta(seconds=2),
+        owner="a",
+        before=NOON - HOUR,
+    )
+    (request,) = client.channel.asked
+    assert (request.job_id, request.at.ToDatetime(UTC)) == ("j", NOON)
+    unknown = run_service.Explanation(verdict=99)  # type: ignore[arg-type]
+    found = client("explain", run_service.ExplainJobResponse(explanation=unknown))("j")
+    assert found == Explanation(verdict=Verdict.UNKNOWN, sentences=[])
+    assert not client.channel.asked[0].HasField("at")
 
 
 def test_jobs_are_run_now(client: Both) -> None:

@@ -46,6 +46,11 @@ WRITTEN_DOWN = {
     "TALLIED": ("<B" + "6x" * 7 + "B", "<B" + "I6" * 7 + "B"),
     "SERIAL": ("<6x", "<I6"),
     "MINUTE": ("<" + "6x" * 7, "<" + "I6" * 7),
+    "TOLD": ("<6x6x", "<I6I6"),
+    "OUTAGE": ("<6x6x", "<I6I6"),
+    "OWNED": ("<6x", "<I6"),
+    "PAUSED_UNTIL": ("<6xBH", "<I6BI2"),
+    "FAREWELL": ("<6x6xB", "<I6I6B"),
     "FAILED_WITH": ("<" + "6x" * 4 + "BH", "<" + "I6" * 4 + "BI2"),
 }
 """Of version 0.1, but for version and origin of RUN: two bytes that were zero.

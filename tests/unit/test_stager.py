@@ -22,12 +22,14 @@ from scheduling_srv.app.replies import (
     Expired,
     GivenUp,
     Instants,
+    Lapse,
     Planned,
     Staged,
     Unplanned,
 )
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.job import JobRequest, Trigger, TriggerKind
+from scheduling_srv.domain.run import PassedBy
 from scheduling_srv.domain.trigger import CronText, StoredCron
 from scheduling_srv.formats.job_record import pack
 from scheduling_srv.runtime import time_slice
@@ -64,7 +66,7 @@ class World:
         self.called.append(("unplanned", token))
         return Instants(self.cutoff), self.unplanned_jobs
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
+    async def plan(self, token: str, planned: Sequence[Planned], now: int) -> int:
         self.planned += planned
         self.aside += sum(job.aside for job in planned)
         return self.aside
@@ -220,7 +222,8 @@ async def test_the_latest_missed_run_is_settled() -> None:
     world = World()
     world.cutoff = FULL_HOUR + 5 * HOUR
     world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=True, record=HOURLY)]
-    assert await planned(world) == [Planned(b"a", FULL_HOUR + 4 * HOUR, settled=True)]
+    lapse = Lapse(4, FULL_HOUR + 3 * HOUR, PassedBy.OUTAGE)
+    assert await planned(world) == [Planned(b"a", FULL_HOUR + 4 * HOUR, settled=True, lapse=lapse)]
 
 
 async def test_missed_runs_are_skipped() -> None:
@@ -228,9 +231,19 @@ async def test_missed_runs_are_skipped() -> None:
     world = World()
     world.cutoff = FULL_HOUR + 5 * HOUR
     world.unplanned_jobs = [Unplanned(b"a", FULL_HOUR, missed=True, record=HOURLY)]
+    lapse = Lapse(5, FULL_HOUR + 4 * HOUR, PassedBy.OUTAGE)
     assert await planned(world, missed_runs="skip") == [
-        Planned(b"a", FULL_HOUR + 5 * HOUR, settled=False)
+        Planned(b"a", FULL_HOUR + 5 * HOUR, settled=False, lapse=lapse)
     ]
+
+
+async def test_what_passes_in_a_pause_is_counted() -> None:
+    world = World()
+    resumed = FULL_HOUR + 5 * HOUR + 1
+    waits = Unplanned(b"a", resumed, missed=False, record=HOURLY, passed_since=FULL_HOUR)
+    world.unplanned_jobs = [waits]
+    lapse = Lapse(6, FULL_HOUR + 5 * HOUR, PassedBy.PAUSE)
+    assert await planned(world) == [Planned(b"a", FULL_HOUR + 6 * HOUR, settled=False, lapse=lapse)]
 
 
 async def test_a_job_that_cannot_be_planned_is_set_aside() -> None:

@@ -128,7 +128,7 @@ class Guest:
         self.lines: list[Mapping[str, object]] = []
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
         self.reads = Reads()
-        reading = reading_methods(ReadingPorts(*[self.reads] * 4))
+        reading = reading_methods(ReadingPorts(*[self.reads] * 5))
         methods = built_methods(self.app, self.app, self.app, Limits(100, 100_000))
         v1 = V1(together(methods, reading), audit=AuditLog(self.lines.append))
         self.guests = Guests(ways)

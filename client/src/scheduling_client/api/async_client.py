@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from scheduling_client.api import dead_letters as of_letters
-from scheduling_client.api import logic, run_logic
+from scheduling_client.api import explanations, logic, run_logic
 from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
@@ -26,6 +26,7 @@ from scheduling_client.api.client import BATCH
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError, Unavailable
 from scheduling_client.api.events import WATCH, Event, EventFilter, Watch
+from scheduling_client.api.explanations import Explanation
 from scheduling_client.api.jobs import (
     Backfill,
     Changes,
@@ -263,6 +264,10 @@ class AsyncClient:
     ) -> builtins.list[FailureGroup]:
         """See `Client.failures`."""
         return await self._run(run_logic.failures(type, limit))
+
+    async def explain(self, job_id: str, at: datetime | None = None) -> Explanation:
+        """See `Client.explain`."""
+        return await self._run(explanations.explain(job_id, at))
 
     async def retry_runs(
         self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False

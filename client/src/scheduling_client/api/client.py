@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from scheduling_client.api import dead_letters as of_letters
-from scheduling_client.api import logic, run_logic
+from scheduling_client.api import explanations, logic, run_logic
 from scheduling_client.api import system as of_system
 from scheduling_client.api.access import Access
 from scheduling_client.api.channels import (
@@ -25,6 +25,7 @@ from scheduling_client.api.channels import (
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.errors import SchedulingError, Unavailable
 from scheduling_client.api.events import WATCH, Event, EventFilter, Watch
+from scheduling_client.api.explanations import Explanation
 from scheduling_client.api.jobs import (
     Backfill,
     Changes,
@@ -308,6 +309,13 @@ class Client:
     ) -> builtins.list[FailureGroup]:
         """Failed runs grouped by error, the most frequent one first. Without `type`: of all."""
         return self._run(run_logic.failures(type, limit))
+
+    def explain(self, job_id: str, at: datetime | None = None) -> Explanation:
+        """Why a job ran, ran late, or did not run at an instant; without it: its last or next run.
+
+        The job may be gone. The answer names what is still known.
+        """
+        return self._run(explanations.explain(job_id, at))
 
     def retry_runs(
         self, *run_ids: str, where: RunFilter | None = None, dry_run: bool = False

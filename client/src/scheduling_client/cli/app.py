@@ -24,6 +24,7 @@ COMMANDS = {
     "paused": "pauses:paused",
     "run": "running:run",
     "runs": "runs:runs",
+    "explain": "explain:explain",
     "cancel": "running:cancel",
     "retry": "runs:retry",
     "backfill": "running:backfill",

@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from scheduling_client.schedules.cron import Cron
+from scheduling_client.schedules.cron_counts import count_between
 
 MOST_COUNTED = 10_000
-"""Occurrences are counted up to this number."""
+"""Runs that are listed or made up for are counted up to this number."""
 
 
 class Recurrence(Protocol):
@@ -21,6 +22,9 @@ class Recurrence(Protocol):
 
     def latest_before(self, instant: int, since: int) -> int:
         """The latest occurrence before `instant`, or `since`, which is one."""
+
+    def count(self, after: int, last: int) -> int:
+        """How many there are after `after` and not after `last`: all of them, at little cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,13 @@ class Every:
         """See `Recurrence`."""
         steps = (instant - 1 - since) // self.period
         return since + max(0, steps) * self.period
+
+    def count(self, after: int, last: int) -> int:
+        """See `Recurrence`."""
+        return max(0, self._up_to(last) - self._up_to(after))
+
+    def _up_to(self, instant: int) -> int:
+        return max(0, (instant - self.first) // self.period + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,10 @@ class Matches:
         latest = self.cron.latest_before(instant, since, self.zone)
         return since if latest is None else latest
 
+    def count(self, after: int, last: int) -> int:
+        """See `Recurrence`."""
+        return count_between(self.cron, after, last, self.zone)
+
 
 def occurrences(recurrence: Recurrence, after: int, end: int | None = None) -> Iterator[int]:
     """The occurrences after an instant, and not after `end`, in order. There may be no last one."""
@@ -74,7 +89,7 @@ class Passed(NamedTuple):
     """Occurrences that pass without a run."""
 
     number: int
-    """How many, up to `MOST_COUNTED`."""
+    """How many."""
     next: int | None
     """The first one after them."""
 
@@ -82,12 +97,4 @@ class Passed(NamedTuple):
 def passed(recurrence: Recurrence, since: int, until: int) -> Passed:
     """The occurrences from `since`, which is one, up to `until`."""
     following = recurrence.next_after(max(until, since - 1))
-    if isinstance(recurrence, Every):
-        count = 0 if until < since else (until - since) // recurrence.period + 1
-        return Passed(min(count, MOST_COUNTED), following)
-    count = 0
-    for _ in occurrences(recurrence, since - 1, until):
-        count += 1
-        if count == MOST_COUNTED:
-            break
-    return Passed(count, following)
+    return Passed(recurrence.count(since - 1, until) if until >= since else 0, following)

@@ -503,7 +503,7 @@ class Schedule(Protocol):
     async def unplanned(self, token: str, limit: int) -> tuple[Instants, Sequence[Unplanned]]:
         """What plans depend on, and cron jobs to be planned: at most `limit`, as many as fit."""
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
+    async def plan(self, token: str, planned: Sequence[Planned], now: int) -> int:
         """Put cron jobs back into the schedule, or aside; returns how many are aside in all."""
 
     async def plan_again(self, token: str) -> int:

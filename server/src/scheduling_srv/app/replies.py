@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from scheduling_srv.domain.run import PassedBy
+
 
 class Span(NamedTuple):
     """The jobs that a restore may change."""
@@ -132,6 +134,17 @@ class Unplanned(NamedTuple):
     """The occurrence before, or the missed one if `missed`."""
     missed: bool
     record: bytes
+    passed_since: int | None = None
+    """Occurrences from this one on have passed in a pause."""
+
+
+class Lapse(NamedTuple):
+    """Occurrences of a job that have passed without a run."""
+
+    number: int
+    last: int
+    """The latest of them."""
+    why: PassedBy
 
 
 class Planned(NamedTuple):
@@ -143,6 +156,8 @@ class Planned(NamedTuple):
     """Whether it is the latest missed occurrence: it then runs, however late."""
     aside: bool = False
     """No time can be computed: set it aside until it is asked for again."""
+    lapse: Lapse | None = None
+    """Before the next time."""
 
 
 class GivenUp(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple, Self, TypeAlias
 
 
@@ -66,6 +66,19 @@ class RunOutcome(IntEnum):
     REFUSED = 7
 
 
+class PassedBy(StrEnum):
+    """Why an occurrence has passed without a run. Stored as the `error` of a skipped run."""
+
+    OVERLAP = "overlap"
+    """An earlier run of its job was open."""
+    DEADLINE = "start_deadline"
+    """It could not start in time."""
+    PAUSE = "pause"
+    """Its job, or the type, was paused."""
+    OUTAGE = "outage"
+    """Nobody staged it in time."""
+
+
 FAILURES = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT})
 """Of runs that may be tried again."""
 _MARKS = {RunOrigin.SCHEDULE: "", RunOrigin.MANUAL: "m", RunOrigin.BACKFILL: "b"}
@@ -121,6 +134,7 @@ class Run(NamedTuple):
     """When the attempt counts as failed, if it is RUNNING."""
     outcome: RunOutcome = RunOutcome.NONE
     error: str = ""
+    """The worker's words about the last failure; of a skipped or missed run a `PassedBy`."""
 
 
 @dataclass(frozen=True, slots=True)

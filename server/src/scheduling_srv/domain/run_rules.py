@@ -137,7 +137,7 @@ class MadeUp(NamedTuple):
     kind: RunKind
     """MISSED for the latest of the older ones, else NEXT."""
     missed: int
-    """Occurrences that do not run, counted up to `MOST_COUNTED`."""
+    """How many occurrences do not run."""
 
 
 def make_up(

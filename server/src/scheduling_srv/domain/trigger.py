@@ -84,6 +84,10 @@ class StoredCron:
         """See `Recurrence`."""
         return _parsed(self.text).latest_before(instant, since)
 
+    def count(self, after: int, last: int) -> int:
+        """See `Recurrence`."""
+        return _parsed(self.text).count(after, last)
+
 
 def recurrence(trigger: Trigger, text: CronText) -> Recurrence | None:
     """The occurrences of a job with this trigger; None: it has one. `text` is read for cron."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from scheduling_srv.app import deadline
+from scheduling_srv.app.requests.explaining import Explanation
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.overview import Overview
 from scheduling_srv.domain.run import (
@@ -20,7 +21,7 @@ from scheduling_srv.domain.run import (
 from scheduling_srv.entrances.grpc_errors import Context
 from scheduling_srv.entrances.grpc_v1 import Services
 from scheduling_srv.entrances.memory_budget import Bounded, Reservation
-from scheduling_srv.formats.v1 import overview, run_answers, run_requests
+from scheduling_srv.formats.v1 import explanations, overview, run_answers, run_requests
 from scheduling_srv.formats.v1.requests import JOB_SERVICE
 
 Asked = TypeVar("Asked")
@@ -57,6 +58,13 @@ class OverviewPort(Protocol):
         """How the service stands."""
 
 
+class ExplainingPort(Protocol):
+    """The use case of `app.requests.explaining.Explaining`."""
+
+    async def explain(self, job_id: str, at: int | None) -> Explanation:
+        """Why a job ran, or did not."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingPorts:
     """The use cases behind these methods."""
@@ -65,6 +73,7 @@ class ReadingPorts:
     retries: RunRetriesPort
     upcoming: UpcomingPort
     overview: OverviewPort
+    explaining: ExplainingPort
 
 
 def reading_methods(ports: ReadingPorts) -> Services:
@@ -86,7 +95,11 @@ def _of_runs(ports: ReadingPorts) -> Mapping[str, Bounded]:
     async def runs(asked: run_requests.ListRunsCall) -> bytes:
         return await run_answers.write_runs(await ports.listing.list(*asked))
 
+    async def explain(asked: explanations.ExplainCall) -> bytes:
+        return explanations.encode_explained(*await ports.explaining.explain(*asked))
+
     return {
+        "ExplainJob": _method(explanations.decode_explain, explain),
         "ListRuns": _method(run_requests.decode_list_runs, runs),
         "ListFailures": _method(run_requests.decode_failures, failures),
         "RetryRuns": _method(run_requests.decode_retry, retry),

@@ -11,7 +11,9 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from scheduling_srv.domain.intervals import Farewell
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.run import PassedBy
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 
 
@@ -216,6 +218,16 @@ MINUTE = Layout("minute:u48 emitted:u48 done:u48 failed:u48 skipped:u48 lateness
 """The counts of a minute since 1970; the sum and the greatest of the emitted runs' lateness, ms."""
 FAILED_WITH = Layout("count:u48 last:u48 seq:u48 nominal:u48 origin:u8 error_size:u16")
 """Runs of a type that failed with one error, and the last one of them; error and job id follow."""
+TOLD = Layout("at:u48 withheld:u48")
+"""When an event last told of occurrences of a job that passed, and how many have passed since."""
+OUTAGE = Layout("since:u48 until:u48")
+"""A time in which no owner looked for what is due."""
+OWNED = Layout("since:u48")
+"""The token of an owner follows."""
+PAUSED_UNTIL = Layout("until:u48 of_type:u8 name_size:u16")
+"""Of a pause that has ended. Job id, or type, and note follow."""
+FAREWELL = Layout("at:u48 seq:u48 why:u8")
+"""Of a job that is gone, whose id follows."""
 TAG = Layout("hash:u16", order=">")
 """Of a creator."""
 
@@ -255,6 +267,8 @@ LUA: Mapping[str, str] = {
     **{name: _text(bytes((globals()[name],))) for name in _LETTERS},
     **{name: str(globals()[name]) for name in _NUMBERS},
     **{kind.name: str(kind.value) for kind in TriggerKind},
+    **{f"WHY_{why.name}": _text(why.value) for why in PassedBy},
+    **{f"GONE_{why.name}": str(why.value) for why in Farewell},
     "FORMAT_WRITTEN": str(WRITES),
     "FORMAT_NEWEST": str(READS),
     "GROUP_BYTE": str(GROUP),

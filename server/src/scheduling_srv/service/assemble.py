@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scheduling_srv import __version__
 from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer, KafkaPartitionConsumer
+from scheduling_srv.adapters.kafka.emissions import KafkaEmissions
 from scheduling_srv.adapters.kafka.letters import KafkaLetters
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.adapters.kafka.tail import KafkaTail
@@ -26,6 +27,7 @@ from scheduling_srv.app.owner.balance import Balance
 from scheduling_srv.app.requests.backfills import Backfills
 from scheduling_srv.app.requests.dead_letters import DeadLetterCalls
 from scheduling_srv.app.requests.definitions import Definitions
+from scheduling_srv.app.requests.explaining import Explaining
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.requests.pause_notes import PauseNotes
@@ -43,6 +45,7 @@ from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.app.starts import Starts
 from scheduling_srv.app.supervision import Work
 from scheduling_srv.app.watching.hub import Hub
+from scheduling_srv.domain.run_rules import MissedRule
 from scheduling_srv.domain.validation import Rules, TopicLimit
 from scheduling_srv.entrances.grpc_reading import ReadingPorts
 from scheduling_srv.formats.kafka_records import Topic
@@ -125,6 +128,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         RunRetries(store, runs, [shard.runs for shard in shards], site.clock),
         UpcomingListing([shard.runs for shard in shards], site.clock),
         _overview(site, shards, health, logs),
+        _explaining(site, shards, listing, notes, runs),
     )
     restores = [shard.restores for shard in shards]
     for shard in shards:
@@ -196,6 +200,25 @@ def _dead_letters(
     topics = {settings.topic_jobs: Topic.JOBS, settings.topic_commands: Topic.COMMANDS}
     log = KafkaLetters(first.history, logs)
     return DeadLetterCalls(log, notes, store, site.clock, topics)
+
+
+def _explaining(
+    site: Site,
+    shards: Sequence[Shard],
+    listing: JobListing,
+    notes: PauseNotes,
+    runs: RunListing,
+) -> Explaining:
+    settings, topic = site.settings, site.topics[Topic.JOBS]
+    return Explaining(
+        listing=listing,
+        pauses=notes,
+        runs=runs,
+        logs=[shard.intervals for shard in shards],
+        topic=KafkaEmissions(site.kafka, settings.namespace, topic),
+        clock=site.clock,
+        missed=MissedRule(settings.catch_up_window, latest=settings.missed_runs == "latest"),
+    )
 
 
 def _overview(

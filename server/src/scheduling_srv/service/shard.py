@@ -15,6 +15,7 @@ from scheduling_srv.adapters.kafka.topics import KafkaTopics
 from scheduling_srv.adapters.redis.agenda import SteadySchedule
 from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.intervals import RedisIntervals
 from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.jobs import RedisJobStore, RedisRestores
 from scheduling_srv.adapters.redis.lists import RedisLists
@@ -182,6 +183,7 @@ class Shard:
         timeout = settings.completion_timeout
         runs = RedisRuns(redis, namespace, number, shards, timeout=timeout)
         self.runs = spanned(runs, spans.RUNS)
+        self.intervals = RedisIntervals(redis, namespace, number, shards)
         self.refill = Refill(
             store=RedisRefill(redis, namespace, number, shards),
             logs=site.admin,

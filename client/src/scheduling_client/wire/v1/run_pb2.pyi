@@ -197,7 +197,9 @@ class Run(_message.Message):
     outcome: Global___Outcome.ValueType
     """The final outcome, if it has ENDED."""
     error: _builtins.str
-    """The worker's words about the last failure. At most 1 kB."""
+    """The worker's words about the last failure. At most 1 kB. Of a skipped or missed run the rule
+    that let it pass: `overlap`, `start_deadline`, `pause` or `outage`.
+    """
     @_builtins.property
     def nominal_time(self) -> _timestamp_pb2.Timestamp:
         """When the run was due, without jitter."""

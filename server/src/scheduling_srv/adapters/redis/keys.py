@@ -70,6 +70,12 @@ NAMED = {
     "records_order": "list: serials of these records, the oldest first; bounded in bytes",
     "tallies": "hash: id -> TALLIED and serials, at most 10; recurring jobs that have run",
     "minutes": "hash: minute modulo 128 -> MINUTE",
+    "outages": "list: OUTAGE of each time in which no owner looked; 1,000",
+    "owners": "list: OWNED of each owner; 1,000",
+    "pauses": "list: PAUSED_UNTIL of each pause that has ended; 1,000",
+    "farewells": "list: FAREWELL of jobs that were deleted or have finished; 1,000",
+    "passing": "hash: place in `plan` -> since when its occurrences passed in a pause; few ms",
+    "told:": "string: TOLD, when an event told what passed, `told:<kind>:<job id>`; TTL 10 s",
     "errors:": "hash: digest of an error -> FAILED_WITH; at most 100 of a type",
     "failed_types": "zset: types that have failures, by the last one's ms; at most 1,000",
 }

@@ -42,8 +42,11 @@ from scheduling_srv.formats.versions import WRITES
 
 LOOK_BYTES = 4_000_000
 """Of entries that one call looks through."""
-KEPT = ("meta", "lease", "restores", "removed")
-"""What a rebuild leaves: who does it, and what was ordered."""
+KEPT = (
+    *("meta", "lease", "restores", "removed"),
+    *("outages", "owners", "pauses", "farewells"),
+)
+"""What a rebuild leaves: who does it, what was ordered, and logs of the past."""
 
 
 def _instant(text: bytes) -> int | None:
@@ -110,20 +113,22 @@ class RedisSchedule:
         """`unplanned.lua`."""
         reply = owned(await self.scripts.run("unplanned", token=token, most=limit))
         _, cutoff, resumed_at, now, *jobs = reply
-        rows = zip(jobs[::3], jobs[1::3], jobs[2::3], strict=True)
+        rows = zip(*(jobs[column::4] for column in range(4)), strict=True)
         kind = MEMBER.before("kind")
         found = [
-            Unplanned(text, int(at), text[kind] == MISSED, record) for text, at, record in rows
+            Unplanned(text, int(at), text[kind] == MISSED, record, _instant(since))
+            for text, at, record, since in rows
         ]
         return Instants(int(cutoff), int(resumed_at), int(now)), found
 
-    async def plan(self, token: str, planned: Sequence[Planned]) -> int:
+    async def plan(self, token: str, planned: Sequence[Planned], now: int) -> int:
         """`plan.lua`."""
         rows: list[Value] = []
         for job in planned:
             due: Value = "" if job.due is None else job.due
             rows += (job.member, "aside" if job.aside else due, MISSED if job.settled else NEXT)
-        aside: int = owned(await self.scripts.run("plan", rows, token=token))[1]
+            rows.append(" ".join(map(str, job.lapse)) if job.lapse else "")
+        aside: int = owned(await self.scripts.run("plan", rows, token=token, now=now))[1]
         return aside
 
     async def plan_again(self, token: str) -> int:

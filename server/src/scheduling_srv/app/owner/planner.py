@@ -11,10 +11,11 @@ import structlog
 
 from scheduling_client.schedules.recurrence import Recurrence
 from scheduling_srv.app.ports import Schedule
-from scheduling_srv.app.replies import Instants, Planned, Unplanned
+from scheduling_srv.app.replies import Instants, Lapse, Planned, Unplanned
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run import PassedBy
 from scheduling_srv.domain.run_rules import RunKind, make_up
 from scheduling_srv.formats.job_record import properties_of
 from scheduling_srv.formats.layouts import MEMBER
@@ -50,7 +51,7 @@ class Planner:
             self.begun = True
         since, unplanned = await self.schedule.unplanned(token, PLAN_JOBS)
         planned = await self._plan_all(unplanned, since)
-        self._aside.set(await self.schedule.plan(token, planned))
+        self._aside.set(await self.schedule.plan(token, planned, since.now))
         return len(planned)
 
     async def _plan_all(self, jobs: Sequence[Unplanned], since: Instants) -> Sequence[Planned]:
@@ -70,16 +71,24 @@ class Planner:
 
     def _plan(self, job: Unplanned, since: Instants) -> Planned:
         found, asked = read_recurrence(job.record, job.after), properties_of(job.record).properties
-        if job.missed:
-            planned = self._plan_missed(job, found, asked, since)
-        else:
-            due = found.next_after(_before_next(job, asked, since))
-            planned = Planned(job.member, due, settled=False)
+        planned = self._plan_next(job, found, asked, since)
+        passed = _first_passed(job, asked, since)
+        if passed and planned.due is not None:
+            until = planned.due if asked.end is None else min(planned.due, asked.end + 1)
+            planned = planned._replace(lapse=_lapse(*passed, found, until))
         if asked.end is not None and planned.due is not None and planned.due > asked.end:
             return planned._replace(due=None)
         if asked.missed and asked.missed.window is None and (planned.due or 0) <= since.resumed_at:
             return planned._replace(settled=True)  # it was decided that all of them run
         return planned
+
+    def _plan_next(
+        self, job: Unplanned, found: Recurrence, asked: Properties, since: Instants
+    ) -> Planned:
+        if job.missed:
+            return self._plan_missed(job, found, asked, since)
+        due = found.next_after(_before_next(job, asked, since))
+        return Planned(job.member, due, settled=False)
 
     def _plan_missed(
         self, job: Unplanned, found: Recurrence, asked: Properties, since: Instants
@@ -97,3 +106,25 @@ def _before_next(job: Unplanned, asked: Properties, since: Instants) -> int:
     if not asked.start_deadline:
         return job.after
     return max(job.after, since.now - asked.start_deadline - (asked.jitter or 0) - 1)
+
+
+def _first_passed(
+    job: Unplanned, asked: Properties, since: Instants
+) -> tuple[int, PassedBy] | None:
+    """From where on occurrences may have passed without a run, and why; None: none have."""
+    if job.missed:
+        return job.after, PassedBy.OUTAGE
+    if job.passed_since is not None:
+        return job.passed_since, PassedBy.PAUSE
+    if _before_next(job, asked, since) > job.after:
+        return job.after + 1, PassedBy.DEADLINE
+    return None
+
+
+def _lapse(first: int, why: PassedBy, found: Recurrence, until: int) -> Lapse | None:
+    """The occurrences from `first` on that are before `until`; None: there are none."""
+    earliest = found.next_after(first - 1)
+    if earliest is None or earliest >= until:
+        return None
+    last = found.latest_before(until, earliest)
+    return Lapse(found.count(earliest - 1, last), last, why)

@@ -16,6 +16,7 @@ from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, Writ
 from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
+from scheduling_srv.app.requests.passing import with_passing
 from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.request_names import name_of
 from scheduling_srv.app.requests.run_listing import RunListing
@@ -175,9 +176,15 @@ class Definitions:
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
-        views = await self._shown(ids, next_times)
+        listed = await self.listing.show(ids)
+        views = await self._views(listed, next_times)
         runs = await self.runs.of_jobs([view.job.id.decode() for view in views]) if views else {}
-        return [view._replace(runs=runs.get(view.job.id.decode())) for view in views]
+        now, time_slice, found = self.clock.now(), SharedSlice(), list[JobView]()
+        for each, view in zip(listed, views, strict=True):
+            own = runs.get(view.job.id.decode())
+            found.append(view._replace(runs=own and with_passing(own, each, now)))
+            await time_slice.yield_if_used()
+        return found
 
     async def _shown(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
         return await self._views(await self.listing.show(ids), next_times)

@@ -1,4 +1,4 @@
---!include base presence upgrade
+--!include base intervals presence upgrade
 --!args owner lease dead
 -- Takes the lease if nobody holds it, or if its holder is dead.
 -- `lease`: ms. `dead`: the token of a holder that was found dead, or ''.
@@ -14,4 +14,5 @@ if meta('format') < FORMAT_WRITTEN then
     note_format(FORMAT_WRITTEN)
 end
 redis.call('SET', K.lease, token, 'PX', lease)
+log_owner(token, tonumber(clock_ms()))
 return token

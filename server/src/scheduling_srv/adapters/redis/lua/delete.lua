@@ -1,4 +1,4 @@
---!include base input job moving outbox remove
+--!include base input intervals job moving outbox remove
 --!args now:int partition expected position known ids...
 -- Deletes jobs by id; what does not exist is no error.
 -- `partition` to `known`: see `input.lua`.
@@ -14,7 +14,7 @@ end
 if find_moving(ids_at, #args - ids_at + 1, 1) then
     return {'moving'}
 end
-local bytes, last, deleted = 0, ids_at - 1, 0
+local bytes, last, deleted, farewells = 0, ids_at - 1, 0, {}
 for i = ids_at, #args do
     bytes = bytes + redis.call('HSTRLEN', K.jobs, args[i])
     if bytes > REPLACED_BYTES and i > ids_at then
@@ -32,8 +32,10 @@ for i = ids_at, last do
         remove_job(args[i], job)
         remember_removed(args[i], job)
         emit_deleted(args[i], is_resource(job.kind))
+        farewells[#farewells + 1] = farewell_text(args[i], job.seq, GONE_DELETED, now)
         deleted = deleted + 1
     end
 end
+log_all(K.farewells, farewells)
 advance(partition, position, now)
 return {'ok', flush(deleted > 0 and now or nil), lineage(), last - ids_at + 1}

@@ -1,4 +1,4 @@
---!include base job outbox pauses telling
+--!include base intervals job outbox pauses telling
 --!args now:int kind names...
 -- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
 -- `kind`: 'job' or 'type'; `names`: ids or types.
@@ -6,12 +6,14 @@
 if not is_ready() then
     return {'not ready'}
 end
-local matched, changed = 0, 0
+local matched, changed, ended = 0, 0, {}
 for i = names_at, #args do
     local name = args[i]
     local record = kind == 'job' and redis.call('HGET', K.jobs, name)
     if kind == 'type' or record then
         matched = matched + 1
+        local note = redis.call('HGET', kind == 'type' and K.paused_types or K.paused, name)
+        ended[#ended + 1] = note and pause_text(kind == 'type', name, note, now) or nil
         if kind == 'type' and unpause_type(name) then
             resume_type(name)
             tell_resumed('', name, now)
@@ -23,4 +25,5 @@ for i = names_at, #args do
         end
     end
 end
+log_all(K.pauses, ended)
 return {'ok', flush(changed > 0 and now or nil), lineage(), matched, changed}

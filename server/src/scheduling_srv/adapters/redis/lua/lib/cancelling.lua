@@ -115,12 +115,12 @@ local function note_unemitted(id, seq, nominal)
 end
 
 -- Plants the occurrence after one that was held.
-local function plant_following(id, job, record, nominal)
+local function plant_following(id, job, record, nominal, now)
     local next = nominal + job.interval
     if is_planned(job) then
         redis.call('ZADD', K.plan, nominal, member(job.seq, NEXT, id))
     elseif job.rules and job.rules.last > 0 and next > job.rules.last then
-        finish(id, record, next)
+        finish(id, record, next, now)
         local left = redis.call('HGET', K.jobs, id)
         if left then -- a run that this call has cancelled may have been its last
             ending[id], known_jobs[id] = read_job(left), left
@@ -159,7 +159,7 @@ local function cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_
     end
     conclude(0, id, job.type, job, true, seq, nominal, attempt - 1, origin, CANCELLED, now, '')
     if held and job.kind >= INTERVAL then
-        plant_following(id, job, record, nominal)
+        plant_following(id, job, record, nominal, now)
     end
     return true
 end

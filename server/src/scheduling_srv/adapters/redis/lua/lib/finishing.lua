@@ -1,4 +1,4 @@
---!include backfills job order outbox remove unique waiting
+--!include backfills intervals job member order outbox remove states unique waiting
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
@@ -33,8 +33,10 @@ end
 
 -- A recurring job has no further occurrence: it is announced as finished. Its open runs may still be
 -- answered, and tried again, and those that wait go on counting, or to rest: it stays paused.
-local function finish(id, record, nominal)
+local function finish(id, record, nominal, now)
     local job = read_job(record)
+    local has_counted = is_counted(job) and state_of(id, job.seq).counted >= job.rules.max_runs
+    log_all(K.farewells, {farewell_text(id, job.seq, has_counted and GONE_MAX_RUNS or GONE_END, now)})
     emit_finished(id)
     remember_removed(id, job)
     if not has_more_to_start(job) then

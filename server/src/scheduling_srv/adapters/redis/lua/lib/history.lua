@@ -1,4 +1,4 @@
---!include base minutes ran records tallies
+--!include base minutes ran records tallies telling
 -- What became of runs (decision 31): gathered, and saved once a call, where the format is 2.
 local SERIALS = 10 * SERIAL_SIZE -- bytes of the serials of a job: its last ten runs are kept
 local FAILURES, FAILED_TYPES = 100, 1000 -- errors of a type, and types, that are told apart
@@ -38,11 +38,13 @@ local function note_ended(instance, id, type, job, seq, nominal, attempt, origin
     ended.problem = outcome == 'timed-out' and NO_ANSWER or problem
 end
 
--- Occurrences of a recurring job have passed without a run. `outcome`: RAN_SKIPPED or RAN_MISSED.
-local function note_passed(id, job, nominal, outcome, now, number_of)
+-- Occurrences of a recurring job have passed without a run, the last one at `nominal`. `why`: one of
+-- the words WHY_...
+local function note_passed(id, job, nominal, why, now, number_of)
     if number_of <= 0 or not has_format(2) then
         return
     end
+    local outcome = why == WHY_OUTAGE and RAN_MISSED or RAN_SKIPPED
     count_skipped(now, number_of)
     local row = skips[id] or {}
     skips[id] = row
@@ -51,6 +53,7 @@ local function note_passed(id, job, nominal, outcome, now, number_of)
     else
         row[outcome] = keep_run(id, {kind = INTERVAL}, job.seq, job.type, nominal, outcome, now, number_of)
     end
+    row[outcome].problem = why
 end
 
 -- A one-time job is over before its run has started. `job`: as `read_job` returns it.
@@ -261,7 +264,17 @@ local function save_runs_that_ended(base)
     forget_records(dropped_once)
 end
 
+-- Occurrences that have passed in this call: an event for each row of them.
+local function tell_all_passed()
+    for _, row in pairs(skips) do
+        for _, run in pairs(row) do
+            tell_passed(run)
+        end
+    end
+end
+
 local function save_history()
+    tell_all_passed()
     if #kept > 0 then
         local base = redis.call('HINCRBY', K.meta, 'history', #kept) - #kept
         save_tallies(base)

@@ -35,10 +35,10 @@ local function plant(stage, job, id, record, nominal, from)
         local behind = stage.now - rules.start_deadline - jitter_of(job) - nominal
         local late = math.max(0, math.ceil(behind / job.interval))
         nominal = nominal + late * job.interval
-        note_passed(id, job, nominal - job.interval, RAN_SKIPPED, stage.now, late)
+        note_passed(id, job, nominal - job.interval, WHY_DEADLINE, stage.now, late)
     end
     if rules.last > 0 and nominal > rules.last then
-        finish(id, record, nominal)
+        finish(id, record, nominal, stage.now)
         return
     end
     wait_again(stage, note_nominal(id, job, nominal), from, member(job.seq, NEXT, id))
@@ -51,7 +51,7 @@ local function plant_after(stage, job, id, record, nominal, from, state)
     end
     local rules = job.rules
     if state and state.counted >= rules.max_runs then
-        finish(id, record, nominal)
+        finish(id, record, nominal, stage.now)
     elseif job.kind == INTERVAL then
         plant(stage, job, id, record, nominal + job.interval, from)
     else
@@ -67,7 +67,7 @@ local function make_up(stage, job, id, record, nominal, from, cutoff)
     end
     local passed = math.floor((cutoff - 1 - nominal) / job.interval)
     local latest, all = nominal + passed * job.interval, skips_missed(stage, job)
-    note_passed(id, job, all and latest or latest - job.interval, RAN_MISSED, stage.now, all and passed + 1 or passed)
+    note_passed(id, job, all and latest or latest - job.interval, WHY_OUTAGE, stage.now, all and passed + 1 or passed)
     if all then
         plant(stage, job, id, record, latest + job.interval, from)
         return nil
@@ -97,23 +97,23 @@ local function drop_kept(stage, job, id, record, text, nominal)
 end
 
 -- An occurrence is skipped; those of one-time jobs fail instead.
-local function note_passed_of(stage, job, id, nominal)
+local function note_passed_of(stage, job, id, nominal, why)
     if job.kind >= INTERVAL then
-        note_passed(id, job, nominal, RAN_SKIPPED, stage.now, 1)
+        note_passed(id, job, nominal, why, stage.now, 1)
     end
 end
 
--- A run does not start, and never will.
-local function skip(stage, job, id, record, kind, text, nominal, from, state)
+-- A run does not start, and never will. `why`: see `note_passed`.
+local function skip(stage, job, id, record, kind, text, nominal, from, state, why)
     leave_place(stage, job)
     if kind == KEPT then
-        note_passed_of(stage, job, id, nominal)
+        note_passed_of(stage, job, id, nominal, why)
         drop_kept(stage, job, id, record, text, nominal)
     elseif job.kind == NOW or job.kind == ONCE then
         note_unstarted(id, read_job(record), nominal, stage.now, TOO_LATE)
         end_unstarted(id, record)
     else
-        note_passed_of(stage, job, id, nominal)
+        note_passed_of(stage, job, id, nominal, why)
         plant_after(stage, job, id, record, nominal, from, state)
     end
 end
@@ -131,7 +131,7 @@ local function overlap(stage, job, id, record, kind, text, nominal, from, state)
     leave_place(stage, job)
     local waits = job.rules.overlap == ONE and (kind == KEPT or redis.call('ZCOUNT', K.resting, seq, seq) == 0)
     if not waits then
-        skip(stage, job, id, record, kind, text, nominal, from, state)
+        skip(stage, job, id, record, kind, text, nominal, from, state, WHY_OVERLAP)
     elseif kind == KEPT then
         rest_for_job(seq, text)
     else
@@ -172,13 +172,13 @@ local function obey(stage, job, text, id, score, from, record, kind, nominal, at
         if kind == KEPT then
             drop_kept(stage, job, id, record, text, nominal) -- the job ends with its next occurrence
         else
-            finish(id, record, nominal)
+            finish(id, record, nominal, stage.now)
         end
         return
     end
     if is_first and rules.start_deadline > 0 and stage.now > due + rules.start_deadline then
         gone[#gone + 1] = text
-        skip(stage, job, id, record, kind, text, nominal, from, state)
+        skip(stage, job, id, record, kind, text, nominal, from, state, WHY_DEADLINE)
         return
     end
     if is_first and rules.overlap > 0 and job.kind >= INTERVAL and has_open_run(job, kind) then

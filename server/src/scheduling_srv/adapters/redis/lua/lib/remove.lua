@@ -79,6 +79,7 @@ local function remove_job(id, job, later)
             redis.call('ZREM', K.plan, text)
             if is_planned(job) then
                 redis.call('ZREM', K.aside, text)
+                redis.call('HDEL', K.passing, text)
             end
             if job.parallel > 0 then
                 unblock(job.parallel, job.type, text)

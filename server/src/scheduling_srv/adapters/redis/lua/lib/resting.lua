@@ -6,17 +6,20 @@ local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
 end
 
--- The next occurrence of a recurring job whose occurrences have passed since this nominal time.
+-- The next occurrence of a recurring job whose occurrences have passed since this nominal time. Python
+-- counts those of cron.
 local function go_on(id, record, job, nominal, now)
     if is_planned(job) then
-        redis.call('ZADD', K.plan, math.max(nominal - 1, now), member(job.seq, NEXT, id))
+        local next = member(job.seq, NEXT, id)
+        redis.call('HSET', K.passing, next, number(nominal))
+        redis.call('ZADD', K.plan, math.max(nominal - 1, now), next)
         return
     end
     local passed = math.max(0, math.floor((now - nominal) / job.interval) + 1)
     local next = nominal + passed * job.interval
-    note_passed(id, job, next - job.interval, RAN_SKIPPED, now, passed)
+    note_passed(id, job, next - job.interval, WHY_PAUSE, now, passed)
     if job.rules and job.rules.last > 0 and next > job.rules.last then
-        finish(id, record, next)
+        finish(id, record, next, now)
         return
     end
     redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))

@@ -30,8 +30,23 @@ local function tell_failed(outcome, id, type, seq, nominal, attempt, instance, p
         .. ',"instance":' .. instance .. (problem ~= '' and ',"reason":' .. cjson.encode(problem) or ''))
 end
 
--- Occurrences were 'SKIPPED' or 'MISSED': so many, the last of them at `nominal`.
-local function tell_passed(kind, id, type, seq, nominal, count, why)
-    tell(kind, id, type, ',"seq":' .. number(seq) .. ',"nominal":' .. number(nominal) .. ',"count":' .. number(count)
-        .. ',"reason":"' .. why .. '"')
+local TOLD_MS = 1000 -- between two events about occurrences of a job that have passed
+local WITHHELD_MS = 10000 -- so long are those remembered that no event has told of
+
+-- Occurrences of a job have passed without a run: a row of the history. Those that follow within a
+-- second count with the next event.
+local function tell_passed(run)
+    local kind = run.outcome == RAN_MISSED and 'MISSED' or 'SKIPPED'
+    local key = K.told .. kind .. ':' .. run.id
+    local found, at, withheld = redis.call('GET', key), nil, 0
+    if found then
+        at, withheld = struct.unpack(TOLD, found)
+    end
+    withheld = withheld + run.number
+    if not at or math.abs(run.ended - at) >= TOLD_MS then
+        tell(kind, run.id, run.type, ',"seq":' .. number(run.seq) .. ',"nominal":' .. number(run.nominal)
+            .. ',"count":' .. number(withheld) .. ',"reason":"' .. run.problem .. '"')
+        at, withheld = run.ended, 0
+    end
+    redis.call('SET', key, struct.pack(TOLD, at, withheld), 'PX', WITHHELD_MS)
 end
