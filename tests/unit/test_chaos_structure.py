@@ -29,7 +29,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=str)
 def test_only_replicas_know_the_product(path: Path) -> None:
     knows = any(name.split(".")[0] == "scheduling_srv" for name in imported(path))
     assert knows == (path.name in UNDER_TEST)
