@@ -262,9 +262,11 @@ def _was_full(job: Kept, nominal: int) -> bool:
 def _may_overlap(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
     """Whether another run of the job may have been open when it was due."""
     for run_id in {deed.run_id for deed in job.deeds if deed.run.at <= later}:
-        begun, over = job.chain(run_id)[0].run.at, model.open_until(job, run_id)
+        first, over = job.chain(run_id)[0], model.open_until(job, run_id)
+        if first.is_first and first.run.nominal > nominal:
+            continue  # it is behind this one
         hurt = model.had_fault(over - TICK_MS, over + IDLE_MS)
-        if begun <= later and over + (RECOVERING_MS if hurt else SETTLING_MS) >= nominal:
+        if over + (RECOVERING_MS if hurt else SETTLING_MS) >= nominal:
             return True
     # A run by hand, or of a backfill, that waits for its place counts before it is seen.
     return model.had_fault(nominal - RECOVERING_MS, later)
