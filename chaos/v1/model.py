@@ -15,6 +15,8 @@ from chaos.v1.facts import Call, Final
 from chaos.v1.specs import Spec, is_one_time
 
 SCHEDULE, MANUAL, BACKFILL = "schedule", "manual", "backfill"
+AHEAD_MS = 500
+"""A run is staged less than that before it is due."""
 MARKS = {"m": MANUAL, "b": BACKFILL}
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which remembered requests may be gone."""
@@ -322,6 +324,13 @@ class V1Model:
     def faults(self, *names: str) -> Iterator[Fault]:
         """Of these kinds."""
         return (each for each in self.model.history.faults if each.name.startswith(names))
+
+    def was_away(self, begin: int, end: int) -> bool:
+        """Whether no replica ran between two instants, so that none staged a run."""
+        return any(
+            fault.begun < begin - self.skew - AHEAD_MS and fault.ended > end + self.skew
+            for fault in self.faults("outage", "kill-all")
+        )
 
     def silences(self, begin: int, end: int) -> Iterator[Span]:
         """Between records of all runs of 2018, one of which is due every 100 ms."""

@@ -134,9 +134,12 @@ def before_deadline(model: V1Model) -> Iterator[Violation]:
             spec, run = model.by_tag[deed.run.tag], deed.run
             last = spec.delayed(run.nominal) + spec.start_deadline + model.skew
             late = run.at - last
-            if not spec.start_deadline or late <= BUSY_MS:
+            if not spec.start_deadline or late <= 0:
                 continue
-            if model.was_smooth(last - TICK_MS, run.at, spec.start_deadline):
+            due = spec.delayed(run.nominal)
+            if model.was_away(due, last) or (
+                late > BUSY_MS and model.was_smooth(last - TICK_MS, run.at, spec.start_deadline)
+            ):
                 yield Violation("deadline", f"{run} came {late} ms after its start deadline")
 
 

@@ -17,7 +17,7 @@ from chaos.times import next_cron
 from tests.unit import cron_oracle
 
 FOLDER = Path(chaos.__file__).parent
-UNDER_TEST = {"replica.py", "seeded.py"}
+UNDER_TEST = {"replica.py", "seeded.py", "seeded_lua.py", "seeded_v1.py"}
 """What runs as the product, rather than against it."""
 
 
