@@ -179,7 +179,7 @@ accept-doors: setup kafka ## Prove that the doors are safe and that the service 
 	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-v1
-accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONLY=jobs,runs; 15 minutes)
+accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONLY=jobs,runs; 20 minutes)
 	@$(BIN)/python -m accept v1 $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-worker

@@ -5,6 +5,13 @@ from __future__ import annotations
 from accept.__main__ import Point
 
 E2E, STORE, UNIT = "tests/e2e", "tests/store", "tests/unit"
+WORKERS = 2
+CAMPAIGN = ("chaos", "--minutes", "3", "--seed", "14", "--v1", "3")
+READS = (
+    *("bench", "--only", "v1-reads", "--contenders", "product", "--rounds", "1"),
+    *("--size", "0.02", "--floors"),
+)
+"""200,000 jobs wait: lab note 0016 has 10,000,000."""
 
 POINTS = (
     Point(
@@ -67,6 +74,18 @@ POINTS = (
         "lost",
         "A rebuild from an empty Redis brings back properties, pauses, counts and runs.",
         [f"{E2E}/test_rebuild.py"],
+    ),
+    Point(
+        "faults",
+        "All rules hold through crashes, losses of Redis and rebuilds; their checker is checked.",
+        [f"{UNIT}/test_chaos_v1.py", f"{UNIT}/test_chaos_seeded.py"],
+        [CAMPAIGN],
+    ),
+    Point(
+        "reads",
+        "Get, pages, upcoming and overview are fast beside 1,000 runs a second.",
+        [f"{STORE}/test_lists.py", f"{STORE}/test_pages.py"],
+        [READS],
     ),
     Point(
         "command",
