@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from chaos.history import OK, REFUSED, UNKNOWN, Fault
+from chaos.history import OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, PRECISION_MS, Announced, Answer, Model, Run
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
@@ -321,16 +321,22 @@ class V1Model:
             if not names or fault.name.startswith(names)
         )
 
-    def faults(self, *names: str) -> Iterator[Fault]:
-        """Of these kinds."""
-        return (each for each in self.model.history.faults if each.name.startswith(names))
-
     def was_away(self, begin: int, end: int) -> bool:
         """Whether no replica ran between two instants, so that none staged a run."""
         return any(
-            fault.begun < begin - self.skew - AHEAD_MS and fault.ended > end + self.skew
-            for fault in self.faults("outage", "kill-all")
+            away.begin < begin - self.skew - AHEAD_MS and away.end > end + self.skew
+            for away in self.outages()
         )
+
+    def outages(self) -> Iterator[Span]:
+        """When no replica ran. Other faults start replicas, so they must be apart."""
+        for fault in self.model.history.faults:
+            if fault.name in ("outage", "kill-all"):
+                others = (each for each in self.model.history.faults if each is not fault)
+                if not any(
+                    each.begun <= fault.ended and fault.begun <= each.ended for each in others
+                ):
+                    yield Span(fault.begun, fault.ended)
 
     def silences(self, begin: int, end: int) -> Iterator[Span]:
         """Between records of all runs of 2018, one of which is due every 100 ms."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from chaos.history import CRON, INTERVAL, NOW, WHEN
 from chaos.model import FOREVER, Violation
-from chaos.v1.model import MANUAL, SCHEDULE, Deed, Kept, Span, V1Model
+from chaos.v1.model import MANUAL, SCHEDULE, Deed, Kept, V1Model
 from chaos.v1.specs import ALLOW, LATEST, Spec
 
 BUSY_MS = 2_500
@@ -158,11 +158,7 @@ def alone(model: V1Model) -> Iterator[Violation]:
 
 def made_up(model: V1Model) -> Iterator[Violation]:
     """Of the occurrences in an outage before the window of a job, one runs, or none."""
-    outages = [
-        Span(fault.begun, fault.ended)
-        for fault in model.faults("outage")
-        if fault.ended - fault.begun > IDLE_MS + TICK_MS
-    ]
+    outages = [each for each in model.outages() if each.end - each.begin > IDLE_MS + TICK_MS]
     for job in model.jobs.values():
         spec = job.spec
         if not spec.older:
