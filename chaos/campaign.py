@@ -17,7 +17,7 @@ from chaos.checker import table, violations
 from chaos.clock import now_ms
 from chaos.generator import LIMITED, metronome, sentinel, without_padding
 from chaos.health import HealthWatch
-from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
+from chaos.history import CREATE, OK, UNKNOWN, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.measure import report
 from chaos.model import Violation
 from chaos.nemesis import Nemesis, say
@@ -272,8 +272,8 @@ class Campaign:
             return
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
         settled = now_ms()
-        if not self._note_final(recorder, properties):
-            self._give_up("calls of scheduling.v1 are not answered")
+        if not self._until(lambda: self._note_final(recorder, properties)):
+            self._give_up(f"scheduling.v1 does not answer for {RECOVERY_SECONDS:g} s")
             return
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
             self._give_up(f"runs are held for {EMPTY_SECONDS:g} s\n{world.tails()}")
@@ -290,6 +290,9 @@ class Campaign:
         recorder.quiet(Quiet(settled, complete, tuple(job.id for job in answer.items)))
         self._until_ok(lambda n: calls.delete((), n), RECOVERY_SECONDS)
         recorder.write("left", keys=self._keys_left(world))
+
+    def _until(self, attempt: Callable[[], bool]) -> bool:
+        return self._until_ok(lambda _: OK if attempt() else UNKNOWN, RECOVERY_SECONDS)
 
     def _note_final(self, recorder: Recorder, calls: V1Calls) -> bool:
         """Note the jobs of scheduling.v1 as they are after all faults; then end the pauses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -68,6 +68,8 @@ class Kept:
     """Those that were asked for and not refused, in the order of the calls."""
     deeds: list[Deed] = field(default_factory=list)
     """Committed, in the order of the topic."""
+    chains: dict[str, list[Deed]] = field(default_factory=dict)
+    """The attempts of each run, by its id."""
     created: list[tuple[int, int, str]] = field(default_factory=list)
     """At, offset and tag."""
     deleted: list[Ended] = field(default_factory=list)
@@ -97,9 +99,10 @@ class Kept:
             return gone.at
         return FOREVER
 
-    def chain(self, run_id: str) -> list[Deed]:
-        """The attempts of a run."""
-        return [deed for deed in self.deeds if deed.run_id == run_id]
+    def add(self, deed: Deed) -> None:
+        """The next one on the topic."""
+        self.deeds.append(deed)
+        self.chains.setdefault(deed.run_id, []).append(deed)
 
     def __str__(self) -> str:
         return f"{self.id} ({self.spec.tag})"
@@ -168,7 +171,7 @@ class V1Model:
                 self.again.append(deed)
             else:
                 known.add((deed.run_id, run.attempt))
-                self.jobs[self.by_tag[run.tag].id].deeds.append(deed)
+                self.jobs[self.by_tag[run.tag].id].add(deed)
 
     def _arrange_events(self, events: Iterable[Announced]) -> None:
         for event in events:
@@ -291,7 +294,7 @@ class V1Model:
 
     def is_surely_open(self, job: Kept, run_id: str, by: Run) -> bool:
         """Whether a run had no final outcome when another one was put on the topic."""
-        attempts = [deed for deed in job.chain(run_id) if deed.run.offset < by.offset]
+        attempts = [deed for deed in job.chains[run_id] if deed.run.offset < by.offset]
         if not attempts or self.may_be_cancelled(run_id, by.at):
             return False
         last = attempts[-1]
@@ -301,9 +304,23 @@ class V1Model:
             return False
         return not (is_last and self.earliest_timeout(last) <= by.at)
 
+    def beside(self, job: Kept, deeds: Sequence[Deed]) -> Iterator[tuple[Deed, list[str]]]:
+        """Each of these runs of a job, and the earlier ones that were surely open beside it.
+
+        Both are of one definition.
+        """
+        alive: dict[int, set[str]] = defaultdict(set)
+        for deed in deeds:
+            others = alive[deed.seq]
+            others.intersection_update(
+                [run_id for run_id in others if self.is_surely_open(job, run_id, deed.run)]
+            )
+            yield deed, sorted(others - {deed.run_id})
+            others.add(deed.run_id)
+
     def open_until(self, job: Kept, run_id: str) -> int:
         """By when a run has its final outcome, if nothing is wrong with the servers."""
-        last = job.chain(run_id)[-1]
+        last = job.chains[run_id][-1]
         answers = self.answers_to(last)
         return min(answers[0].at if answers else FOREVER, self.latest_timeout(last))
 

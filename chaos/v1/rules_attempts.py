@@ -89,7 +89,7 @@ def cancelled(model: V1Model) -> Iterator[Violation]:
         (run_id,) = call.names
         job = model.jobs.get(run_id.rsplit("/", 2)[0])
         ended = call.ended or FOREVER
-        for deed in job.chain(run_id) if job else ():
+        for deed in job.chains.get(run_id, ()) if job else ():
             if deed.run.at > ended:
                 late = deed.run.at - ended
                 yield Violation("cancel", f"{deed.run} came {late} ms after {call} was answered")

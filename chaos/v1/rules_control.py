@@ -98,17 +98,9 @@ def _too_many(
     model: V1Model, job: Kept, calls: list[Call], deeds: list[Deed]
 ) -> Iterator[Violation]:
     most = max((call.given["most"] for call in calls), default=0)
-    for place, deed in enumerate(deeds):
-        if deed.run.attempt > 1:
-            continue
-        earlier = {each.run_id for each in deeds[:place] if each.seq == deed.seq}
-        open_runs = [
-            run_id
-            for run_id in sorted(earlier - {deed.run_id})
-            if model.is_surely_open(job, run_id, deed.run)
-        ]
-        if len(open_runs) >= most:
-            yield Violation("backfill", f"{deed.run} ran beside {open_runs}; {most} may")
+    for deed, others in model.beside(job, deeds):
+        if deed.run.attempt == 1 and len(others) >= most:
+            yield Violation("backfill", f"{deed.run} ran beside {others}; {most} may")
 
 
 def _incomplete(model: V1Model, job: Kept, call: Call, deeds: list[Deed]) -> Iterator[Violation]:

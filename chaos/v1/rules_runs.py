@@ -18,6 +18,8 @@ IDLE_MS = 5_000
 """An owner that looks at nothing for so long was in an outage (docs/contract.md)."""
 SETTLING_MS = 2_000
 """How long an answer may take to be applied, if no fault is under way."""
+LONGEST_RUN_MS = 180_000
+"""How long a run may be open: all its attempts, through outages."""
 RECOVERING_MS = 25_000
 """The same, if one is."""
 
@@ -64,6 +66,8 @@ def in_time(model: V1Model) -> Iterator[Violation]:
     """Not before the nominal time and its jitter, for readers of uncommitted records too."""
     known = {deed.run.offset: deed for job in model.jobs.values() for deed in job.deeds}
     for deed in (*known.values(), *model.again):
+        if deed.origin == MANUAL:
+            continue  # the service chooses its nominal time, by the clock of any replica
         spec, run = model.by_tag[deed.run.tag], deed.run
         at = min(run.at, model.model.history.readable.get(run.offset, FOREVER))
         due = spec.delayed(run.nominal) if deed.origin == SCHEDULE else run.nominal
@@ -146,14 +150,10 @@ def before_deadline(model: V1Model) -> Iterator[Violation]:
 def alone(model: V1Model) -> Iterator[Violation]:
     """With SKIP and ONE no run of the schedule starts while an earlier run is open."""
     for job in model.jobs.values():
-        for place, deed in enumerate(job.deeds):
+        for deed, others in model.beside(job, job.deeds):
             spec = model.by_tag[deed.run.tag]
-            if spec.overlap == ALLOW or not spec.recurs or not deed.is_first:
-                continue
-            earlier = {each.run_id for each in job.deeds[:place] if each.seq == deed.seq}
-            for run_id in sorted(earlier - {deed.run_id}):
-                if model.is_surely_open(job, run_id, deed.run):
-                    yield Violation("overlap", f"{deed.run} started while {run_id} was open")
+            if others and spec.overlap != ALLOW and spec.recurs and deed.is_first:
+                yield Violation("overlap", f"{deed.run} started while {others} were open")
 
 
 def made_up(model: V1Model) -> Iterator[Violation]:
@@ -260,10 +260,11 @@ def _was_full(job: Kept, nominal: int) -> bool:
 
 def _may_overlap(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
     """Whether another run of the job may have been open when it was due."""
-    for run_id in {deed.run_id for deed in job.deeds if deed.run.at <= later}:
-        first, over = job.chain(run_id)[0], model.open_until(job, run_id)
-        if first.is_first and first.run.nominal > nominal:
-            continue  # it is behind this one
+    for run_id, (first, *_) in job.chains.items():
+        is_behind = first.is_first and first.run.nominal > nominal
+        if is_behind or not nominal - LONGEST_RUN_MS < first.run.at <= later:
+            continue
+        over = model.open_until(job, run_id)
         hurt = model.had_fault(over - TICK_MS, over + IDLE_MS)
         if over + (RECOVERING_MS if hurt else SETTLING_MS) >= nominal:
             return True
