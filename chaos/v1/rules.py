@@ -33,6 +33,7 @@ RULES: tuple[Callable[[V1Model], Iterator[Violation]], ...] = (
     rules_attempts.retried,
     rules_attempts.cancelled,
     rules_control.paused,
+    rules_control.passed,
     rules_control.by_hand,
     rules_control.backfilled,
     rules_changes.announced,

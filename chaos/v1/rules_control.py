@@ -9,7 +9,7 @@ from chaos.history import OK, REFUSED
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call
-from chaos.v1.model import BACKFILL, LOSSES, MANUAL, Deed, Kept, V1Model
+from chaos.v1.model import AHEAD_MS, BACKFILL, LOSSES, MANUAL, Deed, Kept, V1Model
 from chaos.v1.rules_runs import RECOVERING_MS
 
 FORGETTING_MS = 20_000
@@ -25,6 +25,24 @@ def paused(model: V1Model) -> Iterator[Violation]:
                 if span.begin < deed.run.at < span.end and not by_hand:
                     late = deed.run.at - span.begin
                     yield Violation("pause", f"{deed.run} came {late} ms after a pause's answer")
+
+
+def passed(model: V1Model) -> Iterator[Violation]:
+    """Occurrences that were due in a pause have passed: they never run, not after a rebuild either.
+
+    It counts when they are due, jitter included.
+    """
+    for job in model.jobs.values():
+        if not job.spec.recurs:
+            continue
+        for span in model.sure_pauses(job):
+            for deed in job.firsts:
+                nominal = deed.run.nominal
+                due = model.by_tag[deed.run.tag].delayed(nominal)
+                margin = AHEAD_MS + model.skew
+                if span.begin + margin < nominal and due + margin < span.end:
+                    text = f"{deed.run} was due in a pause from {span.begin} to {span.end}"
+                    yield Violation("pause", text)
 
 
 def by_hand(model: V1Model) -> Iterator[Violation]:

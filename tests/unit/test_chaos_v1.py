@@ -132,6 +132,13 @@ def a_run_in_a_pause(story: V1Story) -> None:
     story.done("paused", 4_095, 4_098)
 
 
+def a_run_that_had_passed(story: V1Story) -> None:
+    """The job was paused from 3,510 on."""
+    story.v1(facts.RESUME, 8_000, 8_010, "v1:paused")
+    story.done("paused", 5_095, 9_000)
+    final_of(story, "v1:paused")["paused"] = False
+
+
 def a_run_of_a_paused_type(story: V1Story) -> None:
     move(story.history, run_of(story.history, "rests", 5_025), 5_030)
 
@@ -284,6 +291,7 @@ BREAKS: dict[Callable[[V1Story], None], str] = {
     a_heartbeat_that_does_not_count: "attempts",
     an_attempt_after_its_cancel: "cancel",
     a_run_in_a_pause: "pause",
+    a_run_that_had_passed: "pause",
     a_run_of_a_paused_type: "pause",
     a_pause_that_is_lost: "pause",
     a_pause_that_nobody_asked_for: "pause",
