@@ -196,7 +196,9 @@ def _refused_rightly(model: V1Model, call: Call) -> bool:
         return any(spec.end or spec.due for spec in call.specs) or call.op == facts.BACKFILL
     if call.code == "ALREADY_EXISTS":
         return any(spec.key for spec in call.specs)
-    return call.code == "FAILED_PRECONDITION" and call.op == facts.BACKFILL
+    others = [each for each in model.calls if each.op == facts.BACKFILL and each is not call]
+    busy = any(each.names == call.names and each.begun <= at for each in others)
+    return call.code == "RESOURCE_EXHAUSTED" and call.op == facts.BACKFILL and busy
 
 
 def living(model: V1Model) -> Iterator[Violation]:
