@@ -1,4 +1,4 @@
---!include base finishing history job member outbox pauses states
+--!include base finishing history job later member outbox pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
@@ -6,10 +6,13 @@ local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
 end
 
--- The next occurrence of a recurring job whose occurrences have passed since this nominal time.
+-- The next occurrence of a recurring job whose occurrences have passed since this nominal time. The
+-- journal has to know where it goes on: a rebuild would take those that have passed for open ones.
 local function go_on(id, record, job, nominal, now)
     if is_planned(job) then
-        redis.call('ZADD', K.plan, math.max(nominal - 1, now), member(job.seq, NEXT, id))
+        local after = math.max(nominal - 1, now)
+        redis.call('ZADD', K.plan, after, member(job.seq, NEXT, id))
+        emit_created(id, record, after - after % CRON_STEP + 1, false) -- no occurrence: see `read_open_from`
         return
     end
     local passed = math.max(0, math.floor((now - nominal) / job.interval) + 1)
@@ -19,6 +22,7 @@ local function go_on(id, record, job, nominal, now)
         finish(id, record, next)
         return
     end
+    emit_created(id, record, next, false)
     redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
 end
 
