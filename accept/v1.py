@@ -90,7 +90,16 @@ POINTS = (
     Point(
         "command",
         "Every command on the real service.",
-        [f"{E2E}/test_command_line.py"],
+        [
+            f"{E2E}/test_command_line.py",
+            f"{UNIT}/test_command_line.py",
+            f"{UNIT}/test_command_payloads.py",
+        ],
+    ),
+    Point(
+        "cost",
+        "A job that uses none of it keeps its bytes; calls to Redis keep their bounds.",
+        [f"{UNIT}/test_hot_path.py", f"{UNIT}/test_golden_bytes.py", f"{STORE}/test_budgets.py"],
     ),
     Point(
         "pages",
