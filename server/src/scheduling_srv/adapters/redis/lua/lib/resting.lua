@@ -6,13 +6,22 @@ local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
 end
 
--- The next occurrence of a recurring job whose occurrences have passed since this nominal time. The
--- journal has to know where it goes on: a rebuild would take those that have passed for open ones.
+-- The journal has to know where a job goes on whose occurrences have passed since this nominal time:
+-- a rebuild would take them for open ones.
+local function journal_passed(id, record, job, nominal, now)
+    local next = now - now % CRON_STEP + 1 -- of cron jobs no occurrence: see `read_open_from`
+    if not is_planned(job) then
+        next = nominal + (math.floor((now - nominal) / job.interval) + 1) * job.interval
+    end
+    if next > nominal then
+        emit_created(id, record, next, false)
+    end
+end
+
+-- The next occurrence of a recurring job whose occurrences have passed since this nominal time.
 local function go_on(id, record, job, nominal, now)
     if is_planned(job) then
-        local after = math.max(nominal - 1, now)
-        redis.call('ZADD', K.plan, after, member(job.seq, NEXT, id))
-        emit_created(id, record, after - after % CRON_STEP + 1, false) -- no occurrence: see `read_open_from`
+        redis.call('ZADD', K.plan, math.max(nominal - 1, now), member(job.seq, NEXT, id))
         return
     end
     local passed = math.max(0, math.floor((now - nominal) / job.interval) + 1)
@@ -22,7 +31,6 @@ local function go_on(id, record, job, nominal, now)
         finish(id, record, next)
         return
     end
-    emit_created(id, record, next, false)
     redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
 end
 
@@ -44,6 +52,7 @@ local function wake(key, text, now)
         rest_for_type(job.type, score, text)
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
+        journal_passed(id, record, job, nominal, now)
         go_on(id, record, job, nominal, now)
     elseif kind == KEPT and job.kind < INTERVAL then -- so whoever removes the job finds it
         redis.call('ZREM', K.retries, text)
