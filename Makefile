@@ -16,6 +16,8 @@ REPLICAS ?= 2
 SHARDS ?= 1
 NODES ?= 1
 FAULTS ?=
+# Callers of scheduling.v1 in campaigns; 0: none.
+V1 ?= 2
 # A commit whose version one of the replicas is of.
 BESIDE ?=
 DELIVERY ?= exactly_once
@@ -137,15 +139,15 @@ bench-lua: setup ## Measure Valkey's CPU in the scripts of the hot paths, withou
 	@$(BIN)/python -m bench.lua $(BENCH_ARGS)
 
 .PHONY: chaos
-chaos: setup kafka ## Inject faults for MINUTES=10 and check every promise (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=, BESIDE=)
+chaos: setup kafka ## Inject faults for MINUTES=10 and check every promise (SEED=, REPLICAS=, NODES=, FAULTS=, DELIVERY=, SHARDS=, V1=, BESIDE=)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) --replicas $(REPLICAS) \
 		--nodes $(NODES) --faults "$(FAULTS)" --delivery $(DELIVERY) --shards $(SHARDS) \
-		--beside "$(BESIDE)"
+		--v1 $(V1) --beside "$(BESIDE)"
 
 .PHONY: chaos-series
-chaos-series: setup kafka ## Run a long campaign that resumes where it stopped; writes docs/lab (NAME=, MINUTES=60, SEED=, SHARDS=, DELIVERY=, FAULTS=, BESIDE=)
+chaos-series: setup kafka ## Run a long campaign that resumes where it stopped; writes docs/lab (NAME=, MINUTES=60, SEED=, SHARDS=, DELIVERY=, FAULTS=, V1=, BESIDE=)
 	@$(BIN)/python -m chaos.series $(NAME) --minutes $(MINUTES) --seed $(SEED) --delivery $(DELIVERY) \
-		--shards $(SHARDS) --faults "$(FAULTS)" --beside "$(BESIDE)"
+		--shards $(SHARDS) --faults "$(FAULTS)" --v1 $(V1) --beside "$(BESIDE)"
 
 .PHONY: fuzz
 fuzz: setup kafka ## Send COUNT=1000000 broken requests and records, and check the service (SEED=)
@@ -177,7 +179,7 @@ accept-doors: setup kafka ## Prove that the doors are safe and that the service 
 	@$(BIN)/python -m accept doors $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-v1
-accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONLY=jobs,runs; 15 minutes)
+accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONLY=jobs,runs; 20 minutes)
 	@$(BIN)/python -m accept v1 $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-worker

@@ -5,6 +5,13 @@ from __future__ import annotations
 from accept.__main__ import Point
 
 E2E, STORE, UNIT = "tests/e2e", "tests/store", "tests/unit"
+WORKERS = 2
+CAMPAIGN = ("chaos", "--minutes", "3", "--seed", "14", "--v1", "3")
+READS = (
+    *("bench", "--only", "v1-reads", "--contenders", "product", "--rounds", "1"),
+    *("--size", "0.02", "--floors"),
+)
+"""200,000 jobs wait: lab note 0016 has 10,000,000."""
 
 POINTS = (
     Point(
@@ -84,9 +91,30 @@ POINTS = (
         [f"{E2E}/test_rebuild.py"],
     ),
     Point(
+        "faults",
+        "All rules hold through crashes, losses of Redis and rebuilds; their checker is checked.",
+        [f"{UNIT}/test_chaos_v1.py", f"{UNIT}/test_chaos_seeded.py"],
+        [CAMPAIGN],
+    ),
+    Point(
+        "reads",
+        "Get, pages, upcoming and overview are fast beside 1,000 runs a second.",
+        [f"{STORE}/test_lists.py", f"{STORE}/test_pages.py"],
+        [READS],
+    ),
+    Point(
         "command",
         "Every command on the real service.",
-        [f"{E2E}/test_command_line.py"],
+        [
+            f"{E2E}/test_command_line.py",
+            f"{UNIT}/test_command_line.py",
+            f"{UNIT}/test_command_payloads.py",
+        ],
+    ),
+    Point(
+        "cost",
+        "A job that uses none of it keeps its bytes; calls to Redis keep their bounds.",
+        [f"{UNIT}/test_hot_path.py", f"{UNIT}/test_golden_bytes.py", f"{STORE}/test_budgets.py"],
     ),
     Point(
         "pages",

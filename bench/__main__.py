@@ -30,6 +30,7 @@ from bench.workloads import (
     crowding,
     firing,
     keeping,
+    reading,
     submitting,
     tracing,
 )
@@ -40,6 +41,7 @@ ALL = (
     *changing.WORKLOADS,
     *crowding.WORKLOADS,
     *tracing.WORKLOADS,
+    *reading.WORKLOADS,
     *keeping.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])

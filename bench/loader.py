@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from confluent_kafka import Producer
 
 from bench.actors import Reply, serve
 from bench.load import job
+from bench.varied import records as varied_records
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.list_check import check_jobs
 from scheduling_srv.app.replies import RebuiltJob
 from scheduling_srv.app.shard_rules import ShardRules
+from scheduling_srv.domain.stored_format import SCHEDULING_V1
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import messages
 from scheduling_srv.formats.position_record import Position
@@ -35,38 +37,56 @@ PRODUCED = 50_000
 """Records after which the producer is waited for."""
 
 
-def load(*, url: str, namespace: str, count: int, first: float, step: float, now: float) -> Reply:
-    """`count` jobs due from `first` on, `step` seconds apart; and one that is due at `now`."""
-    return asyncio.run(_load(url, namespace, count, (first, step), now))
+def load(
+    *,
+    url: str,
+    namespace: str,
+    count: int,
+    first: float,
+    step: float,
+    now: float,
+    varied: bool = False,
+) -> Reply:
+    """`count` jobs due from `first` on, `step` seconds apart; and one that is due at `now`.
+
+    `varied`: of the types, creators, labels and schedules of `bench.varied`, else all alike.
+    """
+    kinds = [_plain(), *varied_records()] if varied else [_plain()]
+    return asyncio.run(_load(url, namespace, (first, step, now), count, kinds))
 
 
 async def _load(
-    url: str, namespace: str, count: int, due: tuple[float, float], now: float
+    url: str, namespace: str, due: tuple[float, float, float], count: int, kinds: Sequence[bytes]
 ) -> Reply:
+    first, step, now = due
     began = time.perf_counter()
     client = RedisClient(url, timeout=600)
     schedule = RedisSchedule(client, namespace, 0, ShardRules(lease=LEASE_MS))
     token = await schedule.acquire("bench")
     if token is None:
         raise RuntimeError("somebody owns the shard")
-    pieces = _pieces(count, *due)
+    if len(kinds) > 1:
+        await schedule.begin_rebuild(token, SCHEDULING_V1)
+    pieces = _pieces(kinds, count, first, step)
 
     async def work() -> None:
         for piece in pieces:
             await schedule.load_jobs(token, piece)
 
     if now:
-        (early,) = _pieces(1, now, 0.0, seq=count + 1)
+        (early,) = _pieces(kinds[:1], 1, now, 0.0, seq=count + 1)
         await schedule.load_jobs(token, early)
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
     instant = time.time_ns() // 1_000_000
-    await schedule.initialise(token, Position(0, "bench", at=instant, seq=count + 1), instant)
+    stored = SCHEDULING_V1 if len(kinds) > 1 else 0
+    position = Position(0, "bench", at=instant, seq=count + 1, format=stored)
+    await schedule.initialise(token, position, instant)
     await schedule.release(token)
     await client.close()
     return {"seconds": time.perf_counter() - began}
 
 
-def _template() -> bytes:
+def _plain() -> bytes:
     """The record of a job of 220 bytes, made by the product."""
     raw = job_pb2.JobList(items=[job(time.time() + 3600)]).SerializeToString()
     requests = messages.decode_job_list(raw, b"", 1)
@@ -74,14 +94,16 @@ def _template() -> bytes:
     return checked.record
 
 
-def _pieces(count: int, first: float, step: float, seq: int = 1) -> Iterator[list[RebuiltJob]]:
-    rest = _template()[SEQ_BYTES:]
+def _pieces(
+    kinds: Sequence[bytes], count: int, first: float, step: float, seq: int = 1
+) -> Iterator[list[RebuiltJob]]:
+    rests = [record[SEQ_BYTES:] for record in kinds]
     begin, gap = first * 1000, step * 1000
     for start in range(0, count, PIECE):
         yield [
             RebuiltJob(
                 id=f"{seq + number:016x}",
-                record=(seq + number).to_bytes(SEQ_BYTES, "little") + rest,
+                record=(seq + number).to_bytes(SEQ_BYTES, "little") + rests[number % len(rests)],
                 due=int(begin + gap * number),
             )
             for number in range(start, min(count, start + PIECE))

@@ -94,6 +94,13 @@ def within(contender: str, *, factor: float = 1.0, plus: float = 0.0) -> Target:
     return Target(f"<= {said}", _of(contender, factor, plus))
 
 
+READS = {
+    "get": "get of 10 jobs",
+    "list": "a page of 100 jobs",
+    "upcoming": "100 upcoming runs",
+    "overview": "overview",
+}
+"""The reads of `v1-reads`."""
 FLOORS = {
     ("submit", "rate"): at_least(20_000),
     ("fire", "rate"): at_least(15_000),
@@ -101,6 +108,7 @@ FLOORS = {
     ("steady", "p99"): at_most(1_000),
     ("memory", "bytes"): at_most(600),
     ("noisy", "ratio"): at_most(3),
+    **{("v1-reads", f"{kind}-p99"): at_most(50) for kind in READS},
 }
 """What any machine reaches that is not busy: `make bench-quick`."""
 
@@ -200,6 +208,17 @@ ROWS = (
     ),
     Row("waiting", "first", "the same, start to first emission", "s", (at_most(1),), 2),
     Row("waiting", "memory", "the same, memory of the service", "MB", (at_most(150),)),
+    *(
+        Row(
+            "v1-reads",
+            f"{kind}-p99",
+            f"{title}, 10,000,000 waiting, beside 1,000/s: p99",
+            "ms",
+            (at_most(50),),
+            1,
+        )
+        for kind, title in READS.items()
+    ),
     Row(
         "cycle",
         "rate",

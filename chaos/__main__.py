@@ -53,6 +53,7 @@ def _parsed() -> Options:
         bug=given.bug,
         delivery=given.delivery,
         shards=given.shards,
+        v1=given.v1,
         beside=given.beside,
         catch_up_window=round(given.window * 1000),
     )

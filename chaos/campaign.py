@@ -8,7 +8,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.compare import install, revision
@@ -17,18 +17,22 @@ from chaos.checker import table, violations
 from chaos.clock import now_ms
 from chaos.generator import LIMITED, metronome, sentinel, without_padding
 from chaos.health import HealthWatch
-from chaos.history import CREATE, OK, Ask, History, Quiet, Recorder, Seen, Settings
+from chaos.history import CREATE, OK, UNKNOWN, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.measure import report
 from chaos.model import Violation
 from chaos.nemesis import Nemesis, say
 from chaos.run_watch import RunWatch
 from chaos.schedule import kinds_for, plan
+from chaos.v1 import facts
+from chaos.v1.caller import V1Caller
+from chaos.v1.calls import V1Calls
 from chaos.workers import Worker
 from chaos.world import World
 from tests.client.topics import TopicReader
 from tests.harness.leaks import leaked_keys
 
 SKEW_MS = 200
+V1_CALLERS = 2
 RECOVERY_SECONDS = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
 EMPTY_SECONDS = 150.0
@@ -52,6 +56,8 @@ class Options:
     scale: float = 1.0
     """Of how long things stay broken."""
     callers: int = 4
+    v1: int = V1_CALLERS
+    """Callers of scheduling.v1 beside them."""
     bug: str = ""
     delivery: str = "exactly_once"
     shards: int = 1
@@ -90,6 +96,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the first campaign")
     parser.add_argument("--delivery", default=deliveries[0], choices=deliveries)
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--v1", type=int, default=V1_CALLERS, help="callers of scheduling.v1")
     parser.add_argument("--beside", default="", help="a commit: the last replica is of it")
     parser.add_argument("--faults", default="", help="only these, with commas between")
 
@@ -103,6 +110,7 @@ class Campaign:
         self.file = options.directory / "history.jsonl"
         self.troubles: list[str] = []
         self.sweeps = Sweeps()
+        self.v1_callers: list[V1Caller] = []
 
     def run(self) -> Outcome:
         """All of it; bounded in time."""
@@ -160,7 +168,10 @@ class Campaign:
             runs = RunWatch(recorder, world.bootstrap, world.names.jobs)
             runs.start()
             stack.callback(runs.stop)
-            callers = self._callers(calls, events)
+            properties = V1Calls(recorder, world.addresses)
+            stack.callback(properties.close)
+            self.v1_callers = self._v1_callers(properties)
+            callers = [*self._callers(calls, events), *self.v1_callers]
             nemesis = Nemesis(
                 world,
                 recorder,
@@ -183,7 +194,7 @@ class Campaign:
                 caller.join()
             events.close()
             world.heal()
-            self._end(world, recorder, calls, worker)
+            self._end(world, recorder, calls, worker, properties)
             worker.stop()
             self._dump(world, recorder)
 
@@ -204,6 +215,14 @@ class Campaign:
             "k0", options.seed, kafka_calls=events, pause=0.4, recurring=12, sweeps=self.sweeps
         )
         return [*callers, kafka]
+
+    def _v1_callers(self, calls: V1Calls) -> list[V1Caller]:
+        """None beside an earlier version: it refuses these jobs."""
+        options = self.options
+        number = 0 if options.beside else options.v1
+        return [
+            V1Caller(f"p{n}", options.seed, calls, pause=0.3, types=n == 0) for n in range(number)
+        ]
 
     def _metronome(self, calls: GrpcCalls) -> None:
         self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], RECOVERY_SECONDS)
@@ -237,7 +256,14 @@ class Campaign:
 
     # --- The end ------------------------------------------------------------------------------
 
-    def _end(self, world: World, recorder: Recorder, calls: GrpcCalls, worker: Worker) -> None:
+    def _end(
+        self,
+        world: World,
+        recorder: Recorder,
+        calls: GrpcCalls,
+        worker: Worker,
+        properties: V1Calls,
+    ) -> None:
         """Nothing is done to the service any more: it has to come back, and finish."""
         began = time.monotonic()
         worker.honest = True
@@ -246,6 +272,9 @@ class Campaign:
             return
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
         settled = now_ms()
+        if not self._until(lambda: self._note_final(recorder, properties)):
+            self._give_up(f"scheduling.v1 does not answer for {RECOVERY_SECONDS:g} s")
+            return
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
             self._give_up(f"runs are held for {EMPTY_SECONDS:g} s\n{world.tails()}")
             return
@@ -261,6 +290,20 @@ class Campaign:
         recorder.quiet(Quiet(settled, complete, tuple(job.id for job in answer.items)))
         self._until_ok(lambda n: calls.delete((), n), RECOVERY_SECONDS)
         recorder.write("left", keys=self._keys_left(world))
+
+    def _until(self, attempt: Callable[[], bool]) -> bool:
+        return self._until_ok(lambda _: OK if attempt() else UNKNOWN, RECOVERY_SECONDS)
+
+    def _note_final(self, recorder: Recorder, calls: V1Calls) -> bool:
+        """Note the jobs of scheduling.v1 as they are after all faults; then end the pauses."""
+        if not self.v1_callers:
+            return True
+        ids = [job_id for caller in self.v1_callers for job_id in caller.ids]
+        at, found = now_ms(), calls.final(ids)
+        if found is None:
+            return False
+        recorder.write(facts.FINAL, at=at, jobs=[asdict(job) for job in found])
+        return all(caller.resume_all() for caller in self.v1_callers)
 
     def _give_up(self, why: str) -> None:
         self.troubles.append(why)

@@ -11,6 +11,7 @@ from pathlib import Path
 from chaos import rules_changes, rules_health, rules_limits, rules_runs
 from chaos.history import History
 from chaos.model import Model, Violation
+from chaos.v1 import rules as rules_v1
 
 CATEGORIES = {
     "lost": "a run that was due, or a retry, did not come",
@@ -31,6 +32,7 @@ CATEGORIES = {
     "keys": "keys left over in Redis",
     "health": "SERVING while due runs made no progress",
     "end": "the service did not come back by itself",
+    **rules_v1.CATEGORIES,
 }
 RULES: tuple[Callable[[Model], Iterator[Violation]], ...] = (
     rules_runs.nobody_asked,
@@ -60,7 +62,8 @@ def violations(history: History) -> list[Violation]:
     found = [Violation("end", trouble) for trouble in history.troubles]
     if not history.quiet and not found:
         found.append(Violation("end", "the campaign has no end"))
-    return [*found, *(violation for rule in RULES for violation in rule(model))]
+    found += [violation for rule in RULES for violation in rule(model)]
+    return [*found, *rules_v1.violations(model)]
 
 
 def table(found: list[Violation]) -> str:

@@ -23,6 +23,8 @@ GRPC, KAFKA = "grpc", "kafka"
 CREATE, UPDATE, UPSERT = "create", "update", "upsert"
 DELETE, DELETE_ALL, READ = "delete", "delete_all", "read"
 WRITES = (CREATE, UPDATE, UPSERT)
+V1 = "v1-"
+"""Kinds of lines about jobs of scheduling.v1 begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class History:
     quiet: Quiet | None = None
     troubles: list[str] = field(default_factory=list)
     """Faults that the campaign found: a replica that ended, or a service that stayed down."""
+    v1: list[dict[str, Any]] = field(default_factory=list)
+    """Lines about jobs of scheduling.v1, for `chaos.v1.model`."""
     keys_left: list[str] | None = None
     """Keys in Redis when all jobs were deleted and all runs answered. None: not counted."""
 
@@ -206,6 +210,9 @@ class History:
                 self._add_end(kind, line)
 
     def _add_end(self, kind: str, line: dict[str, Any]) -> None:
+        if kind.startswith(V1):
+            self.v1.append({"kind": kind, **line})
+            return
         match kind:
             case "quiet":
                 self.quiet = Quiet(line["settled"], line["complete"], tuple(line["living"]))

@@ -26,6 +26,8 @@ from chaos.history import (
 from tests.client.contract import Deleted, Job, JobDone, JobFailed, ScheduledJob
 
 FOREVER = 1 << 62
+V1_IDS = "v1:"
+"""Ids of jobs of scheduling.v1 begin with it."""
 REFUSE_LARGE = "refuse-large"
 LATEST_RUN_MS = 60_000
 """How long after its due time a job may still run: its attempts, with an outage between."""
@@ -57,6 +59,8 @@ class Run(NamedTuple):
     at: int
     offset: int
     event: str = ""
+    number: int = 0
+    """The header `run-number`; 0: none."""
 
     @property
     def identity(self) -> tuple[str, int, int]:
@@ -83,6 +87,14 @@ class Announced(NamedTuple):
     tag: str
     at: int
     offset: int
+    outcome: str = ""
+
+
+class Beat(NamedTuple):
+    """A jobHeartbeat record."""
+
+    instance: int
+    at: int
 
 
 @dataclass(slots=True)
@@ -167,6 +179,11 @@ class Model:
         self.events: dict[str, list[Announced]] = defaultdict(list)
         self.dead_letters: dict[int, list[Seen]] = defaultdict(list)
         """By the offset of the record that was refused."""
+        self.v1_runs: list[Run] = []
+        """Committed runs of jobs of scheduling.v1, whose rules are in `chaos.v1`."""
+        self.v1_copies: list[Run] = []
+        self.v1_events: list[Announced] = []
+        self.beats: list[Beat] = []
         self.sent: dict[int, Seen] = {}
         """Events of clients, by the number of their call."""
         self._refusing = [
@@ -195,15 +212,24 @@ class Model:
                 continue
             elif record.topic == "resources":
                 event = _announced(record)
-                self.events[event.job_id].append(event)
+                if event.job_id.startswith(V1_IDS):
+                    self.v1_events.append(event)
+                else:
+                    self.events[event.job_id].append(event)
             elif record.topic == "dead_letter" and "offset" in record.headers:
                 # Those without one tell of a run that Kafka refused.
                 self.dead_letters[int(record.headers["offset"])].append(record)
 
     def _read_job_record(self, record: Seen) -> None:
         if record.key == "queuedJob":
-            (self.runs if record.committed else self.copies).append(_run(record))
-        elif record.key in ("jobDone", "jobFailed"):
+            run = _run(record)
+            if run.job_id.startswith(V1_IDS):
+                (self.v1_runs if record.committed else self.v1_copies).append(run)
+            else:
+                (self.runs if record.committed else self.copies).append(run)
+        elif record.key == "jobHeartbeat":
+            self.beats.append(Beat(JobDone.FromString(record.value).id, record.at))
+        elif record.key in ("jobDone", "jobFailed") and record.committed:
             failed = record.key == "jobFailed"
             instance = (JobFailed if failed else JobDone).FromString(record.value).id
             answer = Answer(instance, failed, record.at, record.offset)
@@ -378,6 +404,7 @@ def _run(record: Seen) -> Run:
         at=record.at,
         offset=record.offset,
         event=headers.get("event-id", ""),
+        number=int(headers.get("run-number", 0)),
     )
 
 
@@ -385,7 +412,8 @@ def _announced(record: Seen) -> Announced:
     if record.key == "jobsCreated":
         job = Job.FromString(record.value)
         return Announced(job.id, _tag(job.data), record.at, record.offset)
-    return Announced(Deleted.FromString(record.value).id, "", record.at, record.offset)
+    gone, outcome = Deleted.FromString(record.value), record.headers.get("outcome", "")
+    return Announced(gone.id, "", record.at, record.offset, outcome)
 
 
 def _tag(data: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaos.history import CREATE, KAFKA, OK, READ, REFUSED, UPDATE, UPSERT, WHEN, WRITES, Ask, Call
-from chaos.model import FOREVER, Model, Version, Violation
+from chaos.model import FOREVER, V1_IDS, Model, Version, Violation
 
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which, until they are noticed, Redis may show what was."""
@@ -121,7 +121,7 @@ def living(model: Model) -> Iterator[Violation]:
     quiet = model.history.quiet
     if quiet is None:
         return
-    shown = {*quiet.living}
+    shown = {each for each in quiet.living if not each.startswith(V1_IDS)}
     for job_id, events in model.events.items():
         last = [event for event in events if event.at <= quiet.complete]
         alive = bool(last) and bool(last[-1].tag)

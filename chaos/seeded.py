@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from chaos.seeded_lua import replace_in_scripts
+from chaos.seeded_v1 import BUGS_V1
 from scheduling_srv.adapters.kafka import consumer, due_time, history, producer
 from scheduling_srv.adapters.kafka.history import KafkaHistory
-from scheduling_srv.adapters.redis import scripts
 from scheduling_srv.adapters.redis.schedule import RedisSchedule
 from scheduling_srv.app.health import progress
 from scheduling_srv.app.owner.emitter import Emitter
@@ -34,20 +35,6 @@ from scheduling_srv.formats.position_record import Position
 HASTE_MS = 60
 """Milliseconds."""
 STALL_SECONDS, STALL_PERIOD = 12.0, 20.0
-
-
-def _replace_in_scripts(real: str, planted: str, *, known: str, spared: str = "") -> None:
-    """Replace Lua in all scripts but `spared`. The script `known` must have it."""
-    source = scripts.source.__wrapped__
-    if real not in source(known):
-        raise RuntimeError(f"the script {known} has no {real!r} any more")
-
-    def altered(name: str, shards: int = 1) -> str:
-        text = source(name, shards)
-        return text if name == spared else text.replace(real, planted)
-
-    scripts.source = altered  # type: ignore[assignment]
-    scripts.digest.cache_clear()
 
 
 def no_position_record() -> None:
@@ -105,7 +92,7 @@ def no_fencing() -> None:
 def lease_without_epoch() -> None:
     """Whoever has ever had the lease passes for its owner, until it asks for more time."""
     real = "return holder == token"
-    _replace_in_scripts(real, "return true", known="stage", spared="renew")
+    replace_in_scripts(real, "return true", known="stage", spared="renew")
 
 
 def woken_early() -> None:
@@ -150,13 +137,13 @@ def random_occurrence_id() -> None:
 
 def updates_begin_anew() -> None:
     """An Update forgets when the old job was due."""
-    _replace_in_scripts("kept = keep(id, old, new, due, now)", "kept = nil", known="write")
+    replace_in_scripts("kept = keep(id, old, new, due, now)", "kept = nil", known="write")
 
 
 def time_from_staging() -> None:
     """The completion timeout begins before Kafka has the run."""
     real = "return note and read_note(note) or 0"
-    _replace_in_scripts(real, "return 0", known="expire")
+    replace_in_scripts(real, "return 0", known="expire")
 
 
 def blind_health() -> None:
@@ -205,10 +192,12 @@ BUGS: dict[str, Callable[[], None]] = {
         header_names_unread,
         numbers_unchecked,
         garbage_unknown,
+        *BUGS_V1,
     )
 }
 
 
-def plant(name: str) -> None:
-    """Put the bug in. Raises KeyError for one that is unknown."""
-    BUGS[name]()
+def plant(names: str) -> None:
+    """Put the bugs in, which have commas between them. Raises KeyError for one that is unknown."""
+    for name in names.split(","):
+        BUGS[name]()

@@ -30,6 +30,7 @@ from chaos.campaign import Campaign, Options, Outcome, add_arguments
 from chaos.checker import table, violations
 from chaos.history import History
 from chaos.nemesis import say
+from chaos.v1.facts import CALL
 
 LAB = Path(__file__).parent.parent / "docs" / "lab"
 PAGE = LAB / "0002-campaigns.md"
@@ -94,6 +95,7 @@ def _run_piece(given: argparse.Namespace, seed: int, file: Path) -> None:
         seconds=given.piece * 60,
         delivery=given.delivery,
         shards=given.shards,
+        v1=given.v1,
         faults=tuple(name for name in given.faults.split(",") if name),
         beside=given.beside,
     )
@@ -116,11 +118,13 @@ def line_of(outcome: Outcome, options: Options) -> dict[str, Any]:
         "seconds": options.seconds,
         "delivery": options.delivery,
         "shards": options.shards,
+        "v1": options.v1,
         **({"beside": options.beside} if options.beside else {}),
         "load": round(os.getloadavg()[0], 1),
         "runs": committed,
         "aborted": len(runs) - committed,
         "calls": len(outcome.history.calls),
+        "v1_calls": sum(line["kind"] == CALL for line in outcome.history.v1),
         "faults": dict(sorted(Counter(each.name for each in outcome.history.faults).items())),
         "violations": dict(Counter(each.category for each in outcome.violations)),
     }

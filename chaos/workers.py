@@ -17,6 +17,7 @@ from chaos.history import Recorder
 from tests.client.contract import JobDone, JobFailed, ScheduledJob
 from tests.client.topics import Record, TopicReader
 
+DONE, FAILED, BEAT = "jobDone", "jobFailed", "jobHeartbeat"
 MANNERS = (
     ("done", 70),
     ("failed", 12),
@@ -27,7 +28,7 @@ MANNERS = (
     ("never", 3),
     ("stranger", 2),
 )
-"""How runs are answered, in percent."""
+"""How runs are answered, in percent. A late one with a time-out of its own sends heartbeats."""
 LATE = (0.3, 1.0, 2.5)
 
 
@@ -45,7 +46,7 @@ class Worker:
         """Of sentinels that ran."""
         self.honest = False
         """From now on every run is done at once."""
-        self._due: list[tuple[float, int, int, bool]] = []
+        self._due: list[tuple[float, int, int, str]] = []
         self._order = count()
         self._leaving = threading.Event()
         self._reader = TopicReader(bootstrap, topic)
@@ -97,11 +98,12 @@ class Worker:
         if tag.startswith(SENTINEL):
             self.tags.add(tag)
         manner = self._manner(record, job)
-        for delay, failed in _answers(manner, job.id):
+        for delay, event in _answers(manner, job.id):
             due = time.monotonic() + delay
-            heapq.heappush(self._due, (due, next(self._order), job.id, failed))
+            heapq.heappush(self._due, (due, next(self._order), job.id, event))
         if manner == "stranger":  # answers to what was never emitted change nothing
-            heapq.heappush(self._due, (0.0, next(self._order), 4_000_000_000 + job.id % 1000, True))
+            stranger = 4_000_000_000 + job.id % 1000
+            heapq.heappush(self._due, (0.0, next(self._order), stranger, FAILED))
 
     def _manner(self, record: Record, job: Any) -> str:
         if self.honest or job.type == "metronome":
@@ -111,14 +113,15 @@ class Worker:
         for manner, percent in MANNERS:
             draw -= percent
             if draw < 0:
-                return manner
+                return "beating" if manner == "late" and "deadline" in record.headers else manner
         return "done"
 
     def _answer_due(self) -> None:
         while self._due and self._due[0][0] <= time.monotonic():
-            _, _, instance, failed = heapq.heappop(self._due)
+            _, _, instance, event = heapq.heappop(self._due)
+            failed = event == FAILED
             message = JobFailed(id=instance, error="no") if failed else JobDone(id=instance)
-            self._send(instance, "jobFailed" if failed else "jobDone", message)
+            self._send(instance, event, message)
         self._producer.poll(0)
 
     def _send(self, instance: int, event: str, message: Any) -> None:
@@ -131,16 +134,17 @@ class Worker:
         )
 
 
-def _answers(manner: str, instance: int) -> list[tuple[float, bool]]:
-    """(delay, failed) of each answer."""
+def _answers(manner: str, instance: int) -> list[tuple[float, str]]:
+    """(delay, event) of each answer."""
     late = LATE[instance % len(LATE)]
     return {
-        "done": [(0.0, False)],
-        "stranger": [(0.0, False)],
-        "failed": [(0.0, True)],
-        "done twice": [(0.0, False), (0.2, False)],
-        "failed twice": [(0.0, True), (0.05, True)],
-        "failed, then done": [(0.0, True), (0.1, False)],
-        "late": [(late, bool(instance % 2))],
+        "done": [(0.0, DONE)],
+        "stranger": [(0.0, DONE)],
+        "failed": [(0.0, FAILED)],
+        "done twice": [(0.0, DONE), (0.2, DONE)],
+        "failed twice": [(0.0, FAILED), (0.05, FAILED)],
+        "failed, then done": [(0.0, FAILED), (0.1, DONE)],
+        "late": [(late, FAILED if instance % 2 else DONE)],
+        "beating": [(1.2, BEAT), (2.4, BEAT), (4.0, DONE)],
         "never": [],
     }[manner]

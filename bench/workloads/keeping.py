@@ -38,7 +38,9 @@ def available_memory() -> float:
     return int(found[1]) * 1024 if found else math.inf
 
 
-def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
+def fill(
+    site: Site, service: Product, count: int, now: float = 0.0, *, varied: bool = False
+) -> float:
     """Let `count` jobs wait in the store of a service that has not started; seconds it took."""
     if count * BYTES_A_JOB > available_memory():
         raise Skipped(f"{count:,} jobs need more memory than is free")
@@ -49,7 +51,7 @@ def fill(site: Site, service: Product, count: int, now: float = 0.0) -> float:
     with Actor.python("loader", "loader", site.folder) as loader:
         place = {"url": site.valkey.url, "namespace": service.names.namespace}
         span = {"first": time.time() + FAR_SECONDS, "step": SPREAD_SECONDS, "now": now}
-        told = loader.ask("load", count=count, **place, **span)
+        told = loader.ask("load", count=count, varied=varied, **place, **span)
     site.store.config_set("appendfsync", "always")
     # Answered when all of it is on the disk: a start must not have to wait for that.
     site.store.set("filled", 1)

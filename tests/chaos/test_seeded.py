@@ -6,6 +6,8 @@ import pytest
 
 from chaos.campaign import Campaign, Options
 from chaos.checker import CATEGORIES
+from chaos.seeded_v1 import BUGS_V1
+from chaos.v1 import rules
 from tests.harness.windows import in_time, with_enough_time
 
 WHAT_PROVOKES = {
@@ -68,3 +70,27 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
 
     seconds = NEEDS_TIME.get(bug, 20 if bug in NEEDS_LONG_FREEZES else 15)
     assert with_enough_time(attempt, round(1000 * seconds), tries=2) <= {*CATEGORIES}
+
+
+@pytest.mark.slow
+def test_the_bugs_in_the_rules_of_scheduling_v1_are_found_together(tmp_path: Path) -> None:
+    wanted = {*rules.CATEGORIES, "early", "attempts"}
+
+    def attempt(window: int) -> None:
+        options = Options(
+            tmp_path / f"chaos-{window}",
+            seed=14,
+            seconds=window / 1000,
+            faults=("outage",),
+            callers=0,
+            v1=5,
+            completion_timeout=2_000,
+            margin=1_500,
+            sweeps=False,
+            bug=",".join(bug.__name__ for bug in BUGS_V1),
+        )
+        violations = Campaign(options).run().violations
+        found = {violation.category for violation in violations}
+        in_time(wanted <= found, f"the bugs had time to show; missing: {wanted - found}")
+
+    with_enough_time(attempt, 35_000, tries=2)

@@ -13,7 +13,8 @@ from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.job_record import Note
-from scheduling_srv.formats.kafka_records import JournalPause, Record, Topic
+from scheduling_srv.formats.kafka_records import JOURNAL_DUE, JournalPause, Record, Topic
+from scheduling_srv.formats.messages import read_open_from
 from scheduling_srv.formats.position_record import Position
 from tests.store.shard import (
     DAY,
@@ -500,3 +501,25 @@ async def test_the_format_of_2018_has_no_pauses(shard: Shard) -> None:
     await shard.raw("HSET", "meta", "format", 1)
     with pytest.raises(FormatTooOld):
         await Paused(shard, types=True).pause()
+
+
+@BOTH
+async def test_the_journal_knows_where_a_resumed_job_goes_on(shard: Shard, types: bool) -> None:
+    """Else a rebuild would start the occurrences that have passed, and nobody has emitted."""
+    paused = Paused(shard, types=types)
+    paused.names = ["t"] if types else ["a", "b"]
+    await shard.create(every("a", MINUTE, NOW), cron("b", "* * * * *", FIRST - MINUTE))
+    await paused.pause()
+    await shard.drain(NOW + 90 * SECOND)
+    await shard.publish()
+    await paused.resume(NOW + 150 * SECOND)
+    await shard.drain(NOW + 150 * SECOND)
+    journal = {
+        each.key: (JOURNAL_DUE.unpack_from(each.value)[0], each.value[JOURNAL_DUE.size :])
+        for each in await published(shard)
+        if each.topic is Topic.JOURNAL and each.key in (b"a", b"b") and each.value
+    }
+    assert {key: read_open_from(record, due) for key, (due, record) in journal.items()} == {
+        b"a": NOW + 3 * MINUTE,
+        b"b": FIRST + MINUTE,
+    }

@@ -17,7 +17,7 @@ from chaos.times import next_cron
 from tests.unit import cron_oracle
 
 FOLDER = Path(chaos.__file__).parent
-UNDER_TEST = {"replica.py", "seeded.py"}
+UNDER_TEST = {"replica.py", "seeded.py", "seeded_lua.py", "seeded_v1.py"}
 """What runs as the product, rather than against it."""
 
 
@@ -29,7 +29,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=str)
 def test_only_replicas_know_the_product(path: Path) -> None:
     knows = any(name.split(".")[0] == "scheduling_srv" for name in imported(path))
     assert knows == (path.name in UNDER_TEST)

@@ -467,6 +467,16 @@ async def test_recurring_jobs_go_on_behind_their_last_run() -> None:
     }
 
 
+async def test_what_has_passed_in_a_pause_stays_so() -> None:
+    """A run that nobody has answered since long ago lets a rebuild look far back."""
+    kafka = Kafka()
+    kafka.job(every("interval", MINUTE, NOW + HOUR), 1)
+    kafka.job(cron("cron", "*/10 * * * *", NOW + HOUR + 1), 2)
+    kafka.queued(RunKey("interval", 1, NOW), at=NOW)
+    await rebuild(kafka, replay_from=NOW - HOUR)
+    assert dues(kafka) == {"interval": NOW + HOUR, "cron": NOW + HOUR + 6 * MINUTE + 40_000}
+
+
 async def test_a_late_retry_says_nothing_of_later_occurrences() -> None:
     """They were settled before `replay_from`."""
     kafka = Kafka()

@@ -269,7 +269,8 @@ class Audit:
         (due,) = JOURNAL_DUE.unpack_from(value)
         stored = value[JOURNAL_DUE.size :]
         head = job_record.header(stored)
-        if TriggerKind(head.kind).is_resource:
+        due = messages.read_open_from(stored, due)
+        if due is not None and TriggerKind(head.kind).is_resource:
             request = messages.read_job(job_record.job_message(job_id.encode(), stored))
             self._add(request, Trigger(TriggerKind(head.kind), due, head.interval))
 

@@ -368,6 +368,16 @@ def read_recurrence(stored: bytes, first: int) -> Recurrence:
     return found
 
 
+def read_open_from(stored: bytes, due: int) -> int | None:
+    """The first nominal time that a journal record leaves open, in epoch ms; None: there is none.
+
+    That is its `due`. A cron job that has rested has an instant between two seconds instead: what
+    was due until then has passed, and Lua, which writes it, knows no time zones.
+    """
+    is_between = due % 1000 and job_record.header(stored).kind == TriggerKind.CRON
+    return read_recurrence(stored, due).next_after(due) if is_between else due
+
+
 def _read_text(stored: bytes) -> CronText:
     try:
         rest = jobs.Job.FromString(job_record.rest_of(stored))

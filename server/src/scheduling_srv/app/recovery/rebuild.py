@@ -37,7 +37,7 @@ from scheduling_srv.formats.kafka_records import (
     JournalPause,
     LogRecord,
 )
-from scheduling_srv.formats.messages import answer_instance, read_recurrence
+from scheduling_srv.formats.messages import answer_instance, read_open_from, read_recurrence
 from scheduling_srv.formats.position_record import Position
 from scheduling_srv.runtime import garbage
 from scheduling_srv.runtime.pieces import pieces
@@ -282,9 +282,16 @@ class Attempt:
             return RebuiltJob(job_id, b"", None)
         (due,) = JOURNAL_DUE.unpack_from(value)
         stored = value[JOURNAL_DUE.size :]
-        return RebuiltJob(job_id, stored, self._next_due(job_id, due, stored))
+        try:
+            due = read_open_from(stored, due)
+            next_due = None if due is None else self._next_due(job_id, due, stored)
+        except RequestError as fault:
+            log.warning("a job cannot be planned", job=job_id, reason=str(fault))
+            next_due = None
+        return RebuiltJob(job_id, stored, next_due)
 
     def _next_due(self, job_id: str, due: int, stored: bytes) -> int | None:
+        """Raises `RequestError` for a record that cannot be read."""
         kind, replay_from = job_record.kind(stored), self.position.replay_from
         latest = self.settlement.latest_nominal(job_id, job_record.seq(stored))
         if kind == TriggerKind.ENDING:
@@ -296,11 +303,7 @@ class Attempt:
         # Occurrences before `replay_from` are closed, and all later emissions were read. The last
         # one seen may be older than both: the retry of an occurrence of long ago.
         latest = latest or 0
-        try:
-            return self._first_open(job_id, due, stored, latest)
-        except RequestError as fault:
-            log.warning("a job cannot be planned", job=job_id, reason=str(fault))
-            return None
+        return self._first_open(job_id, due, stored, latest)
 
     def _first_open(self, job_id: str, due: int, stored: bytes, latest: int) -> int | None:
         """The first occurrence after `latest` whose due time, with jitter, the replay covers."""

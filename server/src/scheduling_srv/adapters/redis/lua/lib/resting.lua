@@ -1,9 +1,21 @@
---!include base finishing history job member outbox pauses states
+--!include base finishing history job later member outbox pauses states
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
 local function take_up(key, text)
     count_resting(-redis.call('ZREM', key, text))
+end
+
+-- The journal has to know where a job goes on whose occurrences have passed since this nominal time:
+-- a rebuild would take them for open ones.
+local function journal_passed(id, record, job, nominal, now)
+    local next = now - now % CRON_STEP + 1 -- of cron jobs no occurrence: see `read_open_from`
+    if not is_planned(job) then
+        next = nominal + (math.floor((now - nominal) / job.interval) + 1) * job.interval
+    end
+    if next > nominal then
+        emit_created(id, record, next, false)
+    end
 end
 
 -- The next occurrence of a recurring job whose occurrences have passed since this nominal time. Python
@@ -43,6 +55,7 @@ local function wake(key, text, now)
         rest_for_type(job.type, score, text)
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
+        journal_passed(id, record, job, nominal, now)
         go_on(id, record, job, nominal, now)
     elseif kind == KEPT and job.kind < INTERVAL then -- so whoever removes the job finds it
         redis.call('ZREM', K.retries, text)

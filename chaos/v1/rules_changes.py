@@ -1,0 +1,217 @@
+"""Rules about definitions: announcements, ends, unique keys, revisions, and answers of calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from chaos.history import NOW, OK, REFUSED, UNKNOWN
+from chaos.model import FOREVER, Violation
+from chaos.v1 import facts
+from chaos.v1.facts import Call, Final
+from chaos.v1.model import Kept, V1Model, attempts_of, ends_by_answer
+
+SETTLING_MS = 4_000
+"""Changes so close to the final reading may be on either side of it."""
+FINISHED, CANCELLED = "finished", "cancelled"
+
+
+def announced(model: V1Model) -> Iterator[Violation]:
+    """Created and deleted in turns; each definition once; none was accepted without it."""
+    for job in model.jobs.values():
+        turns = sorted(
+            [(offset, True) for _, offset, _ in job.created]
+            + [(gone.offset, False) for gone in job.deleted]
+        )
+        kinds = [is_created for _, is_created in turns]
+        if kinds != [place % 2 == 0 for place in range(len(kinds))]:
+            yield Violation("announced", f"{job} was announced in the order {kinds}")
+        tags = [tag for _, _, tag in job.created]
+        for spec, call in job.specs:
+            if call.op == facts.UPDATE and tags.count(spec.tag) > 1:
+                yield Violation("announced", f"{spec} was announced more than once")
+            if spec.tag not in tags and call.outcome == OK and spec.trigger != NOW:
+                yield Violation("announced", f"{spec} was accepted, but never announced")
+        yield from _outlived(job)
+        for gone in job.deleted:
+            if gone.outcome != "replaced" and not _has_reason(model, job, gone.at, gone.outcome):
+                text = f"{job} was deleted without a reason, outcome {gone.outcome}"
+                yield Violation("announced", text)
+
+
+def _outlived(job: Kept) -> Iterator[Violation]:
+    """A Delete that was answered has ended the job, and no run came after it."""
+    last = max((offset for _, offset, _ in job.created), default=0)
+    for call in job.calls:
+        if call.op != facts.DELETE or call.outcome != OK or not call.ended:
+            continue
+        if any(each.outcome == UNKNOWN and each.specs for each in job.calls):
+            continue  # a write that is still under way may create it again
+        if last and not any(gone.offset > last for gone in job.deleted):
+            yield Violation("announced", f"{job} outlived {call}")
+        for deed in job.deeds:
+            if deed.run.at > call.ended:
+                late = deed.run.at - call.ended
+                yield Violation("after", f"{deed.run} came {late} ms after {call} was answered")
+
+
+def _has_reason(model: V1Model, job: Kept, at: int, outcome: str) -> bool:
+    if any(begun <= at for begun, _ in model.enders(job)):
+        return True
+    if outcome == FINISHED:
+        return _may_be_finished(model, job, at)
+    return ends_by_answer(job.spec) and _may_be_answered(model, job, at)
+
+
+def _may_be_finished(model: V1Model, job: Kept, at: int) -> bool:
+    fewest = min(spec.max_runs for spec in job.all)
+    if fewest and max((deed.number for deed in job.firsts), default=0) >= fewest:
+        return True
+    end, firsts = job.spec.end, [deed.run.nominal for deed in job.firsts]
+    following = job.spec.following(max(firsts)) if firsts else at
+    return bool(end) and (following > end or at > end - model.skew)
+
+
+def _may_be_answered(model: V1Model, job: Kept, at: int) -> bool:
+    """Whether the last run of a one-time job may have ended by then."""
+    for deed in job.deeds:
+        spec = model.by_tag[deed.run.tag]
+        is_last = deed.run.attempt >= attempts_of(spec)
+        answers = [each for each in model.answers_to(deed) if each.at <= at]
+        if answers and (is_last or not all(each.failed for each in answers)):
+            return True
+        if is_last and model.earliest_timeout(deed) <= at:
+            return True
+        if model.may_be_cancelled(deed.run_id, at):
+            return True
+    return False
+
+
+def unique(model: V1Model) -> Iterator[Violation]:
+    """Of the jobs of a type with one key, one lives at a time."""
+    holders: dict[tuple[str, str], list[Kept]] = defaultdict(list)
+    for job in model.jobs.values():
+        if job.spec.key:
+            holders[job.spec.type, job.spec.key].append(job)
+    for (type_, key), jobs in holders.items():
+        turns = sorted(
+            [(offset, job.id, True) for job in jobs for _, offset, _ in job.created]
+            + [(gone.offset, job.id, False) for job in jobs for gone in job.deleted]
+        )
+        living = ""
+        for _, job_id, is_created in turns:
+            if is_created and living not in ("", job_id):
+                yield Violation("unique", f"{job_id} has the key {key} of {type_}, as {living}")
+            living = job_id if is_created else "" if living == job_id else living
+    for call in model.calls:
+        existing = call.answer.get("existing", ())
+        for spec, job_id, exists in zip(
+            call.specs, call.answer.get("ids", ()), existing, strict=False
+        ):
+            if exists and not _may_hold(model, job_id, spec.key, call):
+                yield Violation("unique", f"{call} found {job_id} by the key {spec.key}")
+
+
+def _may_hold(model: V1Model, job_id: str, key: str, call: Call) -> bool:
+    job = model.jobs.get(job_id)
+    return job is not None and job.spec.key == key and job.end >= call.begun
+
+
+# --- Answers --------------------------------------------------------------------------------------
+
+
+def changed(model: V1Model) -> Iterator[Violation]:
+    """An Update counts the revision, changes what its mask names, and keeps the rest."""
+    for job in model.jobs.values():
+        sure, doubt = 1, 0
+        for call in job.calls:
+            if call.op == facts.UPDATE and call.outcome == OK:
+                revision, most = call.answer["revision"], sure + doubt + 1
+                if not sure < revision <= most:
+                    yield Violation("update", f"{call} made revision {revision} of {most}")
+                sure, doubt = revision, 0
+                yield from _differs(call)
+            elif call.op == facts.UPDATE and call.outcome == UNKNOWN:
+                doubt += 1
+        if model.finals and job.id in model.finals:
+            yield from _final_differs(model, job, model.finals[job.id], (sure, sure + doubt))
+
+
+def _differs(call: Call) -> Iterator[Violation]:
+    (spec,) = call.specs
+    for name, value in call.answer["shown"].items():
+        if getattr(spec, name) != value:
+            text = f"{call} of {spec} answered {name} {value!r}, not {getattr(spec, name)!r}"
+            yield Violation("update", text)
+
+
+def _final_differs(
+    model: V1Model, job: Kept, final: Final, revisions: tuple[int, int]
+) -> Iterator[Violation]:
+    """Rebuilds have kept the revision, the definition, the pause and the count."""
+    low, high = revisions
+    if not low <= final.revision <= high:
+        text = f"{job} has revision {final.revision} at the end, not {low} to {high}"
+        yield Violation("update", text)
+    if low == high and final.tag != job.specs[-1][0].tag:
+        answered = [spec.tag for spec, call in job.specs if call.outcome == OK]
+        if answered and final.tag != answered[-1]:
+            yield Violation("update", f"{job} is {final.tag} at the end, not {answered[-1]}")
+    key = (facts.PAUSE, job.id)
+    sure = model.sure_pauses(job, types=False)
+    surely = any(span.meets(model.read_at, model.read_at) for span in sure)
+    maybe = any(span.meets(model.read_at, model.read_at) for span in model.pauses.get(key, ()))
+    if final.paused and not maybe:
+        yield Violation("pause", f"{job} is paused at the end")
+    if surely and not final.paused:
+        yield Violation("pause", f"{job} is not paused at the end")
+    known = max((d.number for d in job.firsts if d.run.at < model.read_at - SETTLING_MS), default=0)
+    if final.counted < known:
+        yield Violation("count", f"{job} has counted {final.counted} at the end, not {known}")
+
+
+def told(model: V1Model) -> Iterator[Violation]:
+    """Refusals that were wrong, and errors that should not be."""
+    for call in model.calls:
+        if call.code == "INTERNAL":
+            yield Violation("told", f"{call} was answered with INTERNAL")
+        elif call.outcome == REFUSED and not _refused_rightly(model, call):
+            names = [spec.tag for spec in call.specs] or list(call.names)
+            yield Violation("told", f"{call} of {names} was refused: {call.code}")
+        stale = call.op == facts.UPDATE and call.outcome == OK and call.given["revision"]
+        if stale and call.answer["revision"] != call.given["revision"] + 1:
+            yield Violation("update", f"{call} was applied to revision {call.given['revision']}")
+
+
+def _refused_rightly(model: V1Model, call: Call) -> bool:
+    at = call.ended or FOREVER
+    if call.code == "ABORTED":
+        return call.op == facts.UPDATE and call.given["revision"] > 0
+    if call.code == "NOT_FOUND":
+        jobs = [model.jobs.get(name) for name in call.names]
+        return call.op in (facts.UPDATE, facts.BACKFILL) and any(
+            job is None or job.end <= at or model.end_begins(job) <= at for job in jobs
+        )
+    if call.code == "INVALID_ARGUMENT":
+        return any(spec.end or spec.due for spec in call.specs) or call.op == facts.BACKFILL
+    if call.code == "ALREADY_EXISTS":
+        return any(spec.key for spec in call.specs)
+    others = [each for each in model.calls if each.op == facts.BACKFILL and each is not call]
+    busy = any(each.names == call.names and each.begun <= at for each in others)
+    return call.code == "RESOURCE_EXHAUSTED" and call.op == facts.BACKFILL and busy
+
+
+def living(model: V1Model) -> Iterator[Violation]:
+    """GetJobs shows at the end those that were announced and not deleted."""
+    if model.finals is None:
+        return
+    for job in model.jobs.values():
+        changes = [at for at, _, _ in job.created] + [gone.at for gone in job.deleted]
+        if any(abs(at - model.read_at) < SETTLING_MS for at in changes) or job.spec.trigger == NOW:
+            continue
+        created = [offset for at, offset, _ in job.created if at < model.read_at]
+        gone = [each.offset for each in job.deleted if each.at < model.read_at]
+        lives = max(created, default=-1) > max(gone, default=-1)
+        if lives != (job.id in model.finals):
+            state = "lives" if lives else "is gone"
+            yield Violation("read", f"{job} {state} as announced, GetJobs says otherwise")

@@ -1,0 +1,348 @@
+"""The oracle finds each broken promise to jobs of scheduling.v1, and nothing in what is right."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.history import Fault, History, Seen
+from chaos.model import Model
+from chaos.v1 import facts
+from chaos.v1.rules import CATEGORIES, violations
+from chaos.v1.specs import Spec
+from tests.client.contract import ScheduledJob
+from tests.unit.chaos_story import T0, with_instance
+from tests.unit.chaos_v1_story import V1Story, final, good, run_of, spec
+
+
+def found(history: History) -> set[str]:
+    return {violation.category for violation in violations(Model(history))}
+
+
+def test_a_good_history_passes() -> None:
+    assert list(violations(Model(good().history))) == []
+
+
+def move(history: History, record: Seen, at: int) -> None:
+    """The record comes at another time."""
+    history.records.remove(record)
+    offset = at * 1_000 + 999
+    history.records.append(replace(record, at=T0 + at, offset=offset))
+
+
+def too_many_runs(story: V1Story) -> None:
+    story.done("three", 4_005, 4_008, number=4)
+
+
+def a_count_that_begins_anew(story: V1Story) -> None:
+    record = run_of(story.history, "three", 3_005)
+    record.headers["run-number"] = "1"
+
+
+def a_job_that_does_not_finish(story: V1Story) -> None:
+    drop_deletion(story, "finished", 0)
+
+
+def a_count_lost_at_the_end(story: V1Story) -> None:
+    story.update(replace(story.specs["three"], tag="three-2", max_runs=9), ["max_runs"], 2, 2_500)
+    a_job_that_does_not_finish(story)
+    finals_of(story).append(final("three-2", 2, id="v1:three", counted=1))
+
+
+def drop_deletion(story: V1Story, outcome: str, number: int) -> None:
+    gone = [each for each in story.history.records if each.headers.get("outcome") == outcome]
+    story.history.records.remove(gone[number])
+
+
+def a_run_before_the_start(story: V1Story) -> None:
+    story.done("bounded", 1_500, 1_503)
+
+
+def a_run_after_the_end(story: V1Story) -> None:
+    story.done("bounded", 6_500, 6_503)
+
+
+def a_run_between_two_others(story: V1Story) -> None:
+    story.done("limited", 15_000, 15_003)
+    story.done("limited", 15_500, 15_503)
+
+
+def a_run_without_its_jitter(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "later", 5_025), 5_026)
+
+
+def a_run_after_its_deadline(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "later", 20_025), 29_000)
+
+
+def runs_before_the_window(story: V1Story) -> None:
+    """Nothing for nineteen seconds; then all of it."""
+    story.history.faults.append(Fault("outage", "", T0 + 5_200, T0 + 24_000))
+    for nominal in (10_025, 15_025):
+        move(story.history, run_of(story.history, "later", nominal), 24_010 + nominal // 1_000)
+
+
+def a_run_beside_another(story: V1Story) -> None:
+    story.done("skips", 6_045, 6_048)
+
+
+def a_run_that_does_not_wait(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "waits", 6_055), 6_058)
+
+
+def a_lost_run(story: V1Story) -> None:
+    story.history.records.remove(run_of(story.history, "limited", 10_000))
+
+
+def a_lost_run_of_skip(story: V1Story) -> None:
+    story.history.records.remove(run_of(story.history, "skips", 15_045))
+
+
+def a_one_time_job_that_never_runs(story: V1Story) -> None:
+    story.create(spec("silent", "when", due=T0 + 1_000), 100)
+
+
+def a_delay_that_is_too_short(story: V1Story) -> None:
+    record = run_of(story.history, "tries", 1_000, 2)
+    move(story.history, record, record.at - T0 - 5)
+
+
+def one_attempt_too_many(story: V1Story) -> None:
+    story.done("tries", 1_000, 9_000, attempt=4)
+
+
+def a_retry_is_lost(story: V1Story) -> None:
+    records = story.history.records
+    for attempt in (2, 3):
+        records.remove(run_of(story.history, "tries", 1_000, attempt))
+
+
+def a_heartbeat_that_does_not_count(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "beats", 1_000, 2), 3_003)
+
+
+def an_attempt_after_its_cancel(story: V1Story) -> None:
+    story.done("cancelled", 1_000, 1_600, attempt=2)
+
+
+def a_run_in_a_pause(story: V1Story) -> None:
+    story.done("paused", 4_095, 4_098)
+
+
+def a_run_that_had_passed(story: V1Story) -> None:
+    """The job was paused from 3,510 on."""
+    story.v1(facts.RESUME, 8_000, 8_010, "v1:paused")
+    story.done("paused", 5_095, 9_000)
+    final_of(story, "v1:paused")["paused"] = False
+
+
+def a_run_of_a_paused_type(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "rests", 5_025), 5_030)
+
+
+def a_pause_that_is_lost(story: V1Story) -> None:
+    final_of(story, "v1:paused")["paused"] = False
+
+
+def a_pause_that_nobody_asked_for(story: V1Story) -> None:
+    final_of(story, "v1:hand")["paused"] = True
+
+
+def final_of(story: V1Story, job_id: str) -> dict[str, Any]:
+    return next(each for each in finals_of(story) if each["id"] == job_id)
+
+
+def finals_of(story: V1Story) -> list[dict[str, Any]]:
+    (line,) = (each for each in story.history.v1 if each["kind"] == facts.FINAL)
+    jobs: list[dict[str, Any]] = line["jobs"]
+    return jobs
+
+
+def a_run_by_hand_that_never_comes(story: V1Story) -> None:
+    story.history.records.remove(run_of(story.history, "hand", 1_005))
+
+
+def two_runs_for_one_request(story: V1Story) -> None:
+    story.done("hand", 1_025, 1_028, origin="manual")
+
+
+def two_answers_to_one_request(story: V1Story) -> None:
+    told_of(story, facts.RUN, 1)["answer"] = {"runs": ["v1:hand/9/1m"]}
+
+
+def told_of(story: V1Story, op: str, number: int = 0) -> dict[str, Any]:
+    numbers = [each["number"] for each in story.history.v1 if each.get("op") == op]
+    return next(
+        each
+        for each in story.history.v1
+        if each["kind"] == facts.TOLD and each["number"] == numbers[number]
+    )
+
+
+def a_backfill_with_a_gap(story: V1Story) -> None:
+    story.history.records.remove(run_of(story.history, "filled", -4_000))
+    drop_deletion(story, "deleted", 0)
+    deletion = told_of(story, facts.DELETE)["number"]
+    story.history.v1[:] = [each for each in story.history.v1 if each.get("number") != deletion]
+
+
+def a_backfill_beside_itself(story: V1Story) -> None:
+    move(story.history, run_of(story.history, "filled", -4_000), 1_021)
+    record = run_of(story.history, "filled", -4_000)
+    story.history.records.remove(record)
+    story.history.records.append(replace(record, offset=1_020_950))
+
+
+def a_run_of_no_backfill(story: V1Story) -> None:
+    story.done("filled", -8_000, 1_500, origin="backfill")
+
+
+def a_run_after_its_delete(story: V1Story) -> None:
+    story.done("filled", 100_000, 100_001)
+
+
+def two_jobs_with_a_key(story: V1Story) -> None:
+    fourth = replace(story.specs["key-3"], tag="key-4", id="v1:key-4")
+    story.announce(fourth, 1_800)
+    create(story, fourth, 1_790)
+
+
+def create(story: V1Story, made: Spec, at: int) -> None:
+    answer = {"ids": [made.id], "existing": [False]}
+    story.v1(facts.CREATE, at, at + 20, specs=(made,), answer=answer, request="")
+
+
+def a_key_of_no_job(story: V1Story) -> None:
+    second = replace(story.specs["key-1"], tag="key-5", id="v1:key-5", key="other")
+    answer = {"ids": ["v1:key-1"], "existing": [True]}
+    story.v1(facts.CREATE, 800, 810, specs=(second,), answer=answer, request="")
+
+
+def a_stale_update_is_applied(story: V1Story) -> None:
+    stale = replace(story.specs["changed"], tag="stale")
+    story.announce(stale, 505)
+
+
+def a_revision_is_lost(story: V1Story) -> None:
+    final_of(story, "v1:changed")["revision"] = 1
+
+
+def a_property_is_lost(story: V1Story) -> None:
+    told_of(story, facts.UPDATE)["answer"]["shown"]["label"] = "x"
+
+
+def an_old_definition_comes_back(story: V1Story) -> None:
+    final_of(story, "v1:changed")["tag"] = "changed"
+
+
+def a_wrong_refusal(story: V1Story) -> None:
+    told_of(story, facts.PAUSE).update(outcome="refused", code="NOT_FOUND")
+
+
+def a_fault_inside(story: V1Story) -> None:
+    told_of(story, facts.PAUSE).update(outcome="unknown", code="INTERNAL")
+
+
+def a_job_that_nobody_shows(story: V1Story) -> None:
+    finals_of(story).remove(final_of(story, "v1:hand"))
+
+
+def a_deletion_without_a_reason(story: V1Story) -> None:
+    story.gone("v1:hand", 3_000, "finished")
+    a_job_that_nobody_shows(story)
+
+
+def a_run_twice(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 10_000)
+    again = with_instance(record, 900)
+    story.history.records.append(replace(record, offset=record.offset + 50, value=again))
+
+
+def an_instance_twice(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 20_000)
+    story.history.records.remove(record)
+    other = run_of(story.history, "limited", 10_000)
+    instance = ScheduledJob.FromString(other.value).id
+    story.history.records.append(replace(record, value=with_instance(record, instance)))
+
+
+BREAKS: dict[Callable[[V1Story], None], str] = {
+    too_many_runs: "count",
+    a_count_that_begins_anew: "count",
+    a_job_that_does_not_finish: "count",
+    a_count_lost_at_the_end: "count",
+    a_run_before_the_start: "phase",
+    a_run_after_the_end: "phase",
+    a_run_between_two_others: "phase",
+    a_run_without_its_jitter: "early",
+    a_run_after_its_deadline: "deadline",
+    runs_before_the_window: "missed",
+    a_run_beside_another: "overlap",
+    a_run_that_does_not_wait: "overlap",
+    a_lost_run: "lost",
+    a_lost_run_of_skip: "lost",
+    a_one_time_job_that_never_runs: "lost",
+    a_delay_that_is_too_short: "attempts",
+    one_attempt_too_many: "attempts",
+    a_retry_is_lost: "lost",
+    a_heartbeat_that_does_not_count: "attempts",
+    an_attempt_after_its_cancel: "cancel",
+    a_run_in_a_pause: "pause",
+    a_run_that_had_passed: "pause",
+    a_run_of_a_paused_type: "pause",
+    a_pause_that_is_lost: "pause",
+    a_pause_that_nobody_asked_for: "pause",
+    a_run_by_hand_that_never_comes: "by hand",
+    two_runs_for_one_request: "by hand",
+    two_answers_to_one_request: "by hand",
+    a_backfill_with_a_gap: "backfill",
+    a_backfill_beside_itself: "backfill",
+    a_run_of_no_backfill: "backfill",
+    a_run_after_its_delete: "after",
+    two_jobs_with_a_key: "unique",
+    a_key_of_no_job: "unique",
+    a_stale_update_is_applied: "unasked",
+    a_revision_is_lost: "update",
+    a_property_is_lost: "update",
+    an_old_definition_comes_back: "update",
+    a_wrong_refusal: "told",
+    a_fault_inside: "told",
+    a_job_that_nobody_shows: "read",
+    a_deletion_without_a_reason: "announced",
+    a_run_twice: "twice",
+    an_instance_twice: "ids",
+}
+
+
+@pytest.mark.parametrize("break_it", BREAKS, ids=lambda each: each.__name__)
+def test_each_broken_promise_is_found(break_it: Callable[[V1Story], None]) -> None:
+    story = good()
+    break_it(story)
+    assert BREAKS[break_it] in found(story.history), found(story.history)
+
+
+def test_every_category_can_be_broken() -> None:
+    assert {*CATEGORIES} <= {*BREAKS.values()}
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "scheduling_v1.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS["jitter"], ids=str)
+def test_the_oracle_knows_the_jitter(vector: dict[str, Any]) -> None:
+    job = Spec("", vector["id"], "", "interval", jitter=vector["jitter"])
+    assert job.delayed(vector["nominal"]) - vector["nominal"] == vector["delay"]
+
+
+@pytest.mark.parametrize("vector", [each for each in VECTORS["retry"] if each["wait"] > 0], ids=str)
+def test_the_oracle_knows_the_delays(vector: dict[str, Any]) -> None:
+    job = Spec(
+        "", vector["id"], "", "interval", delay=vector["delay"],
+        exponential=vector["backoff"] == "EXPONENTIAL", max_delay=vector["max_delay"],
+        share=vector["random_share"],
+    )  # fmt: skip
+    wait = job.backoff(vector["nominal"], vector["failures"] + 1, vector["cap"])
+    assert wait == vector["wait"]
