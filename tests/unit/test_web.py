@@ -12,7 +12,7 @@ from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.entrances.web import application
-from scheduling_srv.entrances.web.application import ACTING, READING
+from scheduling_srv.entrances.web.application import ACTING, FOR_ADMINS, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
 from scheduling_srv.entrances.web.guests import AGAIN_SECONDS, KEY_SECONDS, Guests, Ways
 from scheduling_srv.entrances.web.link import Link
@@ -49,7 +49,8 @@ async def test_with_credentials_each_page_asks_to_sign_in(path: str) -> None:
 
 @pytest.mark.parametrize("path", [*READING])
 async def test_without_credentials_loopback_may_read(path: str) -> None:
-    assert (await Guest(OPEN).get(f"{path}?id=a")).status == 200
+    status = (await Guest(OPEN).get(f"{path}?id=0:1")).status
+    assert status == (401 if path in FOR_ADMINS else 200)
 
 
 @pytest.mark.parametrize("host", ["evil.example:8080", "10.1.2.3", "localhost.evil.example", ""])
@@ -370,10 +371,11 @@ async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> Non
     guest = await signed_in()
     fields = {"scope": "matching", "show": "failed", "type": "t", "error": "why"}
     fields["form_token"] = await guest.form_token()
-    asked = await guest.post("/runs/retry", fields)
+    fields["action"] = "retry"
+    asked = await guest.post("/runs/bulk", fields)
     assert "Retry 1 run?" in asked.text
-    done = await guest.post("/runs/retry/do", fields)
-    assert "1+run+is+tried+again" in done.headers["location"]
+    done = await guest.post("/runs/bulk/do", fields)
+    assert "1+run+was+tried+again" in done.headers["location"]
     counted, called = guest.reads.called
     assert (counted.dry_run, called.dry_run) == (True, False)
     assert (called.selection.type, called.selection.error) == ("t", "why")

@@ -332,7 +332,9 @@ class Service:
         self.figures = Figures([shard.schedule for shard in self.shards])
         limits = Limits(settings.max_items, settings.max_job_bytes)
         methods = together(built_methods(definitions, pauses, run_control, limits), more)
-        self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
+        self.pages = Pages(
+            settings, self.doors, self.health, self.redis, methods, events=parts.events
+        )
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application
         )
