@@ -34,6 +34,7 @@ from scheduling_srv.domain.run import (
     RunPage,
     UpcomingRuns,
 )
+from scheduling_srv.domain.run_control import CancelCall, RunCall, Started
 from scheduling_srv.domain.system import Setting, System, TopicUse
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
@@ -65,6 +66,13 @@ class Uses(App):
     async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
         return (await super().pause(call, note, by))._replace(token=self.more)
 
+    async def run(self, call: RunCall) -> Started:
+        started = await super().run(call)
+        return started._replace(progress=started.progress._replace(token=self.more))
+
+    async def cancel(self, call: CancelCall) -> Progress:
+        return (await super().cancel(call))._replace(token=self.more)
+
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         self.note(subject, count, after)
         return Preview("words", "UTC", [PreviewTime(1500, "1970-01-01T00:00:01.500+00:00")])
@@ -75,6 +83,8 @@ class Reads:
 
     def __init__(self) -> None:
         self.called: list[Any] = []
+        self.more = ""
+        """The token that bulk calls return."""
 
     async def list(self, wanted: RunFilter, limit: int, token: str = "") -> RunPage:
         return RunPage([], "")
@@ -84,7 +94,7 @@ class Reads:
 
     async def retry(self, call: RunBulkCall) -> RetryProgress:
         self.called.append(call)
-        return RetryProgress(2, 1, "", [])
+        return RetryProgress(2, 1, self.more, [])
 
     async def upcoming(self, wanted: JobFilter, until: int, limit: int) -> UpcomingRuns:
         return UpcomingRuns([], more=False)
@@ -235,7 +245,8 @@ class Guest:
         audit = AuditLog(self.lines.append)
         v1 = V1(together(methods, reading, others), events=self.told, audit=audit)
         self.guests = Guests(ways)
-        self._application = application(Site(v1, health, self.guests, "test", masks_payloads))
+        self.site = Site(v1, health, self.guests, "test", masks_payloads)
+        self._application = application(self.site)
         self.peer = peer
         self.cookies: dict[str, str] = {}
         self.stays = 1
