@@ -474,3 +474,31 @@ async def test_a_door_s_token_reads_without_a_form() -> None:
     guest = Guest(Ways(Key(), door=door, accounts=people))
     assert (await guest.get("/jobs", authorization="Bearer anna")).status == 200
     assert (await guest.get("/jobs", authorization="Bearer eve")).status == 401
+
+
+# --- Callers who are limited to types or creators ---
+
+
+async def test_a_limited_caller_reads_and_is_offered_no_more() -> None:
+    guest = await signed_in("tim")
+    for path in ("/", "/jobs", "/job?id=a", "/runs", "/upcoming", "/events"):
+        answer = await guest.get(path)
+        assert answer.status == 200
+        assert "You see jobs of types t only." in answer.text
+        assert 'href="/system"' not in answer.text
+    assert "running" not in (await guest.get("/")).text, "counts are those of all jobs"
+    assert (await guest.get("/system")).status == 403
+
+
+async def test_a_limited_operator_is_offered_no_actions() -> None:
+    guest = await signed_in("tom")
+    assert "/jobs/bulk" not in (await guest.get("/jobs")).text
+    fields = {"id": "a", "form_token": await guest.form_token()}
+    assert (await guest.post("/job/pause", fields)).status == 403
+
+
+async def test_each_of_them_has_an_overview_of_its_own() -> None:
+    guest = await signed_in("anna")
+    assert "held by a limit" in (await guest.get("/")).text
+    await guest.sign_in("tim")
+    assert "held by a limit" not in (await guest.get("/")).text

@@ -33,6 +33,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
+from scheduling_srv.app.access.limited_reading import LimitedRunListing, LimitedUpcoming
 from scheduling_srv.app.access.noted_pauses import NotedPauses
 from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
@@ -350,7 +351,14 @@ class Service:
         """Methods beside those of `built_methods`. `noted`: an audit log wants their ids."""
         reading, letters = self.parts.reading, self.parts.dead_letters
         if noted:
-            reading = replace(reading, retries=NotedRetries(reading.retries))
+            reading = replace(
+                reading,
+                listing=LimitedRunListing(
+                    reading.listing, LimitedDefinitions(self.parts.definitions)
+                ),
+                retries=NotedRetries(reading.retries),
+                upcoming=LimitedUpcoming(reading.upcoming),
+            )
         return together(
             reading_methods(reading),
             {

@@ -70,13 +70,15 @@ class Visit:
 
     @property
     def may_act(self) -> bool:
-        """Whether to offer what changes jobs."""
-        return self.guest.signed_in and self.guest.visitor.caller.role >= Role.OPERATOR
+        """Whether to offer what changes jobs. Limited callers read only."""
+        caller = self.guest.visitor.caller
+        return self.guest.signed_in and caller.role >= Role.OPERATOR and not caller.limits
 
     @property
     def is_admin(self) -> bool:
         """Whether to offer the dead letters."""
-        return self.guest.signed_in and self.guest.visitor.caller.role >= Role.ADMIN
+        caller = self.guest.visitor.caller
+        return self.guest.signed_in and caller.role >= Role.ADMIN and not caller.limits
 
     async def form(self) -> forms.Form:
         """The form that the guest has sent. Raises `Forbidden`, `TooLarge`, `InvalidRequest`."""
@@ -101,6 +103,7 @@ class Visit:
                 may_read=guest.may_read,
                 may_act=self.may_act,
                 is_admin=self.is_admin,
+                limits=guest.visitor.caller.limits,
                 can_sign_in=ways.any,
                 form_token=token,
                 now=datetime.now(UTC),
