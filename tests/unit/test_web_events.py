@@ -34,8 +34,8 @@ from tests.unit.web_guest import ATTACK, Guest
 HERE = Visitor(ANONYMOUS, "127.0.0.1:1")
 
 
-def event(number: int, **more: str) -> Event:
-    return Event(f"e-{number}", EventKind.FAILED, 1500, f"job-{number}", "t", **more)
+def event(number: int, reason: str = "", by: str = "") -> Event:
+    return Event(f"e-{number}", EventKind.FAILED, 1500, f"job-{number}", "t", reason=reason, by=by)
 
 
 async def streamed(guest: Guest, path: str = "/events/stream", messages: int = 2) -> str:

@@ -32,7 +32,7 @@ class Group(NamedTuple):
     state: str
     title: str
     runs: Sequence[Run]
-    count: int
+    total: int
 
 
 _GROUPS = (

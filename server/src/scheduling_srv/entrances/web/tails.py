@@ -18,8 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from scheduling_client.api.events import Event as Shown
-from scheduling_client.api.events import EventFilter, Watch
-from scheduling_client.wire.v1.event_service_pb2 import WatchEventsResponse
+from scheduling_client.api.events import EventFilter, events_in
 from scheduling_srv.app.access.callers import Limits
 from scheduling_srv.app.watching.watcher import MOST_SENT
 from scheduling_srv.domain.errors import Overloaded, SchedulingError, SlowWatcher, Unavailable
@@ -221,5 +220,4 @@ def _key(visitor: Visitor, where: EventFilter) -> Key:
 
 def _shown(events: Sequence[Event] | deque[Event]) -> Sequence[Shown]:
     """As clients get them, the newest first."""
-    message = WatchEventsResponse.FromString(encode_events([*events], ""))
-    return Watch(EventFilter(), "", 0).events(message)[::-1]
+    return events_in(encode_events([*events], ""))[::-1]
