@@ -32,6 +32,7 @@ from bench.workloads import (
     keeping,
     submitting,
     tracing,
+    viewing,
 )
 
 ALL = (
@@ -41,6 +42,7 @@ ALL = (
     *crowding.WORKLOADS,
     *tracing.WORKLOADS,
     *keeping.WORKLOADS,
+    *viewing.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
 CONTENDERS = (PRODUCT, BARE, *(each.name for each in RIVALS))

@@ -30,6 +30,10 @@ PAGES = (
     f"/job/new?copy={JOB}",
     "/job/new",
     "/sign-in",
+    "/events",
+    "/system",
+    "/dead-letters",
+    "/dead-letters?event=none",
 )
 
 
