@@ -11,6 +11,7 @@ from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
+from scheduling_srv.domain.job_view import JobPage
 from scheduling_srv.entrances.web import application
 from scheduling_srv.entrances.web.application import ACTING, FOR_ADMINS, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
@@ -502,3 +503,25 @@ async def test_each_of_them_has_an_overview_of_its_own() -> None:
     assert "held by a limit" in (await guest.get("/")).text
     await guest.sign_in("tim")
     assert "held by a limit" not in (await guest.get("/")).text
+
+
+# --- Empty states ---
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/runs"])
+async def test_a_list_without_a_page_before_it_leads_to_none(path: str) -> None:
+    guest = await signed_in()
+    assert "First page" not in (await guest.get(path)).text
+    assert "First page" in (await guest.get(f"{path}?after=token")).text
+
+
+async def test_an_empty_list_teaches_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = await signed_in()
+
+    async def nothing(*_asked: object) -> JobPage:
+        return JobPage([], "", 0)
+
+    monkeypatch.setattr(guest.app, "list", nothing)
+    assert "There are no jobs yet" in (await guest.get("/jobs")).text
+    assert "This was the last page" in (await guest.get("/jobs?after=token")).text
+    assert "No job matches" in (await guest.get("/jobs?type=t")).text
