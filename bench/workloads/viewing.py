@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ TRIES = 3
 PAINTED = ("/", "/jobs", "/upcoming", "/runs", "/events", "/system")
 LOOKS = 7
 """Loads of each page, each in a new browser session."""
+_TURNS = itertools.count()
 CHUNK = 50_000
 SOON_SECONDS, STEP_SECONDS = 3_600.0, 0.05
 """Jobs of the painted pages: none is due while it is measured, and the next day has many."""
@@ -32,7 +34,7 @@ def viewed(site: Site, count: int) -> Sample:
 
     Which of the two is first changes from round to round.
     """
-    alone_first = site.number() % 2 == 0
+    alone_first = next(_TURNS) % 2 == 0
     found: dict[bool, Sample] = {}
     told: dict[str, Any] = {}
     for with_viewers in (not alone_first, alone_first):
