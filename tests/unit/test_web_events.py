@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import (
@@ -15,6 +17,7 @@ from google.protobuf.descriptor_pb2 import (
 from scheduling_client.api.events import EventFilter
 from scheduling_client.api.jobs import Payload
 from scheduling_srv.app.access.callers import ANONYMOUS
+from scheduling_srv.app.watching.watcher import MOST_WAITING, Watcher
 from scheduling_srv.domain.errors import LogUnavailable, Overloaded, StartError
 from scheduling_srv.domain.event import Event, EventKind
 from scheduling_srv.entrances.web import tails
@@ -107,6 +110,28 @@ async def test_a_fault_is_a_message(fault: type[Exception], kind: str) -> None:
     guest.told.fault = fault(ATTACK)  # type: ignore[assignment]
     text = await streamed(guest)
     assert f"event: {kind}\ndata: <script>" in text, "a text, which the browser shows as such"
+
+
+async def test_a_tail_that_falls_behind_begins_anew_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tails, "EVERY_SECONDS", 0.01)
+    guest = Guest(OPEN)
+    guest.told.events = [event(number) for number in range(MOST_WAITING + 1)]
+    watching = guest.told.watcher
+
+    @asynccontextmanager
+    async def once_too_slow(*asked: Any) -> AsyncGenerator[Watcher]:
+        async with watching(*asked) as watcher:
+            guest.told.events = [event(2_000)]
+            yield watcher
+
+    monkeypatch.setattr(guest.told, "watcher", once_too_slow)
+    async with asyncio.timeout(10), guest.site.tails.joined(HERE, EventFilter()) as tail:
+        while not tail.pieces or tail.pieces[-1].left_out != tails.LOST:
+            await tail.after(len(tail.pieces), 1.0)
+        assert "job-2000" in {each.job_id for each in tail.pieces[-1].events}
+    assert len(guest.told.wanted) == 2
 
 
 async def test_filters_that_are_none_are_refused() -> None:
