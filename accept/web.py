@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from accept.__main__ import Point
 
-PAGES, UNIT = "tests/web/test_pages.py", "tests/unit/test_web.py"
+PAGES, OPERATING = "tests/web/test_pages.py", "tests/web/test_operating.py"
+UNIT, ORDERS, EVENTS = (f"tests/unit/test_web{name}.py" for name in ("", "_orders", "_events"))
 
 POINTS = (
     Point(
@@ -31,7 +32,20 @@ POINTS = (
             f"{PAGES}::test_pages_of_a_list_are_stable_while_jobs_come",
             f"{PAGES}::test_a_crowd_stands_out",
             f"{PAGES}::test_runs_are_shown_with_their_state",
+            f"{OPERATING}::test_a_strip_shows_how_the_last_runs_ended",
             f"{PAGES}::test_a_list_that_is_looked_at_follows_the_jobs",
+        ],
+    ),
+    Point(
+        "operate",
+        "A live tail of events that pauses; the system; dead letters are replayed and hidden.",
+        [
+            f"{OPERATING}::test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at",
+            f"{OPERATING}::test_events_can_be_read_without_javascript",
+            f"{OPERATING}::test_the_system_shows_settings_with_their_source",
+            f"{OPERATING}::test_a_dead_letter_is_shown_and_not_obeyed",
+            f"{OPERATING}::test_dead_letters_are_replayed_and_hidden_after_a_question",
+            EVENTS,
         ],
     ),
     Point(
@@ -41,7 +55,7 @@ POINTS = (
     ),
     Point(
         "act",
-        "Create, edit, copy, pause, resume, delete; many at once after a count and a question.",
+        "Create, edit, copy, pause, resume, delete, run, backfill, cancel, retry; many at once.",
         [
             f"{PAGES}::test_a_form_shows_the_next_runs_while_it_is_filled_in",
             f"{PAGES}::test_faults_stand_at_their_fields",
@@ -52,6 +66,9 @@ POINTS = (
             f"{PAGES}::test_a_type_is_paused_and_resumed",
             f"{PAGES}::test_selected_jobs_are_changed_after_a_question",
             f"{PAGES}::test_all_jobs_that_match_are_changed_after_a_count_and_a_question",
+            f"{OPERATING}::test_a_job_is_run_now_and_its_run_cancelled",
+            f"{OPERATING}::test_a_backfill_asks_with_the_number_of_runs",
+            ORDERS,
         ],
     ),
     Point(
@@ -59,6 +76,7 @@ POINTS = (
         "Signing in, sessions, forms of other sites, rebound names, proxies, audit; escaping.",
         [
             UNIT,
+            "tests/unit/test_limited_reading.py",
             f"{PAGES}::test_texts_of_callers_are_shown_and_not_obeyed",
             f"{PAGES}::test_without_signing_in_jobs_are_shown_and_nothing_is_offered",
             f"{PAGES}::test_the_link_signs_in_once_and_is_replaced",

@@ -33,6 +33,7 @@ from bench.workloads import (
     reading,
     submitting,
     tracing,
+    viewing,
 )
 
 ALL = (
@@ -43,6 +44,7 @@ ALL = (
     *tracing.WORKLOADS,
     *reading.WORKLOADS,
     *keeping.WORKLOADS,
+    *viewing.WORKLOADS,
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
 CONTENDERS = (PRODUCT, BARE, *(each.name for each in RIVALS))

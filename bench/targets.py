@@ -245,6 +245,17 @@ ROWS = (
     ),
     Row("traced", "cost", "CPU of a call with a trace to that without", "x", (at_most(2),), 2),
     Row("traced", "share", "the same, one call of a hundred", "x", (at_most(1.2),), 2),
+    Row(
+        "viewed",
+        "cost",
+        "5,000/s for five minutes beside 20 viewers of the pages: less emission",
+        "%",
+        (at_most(5),),
+        2,
+    ),
+    Row(
+        "painted", "paint", "first paint of the slowest page, 1,000,000 jobs", "ms", (at_most(200),)
+    ),
     Row("restore", "seconds", "restore 1,000,000 jobs", "s", (at_most(20),), 1),
     Row("rebuild", "seconds", "rebuild an empty Redis with 1,000,000", "s", (at_most(20),), 1),
     Row("idle", "share", "idle with 1,000,000 waiting", "% of a core", (at_most(0.5),), 2),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
+from confluent_kafka import Producer
 from PIL import Image
 from playwright.sync_api import Browser, StorageState
 
@@ -26,6 +30,8 @@ from scheduling_client import (
     cron,
     every,
 )
+from scheduling_client.api.jobs import RunFilter, RunState
+from scheduling_client.worker import Worker
 from tests.harness.chromium import browser
 from tests.harness.ports import free_port
 
@@ -37,8 +43,12 @@ PAGES = {
     "jobs": "/jobs",
     "job": "/job?id=invoices-berlin",
     "edit": "/job/edit?id=invoices-berlin",
+    "runs": "/runs?show=failed",
+    "events": "/events",
+    "system": "/system",
+    "letters": "/dead-letters",
 }
-KEPT = ("overview-light", "jobs-light", "job-dark", "upcoming-phone")
+KEPT = ("overview-light", "jobs-light", "job-dark", "upcoming-phone", "events-light")
 """Those that the pages of docs show."""
 COLOURS = 64
 """Of a picture in docs: it is a third as large."""
@@ -48,18 +58,30 @@ LOOKS = {
     "phone": ((390, 844), False),
 }
 START_SECONDS = 60.0
+EVENTS_MS = 2_500
+FAILS_EACH = 4
+RETRY = RetryPolicy(5, timedelta(seconds=30), Backoff.EXPONENTIAL, timedelta(hours=1))
 SETTLE_MS = 400
 
 
+class Serving(NamedTuple):
+    """A service with servers of its own."""
+
+    grpc: str
+    kafka: str
+    link: str
+    """Signs in to its pages."""
+
+
 @contextmanager
-def service(directory: Path) -> Iterator[tuple[str, str]]:
-    """One with servers of its own: its gRPC address, and a link to its pages."""
-    link, grpc = directory / "link", f"127.0.0.1:{free_port()}"
+def service(directory: Path) -> Iterator[Serving]:
+    """One that serves."""
+    link, grpc, kafka = directory / "link", f"127.0.0.1:{free_port()}", free_port()
     environment = {
         **os.environ,
         "SCHEDULING_GRPC_ADDRESS": grpc,
         "SCHEDULING_ADMIN_ADDRESS": f"127.0.0.1:{free_port()}",
-        "SCHEDULING_EMBEDDED_KAFKA_PORT": "0",
+        "SCHEDULING_EMBEDDED_KAFKA_PORT": str(kafka),
         "SCHEDULING_PAGES_LINK": str(link),
     }
     command = [sys.executable, "-m", "scheduling_srv", "serve", "--embedded"]
@@ -71,7 +93,7 @@ def service(directory: Path) -> Iterator[tuple[str, str]]:
             if process.poll() is not None or time.monotonic() > until:
                 raise SystemExit((directory / "log").read_text())
             time.sleep(0.1)
-        yield grpc, link.read_text().strip()
+        yield Serving(grpc, f"127.0.0.1:{kafka}", link.read_text().strip())
     finally:
         process.terminate()
         process.wait()
@@ -87,7 +109,7 @@ def create_jobs(address: str) -> None:
             creator="billing",
             labels={"team": "billing", "tier": "gold"},
             payload=Payload.of_json({"region": "DE", "channel": "mail", "dry_run": False}),
-            retry=RetryPolicy(5, timedelta(seconds=30), Backoff.EXPONENTIAL, timedelta(hours=1)),
+            retry=RETRY,
             overlap=Overlap.ONE,
         )
         client.create(
@@ -110,15 +132,54 @@ def create_jobs(address: str) -> None:
         client.pause_type("mail.digest", note="New templates until Tuesday", by="kim")
 
 
-def take(chromium: Browser, link: str, directory: Path) -> None:
-    """All pages in all looks."""
+def work(serving: Serving) -> None:
+    """Runs of some days ago, done by a worker that fails now and then, and two dead letters."""
+    worker, numbers = Worker("pictures", kafka=serving.kafka), itertools.count(1)
+
+    @worker.job("invoice.send")
+    async def send() -> None:
+        if next(numbers) % FAILS_EACH == 0:
+            raise ConnectionError("451 4.3.2 The mail server is not accepting messages")
+
+    @worker.job("cache.warm")
+    async def warm() -> None: ...
+
+    working = threading.Thread(target=worker.run)
+    working.start()
+    try:
+        with Client(serving.grpc) as client:
+            client.update("invoices-berlin", retry=RetryPolicy())
+            now = datetime.now(UTC)
+            client.backfill("invoices-berlin", now - timedelta(days=15), now, max_in_flight=1)
+            client.run_now("warm-cache")
+            until = time.monotonic() + START_SECONDS
+            while [*client.runs(RunFilter(states=[RunState.RUNNING, RunState.HELD]))]:
+                if time.monotonic() > until:
+                    raise SystemExit("The worker has not done its runs.")
+                time.sleep(0.5)
+            client.update("invoices-berlin", retry=RETRY)
+    finally:
+        worker.stop()
+        working.join()
+    producer = Producer({"bootstrap.servers": serving.kafka})
+    for key, value in ((b"jobDone", b"no protobuf"), (b"createJobs", b"{}")):
+        producer.produce("io.restorecommerce.jobs", value, key)
+    producer.flush()
+
+
+def take(chromium: Browser, link: str, happen: Callable[[], None], directory: Path) -> None:
+    """All pages in all looks. `happen` makes the events that their page shows."""
     context = chromium.new_context()
-    context.new_page().goto(link)
+    page = context.new_page()
+    page.goto(link)
     state, base = context.storage_state(), link.partition("/sign-in")[0]
-    context.close()
+    page.goto(f"{base}/events")
+    happen()
+    page.wait_for_timeout(EVENTS_MS)
     for name, path in PAGES.items():
         for look in LOOKS:
             _take(chromium, state, base + path, directory / f"{name}-{look}.png")
+    context.close()
 
 
 def _take(chromium: Browser, state: StorageState, address: str, picture: Path) -> None:
@@ -142,10 +203,10 @@ def main() -> None:
     directory = ROOT / "build" / "screenshots"
     directory.mkdir(parents=True, exist_ok=True)
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as home, service(Path(home)) as (address, link):
-        create_jobs(address)
+    with tempfile.TemporaryDirectory() as home, service(Path(home)) as serving:
+        create_jobs(serving.grpc)
         with browser() as chromium:
-            take(chromium, link, directory)
+            take(chromium, serving.link, lambda: work(serving), directory)
     for name in KEPT:
         with Image.open(directory / f"{name}.png") as picture:
             picture.convert("RGB").quantize(COLOURS).save(PICTURES / f"{name}.png", optimize=True)

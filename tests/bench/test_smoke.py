@@ -15,7 +15,10 @@ from tests.docs.snippets import ROOT
 
 pytestmark = pytest.mark.slow
 
-SHORT = "submit,single,records,fire,recurring,mixed,cycle,rebuild,restore,standby,restart,handover"
+SHORT = (
+    "submit,single,records,fire,recurring,mixed,cycle,rebuild,restore,standby,restart,handover,"
+    "viewed,painted"
+)
 
 
 def measured(kept: Path, only: str, contenders: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 COMMAND = Path(sys.executable).parent / "scheduling"
+MISSING = grpc.StatusCode.NOT_FOUND
 DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
 CALLERS: tuple[dict[str, Any], ...] = (
     {"name": "reader", "role": "reader", "tokens": [hash_of("r")]},
@@ -232,22 +234,48 @@ def test_a_limited_caller_sees_and_changes_its_own_jobs_only(house: House) -> No
     assert [each.id for each in admin.read().items] == [other]
 
 
+def test_a_limited_caller_reads_its_own_jobs_with_scheduling_v1(house: House) -> None:
+    house.serve()
+    own, other = fresh(), fresh()
+    when = v1.Schedule(interval="0 5 * * *")
+    specs = [v1.JobSpec(id=own, type="mail", schedule=when)]
+    specs.append(v1.JobSpec(id=other, type="report", schedule=when))
+    _v1(house, "o", "CreateJobs", service_pb2.CreateJobsRequest(jobs=specs))
+    listed = _v1(house, "m", "ListJobs", service_pb2.ListJobsRequest())
+    assert ([each.spec.id for each in listed.jobs], listed.total_size) == ([own], 1)
+    got = _v1(house, "m", "GetJobs", service_pb2.GetJobsRequest(ids=[own, other]))
+    assert [each.spec.id for each in got.jobs] == [own]
+    assert _v1(house, "m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=own))
+    refusals: tuple[tuple[str, Message, grpc.StatusCode], ...] = (
+        ("PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=other), MISSING),
+        ("PauseType", service_pb2.PauseTypeRequest(type="mail"), DENIED),
+    )
+    for method, request, refused in refusals:
+        with pytest.raises(grpc.RpcError) as caught:
+            _v1(house, "m", method, request)
+        code: Any = caught.value
+        assert code.code() is refused
+    for page in ("/", "/jobs", "/upcoming", "/runs"):
+        status, text = house.get(page, "m")
+        assert (status, other in text) == (200, False)
+    assert own in house.get("/jobs", "m")[1]
+    assert house.get("/system", "m")[0] == 403
+
+
+def _v1(house: House, token: str, method: str, request: Message) -> Any:
+    client = house.client(token)
+    method_of: Any = getattr(JobServiceStub(client.channel), method)
+    return method_of(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
+
+
 def test_scheduling_v1_stands_behind_the_doors(house: House) -> None:
     house.serve()
     own, other = fresh(), fresh()
 
-    def called(token: str, method: str, request: Message) -> Any:
-        client = house.client(token)
-        method_of: Any = getattr(JobServiceStub(client.channel), method)
-        return method_of(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
-
+    called = partial(_v1, house)
     spec = v1.JobSpec(type="mail", schedule=v1.Schedule(interval="0 5 * * *"))
     specs = [v1.JobSpec(id=each, type=spec.type, schedule=spec.schedule) for each in (own, other)]
     called("o", "CreateJobs", service_pb2.CreateJobsRequest(jobs=specs))
-    with pytest.raises(grpc.RpcError) as caught:
-        called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=own))
-    code: Any = caught.value
-    assert code.code() is DENIED
     times = called("m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(spec=spec))
     assert times.preview.times
     selection = v1.JobSelection(filter=v1.JobFilter(type="mail"))

@@ -1,7 +1,7 @@
 """The pages for operators, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from scheduling_srv.app.health.progress import Findings
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances import admin, http_bounds
 from scheduling_srv.entrances.admin import AdminServer
+from scheduling_srv.entrances.web.streams import EventStream
 from scheduling_srv.runtime.throttle import Throttle
 from tests.harness.waiting import PATIENCE_SECONDS
 
@@ -181,6 +182,51 @@ async def test_a_connection_whose_answer_takes_too_long_is_closed(
             assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
         release.set()
         writer.close()
+
+
+def streaming(released: asyncio.Event) -> AdminServer:
+    """Pages that are streams: one message at once, and another one when it is released."""
+
+    async def messages() -> AsyncGenerator[bytes]:
+        yield b"first"
+        await released.wait()
+        yield b"second"
+
+    async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+        await EventStream(messages())(scope, receive, send)
+
+    health = Health(redis=yes, kafka=yes, observe=all_is_well)
+    return AdminServer("127.0.0.1:0", health, pages=pages)
+
+
+async def test_a_stream_lasts_longer_than_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_bounds, "ANSWER_SECONDS", 0.2)
+    released = asyncio.Event()
+    async with port_of(streaming(released)) as port, asyncio.timeout(PATIENCE_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"text/event-stream" in await reader.readuntil(b"first")
+        await asyncio.sleep(0.4)
+        released.set()
+        assert b"second" in await reader.read()
+        writer.close()
+
+
+async def test_other_connections_make_room_before_a_stream_does() -> None:
+    released = asyncio.Event()
+    async with port_of(streaming(released)) as port, asyncio.timeout(PATIENCE_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"first")
+        others = [
+            await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(admin.MAX_CONNECTIONS + 10)
+        ]
+        assert await get(port, "/livez") == (200, "ok\n")
+        released.set()
+        assert b"second" in await reader.read()
+        for each in (writer, *(other for _, other in others)):
+            each.close()
 
 
 async def test_an_answer_ends_its_connection() -> None:

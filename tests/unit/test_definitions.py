@@ -168,7 +168,7 @@ class World:
     ) -> ListedPage | None:
         """Of the jobs of a type, in the order of their ids, which are numbers."""
         kinds = {each: type_of(record).decode() for each, record in self.held.items()}
-        matching = sorted(each for each, own in kinds.items() if own == wanted.type)
+        matching = sorted(each for each, own in kinds.items() if wanted.type in ("", own))
         rest = [each for each in matching if each > cursor]
         jobs = [job for each in rest[:limit] if (job := self.listed(each))]
         more = rest[limit - 1] if len(rest) > limit else ""
@@ -234,7 +234,7 @@ def cron(text: str = "0 5 * * *") -> v1.Schedule:
 
 
 def asked(job_id: str = "", schedule: v1.Schedule | None = None, **more: Any) -> Definition:
-    spec = v1.JobSpec(id=job_id, type="t", schedule=schedule or cron(), **more)
+    spec = v1.JobSpec(**{"id": job_id, "type": "t", "schedule": schedule or cron(), **more})
     return definition_of(spec)
 
 

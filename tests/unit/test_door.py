@@ -148,7 +148,7 @@ async def test_a_method_without_a_rule_is_closed_to_all() -> None:
         await Told().admit("/some.other.Service/Method", "admin")
 
 
-@pytest.mark.parametrize("method", [PAUSE, DEAD, "/scheduling.v1.JobService/ListJobs"])
+@pytest.mark.parametrize("method", [PAUSE, DEAD, "/scheduling.v1.SystemService/GetOverview"])
 async def test_a_method_that_keeps_no_limits_is_closed_to_limited_callers(method: str) -> None:
     told = Told()
     with pytest.raises(Forbidden, match="is limited to types mail"):

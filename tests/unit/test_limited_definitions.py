@@ -14,9 +14,10 @@ from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, Call
 from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
+from scheduling_srv.app.access.narrowing import is_exact, jobs_within
 from scheduling_srv.domain.bulk import BulkCall, Selection
-from scheduling_srv.domain.errors import AlreadyExists, Forbidden
-from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.errors import AlreadyExists, NotFound
+from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.entrances.grpc_v1 import built_methods
 from scheduling_srv.entrances.memory_budget import Limits as RequestLimits
 from scheduling_srv.formats.v1.requests import JOB_SERVICE, decode_update
@@ -49,13 +50,53 @@ def no_call() -> Iterator[None]:
     calls.begin(None)
 
 
-async def test_a_limited_caller_previews_specs_and_no_stored_job() -> None:
+async def test_a_limited_caller_previews_specs_and_the_jobs_that_it_sees() -> None:
     told = Told(Limits(types=frozenset({"mail"})))
-    await told.world.api.create([asked("a")])
+    await told.world.api.create([asked("a"), asked("b", type="mail")])
     for job_id in ("a", "unknown"):
-        with pytest.raises(Forbidden, match="limited to types mail"):
+        with pytest.raises(NotFound, match=f"no job with the id {job_id}"):
             await told.api.preview(job_id, 1, None)
+    assert len((await told.api.preview("b", 3, None)).times) == 3
     assert len((await told.api.preview(asked("", cron()), 3, None)).times) == 3
+
+
+MAIL = Limits(types=frozenset({"mail"}))
+SEVERAL = Limits(types=frozenset({"mail", "other"}), creators=frozenset({"anna"}))
+
+
+async def seen_by(within: Limits | None, wanted: JobFilter) -> tuple[list[str], int | None]:
+    """The ids that a caller with these limits lists, and the total that it is told."""
+    told = Told(within)
+    await told.world.api.create(
+        [
+            asked("1", type="mail"),
+            asked("2", type="mail", creator="anna"),
+            asked("3", creator="anna"),
+            asked("4", type="other", creator="anna"),
+        ]
+    )
+    page = await told.api.list(wanted, ListOrder.CREATED, 100, "")
+    ids = [view.job.id.decode() for view in page.jobs]
+    shown = await told.api.get(["1", "2", "3", "4"], 0)
+    assert set(ids) <= {view.job.id.decode() for view in shown}
+    return ids, page.total
+
+
+async def test_a_limited_caller_lists_and_gets_its_jobs_only() -> None:
+    assert (await seen_by(MAIL, JobFilter()))[0] == ["1", "2"]
+    ids, total = await seen_by(SEVERAL, JobFilter())
+    assert (ids, total) == (["2", "4"], None), "a total would count jobs of others"
+    assert await seen_by(MAIL, JobFilter(type="t")) == ([], 0)
+    assert await seen_by(SEVERAL, JobFilter(creator="me")) == ([], 0)
+
+
+async def test_one_type_is_narrowed_to_its_index() -> None:
+    wanted = jobs_within(JobFilter(id_prefix="a"), MAIL)
+    assert wanted == JobFilter(type="mail", id_prefix="a")
+    assert is_exact(wanted, MAIL)
+    several = jobs_within(JobFilter(), SEVERAL)
+    assert several == JobFilter(creator="anna")
+    assert not is_exact(several, SEVERAL)
 
 
 async def test_a_caller_without_limits_previews_stored_jobs() -> None:

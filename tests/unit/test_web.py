@@ -11,8 +11,9 @@ from scheduling_srv.app.access.accounts import Account
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
+from scheduling_srv.domain.job_view import JobPage
 from scheduling_srv.entrances.web import application
-from scheduling_srv.entrances.web.application import ACTING, READING
+from scheduling_srv.entrances.web.application import ACTING, FOR_ADMINS, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
 from scheduling_srv.entrances.web.guests import AGAIN_SECONDS, KEY_SECONDS, Guests, Ways
 from scheduling_srv.entrances.web.link import Link
@@ -49,7 +50,8 @@ async def test_with_credentials_each_page_asks_to_sign_in(path: str) -> None:
 
 @pytest.mark.parametrize("path", [*READING])
 async def test_without_credentials_loopback_may_read(path: str) -> None:
-    assert (await Guest(OPEN).get(f"{path}?id=a")).status == 200
+    status = (await Guest(OPEN).get(f"{path}?id=0:1")).status
+    assert status == (401 if path in FOR_ADMINS else 200)
 
 
 @pytest.mark.parametrize("host", ["evil.example:8080", "10.1.2.3", "localhost.evil.example", ""])
@@ -370,10 +372,11 @@ async def test_failed_runs_are_tried_again_after_a_count_and_a_question() -> Non
     guest = await signed_in()
     fields = {"scope": "matching", "show": "failed", "type": "t", "error": "why"}
     fields["form_token"] = await guest.form_token()
-    asked = await guest.post("/runs/retry", fields)
+    fields["action"] = "retry"
+    asked = await guest.post("/runs/bulk", fields)
     assert "Retry 1 run?" in asked.text
-    done = await guest.post("/runs/retry/do", fields)
-    assert "1+run+is+tried+again" in done.headers["location"]
+    done = await guest.post("/runs/bulk/do", fields)
+    assert "1+run+was+tried+again" in done.headers["location"]
     counted, called = guest.reads.called
     assert (counted.dry_run, called.dry_run) == (True, False)
     assert (called.selection.type, called.selection.error) == ("t", "why")
@@ -472,3 +475,53 @@ async def test_a_door_s_token_reads_without_a_form() -> None:
     guest = Guest(Ways(Key(), door=door, accounts=people))
     assert (await guest.get("/jobs", authorization="Bearer anna")).status == 200
     assert (await guest.get("/jobs", authorization="Bearer eve")).status == 401
+
+
+# --- Callers who are limited to types or creators ---
+
+
+async def test_a_limited_caller_reads_and_is_offered_no_more() -> None:
+    guest = await signed_in("tim")
+    for path in ("/", "/jobs", "/job?id=a", "/runs", "/upcoming", "/events"):
+        answer = await guest.get(path)
+        assert answer.status == 200
+        assert "You see jobs of types t only." in answer.text
+        assert 'href="/system"' not in answer.text
+    assert "running" not in (await guest.get("/")).text, "counts are those of all jobs"
+    assert (await guest.get("/system")).status == 403
+
+
+async def test_a_limited_operator_is_offered_no_actions() -> None:
+    guest = await signed_in("tom")
+    assert "/jobs/bulk" not in (await guest.get("/jobs")).text
+    fields = {"id": "a", "form_token": await guest.form_token()}
+    assert (await guest.post("/job/pause", fields)).status == 403
+
+
+async def test_each_of_them_has_an_overview_of_its_own() -> None:
+    guest = await signed_in("anna")
+    assert "held by a limit" in (await guest.get("/")).text
+    await guest.sign_in("tim")
+    assert "held by a limit" not in (await guest.get("/")).text
+
+
+# --- Empty states ---
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/runs"])
+async def test_a_list_without_a_page_before_it_leads_to_none(path: str) -> None:
+    guest = await signed_in()
+    assert "First page" not in (await guest.get(path)).text
+    assert "First page" in (await guest.get(f"{path}?after=token")).text
+
+
+async def test_an_empty_list_teaches_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = await signed_in()
+
+    async def nothing(*_asked: object) -> JobPage:
+        return JobPage([], "", 0)
+
+    monkeypatch.setattr(guest.app, "list", nothing)
+    assert "There are no jobs yet" in (await guest.get("/jobs")).text
+    assert "This was the last page" in (await guest.get("/jobs?after=token")).text
+    assert "No job matches" in (await guest.get("/jobs?type=t")).text

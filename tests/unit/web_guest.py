@@ -1,17 +1,29 @@
 """The pages without a browser: requests to the application, and a cookie jar."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from scheduling_client.schedules.preview import Preview, PreviewTime
 from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.audit_log import AuditLog
-from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.dead_letter import (
+    DeadLetter,
+    LetterCall,
+    LetterFilter,
+    LetterId,
+    LetterPage,
+)
 from scheduling_srv.domain.definition import Definition
-from scheduling_srv.domain.errors import Unauthenticated
+from scheduling_srv.domain.errors import SchedulingError, Unauthenticated
+from scheduling_srv.domain.event import Event, EventFilter
+from scheduling_srv.domain.finding import Finding, Severity
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.overview import Counts, Overview
 from scheduling_srv.domain.run import (
@@ -22,13 +34,20 @@ from scheduling_srv.domain.run import (
     RunPage,
     UpcomingRuns,
 )
+from scheduling_srv.domain.run_control import CancelCall, RunCall, Started
+from scheduling_srv.domain.system import Setting, System, TopicUse
+from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
+from scheduling_srv.entrances.grpc_system import system_methods
 from scheduling_srv.entrances.grpc_v1 import built_methods, together
-from scheduling_srv.entrances.memory_budget import Limits
+from scheduling_srv.entrances.memory_budget import Limits as RequestLimits
 from scheduling_srv.entrances.web.application import application
 from scheduling_srv.entrances.web.guests import Guests, Ways
 from scheduling_srv.entrances.web.service import V1
 from scheduling_srv.entrances.web.visit import Site
+from scheduling_srv.formats.positions import Place
+from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
+from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from tests.unit.test_grpc_v1 import App
 
 FORM = "application/x-www-form-urlencoded"
@@ -47,6 +66,13 @@ class Uses(App):
     async def pause(self, call: BulkCall, note: str, by: str) -> Progress:
         return (await super().pause(call, note, by))._replace(token=self.more)
 
+    async def run(self, call: RunCall) -> Started:
+        started = await super().run(call)
+        return started._replace(progress=started.progress._replace(token=self.more))
+
+    async def cancel(self, call: CancelCall) -> Progress:
+        return (await super().cancel(call))._replace(token=self.more)
+
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         self.note(subject, count, after)
         return Preview("words", "UTC", [PreviewTime(1500, "1970-01-01T00:00:01.500+00:00")])
@@ -57,6 +83,8 @@ class Reads:
 
     def __init__(self) -> None:
         self.called: list[Any] = []
+        self.more = ""
+        """The token that bulk calls return."""
 
     async def list(self, wanted: RunFilter, limit: int, token: str = "") -> RunPage:
         return RunPage([], "")
@@ -66,13 +94,86 @@ class Reads:
 
     async def retry(self, call: RunBulkCall) -> RetryProgress:
         self.called.append(call)
-        return RetryProgress(2, 1, "", [])
+        return RetryProgress(2, 1, self.more, [])
 
     async def upcoming(self, wanted: JobFilter, until: int, limit: int) -> UpcomingRuns:
         return UpcomingRuns([], more=False)
 
     async def overview(self) -> Overview:
         return Overview(Counts(jobs=9), [], [0] * 60, [], serving=True, reasons=[], lag=0)
+
+
+ATTACK = "<script>alert(1)</script>"
+
+
+class Operated:
+    """The use cases of the system and of dead letters: their texts are attacks."""
+
+    def __init__(self) -> None:
+        self.called: list[LetterCall] = []
+        self.more = ""
+        """The token that bulk calls return."""
+
+    def system(self) -> System:
+        settings = [
+            Setting("SCHEDULING_NAMESPACE", ATTACK, "environment", secret=False),
+            Setting("SCHEDULING_REDIS_PASSWORD", "", "/etc/<b>", secret=True),
+        ]
+        return System("1", "3", "2026", "test", settings, [TopicUse("jobs", ATTACK, 0)], 1)
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return [Finding("redis.persistence", Severity.WARNING, ATTACK, "Mend it.")]
+
+    async def list(self, wanted: LetterFilter, limit: int, token: str) -> LetterPage:
+        return LetterPage([LETTER], "")
+
+    async def get(self, letter_id: LetterId) -> DeadLetter:
+        return LETTER
+
+    async def replay(self, call: LetterCall) -> Progress:
+        self.called.append(call)
+        return Progress(1, 1, self.more)
+
+    hide = replay
+
+
+LETTER = DeadLetter(
+    id=LetterId(0, 42),
+    time=1500,
+    topic="jobs",
+    partition=0,
+    offset=7,
+    event=b"jobDone",
+    reason="INVALID_ARGUMENT",
+    message=ATTACK,
+    size=len(ATTACK),
+    value=ATTACK.encode(),
+    headers={"x": ATTACK},
+)
+
+
+class Told:
+    """Implements `EventsPort`: each watcher gets these events, and then no more."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.wanted: list[EventFilter] = []
+        self.fault: SchedulingError | None = None
+
+    @asynccontextmanager
+    async def watcher(
+        self, wanted: EventFilter, cursor: str, source: str
+    ) -> AsyncGenerator[Watcher]:
+        if self.fault:
+            raise self.fault
+        self.wanted.append(wanted)
+        watcher = Watcher(wanted, {})
+        for number, event in enumerate(self.events):
+            watcher.note(Place("jobs", 0), number, event)
+        yield watcher
+
+    def cursor(self, offsets: Mapping[Place, int]) -> str:
+        return ""
 
 
 class Key:
@@ -107,7 +208,13 @@ class People:
         return self.known.get(name)
 
 
-PEOPLE = [Caller("anna", Role.OPERATOR), Caller("rita", Role.READER)]
+PEOPLE = [
+    Caller("anna", Role.OPERATOR),
+    Caller("rita", Role.READER),
+    Caller("root", Role.ADMIN),
+    Caller("tim", Role.READER, Limits(types=frozenset({"t"}))),
+    Caller("tom", Role.OPERATOR, Limits(types=frozenset({"t", "v"}), creators=frozenset({"c"}))),
+]
 
 
 class Answer(NamedTuple):
@@ -129,12 +236,21 @@ class Guest:
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
         self.reads = Reads()
         reading = reading_methods(ReadingPorts(*[self.reads] * 5))
-        methods = built_methods(self.app, self.app, self.app, Limits(100, 100_000))
-        v1 = V1(together(methods, reading), audit=AuditLog(self.lines.append))
+        methods = built_methods(self.app, self.app, self.app, RequestLimits(100, 100_000))
+        self.operated, self.told = Operated(), Told()
+        others = {
+            SYSTEM_SERVICE: system_methods(self.operated),
+            DEAD_LETTER_SERVICE: dead_letter_methods(self.operated),
+        }
+        audit = AuditLog(self.lines.append)
+        v1 = V1(together(methods, reading, others), events=self.told, audit=audit)
         self.guests = Guests(ways)
-        self._application = application(Site(v1, health, self.guests, "test", masks_payloads))
+        self.site = Site(v1, health, self.guests, "test", masks_payloads)
+        self._application = application(self.site)
         self.peer = peer
         self.cookies: dict[str, str] = {}
+        self.stays = 1
+        """Messages of a stream after which the guest leaves."""
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self._ask("GET", path, headers, b"")
@@ -174,11 +290,21 @@ class Guest:
         }
         sent: list[Any] = []
 
+        bodies = [{"type": "http.request", "body": body, "more_body": False}]
+
+        left = asyncio.Event()
+
         async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
+            """The body; later, that the guest has left."""
+            if bodies:
+                return bodies.pop()
+            await left.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message.get("more_body") and len(sent) > self.stays:
+                left.set()
 
         await self._application(scope, receive, send)
         found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}

@@ -68,6 +68,12 @@ class EventFilter:
     kinds: Sequence[EventKind] = ()
 
 
+def events_in(raw: bytes) -> list[Event]:
+    """Those of a message of `WatchEvents`."""
+    message = service.WatchEventsResponse.FromString(raw)
+    return [_event_in(each, message.cursor) for each in message.events]
+
+
 class Watch:
     """The state of one watcher over several connections."""
 

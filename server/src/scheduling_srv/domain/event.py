@@ -66,6 +66,8 @@ class EventFilter:
     type: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[EventKind] = frozenset()
+    types: frozenset[str] = frozenset()
+    """The types that the caller may see; empty: all."""
 
     def matches(self, event: Event) -> bool:
         """Whether a watcher wants it. An unknown type or label matches no filter for it."""
@@ -73,5 +75,6 @@ class EventFilter:
             (not self.kinds or event.kind in self.kinds)
             and (not self.job_id or event.job_id == self.job_id)
             and (not self.type or event.type == self.type)
+            and (not self.types or event.type in self.types)
             and all(event.labels.get(name) == value for name, value in self.labels.items())
         )

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from scheduling_srv.app.access.call import current, host_of
+from scheduling_srv.app.access.call import current, host_of, limits
+from scheduling_srv.app.access.narrowing import events_within
 from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.errors import SchedulingError
 from scheduling_srv.domain.event import EventFilter
@@ -43,6 +44,7 @@ def watch_events(events: EventsPort, *, alive_seconds: float = ALIVE_SECONDS) ->
     async def call(context: Context) -> AsyncIterator[bytes]:
         raw = present(await slots.read(context, LARGEST_REQUEST))
         wanted, cursor = formats.decode_watch(raw)
+        wanted = events_within(wanted, limits())
         async with events.watcher(wanted, cursor, _source(context)) as watcher:
             watcher.unheard = _end_of(context)
             yield formats.encode_events([], events.cursor(watcher.offsets))

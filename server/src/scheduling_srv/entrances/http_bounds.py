@@ -56,12 +56,15 @@ class BoundedProtocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self.logger = _Logger(self)
         self.has_asked = False
+        self.lasts = False
+        """It has an answer that lasts: its number is bounded elsewhere."""
         self.made_at = self.loop.time()
         self._limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for this connection, and wait for its request."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "connection": self}
         if tls := transport.get_extra_info("ssl_object"):
             self.app_state = {**self.app_state, "certificate": tls.getpeercert()}
         self._limit = self.loop.call_later(
@@ -69,7 +72,7 @@ class BoundedProtocol(H11Protocol):
         )
         if len(self.connections) > MAX_CONNECTIONS:
             others = (each for each in self.connections if isinstance(each, BoundedProtocol))
-            oldest = min(others, key=lambda each: (each.has_asked, each.made_at))
+            oldest = min(others, key=lambda each: (each.lasts, each.has_asked, each.made_at))
             self.connections.discard(oldest)  # the loop reports the end only after other accepts
             oldest._refuse(f"More than {MAX_CONNECTIONS} connections.")  # noqa: SLF001
 
@@ -87,6 +90,15 @@ class BoundedProtocol(H11Protocol):
         """Note the end of the connection."""
         self._end_limit()
         super().connection_lost(exc)
+
+    def last(self) -> None:
+        """The answer has no limit of time: it is a stream. Its application bounds them."""
+        self.lasts = True
+        self._end_limit()
+
+    def give_up(self, reason: str) -> None:
+        """Close the connection of a client that does not take its answer."""
+        self._refuse(reason)
 
     def _refuse(self, reason: str) -> None:
         _note(self.client, reason)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.pages_key import PagesKey
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.domain.errors import StartError
 from scheduling_srv.entrances.addresses import check_loopback, with_port
 from scheduling_srv.entrances.admin import OFF, Lazy
@@ -32,12 +33,15 @@ class Pages:
         health: Health,
         redis: RedisClient,
         methods: Services,
+        *,
+        events: Hub,
     ) -> None:
         self._settings = settings
         self._doors = doors
         self._health = health
         self._redis = redis
         self._methods = methods
+        self._events = events
         self._link: Link | None = None
         self.base = ""
         """Such as `http://127.0.0.1:8080`; empty: there are no pages."""
@@ -54,6 +58,10 @@ class Pages:
             from scheduling_srv.entrances.web.link import Link  # noqa: PLC0415 - few have one
 
             self._link = Link(path, self.base)
+        if path := self._settings.pages_descriptors:
+            from scheduling_srv.entrances.web.payloads import Payloads  # noqa: PLC0415 - few have
+
+            Payloads.of_file(path)  # a fault ends the start, not the first page
 
     @property
     def _address(self) -> str:
@@ -62,6 +70,7 @@ class Pages:
     def _make(self) -> ASGIApp:
         from scheduling_srv.entrances.web.application import application  # noqa: PLC0415
         from scheduling_srv.entrances.web.guests import Guests, Ways  # noqa: PLC0415
+        from scheduling_srv.entrances.web.payloads import Payloads  # noqa: PLC0415
         from scheduling_srv.entrances.web.service import V1  # noqa: PLC0415
         from scheduling_srv.entrances.web.visit import Site  # noqa: PLC0415
 
@@ -77,11 +86,12 @@ class Pages:
             cookie=f"scheduling-{settings.namespace}",
         )
         site = Site(
-            V1(self._methods, quotas=doors.quotas, audit=doors.audit),
+            V1(self._methods, events=self._events, quotas=doors.quotas, audit=doors.audit),
             self._health,
             Guests(ways),
             settings.namespace,
             settings.pages_mask_payloads,
+            Payloads.of_file(settings.pages_descriptors),
         )
         return application(site)
 

@@ -34,6 +34,7 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
+from scheduling_srv.app.access.limited_reading import LimitedRunListing, LimitedUpcoming
 from scheduling_srv.app.access.noted_pauses import NotedPauses
 from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
@@ -334,7 +335,9 @@ class Service:
         self.figures = Figures([shard.schedule for shard in self.shards])
         limits = Limits(settings.max_items, settings.max_job_bytes)
         methods = together(built_methods(definitions, pauses, run_control, limits), more)
-        self.pages = Pages(settings, self.doors, self.health, self.redis, methods)
+        self.pages = Pages(
+            settings, self.doors, self.health, self.redis, methods, events=parts.events
+        )
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application
         )
@@ -350,7 +353,14 @@ class Service:
         """Methods beside those of `built_methods`. `noted`: an audit log wants their ids."""
         reading, letters = self.parts.reading, self.parts.dead_letters
         if noted:
-            reading = replace(reading, retries=NotedRetries(reading.retries))
+            reading = replace(
+                reading,
+                listing=LimitedRunListing(
+                    reading.listing, LimitedDefinitions(self.parts.definitions)
+                ),
+                retries=NotedRetries(reading.retries),
+                upcoming=LimitedUpcoming(reading.upcoming),
+            )
         return together(
             reading_methods(reading),
             {

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
     pages_mask_payloads: bool = Field(
         default=False, description="Hide the payloads of jobs on the admin pages."
     )
+    pages_descriptors: Path | None = Field(
+        None,
+        description="File with a `FileDescriptorSet` of protobuf. The admin pages decode payloads"
+        " of its messages.",
+    )
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,

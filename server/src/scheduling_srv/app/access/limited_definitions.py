@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from scheduling_client.schedules.preview import Preview
 from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, current, limits, note, note_detail
+from scheduling_srv.app.access.narrowing import allows, is_exact, jobs_within
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
-from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.errors import NotFound
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.formats.v1.requests import UpdateCall
@@ -18,7 +19,7 @@ from scheduling_srv.formats.v1.requests import UpdateCall
 class LimitedDefinitions:
     """Implements `DefinitionsPort`: notes the ids of changes for the audit log.
 
-    Limited callers reach `preview` only: `rules.py` closes the other methods to them.
+    Limited callers read: `rules.py` closes the other methods to them.
     """
 
     def __init__(self, definitions: Definitions) -> None:
@@ -34,12 +35,24 @@ class LimitedDefinitions:
         return created
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
-        """The jobs that exist."""
-        return await self._definitions.get(ids, next_times)
+        """The jobs that exist, and that the caller may see."""
+        views = await self._definitions.get(ids, next_times)
+        within = limits()
+        return [each for each in views if allows(within, each.job)] if within else views
 
     async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
-        """A page of the jobs that match."""
-        return await self._definitions.list(wanted, order, limit, token)
+        """A page of the jobs that match, and that the caller may see. It may be short."""
+        within = limits()
+        if within is None:
+            return await self._definitions.list(wanted, order, limit, token)
+        narrowed = jobs_within(wanted, within)
+        if narrowed is None:
+            return JobPage([], "", 0)
+        page = await self._definitions.list(narrowed, order, limit, token)
+        if is_exact(narrowed, within):
+            return page
+        seen = [each for each in page.jobs if allows(within, each.job)]
+        return JobPage(seen, page.token, None)
 
     async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
         """Change some properties of a job. Raises the errors of `Definitions.update`."""
@@ -55,13 +68,11 @@ class LimitedDefinitions:
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         """The next times of a definition, or of the job with this id.
 
-        Raises `Forbidden` if a limited caller names a job, and the errors of `Definitions.preview`.
+        Raises `NotFound` for a job that the caller may not see, as for one that is not there, and
+        the errors of `Definitions.preview`.
         """
-        if isinstance(subject, str) and (within := limits()):
-            raise Forbidden(
-                f"This caller may not preview a stored job: it is limited to {within}. Send the"
-                " spec of the job instead of its id."
-            )
+        if isinstance(subject, str) and limits() and not await self.get([subject], 0):
+            raise NotFound(f"There is no job with the id {subject}.")
         return await self._definitions.preview(subject, count, after)
 
 

@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 from scheduling_srv.app.access.call import MOST_IDS, current, limits
 from scheduling_srv.app.access.callers import Limits
+from scheduling_srv.app.access.narrowing import allows
 from scheduling_srv.app.requests.jobs import Jobs, ReadResult
 from scheduling_srv.domain.errors import Forbidden, Violation
 from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
-from scheduling_srv.formats import job_record
 
 MOST_VIOLATIONS = 20
 
@@ -77,7 +77,7 @@ class LimitedJobs:
         _, pages = await self._jobs.read(query)
         async with aclosing(pages):
             async for page in pages:
-                yield [job for job in page if _allows(within, job)]
+                yield [job for job in page if allows(within, job)]
 
     async def _check_replacement(self, requests: Sequence[JobRequest]) -> None:
         _note_requests(requests)
@@ -88,7 +88,7 @@ class LimitedJobs:
     async def _check_existing(self, ids: Sequence[str], within: Limits) -> None:
         """Raise `Forbidden` if a job with one of these ids is outside of the limits."""
         async for job in self._stored(ids):
-            if not _allows(within, job):
+            if not allows(within, job):
                 raise Forbidden(
                     f"The job {job.id.decode()} is not within the limits of this caller: {within}."
                 )
@@ -116,11 +116,6 @@ def _check_requests(requests: Sequence[JobRequest], within: Limits) -> None:
     if violations:
         sentence = f"This caller is limited to {within}. {violations[0].description}"
         raise Forbidden(sentence, violations[:MOST_VIOLATIONS])
-
-
-def _allows(within: Limits, job: StoredJob) -> bool:
-    type_ = job_record.type_of(job.record).decode(errors="replace")
-    return within.allow(type_, job_record.creator_of(job.record))
 
 
 async def _cut(

@@ -25,7 +25,7 @@ class Rule(NamedTuple):
 READ, CHANGE, RULE = Rule(Role.READER), Rule(Role.OPERATOR), Rule(Role.ADMIN)
 READ_OWN, CHANGE_OWN = Rule(Role.READER, limited=True), Rule(Role.OPERATOR, limited=True)
 ABOUT_SERVICE = Rule(Role.READER, limited=True)
-"""It tells nothing of jobs, so limits do not matter. PreviewSchedule refuses ids by itself."""
+"""It tells nothing of jobs, so limits do not matter."""
 HEALTH = Rule(Role.READER, limited=True, health=True)
 
 _SERVICES: Mapping[str, Mapping[Rule, str]] = {
@@ -36,16 +36,16 @@ _SERVICES: Mapping[str, Mapping[Rule, str]] = {
     # Which command it is decides: see COMMANDS.
     "io.restorecommerce.commandinterface.Service": {ABOUT_SERVICE: "Command"},
     "scheduling.v1.JobService": {
-        READ: "GetJobs ListJobs ListPausedTypes ListUpcoming",
-        ABOUT_SERVICE: "PreviewSchedule",
+        READ_OWN: "GetJobs ListJobs ListPausedTypes ListUpcoming PreviewSchedule",
         CHANGE: "CreateJobs UpdateJob DeleteJobs PauseJobs ResumeJobs PauseType ResumeType RunJobs"
         " BackfillJob",
     },
     "scheduling.v1.RunService": {
-        READ: "ListRuns ListFailures ExplainJob",
+        READ_OWN: "ListRuns ListFailures",
+        READ: "ExplainJob",
         CHANGE: "CancelRuns RetryRuns ExtendRun",
     },
-    "scheduling.v1.EventService": {READ: "WatchEvents"},
+    "scheduling.v1.EventService": {READ_OWN: "WatchEvents"},
     "scheduling.v1.SystemService": {READ: "GetOverview GetSystem Diagnose"},
     "scheduling.v1.DeadLetterService": {
         RULE: "ListDeadLetters GetDeadLetter ReplayDeadLetters HideDeadLetters",

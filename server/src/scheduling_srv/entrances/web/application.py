@@ -27,13 +27,18 @@ from scheduling_srv.domain.errors import (
     Unsupported,
 )
 from scheduling_srv.entrances.web import (
-    bulk_pages,
+    backfill_pages,
     edit_pages,
+    event_pages,
+    job_orders,
     job_pages,
+    letter_pages,
     list_pages,
     overview_pages,
+    run_orders,
     run_pages,
     sign_in_pages,
+    system_pages,
     upcoming_pages,
 )
 from scheduling_srv.entrances.web.guests import Guest
@@ -51,19 +56,28 @@ READING: Mapping[str, Page] = {
     "/job/edit": edit_pages.edit,
     "/upcoming": upcoming_pages.upcoming,
     "/runs": run_pages.runs,
+    "/events": event_pages.events,
+    "/events/stream": event_pages.stream,
+    "/system": system_pages.overview_of,
+    letter_pages.PATH: letter_pages.letters,
+    "/dead-letter": letter_pages.letter,
 }
 """Need signing in, unless reading is open."""
+FOR_ADMINS = frozenset({letter_pages.PATH, "/dead-letter"})
+"""Need signing in always, and the role admin, which the methods behind them check."""
 ACTING: Mapping[str, Page] = {
     "/job/pause": job_pages.pause,
     "/job/resume": job_pages.resume,
+    "/job/run": job_pages.run,
     "/job/delete": job_pages.delete,
+    "/job/backfill": backfill_pages.ask,
+    "/job/backfill/do": backfill_pages.do,
     "/job/create": edit_pages.create,
     "/job/update": edit_pages.update,
     "/job/preview": edit_pages.preview,
-    "/jobs/bulk": bulk_pages.ask,
-    "/jobs/bulk/do": bulk_pages.do,
-    "/runs/retry": run_pages.ask,
-    "/runs/retry/do": run_pages.retry,
+    **job_orders.PAGES,
+    **run_orders.PAGES,
+    **letter_pages.ORDERS,
     "/type/pause": job_pages.pause_type,
     "/type/resume": job_pages.resume_type,
     "/sign-out": sign_in_pages.sign_out,
@@ -106,7 +120,8 @@ log = structlog.get_logger(__name__)
 def application(site: Site) -> ASGIApp:
     """The pages of a site."""
     routes: list[BaseRoute] = [
-        Route(path, _shown(site, page), methods=list(GET)) for path, page in READING.items()
+        Route(path, _shown(site, page, is_open=path not in FOR_ADMINS), methods=list(GET))
+        for path, page in READING.items()
     ]
     routes += [
         Route(path, _visited(site, page), methods=list(POST)) for path, page in ACTING.items()
@@ -132,11 +147,11 @@ async def _unknown(visit: Visit) -> Response:
     raise NotFound(f"There is no page {visit.request.url.path}.")
 
 
-def _shown(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
-    """A page for guests that may read; others are asked to sign in."""
+def _shown(site: Site, page: Page, *, is_open: bool) -> Callable[[Request], Awaitable[Response]]:
+    """A page for guests that may read, or have signed in; others are asked to sign in."""
 
     async def call(visit: Visit) -> Response:
-        if visit.guest.may_read:
+        if visit.guest.may_read if is_open else visit.guest.signed_in:
             return await page(visit)
         return sign_in_pages.needed(visit)
 

@@ -6,12 +6,15 @@ from starlette.responses import Response
 
 from scheduling_client.api import logic, run_logic
 from scheduling_client.api.jobs import Job, Preview, RunFilter
+from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest, NotFound, RequestError
-from scheduling_srv.entrances.web import forms, payloads
+from scheduling_srv.entrances.web import forms, strips
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
-NEXT_TIMES = LAST_RUNS = 10
+NEXT_TIMES = 10
+LAST_RUNS = 30
+"""Also open ones: of ended runs the last ten are kept."""
 
 
 async def job(visit: Visit) -> Response:
@@ -19,14 +22,17 @@ async def job(visit: Visit) -> Response:
     found = await read(visit, visit.raw_query("id"))
     preview, problem = await _preview(visit, found)
     masked = visit.site.masks_payloads
+    runs = (await visit.run(run_logic.list_page(RunFilter(job_id=found.id), LAST_RUNS, ""))).runs
     return visit.page(
         "job.html",
         job=found,
         preview=preview,
         problem=problem,
-        runs=(await visit.run(run_logic.list_page(RunFilter(job_id=found.id), LAST_RUNS, ""))).runs,
+        runs=runs,
+        strip=strips.of_runs(runs, found.spec.jitter),
+        request_id=new_request_id(),
         masked=masked,
-        payloads=[] if masked else payloads.shown(found.spec.payload),
+        payloads=[] if masked else visit.site.payloads.shown(found.spec.payload),
     )
 
 
@@ -67,6 +73,16 @@ async def resume(visit: Visit) -> Response:
     job_id = forms.raw(await visit.form(), "id")
     done = await visit.run(logic.resume([job_id], None, dry_run=False))
     return _shown(job_id, "The job goes on." if done.changed else "The job was not paused.")
+
+
+async def run(visit: Visit) -> Response:
+    """One more run at once. A form that is sent twice makes one."""
+    form = await visit.form()
+    job_id, name = forms.raw(form, "id"), forms.text(form, "request_id")
+    started = await visit.run(run_logic.run_now([job_id], None, name, dry_run=False))
+    if not started.changed:
+        raise NotFound(f"There is no job with the id {job_id}.")
+    return _shown(job_id, "A run was started.")
 
 
 async def delete(visit: Visit) -> Response:

@@ -61,6 +61,7 @@ def environment() -> Environment:
         local=local,
         duration=length,
         number=number,
+        counted=counted,
     )
     return made
 
@@ -118,3 +119,8 @@ def length(time: timedelta) -> str:
 def number(value: int) -> str:
     """With commas."""
     return f"{value:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as `1 job` and `1,200 jobs`."""
+    return f"{number(count)} {noun if count == 1 else f'{noun}s'}"

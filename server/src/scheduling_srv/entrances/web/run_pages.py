@@ -1,4 +1,4 @@
-"""Runs: open ones and those that have ended; failed ones are tried again after a question."""
+"""Runs: open ones and those that have ended."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from starlette.responses import Response
 from scheduling_client.api import run_logic
 from scheduling_client.api.jobs import Outcome, RunFilter, RunState
 from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.web import forms
-from scheduling_srv.entrances.web.forms import Form
-from scheduling_srv.entrances.web.rendering import link, number
-from scheduling_srv.entrances.web.visit import Visit, go_to
+from scheduling_srv.entrances.web.rendering import link
+from scheduling_srv.entrances.web.visit import Visit
 
 PAGE_RUNS = 50
 MOST_GROUPS = 20
-MOST_REFUSALS = 10
-"""That a page tells."""
 
 
 class Shown(NamedTuple):
@@ -40,6 +36,7 @@ CHOICES: Mapping[str, Shown] = {
     "skipped": Shown(outcomes=[Outcome.SKIPPED]),
     "cancelled": Shown(outcomes=[Outcome.CANCELLED]),
 }
+OPEN: Sequence[RunState] = (RunState.HELD, RunState.RUNNING, RunState.RETRYING)
 FIELDS = ("show", "type", "job", "error")
 
 
@@ -80,9 +77,17 @@ class Asked:
         return link("/runs", **{**self.filters, **other}, after=token)
 
     @property
+    def offered(self) -> Sequence[str]:
+        """The actions that these runs may need."""
+        shown = CHOICES.get(self.show, Shown(OPEN, [Outcome.FAILED]))
+        is_failed = Outcome.FAILED in shown.outcomes
+        return [*(["cancel"] if shown.states else []), *(["retry"] if is_failed else [])]
+
+    @property
     def words(self) -> str:
         """The conditions, for a question."""
-        return ", ".join(f"{name} {each}" for name, each in self.filters.items() if name != "show")
+        names = {"show": "state"}
+        return ", ".join(f"{names.get(name, name)} {each}" for name, each in self.filters.items())
 
 
 async def runs(visit: Visit) -> Response:
@@ -95,39 +100,3 @@ async def runs(visit: Visit) -> Response:
     return visit.page(
         "runs.html", asked=asked, choices=list(CHOICES), page=page, token=token, groups=groups
     )
-
-
-async def ask(visit: Visit) -> Response:
-    """How many runs can be tried again, and whether it is meant."""
-    ids, asked = _selected(await visit.form())
-    where = None if ids else asked.where()
-    counted = await visit.run(run_logic.retry(ids, where, dry_run=True))
-    return visit.page(
-        "retry.html",
-        asked=asked,
-        ids=ids,
-        count=counted.changed,
-        refusals=counted.refusals[:MOST_REFUSALS],
-        refused=len(counted.refusals),
-    )
-
-
-async def retry(visit: Visit) -> Response:
-    """Try them again."""
-    ids, asked = _selected(await visit.form())
-    where = None if ids else asked.where()
-    done = await visit.run(run_logic.retry(ids, where, dry_run=False))
-    runs = "1 run is" if done.changed == 1 else f"{number(done.changed)} runs are"
-    refused = f" {number(len(done.refusals))} could not be." if done.refusals else ""
-    return go_to(asked.address(said=f"{runs} tried again.{refused}"))
-
-
-def _selected(form: Form) -> tuple[Sequence[str], Asked]:
-    """The ids that were selected, or none for all that match. Raises `InvalidRequest`."""
-    asked = Asked.of({name: forms.raw(form, name) for name in FIELDS})
-    if forms.text(form, "scope") == "matching":
-        return (), asked
-    ids = list(form.get("run", ()))
-    if not ids:
-        raise InvalidRequest("No run is selected: select some, or choose all that match.")
-    return ids, asked

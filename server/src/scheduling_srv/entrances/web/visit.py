@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,9 +15,13 @@ from scheduling_srv.app.access.callers import Role
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.entrances.web import forms
+from scheduling_srv.entrances.web.fresh import Fresh
 from scheduling_srv.entrances.web.guests import Guest, Guests
+from scheduling_srv.entrances.web.payloads import Payloads
 from scheduling_srv.entrances.web.rendering import environment
 from scheduling_srv.entrances.web.service import V1
+from scheduling_srv.entrances.web.streams import Places
+from scheduling_srv.entrances.web.tails import Tails
 
 Result = TypeVar("Result")
 
@@ -35,6 +39,13 @@ class Site:
     guests: Guests
     namespace: str = ""
     masks_payloads: bool = False
+    payloads: Payloads = field(default_factory=Payloads)
+    fresh: Fresh = field(default_factory=Fresh)
+    places: Places = field(default_factory=Places)
+    tails: Tails = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tails", Tails(self.v1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +70,15 @@ class Visit:
 
     @property
     def may_act(self) -> bool:
-        """Whether to offer what changes jobs."""
-        return self.guest.signed_in and self.guest.visitor.caller.role >= Role.OPERATOR
+        """Whether to offer what changes jobs. Limited callers read only."""
+        caller = self.guest.visitor.caller
+        return self.guest.signed_in and caller.role >= Role.OPERATOR and not caller.limits
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether to offer the dead letters."""
+        caller = self.guest.visitor.caller
+        return self.guest.signed_in and caller.role >= Role.ADMIN and not caller.limits
 
     async def form(self) -> forms.Form:
         """The form that the guest has sent. Raises `Forbidden`, `TooLarge`, `InvalidRequest`."""
@@ -84,6 +102,8 @@ class Visit:
                 caller=guest.visitor.caller if guest.signed_in else None,
                 may_read=guest.may_read,
                 may_act=self.may_act,
+                is_admin=self.is_admin,
+                limits=guest.visitor.caller.limits,
                 can_sign_in=ways.any,
                 form_token=token,
                 now=datetime.now(UTC),

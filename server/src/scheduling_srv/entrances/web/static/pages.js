@@ -4,7 +4,7 @@
 (() => {
   const LIVE_MS = 5000, SECOND_MS = 1000;
   const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
-  const STORED = "scheduling.live", PICKED = "input[type=checkbox][name=job], input[type=checkbox][name=run]";
+  const STORED = "scheduling.live", PICKED = "input[type=checkbox]:is([name=job], [name=run], [name=letter])";
   const format = (options) => new Intl.DateTimeFormat(undefined, options);
   const FORMS = {
     hour: format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
@@ -83,8 +83,61 @@
       localStorage.setItem(STORED, isOn() ? "off" : "on");
       show();
       refresh();
+      document.dispatchEvent(new Event("live-switched"));
     });
     show();
+  }
+
+  // --- Events: a stream while the page is looked at. After a pause it goes on where it was.
+
+  const MOST_ROWS = 300;
+
+  function streaming(table) {
+    const rows = table.tBodies[0], said = document.querySelector("[data-stream-state]");
+    let source = null, last = table.dataset.last, away = !document.hasFocus(), refused = false;
+    const say = (text) => { if (said.textContent !== text) said.textContent = text; };
+
+    function show(event) {
+      last = event.lastEventId;
+      const made = document.createElement("template");
+      made.innerHTML = event.data;
+      localise(made.content);
+      rows.prepend(made.content);
+      while (rows.rows.length > MOST_ROWS) rows.lastElementChild.remove();
+      document.querySelector("[data-none]").hidden = true;
+    }
+
+    function open() {
+      source = new EventSource(`${table.dataset.stream}${table.dataset.stream.includes("?") ? "&" : "?"}after=${encodeURIComponent(last)}`);
+      source.addEventListener("open", () => say("Live"));
+      source.addEventListener("rows", show);
+      source.addEventListener("away", (event) => say(`${event.data} Trying again …`));
+      source.addEventListener("error", () => { if (source) say("The connection is lost. Trying again …"); });
+      source.addEventListener("fault", (event) => {
+        refused = true;
+        close(event.data);
+      });
+      say("Connecting …");
+    }
+
+    function close(text) {
+      source?.close();
+      source = null;
+      say(text);
+    }
+
+    function steer() {
+      const wanted = isOn() && !away && !document.hidden && !refused;
+      if (wanted && !source) open();
+      else if (!wanted && source) close(isOn() ? "Paused while you are away" : "Stopped");
+    }
+
+    window.addEventListener("blur", () => { away = true; steer(); });
+    window.addEventListener("focus", () => { away = false; steer(); });
+    document.addEventListener("visibilitychange", steer);
+    document.addEventListener("live-switched", steer);
+    if (!isOn()) say("Stopped");
+    steer();
   }
 
   // --- Lists
@@ -159,6 +212,7 @@
     each.textContent = `Times are in your zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
   }
   for (const each of all(document, "[data-live-switch]")) liveSwitch(each);
+  for (const each of all(document, "[data-stream]")) streaming(each);
   for (const each of all(document, "form[data-preview]")) previewing(each);
   for (const each of all(document, "form[data-go-on]")) each.requestSubmit();
   setInterval(tick, SECOND_MS);

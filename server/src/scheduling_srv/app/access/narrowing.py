@@ -1,0 +1,57 @@
+"""Filters, narrowed to the limits of a caller (docs/decisions/0033)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scheduling_srv.app.access.callers import Limits
+from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.event import EventFilter
+from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.formats import job_record
+
+
+def allows(within: Limits, job: StoredJob) -> bool:
+    """Whether the caller may see a job."""
+    type_ = job_record.type_of(job.record).decode(errors="replace")
+    return within.allow(type_, job_record.creator_of(job.record))
+
+
+def jobs_within(wanted: JobFilter, within: Limits) -> JobFilter | None:
+    """The same with the type and the creator, if there is but one; None: nothing can match.
+
+    Of several types or creators each job has to be looked at: see `is_exact`.
+    """
+    type_, creator = wanted.type or _only(within.types), wanted.creator or _only(within.creators)
+    if type_ and within.types and type_ not in within.types:
+        return None
+    if creator and within.creators and creator not in within.creators:
+        return None
+    return replace(wanted, type=type_, creator=creator)
+
+
+def is_exact(wanted: JobFilter, within: Limits) -> bool:
+    """Whether all jobs that match are within the limits."""
+    return bool((wanted.type or not within.types) and (wanted.creator or not within.creators))
+
+
+def events_within(wanted: EventFilter, within: Limits | None) -> EventFilter:
+    """The events of the jobs that a caller may see. Raises `Forbidden`: events have no creators."""
+    if within is None:
+        return wanted
+    refuse_creators(within, "events")
+    return replace(wanted, types=within.types)
+
+
+def refuse_creators(within: Limits, things: str) -> None:
+    """Raise `Forbidden` if the caller is limited to creators: these things do not tell theirs."""
+    if within.creators:
+        raise Forbidden(
+            f"This caller is limited to {within}, and {things} do not tell who created their job."
+        )
+
+
+def _only(names: frozenset[str]) -> str:
+    """The one name; empty if there are several, or none."""
+    return next(iter(names)) if len(names) == 1 else ""

@@ -1,0 +1,123 @@
+"""Events as they happen: a page with the latest ones, and the stream that goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from scheduling_client.api.events import EventFilter, EventKind
+from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError, Unavailable
+from scheduling_srv.entrances.web.filters import labels_in
+from scheduling_srv.entrances.web.rendering import environment, link
+from scheduling_srv.entrances.web.streams import ALIVE, FIRST, EventStream, message
+from scheduling_srv.entrances.web.tails import LOST, Piece, Tail
+from scheduling_srv.entrances.web.visit import Visit
+
+FIELDS = ("type", "job", "label", "kind")
+KINDS: Mapping[str, EventKind] = {
+    kind.name.lower(): kind for kind in EventKind if kind is not EventKind.UNKNOWN
+}
+ALIVE_SECONDS = 15.0
+"""How often a stream without events sends a sign of life."""
+AGAIN_SECONDS = 30.0
+"""How often it is asked whether the viewer may still read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filter bar, as texts."""
+
+    type: str = ""
+    job: str = ""
+    label: str = ""
+    kind: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Asked:
+        """From the parameters of an address."""
+        return cls(**{name: given.get(name, "").strip() for name in FIELDS})
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The conditions that are set."""
+        return {name: value for name in FIELDS if (value := getattr(self, name))}
+
+    def where(self) -> EventFilter:
+        """Raises `InvalidRequest` for labels and kinds that are none."""
+        if self.kind and self.kind not in KINDS:
+            raise InvalidRequest(f"There is no kind {self.kind!r}: {', '.join(KINDS)}.")
+        return EventFilter(
+            job_id=self.job,
+            type=self.type,
+            labels=labels_in(self.label),
+            kinds=[KINDS[self.kind]] if self.kind else [],
+        )
+
+    @property
+    def stream(self) -> str:
+        """The address of the stream."""
+        return link("/events/stream", **self.filters)
+
+
+async def events(visit: Visit) -> Response:
+    """The latest events, as far as somebody has looked before."""
+    asked = Asked.of(visit.request.query_params)
+    async with visit.site.tails.joined(visit.guest.visitor, asked.where()) as tail:
+        pieces = [*tail.pieces]
+        last = tail.name_of(pieces[-1]) if pieces else f"{tail.mark}.0"
+    return visit.page(
+        "events.html", asked=asked, kinds=list(KINDS), pieces=pieces[::-1], last=last, lost=LOST
+    )
+
+
+async def stream(visit: Visit) -> Response:
+    """The same as server-sent events, from the piece on that the browser has seen last."""
+    where = Asked.of(visit.request.query_params).where()
+    return EventStream(_messages(visit, where))
+
+
+async def _messages(visit: Visit, where: EventFilter) -> AsyncGenerator[bytes]:
+    """A fault is a message, too: the browser shows its sentence. It asks again after `away`."""
+    yield FIRST
+    viewer = visit.guest.bound_to
+    try:
+        with visit.site.places.place(viewer):
+            async with visit.site.tails.joined(visit.guest.visitor, where) as tail:
+                async for each in _pieces(visit, tail):
+                    yield each
+    except Overloaded as fault:
+        yield message("fault", str(fault))
+    except Unavailable as fault:
+        yield message("away", str(fault))
+    except SchedulingError as fault:
+        yield message("fault", str(fault))
+
+
+async def _pieces(visit: Visit, tail: Tail) -> AsyncGenerator[bytes]:
+    seen = visit.query("after") or visit.request.headers.get("last-event-id", "")
+    number, checked = tail.place_of(seen), time.monotonic()
+    while True:
+        pieces = await tail.after(number, ALIVE_SECONDS)
+        if time.monotonic() >= checked + AGAIN_SECONDS:
+            checked = time.monotonic()
+            if not await _may_still(visit):
+                yield message("fault", "You are signed out.")
+                return
+        for piece in pieces:
+            number = piece.number
+            yield message("rows", _rows(piece), tail.name_of(piece))
+        if not pieces:
+            yield ALIVE
+
+
+async def _may_still(visit: Visit) -> bool:
+    """The same guest, with the same limits."""
+    guest = await visit.site.guests.identify(visit.request)
+    return guest.may_read and guest.visitor.caller == visit.guest.visitor.caller
+
+
+def _rows(piece: Piece) -> str:
+    return environment().get_template("event_rows.html").render(piece=piece, lost=LOST)

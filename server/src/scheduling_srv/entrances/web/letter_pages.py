@@ -1,0 +1,134 @@
+"""Dead letters: records that could not be applied. They are replayed or hidden after a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from scheduling_client.api import dead_letters
+from scheduling_client.api.dead_letters import LetterFilter
+from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.web import orders, payloads
+from scheduling_srv.entrances.web.orders import Action, Kind, Order
+from scheduling_srv.entrances.web.rendering import link
+from scheduling_srv.entrances.web.service import Interrupted
+from scheduling_srv.entrances.web.visit import Visit
+
+PATH = "/dead-letters"
+PAGE_LETTERS = 50
+FIELDS = ("event", "reason", "since", "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filter bar, as texts."""
+
+    event: str = ""
+    reason: str = ""
+    since: str = ""
+    """RFC 3339; without an offset it is UTC."""
+    hidden: str = ""
+    """`yes`: also those that are hidden, or were replayed."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Asked:
+        """From the parameters of an address, or the fields of a form."""
+        return cls(**{name: given.get(name, "").strip() for name in FIELDS})
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The conditions that are set."""
+        return {name: value for name in FIELDS if (value := getattr(self, name))}
+
+    def where(self) -> LetterFilter:
+        """Raises `InvalidRequest` for a time that is none."""
+        return LetterFilter(
+            event=self.event,
+            reason=self.reason,
+            since=_time(self.since) if self.since else None,
+            include_hidden=bool(self.hidden),
+        )
+
+    def address(self, token: str = "", **other: str) -> str:
+        """The page of these dead letters."""
+        return link(PATH, **{**self.filters, **other}, after=token)
+
+    @property
+    def words(self) -> str:
+        """The conditions, for a question."""
+        return ", ".join(f"{name} {each}" for name, each in self.filters.items())
+
+
+def _time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is no time: write it like 2027-01-31T08:00.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+async def letters(visit: Visit) -> Response:
+    """A page of the dead letters that match, the newest first."""
+    asked, token = Asked.of(visit.request.query_params), visit.query("after")
+    page = await visit.run(dead_letters.list_page(asked.where(), PAGE_LETTERS, token))
+    return visit.page("letters.html", asked=asked, page=page, token=token)
+
+
+async def letter(visit: Visit) -> Response:
+    """One, with its record."""
+    found = await visit.run(dead_letters.get(visit.query("id")))
+    masked = visit.site.masks_payloads
+    return visit.page(
+        "letter.html",
+        letter=found,
+        decoded="" if masked else payloads.as_json(found.decoded) or found.decoded,
+        shown=None if masked else payloads.shown_value(found.value or b""),
+        masked=masked,
+    )
+
+
+async def count(visit: Visit) -> str:
+    """How many there are, such as `3` and `50+`."""
+    page = await visit.run(dead_letters.list_page(LetterFilter(), PAGE_LETTERS, ""))
+    return f"{len(page.letters)}+" if page.token else str(len(page.letters))
+
+
+async def _replay(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001 - of a table
+    where = None if order.ids else Asked.of(order.asked.filters).where()
+    steps = dead_letters.replay(order.ids, where, dry_run=dry_run)
+    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+
+
+async def _hide(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001
+    where = None if order.ids else Asked.of(order.asked.filters).where()
+    steps = dead_letters.hide(order.ids, where, dry_run=dry_run)
+    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+
+
+KIND = Kind(
+    "dead letter",
+    "letter",
+    f"{PATH}/bulk",
+    {
+        "replay": Action(
+            "replay",
+            "replayed",
+            _replay,
+            "The original records are put on their topics again, each once. Mend the cause first:"
+            " a record that fails again is a new dead letter.",
+            "None of them is left to be replayed",
+        ),
+        "hide": Action(
+            "hide",
+            "hidden",
+            _hide,
+            "Lists leave them out. Kafka keeps them until its retention ends.",
+            "All of them are hidden already",
+        ),
+    },
+    Asked.of,
+)
+ORDERS = orders.pages(KIND)

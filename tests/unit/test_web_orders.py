@@ -1,0 +1,188 @@
+"""Actions on the admin pages: who may do them, that they go on, and that they may be repeated."""
+
+from typing import Any
+
+import pytest
+
+from scheduling_srv.domain.run import Run, RunFilter, RunId, RunPage, RunState
+from scheduling_srv.domain.run_control import BackfillCall, CancelCall, RunCall
+from tests.unit.test_web import closed
+from tests.unit.web_guest import Guest
+
+
+async def signed_in(name: str = "anna") -> tuple[Guest, dict[str, str]]:
+    """A guest, and the token of its forms."""
+    guest = Guest(closed())
+    await guest.sign_in(name)
+    return guest, {"form_token": await guest.form_token()}
+
+
+def calls_of(guest: Guest, kind: type[Any]) -> list[Any]:
+    """The calls of a kind that the service got."""
+    return [each[0] for each in guest.app.called if each and isinstance(each[0], kind)]
+
+
+async def test_a_job_is_run_now_once_however_often_its_form_is_sent() -> None:
+    guest, token = await signed_in()
+    assert 'action="/job/run"' in (await guest.get("/job?id=a")).text
+    for _ in range(2):
+        answer = await guest.post("/job/run", {"id": "a", "request_id": "r", **token})
+        assert "A+run+was+started" in answer.headers["location"]
+    calls = calls_of(guest, RunCall)
+    assert {call.request_id for call in calls} == {"r"}
+    assert {tuple(call.bulk.selection) for call in calls} == {("a",)}
+
+
+async def test_a_backfill_asks_first_in_the_zone_of_the_job() -> None:
+    guest, token = await signed_in()
+    fields = {"id": "a", "from": "2027-01-31T08:00", "until": "2027-02-01T08:00", "most": "3"}
+    asked = await guest.post("/job/backfill", {**fields, **token})
+    assert "Run 3 occurrences of a?" in asked.text
+    fields["request_id"] = "r"
+    done = await guest.post("/job/backfill/do", {**fields, **token})
+    assert "3+runs+were+added" in done.headers["location"]
+    counted, begun = calls_of(guest, BackfillCall)
+    assert (counted.dry_run, begun.dry_run, begun.request_id) == (True, False, "r")
+    assert begun.limit == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"from": "soon"}, {"until": "2027-01-31T08:00"}, {"until": ""}, {"id": ""}]
+)
+async def test_a_backfill_that_cannot_be_read_is_refused(wrong: dict[str, str]) -> None:
+    guest, token = await signed_in()
+    fields = {"id": "a", "from": "2027-01-31T08:00", "until": "2027-02-01T08:00", "most": "3"}
+    assert (await guest.post("/job/backfill/do", {**fields, **token, **wrong})).status == 400
+    assert not calls_of(guest, BackfillCall)
+
+
+OPEN_RUN = Run(RunId("a", 1, 1500), "t", RunState.RUNNING)
+
+
+async def test_runs_are_cancelled_after_a_count_and_a_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guest, token = await signed_in()
+    asked_for: list[RunFilter] = []
+
+    async def listed(wanted: RunFilter, limit: int, page: str = "") -> RunPage:
+        asked_for.append(wanted)
+        return RunPage([OPEN_RUN], "")
+
+    monkeypatch.setattr(guest.reads, "list", listed)
+    fields = {"action": "cancel", "scope": "matching", "type": "t", **token}
+    asked = await guest.post("/runs/bulk", fields)
+    assert "Cancel 1 run?" in asked.text
+    assert "All runs with type t." in asked.text
+    assert (await guest.post("/runs/bulk/do", fields)).status == 400, "the box is not ticked"
+    done = await guest.post("/runs/bulk/do", {**fields, "sure": "yes"})
+    assert "1+run+was+cancelled" in done.headers["location"]
+    assert {where.type for where in asked_for} == {"t"}
+    assert RunState.ENDED not in asked_for[0].states
+    calls = calls_of(guest, CancelCall)
+    assert [call.dry_run for call in calls] == [True, False]
+    assert list(calls[-1].ids) == ["a/1/1500"]
+
+
+async def test_selected_runs_of_a_job_lead_back_to_it() -> None:
+    guest, token = await signed_in()
+    fields = {"action": "cancel", "job": "a b", "run": "a b/1/2", "at": "job", "sure": "yes"}
+    done = await guest.post("/runs/bulk/do", {**fields, **token})
+    assert done.headers["location"].startswith("/job?id=a+b&said=")
+
+
+async def test_a_retry_of_many_runs_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scheduling_srv.entrances.web.service.BULK_SECONDS", 0.0)
+    guest, token = await signed_in()
+    guest.reads.more = "token of the next step"
+    fields = {"action": "retry", "scope": "matching", "show": "failed", **token}
+    before = {"done": "5", "refused": "2", "after": "token"}
+    answer = await guest.post("/runs/bulk/do", {**fields, **before})
+    assert "6 runs tried again so far" in answer.text, "5 and 1 of this step"
+    assert "2 runs could not be." in answer.text
+    assert 'name="after" value="token of the next step"' in answer.text
+    assert "data-go-on" in answer.text
+    assert guest.reads.called[-1].token == "token"
+
+
+async def test_a_run_of_many_jobs_keeps_its_name_from_form_to_form(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scheduling_srv.entrances.web.service.BULK_SECONDS", 0.0)
+    guest, token = await signed_in()
+    guest.app.more = "next"
+    fields = {"action": "run", "scope": "matching", "type": "t", "request_id": "r", **token}
+    answer = await guest.post("/jobs/bulk/do", fields)
+    assert "1 job started so far" in answer.text
+    assert 'name="request_id" value="r"' in answer.text
+    (call,) = guest.app.called[-1]
+    assert (call.request_id, call.bulk.dry_run, call.bulk.selection.type) == ("r", False, "t")
+
+
+# --- Dead letters and the system ---
+
+
+@pytest.mark.parametrize("path", ["/dead-letters", "/dead-letter?id=0:42"])
+async def test_only_admins_see_dead_letters(path: str) -> None:
+    for name, status in (("anna", 403), ("rita", 403), ("root", 200)):
+        guest, _ = await signed_in(name)
+        answer = await guest.get(path)
+        assert answer.status == status
+        assert ('href="/dead-letters"' in answer.text) is (name == "root")
+
+
+@pytest.mark.parametrize("action", ["replay", "hide"])
+async def test_dead_letters_are_replayed_and_hidden_by_admins(action: str) -> None:
+    guest, token = await signed_in("root")
+    fields = {"action": action, "letter": "0:42", **token}
+    assert (
+        f"{action.capitalize()} 1 dead letter?"
+        in (await guest.post("/dead-letters/bulk", fields)).text
+    )
+    done = await guest.post("/dead-letters/bulk/do", fields)
+    assert "1+dead+letter+was" in done.headers["location"]
+    assert [call.dry_run for call in guest.operated.called] == [True, False]
+    assert guest.lines[-1]["caller"] == "root"
+    other, token = await signed_in()
+    assert (await other.post("/dead-letters/bulk/do", {**fields, **token})).status == 403
+    assert not other.operated.called
+
+
+async def test_a_replay_of_many_dead_letters_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling_srv.entrances.web.service.BULK_SECONDS", 0.0)
+    guest, token = await signed_in("root")
+    guest.operated.more = "next"
+    fields = {"action": "replay", "scope": "matching", "reason": "R", "done": "4", **token}
+    answer = await guest.post("/dead-letters/bulk/do", fields)
+    assert "5 dead letters replayed so far" in answer.text
+    assert 'name="reason" value="R"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/system", "/dead-letters", "/dead-letter?id=0:42", "/"])
+async def test_texts_of_others_are_escaped(path: str) -> None:
+    guest, _ = await signed_in("root")
+    answer = await guest.get(path)
+    assert answer.status == 200
+    assert "<script>alert" not in answer.text
+    assert "<b>" not in answer.text
+    assert ("&lt;script&gt;alert(1)" in answer.text) is (path != "/")
+
+
+async def test_secrets_of_settings_and_masked_records_are_not_shown() -> None:
+    guest, _ = await signed_in("root")
+    text = (await guest.get("/system")).text
+    assert "SCHEDULING_REDIS_PASSWORD" in text
+    masked = Guest(closed(), masks_payloads=True)
+    await masked.sign_in("root")
+    answer = await masked.get("/dead-letter?id=0:42")
+    assert "Payloads are hidden" in answer.text
+    assert "<pre" not in answer.text
+
+
+async def test_the_overview_counts_dead_letters_for_admins() -> None:
+    guest, _ = await signed_in("root")
+    assert "<strong>1</strong> dead letters" in (await guest.get("/")).text
+    guest, _ = await signed_in("anna")
+    assert "dead letters" not in (await guest.get("/")).text

@@ -1,0 +1,162 @@
+"""Events, the system, dead letters and runs in a real browser: what operators look at and do."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from scheduling_client import Payload, cron, every
+from tests.harness.waiting import PATIENCE_SECONDS
+from tests.web.conftest import DESKTOP, PHONE, Site
+from tests.web.test_pages import assert_accessible
+
+ATTACK = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
+PATIENCE_MS = PATIENCE_SECONDS * 1000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _letters(deployment: Site) -> None:
+    """Dead letters: records that cannot be read, with texts that are attacks."""
+    for number in range(3):
+        value = f"{ATTACK} {number}".encode()
+        deployment.product.send("jobDone", value, headers={"note": ATTACK})
+    deployment.product.reader.wait_for_all(
+        lambda record: record.topic == deployment.product.names.dead_letter, 3, PATIENCE_SECONDS
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(site: Site) -> Iterator[None]:
+    yield
+    assert site.faults == []
+
+
+# --- Events ---
+
+
+def test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at(site: Site) -> None:
+    with site.visit("/events?type=tail") as page, site.client() as client:
+        state = page.locator("[data-stream-state]")
+        expect(state).to_have_text("Live")
+        client.create("tail", every("1 day"), id=ATTACK)
+        expect(page.locator("tbody th")).to_have_text([ATTACK])
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        expect(state).to_have_text("Paused while you are away")
+        client.create("tail", every("1 day"), id="second")
+        client.create("other", every("1 day"), id="of-another-type")
+        expect(page.locator("tbody th")).to_have_text([ATTACK])
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        expect(page.locator("tbody th")).to_have_text(["second", ATTACK])
+        page.get_by_role("button", name="Live").click()
+        expect(state).to_have_text("Stopped")
+        for job_id in (ATTACK, "second", "of-another-type"):
+            client.delete(job_id)
+        assert_accessible(page)
+
+
+def test_events_can_be_read_without_javascript(site: Site) -> None:
+    path = "/events?type=plain"
+    with site.visit(path, scripts=False) as page, site.client() as client:
+        expect(page.get_by_text("Load the page again")).to_be_visible()
+        client.create("plain", every("1 day"), id="plain-job")
+        until = datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS)
+        while page.locator("tbody tr").count() == 0:
+            assert datetime.now(UTC) < until
+            page.reload()
+        expect(page.locator("tbody th")).to_have_text(["plain-job"])
+        client.delete("plain-job")
+
+
+# --- The system and dead letters ---
+
+
+def test_the_system_shows_settings_with_their_source(site: Site) -> None:
+    with site.visit("/system") as page:
+        row = page.locator("tr", has_text="SCHEDULING_PAGES_LINK")
+        expect(row).to_contain_text("environment")
+        secret = page.locator("tr", has_text=re.compile("^SCHEDULING_REDIS_PASSWORD"))
+        expect(secret).to_contain_text("hidden")
+        expect(page.locator(".findings li").first).to_be_visible()
+        expect(page.get_by_text(site.product.names.jobs, exact=True).first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["light-desktop", "dark-phone"]
+)
+def test_a_dead_letter_is_shown_and_not_obeyed(
+    site: Site, size: tuple[int, int], dark: bool
+) -> None:
+    with site.visit("/dead-letters", size=size, dark=dark) as page:
+        page.locator("tbody th a").last.click()
+        expect(page.locator("h1")).to_contain_text("Dead letter")
+        expect(page.locator("pre.payload").last).to_contain_text(ATTACK)
+        expect(page.locator("main img")).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert_accessible(page)
+
+
+def test_dead_letters_are_replayed_and_hidden_after_a_question(site: Site) -> None:
+    with site.visit("/dead-letters") as page:
+        page.locator("tbody th a").first.click()
+        page.get_by_role("button", name="Replay …").click()
+        expect(page.get_by_role("heading", name="Replay 1 dead letter?")).to_be_visible()
+        assert_accessible(page)
+        page.get_by_role("button", name="Replay 1 dead letter").click()
+        expect(page.get_by_text("1 dead letter was replayed.")).to_be_visible()
+        page.goto(f"{site.base}/dead-letters?event=jobDone")
+        page.get_by_label("all that match the filter").check()
+        page.get_by_role("button", name="Hide …").click()
+        page.get_by_role("button", name=re.compile("^Hide ")).click()
+        expect(page.get_by_text(re.compile("dead letters? (was|were) hidden"))).to_be_visible()
+
+
+# --- Runs ---
+
+
+def test_a_job_is_run_now_and_its_run_cancelled(site: Site) -> None:
+    with site.client() as client:
+        client.create("manual", cron("0 5 1 1 *"), id="manual", payload=Payload(b"x"))
+        with site.visit("/job?id=manual") as page:
+            page.get_by_role("button", name="Run now").click()
+            expect(page.get_by_text("A run was started.")).to_be_visible()
+            page.reload()
+            expect(page.locator("td", has_text="manual").first).to_be_visible()
+            page.get_by_label("all of this job that need it").check()
+            page.get_by_role("button", name="Cancel …").click()
+            expect(page.get_by_role("heading", name="Cancel 1 run?")).to_be_visible()
+            page.get_by_label("Yes, cancel 1 run").check()
+            page.get_by_role("button", name="Cancel 1 run").click()
+            expect(page.get_by_text("1 run was cancelled.")).to_be_visible()
+            expect(page.locator(".strip li.cancelled")).to_have_count(1)
+            assert_accessible(page)
+        client.delete("manual")
+
+
+def test_a_backfill_asks_with_the_number_of_runs(site: Site) -> None:
+    with site.client() as client:
+        client.create("filled", cron("0 * * * *", timezone="Europe/Berlin"), id="filled")
+        with site.visit("/job?id=filled") as page:
+            page.get_by_text("Backfill …").click()
+            page.get_by_label("From").fill("2026-01-31T08:00")
+            page.get_by_label("Until").fill("2026-01-31T11:00")
+            page.get_by_role("button", name="Count them …").click()
+            expect(page.get_by_role("heading", name="Run 3 occurrences of filled?")).to_be_visible()
+            page.get_by_role("button", name="Run 3 occurrences").click()
+            expect(page.get_by_text("3 runs were added, 1 at a time.")).to_be_visible()
+        client.delete("filled")
+
+
+def test_a_strip_shows_how_the_last_runs_ended(site: Site) -> None:
+    with site.client() as client:
+        client.create("strip", cron("0 5 1 1 *"), id="strip")
+        client.run_now("strip")
+        site.product.failed(site.product.run("strip"), ATTACK)
+        with site.visit("/job?id=strip") as page:
+            cell = page.locator(".strip li.failed")
+            expect(cell).to_have_count(1, timeout=PATIENCE_MS)
+            expect(cell).to_contain_text("failed")
+            expect(page.locator("td.error").first).to_have_text(ATTACK)
+            assert_accessible(page)
+        client.delete("strip")
