@@ -8,7 +8,7 @@ from typing import Any
 from chaos.seeded_lua import replace_in_scripts
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.owner.backfiller import Backfiller
-from scheduling_srv.app.run_control_ports import OpenBackfill, RunName
+from scheduling_srv.app.run_control_ports import OpenBackfill, Target
 
 
 def runs_not_counted() -> None:
@@ -78,7 +78,7 @@ def cancels_only_counted() -> None:
     cancel = RedisRunControl.cancel
 
     async def counting(
-        control: RedisRunControl, runs: Sequence[RunName], now: int, *, dry_run: bool
+        control: RedisRunControl, runs: Sequence[Target], now: int, *, dry_run: bool
     ) -> Any:
         return await cancel(control, runs, now, dry_run=dry_run or bool(runs))
 

@@ -90,7 +90,7 @@ async def test_one_that_was_ended_in_vain_is_of_somebody_else(world: World) -> N
         await world.after(PATIENCE_SECONDS)
     assert world.settled == [[JOBS]]
     assert world.problem().startswith(
-        "A transaction of another producer has not ended at offset 7 of jobs:0"
+        "A transaction of another producer is open at offset 7 of jobs:0"
     )
     world.stable[JOBS] = world.high[JOBS]
     await world.after(1)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from scheduling_srv.domain.run import Run, RunFilter, RunId, RunPage, RunState
-from scheduling_srv.domain.run_control import BackfillCall, CancelCall, RunCall
+from scheduling_srv.domain.run import RunBulkCall, RunFilter
+from scheduling_srv.domain.run_control import BackfillCall, RunCall
+from scheduling_srv.entrances.web.run_pages import Asked
 from tests.unit.test_web import closed
 from tests.unit.web_guest import Guest
 
@@ -56,20 +57,8 @@ async def test_a_backfill_that_cannot_be_read_is_refused(wrong: dict[str, str]) 
     assert not calls_of(guest, BackfillCall)
 
 
-OPEN_RUN = Run(RunId("a", 1, 1500), "t", RunState.RUNNING)
-
-
-async def test_runs_are_cancelled_after_a_count_and_a_question(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_runs_are_cancelled_after_a_count_and_a_question() -> None:
     guest, token = await signed_in()
-    asked_for: list[RunFilter] = []
-
-    async def listed(wanted: RunFilter, limit: int, page: str = "") -> RunPage:
-        asked_for.append(wanted)
-        return RunPage([OPEN_RUN], "")
-
-    monkeypatch.setattr(guest.reads, "list", listed)
     fields = {"action": "cancel", "scope": "matching", "type": "t", **token}
     asked = await guest.post("/runs/bulk", fields)
     assert "Cancel 1 run?" in asked.text
@@ -77,11 +66,14 @@ async def test_runs_are_cancelled_after_a_count_and_a_question(
     assert (await guest.post("/runs/bulk/do", fields)).status == 400, "the box is not ticked"
     done = await guest.post("/runs/bulk/do", {**fields, "sure": "yes"})
     assert "1+run+was+cancelled" in done.headers["location"]
-    assert {where.type for where in asked_for} == {"t"}
-    assert RunState.ENDED not in asked_for[0].states
-    calls = calls_of(guest, CancelCall)
+    calls = calls_of(guest, RunBulkCall)
     assert [call.dry_run for call in calls] == [True, False]
-    assert list(calls[-1].ids) == ["a/1/1500"]
+    assert [call.selection for call in calls] == [RunFilter(type="t")] * 2
+
+
+def test_runs_with_an_error_have_ended_and_are_not_cancelled() -> None:
+    assert "cancel" not in Asked(error="boom").offered
+    assert "cancel" in Asked().offered
 
 
 async def test_selected_runs_of_a_job_lead_back_to_it() -> None:

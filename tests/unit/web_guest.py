@@ -34,7 +34,7 @@ from scheduling_srv.domain.run import (
     RunPage,
     UpcomingRuns,
 )
-from scheduling_srv.domain.run_control import CancelCall, RunCall, Started
+from scheduling_srv.domain.run_control import RunCall, Started
 from scheduling_srv.domain.system import Setting, System, TopicUse
 from scheduling_srv.entrances.grpc_dead_letters import dead_letter_methods
 from scheduling_srv.entrances.grpc_reading import ReadingPorts, reading_methods
@@ -70,7 +70,7 @@ class Uses(App):
         started = await super().run(call)
         return started._replace(progress=started.progress._replace(token=self.more))
 
-    async def cancel(self, call: CancelCall) -> Progress:
+    async def cancel(self, call: RunBulkCall) -> Progress:
         return (await super().cancel(call))._replace(token=self.more)
 
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:

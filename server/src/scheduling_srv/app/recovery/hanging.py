@@ -136,7 +136,7 @@ class HangingTransactions:
 def _foreign(late: Mapping[Place, Open]) -> str:
     (topic, partition), open_ = next(iter(late.items()))
     return (
-        f"A transaction of another producer has not ended at offset {open_.offset} of "
-        f"{topic}:{partition}, so nothing behind it is read. kafka-transactions.sh find-hanging "
-        "names the producer."
+        f"A transaction of another producer is open at offset {open_.offset} of "
+        f"{topic}:{partition}. Readers wait there. Find the producer with kafka-transactions.sh "
+        "find-hanging."
     )

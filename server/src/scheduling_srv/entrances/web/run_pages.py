@@ -81,7 +81,8 @@ class Asked:
         """The actions that these runs may need."""
         shown = CHOICES.get(self.show, Shown(OPEN, [Outcome.FAILED]))
         is_failed = Outcome.FAILED in shown.outcomes
-        return [*(["cancel"] if shown.states else []), *(["retry"] if is_failed else [])]
+        is_open = shown.states and not self.error  # runs with an error have ended
+        return [*(["cancel"] if is_open else []), *(["retry"] if is_failed else [])]
 
     @property
     def words(self) -> str:

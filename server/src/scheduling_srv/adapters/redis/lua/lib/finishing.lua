@@ -1,4 +1,4 @@
---!include backfills intervals job member order outbox remove states unique waiting
+--!include backfills intervals job order outbox remove states unique waiting
 -- How jobs end without an answer: recurring ones that have no further occurrence, and one-time jobs
 -- whose run never starts.
 local TOO_LATE = 'The start deadline has passed.'
