@@ -15,7 +15,7 @@ _NONE = timedelta()
 SIGNS: Mapping[str, str] = {
     "done": "✓",
     "failed": "✗",
-    "timed_out": "⏲",
+    "timed_out": "◷",
     "refused": "⊘",
     "cancelled": "⊖",
     "skipped": "»",

@@ -208,6 +208,7 @@
     for (const each of all(document, ".menu[open]")) if (!each.contains(event.target)) each.open = false;
   });
   prepare(document);
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   for (const each of all(document, "[data-zone]")) {
     each.textContent = `Times are in your zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
   }
