@@ -1,6 +1,7 @@
 """What falls due soon is staged before its time (docs/decisions/0028)."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -197,3 +198,32 @@ async def test_an_update_that_keeps_the_schedule_repeats_no_run_that_was_staged_
     assert old.nominal == first
     assert await shard.stage(first) == []
     assert briefly(await shard.stage(first + MINUTE)) == [("a", 2 * MINUTE)]
+
+
+@pytest.mark.parametrize("is_recurring", [False, True])
+async def test_runs_of_three_priorities_leave_alone_what_is_due_later(
+    shard: Shard, is_recurring: bool
+) -> None:
+    """As many places lie between the first and the last one as there are: one is of another job."""
+    make = partial(every, "later", HOUR) if is_recurring else partial(once, "later")
+    await shard.create(
+        once("a", NOW + 1, priority=Priority.CRITICAL),
+        make(NOW + HOUR, priority=Priority.CRITICAL),
+        once("d", NOW + 2, priority=Priority.LOW),
+        once("b", NOW + 3, priority=Priority.HIGH),
+    )
+    _, runs = await ahead(shard)
+    assert ids_of(runs) == ["a", "d", "b"]
+    assert ids_of(await shard.stage(NOW + 5)) == []
+    assert ids_of(await shard.stage(NOW + HOUR)) == ["later"]
+
+
+async def test_many_runs_at_one_instant_are_staged_once_in_any_limit(shard: Shard) -> None:
+    """The members of a call are removed together, and those behind them stay."""
+    names = [f"job-{number:03}" for number in range(25)]
+    await shard.create(*(once(name, NOW + 5) for name in names))
+    found = []
+    for _ in range(4):
+        found += ids_of(await shard.stage(NOW + 5, limit=7))
+    assert sorted(found) == names
+    assert ids_of(await shard.stage(NOW + HOUR)) == []

@@ -107,15 +107,20 @@ local function consider(stage, text, id, score, from, record)
     plant_next(stage, job, id, kind, text, nominal, from)
 end
 
--- Removes places that follow each other in `due`, all of runs that nothing follows: they are the last
--- in `gone`. A removal by rank takes half the time of one by members.
+-- Removes places of runs that nothing follows: they are the last in `gone`. Places of one rank follow
+-- each other in `due`. A removal by rank takes half the time of one by members.
 local function remove_ended(gone, places, size)
-    local first = redis.call('ZRANK', K.due, places[1])
-    if redis.call('ZRANK', K.due, places[2 * size - 1]) == first + size - 1 then -- else they are of several ranks
-        redis.call('ZREMRANGEBYRANK', K.due, first, first + size - 1)
-        for i = #gone, #gone - size + 1, -1 do
-            gone[i] = nil
-        end
+    local first, last = 1, 2 * size - 1
+    if math.floor(places[first + 1] / RANK) ~= math.floor(places[last + 1] / RANK) then
+        return
+    end
+    local from = redis.call('ZRANK', K.due, places[first])
+    if redis.call('ZRANK', K.due, places[last]) ~= from + size - 1 then
+        return -- others of another rank are due between them
+    end
+    redis.call('ZREMRANGEBYRANK', K.due, from, from + size - 1)
+    for i = #gone, #gone - size + 1, -1 do
+        gone[i] = nil
     end
 end
 
