@@ -111,7 +111,8 @@ def test_a_pause(client: Client, product: Product) -> None:
         return found.verdict is Verdict.PAUSED and "by me: a break" in text_of(found)
 
     eventually(is_paused, what="an occurrence in the pause")
-    passed = client.explain(job).before
+    passed = client.explain(job).after  # in a few ms
+    eventually(lambda: verdict_of(client, job, passed) is Verdict.PAUSED, what="the next one")
     client.resume(job)
     product.runs(kind, len(product.runs_so_far(kind)) + 1)
     client.pause(job)

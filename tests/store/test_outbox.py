@@ -208,6 +208,7 @@ async def test_shards_and_namespaces_do_not_see_one_another(shard: Shard) -> Non
         await other.schedule.begin_rebuild(other.token)
         await other.raw("DEL", "meta")
         await other.raw("DEL", "lease")
+        await other.raw("DEL", "owners")
     await shard.create(once("b"))
     assert len(await shard.drain(NOW)) == 1
 

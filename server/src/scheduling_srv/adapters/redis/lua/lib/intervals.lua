@@ -2,10 +2,14 @@
 -- Logs of what is rare and explains why runs did not start (decision 31): the newest ones are kept.
 local LOGGED = 1000 -- of each log
 
+local function append(key, texts)
+    in_batches('RPUSH', key, texts)
+    redis.call('LTRIM', key, -LOGGED, -1)
+end
+
 local function log_all(key, texts)
     if #texts > 0 and has_format(2) then
-        in_batches('RPUSH', key, texts)
-        redis.call('LTRIM', key, -LOGGED, -1)
+        append(key, texts)
     end
 end
 
@@ -14,9 +18,10 @@ local function log_outage(since, now)
     log_all(K.outages, {struct.pack(OUTAGE, since, now)})
 end
 
--- A token is that of the owner from now on.
+-- A token is that of the owner from now on. The first one comes before the format of a new shard is
+-- known; an older version leaves the log alone.
 local function log_owner(token, now)
-    log_all(K.owners, {struct.pack(OWNED, now) .. token})
+    append(K.owners, {struct.pack(OWNED, now) .. token})
 end
 
 -- A pause that has ended, as the log keeps it. `is_of_type`: of a type, or of a job.
