@@ -128,9 +128,10 @@ def test_a_store_of_the_version_before_keeps_its_format(
     service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
 ) -> None:
     """So the version before may be started again; a rebuild changes nothing about that."""
-    keeps = {"raise_format_after": "1 day"}
-    before = service(command=that_begins_with_the_first_format(), valkey=own, **keeps)
-    present = service(start=False, valkey=own, **keeps)
+    keeps = "1 day"
+    first = that_begins_with_the_first_format()
+    before = service(command=first, valkey=own, raise_format_after=keeps)
+    present = service(start=False, valkey=own, raise_format_after=keeps)
     with Product(kafka.bootstrap, names, before) as product:
         kind = recurring(product)
         before.stop()

@@ -70,7 +70,7 @@ def load(client: redis.Redis, namespace: str) -> None:
     """Write what the file has under another namespace. It has no lease."""
     for key, kind, values in json.loads(gzip.decompress(FILE.read_bytes())):
         raw = [base64.b64decode(value) for value in values]
-        client.execute_command(WRITTEN[kind], f"{namespace}:{key}", *raw)  # type: ignore[no-untyped-call]
+        client.execute_command(WRITTEN[kind], f"{namespace}:{key}", *raw)
 
 
 def dump(client: Any) -> Iterator[tuple[str, str, list[str]]]:

@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from scheduling_client.schedules.preview import Preview, PreviewTime
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
+from scheduling_client.wire.v1 import run_pb2
 from scheduling_client.wire.v1 import run_service_pb2 as run_service
 from scheduling_client.wire.v1.event_service_pb2 import WatchEventsRequest
 from scheduling_client.wire.v1.event_service_pb2_grpc import EventServiceStub
@@ -350,7 +351,9 @@ async def test_runs_are_cancelled(app: App, channel: grpc.aio.Channel) -> None:
     progress = (await runs.CancelRuns(asked)).progress
     assert (progress.matched, progress.changed, progress.next_page_token) == (2, 1, "more")
     assert app.called == [(RunBulkCall(["a/1/2", "b/1/2"], dry_run=True, token="p"),)]
-    by_filter = run_service.RunSelection(filter=run_service.RunFilter(job_id="a", states=[2]))
+    by_filter = run_service.RunSelection(
+        filter=run_service.RunFilter(job_id="a", states=[run_pb2.RUN_STATE_RUNNING])
+    )
     await runs.CancelRuns(run_service.CancelRunsRequest(selection=by_filter))
     wanted = RunFilter("a", states=frozenset({RunState.RUNNING}))
     assert app.called[1] == (RunBulkCall(wanted, dry_run=False, token=""),)

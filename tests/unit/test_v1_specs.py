@@ -194,14 +194,14 @@ def test_without_a_mask_what_is_set_changes() -> None:
     assert update(parallel=7, creator="x") == changed(parallel=7, creator="x")
 
 
-SAME = {
+SAME: dict[str, list[Any]] = {
     "retry": [v1.Retry(), v1.Retry(attempts=1), v1.Retry(backoff=v1.BACKOFF_FIXED)],
     "priority": [v1.PRIORITY_UNSPECIFIED, v1.PRIORITY_NORMAL],
     "overlap": [v1.OVERLAP_UNSPECIFIED, v1.OVERLAP_ALLOW],
     "jitter": [None, Duration()],
     "timezone": ["", "UTC"],
 }
-OTHER = {
+OTHER: dict[str, Any] = {
     "retry": v1.Retry(attempts=2),
     "priority": v1.PRIORITY_HIGH,
     "overlap": v1.OVERLAP_SKIP,
