@@ -105,8 +105,8 @@ class V1Calls:
             until=timestamp(span[1]),
             max_in_flight=most,
             request_id=request_id,
-            **{"from": timestamp(span[0])},  # type: ignore[arg-type]
         )
+        getattr(request, "from").CopyFrom(timestamp(span[0]))  # the name is a word of Python
         given = {"from": span[0], "until": span[1], "most": most, "request": request_id}
         call = self._begin(facts.BACKFILL, [job_id], given=given)
         return self._end(call, self._of_jobs(replica).BackfillJob, request, _backfilled)
