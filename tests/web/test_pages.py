@@ -109,7 +109,9 @@ def test_a_page_is_accessible_and_fits(
         assert_accessible(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs", f"/job?id={JOB}"])
+@pytest.mark.parametrize(
+    "path", ["/", "/jobs", f"/job?id={JOB}", "/events", "/system", "/dead-letters"]
+)
 def test_the_other_two_combinations_are_accessible(site: Site, path: str) -> None:
     for size, dark in ((DESKTOP, True), (PHONE, False)):
         with site.visit(path, size=size, dark=dark) as page:
