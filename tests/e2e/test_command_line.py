@@ -394,6 +394,9 @@ def test_past_occurrences_are_run(line: Any, product: Product) -> None:
     line("backfill", job, *span, "--in-flight", "3")
     for run in product.runs(kind, 3):
         product.done(run)
+    *_, heading, _, _, last = line("show", job, "--utc").splitlines()
+    assert heading.split() == ["DUE", "RUN", "STATE", "ATTEMPT", "ERROR"]
+    assert last.startswith("2026-03-01T00:00:00+00:00")
     with pytest.raises(Ended, match="This makes 365 runs of the job .*Say --yes"):
         line("backfill", job, "--since", "2025-03-01", "--until", "2026-03-01")
     with pytest.raises(Ended, match="--since has to be before --until"):

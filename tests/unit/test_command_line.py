@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
-from scheduling_client.api.jobs import Job, JobSpec, Payload
+from scheduling_client.api.jobs import Job, JobSpec, Payload, UpcomingRun
 from scheduling_client.api.request_ids import derived_id
 from scheduling_client.api.triggers import now
 from scheduling_client.cli import asking, main
@@ -20,7 +21,8 @@ from scheduling_client.cli.commands.sets import differing
 from scheduling_client.cli.errors import CommandError
 from scheduling_client.cli.job_texts import KEYS, changes_of, item_of, items_in, spec_item, spec_of
 from scheduling_client.cli.options import Common, Options, local_zone, resolve
-from scheduling_client.cli.output import show_list
+from scheduling_client.cli.output import show_item, show_list
+from scheduling_client.cli.run_texts import upcoming_rows
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.settings.load import load
 
@@ -307,6 +309,26 @@ def test_control_characters_do_not_reach_the_terminal(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert shown.splitlines()[1].split() == [r"a\x1b[31m\nb", "-"]
+
+
+def test_lists_and_objects_of_an_item_are_lines_for_people(capsys: Capture) -> None:
+    item = {"id": "a", "labels": {"team": "x", "tier": 1}, "next": [{"utc": "1"}, "2"], "none": {}}
+    show_item(item, "table")
+    assert capsys.readouterr().out.splitlines() == [
+        "id      a",
+        "labels  team=x, tier=1",
+        "next    utc=1",
+        "        2",
+        "none    -",
+    ]
+
+
+def test_a_bound_is_no_count_and_a_job_without_words_runs_once() -> None:
+    at = datetime(2027, 1, 2, tzinfo=UTC)
+    found = [UpcomingRun("a", "t", at, 10_000, ""), UpcomingRun("b", "t", at, 9_999, "w")]
+    rows = upcoming_rows(found, Options("here", "table", UTC, 1.0))
+    assert [(row["runs"], row["words"]) for row in rows] == [("10,000+", "once"), ("9,999", "w")]
+    assert "runs" not in upcoming_rows(found, Options("here", "json", UTC, 1.0))[0]
 
 
 # --- Jobs as JSON -------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class Settings:
             "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 6,
             "queued.max.messages.kbytes": PREFETCH_KIB,
             "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 50,  # a second would let the worker run out of records
             "topic.metadata.refresh.interval.ms": 10_000,  # a topic that is not there yet
             "reconnect.backoff.max.ms": 2_000,
             "log_level": 0,  # errors come as callbacks
