@@ -232,9 +232,7 @@ class Engine:
 
     def _begin(self, lane: Lane) -> None:
         lane.begins_soon = False
-        waiting, places = lane.waiting, lane.places
-        if not self._executor.is_free(lane.job):
-            return
+        waiting, places = lane.waiting, lane.places(self._executor.abandoned(lane.job))
         while waiting and places > 0:
             entry = waiting.popleft()
             if entry.dropped:
