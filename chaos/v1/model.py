@@ -12,7 +12,7 @@ from chaos.history import OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, PRECISION_MS, Announced, Answer, Model, Run
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.specs import Spec, is_one_time
+from chaos.v1.specs import Spec
 
 SCHEDULE, MANUAL, BACKFILL = "schedule", "manual", "backfill"
 AHEAD_MS = 500
@@ -20,6 +20,8 @@ AHEAD_MS = 500
 MARKS = {"m": MANUAL, "b": BACKFILL}
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which remembered requests may be gone."""
+FORGETTING_MS = 20_000
+"""Within this time the service notices that Redis has lost writes."""
 
 
 class Deed(NamedTuple):
@@ -98,6 +100,21 @@ class Kept:
         if gone and (not self.created or self.created[-1][1] < gone.offset):
             return gone.at
         return FOREVER
+
+    def revisions_before(self, last: Call | None) -> tuple[int, int]:
+        """The lowest and the highest revision that it may have when a call begins, or at the end.
+
+        An Update whose outcome is unknown may count. No two callers change the same job.
+        """
+        sure, doubt = 1, 0
+        for call in self.calls:
+            if call is last:
+                break
+            if call.op == facts.UPDATE and call.outcome == OK:
+                sure, doubt = call.answer["revision"], 0
+            elif call.op == facts.UPDATE and call.outcome == UNKNOWN:
+                doubt += 1
+        return sure, sure + doubt
 
     def add(self, deed: Deed) -> None:
         """The next one on the topic."""
@@ -379,8 +396,3 @@ def _deed(run: Run) -> Deed:
 def attempts_of(spec: Spec) -> int:
     """How many attempts a run has."""
     return max(1, spec.attempts)
-
-
-def ends_by_answer(spec: Spec) -> bool:
-    """Whether the last answer deletes the job."""
-    return is_one_time(spec)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from chaos.history import NOW, OK, REFUSED, UNKNOWN
+from chaos.history import INTERVAL, NOW, OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.model import Kept, V1Model, attempts_of, ends_by_answer
+from chaos.v1.model import FORGETTING_MS, LOSSES, Kept, V1Model, attempts_of
+from chaos.v1.specs import Spec, is_one_time
 
 SETTLING_MS = 4_000
 """Changes so close to the final reading may be on either side of it."""
@@ -60,7 +61,7 @@ def _has_reason(model: V1Model, job: Kept, at: int, outcome: str) -> bool:
         return True
     if outcome == FINISHED:
         return _may_be_finished(model, job, at)
-    return ends_by_answer(job.spec) and _may_be_answered(model, job, at)
+    return is_one_time(job.spec) and _may_be_answered(model, job, at)
 
 
 def _may_be_finished(model: V1Model, job: Kept, at: int) -> bool:
@@ -123,18 +124,25 @@ def _may_hold(model: V1Model, job_id: str, key: str, call: Call) -> bool:
 def changed(model: V1Model) -> Iterator[Violation]:
     """An Update counts the revision, changes what its mask names, and keeps the rest."""
     for job in model.jobs.values():
-        sure, doubt = 1, 0
         for call in job.calls:
+            low, high = job.revisions_before(call)
             if call.op == facts.UPDATE and call.outcome == OK:
-                revision, most = call.answer["revision"], sure + doubt + 1
-                if not sure < revision <= most:
-                    yield Violation("update", f"{call} made revision {revision} of {most}")
-                sure, doubt = revision, 0
+                revision = call.answer["revision"]
+                if not low < revision <= high + 1:
+                    yield Violation("update", f"{call} made revision {revision} of {high + 1}")
                 yield from _differs(call)
-            elif call.op == facts.UPDATE and call.outcome == UNKNOWN:
-                doubt += 1
+            elif call.op == facts.GET and call.outcome == OK and not _after_a_loss(model, call):
+                shown = call.answer["revisions"].get(job.id, low)
+                if not low <= shown <= high:
+                    text = f"{call} showed revision {shown} of {job}, not {low} to {high}"
+                    yield Violation("update", text)
         if model.finals and job.id in model.finals:
-            yield from _final_differs(model, job, model.finals[job.id], (sure, sure + doubt))
+            yield from _final_differs(model, job, model.finals[job.id], job.revisions_before(None))
+
+
+def _after_a_loss(model: V1Model, call: Call) -> bool:
+    """Whether Redis may have lost writes that the service had not yet noticed."""
+    return model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER, *LOSSES)
 
 
 def _differs(call: Call) -> Iterator[Violation]:
@@ -186,19 +194,48 @@ def told(model: V1Model) -> Iterator[Violation]:
 def _refused_rightly(model: V1Model, call: Call) -> bool:
     at = call.ended or FOREVER
     if call.code == "ABORTED":
-        return call.op == facts.UPDATE and call.given["revision"] > 0
+        return call.op == facts.UPDATE and _may_be_stale(model, call)
     if call.code == "NOT_FOUND":
         jobs = [model.jobs.get(name) for name in call.names]
         return call.op in (facts.UPDATE, facts.BACKFILL) and any(
             job is None or job.end <= at or model.end_begins(job) <= at for job in jobs
         )
     if call.code == "INVALID_ARGUMENT":
-        return any(spec.end or spec.due for spec in call.specs) or call.op == facts.BACKFILL
+        if call.op == facts.BACKFILL:
+            return _may_be_no_backfill(model, call)
+        return any(_may_have_passed(spec, at + model.skew) for spec in call.specs)
     if call.code == "ALREADY_EXISTS":
         return any(spec.key for spec in call.specs)
     others = [each for each in model.calls if each.op == facts.BACKFILL and each is not call]
     busy = any(each.names == call.names and each.begun <= at for each in others)
     return call.code == "RESOURCE_EXHAUSTED" and call.op == facts.BACKFILL and busy
+
+
+def _may_be_stale(model: V1Model, call: Call) -> bool:
+    """Whether the job may have had another revision than the one that the Update names."""
+    (job_id,), revision = call.names, call.given["revision"]
+    job = model.jobs.get(job_id)
+    known = revision > 0 and job is not None and job.revisions_before(call) == (revision, revision)
+    return revision > 0 and (not known or _after_a_loss(model, call))
+
+
+def _may_be_no_backfill(model: V1Model, call: Call) -> bool:
+    """Whether its end lay ahead, or the job had no schedule, or no phase while a fault lasted."""
+    (job_id,) = call.names
+    job = model.jobs.get(job_id)
+    if job is None or not job.spec.recurs or call.given["until"] > call.begun - model.skew:
+        return True
+    hurt = model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER)
+    return job.spec.trigger == INTERVAL and hurt
+
+
+def _may_have_passed(spec: Spec, at: int) -> bool:
+    """Whether the time of the job had passed, or no occurrence was left before its end."""
+    if spec.end:
+        last = max(at, spec.start)
+        first = last + spec.period if spec.trigger == INTERVAL else spec.following(last)
+        return spec.end < first
+    return bool(spec.due) and spec.due <= at
 
 
 def living(model: V1Model) -> Iterator[Violation]:

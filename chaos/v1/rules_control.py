@@ -9,11 +9,17 @@ from chaos.history import OK, REFUSED
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call
-from chaos.v1.model import AHEAD_MS, BACKFILL, LOSSES, MANUAL, Deed, Kept, V1Model
+from chaos.v1.model import (
+    AHEAD_MS,
+    BACKFILL,
+    FORGETTING_MS,
+    LOSSES,
+    MANUAL,
+    Deed,
+    Kept,
+    V1Model,
+)
 from chaos.v1.rules_runs import RECOVERING_MS
-
-FORGETTING_MS = 20_000
-"""Within this time the service notices that Redis has lost writes."""
 
 
 def paused(model: V1Model) -> Iterator[Violation]:

@@ -26,6 +26,25 @@ def test_a_good_history_passes() -> None:
     assert list(violations(Model(good().history))) == []
 
 
+def test_refusals_that_have_a_reason_pass() -> None:
+    story = good()
+    new = replace(story.specs["changed-2"], tag="changed-3")
+    update = {"specs": (new,), "paths": ["payload"]}
+    refused(story, "ABORTED", facts.UPDATE, new.id, revision=1, **update)
+    story.v1(facts.UPDATE, 16_000, 16_010, new.id, outcome="unknown", revision=2, **update)
+    story.v1(
+        facts.UPDATE, 17_000, 17_010, new.id, outcome="refused", code="ABORTED", revision=2,
+        **update,
+    )  # fmt: skip
+    ahead = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
+    refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", **ahead)
+    past = spec("past", "when", due=T0 + 14_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(past,), request="")
+    ends = spec("ends", period=5_000, end=T0 + 18_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(ends,), request="")
+    assert list(violations(Model(story.history))) == []
+
+
 def move(history: History, record: Seen, at: int) -> None:
     """The record comes at another time."""
     history.records.remove(record)
@@ -242,6 +261,34 @@ def a_wrong_refusal(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="refused", code="NOT_FOUND")
 
 
+def refused(story: V1Story, code: str, op: str, *names: str, **fields: Any) -> None:
+    story.v1(op, 15_000, 15_010, *names, outcome="refused", code=code, **fields)
+
+
+def an_abort_of_a_present_revision(story: V1Story) -> None:
+    new = replace(story.specs["changed-2"], tag="changed-3")
+    refused(story, "ABORTED", facts.UPDATE, new.id, specs=(new,), paths=["payload"], revision=2)
+
+
+def an_update_that_is_called_invalid(story: V1Story) -> None:
+    new = replace(story.specs["later"], tag="later-2", end=T0 + 25_000)
+    refused(story, "INVALID_ARGUMENT", facts.UPDATE, new.id, specs=(new,), paths=[], revision=0)
+
+
+def a_job_that_is_called_past(story: V1Story) -> None:
+    ahead = spec("ahead", "when", due=T0 + 20_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(ahead,), request="")
+
+
+def a_backfill_that_is_called_invalid(story: V1Story) -> None:
+    span = {"from": T0 - 6_000, "until": T0}
+    refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", most=1, request="g", **span)
+
+
+def a_read_of_an_old_revision(story: V1Story) -> None:
+    told_of(story, facts.GET)["answer"]["revisions"]["v1:changed"] = 1
+
+
 def a_fault_inside(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="unknown", code="INTERNAL")
 
@@ -309,6 +356,11 @@ BREAKS: dict[Callable[[V1Story], None], str] = {
     a_property_is_lost: "update",
     an_old_definition_comes_back: "update",
     a_wrong_refusal: "told",
+    an_abort_of_a_present_revision: "told",
+    an_update_that_is_called_invalid: "told",
+    a_job_that_is_called_past: "told",
+    a_backfill_that_is_called_invalid: "told",
+    a_read_of_an_old_revision: "update",
     a_fault_inside: "told",
     a_job_that_nobody_shows: "read",
     a_deletion_without_a_reason: "announced",
