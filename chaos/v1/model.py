@@ -143,6 +143,10 @@ class V1Model:
         """Runs that nobody asked for."""
         self.again: list[Deed] = []
         """Copies, where they are allowed."""
+        self.copies = [_deed(run) for run in model.v1_copies]
+        """Records that only readers of uncommitted records saw."""
+        self.orphans: list[Announced] = []
+        """Announcements of jobs that nobody defined, or whose definitions were all refused."""
         self.beats: dict[int, list[int]] = defaultdict(list)
         """Heartbeats: epoch ms by instance."""
         self._read_lines(model.history.v1)
@@ -197,6 +201,8 @@ class V1Model:
                     job.created.append((event.at, event.offset, event.tag))
                 else:
                     job.deleted.append(Ended(event.at, event.offset, event.outcome))
+            else:
+                self.orphans.append(event)
 
     def _note_specs(self, call: Call) -> None:
         existing = call.answer.get("existing", [])

@@ -32,8 +32,12 @@ def asked_for(model: V1Model) -> Iterator[Violation]:
         yield Violation("unasked", f"{deed.run} {why}")
     for job in model.jobs.values():
         for _, _, tag in job.created:
-            if tag in model.refused:
-                yield Violation("unasked", f"{tag} was refused, but announced")
+            if tag not in {spec.tag for spec in job.all}:
+                why = "was refused" if tag in model.refused else "is no definition of the job"
+                yield Violation("unasked", f"{tag} {why}, but was announced as {job.id}")
+    for event in model.orphans:
+        what = f"{event.tag} was announced" if event.tag else "was deleted"
+        yield Violation("unasked", f"{event.job_id} {what}, but no such job was accepted")
 
 
 def once(model: V1Model) -> Iterator[Violation]:
@@ -53,6 +57,37 @@ def once(model: V1Model) -> Iterator[Violation]:
                     yield Violation("ids", f"instance {deed.run.instance} is of {user}, {deed.run}")
             seen.add(deed.run.occurrence)
         yield from _nominals_once(job)
+    yield from _changed(model)
+    yield from _renamed(model)
+
+
+def _changed(model: V1Model) -> Iterator[Violation]:
+    """Sent again, but not as it was: a worker's answer would be of another run."""
+    first = {
+        (deed.run_id, deed.run.attempt): deed.run
+        for job in model.jobs.values()
+        for deed in reversed(job.deeds)
+    }
+    for again in model.again:
+        run, before = again.run, first[again.run_id, again.run.attempt]
+        if (run.instance, run.event) != (before.instance, before.event):
+            text = f"{run} is instance {run.instance}, event {run.event}; it was {before.instance},"
+            yield Violation("twice", f"{text} {before.event} (offset {before.offset})")
+
+
+def _renamed(model: V1Model) -> Iterator[Violation]:
+    """Copies of an attempt that cannot be recognised, also by readers of uncommitted records."""
+    names: dict[tuple[str, str, int, int], str] = {}
+    users: dict[str, tuple[str, str, int, int]] = {}
+    deeds = [deed for job in model.jobs.values() for deed in job.deeds]
+    for deed in (*deeds, *model.again, *model.copies):
+        run = deed.run
+        identity = (run.tag, deed.origin, run.nominal, run.attempt)
+        name = names.setdefault(identity, run.occurrence)
+        if name != run.occurrence:
+            yield Violation("twice", f"{run} has two occurrence ids: {name}, {run.occurrence}")
+        if (user := users.setdefault(run.occurrence, identity)) != identity:
+            yield Violation("ids", f"occurrence id {run.occurrence} is of {user} and {run}")
 
 
 def _nominals_once(job: Kept) -> Iterator[Violation]:
@@ -64,8 +99,11 @@ def _nominals_once(job: Kept) -> Iterator[Violation]:
 
 def in_time(model: V1Model) -> Iterator[Violation]:
     """Not before the nominal time and its jitter, for readers of uncommitted records too."""
-    known = {deed.run.offset: deed for job in model.jobs.values() for deed in job.deeds}
-    for deed in (*known.values(), *model.again):
+    deeds = [deed for job in model.jobs.values() for deed in job.deeds]
+    for deed in (*deeds, *model.again, *model.copies):
+        if deed.run.tag not in model.by_tag:
+            yield Violation("unasked", f"{deed.run} was not committed, and nobody asked for it")
+            continue
         if deed.origin == MANUAL:
             continue  # the service chooses its nominal time, by the clock of any replica
         spec, run = model.by_tag[deed.run.tag], deed.run

@@ -45,6 +45,15 @@ def test_refusals_that_have_a_reason_pass() -> None:
     assert list(violations(Model(story.history))) == []
 
 
+def test_copies_pass_where_they_may_be() -> None:
+    story = good()
+    uncommitted(story, run_of(story.history, "limited", 10_000), 10_001)
+    story.history.settings = replace(story.history.settings, delivery="at_least_once")
+    record = run_of(story.history, "limited", 20_000)
+    story.history.records.append(replace(record, offset=record.offset + 50))
+    assert list(violations(Model(story.history))) == []
+
+
 def move(history: History, record: Seen, at: int) -> None:
     """The record comes at another time."""
     history.records.remove(record)
@@ -289,6 +298,64 @@ def a_read_of_an_old_revision(story: V1Story) -> None:
     told_of(story, facts.GET)["answer"]["revisions"]["v1:changed"] = 1
 
 
+def uncommitted(story: V1Story, record: Seen, at: int, **headers: str) -> None:
+    """A copy of the run whose transaction was aborted."""
+    copy = replace(
+        record, at=T0 + at, offset=at * 1_000 + 998, committed=False,
+        headers={**record.headers, **headers},
+    )  # fmt: skip
+    story.history.records.append(copy)
+
+
+def an_uncommitted_run_before_its_time(story: V1Story) -> None:
+    uncommitted(story, run_of(story.history, "limited", 20_000), 19_000)
+
+
+def an_uncommitted_run_under_another_id(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 20_000)
+    name = record.headers["occurrence-id"].replace(f"/{story.seqs['limited']}/", "/99/")
+    uncommitted(story, record, 20_001, **{"occurrence-id": name})
+
+
+def an_uncommitted_run_under_the_id_of_another(story: V1Story) -> None:
+    name = run_of(story.history, "limited", 10_000).headers["occurrence-id"]
+    uncommitted(story, run_of(story.history, "limited", 20_000), 20_001, **{"occurrence-id": name})
+
+
+def an_uncommitted_run_of_nobody(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 20_000)
+    uncommitted(story, record, 20_001)
+    job = ScheduledJob.FromString(record.value)
+    job.data.payload[0].value = b"nobody"
+    copy = story.history.records.pop()
+    story.history.records.append(replace(copy, value=job.SerializeToString()))
+
+
+def a_copy_of_another_instance(story: V1Story) -> None:
+    """Where runs may come twice, they are the same."""
+    story.history.settings = replace(story.history.settings, delivery="at_least_once")
+    a_run_twice(story)
+
+
+def a_refused_job_is_announced(story: V1Story) -> None:
+    never = spec("never", "when", due=T0)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(never,), request="")
+    story.announce(never, 15_005)
+
+
+def a_job_of_nobody_is_announced(story: V1Story) -> None:
+    story.announce(spec("nobody"), 15_000)
+
+
+def a_job_of_nobody_is_deleted(story: V1Story) -> None:
+    story.gone("v1:nobody", 15_000, "deleted")
+
+
+def a_definition_of_nobody_is_announced(story: V1Story) -> None:
+    story.gone("v1:hand", 14_999, "replaced")
+    story.announce(replace(story.specs["hand"], tag="nobody"), 15_000)
+
+
 def a_fault_inside(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="unknown", code="INTERNAL")
 
@@ -361,6 +428,15 @@ BREAKS: dict[Callable[[V1Story], None], str] = {
     a_job_that_is_called_past: "told",
     a_backfill_that_is_called_invalid: "told",
     a_read_of_an_old_revision: "update",
+    an_uncommitted_run_before_its_time: "early",
+    an_uncommitted_run_under_another_id: "twice",
+    an_uncommitted_run_under_the_id_of_another: "ids",
+    an_uncommitted_run_of_nobody: "unasked",
+    a_copy_of_another_instance: "twice",
+    a_refused_job_is_announced: "unasked",
+    a_job_of_nobody_is_announced: "unasked",
+    a_job_of_nobody_is_deleted: "unasked",
+    a_definition_of_nobody_is_announced: "unasked",
     a_fault_inside: "told",
     a_job_that_nobody_shows: "read",
     a_deletion_without_a_reason: "announced",
