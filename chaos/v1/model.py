@@ -318,14 +318,27 @@ class V1Model:
     def is_surely_open(self, job: Kept, run_id: str, by: Run) -> bool:
         """Whether a run had no final outcome when another one was put on the topic."""
         attempts = [deed for deed in job.chains[run_id] if deed.run.offset < by.offset]
-        if not attempts or self.may_be_cancelled(run_id, by.at):
+        return bool(attempts) and self.has_no_outcome(attempts[-1], by.at, before=by.offset)
+
+    def has_no_outcome(
+        self, last: Deed, at: int, *, before: int = 0, apart_from: Call | None = None
+    ) -> bool:
+        """Whether a run, with this as its last attempt, surely had no final outcome at an instant.
+
+        Answers before that instant count, or those `before` an offset, if it is given.
+        `apart_from`: a cancel that may have been the first.
+        """
+        if self.may_be_cancelled(last.run_id, at, apart_from=apart_from):
             return False
-        last = attempts[-1]
-        is_last = last.run.attempt >= max(1, self.by_tag[last.run.tag].attempts)
-        answers = [each for each in self.answers_to(last) if each.offset < by.offset]
+        is_last = last.run.attempt >= attempts_of(self.by_tag[last.run.tag])
+        answers = [
+            each
+            for each in self.answers_to(last)
+            if (each.offset < before if before else each.at <= at)
+        ]
         if answers and (is_last or not all(each.failed for each in answers)):
             return False
-        return not (is_last and self.earliest_timeout(last) <= by.at)
+        return not (is_last and self.earliest_timeout(last) <= at)
 
     def beside(self, job: Kept, deeds: Sequence[Deed]) -> Iterator[tuple[Deed, list[str]]]:
         """Each of these runs of a job, and the earlier ones that were surely open beside it.
@@ -347,9 +360,12 @@ class V1Model:
         answers = self.answers_to(last)
         return min(answers[0].at if answers else FOREVER, self.latest_timeout(last))
 
-    def may_be_cancelled(self, run_id: str, by: int = FOREVER) -> bool:
-        """Whether a caller may have cancelled the run by then."""
-        return any(call.begun <= by for call in self._of(facts.CANCEL, run_id))
+    def may_be_cancelled(
+        self, run_id: str, by: int = FOREVER, *, apart_from: Call | None = None
+    ) -> bool:
+        """Whether a caller may have cancelled the run by then, with another call than this one."""
+        cancels = self._of(facts.CANCEL, run_id)
+        return any(call.begun <= by and call is not apart_from for call in cancels)
 
     # --- The machine ------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from chaos.history import OK
 from chaos.model import FOREVER, Violation
 from chaos.rules_limits import KAFKA_FAULTS, KAFKA_RECOVERY_MS
 from chaos.v1 import facts
-from chaos.v1.model import Deed, Kept, V1Model, attempts_of
+from chaos.v1.facts import Call
+from chaos.v1.model import FORGETTING_MS, LOSSES, Deed, Kept, V1Model, attempts_of
 
 
 def retried(model: V1Model) -> Iterator[Violation]:
@@ -82,14 +83,35 @@ def _missing(model: V1Model, job: Kept, deed: Deed) -> Iterator[Violation]:
 
 
 def cancelled(model: V1Model) -> Iterator[Violation]:
-    """No attempt of a run comes once its cancel was answered."""
+    """A cancel finds an open run, and no attempt comes once it was answered."""
     for call in model.calls:
-        if call.op != facts.CANCEL or call.outcome != OK or not call.answer["changed"]:
+        if call.op != facts.CANCEL or call.outcome != OK:
             continue
         (run_id,) = call.names
         job = model.jobs.get(run_id.rsplit("/", 2)[0])
+        if job is None:
+            continue
+        if not call.answer["changed"]:
+            if _was_surely_open(model, job, call):
+                yield Violation("cancel", f"{call} did not find {run_id}, which was open")
+            continue
         ended = call.ended or FOREVER
-        for deed in job.chains.get(run_id, ()) if job else ():
+        for deed in job.chains.get(run_id, ()):
             if deed.run.at > ended:
                 late = deed.run.at - ended
                 yield Violation("cancel", f"{deed.run} came {late} ms after {call} was answered")
+
+
+def _was_surely_open(model: V1Model, job: Kept, call: Call) -> bool:
+    """Whether a run was open from before a cancel until its answer, and nobody else ended it."""
+    (run_id,), ended = call.names, call.ended or FOREVER
+    over = ended + model.skew
+    attempts = [deed for deed in job.chains.get(run_id, ()) if deed.run.at <= over]
+    if not attempts or attempts[0].run.at + model.skew >= call.begun:
+        return False
+    return model.has_no_outcome(attempts[-1], over, apart_from=call) and not (
+        any(each.at <= over for each in job.deleted)
+        or any(each.begun <= ended for _, each in job.specs[1:])
+        or model.end_begins(job) <= ended
+        or model.had_fault(call.begun - FORGETTING_MS, ended, *LOSSES)
+    )

@@ -54,6 +54,24 @@ def test_copies_pass_where_they_may_be() -> None:
     assert list(violations(Model(story.history))) == []
 
 
+@pytest.mark.parametrize(
+    ("tag", "nominal", "begun"),
+    [
+        ("skips", 3_045, 3_040),  # perhaps before it
+        ("skips", 3_045, 8_001),
+        ("tries", 1_000, 9_000),
+        ("three", 3_005, 3_015),  # with its last run the job was gone
+        ("cancelled", 1_000, 1_120),
+        ("hand", 9_999, 10_000),
+    ],
+)
+def test_a_cancel_may_find_nothing(tag: str, nominal: int, begun: int) -> None:
+    story = good()
+    run_id = story.run_id(tag, nominal)
+    story.v1(facts.CANCEL, begun, begun + 10, run_id, answer={"changed": 0})
+    assert list(violations(Model(story.history))) == []
+
+
 def move(history: History, record: Seen, at: int) -> None:
     """The record comes at another time."""
     history.records.remove(record)
@@ -356,6 +374,17 @@ def a_definition_of_nobody_is_announced(story: V1Story) -> None:
     story.announce(replace(story.specs["hand"], tag="nobody"), 15_000)
 
 
+def a_cancel_that_finds_no_open_run(story: V1Story) -> None:
+    run_id = story.run_id("skips", 3_045)
+    story.v1(facts.CANCEL, 5_000, 5_010, run_id, answer={"changed": 0})
+
+
+def a_cancel_that_finds_no_retry(story: V1Story) -> None:
+    """Between the first attempt, which has failed, and the second."""
+    run_id = story.run_id("tries", 1_000)
+    story.v1(facts.CANCEL, 1_100, 1_110, run_id, answer={"changed": 0})
+
+
 def a_fault_inside(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="unknown", code="INTERNAL")
 
@@ -437,6 +466,8 @@ BREAKS: dict[Callable[[V1Story], None], str] = {
     a_job_of_nobody_is_announced: "unasked",
     a_job_of_nobody_is_deleted: "unasked",
     a_definition_of_nobody_is_announced: "unasked",
+    a_cancel_that_finds_no_open_run: "cancel",
+    a_cancel_that_finds_no_retry: "cancel",
     a_fault_inside: "told",
     a_job_that_nobody_shows: "read",
     a_deletion_without_a_reason: "announced",
