@@ -9,7 +9,7 @@ from chaos.history import INTERVAL, NOW, OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.model import FORGETTING_MS, LOSSES, Kept, V1Model, attempts_of
+from chaos.v1.model import FORGETTING_MS, LOSSES, JobHistory, V1Model, attempts_of
 from chaos.v1.specs import Spec, is_one_time
 
 SETTLING_MS = 4_000
@@ -40,7 +40,7 @@ def announced(model: V1Model) -> Iterator[Violation]:
                 yield Violation("announced", text)
 
 
-def _outlived(job: Kept) -> Iterator[Violation]:
+def _outlived(job: JobHistory) -> Iterator[Violation]:
     """A Delete that was answered has ended the job, and no run came after it."""
     last = max((offset for _, offset, _ in job.created), default=0)
     for call in job.calls:
@@ -50,13 +50,13 @@ def _outlived(job: Kept) -> Iterator[Violation]:
             continue  # a write that is still under way may create it again
         if last and not any(gone.offset > last for gone in job.deleted):
             yield Violation("announced", f"{job} outlived {call}")
-        for deed in job.deeds:
-            if deed.run.at > call.ended:
-                late = deed.run.at - call.ended
-                yield Violation("after", f"{deed.run} came {late} ms after {call} was answered")
+        for emission in job.emissions:
+            if emission.run.at > call.ended:
+                late = emission.run.at - call.ended
+                yield Violation("after", f"{emission.run} came {late} ms after {call} was answered")
 
 
-def _has_reason(model: V1Model, job: Kept, at: int, outcome: str) -> bool:
+def _has_reason(model: V1Model, job: JobHistory, at: int, outcome: str) -> bool:
     if any(begun <= at for begun, _ in model.enders(job)):
         return True
     if outcome == FINISHED:
@@ -64,33 +64,33 @@ def _has_reason(model: V1Model, job: Kept, at: int, outcome: str) -> bool:
     return is_one_time(job.spec) and _may_be_answered(model, job, at)
 
 
-def _may_be_finished(model: V1Model, job: Kept, at: int) -> bool:
+def _may_be_finished(model: V1Model, job: JobHistory, at: int) -> bool:
     fewest = min(spec.max_runs for spec in job.all)
-    if fewest and max((deed.number for deed in job.firsts), default=0) >= fewest:
+    if fewest and max((emission.number for emission in job.firsts), default=0) >= fewest:
         return True
-    end, firsts = job.spec.end, [deed.run.nominal for deed in job.firsts]
+    end, firsts = job.spec.end, [emission.run.nominal for emission in job.firsts]
     following = job.spec.following(max(firsts)) if firsts else at
     return bool(end) and (following > end or at > end - model.skew)
 
 
-def _may_be_answered(model: V1Model, job: Kept, at: int) -> bool:
+def _may_be_answered(model: V1Model, job: JobHistory, at: int) -> bool:
     """Whether the last run of a one-time job may have ended by then."""
-    for deed in job.deeds:
-        spec = model.by_tag[deed.run.tag]
-        is_last = deed.run.attempt >= attempts_of(spec)
-        answers = [each for each in model.answers_to(deed) if each.at <= at]
+    for emission in job.emissions:
+        spec = model.by_tag[emission.run.tag]
+        is_last = emission.run.attempt >= attempts_of(spec)
+        answers = [each for each in model.answers_to(emission) if each.at <= at]
         if answers and (is_last or not all(each.failed for each in answers)):
             return True
-        if is_last and model.earliest_timeout(deed) <= at:
+        if is_last and model.earliest_timeout(emission) <= at:
             return True
-        if model.may_be_cancelled(deed.run_id, at):
+        if model.may_be_cancelled(emission.run_id, at):
             return True
     return False
 
 
 def unique(model: V1Model) -> Iterator[Violation]:
     """Of the jobs of a type with one key, one lives at a time."""
-    holders: dict[tuple[str, str], list[Kept]] = defaultdict(list)
+    holders: dict[tuple[str, str], list[JobHistory]] = defaultdict(list)
     for job in model.jobs.values():
         if job.spec.key:
             holders[job.spec.type, job.spec.key].append(job)
@@ -154,7 +154,7 @@ def _differs(call: Call) -> Iterator[Violation]:
 
 
 def _final_differs(
-    model: V1Model, job: Kept, final: Final, revisions: tuple[int, int]
+    model: V1Model, job: JobHistory, final: Final, revisions: tuple[int, int]
 ) -> Iterator[Violation]:
     """Rebuilds have kept the revision, the definition, the pause and the count."""
     low, high = revisions
