@@ -12,7 +12,7 @@ from chaos.history import OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, PRECISION_MS, Announced, Answer, Model, Run
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.specs import Spec, is_one_time
+from chaos.v1.specs import Spec
 
 SCHEDULE, MANUAL, BACKFILL = "schedule", "manual", "backfill"
 AHEAD_MS = 500
@@ -20,9 +20,11 @@ AHEAD_MS = 500
 MARKS = {"m": MANUAL, "b": BACKFILL}
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
 """Faults after which remembered requests may be gone."""
+FORGETTING_MS = 20_000
+"""Within this time the service notices that Redis has lost writes."""
 
 
-class Deed(NamedTuple):
+class Emission(NamedTuple):
     """One emission of a run of scheduling.v1: a record of the jobs topic."""
 
     run: Run
@@ -60,15 +62,15 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Kept:
+class JobHistory:
     """A job, by its id, through all its definitions."""
 
     id: str
     specs: list[tuple[Spec, Call]] = field(default_factory=list)
     """Those that were asked for and not refused, in the order of the calls."""
-    deeds: list[Deed] = field(default_factory=list)
+    emissions: list[Emission] = field(default_factory=list)
     """Committed, in the order of the topic."""
-    chains: dict[str, list[Deed]] = field(default_factory=dict)
+    chains: dict[str, list[Emission]] = field(default_factory=dict)
     """The attempts of each run, by its id."""
     created: list[tuple[int, int, str]] = field(default_factory=list)
     """At, offset and tag."""
@@ -87,9 +89,9 @@ class Kept:
         return [spec for spec, _ in self.specs]
 
     @property
-    def firsts(self) -> list[Deed]:
+    def firsts(self) -> list[Emission]:
         """First attempts at occurrences of the schedule."""
-        return [deed for deed in self.deeds if deed.is_first]
+        return [emission for emission in self.emissions if emission.is_first]
 
     @property
     def end(self) -> int:
@@ -99,10 +101,25 @@ class Kept:
             return gone.at
         return FOREVER
 
-    def add(self, deed: Deed) -> None:
+    def revisions_before(self, last: Call | None) -> tuple[int, int]:
+        """The lowest and the highest revision that it may have when a call begins, or at the end.
+
+        An Update whose outcome is unknown may count. No two callers change the same job.
+        """
+        sure, doubt = 1, 0
+        for call in self.calls:
+            if call is last:
+                break
+            if call.op == facts.UPDATE and call.outcome == OK:
+                sure, doubt = call.answer["revision"], 0
+            elif call.op == facts.UPDATE and call.outcome == UNKNOWN:
+                doubt += 1
+        return sure, sure + doubt
+
+    def add(self, emission: Emission) -> None:
         """The next one on the topic."""
-        self.deeds.append(deed)
-        self.chains.setdefault(deed.run_id, []).append(deed)
+        self.emissions.append(emission)
+        self.chains.setdefault(emission.run_id, []).append(emission)
 
     def __str__(self) -> str:
         return f"{self.id} ({self.spec.tag})"
@@ -118,14 +135,18 @@ class V1Model:
         self.finals: dict[str, Final] | None = None
         self.read_at = 0
         """When `finals` were read."""
-        self.jobs: dict[str, Kept] = {}
+        self.jobs: dict[str, JobHistory] = {}
         self.by_tag: dict[str, Spec] = {}
         self.refused: dict[str, Call] = {}
         """Definitions that were refused, by tag."""
-        self.strangers: list[Deed] = []
+        self.strangers: list[Emission] = []
         """Runs that nobody asked for."""
-        self.again: list[Deed] = []
+        self.again: list[Emission] = []
         """Copies, where they are allowed."""
+        self.copies = [_emission(run) for run in model.v1_copies]
+        """Records that only readers of uncommitted records saw."""
+        self.orphans: list[Announced] = []
+        """Announcements of jobs that nobody defined, or whose definitions were all refused."""
         self.beats: dict[int, list[int]] = defaultdict(list)
         """Heartbeats: epoch ms by instance."""
         self._read_lines(model.history.v1)
@@ -164,14 +185,14 @@ class V1Model:
         known: set[tuple[str, int]] = set()
         may_come_again = self.model.settings.delivery == "at_least_once"
         for run in runs:
-            deed = _deed(run)
+            emission = _emission(run)
             if run.tag not in self.by_tag:
-                self.strangers.append(deed)
-            elif (deed.run_id, run.attempt) in known and may_come_again:
-                self.again.append(deed)
+                self.strangers.append(emission)
+            elif (emission.run_id, run.attempt) in known and may_come_again:
+                self.again.append(emission)
             else:
-                known.add((deed.run_id, run.attempt))
-                self.jobs[self.by_tag[run.tag].id].add(deed)
+                known.add((emission.run_id, run.attempt))
+                self.jobs[self.by_tag[run.tag].id].add(emission)
 
     def _arrange_events(self, events: Iterable[Announced]) -> None:
         for event in events:
@@ -180,6 +201,8 @@ class V1Model:
                     job.created.append((event.at, event.offset, event.tag))
                 else:
                     job.deleted.append(Ended(event.at, event.offset, event.outcome))
+            else:
+                self.orphans.append(event)
 
     def _note_specs(self, call: Call) -> None:
         existing = call.answer.get("existing", [])
@@ -192,7 +215,7 @@ class V1Model:
             if spec.tag not in self.by_tag:
                 self.refused[spec.tag] = call
             return
-        job = self.jobs.setdefault(spec.id, Kept(spec.id))
+        job = self.jobs.setdefault(spec.id, JobHistory(spec.id))
         if spec.tag not in self.by_tag:  # else the request was sent again
             job.specs.append((spec, call))
         self.by_tag[spec.tag] = spec
@@ -234,12 +257,12 @@ class V1Model:
             if call.op == op and name in call.names and call.outcome != REFUSED
         )
 
-    def may_be_paused(self, job: Kept, begin: int, end: int) -> bool:
+    def may_be_paused(self, job: JobHistory, begin: int, end: int) -> bool:
         """Whether a pause of the job or its type may have been in force between two instants."""
         keys = ((facts.PAUSE, job.id), (facts.PAUSE_TYPE, job.spec.type))
         return any(span.meets(begin, end) for key in keys for span in self.pauses.get(key, ()))
 
-    def sure_pauses(self, job: Kept, *, types: bool = True) -> Iterator[Span]:
+    def sure_pauses(self, job: JobHistory, *, types: bool = True) -> Iterator[Span]:
         """When the job, or its type, was surely paused: from the answer to the next Resume."""
         keys = [(facts.PAUSE, job.id), (facts.PAUSE_TYPE, job.spec.type)]
         for op, name in keys if types else keys[:1]:
@@ -254,7 +277,7 @@ class V1Model:
 
     # --- Ends -------------------------------------------------------------------------------------
 
-    def enders(self, job: Kept) -> Iterator[tuple[int, int]]:
+    def enders(self, job: JobHistory) -> Iterator[tuple[int, int]]:
         """When a client may have ended the job: from when on, and by when if it is known."""
         for call in job.calls:
             if call.op == facts.DELETE and call.outcome != REFUSED:
@@ -265,19 +288,19 @@ class V1Model:
             if over >= since:
                 yield sweep.begun, over
 
-    def end_begins(self, job: Kept) -> int:
+    def end_begins(self, job: JobHistory) -> int:
         """From when on a client may have ended it."""
         return min((begin for begin, _ in self.enders(job)), default=FOREVER)
 
     # --- Runs -------------------------------------------------------------------------------------
 
-    def answers_to(self, deed: Deed) -> list[Answer]:
+    def answers_to(self, emission: Emission) -> list[Answer]:
         """Answers behind the run that name no other one."""
-        return self.model.answers_to(deed.run)
+        return self.model.answers_to(emission.run)
 
-    def earliest_timeout(self, deed: Deed) -> int:
+    def earliest_timeout(self, emission: Emission) -> int:
         """When this attempt may have timed out at the earliest."""
-        run, spec = deed.run, self.by_tag[deed.run.tag]
+        run, spec = emission.run, self.by_tag[emission.run.tag]
         timeout = spec.timeout or self.model.settings.completion_timeout
         begun = max(run.nominal, run.at - PRECISION_MS)
         deadline = max(run.at, begun + timeout - 2 * self.skew)
@@ -286,47 +309,67 @@ class V1Model:
                 deadline = max(deadline, beat + timeout - 2 * self.skew)
         return deadline
 
-    def latest_timeout(self, deed: Deed) -> int:
+    def latest_timeout(self, emission: Emission) -> int:
         """By when it has timed out if nothing is wrong with the servers."""
-        spec = self.by_tag[deed.run.tag]
+        spec = self.by_tag[emission.run.tag]
         timeout = spec.timeout or self.model.settings.completion_timeout
-        return max((deed.run.at, *self.beats.get(deed.run.instance, ()))) + timeout + self.skew
+        return (
+            max((emission.run.at, *self.beats.get(emission.run.instance, ()))) + timeout + self.skew
+        )
 
-    def is_surely_open(self, job: Kept, run_id: str, by: Run) -> bool:
+    def is_surely_open(self, job: JobHistory, run_id: str, by: Run) -> bool:
         """Whether a run had no final outcome when another one was put on the topic."""
-        attempts = [deed for deed in job.chains[run_id] if deed.run.offset < by.offset]
-        if not attempts or self.may_be_cancelled(run_id, by.at):
+        attempts = [emission for emission in job.chains[run_id] if emission.run.offset < by.offset]
+        return bool(attempts) and self.has_no_outcome(attempts[-1], by.at, before=by.offset)
+
+    def has_no_outcome(
+        self, last: Emission, at: int, *, before: int = 0, apart_from: Call | None = None
+    ) -> bool:
+        """Whether a run, with this as its last attempt, surely had no final outcome at an instant.
+
+        Answers before that instant count, or those `before` an offset, if it is given.
+        `apart_from`: a cancel that may have been the first.
+        """
+        if self.may_be_cancelled(last.run_id, at, apart_from=apart_from):
             return False
-        last = attempts[-1]
-        is_last = last.run.attempt >= max(1, self.by_tag[last.run.tag].attempts)
-        answers = [each for each in self.answers_to(last) if each.offset < by.offset]
+        is_last = last.run.attempt >= attempts_of(self.by_tag[last.run.tag])
+        answers = [
+            each
+            for each in self.answers_to(last)
+            if (each.offset < before if before else each.at <= at)
+        ]
         if answers and (is_last or not all(each.failed for each in answers)):
             return False
-        return not (is_last and self.earliest_timeout(last) <= by.at)
+        return not (is_last and self.earliest_timeout(last) <= at)
 
-    def beside(self, job: Kept, deeds: Sequence[Deed]) -> Iterator[tuple[Deed, list[str]]]:
+    def beside(
+        self, job: JobHistory, emissions: Sequence[Emission]
+    ) -> Iterator[tuple[Emission, list[str]]]:
         """Each of these runs of a job, and the earlier ones that were surely open beside it.
 
         Both are of one definition.
         """
         alive: dict[int, set[str]] = defaultdict(set)
-        for deed in deeds:
-            others = alive[deed.seq]
+        for emission in emissions:
+            others = alive[emission.seq]
             others.intersection_update(
-                [run_id for run_id in others if self.is_surely_open(job, run_id, deed.run)]
+                [run_id for run_id in others if self.is_surely_open(job, run_id, emission.run)]
             )
-            yield deed, sorted(others - {deed.run_id})
-            others.add(deed.run_id)
+            yield emission, sorted(others - {emission.run_id})
+            others.add(emission.run_id)
 
-    def open_until(self, job: Kept, run_id: str) -> int:
+    def open_until(self, job: JobHistory, run_id: str) -> int:
         """By when a run has its final outcome, if nothing is wrong with the servers."""
         last = job.chains[run_id][-1]
         answers = self.answers_to(last)
         return min(answers[0].at if answers else FOREVER, self.latest_timeout(last))
 
-    def may_be_cancelled(self, run_id: str, by: int = FOREVER) -> bool:
-        """Whether a caller may have cancelled the run by then."""
-        return any(call.begun <= by for call in self._of(facts.CANCEL, run_id))
+    def may_be_cancelled(
+        self, run_id: str, by: int = FOREVER, *, apart_from: Call | None = None
+    ) -> bool:
+        """Whether a caller may have cancelled the run by then, with another call than this one."""
+        cancels = self._of(facts.CANCEL, run_id)
+        return any(call.begun <= by and call is not apart_from for call in cancels)
 
     # --- The machine ------------------------------------------------------------------------------
 
@@ -370,17 +413,12 @@ class V1Model:
         return all(each.end - each.begin < longest for each in self.silences(begin, end))
 
 
-def _deed(run: Run) -> Deed:
+def _emission(run: Run) -> Emission:
     run_id = run.occurrence.rpartition("/")[0]
     _, seq, nominal = run_id.rsplit("/", 2)
-    return Deed(run, run_id, int(seq), MARKS.get(nominal[-1:], SCHEDULE), run.number)
+    return Emission(run, run_id, int(seq), MARKS.get(nominal[-1:], SCHEDULE), run.number)
 
 
 def attempts_of(spec: Spec) -> int:
     """How many attempts a run has."""
     return max(1, spec.attempts)
-
-
-def ends_by_answer(spec: Spec) -> bool:
-    """Whether the last answer deletes the job."""
-    return is_one_time(spec)

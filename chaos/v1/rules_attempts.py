@@ -8,34 +8,38 @@ from chaos.history import OK
 from chaos.model import FOREVER, Violation
 from chaos.rules_limits import KAFKA_FAULTS, KAFKA_RECOVERY_MS
 from chaos.v1 import facts
-from chaos.v1.model import Deed, Kept, V1Model, attempts_of
+from chaos.v1.facts import Call
+from chaos.v1.model import FORGETTING_MS, LOSSES, Emission, JobHistory, V1Model, attempts_of
 
 
 def retried(model: V1Model) -> Iterator[Violation]:
     """A further attempt has a reason, and waits for its delay; none is missing."""
     for job in model.jobs.values():
-        attempts = {(deed.run_id, deed.run.attempt): deed for deed in reversed(job.deeds)}
-        for (run_id, attempt), deed in attempts.items():
-            spec = model.by_tag[deed.run.tag]
+        attempts = {
+            (emission.run_id, emission.run.attempt): emission
+            for emission in reversed(job.emissions)
+        }
+        for (run_id, attempt), emission in attempts.items():
+            spec = model.by_tag[emission.run.tag]
             if attempt > attempts_of(spec):
-                text = f"{deed.run} is one too many of {attempts_of(spec)}"
+                text = f"{emission.run} is one too many of {attempts_of(spec)}"
                 yield Violation("attempts", text)
             before = attempts.get((run_id, attempt - 1))
             if attempt > 1 and before is None:
-                yield Violation("attempts", f"{deed.run} has no attempt before it")
+                yield Violation("attempts", f"{emission.run} has no attempt before it")
             elif before:
-                yield from _unfounded(model, before, deed)
+                yield from _unfounded(model, before, emission)
             if (run_id, attempt + 1) not in attempts and attempt < attempts_of(spec):
-                yield from _missing(model, job, deed)
+                yield from _missing(model, job, emission)
 
 
-def _unfounded(model: V1Model, before: Deed, deed: Deed) -> Iterator[Violation]:
-    spec, run = model.by_tag[deed.run.tag], deed.run
+def _unfounded(model: V1Model, before: Emission, emission: Emission) -> Iterator[Violation]:
+    spec, run = model.by_tag[emission.run.tag], emission.run
     cap = model.model.settings.max_backoff
     wait = spec.backoff(run.nominal, run.attempt, cap) - 2 * model.skew
     answers = [each for each in model.answers_to(before) if each.offset < run.offset]
     if run.at >= model.earliest_timeout(before) + wait:
-        yield from _done_in_time(model, before, deed)
+        yield from _done_in_time(model, before, emission)
         return
     if not answers:
         early = model.earliest_timeout(before) + wait - run.at
@@ -48,48 +52,73 @@ def _unfounded(model: V1Model, before: Deed, deed: Deed) -> Iterator[Violation]:
         yield Violation("attempts", f"{run} came {early} ms before its delay was over")
 
 
-def _done_in_time(model: V1Model, before: Deed, deed: Deed) -> Iterator[Violation]:
+def _done_in_time(model: V1Model, before: Emission, emission: Emission) -> Iterator[Violation]:
     """An answer that arrived before the time-out counts (docs/decisions/0012)."""
     answers = model.answers_to(before)
     arrived = model.model.history.arrived.get(answers[0].offset) if answers else None
     if arrived is None or answers[0].failed:
         return
     early = model.earliest_timeout(before) - 2 * model.skew - arrived
-    if early > 0 and not model.had_fault(arrived - KAFKA_RECOVERY_MS, deed.run.at, *KAFKA_FAULTS):
-        yield Violation("answers", f"{deed.run}: done {early} ms before the time-out")
+    if early > 0 and not model.had_fault(
+        arrived - KAFKA_RECOVERY_MS, emission.run.at, *KAFKA_FAULTS
+    ):
+        yield Violation("answers", f"{emission.run}: done {early} ms before the time-out")
 
 
-def _missing(model: V1Model, job: Kept, deed: Deed) -> Iterator[Violation]:
+def _missing(model: V1Model, job: JobHistory, emission: Emission) -> Iterator[Violation]:
     """Nobody ended, changed, paused or cancelled it, and yet it was not tried again."""
-    replaced = deed.seq != job.deeds[-1].seq or len(job.specs) > 1
+    replaced = emission.seq != job.emissions[-1].seq or len(job.specs) > 1
     excused = (
         replaced
         or model.end_begins(job) < FOREVER
-        or model.may_be_paused(job, deed.run.at, FOREVER)
-        or model.may_be_cancelled(deed.run_id)
+        or model.may_be_paused(job, emission.run.at, FOREVER)
+        or model.may_be_cancelled(emission.run_id)
     )
     if excused:
         return
-    spec, run = model.by_tag[deed.run.tag], deed.run
+    spec, run = model.by_tag[emission.run.tag], emission.run
     cap = model.model.settings.max_backoff
     wait = spec.backoff(run.nominal, run.attempt + 1, cap) + model.skew
-    answers = model.answers_to(deed)
+    answers = model.answers_to(emission)
     if answers and not answers[0].failed:
         return
-    due = (answers[0].at if answers else model.latest_timeout(deed)) + wait
+    due = (answers[0].at if answers else model.latest_timeout(emission)) + wait
     if due < model.model.complete:
         yield Violation("lost", f"{run} failed, but was not tried again")
 
 
 def cancelled(model: V1Model) -> Iterator[Violation]:
-    """No attempt of a run comes once its cancel was answered."""
+    """A cancel finds an open run, and no attempt comes once it was answered."""
     for call in model.calls:
-        if call.op != facts.CANCEL or call.outcome != OK or not call.answer["changed"]:
+        if call.op != facts.CANCEL or call.outcome != OK:
             continue
         (run_id,) = call.names
         job = model.jobs.get(run_id.rsplit("/", 2)[0])
+        if job is None:
+            continue
+        if not call.answer["changed"]:
+            if _was_surely_open(model, job, call):
+                yield Violation("cancel", f"{call} did not find {run_id}, which was open")
+            continue
         ended = call.ended or FOREVER
-        for deed in job.chains.get(run_id, ()) if job else ():
-            if deed.run.at > ended:
-                late = deed.run.at - ended
-                yield Violation("cancel", f"{deed.run} came {late} ms after {call} was answered")
+        for emission in job.chains.get(run_id, ()):
+            if emission.run.at > ended:
+                late = emission.run.at - ended
+                yield Violation(
+                    "cancel", f"{emission.run} came {late} ms after {call} was answered"
+                )
+
+
+def _was_surely_open(model: V1Model, job: JobHistory, call: Call) -> bool:
+    """Whether a run was open from before a cancel until its answer, and nobody else ended it."""
+    (run_id,), ended = call.names, call.ended or FOREVER
+    over = ended + model.skew
+    attempts = [emission for emission in job.chains.get(run_id, ()) if emission.run.at <= over]
+    if not attempts or attempts[0].run.at + model.skew >= call.begun:
+        return False
+    return model.has_no_outcome(attempts[-1], over, apart_from=call) and not (
+        any(each.at <= over for each in job.deleted)
+        or any(each.begun <= ended for _, each in job.specs[1:])
+        or model.end_begins(job) <= ended
+        or model.had_fault(call.begun - FORGETTING_MS, ended, *LOSSES)
+    )

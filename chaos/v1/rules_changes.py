@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from chaos.history import NOW, OK, REFUSED, UNKNOWN
+from chaos.history import INTERVAL, NOW, OK, REFUSED, UNKNOWN
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.model import Kept, V1Model, attempts_of, ends_by_answer
+from chaos.v1.model import FORGETTING_MS, LOSSES, JobHistory, V1Model, attempts_of
+from chaos.v1.specs import Spec, is_one_time
 
 SETTLING_MS = 4_000
 """Changes so close to the final reading may be on either side of it."""
@@ -39,7 +40,7 @@ def announced(model: V1Model) -> Iterator[Violation]:
                 yield Violation("announced", text)
 
 
-def _outlived(job: Kept) -> Iterator[Violation]:
+def _outlived(job: JobHistory) -> Iterator[Violation]:
     """A Delete that was answered has ended the job, and no run came after it."""
     last = max((offset for _, offset, _ in job.created), default=0)
     for call in job.calls:
@@ -49,47 +50,47 @@ def _outlived(job: Kept) -> Iterator[Violation]:
             continue  # a write that is still under way may create it again
         if last and not any(gone.offset > last for gone in job.deleted):
             yield Violation("announced", f"{job} outlived {call}")
-        for deed in job.deeds:
-            if deed.run.at > call.ended:
-                late = deed.run.at - call.ended
-                yield Violation("after", f"{deed.run} came {late} ms after {call} was answered")
+        for emission in job.emissions:
+            if emission.run.at > call.ended:
+                late = emission.run.at - call.ended
+                yield Violation("after", f"{emission.run} came {late} ms after {call} was answered")
 
 
-def _has_reason(model: V1Model, job: Kept, at: int, outcome: str) -> bool:
+def _has_reason(model: V1Model, job: JobHistory, at: int, outcome: str) -> bool:
     if any(begun <= at for begun, _ in model.enders(job)):
         return True
     if outcome == FINISHED:
         return _may_be_finished(model, job, at)
-    return ends_by_answer(job.spec) and _may_be_answered(model, job, at)
+    return is_one_time(job.spec) and _may_be_answered(model, job, at)
 
 
-def _may_be_finished(model: V1Model, job: Kept, at: int) -> bool:
+def _may_be_finished(model: V1Model, job: JobHistory, at: int) -> bool:
     fewest = min(spec.max_runs for spec in job.all)
-    if fewest and max((deed.number for deed in job.firsts), default=0) >= fewest:
+    if fewest and max((emission.number for emission in job.firsts), default=0) >= fewest:
         return True
-    end, firsts = job.spec.end, [deed.run.nominal for deed in job.firsts]
+    end, firsts = job.spec.end, [emission.run.nominal for emission in job.firsts]
     following = job.spec.following(max(firsts)) if firsts else at
     return bool(end) and (following > end or at > end - model.skew)
 
 
-def _may_be_answered(model: V1Model, job: Kept, at: int) -> bool:
+def _may_be_answered(model: V1Model, job: JobHistory, at: int) -> bool:
     """Whether the last run of a one-time job may have ended by then."""
-    for deed in job.deeds:
-        spec = model.by_tag[deed.run.tag]
-        is_last = deed.run.attempt >= attempts_of(spec)
-        answers = [each for each in model.answers_to(deed) if each.at <= at]
+    for emission in job.emissions:
+        spec = model.by_tag[emission.run.tag]
+        is_last = emission.run.attempt >= attempts_of(spec)
+        answers = [each for each in model.answers_to(emission) if each.at <= at]
         if answers and (is_last or not all(each.failed for each in answers)):
             return True
-        if is_last and model.earliest_timeout(deed) <= at:
+        if is_last and model.earliest_timeout(emission) <= at:
             return True
-        if model.may_be_cancelled(deed.run_id, at):
+        if model.may_be_cancelled(emission.run_id, at):
             return True
     return False
 
 
 def unique(model: V1Model) -> Iterator[Violation]:
     """Of the jobs of a type with one key, one lives at a time."""
-    holders: dict[tuple[str, str], list[Kept]] = defaultdict(list)
+    holders: dict[tuple[str, str], list[JobHistory]] = defaultdict(list)
     for job in model.jobs.values():
         if job.spec.key:
             holders[job.spec.type, job.spec.key].append(job)
@@ -123,18 +124,25 @@ def _may_hold(model: V1Model, job_id: str, key: str, call: Call) -> bool:
 def changed(model: V1Model) -> Iterator[Violation]:
     """An Update counts the revision, changes what its mask names, and keeps the rest."""
     for job in model.jobs.values():
-        sure, doubt = 1, 0
         for call in job.calls:
+            low, high = job.revisions_before(call)
             if call.op == facts.UPDATE and call.outcome == OK:
-                revision, most = call.answer["revision"], sure + doubt + 1
-                if not sure < revision <= most:
-                    yield Violation("update", f"{call} made revision {revision} of {most}")
-                sure, doubt = revision, 0
+                revision = call.answer["revision"]
+                if not low < revision <= high + 1:
+                    yield Violation("update", f"{call} made revision {revision} of {high + 1}")
                 yield from _differs(call)
-            elif call.op == facts.UPDATE and call.outcome == UNKNOWN:
-                doubt += 1
+            elif call.op == facts.GET and call.outcome == OK and not _after_a_loss(model, call):
+                shown = call.answer["revisions"].get(job.id, low)
+                if not low <= shown <= high:
+                    text = f"{call} showed revision {shown} of {job}, not {low} to {high}"
+                    yield Violation("update", text)
         if model.finals and job.id in model.finals:
-            yield from _final_differs(model, job, model.finals[job.id], (sure, sure + doubt))
+            yield from _final_differs(model, job, model.finals[job.id], job.revisions_before(None))
+
+
+def _after_a_loss(model: V1Model, call: Call) -> bool:
+    """Whether Redis may have lost writes that the service had not yet noticed."""
+    return model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER, *LOSSES)
 
 
 def _differs(call: Call) -> Iterator[Violation]:
@@ -146,7 +154,7 @@ def _differs(call: Call) -> Iterator[Violation]:
 
 
 def _final_differs(
-    model: V1Model, job: Kept, final: Final, revisions: tuple[int, int]
+    model: V1Model, job: JobHistory, final: Final, revisions: tuple[int, int]
 ) -> Iterator[Violation]:
     """Rebuilds have kept the revision, the definition, the pause and the count."""
     low, high = revisions
@@ -186,19 +194,48 @@ def told(model: V1Model) -> Iterator[Violation]:
 def _refused_rightly(model: V1Model, call: Call) -> bool:
     at = call.ended or FOREVER
     if call.code == "ABORTED":
-        return call.op == facts.UPDATE and call.given["revision"] > 0
+        return call.op == facts.UPDATE and _may_be_stale(model, call)
     if call.code == "NOT_FOUND":
         jobs = [model.jobs.get(name) for name in call.names]
         return call.op in (facts.UPDATE, facts.BACKFILL) and any(
             job is None or job.end <= at or model.end_begins(job) <= at for job in jobs
         )
     if call.code == "INVALID_ARGUMENT":
-        return any(spec.end or spec.due for spec in call.specs) or call.op == facts.BACKFILL
+        if call.op == facts.BACKFILL:
+            return _may_be_no_backfill(model, call)
+        return any(_may_have_passed(spec, at + model.skew) for spec in call.specs)
     if call.code == "ALREADY_EXISTS":
         return any(spec.key for spec in call.specs)
     others = [each for each in model.calls if each.op == facts.BACKFILL and each is not call]
     busy = any(each.names == call.names and each.begun <= at for each in others)
     return call.code == "RESOURCE_EXHAUSTED" and call.op == facts.BACKFILL and busy
+
+
+def _may_be_stale(model: V1Model, call: Call) -> bool:
+    """Whether the job may have had another revision than the one that the Update names."""
+    (job_id,), revision = call.names, call.given["revision"]
+    job = model.jobs.get(job_id)
+    known = revision > 0 and job is not None and job.revisions_before(call) == (revision, revision)
+    return revision > 0 and (not known or _after_a_loss(model, call))
+
+
+def _may_be_no_backfill(model: V1Model, call: Call) -> bool:
+    """Whether its end lay ahead, or the job had no schedule, or no phase while a fault lasted."""
+    (job_id,) = call.names
+    job = model.jobs.get(job_id)
+    if job is None or not job.spec.recurs or call.given["until"] > call.begun - model.skew:
+        return True
+    hurt = model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER)
+    return job.spec.trigger == INTERVAL and hurt
+
+
+def _may_have_passed(spec: Spec, at: int) -> bool:
+    """Whether the time of the job had passed, or no occurrence was left before its end."""
+    if spec.end:
+        last = max(at, spec.start)
+        first = last + spec.period if spec.trigger == INTERVAL else spec.following(last)
+        return spec.end < first
+    return bool(spec.due) and spec.due <= at
 
 
 def living(model: V1Model) -> Iterator[Violation]:

@@ -9,22 +9,30 @@ from chaos.history import OK, REFUSED
 from chaos.model import FOREVER, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call
-from chaos.v1.model import AHEAD_MS, BACKFILL, LOSSES, MANUAL, Deed, Kept, V1Model
+from chaos.v1.model import (
+    AHEAD_MS,
+    BACKFILL,
+    FORGETTING_MS,
+    LOSSES,
+    MANUAL,
+    Emission,
+    JobHistory,
+    V1Model,
+)
 from chaos.v1.rules_runs import RECOVERING_MS
-
-FORGETTING_MS = 20_000
-"""Within this time the service notices that Redis has lost writes."""
 
 
 def paused(model: V1Model) -> Iterator[Violation]:
     """Nothing is emitted from the answer to a pause until a Resume, but runs by hand."""
     for job in model.jobs.values():
         for span in model.sure_pauses(job):
-            for deed in job.deeds:
-                by_hand = deed.origin == MANUAL and deed.run.attempt == 1
-                if span.begin < deed.run.at < span.end and not by_hand:
-                    late = deed.run.at - span.begin
-                    yield Violation("pause", f"{deed.run} came {late} ms after a pause's answer")
+            for emission in job.emissions:
+                by_hand = emission.origin == MANUAL and emission.run.attempt == 1
+                if span.begin < emission.run.at < span.end and not by_hand:
+                    late = emission.run.at - span.begin
+                    yield Violation(
+                        "pause", f"{emission.run} came {late} ms after a pause's answer"
+                    )
 
 
 def passed(model: V1Model) -> Iterator[Violation]:
@@ -36,12 +44,12 @@ def passed(model: V1Model) -> Iterator[Violation]:
         if not job.spec.recurs:
             continue
         for span in model.sure_pauses(job):
-            for deed in job.firsts:
-                nominal = deed.run.nominal
-                due = model.by_tag[deed.run.tag].delayed(nominal)
+            for emission in job.firsts:
+                nominal = emission.run.nominal
+                due = model.by_tag[emission.run.tag].delayed(nominal)
                 margin = AHEAD_MS + model.skew
                 if span.begin + margin < nominal and due + margin < span.end:
-                    text = f"{deed.run} was due in a pause from {span.begin} to {span.end}"
+                    text = f"{emission.run} was due in a pause from {span.begin} to {span.end}"
                     yield Violation("pause", text)
 
 
@@ -52,11 +60,15 @@ def by_hand(model: V1Model) -> Iterator[Violation]:
         if call.op == facts.RUN and call.outcome != REFUSED:
             requests[call.given["request"]].append(call)
     for job in model.jobs.values():
-        ran = {deed.run_id: deed for deed in reversed(job.deeds) if deed.origin == MANUAL}
+        ran = {
+            emission.run_id: emission
+            for emission in reversed(job.emissions)
+            if emission.origin == MANUAL
+        }
         named = [calls for calls in requests.values() if job.id in calls[0].names]
-        for deed in ran.values():
-            if not any(calls[0].begun <= deed.run.at + model.skew for calls in named):
-                yield Violation("by hand", f"{deed.run} was not asked for")
+        for emission in ran.values():
+            if not any(calls[0].begun <= emission.run.at + model.skew for calls in named):
+                yield Violation("by hand", f"{emission.run} was not asked for")
         if len(ran) > sum(_runs_of(model, calls) for calls in named):
             yield Violation("by hand", f"{job} ran {len(ran)} times by {len(named)} requests")
         for calls in named:
@@ -77,7 +89,7 @@ def _answered_once(model: V1Model, calls: list[Call]) -> Iterator[Violation]:
 
 
 def _never_ran(
-    model: V1Model, job: Kept, calls: list[Call], ran: dict[str, Deed]
+    model: V1Model, job: JobHistory, calls: list[Call], ran: dict[str, Emission]
 ) -> Iterator[Violation]:
     for call in calls:
         for run_id in call.answer.get("runs", ()) if call.outcome == OK else ():
@@ -98,14 +110,14 @@ def backfilled(model: V1Model) -> Iterator[Violation]:
         calls = [
             call for call in job.calls if call.op == facts.BACKFILL and call.outcome != REFUSED
         ]
-        deeds = [deed for deed in job.deeds if deed.origin == BACKFILL]
-        for deed in deeds:
-            mine = [call for call in calls if _is_in(call, deed.run.nominal)]
-            if not any(call.begun <= deed.run.at + model.skew for call in mine):
-                yield Violation("backfill", f"{deed.run} is in no backfill")
-        yield from _too_many(model, job, calls, deeds)
+        emissions = [emission for emission in job.emissions if emission.origin == BACKFILL]
+        for emission in emissions:
+            mine = [call for call in calls if _is_in(call, emission.run.nominal)]
+            if not any(call.begun <= emission.run.at + model.skew for call in mine):
+                yield Violation("backfill", f"{emission.run} is in no backfill")
+        yield from _too_many(model, job, calls, emissions)
         for call in calls:
-            yield from _incomplete(model, job, call, deeds)
+            yield from _incomplete(model, job, call, emissions)
 
 
 def _is_in(call: Call, nominal: int) -> bool:
@@ -113,17 +125,19 @@ def _is_in(call: Call, nominal: int) -> bool:
 
 
 def _too_many(
-    model: V1Model, job: Kept, calls: list[Call], deeds: list[Deed]
+    model: V1Model, job: JobHistory, calls: list[Call], emissions: list[Emission]
 ) -> Iterator[Violation]:
     most = max((call.given["most"] for call in calls), default=0)
-    for deed, others in model.beside(job, deeds):
-        if deed.run.attempt == 1 and len(others) >= most:
-            yield Violation("backfill", f"{deed.run} ran beside {others}; {most} may")
+    for emission, others in model.beside(job, emissions):
+        if emission.run.attempt == 1 and len(others) >= most:
+            yield Violation("backfill", f"{emission.run} ran beside {others}; {most} may")
 
 
-def _incomplete(model: V1Model, job: Kept, call: Call, deeds: list[Deed]) -> Iterator[Violation]:
+def _incomplete(
+    model: V1Model, job: JobHistory, call: Call, emissions: list[Emission]
+) -> Iterator[Violation]:
     """All of it ran, if nobody ended, changed or paused the job, and there was time for it."""
-    ran = {deed.run.nominal for deed in deeds if _is_in(call, deed.run.nominal)}
+    ran = {emission.run.nominal for emission in emissions if _is_in(call, emission.run.nominal)}
     missing = call.answer.get("runs", 0) - len(ran)
     others = [each for each in job.calls if each.op == facts.BACKFILL and each is not call]
     excused = (
@@ -133,8 +147,10 @@ def _incomplete(model: V1Model, job: Kept, call: Call, deeds: list[Deed]) -> Ite
         or job.deleted
         or any(other.begun > call.begun for _, other in job.specs[1:])
         or model.may_be_paused(job, call.begun, FOREVER)
-        or any(model.may_be_cancelled(deed.run_id) for deed in deeds)
+        or any(model.may_be_cancelled(emission.run_id) for emission in emissions)
     )
-    last = max((model.open_until(job, deed.run_id) for deed in deeds), default=call.ended or 0)
+    last = max(
+        (model.open_until(job, emission.run_id) for emission in emissions), default=call.ended or 0
+    )
     if missing > 0 and not excused and last + RECOVERING_MS < model.model.complete:
         yield Violation("backfill", f"{missing} runs of {call} never came")

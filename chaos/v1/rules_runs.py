@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from chaos.history import CRON, INTERVAL, NOW, WHEN
 from chaos.model import FOREVER, Violation
-from chaos.v1.model import MANUAL, SCHEDULE, Deed, Kept, V1Model
+from chaos.v1.model import MANUAL, SCHEDULE, Emission, JobHistory, V1Model
 from chaos.v1.specs import ALLOW, LATEST, Spec
 
 BUSY_MS = 2_500
@@ -26,14 +26,18 @@ RECOVERING_MS = 25_000
 
 def asked_for(model: V1Model) -> Iterator[Violation]:
     """No run of a definition that was refused, or that nobody gave."""
-    for deed in model.strangers:
-        call = model.refused.get(deed.run.tag)
+    for emission in model.strangers:
+        call = model.refused.get(emission.run.tag)
         why = f"was refused ({call.code}), but ran" if call else "is of no job"
-        yield Violation("unasked", f"{deed.run} {why}")
+        yield Violation("unasked", f"{emission.run} {why}")
     for job in model.jobs.values():
         for _, _, tag in job.created:
-            if tag in model.refused:
-                yield Violation("unasked", f"{tag} was refused, but announced")
+            if tag not in {spec.tag for spec in job.all}:
+                why = "was refused" if tag in model.refused else "is no definition of the job"
+                yield Violation("unasked", f"{tag} {why}, but was announced as {job.id}")
+    for event in model.orphans:
+        what = f"{event.tag} was announced" if event.tag else "was deleted"
+        yield Violation("unasked", f"{event.job_id} {what}, but no such job was accepted")
 
 
 def once(model: V1Model) -> Iterator[Violation]:
@@ -41,36 +45,72 @@ def once(model: V1Model) -> Iterator[Violation]:
     users: dict[int, str] = {run.instance: str(run) for run in model.model.runs}
     for job in model.jobs.values():
         for (run_id, attempt), number in Counter(
-            (deed.run_id, deed.run.attempt) for deed in job.deeds
+            (emission.run_id, emission.run.attempt) for emission in job.emissions
         ).items():
             if number > 1:
                 yield Violation("twice", f"{run_id}#{attempt} was committed {number} times")
         seen: set[str] = set()
-        for deed in job.deeds:
-            if deed.run.occurrence not in seen:
-                user = users.setdefault(deed.run.instance, str(deed.run))
-                if user != str(deed.run):
-                    yield Violation("ids", f"instance {deed.run.instance} is of {user}, {deed.run}")
-            seen.add(deed.run.occurrence)
+        for emission in job.emissions:
+            if emission.run.occurrence not in seen:
+                user = users.setdefault(emission.run.instance, str(emission.run))
+                if user != str(emission.run):
+                    yield Violation(
+                        "ids", f"instance {emission.run.instance} is of {user}, {emission.run}"
+                    )
+            seen.add(emission.run.occurrence)
         yield from _nominals_once(job)
+    yield from _changed(model)
+    yield from _renamed(model)
 
 
-def _nominals_once(job: Kept) -> Iterator[Violation]:
+def _changed(model: V1Model) -> Iterator[Violation]:
+    """Sent again, but not as it was: a worker's answer would be of another run."""
+    first = {
+        (emission.run_id, emission.run.attempt): emission.run
+        for job in model.jobs.values()
+        for emission in reversed(job.emissions)
+    }
+    for again in model.again:
+        run, before = again.run, first[again.run_id, again.run.attempt]
+        if (run.instance, run.event) != (before.instance, before.event):
+            text = f"{run} is instance {run.instance}, event {run.event}; it was {before.instance},"
+            yield Violation("twice", f"{text} {before.event} (offset {before.offset})")
+
+
+def _renamed(model: V1Model) -> Iterator[Violation]:
+    """Copies of an attempt that cannot be recognised, also by readers of uncommitted records."""
+    names: dict[tuple[str, str, int, int], str] = {}
+    users: dict[str, tuple[str, str, int, int]] = {}
+    emissions = [emission for job in model.jobs.values() for emission in job.emissions]
+    for emission in (*emissions, *model.again, *model.copies):
+        run = emission.run
+        identity = (run.tag, emission.origin, run.nominal, run.attempt)
+        name = names.setdefault(identity, run.occurrence)
+        if name != run.occurrence:
+            yield Violation("twice", f"{run} has two occurrence ids: {name}, {run.occurrence}")
+        if (user := users.setdefault(run.occurrence, identity)) != identity:
+            yield Violation("ids", f"occurrence id {run.occurrence} is of {user} and {run}")
+
+
+def _nominals_once(job: JobHistory) -> Iterator[Violation]:
     """An Update does not repeat an occurrence of the schedule."""
-    for nominal, number in Counter(deed.run.nominal for deed in job.firsts).items():
+    for nominal, number in Counter(emission.run.nominal for emission in job.firsts).items():
         if number > 1 and len({d.seq for d in job.firsts if d.run.nominal == nominal}) > 1:
             yield Violation("twice", f"{job} ran at {nominal} under {number} definitions")
 
 
 def in_time(model: V1Model) -> Iterator[Violation]:
     """Not before the nominal time and its jitter, for readers of uncommitted records too."""
-    known = {deed.run.offset: deed for job in model.jobs.values() for deed in job.deeds}
-    for deed in (*known.values(), *model.again):
-        if deed.origin == MANUAL:
+    emissions = [emission for job in model.jobs.values() for emission in job.emissions]
+    for emission in (*emissions, *model.again, *model.copies):
+        if emission.run.tag not in model.by_tag:
+            yield Violation("unasked", f"{emission.run} was not committed, and nobody asked for it")
+            continue
+        if emission.origin == MANUAL:
             continue  # the service chooses its nominal time, by the clock of any replica
-        spec, run = model.by_tag[deed.run.tag], deed.run
+        spec, run = model.by_tag[emission.run.tag], emission.run
         at = min(run.at, model.model.history.readable.get(run.offset, FOREVER))
-        due = spec.delayed(run.nominal) if deed.origin == SCHEDULE else run.nominal
+        due = spec.delayed(run.nominal) if emission.origin == SCHEDULE else run.nominal
         if at < due - model.skew:
             kind = "its jitter" if due > run.nominal else "its time"
             yield Violation("early", f"{run} came {due - at} ms before {kind}")
@@ -80,19 +120,19 @@ def in_phase(model: V1Model) -> Iterator[Violation]:
     """Nominal times of the schedule, within its bounds."""
     for job in model.jobs.values():
         known = job.firsts[0].run.nominal if job.firsts else 0
-        for deed in job.deeds:
-            if deed.origin != MANUAL and _is_off(model, job, deed, known):
-                yield Violation("phase", f"{deed.run} is no occurrence of {job.spec}")
+        for emission in job.emissions:
+            if emission.origin != MANUAL and _is_off(model, job, emission, known):
+                yield Violation("phase", f"{emission.run} is no occurrence of {job.spec}")
         spec = job.spec
-        for deed in job.firsts:
-            if spec.start and deed.run.nominal < spec.start:
-                yield Violation("phase", f"{deed.run} is before the start {spec.start}")
-            if spec.end and deed.run.nominal > spec.end:
-                yield Violation("phase", f"{deed.run} is after the end {spec.end}")
+        for emission in job.firsts:
+            if spec.start and emission.run.nominal < spec.start:
+                yield Violation("phase", f"{emission.run} is before the start {spec.start}")
+            if spec.end and emission.run.nominal > spec.end:
+                yield Violation("phase", f"{emission.run} is after the end {spec.end}")
 
 
-def _is_off(model: V1Model, job: Kept, deed: Deed, known: int) -> bool:
-    spec, nominal = job.spec, deed.run.nominal
+def _is_off(model: V1Model, job: JobHistory, emission: Emission, known: int) -> bool:
+    spec, nominal = job.spec, emission.run.nominal
     if spec.trigger == WHEN:
         return nominal != spec.due
     if spec.trigger == NOW:
@@ -108,14 +148,16 @@ def counted(model: V1Model) -> Iterator[Violation]:
     for job in model.jobs.values():
         if not job.spec.max_runs:
             continue
-        firsts = {deed.run.nominal: deed for deed in reversed(job.firsts)}.values()
-        ordered = sorted(firsts, key=lambda deed: deed.run.offset)
-        for place, deed in enumerate(ordered, start=1):
-            most = max(spec.max_runs for spec, call in job.specs if call.begun <= deed.run.at)
+        firsts = {emission.run.nominal: emission for emission in reversed(job.firsts)}.values()
+        ordered = sorted(firsts, key=lambda emission: emission.run.offset)
+        for place, emission in enumerate(ordered, start=1):
+            most = max(spec.max_runs for spec, call in job.specs if call.begun <= emission.run.at)
             if place > most:
-                yield Violation("count", f"{deed.run} is number {place} of {most}")
-            if deed.number < place:
-                yield Violation("count", f"{deed.run} says it is number {deed.number}, not {place}")
+                yield Violation("count", f"{emission.run} is number {place} of {most}")
+            if emission.number < place:
+                yield Violation(
+                    "count", f"{emission.run} says it is number {emission.number}, not {place}"
+                )
         for one, other in pairwise(ordered):
             if other.number <= one.number:
                 text = f"{other.run} has number {other.number}, {one.run} had {one.number}"
@@ -123,7 +165,9 @@ def counted(model: V1Model) -> Iterator[Violation]:
         yield from _never_finished(model, job, ordered)
 
 
-def _never_finished(model: V1Model, job: Kept, ordered: list[Deed]) -> Iterator[Violation]:
+def _never_finished(
+    model: V1Model, job: JobHistory, ordered: list[Emission]
+) -> Iterator[Violation]:
     most = max(spec.max_runs for spec in job.all)
     if not ordered or ordered[-1].number < most or job.deleted:
         return
@@ -134,8 +178,8 @@ def _never_finished(model: V1Model, job: Kept, ordered: list[Deed]) -> Iterator[
 def before_deadline(model: V1Model) -> Iterator[Violation]:
     """No run starts after its `start_deadline`, unless servers were away after it was staged."""
     for job in model.jobs.values():
-        for deed in job.firsts:
-            spec, run = model.by_tag[deed.run.tag], deed.run
+        for emission in job.firsts:
+            spec, run = model.by_tag[emission.run.tag], emission.run
             last = spec.delayed(run.nominal) + spec.start_deadline + model.skew
             late = run.at - last
             if not spec.start_deadline or late <= 0:
@@ -150,10 +194,10 @@ def before_deadline(model: V1Model) -> Iterator[Violation]:
 def alone(model: V1Model) -> Iterator[Violation]:
     """With SKIP and ONE no run of the schedule starts while an earlier run is open."""
     for job in model.jobs.values():
-        for deed, others in model.beside(job, job.deeds):
-            spec = model.by_tag[deed.run.tag]
-            if others and spec.overlap != ALLOW and spec.recurs and deed.is_first:
-                yield Violation("overlap", f"{deed.run} started while {others} were open")
+        for emission, others in model.beside(job, job.emissions):
+            spec = model.by_tag[emission.run.tag]
+            if others and spec.overlap != ALLOW and spec.recurs and emission.is_first:
+                yield Violation("overlap", f"{emission.run} started while {others} were open")
 
 
 def made_up(model: V1Model) -> Iterator[Violation]:
@@ -167,9 +211,9 @@ def made_up(model: V1Model) -> Iterator[Violation]:
             begin = outage.begin + model.skew
             end = outage.end - spec.window - model.skew
             ran = [
-                deed.run
-                for deed in job.firsts
-                if deed.run.at > outage.end and begin < spec.delayed(deed.run.nominal) < end
+                emission.run
+                for emission in job.firsts
+                if emission.run.at > outage.end and begin < spec.delayed(emission.run.nominal) < end
             ]
             if len(ran) > (1 if spec.older == LATEST else 0):
                 text = f"{job} made up for {len(ran)} runs before its window ({spec.older})"
@@ -190,11 +234,11 @@ def lost(model: V1Model) -> Iterator[Violation]:
             yield from _lost_one(model, job)
 
 
-def _lost_one(model: V1Model, job: Kept) -> Iterator[Violation]:
+def _lost_one(model: V1Model, job: JobHistory) -> Iterator[Violation]:
     spec, call = job.specs[0]
     due = spec.due or (call.ended or FOREVER)
     excused = (
-        job.deeds
+        job.emissions
         or call.outcome != "ok"
         or due + BUSY_MS > model.model.complete
         or model.end_begins(job) < FOREVER
@@ -205,12 +249,12 @@ def _lost_one(model: V1Model, job: Kept) -> Iterator[Violation]:
         yield Violation("lost", f"{job} never ran")
 
 
-def _lost_occurrences(model: V1Model, job: Kept) -> Iterator[Violation]:
+def _lost_occurrences(model: V1Model, job: JobHistory) -> Iterator[Violation]:
     first = _first_due(model, job)
     until = min(model.model.settled - BUSY_MS, model.end_begins(job) - model.skew, job.end)
     if first is None:
         return
-    ran = {deed.run.nominal: deed.run.at for deed in job.firsts}
+    ran = {emission.run.nominal: emission.run.at for emission in job.firsts}
     ends = [spec.end for spec in job.all if spec.end]
     for nominal in job.spec.occurrences(first, min(until, *(end + 1 for end in ends), FOREVER)):
         if nominal not in ran and job.spec.delayed(nominal) + model.skew < until:
@@ -219,9 +263,9 @@ def _lost_occurrences(model: V1Model, job: Kept) -> Iterator[Violation]:
                 yield Violation("lost", f"{job} did not run at {nominal}")
 
 
-def _first_due(model: V1Model, job: Kept) -> int | None:
+def _first_due(model: V1Model, job: JobHistory) -> int | None:
     """The first occurrence that can be said; None if there is none."""
-    ran = min((deed.run.nominal for deed in job.firsts), default=None)
+    ran = min((emission.run.nominal for emission in job.firsts), default=None)
     if not job.created:
         return ran
     spec, latest = job.spec, job.created[0][0] + model.skew
@@ -234,7 +278,7 @@ def _first_due(model: V1Model, job: Kept) -> int | None:
     return known - (known - since - 1) // spec.period * spec.period
 
 
-def _is_excused(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
+def _is_excused(model: V1Model, job: JobHistory, nominal: int, later: int) -> bool:
     """`later`: when the next run came, or the time until which it could have come."""
     specs = job.all
     reasons: Iterable[Callable[[], bool]] = (
@@ -246,19 +290,26 @@ def _is_excused(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
         ),
         lambda: any(spec.start_deadline for spec in specs) and _may_be_late(model, job, nominal),
         lambda: _may_be_missed(model, job.spec, nominal, later),
-        lambda: any(model.may_be_cancelled(f"{job.id}/{deed.seq}/{nominal}") for deed in job.deeds),
+        lambda: any(
+            model.may_be_cancelled(f"{job.id}/{emission.seq}/{nominal}")
+            for emission in job.emissions
+        ),
     )
     return any(reason() for reason in reasons)
 
 
-def _was_full(job: Kept, nominal: int) -> bool:
+def _was_full(job: JobHistory, nominal: int) -> bool:
     most = min(spec.max_runs for spec in job.all)
     return (
-        max((deed.number for deed in job.firsts if deed.run.nominal < nominal), default=0) >= most
+        max(
+            (emission.number for emission in job.firsts if emission.run.nominal < nominal),
+            default=0,
+        )
+        >= most
     )
 
 
-def _may_overlap(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
+def _may_overlap(model: V1Model, job: JobHistory, nominal: int, later: int) -> bool:
     """Whether another run of the job may have been open when it was due."""
     for run_id, (first, *_) in job.chains.items():
         is_behind = first.is_first and first.run.nominal > nominal
@@ -272,7 +323,7 @@ def _may_overlap(model: V1Model, job: Kept, nominal: int, later: int) -> bool:
     return model.had_fault(nominal - RECOVERING_MS, later)
 
 
-def _may_be_late(model: V1Model, job: Kept, nominal: int) -> bool:
+def _may_be_late(model: V1Model, job: JobHistory, nominal: int) -> bool:
     shortest = min(spec.start_deadline for spec in job.all if spec.start_deadline)
     end = job.spec.delayed(nominal) + shortest + BUSY_MS
     return not model.was_smooth(nominal - TICK_MS, end, shortest // 2)

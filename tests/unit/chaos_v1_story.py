@@ -250,6 +250,8 @@ def _changes(story: V1Story) -> None:
         facts.UPDATE, 500, 510, old.id, specs=(stale,), outcome="refused", code="ABORTED",
         paths=["payload"], revision=1,
     )  # fmt: skip
+    shown = {"revisions": {old.id: 2}, "open": []}
+    story.v1(facts.GET, 550, 560, old.id, answer=shown)
     first = spec("key-1", WHEN, due=T0 + 1_000, key="k")
     story.create(first, 600)
     second = replace(first, tag="key-2", id="v1:key-2")

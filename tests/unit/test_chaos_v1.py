@@ -26,6 +26,52 @@ def test_a_good_history_passes() -> None:
     assert list(violations(Model(good().history))) == []
 
 
+def test_refusals_that_have_a_reason_pass() -> None:
+    story = good()
+    new = replace(story.specs["changed-2"], tag="changed-3")
+    update = {"specs": (new,), "paths": ["payload"]}
+    refused(story, "ABORTED", facts.UPDATE, new.id, revision=1, **update)
+    story.v1(facts.UPDATE, 16_000, 16_010, new.id, outcome="unknown", revision=2, **update)
+    story.v1(
+        facts.UPDATE, 17_000, 17_010, new.id, outcome="refused", code="ABORTED", revision=2,
+        **update,
+    )  # fmt: skip
+    ahead = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
+    refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", **ahead)
+    past = spec("past", "when", due=T0 + 14_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(past,), request="")
+    ends = spec("ends", period=5_000, end=T0 + 18_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(ends,), request="")
+    assert list(violations(Model(story.history))) == []
+
+
+def test_copies_pass_where_they_may_be() -> None:
+    story = good()
+    uncommitted(story, run_of(story.history, "limited", 10_000), 10_001)
+    story.history.settings = replace(story.history.settings, delivery="at_least_once")
+    record = run_of(story.history, "limited", 20_000)
+    story.history.records.append(replace(record, offset=record.offset + 50))
+    assert list(violations(Model(story.history))) == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "nominal", "begun"),
+    [
+        ("skips", 3_045, 3_040),  # perhaps before it
+        ("skips", 3_045, 8_001),
+        ("tries", 1_000, 9_000),
+        ("three", 3_005, 3_015),  # with its last run the job was gone
+        ("cancelled", 1_000, 1_120),
+        ("hand", 9_999, 10_000),
+    ],
+)
+def test_a_cancel_may_find_nothing(tag: str, nominal: int, begun: int) -> None:
+    story = good()
+    run_id = story.run_id(tag, nominal)
+    story.v1(facts.CANCEL, begun, begun + 10, run_id, answer={"changed": 0})
+    assert list(violations(Model(story.history))) == []
+
+
 def move(history: History, record: Seen, at: int) -> None:
     """The record comes at another time."""
     history.records.remove(record)
@@ -242,6 +288,103 @@ def a_wrong_refusal(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="refused", code="NOT_FOUND")
 
 
+def refused(story: V1Story, code: str, op: str, *names: str, **fields: Any) -> None:
+    story.v1(op, 15_000, 15_010, *names, outcome="refused", code=code, **fields)
+
+
+def an_abort_of_a_present_revision(story: V1Story) -> None:
+    new = replace(story.specs["changed-2"], tag="changed-3")
+    refused(story, "ABORTED", facts.UPDATE, new.id, specs=(new,), paths=["payload"], revision=2)
+
+
+def an_update_that_is_called_invalid(story: V1Story) -> None:
+    new = replace(story.specs["later"], tag="later-2", end=T0 + 25_000)
+    refused(story, "INVALID_ARGUMENT", facts.UPDATE, new.id, specs=(new,), paths=[], revision=0)
+
+
+def a_job_that_is_called_past(story: V1Story) -> None:
+    ahead = spec("ahead", "when", due=T0 + 20_000)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(ahead,), request="")
+
+
+def a_backfill_that_is_called_invalid(story: V1Story) -> None:
+    span = {"from": T0 - 6_000, "until": T0}
+    refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", most=1, request="g", **span)
+
+
+def a_read_of_an_old_revision(story: V1Story) -> None:
+    told_of(story, facts.GET)["answer"]["revisions"]["v1:changed"] = 1
+
+
+def uncommitted(story: V1Story, record: Seen, at: int, **headers: str) -> None:
+    """A copy of the run whose transaction was aborted."""
+    copy = replace(
+        record, at=T0 + at, offset=at * 1_000 + 998, committed=False,
+        headers={**record.headers, **headers},
+    )  # fmt: skip
+    story.history.records.append(copy)
+
+
+def an_uncommitted_run_before_its_time(story: V1Story) -> None:
+    uncommitted(story, run_of(story.history, "limited", 20_000), 19_000)
+
+
+def an_uncommitted_run_under_another_id(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 20_000)
+    name = record.headers["occurrence-id"].replace(f"/{story.seqs['limited']}/", "/99/")
+    uncommitted(story, record, 20_001, **{"occurrence-id": name})
+
+
+def an_uncommitted_run_under_the_id_of_another(story: V1Story) -> None:
+    name = run_of(story.history, "limited", 10_000).headers["occurrence-id"]
+    uncommitted(story, run_of(story.history, "limited", 20_000), 20_001, **{"occurrence-id": name})
+
+
+def an_uncommitted_run_of_nobody(story: V1Story) -> None:
+    record = run_of(story.history, "limited", 20_000)
+    uncommitted(story, record, 20_001)
+    job = ScheduledJob.FromString(record.value)
+    job.data.payload[0].value = b"nobody"
+    copy = story.history.records.pop()
+    story.history.records.append(replace(copy, value=job.SerializeToString()))
+
+
+def a_copy_of_another_instance(story: V1Story) -> None:
+    """Where runs may come twice, they are the same."""
+    story.history.settings = replace(story.history.settings, delivery="at_least_once")
+    a_run_twice(story)
+
+
+def a_refused_job_is_announced(story: V1Story) -> None:
+    never = spec("never", "when", due=T0)
+    refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(never,), request="")
+    story.announce(never, 15_005)
+
+
+def a_job_of_nobody_is_announced(story: V1Story) -> None:
+    story.announce(spec("nobody"), 15_000)
+
+
+def a_job_of_nobody_is_deleted(story: V1Story) -> None:
+    story.gone("v1:nobody", 15_000, "deleted")
+
+
+def a_definition_of_nobody_is_announced(story: V1Story) -> None:
+    story.gone("v1:hand", 14_999, "replaced")
+    story.announce(replace(story.specs["hand"], tag="nobody"), 15_000)
+
+
+def a_cancel_that_finds_no_open_run(story: V1Story) -> None:
+    run_id = story.run_id("skips", 3_045)
+    story.v1(facts.CANCEL, 5_000, 5_010, run_id, answer={"changed": 0})
+
+
+def a_cancel_that_finds_no_retry(story: V1Story) -> None:
+    """Between the first attempt, which has failed, and the second."""
+    run_id = story.run_id("tries", 1_000)
+    story.v1(facts.CANCEL, 1_100, 1_110, run_id, answer={"changed": 0})
+
+
 def a_fault_inside(story: V1Story) -> None:
     told_of(story, facts.PAUSE).update(outcome="unknown", code="INTERNAL")
 
@@ -309,6 +452,22 @@ BREAKS: dict[Callable[[V1Story], None], str] = {
     a_property_is_lost: "update",
     an_old_definition_comes_back: "update",
     a_wrong_refusal: "told",
+    an_abort_of_a_present_revision: "told",
+    an_update_that_is_called_invalid: "told",
+    a_job_that_is_called_past: "told",
+    a_backfill_that_is_called_invalid: "told",
+    a_read_of_an_old_revision: "update",
+    an_uncommitted_run_before_its_time: "early",
+    an_uncommitted_run_under_another_id: "twice",
+    an_uncommitted_run_under_the_id_of_another: "ids",
+    an_uncommitted_run_of_nobody: "unasked",
+    a_copy_of_another_instance: "twice",
+    a_refused_job_is_announced: "unasked",
+    a_job_of_nobody_is_announced: "unasked",
+    a_job_of_nobody_is_deleted: "unasked",
+    a_definition_of_nobody_is_announced: "unasked",
+    a_cancel_that_finds_no_open_run: "cancel",
+    a_cancel_that_finds_no_retry: "cancel",
     a_fault_inside: "told",
     a_job_that_nobody_shows: "read",
     a_deletion_without_a_reason: "announced",

@@ -247,7 +247,7 @@ class AtWork:
         return found
 
     def receive(self, *records: Any) -> None:
-        self.engine.receive(records, token=True)
+        self.engine.receive(records, credit=True)
 
 
 async def settle() -> None:

@@ -68,7 +68,7 @@ class Engine:
         self._asking: list[Entry] = []
         self._to_note: list[tuple[Entry, Ended]] = []
         self._keeping: set[asyncio.Task[None]] = set()
-        self._owed = self._open_runs = self._open_bytes = 0
+        self._credits_due = self._open_runs = self._open_bytes = 0
         self._stopping = False
         self._beat_seconds = settings.completion_timeout_seconds / 3
         limits = [limit_of(job) for job in jobs.values() if job.timeout_seconds]
@@ -143,7 +143,7 @@ class Engine:
             if ledger is not None:
                 ledger.committed = offset
 
-    def receive(self, batch: Sequence[Message], *, token: bool) -> None:
+    def receive(self, batch: Sequence[Message], *, credit: bool) -> None:
         """Records in their order."""
         try:
             found = self._open(batch)
@@ -152,9 +152,9 @@ class Engine:
         except Exception as fault:  # noqa: BLE001 - the worker ends with any fault
             self.failed(fault)
         finally:
-            if token:
-                self._owed += 1
-                self._pay()
+            if credit:
+                self._credits_due += 1
+                self._return_credits()
 
     # --- In ---------------------------------------------------------------------------------------
 
@@ -232,9 +232,7 @@ class Engine:
 
     def _begin(self, lane: Lane) -> None:
         lane.begins_soon = False
-        waiting, places = lane.waiting, lane.places
-        if not self._executor.is_free(lane.job):
-            return
+        waiting, places = lane.waiting, lane.places(self._executor.abandoned(lane.job))
         while waiting and places > 0:
             entry = waiting.popleft()
             if entry.dropped:
@@ -267,7 +265,7 @@ class Engine:
             extra={"type": run.type, "job": run.job_id, "run": run.occurrence_id},
         )
         self._close(entry)
-        self._pay()
+        self._return_credits()
 
     async def _work(self, lane: Lane, entry: Entry) -> None:
         entry.began = entry.beaten = perf_counter()
@@ -342,7 +340,7 @@ class Engine:
             entry.lane.unanswered -= 1
             self._close(entry)
         self._begin_all()
-        self._pay()
+        self._return_credits()
 
     def _close(self, entry: Entry) -> None:
         """The run has ended, and its copies with it."""
@@ -355,12 +353,14 @@ class Engine:
         for copy in entry.copies:
             self._close(copy)
 
-    def _pay(self) -> None:
+    def _return_credits(self) -> None:
         """Let the reader bring more while there is room."""
         while (
-            self._owed and self._open_runs < MOST_OPEN_RUNS and self._open_bytes < MOST_OPEN_BYTES
+            self._credits_due
+            and self._open_runs < MOST_OPEN_RUNS
+            and self._open_bytes < MOST_OPEN_BYTES
         ):
-            self._owed -= 1
+            self._credits_due -= 1
             self._reader.free()
 
     # --- Beside it --------------------------------------------------------------------------------
@@ -378,7 +378,7 @@ class Engine:
             lane.waiting = deque(entry for entry in lane.waiting if not entry.dropped)
         if copies:  # one on a partition that stays is done in the place of the first
             self._sort(copies, {})
-        self._pay()
+        self._return_credits()
 
     def _give_up(self, entry: Entry) -> None:
         entry.ledger.give_up()

@@ -43,9 +43,12 @@ class Lane:
         """Runs that have ended, and whose answers Kafka has not confirmed. A crash repeats them."""
         self.begins_soon = False
 
-    @property
-    def places(self) -> int:
-        """How many more runs may begin, by the bounds of the job; may be below 0."""
+    def places(self, abandoned: int) -> int:
+        """How many more runs may begin, by the bounds of the job; may be below 0.
+
+        `abandoned`: calls that timed out and keep their threads. They hold places too, so no run
+        waits for a thread while its time passes.
+        """
         most = self.job.concurrency
         unanswered = UNANSWERED_PER_PLACE * most + SPARE_ANSWERS - self.unanswered
-        return min(most - len(self.at_work), unanswered)
+        return min(most - len(self.at_work) - abandoned, unanswered)

@@ -81,10 +81,10 @@ class Executor:
                 if inspect.isawaitable(result):  # of a plain wrapper around a coroutine function
                     await result
 
-    def is_free(self, job: Job) -> bool:
-        """Whether a thread is there for a run of this job. One that timed out keeps its thread."""
+    def abandoned(self, job: Job) -> int:
+        """Calls of this job that timed out and go on. Each keeps its thread."""
         pool = self._threads.get(job.type)
-        return pool is None or pool.busy < job.concurrency
+        return 0 if pool is None else pool.abandoned
 
     def close(self) -> None:
         """Kill child processes. Threads end after their call, or with the process."""

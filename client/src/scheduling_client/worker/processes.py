@@ -95,11 +95,14 @@ class Children:
     def __init__(self) -> None:
         self._mine = threading.local()
         self._all: list[Child] = []
+        self._is_closed = False
 
     def call(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float | None
     ) -> Any:  # noqa: ANN401
-        """Call `function` in the child of this thread. Raises its exception, or `TookTooLong`."""
+        """Call `function` in the child of this thread. Raises as `Child.call` does."""
+        if self._is_closed:
+            raise ProcessEnded("The worker has stopped.")
         child: Child | None = getattr(self._mine, "child", None)
         if child is None:
             child = self._mine.child = Child()
@@ -107,7 +110,8 @@ class Children:
         return child.call(function, arguments, timeout)
 
     def close(self) -> None:
-        """Kill them all."""
+        """Kill them all. None starts afterwards."""
+        self._is_closed = True
         for child in self._all:
             child.kill()
 

@@ -34,8 +34,8 @@ class Receiver(Protocol):
     def assigned(self, ledgers: Sequence[Ledger]) -> None:
         """These partitions are read from now on."""
 
-    def receive(self, batch: Sequence[Message], *, token: bool) -> None:
-        """Records in their order. With a `token`, `Reader.free` is owed once."""
+    def receive(self, batch: Sequence[Message], *, credit: bool) -> None:
+        """Records in their order. With a `credit`, `Reader.free` is owed once."""
 
     async def released(self, partitions: Sequence[int], within_seconds: float) -> Offsets:
         """These partitions are read no more. Returns offsets to commit, once runs have ended."""
@@ -53,7 +53,7 @@ class Reader:
     def __init__(self, settings: Settings, types: Sequence[str], receiver: Receiver) -> None:
         self._settings, self._types, self._receiver = settings, types, receiver
         self._loop = asyncio.get_running_loop()
-        self._tokens = threading.Semaphore(BATCHES)
+        self._credits = threading.Semaphore(BATCHES)
         self._leaving = threading.Event()
         self._resting = False
         self._paused = False
@@ -81,7 +81,7 @@ class Reader:
 
     def free(self) -> None:
         """The event loop can take another batch."""
-        self._tokens.release()
+        self._credits.release()
 
     def rest(self) -> None:
         """Read no more, but stay in the group."""
@@ -131,17 +131,17 @@ class Reader:
             self._consumer.poll(POLL_SECONDS)
 
     def _turn(self) -> None:
-        token = not self._resting and self._tokens.acquire(timeout=PATIENCE_SECONDS)
-        self._pause(paused=not token)
+        credit = not self._resting and self._credits.acquire(timeout=PATIENCE_SECONDS)
+        self._pause(paused=not credit)
         self._commit_due()
         while self._cut and not self._paused:
             self._begin_anew(self._cut.popleft())
         batch = self._poll()
         if batch:
             self._recovered()
-            self._call(self._deliver, batch, token)
-        elif token:
-            self._tokens.release()
+            self._call(self._deliver, batch, credit)
+        elif credit:
+            self._credits.release()
 
     def _commit_due(self) -> None:
         with self._committing:
@@ -290,8 +290,8 @@ class Reader:
 
     # --- Small parts ------------------------------------------------------------------------------
 
-    def _deliver(self, batch: Sequence[Message], token: bool) -> None:  # noqa: FBT001 - of a call later
-        self._receiver.receive(batch, token=token)
+    def _deliver(self, batch: Sequence[Message], credit: bool) -> None:  # noqa: FBT001 - of a call later
+        self._receiver.receive(batch, credit=credit)
 
     def _call(self, function: Any, *arguments: Any) -> None:  # noqa: ANN401
         self._loop.call_soon_threadsafe(function, *arguments)

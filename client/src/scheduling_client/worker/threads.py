@@ -23,9 +23,24 @@ class Threads:
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._started = self._busy = 0
+        self.abandoned = 0
+        """Calls that go on although their tasks were cancelled. Each keeps its thread."""
 
-    def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Call `function` in a thread. Cancelling the future does not end the call."""
+    async def run(self, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - of the function
+        """Call `function` in a thread.
+
+        Cancellation does not end a call that has begun; one that still waits for a thread is
+        never made.
+        """
+        future = self._send(function)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self.abandoned += 1
+            raise
+
+    def _send(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._busy += 1
         if self._busy > self._started < self._most:
@@ -34,11 +49,6 @@ class Threads:
             threading.Thread(target=self._serve, name=name, daemon=True).start()
         self._work.put((function, future, contextvars.copy_context()))
         return future
-
-    @property
-    def busy(self) -> int:
-        """Calls that have not ended, cancelled ones too."""
-        return self._busy
 
     def close(self) -> None:
         """End the threads that are free, and the others after their call."""
@@ -49,10 +59,11 @@ class Threads:
         while (work := self._work.get()) is not None:
             function, future, context = work
             result, fault = None, None
-            try:
-                result = context.run(function)
-            except BaseException as raised:  # noqa: BLE001 - the future carries it to its task
-                fault = raised
+            if not future.done():  # else its task was cancelled, and its run is answered
+                try:
+                    result = context.run(function)
+                except BaseException as raised:  # noqa: BLE001 - the future carries it to its task
+                    fault = raised
             try:
                 self._loop.call_soon_threadsafe(self._ended, future, result, fault)
             except RuntimeError:  # the loop is closed: the worker has stopped without this call
@@ -63,6 +74,7 @@ class Threads:
     ) -> None:
         self._busy -= 1
         if future.done():
+            self.abandoned -= 1
             self._freed()
             return
         if isinstance(fault, _OF_THE_LOOP):
