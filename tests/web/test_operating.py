@@ -56,6 +56,19 @@ def test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at(site:
         assert_accessible(page)
 
 
+def test_a_stream_that_was_answered_with_an_error_is_opened_again(site: Site) -> None:
+    with site.visit("/events?type=reopened") as page:
+        state = page.locator("[data-stream-state]")
+        expect(state).to_have_text("Live")
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        page.route("**/events/stream*", lambda route: route.fulfill(status=503))
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        expect(state).to_have_text("The connection is lost. Trying again …")
+        page.unroute("**/events/stream*")
+        expect(state).to_have_text("Live")
+        site.faults.clear()  # the console tells of the error
+
+
 def test_events_can_be_read_without_javascript(site: Site) -> None:
     path = "/events?type=plain"
     with site.visit(path, scripts=False) as page, site.client() as client:
