@@ -1,11 +1,18 @@
 """Actions on the admin pages: who may do them, that they go on, and that they may be repeated."""
 
+import html
+import re
+import shlex
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from scheduling_client.cli.app import build
+from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.run import RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import BackfillCall, RunCall
+from scheduling_srv.entrances.web.rendering import HERE, environment
 from scheduling_srv.entrances.web.run_pages import Asked
 from tests.unit.test_web import closed
 from tests.unit.web_guest import Guest
@@ -111,6 +118,52 @@ async def test_a_run_of_many_jobs_keeps_its_name_from_form_to_form(
     assert 'name="request_id" value="r"' in answer.text
     (call,) = guest.app.called[-1]
     assert (call.request_id, call.bulk.dry_run, call.bulk.selection.type) == ("r", False, "t")
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "did", "said"),
+    [
+        ("/job/delete", {"sure": "yes"}, Progress(1, 1, ""), "The job a was deleted."),
+        ("/job/delete", {"sure": "yes"}, Progress(0, 0, ""), "There was no job a."),
+        ("/job/resume", {}, Progress(1, 1, ""), "The pause of the job has ended."),
+        ("/job/resume", {}, Progress(1, 0, ""), "The job was not paused."),
+        ("/type/resume", {}, True, "The pause of the type t has ended."),
+        ("/type/resume", {}, False, "The type t was not paused."),
+    ],
+)
+async def test_an_action_says_no_more_than_it_did(
+    monkeypatch: pytest.MonkeyPatch, action: str, fields: dict[str, str], did: object, said: str
+) -> None:
+    guest, token = await signed_in()
+
+    async def answer(_asked: object) -> object:
+        return did
+
+    name = action.rpartition("/")[2] if action.startswith("/job/") else "resume_type"
+    monkeypatch.setattr(guest.app, name, answer)
+    done = await guest.post(action, {"id": "a", "type": "t", **fields, **token})
+    assert parse_qs(urlsplit(done.headers["location"]).query)["said"] == [said]
+
+
+# --- Hints ---
+
+HINT = re.compile(r"(?:<code>|<pre[^>]*>)(scheduling [^<]*)<")
+
+
+def test_each_command_that_pages_name_exists() -> None:
+    texts = [each.read_text() for each in (HERE / "templates").iterdir()]
+    hints = [html.unescape(each) for text in texts for each in HINT.findall(text)]
+    assert len(hints) >= 4
+    assert sum(len(re.findall(r"\bscheduling [a-z-]+ ", text)) for text in texts) == len(hints)
+    app = build(whole=True)
+    for hint in hints:
+        _, *arguments = shlex.split(re.sub(r"{{.*?}}", "x", hint))
+        app.parse_args(arguments, print_error=False, exit_on_error=False)
+
+
+async def test_an_id_in_a_hint_is_quoted_for_the_shell() -> None:
+    text = environment().from_string("{{ id|quoted }}").render(id="a; reboot")
+    assert html.unescape(text) == "'a; reboot'"
 
 
 # --- Dead letters and the system ---
