@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.responses import Response
 
 from scheduling_client.api import dead_letters
 from scheduling_client.api.dead_letters import LetterFilter
+from scheduling_client.api.logic import Steps
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.entrances.web import orders, payloads
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
 from scheduling_srv.entrances.web.rendering import link
-from scheduling_srv.entrances.web.service import Interrupted
 from scheduling_srv.entrances.web.visit import Visit
 
 PATH = "/dead-letters"
@@ -96,16 +97,12 @@ async def count(visit: Visit) -> str:
     return f"{len(page.letters)}+" if page.token else str(len(page.letters))
 
 
-async def _replay(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001 - of a table
-    where = None if order.ids else Asked.of(order.asked.filters).where()
-    steps = dead_letters.replay(order.ids, where, dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+def _replay(order: Order, where: LetterFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001 - of a table
+    return dead_letters.replay(order.ids, where, dry_run=dry_run)
 
 
-async def _hide(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001
-    where = None if order.ids else Asked.of(order.asked.filters).where()
-    steps = dead_letters.hide(order.ids, where, dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+def _hide(order: Order, where: LetterFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001
+    return dead_letters.hide(order.ids, where, dry_run=dry_run)
 
 
 KIND = Kind(
