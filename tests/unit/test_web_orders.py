@@ -12,6 +12,7 @@ from scheduling_client.cli.app import build
 from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.run import RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import BackfillCall, RunCall
+from scheduling_srv.entrances.web.job_form import EMPTY
 from scheduling_srv.entrances.web.rendering import HERE, environment
 from scheduling_srv.entrances.web.run_pages import Asked
 from tests.unit.test_web import closed
@@ -118,6 +119,28 @@ async def test_a_run_of_many_jobs_keeps_its_name_from_form_to_form(
     assert 'name="request_id" value="r"' in answer.text
     (call,) = guest.app.called[-1]
     assert (call.request_id, call.bulk.dry_run, call.bulk.selection.type) == ("r", False, "t")
+
+
+async def test_a_job_is_created_once_however_often_its_form_is_sent() -> None:
+    guest, token = await signed_in()
+    page = (await guest.get("/job/new")).text
+    name = re.findall(r'name="request_id" value="([^"]+)"', page)[0]
+    fields = {**EMPTY, "type": "t", "schedule": "0 8 * * *", "request_id": name, **token}
+    for change in ({}, {}, {"schedule": "0 9 * * *"}):
+        answer = await guest.post("/job/create", {**fields, **change})
+        assert "The+job+was+created" in answer.headers["location"]
+    asked = [(call[0][0].request.id, call[1]) for call in guest.app.called if call[1:]]
+    first, repeated, changed = asked
+    assert first == repeated
+    assert not {*first} & {*changed}, "another form that has the same name"
+
+
+async def test_a_form_with_a_fault_keeps_its_name() -> None:
+    guest, token = await signed_in()
+    fields = {**EMPTY, "type": "t", "schedule": "0 8 * * *", "labels": "x"}
+    fields |= {"request_id": "r", **token}
+    for page in ("/job/create", "/job/preview"):
+        assert 'name="request_id" value="r"' in (await guest.post(page, fields)).text
 
 
 @pytest.mark.parametrize(

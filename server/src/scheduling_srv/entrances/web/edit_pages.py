@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from scheduling_client.api.jobs import (
     Preview,
     Priority,
 )
+from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest, RequestError, StaleRevision, Violation
 from scheduling_srv.entrances.web import forms, job_form, job_pages
 from scheduling_srv.entrances.web.job_form import EMPTY, GROUPS, KINDS, Filled
@@ -54,20 +57,36 @@ async def edit(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """Create the job of the form."""
+    """Create the job of the form. A form that is sent twice creates one, unless it runs at once."""
     form = await visit.form()
     fields, copied = _fields(form), forms.raw(form, "copied")
+    request_id = forms.text(form, "request_id")
     kept = await _kept_payload(visit, copied) if copied else None
     try:
         spec = Filled(fields).spec()
         spec = spec if kept is None else replace(spec, payload=kept)
-        made = (await visit.run(logic.create([spec], "")))[0]
+        made = (await visit.run(logic.create([spec], _name_of(request_id, fields, copied))))[0]
     except RequestError as fault:
-        return _form(visit, fields, copied=copied, keeps=kept is not None, fault=fault)
+        return _form(
+            visit,
+            fields,
+            copied=copied,
+            keeps=kept is not None,
+            fault=fault,
+            request_id=request_id,
+        )
     if fields["kind"] == "now":
         return go_to(link("/jobs", said=f"A run of {made.type} was emitted. It leaves no job."))
     said = "A job with this unique key existed." if made.existing else "The job was created."
     return go_to(link("/job", id=made.id, said=said))
+
+
+def _name_of(request_id: str, fields: Mapping[str, str], copied: str) -> str:
+    """Names a request by its form and what was typed: who goes back and changes it, means more."""
+    if not request_id:
+        return ""
+    typed = json.dumps([request_id, dict(fields), copied], sort_keys=True)
+    return hashlib.sha256(typed.encode()).hexdigest()
 
 
 async def update(visit: Visit) -> Response:
@@ -110,6 +129,7 @@ async def preview(visit: Visit) -> Response:
         revision=forms.whole(form, "revision"),
         copied=forms.raw(form, "copied"),
         keeps=bool(forms.text(form, "keeps")),
+        request_id=forms.text(form, "request_id"),
         preview_of=found,
         problem=problem,
     )
@@ -135,6 +155,7 @@ def _form(
     fault: RequestError | None = None,
     preview_of: Preview | None = None,
     problem: str = "",
+    request_id: str = "",
 ) -> Response:
     faults = _faults(fault) if fault else {}
     return visit.page(
@@ -152,6 +173,7 @@ def _form(
         shown={name for name in EMPTY if name in faults or fields[name] != EMPTY[name]},
         preview=preview_of,
         problem=problem,
+        request_id=request_id or new_request_id(),
     )
 
 

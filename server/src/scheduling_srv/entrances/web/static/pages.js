@@ -195,6 +195,22 @@
     if (form.elements.schedule.value && !form.elements.form_token.disabled) show();
   }
 
+  // A click too many must not send a form twice: not each action can be repeated.
+  function once(event) {
+    if (event.target.method !== "post" || event.defaultPrevented) return;
+    const buttons = [...event.target.elements].filter((each) => each.type === "submit" && !each.disabled);
+    setTimeout(() => {  // the browser has read the form by then
+      for (const each of buttons) each.disabled = each.dataset.sent = true;
+    });
+  }
+
+  function sendable() {
+    for (const each of all(document, "[data-sent]")) {
+      each.disabled = false;
+      delete each.dataset.sent;
+    }
+  }
+
   function keys(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
@@ -218,6 +234,8 @@
   }
 
   document.addEventListener("keydown", keys);
+  document.addEventListener("submit", once);
+  window.addEventListener("pageshow", sendable);  // who goes back may send it again
   document.addEventListener("htmx:afterSwap", (event) => prepare(event.detail.elt.parentNode || document));
   document.addEventListener("click", (event) => {
     for (const each of all(document, ".menu[open]")) if (!each.contains(event.target)) each.open = false;
