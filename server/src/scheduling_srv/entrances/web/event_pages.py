@@ -111,11 +111,13 @@ async def _pieces(visit: Visit, tail: Tail) -> AsyncGenerator[bytes]:
     number, checked = tail.place_of(seen), time.monotonic()
     while True:
         pieces = await tail.after(number, ALIVE_SECONDS)
-        if time.monotonic() >= checked + AGAIN_SECONDS:
+        is_out = visit.site.guests.signed_out.knows(visit.guest.bound_to)
+        if not is_out and time.monotonic() >= checked + AGAIN_SECONDS:
             checked = time.monotonic()
-            if not await _may_still(visit):
-                yield message("refused", "You are signed out.")
-                return
+            is_out = not await _may_still(visit)
+        if is_out:
+            yield message("refused", "You are signed out.")
+            return
         for piece in pieces:
             number = piece.number
             yield message("rows", _rows(piece), tail.name_of(piece))
