@@ -3,6 +3,7 @@
 import asyncio
 import html
 import json
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from scheduling_srv.app.watching.watcher import MOST_WAITING, Watcher
 from scheduling_srv.domain.errors import LogUnavailable, Overloaded, SchedulingError, StartError
 from scheduling_srv.domain.event import Event, EventKind
 from scheduling_srv.entrances.web import tails
-from scheduling_srv.entrances.web.payloads import Payloads
+from scheduling_srv.entrances.web.payloads import LONGEST_READ, MOST_SHOWN, Payloads
 from scheduling_srv.entrances.web.service import Visitor
 from scheduling_srv.entrances.web.streams import (
     MOST_OF_A_VIEWER,
@@ -322,17 +323,50 @@ def write_descriptors(path: Path) -> FileDescriptorProto:
     return file
 
 
-def test_a_payload_is_decoded_by_its_descriptor(tmp_path: Path) -> None:
+async def test_a_payload_is_decoded_by_its_descriptor(tmp_path: Path) -> None:
     write_descriptors(tmp_path / "set")
     payloads = Payloads.of_file(tmp_path / "set")
     value = b"\n\x02<b"
-    (shown,) = payloads.shown([Payload(value, "type.googleapis.com/shop.Order")])
+    (shown,) = await payloads.shown([Payload(value, "type.googleapis.com/shop.Order")])
     assert (shown.kind, json.loads(shown.text)) == ("protobuf", {"order_no": "<b"})
     for unknown in ("type.googleapis.com/shop.Nothing", "payload", ""):
-        (shown,) = payloads.shown([Payload(b"\xff\x00", unknown)])
+        (shown,) = await payloads.shown([Payload(b"\xff\x00", unknown)])
         assert shown.kind == "bytes"
-    (shown,) = payloads.shown([Payload(b"\xff", "shop.Order")])
+    (shown,) = await payloads.shown([Payload(b"\xff", "shop.Order")])
     assert (shown.kind, shown.text[:10]) == ("bytes", "000000  ff"), "it is no such message"
+
+
+async def test_payloads_are_read_in_a_thread_and_within_bounds(tmp_path: Path) -> None:
+    write_descriptors(tmp_path / "set")
+    payloads = Payloads.of_file(tmp_path / "set")
+    threads = set[int]()
+    decoded = payloads._decoded
+
+    def noting(payload: Payload, room: int) -> Any:
+        threads.add(threading.get_ident())
+        return decoded(payload, room)
+
+    payloads._decoded = noting  # type: ignore[method-assign]
+    kind = "type.googleapis.com/shop.Order"
+    message_ = b"\n\xe0\x5d" + b"x" * 12_000
+    shown = await payloads.shown([Payload(message_, kind)] * (MOST_SHOWN + 5))
+    assert [each.kind for each in shown[:4]] == ["protobuf"] * 2 + ["bytes", "not shown"]
+    assert [each.cut for each in shown[:4]] == [False, False, True, True]
+    assert len(shown) == MOST_SHOWN
+    assert sum(len(each.text) for each in shown) < 2 * LONGEST_READ
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_a_text_is_cut_between_its_characters() -> None:
+    text = "x" + "ä" * LONGEST_READ
+    (shown,) = await Payloads().shown([Payload(text.encode(), "")])
+    assert (shown.kind, shown.cut) == ("text", True)
+    assert text.startswith(shown.text)
+    (shown,) = await Payloads().shown([Payload(f'"{text}"'.encode(), "")])
+    assert shown.kind == "text", "long JSON is shown as it came"
+    (shown,) = await Payloads().shown([Payload(b"[1]", "")])
+    assert (shown.kind, shown.text) == ("JSON", "[\n  1\n]")
 
 
 @pytest.mark.parametrize("content", [None, b"no descriptors"])

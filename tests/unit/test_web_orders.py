@@ -3,20 +3,23 @@
 import html
 import re
 import shlex
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from scheduling_client.cli.app import build
+from scheduling_client.wire.job_pb2 import JobDone
 from scheduling_srv.domain.bulk import Progress
+from scheduling_srv.domain.dead_letter import DeadLetter
 from scheduling_srv.domain.run import RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import BackfillCall, RunCall
 from scheduling_srv.entrances.web.job_form import EMPTY
 from scheduling_srv.entrances.web.rendering import HERE, environment
 from scheduling_srv.entrances.web.run_pages import Asked
 from tests.unit.test_web import closed
-from tests.unit.web_guest import Guest
+from tests.unit.web_guest import LETTER, Guest
 
 
 async def signed_in(name: str = "anna") -> tuple[Guest, dict[str, str]]:
@@ -247,6 +250,21 @@ async def test_secrets_of_settings_and_masked_records_are_not_shown() -> None:
     answer = await masked.get("/dead-letter?id=0:42")
     assert "Payloads are hidden" in answer.text
     assert "<pre" not in answer.text
+
+
+async def test_a_long_record_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, _ = await signed_in("root")
+    command = JobDone(id=1, schedule_type="t" * 200_000)
+    long = replace(LETTER, value=command.SerializeToString())
+
+    async def get(_asked: object) -> DeadLetter:
+        return long
+
+    monkeypatch.setattr(guest.operated, "get", get)
+    page = (await guest.get("/dead-letter?id=0:42")).text
+    assert '<h3 class="payload-head">Decoded' in page
+    assert "Cut here" in page
+    assert len(page) < 60_000
 
 
 async def test_the_overview_counts_dead_letters_for_admins() -> None:

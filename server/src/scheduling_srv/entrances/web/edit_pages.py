@@ -23,6 +23,7 @@ from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest, RequestError, StaleRevision, Violation
 from scheduling_srv.entrances.web import forms, job_form, job_pages
 from scheduling_srv.entrances.web.job_form import EMPTY, GROUPS, KINDS, Filled
+from scheduling_srv.entrances.web.payloads import in_thread
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
@@ -44,14 +45,14 @@ async def new(visit: Visit) -> Response:
     if not original:
         return _form(visit, EMPTY)
     spec = (await job_pages.read(visit, original)).spec
-    fields = {**job_form.fields_of(_without_secrets(visit, spec)), "id": ""}
+    fields = {**await _shown(visit, spec), "id": ""}
     return _form(visit, fields, copied=original, keeps=_keeps_payload(visit, spec))
 
 
 async def edit(visit: Visit) -> Response:
     """The form of a job that exists."""
     found = await job_pages.read(visit, visit.raw_query("id"))
-    fields = job_form.fields_of(_without_secrets(visit, found.spec))
+    fields = await _shown(visit, found.spec)
     keeps = _keeps_payload(visit, found.spec)
     return _form(visit, fields, editing=True, revision=found.revision, keeps=keeps)
 
@@ -101,7 +102,7 @@ async def update(visit: Visit) -> Response:
             raise StaleRevision(
                 "The job was changed since you opened this form. Open it again to see the change."
             )
-        before = job_form.fields_of(_without_secrets(visit, found.spec))
+        before = await _shown(visit, found.spec)
         changes = Filled(fields).changes(before)
         if changes:
             await visit.run(logic.update(job_id, changes, revision, allow_missing=False))
@@ -204,5 +205,7 @@ async def _kept_payload(visit: Visit, original: str) -> tuple[Payload, ...] | No
     return spec.payload if _keeps_payload(visit, spec) else None
 
 
-def _without_secrets(visit: Visit, spec: JobSpec) -> JobSpec:
-    return replace(spec, payload=()) if _keeps_payload(visit, spec) else spec
+async def _shown(visit: Visit, spec: JobSpec) -> dict[str, str]:
+    """The texts of the fields."""
+    shown = replace(spec, payload=()) if _keeps_payload(visit, spec) else spec
+    return await in_thread(job_form.fields_of, shown)

@@ -32,7 +32,7 @@ async def job(visit: Visit) -> Response:
         strip=strips.of_runs(runs, found.spec.jitter),
         request_id=new_request_id(),
         masked=masked,
-        payloads=[] if masked else visit.site.payloads.shown(found.spec.payload),
+        payloads=[] if masked else await visit.site.payloads.shown(found.spec.payload),
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any
 from starlette.responses import Response
 
 from scheduling_client.api import dead_letters
-from scheduling_client.api.dead_letters import LetterFilter
+from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
+from scheduling_client.api.jobs import Payload
 from scheduling_client.api.logic import Steps
 from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.web import orders, payloads
+from scheduling_srv.entrances.web import orders
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
+from scheduling_srv.entrances.web.payloads import Shown
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit
 
@@ -82,13 +84,14 @@ async def letter(visit: Visit) -> Response:
     """One, with its record."""
     found = await visit.run(dead_letters.get(visit.query("id")))
     masked = visit.site.masks_payloads
-    return visit.page(
-        "letter.html",
-        letter=found,
-        decoded="" if masked else payloads.as_json(found.decoded) or found.decoded,
-        shown=None if masked else payloads.shown_value(found.value or b""),
-        masked=masked,
-    )
+    shown = [] if masked else await _shown(visit, found)
+    return visit.page("letter.html", letter=found, shown=shown, masked=masked)
+
+
+async def _shown(visit: Visit, found: DeadLetter) -> list[Shown]:
+    """The decoded value and the value as it came, each within the bounds of a page."""
+    values = (found.decoded.encode(), found.value or b"")
+    return [(await visit.site.payloads.shown([Payload(each, "")]))[0] for each in values]
 
 
 async def count(visit: Visit) -> str:
