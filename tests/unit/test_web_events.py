@@ -1,9 +1,11 @@
 """The live tail of events on the admin pages: calm, bounded, escaped, and resumed."""
 
 import asyncio
+import html
 import json
+import threading
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ from scheduling_client.api.events import EventFilter
 from scheduling_client.api.jobs import Payload
 from scheduling_srv.app.access.callers import ANONYMOUS
 from scheduling_srv.app.watching.watcher import MOST_WAITING, Watcher
-from scheduling_srv.domain.errors import LogUnavailable, Overloaded, StartError
+from scheduling_srv.domain.errors import LogUnavailable, Overloaded, SchedulingError, StartError
 from scheduling_srv.domain.event import Event, EventKind
 from scheduling_srv.entrances.web import tails
-from scheduling_srv.entrances.web.payloads import Payloads
+from scheduling_srv.entrances.web.payloads import LONGEST_READ, MOST_SHOWN, Payloads
 from scheduling_srv.entrances.web.service import Visitor
 from scheduling_srv.entrances.web.streams import (
     MOST_OF_A_VIEWER,
@@ -52,14 +54,16 @@ async def streamed(guest: Guest, path: str = "/events/stream", messages: int = 2
 
 async def test_events_are_streamed_as_rows_and_escaped() -> None:
     guest = Guest(OPEN)
-    guest.told.events = [event(1, reason=f"{ATTACK}\r\nevent: fault\rdata: x\n\nid: 7", by=ATTACK)]
+    guest.told.events = [
+        event(1, reason=f"{ATTACK}\r\nevent: refused\rdata: x\n\nid: 7", by=ATTACK)
+    ]
     text = await streamed(guest)
     assert text.startswith("retry: 3000\n\n")
     assert "event: rows\n" in text
     assert "job-1" in text
     assert "<script>" not in text
     assert "\r" not in text
-    assert "\nevent: fault" not in text, "a text cannot begin a field of its own"
+    assert "\nevent: refused" not in text, "a text cannot begin a field of its own"
     assert "\nid: 7" not in text
 
 
@@ -95,7 +99,66 @@ async def test_the_page_has_the_latest_events_and_goes_on_after_them() -> None:
     text = await streamed(guest, f"/events/stream?after={name}")
     assert "job-2" in text
     assert "job-1" not in text
-    assert "job-1" in await streamed(guest, "/events/stream?after=other.9")
+
+
+LOST_ROW = "Some events before this are not shown."
+
+
+async def test_a_viewer_of_another_tail_is_told_that_events_are_missing() -> None:
+    guest = Guest(OPEN)
+    guest.told.events = [event(1)]
+    assert LOST_ROW not in await streamed(guest)
+    mark = next(iter(guest.site.tails._tails.values())).mark
+    for name in ("other.9", "other", f"{mark}.{'9' * 5_000}", f"{mark}.²"):
+        text = await streamed(guest, f"/events/stream?after={name}", messages=3)
+        assert text.index(LOST_ROW) < text.index("job-1"), name
+        assert f"id: {mark}.0\n" in text, "it goes on after the row that tells it"
+
+
+async def test_a_viewer_who_was_away_for_long_is_told_that_events_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tails, "MOST_KEPT", 2)
+    tail = tails.Tail()
+    for number in range(1, 6):
+        tail.add(_gathered(event(number)))
+    pieces = await tail.after(tail.place_of(f"{tail.mark}.1"), 0)
+    assert [(each.number, each.left_out) for each in pieces] == [(3, tails.LOST), (4, 0), (5, 0)]
+    for name in ("", f"{tail.mark}.3"):
+        pieces = await tail.after(tail.place_of(name), 0)
+        assert [each.number for each in pieces] == [4, 5], "nothing is missing"
+    assert tail.place_of(f"{tail.mark}.99") == 5
+
+
+async def test_the_last_id_of_a_browser_counts_more_than_the_address_of_its_begin() -> None:
+    guest = Guest(OPEN)
+    guest.told.events = [event(1)]
+    name = (await streamed(guest)).partition("id: ")[2].partition("\n")[0]
+    next(iter(guest.site.tails._tails.values())).add(_gathered(event(2)))
+    path = f"/events/stream?after={name.partition('.')[0]}.0"
+    assert "job-1" in await streamed(guest, path)
+    guest.stays = 2
+    text = (await guest.get(path, last_event_id=name)).text
+    assert "job-2" in text
+    assert "job-1" not in text
+
+
+@pytest.mark.parametrize("fault", [LogUnavailable("Kafka <b> is away."), Overloaded("Too <b>.")])
+async def test_a_page_whose_events_cannot_be_watched_says_why(fault: SchedulingError) -> None:
+    guest = Guest(OPEN)
+    guest.told.fault = fault
+    page = await guest.get("/events")
+    assert f'role="alert">{html.escape(str(fault))}' in page.text
+    assert "hidden>Nothing has happened" in page.text
+    assert ("data-stream=" in page.text) is isinstance(fault, LogUnavailable)
+
+
+async def test_a_caller_who_is_limited_to_creators_reads_why_there_are_no_events() -> None:
+    guest = Guest(closed())
+    await guest.sign_in("tom")
+    page = await guest.get("/events")
+    assert "events do not tell who created their job" in page.text
+    assert "data-stream=" not in page.text
 
 
 def _gathered(*events: Event) -> tails.Gathered:
@@ -104,7 +167,9 @@ def _gathered(*events: Event) -> tails.Gathered:
     return gathered
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(LogUnavailable, "away"), (Overloaded, "fault")])
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(LogUnavailable, "unavailable"), (Overloaded, "refused")]
+)
 async def test_a_fault_is_a_message(fault: type[Exception], kind: str) -> None:
     guest = Guest(OPEN)
     guest.told.fault = fault(ATTACK)  # type: ignore[assignment]
@@ -159,26 +224,43 @@ async def test_the_page_of_one_stream_too_many_is_told() -> None:
     with ExitStack() as held:
         for _ in range(MOST_STREAMS):
             held.enter_context(guest.site.places.place(""))
-        assert "event: fault\ndata: 32 pages follow" in await streamed(guest)
+        assert "event: refused\ndata: 32 pages follow" in await streamed(guest)
     guest.told.events = [event(1)]
     assert "job-1" in await streamed(guest)
 
 
-async def test_filters_that_are_watched_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_filters_that_are_watched_are_bounded() -> None:
+    joined = Guest(OPEN).site.tails.joined
+    async with AsyncExitStack() as held:
+        for number in range(tails.MOST_TAILS - 1):
+            await held.enter_async_context(joined(HERE, EventFilter(type=f"t{number}")))
+        async with joined(HERE, EventFilter(type="last")):
+            with pytest.raises(Overloaded):
+                await held.enter_async_context(joined(HERE, EventFilter(type="one more")))
+        await held.enter_async_context(joined(HERE, EventFilter(type="one more")))
+
+
+async def test_a_filter_that_nobody_looks_at_takes_no_place_of_another() -> None:
+    guest = Guest(OPEN)
+    joined = guest.site.tails.joined
+    async with asyncio.timeout(10), joined(HERE, EventFilter(type="looked at")) as kept:
+        for number in range(2 * tails.MOST_TAILS):
+            async with joined(HERE, EventFilter(type=f"t{number}")) as tail:
+                await tail.begun()
+        assert kept in guest.site.tails._tails.values()
+        await asyncio.sleep(0)
+        assert len(guest.site.tails._tails) == len(guest.site.tails._tasks) == tails.MOST_TAILS
+
+
+async def test_a_tail_ends_after_a_while_without_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tails, "LINGER_SECONDS", 0.0)
     monkeypatch.setattr(tails, "EVERY_SECONDS", 0.01)
     guest = Guest(OPEN)
-    joined = guest.site.tails.joined
     async with asyncio.timeout(10):
-        for number in range(tails.MOST_TAILS):
-            async with joined(HERE, EventFilter(type=f"t{number}")):
-                pass
-        with pytest.raises(Overloaded):
-            async with joined(HERE, EventFilter(type="one more")):
-                pass
-        await asyncio.gather(*guest.site.tails._tasks)
-        async with joined(HERE, EventFilter(type="one more")):
+        async with guest.site.tails.joined(HERE, EventFilter()):
             pass
+        await asyncio.gather(*guest.site.tails._tasks.values())
+    assert not guest.site.tails._tails
 
 
 async def test_who_may_not_read_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,17 +323,50 @@ def write_descriptors(path: Path) -> FileDescriptorProto:
     return file
 
 
-def test_a_payload_is_decoded_by_its_descriptor(tmp_path: Path) -> None:
+async def test_a_payload_is_decoded_by_its_descriptor(tmp_path: Path) -> None:
     write_descriptors(tmp_path / "set")
     payloads = Payloads.of_file(tmp_path / "set")
     value = b"\n\x02<b"
-    (shown,) = payloads.shown([Payload(value, "type.googleapis.com/shop.Order")])
+    (shown,) = await payloads.shown([Payload(value, "type.googleapis.com/shop.Order")])
     assert (shown.kind, json.loads(shown.text)) == ("protobuf", {"order_no": "<b"})
     for unknown in ("type.googleapis.com/shop.Nothing", "payload", ""):
-        (shown,) = payloads.shown([Payload(b"\xff\x00", unknown)])
+        (shown,) = await payloads.shown([Payload(b"\xff\x00", unknown)])
         assert shown.kind == "bytes"
-    (shown,) = payloads.shown([Payload(b"\xff", "shop.Order")])
+    (shown,) = await payloads.shown([Payload(b"\xff", "shop.Order")])
     assert (shown.kind, shown.text[:10]) == ("bytes", "000000  ff"), "it is no such message"
+
+
+async def test_payloads_are_read_in_a_thread_and_within_bounds(tmp_path: Path) -> None:
+    write_descriptors(tmp_path / "set")
+    payloads = Payloads.of_file(tmp_path / "set")
+    threads = set[int]()
+    decoded = payloads._decoded
+
+    def noting(payload: Payload, room: int) -> Any:
+        threads.add(threading.get_ident())
+        return decoded(payload, room)
+
+    payloads._decoded = noting  # type: ignore[method-assign]
+    kind = "type.googleapis.com/shop.Order"
+    message_ = b"\n\xe0\x5d" + b"x" * 12_000
+    shown = await payloads.shown([Payload(message_, kind)] * (MOST_SHOWN + 5))
+    assert [each.kind for each in shown[:4]] == ["protobuf"] * 2 + ["bytes", "not shown"]
+    assert [each.cut for each in shown[:4]] == [False, False, True, True]
+    assert len(shown) == MOST_SHOWN
+    assert sum(len(each.text) for each in shown) < 2 * LONGEST_READ
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_a_text_is_cut_between_its_characters() -> None:
+    text = "x" + "ä" * LONGEST_READ
+    (shown,) = await Payloads().shown([Payload(text.encode(), "")])
+    assert (shown.kind, shown.cut) == ("text", True)
+    assert text.startswith(shown.text)
+    (shown,) = await Payloads().shown([Payload(f'"{text}"'.encode(), "")])
+    assert shown.kind == "text", "long JSON is shown as it came"
+    (shown,) = await Payloads().shown([Payload(b"[1]", "")])
+    assert (shown.kind, shown.text) == ("JSON", "[\n  1\n]")
 
 
 @pytest.mark.parametrize("content", [None, b"no descriptors"])

@@ -1,14 +1,25 @@
 """Actions on the admin pages: who may do them, that they go on, and that they may be repeated."""
 
+import html
+import re
+import shlex
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from scheduling_client.cli.app import build
+from scheduling_client.wire.job_pb2 import JobDone
+from scheduling_srv.domain.bulk import Progress
+from scheduling_srv.domain.dead_letter import DeadLetter
 from scheduling_srv.domain.run import RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import BackfillCall, RunCall
+from scheduling_srv.entrances.web.job_form import EMPTY
+from scheduling_srv.entrances.web.rendering import HERE, environment
 from scheduling_srv.entrances.web.run_pages import Asked
 from tests.unit.test_web import closed
-from tests.unit.web_guest import Guest
+from tests.unit.web_guest import LETTER, Guest
 
 
 async def signed_in(name: str = "anna") -> tuple[Guest, dict[str, str]]:
@@ -113,6 +124,74 @@ async def test_a_run_of_many_jobs_keeps_its_name_from_form_to_form(
     assert (call.request_id, call.bulk.dry_run, call.bulk.selection.type) == ("r", False, "t")
 
 
+async def test_a_job_is_created_once_however_often_its_form_is_sent() -> None:
+    guest, token = await signed_in()
+    page = (await guest.get("/job/new")).text
+    name = re.findall(r'name="request_id" value="([^"]+)"', page)[0]
+    fields = {**EMPTY, "type": "t", "schedule": "0 8 * * *", "request_id": name, **token}
+    for change in ({}, {}, {"schedule": "0 9 * * *"}):
+        answer = await guest.post("/job/create", {**fields, **change})
+        assert "The+job+was+created" in answer.headers["location"]
+    asked = [(call[0][0].request.id, call[1]) for call in guest.app.called if call[1:]]
+    first, repeated, changed = asked
+    assert first == repeated
+    assert not {*first} & {*changed}, "another form that has the same name"
+
+
+async def test_a_form_with_a_fault_keeps_its_name() -> None:
+    guest, token = await signed_in()
+    fields = {**EMPTY, "type": "t", "schedule": "0 8 * * *", "labels": "x"}
+    fields |= {"request_id": "r", **token}
+    for page in ("/job/create", "/job/preview"):
+        assert 'name="request_id" value="r"' in (await guest.post(page, fields)).text
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "did", "said"),
+    [
+        ("/job/delete", {"sure": "yes"}, Progress(1, 1, ""), "The job a was deleted."),
+        ("/job/delete", {"sure": "yes"}, Progress(0, 0, ""), "There was no job a."),
+        ("/job/resume", {}, Progress(1, 1, ""), "The pause of the job has ended."),
+        ("/job/resume", {}, Progress(1, 0, ""), "The job was not paused."),
+        ("/type/resume", {}, True, "The pause of the type t has ended."),
+        ("/type/resume", {}, False, "The type t was not paused."),
+    ],
+)
+async def test_an_action_says_no_more_than_it_did(
+    monkeypatch: pytest.MonkeyPatch, action: str, fields: dict[str, str], did: object, said: str
+) -> None:
+    guest, token = await signed_in()
+
+    async def answer(_asked: object) -> object:
+        return did
+
+    name = action.rpartition("/")[2] if action.startswith("/job/") else "resume_type"
+    monkeypatch.setattr(guest.app, name, answer)
+    done = await guest.post(action, {"id": "a", "type": "t", **fields, **token})
+    assert parse_qs(urlsplit(done.headers["location"]).query)["said"] == [said]
+
+
+# --- Hints ---
+
+HINT = re.compile(r"(?:<code>|<pre[^>]*>)(scheduling [^<]*)<")
+
+
+def test_each_command_that_pages_name_exists() -> None:
+    texts = [each.read_text() for each in (HERE / "templates").iterdir()]
+    hints = [html.unescape(each) for text in texts for each in HINT.findall(text)]
+    assert len(hints) >= 4
+    assert sum(len(re.findall(r"\bscheduling [a-z-]+ ", text)) for text in texts) == len(hints)
+    app = build(whole=True)
+    for hint in hints:
+        _, *arguments = shlex.split(re.sub(r"{{.*?}}", "x", hint))
+        app.parse_args(arguments, print_error=False, exit_on_error=False)
+
+
+async def test_an_id_in_a_hint_is_quoted_for_the_shell() -> None:
+    text = environment().from_string("{{ id|quoted }}").render(id="a; reboot")
+    assert html.unescape(text) == "'a; reboot'"
+
+
 # --- Dead letters and the system ---
 
 
@@ -171,6 +250,21 @@ async def test_secrets_of_settings_and_masked_records_are_not_shown() -> None:
     answer = await masked.get("/dead-letter?id=0:42")
     assert "Payloads are hidden" in answer.text
     assert "<pre" not in answer.text
+
+
+async def test_a_long_record_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, _ = await signed_in("root")
+    command = JobDone(id=1, schedule_type="t" * 200_000)
+    long = replace(LETTER, value=command.SerializeToString())
+
+    async def get(_asked: object) -> DeadLetter:
+        return long
+
+    monkeypatch.setattr(guest.operated, "get", get)
+    page = (await guest.get("/dead-letter?id=0:42")).text
+    assert '<h3 class="payload-head">Decoded' in page
+    assert "Cut here" in page
+    assert len(page) < 60_000
 
 
 async def test_the_overview_counts_dead_letters_for_admins() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from scheduling_client import Payload, cron, every
 from tests.harness.waiting import PATIENCE_SECONDS
@@ -56,6 +56,19 @@ def test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at(site:
         assert_accessible(page)
 
 
+def test_a_stream_that_was_answered_with_an_error_is_opened_again(site: Site) -> None:
+    with site.visit("/events?type=reopened") as page:
+        state = page.locator("[data-stream-state]")
+        expect(state).to_have_text("Live")
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        page.route("**/events/stream*", lambda route: route.fulfill(status=503))
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        expect(state).to_have_text("The connection is lost. Trying again …")
+        page.unroute("**/events/stream*")
+        expect(state).to_have_text("Live")
+        site.faults.clear()  # the console tells of the error
+
+
 def test_events_can_be_read_without_javascript(site: Site) -> None:
     path = "/events?type=plain"
     with site.visit(path, scripts=False) as page, site.client() as client:
@@ -67,6 +80,25 @@ def test_events_can_be_read_without_javascript(site: Site) -> None:
             page.reload()
         expect(page.locator("tbody th")).to_have_text(["plain-job"])
         client.delete("plain-job")
+
+
+# --- Forms ---
+
+
+def test_a_form_is_sent_once_and_can_be_sent_again_after_going_back(site: Site) -> None:
+    with site.visit("/job/new") as page:
+        sent: list[Route] = []
+        page.route("**/job/create", sent.append)
+        page.get_by_label("Type which work it is").fill("once")
+        page.get_by_label("Runs").select_option("now")
+        button = page.get_by_role("button", name="Create the job")
+        button.click(no_wait_after=True)
+        expect(button).to_be_disabled()
+        page.keyboard.press("Enter")
+        page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow'))")
+        expect(button).to_be_enabled()
+        assert len(sent) == 1
+        sent[0].fulfill(status=204)
 
 
 # --- The system and dead letters ---

@@ -346,7 +346,7 @@ def test_a_job_is_paused_with_a_note_resumed_and_deleted(
         assert pause is not None
         assert (pause.note, pause.by) == ("because", "link")
         page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_text("The job goes on.")).to_be_visible()
+        expect(page.get_by_text("The pause of the job has ended.")).to_be_visible()
         assert stored(site, fresh.id).pause is None
         page.get_by_text("Delete …", exact=True).click()
         page.get_by_label("Yes, delete it").check()
@@ -364,7 +364,7 @@ def test_a_type_is_paused_and_resumed(site: Site, fresh: Job) -> None:
         with site.client() as client:
             assert "own" in client.paused_types()
             page.get_by_role("button", name="Resume type own").click()
-            expect(page.get_by_text("The type own goes on.")).to_be_visible()
+            expect(page.get_by_text("The pause of the type own has ended.")).to_be_visible()
             assert "own" not in client.paused_types()
 
 

@@ -24,6 +24,7 @@ from scheduling_srv.domain.errors import (
     OverQuota,
     SchedulingError,
     Unauthenticated,
+    Unavailable,
 )
 from scheduling_srv.entrances.grpc_errors import code_of, refuse
 from scheduling_srv.entrances.grpc_wrapping import Context, Stream, Unary, Wrapping, outcome
@@ -32,6 +33,7 @@ from scheduling_srv.runtime import metrics
 HEADER = "authorization"
 AGAIN_SECONDS = 60.0
 """How often the credentials of a stream are looked at, before its next message."""
+LIMITS_CHANGED = "The limits of this caller have changed. The stream can be begun again with them."
 _REASONS: tuple[tuple[type[SchedulingError], str], ...] = (
     (Unauthenticated, "unauthenticated"),
     (Forbidden, "forbidden"),
@@ -124,12 +126,17 @@ class Gate(Wrapping):
         return call
 
     async def _check_again(self, call: Call, context: Context) -> None:
-        """End a stream whose caller may not call it any more, or cannot be verified now."""
+        """End a stream whose caller may not call it any more, or cannot be verified now.
+
+        A stream keeps the limits of its begin, so it ends with them. Clients begin it again.
+        """
         if self._door is None:
             return
         try:
             caller = await self._identify(self._door, call.method, context)
             self._door.check(call.method, caller)
+            if caller.limits != call.caller.limits:
+                raise Unavailable(LIMITS_CHANGED)
         except SchedulingError as fault:
             self._count(fault)
             await refuse(context, fault)

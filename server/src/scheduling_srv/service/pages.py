@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.pages_key import PagesKey
+from scheduling_srv.adapters.redis.signed_out import RedisSignedOut
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.domain.errors import StartError
@@ -77,6 +78,7 @@ class Pages:
         settings, doors = self._settings, self._doors
         ways = Ways(
             PagesKey(self._redis, settings.namespace),
+            signed_out=RedisSignedOut(self._redis, settings.namespace),
             door=doors.door,
             accounts=doors.credentials,
             link=self._link,

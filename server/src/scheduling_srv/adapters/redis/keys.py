@@ -142,6 +142,11 @@ def pages_key(namespace: str) -> str:
     return f"{namespace}:pages-key"
 
 
+def pages_signed_out(namespace: str) -> str:
+    """Sessions of the pages that have ended before their time, by when they would have ended."""
+    return f"{namespace}:pages-signed-out"
+
+
 def offset(client_id: str, topic: str, partition: int) -> str:
     """Key of the shown offset: the next one to read, as decimal text (docs/contract.md)."""
     name = f"{client_id}:{topic}"

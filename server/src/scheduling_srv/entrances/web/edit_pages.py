@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,9 +19,11 @@ from scheduling_client.api.jobs import (
     Preview,
     Priority,
 )
+from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest, RequestError, StaleRevision, Violation
 from scheduling_srv.entrances.web import forms, job_form, job_pages
 from scheduling_srv.entrances.web.job_form import EMPTY, GROUPS, KINDS, Filled
+from scheduling_srv.entrances.web.payloads import in_thread
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
@@ -41,33 +45,49 @@ async def new(visit: Visit) -> Response:
     if not original:
         return _form(visit, EMPTY)
     spec = (await job_pages.read(visit, original)).spec
-    fields = {**job_form.fields_of(_without_secrets(visit, spec)), "id": ""}
+    fields = {**await _shown(visit, spec), "id": ""}
     return _form(visit, fields, copied=original, keeps=_keeps_payload(visit, spec))
 
 
 async def edit(visit: Visit) -> Response:
     """The form of a job that exists."""
     found = await job_pages.read(visit, visit.raw_query("id"))
-    fields = job_form.fields_of(_without_secrets(visit, found.spec))
+    fields = await _shown(visit, found.spec)
     keeps = _keeps_payload(visit, found.spec)
     return _form(visit, fields, editing=True, revision=found.revision, keeps=keeps)
 
 
 async def create(visit: Visit) -> Response:
-    """Create the job of the form."""
+    """Create the job of the form. A form that is sent twice creates one, unless it runs at once."""
     form = await visit.form()
     fields, copied = _fields(form), forms.raw(form, "copied")
+    request_id = forms.text(form, "request_id")
     kept = await _kept_payload(visit, copied) if copied else None
     try:
         spec = Filled(fields).spec()
         spec = spec if kept is None else replace(spec, payload=kept)
-        made = (await visit.run(logic.create([spec], "")))[0]
+        made = (await visit.run(logic.create([spec], _name_of(request_id, fields, copied))))[0]
     except RequestError as fault:
-        return _form(visit, fields, copied=copied, keeps=kept is not None, fault=fault)
+        return _form(
+            visit,
+            fields,
+            copied=copied,
+            keeps=kept is not None,
+            fault=fault,
+            request_id=request_id,
+        )
     if fields["kind"] == "now":
         return go_to(link("/jobs", said=f"A run of {made.type} was emitted. It leaves no job."))
     said = "A job with this unique key existed." if made.existing else "The job was created."
     return go_to(link("/job", id=made.id, said=said))
+
+
+def _name_of(request_id: str, fields: Mapping[str, str], copied: str) -> str:
+    """Names a request by its form and what was typed: who goes back and changes it, means more."""
+    if not request_id:
+        return ""
+    typed = json.dumps([request_id, dict(fields), copied], sort_keys=True)
+    return hashlib.sha256(typed.encode()).hexdigest()
 
 
 async def update(visit: Visit) -> Response:
@@ -82,7 +102,7 @@ async def update(visit: Visit) -> Response:
             raise StaleRevision(
                 "The job was changed since you opened this form. Open it again to see the change."
             )
-        before = job_form.fields_of(_without_secrets(visit, found.spec))
+        before = await _shown(visit, found.spec)
         changes = Filled(fields).changes(before)
         if changes:
             await visit.run(logic.update(job_id, changes, revision, allow_missing=False))
@@ -110,6 +130,7 @@ async def preview(visit: Visit) -> Response:
         revision=forms.whole(form, "revision"),
         copied=forms.raw(form, "copied"),
         keeps=bool(forms.text(form, "keeps")),
+        request_id=forms.text(form, "request_id"),
         preview_of=found,
         problem=problem,
     )
@@ -135,6 +156,7 @@ def _form(
     fault: RequestError | None = None,
     preview_of: Preview | None = None,
     problem: str = "",
+    request_id: str = "",
 ) -> Response:
     faults = _faults(fault) if fault else {}
     return visit.page(
@@ -152,6 +174,7 @@ def _form(
         shown={name for name in EMPTY if name in faults or fields[name] != EMPTY[name]},
         preview=preview_of,
         problem=problem,
+        request_id=request_id or new_request_id(),
     )
 
 
@@ -182,5 +205,7 @@ async def _kept_payload(visit: Visit, original: str) -> tuple[Payload, ...] | No
     return spec.payload if _keeps_payload(visit, spec) else None
 
 
-def _without_secrets(visit: Visit, spec: JobSpec) -> JobSpec:
-    return replace(spec, payload=()) if _keeps_payload(visit, spec) else spec
+async def _shown(visit: Visit, spec: JobSpec) -> dict[str, str]:
+    """The texts of the fields."""
+    shown = replace(spec, payload=()) if _keeps_payload(visit, spec) else spec
+    return await in_thread(job_form.fields_of, shown)

@@ -66,10 +66,18 @@ async def events(visit: Visit) -> Response:
     """The latest events, as far as somebody has looked before."""
     asked = Asked.of(visit.request.query_params)
     async with visit.site.tails.joined(visit.guest.visitor, asked.where()) as tail:
+        fault = await tail.begun()
         pieces = [*tail.pieces]
         last = tail.name_of(pieces[-1]) if pieces else f"{tail.mark}.0"
     return visit.page(
-        "events.html", asked=asked, kinds=list(KINDS), pieces=pieces[::-1], last=last, lost=LOST
+        "events.html",
+        asked=asked,
+        kinds=list(KINDS),
+        pieces=pieces[::-1],
+        last=last,
+        lost=LOST,
+        problem=str(fault) if fault else "",
+        may_come=fault is None or _may_come(fault),
     )
 
 
@@ -80,7 +88,7 @@ async def stream(visit: Visit) -> Response:
 
 
 async def _messages(visit: Visit, where: EventFilter) -> AsyncGenerator[bytes]:
-    """A fault is a message, too: the browser shows its sentence. It asks again after `away`."""
+    """A fault is a message, too: the browser shows its sentence, and may ask again."""
     yield FIRST
     viewer = visit.guest.bound_to
     try:
@@ -88,24 +96,28 @@ async def _messages(visit: Visit, where: EventFilter) -> AsyncGenerator[bytes]:
             async with visit.site.tails.joined(visit.guest.visitor, where) as tail:
                 async for each in _pieces(visit, tail):
                     yield each
-    except Overloaded as fault:
-        yield message("fault", str(fault))
-    except Unavailable as fault:
-        yield message("away", str(fault))
     except SchedulingError as fault:
-        yield message("fault", str(fault))
+        yield message("unavailable" if _may_come(fault) else "refused", str(fault))
+
+
+def _may_come(fault: SchedulingError) -> bool:
+    """Whether a browser should ask again by itself."""
+    return isinstance(fault, Unavailable) and not isinstance(fault, Overloaded)
 
 
 async def _pieces(visit: Visit, tail: Tail) -> AsyncGenerator[bytes]:
-    seen = visit.query("after") or visit.request.headers.get("last-event-id", "")
+    # A browser that goes on by itself sends the header, and the address of its begin.
+    seen = visit.request.headers.get("last-event-id") or visit.query("after")
     number, checked = tail.place_of(seen), time.monotonic()
     while True:
         pieces = await tail.after(number, ALIVE_SECONDS)
-        if time.monotonic() >= checked + AGAIN_SECONDS:
+        is_out = visit.site.guests.signed_out.knows(visit.guest.bound_to)
+        if not is_out and time.monotonic() >= checked + AGAIN_SECONDS:
             checked = time.monotonic()
-            if not await _may_still(visit):
-                yield message("fault", "You are signed out.")
-                return
+            is_out = not await _may_still(visit)
+        if is_out:
+            yield message("refused", "You are signed out.")
+            return
         for piece in pieces:
             number = piece.number
             yield message("rows", _rows(piece), tail.name_of(piece))

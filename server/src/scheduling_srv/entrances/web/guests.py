@@ -23,6 +23,7 @@ from scheduling_srv.entrances.tls import certificate_names
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.service import Visitor
 from scheduling_srv.entrances.web.sessions import Session, Sessions
+from scheduling_srv.entrances.web.signed_out import SignedOut, SignedOutStore
 
 KEY_SECONDS = 30.0
 """Seconds for which the key of the sessions is not read again."""
@@ -62,6 +63,7 @@ class Ways:
     """The ways of signing in, and whether reading needs one of them."""
 
     key: SharedKey
+    signed_out: SignedOutStore | None = None
     door: Door | None = None
     accounts: Accounts | None = None
     link: Link | None = None
@@ -89,6 +91,7 @@ class Guests:
         self.ways = ways
         self.attempts = Share("attempts to sign in", 1, monotonic)
         """Of each host."""
+        self.signed_out = SignedOut(ways.signed_out, monotonic)
         self._monotonic = monotonic
         self._sessions: Sessions | None = None
         self._until = float("-inf")
@@ -112,7 +115,9 @@ class Guests:
     async def identify(self, request: Request) -> Guest:
         """Raises `Unavailable`, and `Forbidden` for a name that another site has rebound."""
         sessions, peer = await self.sessions(), self._peer_of(request)
-        session = sessions.read(request.cookies.get(self.ways.cookie))
+        session = self.session_of(request, sessions)
+        if session and await self.signed_out.has(session):
+            session = None
         if session and (caller := self._of_session(session)):
             return Guest(Visitor(caller, peer), sessions, session.id, True, True)  # noqa: FBT003
         if caller := await self._of_request(request):
@@ -123,6 +128,10 @@ class Guests:
         return Guest(
             Visitor(ANONYMOUS, peer), sessions, "", self.ways.open_to_read, signed_in=False
         )
+
+    def session_of(self, request: Request, sessions: Sessions) -> Session | None:
+        """That of the cookie, also if it was signed out."""
+        return sessions.read(request.cookies.get(self.ways.cookie))
 
     def _of_session(self, session: Session) -> Caller | None:
         """None: the secret by which it began is not in the file any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from scheduling_client.api import logic, run_logic
@@ -10,24 +9,10 @@ from scheduling_client.api.jobs import Filter
 from scheduling_client.api.logic import Steps
 from scheduling_srv.entrances.web import orders
 from scheduling_srv.entrances.web.filters import Asked
-from scheduling_srv.entrances.web.orders import Action, Go, Kind, Order
-from scheduling_srv.entrances.web.service import Interrupted
-from scheduling_srv.entrances.web.visit import Visit
-
-Make = Callable[[Order, Filter | None, bool], Steps[Any]]
-"""The calls of an order; the last argument says whether they only count."""
+from scheduling_srv.entrances.web.orders import Action, Kind, Order
 
 
-def _go(make: Make) -> Go:
-    async def go(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001 - of a table
-        where = None if order.ids else Asked.of(order.asked.filters).where()
-        steps = make(order, where, dry_run)
-        return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
-
-    return go
-
-
-def _pause(order: Order, where: Filter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001
+def _pause(order: Order, where: Filter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001 - of a table
     return logic.pause(order.ids, where, order.note, order.by, dry_run=dry_run)
 
 
@@ -51,7 +36,7 @@ KIND = Kind(
         "pause": Action(
             "pause",
             "paused",
-            _go(_pause),
+            _pause,
             "Nothing of a paused job is emitted. Retries wait; runs of the schedule that pass are"
             " skipped and counted.",
             "All of them are paused already",
@@ -60,14 +45,14 @@ KIND = Kind(
         "resume": Action(
             "resume",
             "resumed",
-            _go(_resume),
+            _resume,
             "The jobs go on with their next due times. Those whose type is paused stay so.",
             "None of them is paused",
         ),
         "run": Action(
             "run",
             "started",
-            _go(_run),
+            _run,
             "Each gets one more run at once, also if it is paused. The limit of parallel runs"
             " counts.",
             "None of them exists any more",
@@ -75,7 +60,7 @@ KIND = Kind(
         "delete": Action(
             "delete",
             "deleted",
-            _go(_delete),
+            _delete,
             "Deleted jobs cannot be brought back. Runs that are under way can still be answered.",
             "None of them exists any more",
             is_final=True,

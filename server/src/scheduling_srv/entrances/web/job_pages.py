@@ -32,7 +32,7 @@ async def job(visit: Visit) -> Response:
         strip=strips.of_runs(runs, found.spec.jitter),
         request_id=new_request_id(),
         masked=masked,
-        payloads=[] if masked else visit.site.payloads.shown(found.spec.payload),
+        payloads=[] if masked else await visit.site.payloads.shown(found.spec.payload),
     )
 
 
@@ -72,7 +72,9 @@ async def resume(visit: Visit) -> Response:
     """End its pause."""
     job_id = forms.raw(await visit.form(), "id")
     done = await visit.run(logic.resume([job_id], None, dry_run=False))
-    return _shown(job_id, "The job goes on." if done.changed else "The job was not paused.")
+    return _shown(
+        job_id, "The pause of the job has ended." if done.changed else "The job was not paused."
+    )
 
 
 async def run(visit: Visit) -> Response:
@@ -91,8 +93,9 @@ async def delete(visit: Visit) -> Response:
     job_id = forms.raw(form, "id")
     if not forms.text(form, "sure"):
         raise InvalidRequest("Tick the box if you want to delete this job.")
-    await visit.run(logic.delete([job_id], None, dry_run=False))
-    return go_to(link("/jobs", said=f"The job {job_id} was deleted."))
+    done = await visit.run(logic.delete([job_id], None, dry_run=False))
+    said = f"The job {job_id} was deleted." if done.changed else f"There was no job {job_id}."
+    return go_to(link("/jobs", said=said))
 
 
 async def pause_type(visit: Visit) -> Response:
@@ -106,8 +109,10 @@ async def pause_type(visit: Visit) -> Response:
 async def resume_type(visit: Visit) -> Response:
     """End the pause of a type."""
     job_type = forms.raw(await visit.form(), "type")
-    await visit.run(logic.resume_type(job_type))
-    return go_to(link("/jobs", type=job_type, said=f"The type {job_type} goes on."))
+    was_paused = await visit.run(logic.resume_type(job_type))
+    ended = f"The pause of the type {job_type} has ended."
+    said = ended if was_paused else f"The type {job_type} was not paused."
+    return go_to(link("/jobs", type=job_type, said=said))
 
 
 def _shown(job_id: str, said: str) -> Response:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.responses import Response
 
 from scheduling_client.api import dead_letters
-from scheduling_client.api.dead_letters import LetterFilter
+from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
+from scheduling_client.api.jobs import Payload
+from scheduling_client.api.logic import Steps
 from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.web import orders, payloads
+from scheduling_srv.entrances.web import orders
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
+from scheduling_srv.entrances.web.payloads import Shown
 from scheduling_srv.entrances.web.rendering import link
-from scheduling_srv.entrances.web.service import Interrupted
 from scheduling_srv.entrances.web.visit import Visit
 
 PATH = "/dead-letters"
@@ -81,13 +84,14 @@ async def letter(visit: Visit) -> Response:
     """One, with its record."""
     found = await visit.run(dead_letters.get(visit.query("id")))
     masked = visit.site.masks_payloads
-    return visit.page(
-        "letter.html",
-        letter=found,
-        decoded="" if masked else payloads.as_json(found.decoded) or found.decoded,
-        shown=None if masked else payloads.shown_value(found.value or b""),
-        masked=masked,
-    )
+    shown = [] if masked else await _shown(visit, found)
+    return visit.page("letter.html", letter=found, shown=shown, masked=masked)
+
+
+async def _shown(visit: Visit, found: DeadLetter) -> list[Shown]:
+    """The decoded value and the value as it came, each within the bounds of a page."""
+    values = (found.decoded.encode(), found.value or b"")
+    return [(await visit.site.payloads.shown([Payload(each, "")]))[0] for each in values]
 
 
 async def count(visit: Visit) -> str:
@@ -96,16 +100,12 @@ async def count(visit: Visit) -> str:
     return f"{len(page.letters)}+" if page.token else str(len(page.letters))
 
 
-async def _replay(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001 - of a table
-    where = None if order.ids else Asked.of(order.asked.filters).where()
-    steps = dead_letters.replay(order.ids, where, dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+def _replay(order: Order, where: LetterFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001 - of a table
+    return dead_letters.replay(order.ids, where, dry_run=dry_run)
 
 
-async def _hide(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001
-    where = None if order.ids else Asked.of(order.asked.filters).where()
-    steps = dead_letters.hide(order.ids, where, dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+def _hide(order: Order, where: LetterFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001
+    return dead_letters.hide(order.ids, where, dry_run=dry_run)
 
 
 KIND = Kind(

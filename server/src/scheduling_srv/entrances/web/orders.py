@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from starlette.responses import Response
 
+from scheduling_client.api.logic import Steps
 from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.entrances.web import forms
@@ -41,6 +42,9 @@ class Asked(Protocol):
 
     def address(self, token: str = "", **other: str) -> str:
         """The page of those that match."""
+
+    def where(self) -> Any:  # noqa: ANN401 - the filter of the kind
+        """The conditions, for the calls. Raises `InvalidRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,8 @@ class Order:
         return self.asked.address(said=said)
 
 
-Go = Callable[[Visit, Order, str, bool], Awaitable[Interrupted]]
-"""Does an order from a token on, for some seconds; or only counts."""
+Make = Callable[[Order, Any, bool], Steps[Any]]
+"""The calls of an order. Its filter is None for selected ones; the last argument: only count."""
 
 
 class Action(NamedTuple):
@@ -99,7 +103,7 @@ class Action(NamedTuple):
     verb: str
     done: str
     """As in "3 jobs were paused"."""
-    go: Go
+    make: Make
     hint: str
     nothing: str
     """Why there is nothing to do."""
@@ -124,12 +128,19 @@ class Kind(NamedTuple):
 Page = Callable[[Visit], Awaitable[Response]]
 
 
+async def _step(visit: Visit, order: Order, token: str, *, dry_run: bool) -> Interrupted:
+    """Do an order from a token on, for some seconds; or only count."""
+    where = None if order.ids else order.asked.where()
+    steps = order.action.make(order, where, dry_run)
+    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+
+
 def pages(kind: Kind) -> Mapping[str, Page]:
     """Address -> page: the question, and the deed."""
 
     async def ask(visit: Visit) -> Response:
         order = Order.of(kind, await visit.form(), visit.guest.visitor.caller.name)
-        counts = await order.action.go(visit, order, "", True)  # noqa: FBT003 - only count
+        counts = await _step(visit, order, "", dry_run=True)
         return visit.page(
             "order.html",
             order=order,
@@ -144,7 +155,7 @@ def pages(kind: Kind) -> Mapping[str, Page]:
         order = Order.of(kind, form, visit.guest.visitor.caller.name)
         if order.action.is_final and not forms.text(form, "sure"):
             raise InvalidRequest(f"Tick the box if you want to {order.action.verb} them.")
-        came = await order.action.go(visit, order, forms.text(form, "after"), False)  # noqa: FBT003
+        came = await _step(visit, order, forms.text(form, "after"), dry_run=False)
         done = forms.whole(form, "done") + came.progress.changed
         refused = forms.whole(form, "refused") + len(came.refusals)
         if came.token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -62,6 +63,7 @@ def environment() -> Environment:
         duration=length,
         number=number,
         counted=counted,
+        quoted=shlex.quote,
     )
     return made
 

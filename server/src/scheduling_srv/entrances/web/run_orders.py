@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scheduling_client.api import run_logic
 from scheduling_client.api.jobs import RunFilter
+from scheduling_client.api.logic import Steps
 from scheduling_srv.entrances.web import orders
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
 from scheduling_srv.entrances.web.run_pages import Asked
-from scheduling_srv.entrances.web.service import Interrupted
-from scheduling_srv.entrances.web.visit import Visit
 
 
-def _where(order: Order) -> RunFilter | None:
-    return None if order.ids else Asked.of(order.asked.filters).where()
+def _retry(order: Order, where: RunFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001 - of a table
+    return run_logic.retry(order.ids, where, dry_run=dry_run)
 
 
-async def _retry(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001 - of a table
-    steps = run_logic.retry(order.ids, _where(order), dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
-
-
-async def _cancel(visit: Visit, order: Order, token: str, dry_run: bool) -> Interrupted:  # noqa: FBT001
-    steps = run_logic.cancel(order.ids, _where(order), dry_run=dry_run)
-    return await visit.site.v1.run_bulk(visit.guest.visitor, steps, token)
+def _cancel(order: Order, where: RunFilter | None, dry_run: bool) -> Steps[Any]:  # noqa: FBT001
+    return run_logic.cancel(order.ids, where, dry_run=dry_run)
 
 
 KIND = Kind(

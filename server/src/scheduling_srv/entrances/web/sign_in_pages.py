@@ -9,14 +9,20 @@ from starlette.responses import Response
 
 from scheduling_srv.app.access.call import Call
 from scheduling_srv.app.access.callers import ANONYMOUS
-from scheduling_srv.domain.errors import Unauthenticated
+from scheduling_srv.domain.errors import Unauthenticated, Unavailable
 from scheduling_srv.entrances.web import forms
 from scheduling_srv.entrances.web.guests import LINKED, session_of
+from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 from scheduling_srv.runtime import metrics
 
 USED = "The link is not valid: each works once. The file of the link has a new one."
 TOKEN_OR_PASSWORD = "Type a token, or a name and a password."  # noqa: S105 - a sentence
+SIGNED_OUT = "You are signed out."
+SIGNED_OUT_HERE = (
+    "You are signed out of this replica and this browser. Others may still accept a copy of the"
+    " cookie."
+)
 NOT_SET_UP = "Signing in is not set up: set SCHEDULING_CALLERS."
 
 log = structlog.get_logger(__name__)
@@ -35,8 +41,8 @@ async def form(visit: Visit) -> Response:
     if not code:
         return _form(visit, following=visit.query("next"))
     visit.site.guests.attempts.check(_host(visit))
-    link = visit.site.guests.ways.link
-    if link is None or not link.take(code):
+    way = visit.site.guests.ways.link
+    if way is None or not way.take(code):
         visit.site.guests.attempts.take(_host(visit), 1)
         return _refused(visit, USED)
     text, seconds = visit.guest.sessions.cookie(LINKED.name, "link", "")
@@ -68,9 +74,16 @@ async def sign_in(visit: Visit) -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """Forget the session in this browser."""
+    """End the session, also for copies of its cookie."""
     await visit.form()
-    answer = go_to("/sign-in?said=You+are+signed+out.")
+    guests, said = visit.site.guests, SIGNED_OUT
+    session = guests.session_of(visit.request, visit.guest.sessions)
+    try:
+        if session:
+            await guests.signed_out.end(session)
+    except Unavailable as fault:
+        said = f"{SIGNED_OUT_HERE} {fault}"
+    answer = go_to(link("/sign-in", said=said))
     answer.delete_cookie(visit.site.guests.ways.cookie, path="/", samesite="strict", httponly=True)
     return answer
 

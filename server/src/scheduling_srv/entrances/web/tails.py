@@ -38,8 +38,13 @@ LINGER_SECONDS = 30.0
 """How long a tail goes on after its last viewer: it may only have gone to another window."""
 MOST_TAILS = 16
 """Different filters that are watched at once."""
+BEGIN_SECONDS = 2.0
+"""How long a page waits for a tail to begin: it may be refused."""
 LOST = -1
 """Of an unknown number of events."""
+_ELSEWHERE = -1
+"""The place of a viewer who comes from another tail: even the first piece is not the next one."""
+_MOST_DIGITS = 15
 
 log = structlog.get_logger(__name__)
 Key = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Limits | None]
@@ -90,10 +95,14 @@ class Tail:
         self.fault: SchedulingError | None = None
         self.left_at = time.monotonic()
         self._last = 0
+        self._begun = asyncio.Event()
         self._changed = asyncio.Event()
 
     async def after(self, number: int, seconds: float) -> Sequence[Piece]:
-        """The pieces after this one; none after so many seconds. Raises its fault."""
+        """The pieces after this one; none after so many seconds. Raises its fault.
+
+        The first one is empty and `LOST`, if pieces in between are not kept any more.
+        """
         if self._last <= number and not self.fault:
             changed = self._changed
             try:
@@ -103,12 +112,23 @@ class Tail:
                 return ()
         if self._last <= number and self.fault:
             raise self.fault
-        return [piece for piece in self.pieces if piece.number > number]
+        kept = [piece for piece in self.pieces if piece.number > number]
+        return kept if number >= self._gone else [Piece(self._gone, (), LOST), *kept]
+
+    @property
+    def _gone(self) -> int:
+        """The number of the last piece that is not kept any more."""
+        return self._last - len(self.pieces)
 
     def place_of(self, name: str) -> int:
-        """The number in the name of a piece; 0: it is none of this tail."""
+        """Where a viewer goes on who has seen the piece with this name; a new one has none."""
+        if not name:
+            return self._gone
         mark, _, number = name.partition(".")
-        return int(number) if mark == self.mark and number.isascii() and number.isdigit() else 0
+        is_own = mark == self.mark and len(number) <= _MOST_DIGITS
+        if not is_own or not (number.isascii() and number.isdigit()):
+            return _ELSEWHERE
+        return min(int(number), self._last)
 
     def name_of(self, piece: Piece) -> str:
         """For the viewer, who goes on from there."""
@@ -123,9 +143,21 @@ class Tail:
             self.pieces.popleft()
         self._notify()
 
+    def begin(self) -> None:
+        """Events are watched from now on."""
+        self._begun.set()
+
+    async def begun(self) -> SchedulingError | None:
+        """The fault that keeps it from beginning, as far as that is known soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await self._begun.wait()
+        return self.fault
+
     def end(self, fault: SchedulingError) -> None:
         """No more comes."""
         self.fault = fault
+        self._begun.set()
         self._notify()
 
     @property
@@ -144,7 +176,7 @@ class Tails:
     def __init__(self, v1: V1) -> None:
         self._v1 = v1
         self._tails: dict[Key, Tail] = {}
-        self._tasks = set[asyncio.Task[None]]()
+        self._tasks = dict[Tail, asyncio.Task[None]]()
 
     @asynccontextmanager
     async def joined(self, visitor: Visitor, where: EventFilter) -> AsyncGenerator[Tail]:
@@ -166,12 +198,19 @@ class Tails:
         if tail := self._tails.get(key):
             return tail
         if len(self._tails) >= MOST_TAILS:
-            raise Overloaded(f"{MOST_TAILS} other filters are watched here: choose one of them.")
+            self._make_place()
         tail = self._tails[key] = Tail()
-        task = asyncio.create_task(self._run(key, tail, visitor, where))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._tasks[tail] = asyncio.create_task(self._run(key, tail, visitor, where))
+        task.add_done_callback(lambda _: self._tasks.pop(tail))
         return tail
+
+    def _make_place(self) -> None:
+        """End the tail that was left first, so that who tries filters takes no place of others."""
+        left = [(tail.left_at, key) for key, tail in self._tails.items() if not tail.viewers]
+        if not left:
+            raise Overloaded(f"{MOST_TAILS} other filters are watched here: choose one of them.")
+        _, key = min(left, key=lambda each: each[0])
+        self._tasks[self._tails.pop(key)].cancel()
 
     async def _run(self, key: Key, tail: Tail, visitor: Visitor, where: EventFilter) -> None:
         """Until nobody looks, or it breaks."""
@@ -184,7 +223,8 @@ class Tails:
             log.exception("a tail of events broke")
             tail.end(Unavailable("Events cannot be shown: the log of the service tells why."))
         finally:
-            del self._tails[key]
+            if self._tails.get(key) is tail:
+                del self._tails[key]
 
     async def _follow(self, tail: Tail, visitor: Visitor, where: EventFilter) -> None:
         """A watcher that falls behind is replaced by one that begins now."""
@@ -192,6 +232,7 @@ class Tails:
         while not tail.is_left:
             with suppress(SlowWatcher):
                 async with self._v1.watch(visitor, where) as take:
+                    tail.begin()
                     await _gather(tail, take, gathered)
                 return
             gathered.lost = True

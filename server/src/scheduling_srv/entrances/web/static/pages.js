@@ -90,11 +90,12 @@
 
   // --- Events: a stream while the page is looked at. After a pause it goes on where it was.
 
-  const MOST_ROWS = 300;
+  const MOST_ROWS = 300, REOPEN_MS = 3000, MOST_REOPENS = 20;
 
   function streaming(table) {
     const rows = table.tBodies[0], said = document.querySelector("[data-stream-state]");
     let source = null, last = table.dataset.last, away = !document.hasFocus(), refused = false;
+    let reopens = 0, timer;
     const say = (text) => { if (said.textContent !== text) said.textContent = text; };
 
     function show(event) {
@@ -109,18 +110,32 @@
 
     function open() {
       source = new EventSource(`${table.dataset.stream}${table.dataset.stream.includes("?") ? "&" : "?"}after=${encodeURIComponent(last)}`);
-      source.addEventListener("open", () => say("Live"));
-      source.addEventListener("rows", show);
-      source.addEventListener("away", (event) => say(`${event.data} Trying again …`));
-      source.addEventListener("error", () => { if (source) say("The connection is lost. Trying again …"); });
-      source.addEventListener("fault", (event) => {
-        refused = true;
-        close(event.data);
+      source.addEventListener("open", () => {
+        reopens = 0;
+        say("Live");
       });
+      source.addEventListener("rows", show);
+      source.addEventListener("unavailable", (event) => say(`${event.data} Trying again …`));
+      source.addEventListener("error", () => { if (source) lost(); });
+      source.addEventListener("refused", (event) => refuse(event.data));
       say("Connecting …");
     }
 
+    // A browser connects again by itself after a lost connection, but not after an error page.
+    function lost() {
+      if (source.readyState !== EventSource.CLOSED) return say("The connection is lost. Trying again …");
+      if (reopens++ >= MOST_REOPENS) return refuse("The connection is lost. Load the page again.");
+      close("The connection is lost. Trying again …");
+      timer = setTimeout(steer, REOPEN_MS);
+    }
+
+    function refuse(text) {
+      refused = true;
+      close(text);
+    }
+
     function close(text) {
+      clearTimeout(timer);
       source?.close();
       source = null;
       say(text);
@@ -180,6 +195,22 @@
     if (form.elements.schedule.value && !form.elements.form_token.disabled) show();
   }
 
+  // A click too many must not send a form twice: not each action can be repeated.
+  function once(event) {
+    if (event.target.method !== "post" || event.defaultPrevented) return;
+    const buttons = [...event.target.elements].filter((each) => each.type === "submit" && !each.disabled);
+    setTimeout(() => {  // the browser has read the form by then
+      for (const each of buttons) each.disabled = each.dataset.sent = true;
+    });
+  }
+
+  function sendable() {
+    for (const each of all(document, "[data-sent]")) {
+      each.disabled = false;
+      delete each.dataset.sent;
+    }
+  }
+
   function keys(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
@@ -203,6 +234,8 @@
   }
 
   document.addEventListener("keydown", keys);
+  document.addEventListener("submit", once);
+  window.addEventListener("pageshow", sendable);  // who goes back may send it again
   document.addEventListener("htmx:afterSwap", (event) => prepare(event.detail.elt.parentNode || document));
   document.addEventListener("click", (event) => {
     for (const each of all(document, ".menu[open]")) if (!each.contains(event.target)) each.open = false;
