@@ -3,7 +3,7 @@
 from scheduling_srv.adapters.redis import keys
 from tests.harness.leaks import BOUNDS
 
-EXPIRING = {"lease", "emitting", "claim:", "refused", "manual:", "requests", "request:"}
+EXPIRING = {"told:", "lease", "emitting", "claim:", "refused", "manual:", "requests", "request:"}
 """Keys that must have a TTL, so nothing else may bound them."""
 
 
