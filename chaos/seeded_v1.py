@@ -82,7 +82,7 @@ def cancels_only_counted() -> None:
     ) -> Any:
         return await cancel(control, runs, now, dry_run=dry_run or bool(runs))
 
-    RedisRunControl.cancel = counting  # type: ignore[method-assign]
+    RedisRunControl.cancel = counting  # type: ignore[assignment,method-assign]
 
 
 def backfills_at_once() -> None:
@@ -92,7 +92,7 @@ def backfills_at_once() -> None:
     async def greedy(backfiller: Backfiller, token: str, backfill: OpenBackfill) -> bool:
         return await fill(backfiller, token, backfill._replace(room=500))
 
-    Backfiller._fill = greedy  # type: ignore[method-assign]  # noqa: SLF001
+    Backfiller._fill = greedy  # type: ignore[assignment,method-assign]  # noqa: SLF001
 
 
 BUGS_V1 = (

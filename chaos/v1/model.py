@@ -313,9 +313,8 @@ class V1Model:
         """By when it has timed out if nothing is wrong with the servers."""
         spec = self.by_tag[emission.run.tag]
         timeout = spec.timeout or self.model.settings.completion_timeout
-        return (
-            max((emission.run.at, *self.beats.get(emission.run.instance, ()))) + timeout + self.skew
-        )
+        last: int = max((emission.run.at, *self.beats.get(emission.run.instance, ())))
+        return last + timeout + self.skew
 
     def is_surely_open(self, job: JobHistory, run_id: str, by: Run) -> bool:
         """Whether a run had no final outcome when another one was put on the topic."""

@@ -29,7 +29,7 @@ def test_a_good_history_passes() -> None:
 def test_refusals_that_have_a_reason_pass() -> None:
     story = good()
     new = replace(story.specs["changed-2"], tag="changed-3")
-    update = {"specs": (new,), "paths": ["payload"]}
+    update: dict[str, Any] = {"specs": (new,), "paths": ["payload"]}
     refused(story, "ABORTED", facts.UPDATE, new.id, revision=1, **update)
     story.v1(facts.UPDATE, 16_000, 16_010, new.id, outcome="unknown", revision=2, **update)
     story.v1(

@@ -235,7 +235,8 @@ class Guest:
         self.lines: list[Mapping[str, object]] = []
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
         self.reads = Reads()
-        reading = reading_methods(ReadingPorts(*[self.reads] * 5))
+        reads: Any = self.reads
+        reading = reading_methods(ReadingPorts(*[reads] * 5))
         methods = built_methods(self.app, self.app, self.app, RequestLimits(100, 100_000))
         self.operated, self.told = Operated(), Told()
         others = {
