@@ -9,9 +9,11 @@ from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.requests.explaining import Explanation
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import Unauthenticated
+from scheduling_srv.domain.explanation.reasons import Explained, Verdict
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.overview import Counts, Overview
 from scheduling_srv.domain.run import (
@@ -73,6 +75,9 @@ class Reads:
 
     async def overview(self) -> Overview:
         return Overview(Counts(jobs=9), [], [0] * 60, [], serving=True, reasons=[], lag=0)
+
+    async def explain(self, job_id: str, at: int | None) -> Explanation:
+        return Explanation(Explained(Verdict.UNKNOWN, []), ["Nothing is known."])
 
 
 class Key:
