@@ -84,16 +84,8 @@ class World:
 
 
 def done(nominal: int) -> Run:
-    run_id = RunId("j", 0, nominal)
-    return Run(
-        run_id,
-        "t",
-        RunState.ENDED,
-        attempts=1,
-        outcome=RunOutcome.DONE,
-        started=nominal,
-        ended=nominal + 1,
-    )
+    run = Run(RunId("j", 0, nominal), "t", RunState.ENDED, attempts=1, outcome=RunOutcome.DONE)
+    return run._replace(started=nominal, ended=nominal + 1)
 
 
 async def test_a_run_of_the_history_needs_no_topic() -> None:

@@ -11,6 +11,7 @@ from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.app.health.health import Health
+from scheduling_srv.app.requests.explaining import Explanation
 from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.dead_letter import (
@@ -23,6 +24,7 @@ from scheduling_srv.domain.dead_letter import (
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import SchedulingError, Unauthenticated
 from scheduling_srv.domain.event import Event, EventFilter
+from scheduling_srv.domain.explanation.reasons import Explained, Verdict
 from scheduling_srv.domain.finding import Finding, Severity
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.overview import Counts, Overview
@@ -101,6 +103,9 @@ class Reads:
 
     async def overview(self) -> Overview:
         return Overview(Counts(jobs=9), [], [0] * 60, [], serving=True, reasons=[], lag=0)
+
+    async def explain(self, job_id: str, at: int | None) -> Explanation:
+        return Explanation(Explained(Verdict.UNKNOWN, []), ["Nothing is known."])
 
 
 ATTACK = "<script>alert(1)</script>"
@@ -235,8 +240,7 @@ class Guest:
         self.lines: list[Mapping[str, object]] = []
         health = Health(redis=self.app.probe, kafka=self.app.probe, observe=self.app.observe)
         self.reads = Reads()
-        reads: Any = self.reads
-        reading = reading_methods(ReadingPorts(*[reads] * 5))
+        reading = reading_methods(ReadingPorts(*[self.reads] * 5))
         methods = built_methods(self.app, self.app, self.app, RequestLimits(100, 100_000))
         self.operated, self.told = Operated(), Told()
         others = {
