@@ -27,7 +27,7 @@ APPEND_ONLY = ("--auto-aof-rewrite-percentage", "0", *SOON)
 LOSS_NOTICED_SECONDS = 20.0
 """How long the service may take to notice that the store lost data."""
 KAFKA_OPTIONS = '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}'
-KEEPS_FORMAT = {"SCHEDULING_RAISE_FORMAT_AFTER": "365 days"}
+KEEPS_FORMAT = {"SCHEDULING_RAISE_FORMAT_AFTER": "365d"}
 """Beside an earlier version: it comes back after each fault."""
 
 

@@ -69,7 +69,7 @@ def test_runs_are_cancelled_by_a_filter(product: Product, client: Client) -> Non
     product.failed(product.run(kind))
     product.settle()
     specs = [JobSpec(type=kind, schedule=at_once(), parallel=size - 1) for _ in range(size)]
-    client.create_many([*specs, JobSpec(type=other, schedule=at_once())])
+    list(client.create_many([*specs, JobSpec(type=other, schedule=at_once())]))
     product.runs(kind, size)
     where = RunFilter(type=kind)
     counted = client.cancel(where=where, dry_run=True)

@@ -393,7 +393,7 @@ async def test_a_unique_key_stands_once_in_a_list() -> None:
 async def test_format_1_holds_what_2018_can_say() -> None:
     world = World(stored_format=1)
     (made,) = await world.api.create([asked("a", every(2))])
-    assert (made.view.created, made.view.revision) == (0, 0)
+    assert (made.view.created, made.view.revision) == (0, 1)
     assert spec_of(made.view.job).schedule.interval == "120 seconds"
     fault = await refusal(world, asked("b", labels={"a": "b"}))
     assert isinstance(fault, FormatTooOld)

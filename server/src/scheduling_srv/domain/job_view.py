@@ -24,7 +24,7 @@ class JobView(NamedTuple):
     updated: int = 0
     """When its definition last changed; 0 as above."""
     revision: int = 0
-    """Counts the definitions; 0 as above."""
+    """Counts the definitions, from 1; 0: not known."""
     state: JobState | None = None
     """None: not known."""
     pauses: Pauses = NOT_PAUSED

@@ -37,8 +37,6 @@ def view_of(job: StoredJob, count: int, first: int | None) -> JobView:
     except ScheduleError:
         view = JobView(job, schedule.text)
     created = created_at(job.record)
-    if not created:
-        return view
     more = properties_of(job.record)
     return view._replace(created=created, updated=more.updated or created, revision=more.revision)
 
