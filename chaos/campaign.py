@@ -171,7 +171,7 @@ class Campaign:
             properties = V1Calls(recorder, world.addresses)
             stack.callback(properties.close)
             self.v1_callers = self._v1_callers(properties)
-            callers = [*self._callers(calls, events), *self.v1_callers]
+            callers: list[Caller | V1Caller] = [*self._callers(calls, events), *self.v1_callers]
             nemesis = Nemesis(
                 world,
                 recorder,

@@ -8,7 +8,8 @@ from typing import Any
 from chaos.seeded_lua import replace_in_scripts
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
 from scheduling_srv.app.owner.backfiller import Backfiller
-from scheduling_srv.app.run_control_ports import OpenBackfill, RunName
+from scheduling_srv.app.run_control_ports import OpenBackfill
+from scheduling_srv.domain.run_control import RunName
 
 
 def runs_not_counted() -> None:
@@ -82,7 +83,7 @@ def cancels_only_counted() -> None:
     ) -> Any:
         return await cancel(control, runs, now, dry_run=dry_run or bool(runs))
 
-    RedisRunControl.cancel = counting  # type: ignore[method-assign]
+    RedisRunControl.cancel = counting  # type: ignore[method-assign, assignment]
 
 
 def backfills_at_once() -> None:
@@ -92,7 +93,7 @@ def backfills_at_once() -> None:
     async def greedy(backfiller: Backfiller, token: str, backfill: OpenBackfill) -> bool:
         return await fill(backfiller, token, backfill._replace(room=500))
 
-    Backfiller._fill = greedy  # type: ignore[method-assign]  # noqa: SLF001
+    Backfiller._fill = greedy  # type: ignore[method-assign, assignment]  # noqa: SLF001
 
 
 BUGS_V1 = (

@@ -260,7 +260,7 @@ class V1Model:
             if call.op == facts.DELETE and call.outcome != REFUSED:
                 yield call.begun, (call.ended or FOREVER) if call.outcome == OK else FOREVER
         since = job.specs[0][1].begun
-        for sweep in self.model.sweeping:
+        for sweep in (*self.model.sweeping, *self.model.calls_on.get(job.id, ())):
             over = sweep.ended or FOREVER if sweep.outcome == OK else FOREVER
             if over >= since:
                 yield sweep.begun, over
@@ -290,7 +290,8 @@ class V1Model:
         """By when it has timed out if nothing is wrong with the servers."""
         spec = self.by_tag[deed.run.tag]
         timeout = spec.timeout or self.model.settings.completion_timeout
-        return max((deed.run.at, *self.beats.get(deed.run.instance, ()))) + timeout + self.skew
+        latest = max([deed.run.at, *self.beats.get(deed.run.instance, ())])
+        return latest + timeout + self.skew
 
     def is_surely_open(self, job: Kept, run_id: str, by: Run) -> bool:
         """Whether a run had no final outcome when another one was put on the topic."""

@@ -229,9 +229,9 @@ def _by_hand(story: V1Story) -> None:
         if not number:
             story.done("hand", 1_005, 1_008, origin="manual")
     story.create(spec("filled", period=2_000, start=T0 + 100_000), 210)
+    span: dict[str, Any] = {"from": T0 - 6_000, "until": T0}
     story.v1(
-        facts.BACKFILL, 1_000, 1_010, "v1:filled", answer={"runs": 3}, most=1, request="f",
-        **{"from": T0 - 6_000, "until": T0},
+        facts.BACKFILL, 1_000, 1_010, "v1:filled", answer={"runs": 3}, most=1, request="f", **span
     )  # fmt: skip
     for place, nominal in enumerate((-6_000, -4_000, -2_000)):
         story.done("filled", nominal, 1_020 + 100 * place, origin="backfill")
