@@ -16,7 +16,7 @@ from chaos.v1.facts import Call
 from chaos.v1.generator import PAUSED_TYPE, TYPES, changed, random_spec
 from chaos.v1.specs import Spec
 
-KEYS = 4
+KEYS = 2
 """Unique keys that a caller uses."""
 REPEATS = 3
 """How often a request with an id is sent again."""
@@ -80,7 +80,7 @@ class V1Caller:
         with_jobs = 1 if self.living else 0
         actions: dict[Callable[[], object], int] = {
             self._create: 10,
-            self._create_unique: 3,
+            self._create_unique: 4,
             self._update: 5 * with_jobs,
             self._delete: 2 * with_jobs,
             self._pause: 3 * with_jobs,
@@ -88,7 +88,7 @@ class V1Caller:
             self._run_now: 4 * with_jobs,
             self._backfill: 2 * with_jobs,
             self._get: 5 * with_jobs,
-            self._cancel: 5 if self.open_runs else 0,
+            self._cancel: 8 if self.open_runs else 0,
             self._turn_type: 2 if self.types else 0,
         }
         return self.rng.choices(list(actions), list(actions.values()))[0]
@@ -106,7 +106,7 @@ class V1Caller:
             self._note_created(self.calls.create(specs, "", self._replica()))
 
     def _create_unique(self) -> None:
-        spec = random_spec(self.rng, self._new_id(), self.rng.choice(TYPES))
+        spec = random_spec(self.rng, self._new_id(), TYPES[0])
         key = f"{self.name}-{self.rng.randrange(KEYS)}"
         self._note_created(self.calls.create([replace(spec, key=key)], "", self._replica()))
 

@@ -283,7 +283,7 @@ class V1Model:
             if call.op == facts.DELETE and call.outcome != REFUSED:
                 yield call.begun, (call.ended or FOREVER) if call.outcome == OK else FOREVER
         since = job.specs[0][1].begun
-        for sweep in self.model.sweeping:
+        for sweep in (*self.model.sweeping, *self.model.calls_on.get(job.id, ())):
             over = sweep.ended or FOREVER if sweep.outcome == OK else FOREVER
             if over >= since:
                 yield sweep.begun, over

@@ -42,6 +42,7 @@ from scheduling_srv.domain.errors import (
     NotFound,
     RequestError,
     StaleRevision,
+    StoreNotReady,
     UniqueKeyTaken,
 )
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
@@ -722,3 +723,17 @@ async def test_a_stored_job_is_previewed() -> None:
         await world.api.preview("c", 4, None)
     with pytest.raises(NotFound):
         await world.api.preview("x", 4, None)
+
+
+def test_a_format_that_redis_has_lost_is_no_refusal() -> None:
+    """A campaign found it: calls of scheduling.v1 were refused for good until the rebuild."""
+    stored = StoredFormat()
+    stored.note(0, 2)
+    stored.note(1, 1, sure=False)
+    with pytest.raises(StoreNotReady):
+        stored.check_scheduling_v1()
+    stored.note(1, 1)
+    with pytest.raises(FormatTooOld):
+        stored.check_scheduling_v1()
+    stored.note(1, 2)
+    stored.check_scheduling_v1()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scheduling_srv.domain.errors import FormatTooOld
+from scheduling_srv.domain.errors import FormatTooOld, StoreNotReady
 
 OLDEST_SERVED = 1
 """A replica raises an older format before it serves."""
 SCHEDULING_V1 = 2
 """The first format that holds the properties and pauses of scheduling.v1."""
+NOT_KNOWN = "The schedule is being recovered from Kafka, which tells the format of its data."
 
 
 class StoredFormat:
@@ -21,15 +22,25 @@ class StoredFormat:
     def __init__(self, number: int = OLDEST_SERVED) -> None:
         self.number = number
         self._shards: dict[int, int] = {}
+        self._unsure = set[int]()
 
-    def note(self, shard: int, found: int) -> None:
-        """A shard was found to have this format."""
+    def note(self, shard: int, found: int, *, sure: bool = True) -> None:
+        """A shard was found to have this format.
+
+        It is not `sure` if Redis has lost it: the rebuild of the shard tells its format then.
+        """
+        (self._unsure.discard if sure else self._unsure.add)(shard)
         self._shards[shard] = max(found, self._shards.get(shard, OLDEST_SERVED))
         self.number = min(self._shards.values())
 
     def check_scheduling_v1(self) -> None:
-        """Raise `FormatTooOld` while only the contract of 2018 can be stored."""
+        """Raise `FormatTooOld` while only the contract of 2018 can be stored.
+
+        Raises `StoreNotReady` as long as that is not known.
+        """
         if self.number < SCHEDULING_V1:
+            if self._unsure:
+                raise StoreNotReady(NOT_KNOWN)
             raise FormatTooOld(
                 f"The stored data has format {self.number}, and scheduling.v1 needs format"
                 f" {SCHEDULING_V1}: the service raises it once no replica of the version before is"

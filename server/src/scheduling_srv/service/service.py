@@ -510,7 +510,9 @@ class Service:
         """`writes` 0 only looks for later formats."""
         for shard in self.shards:
             before = await shard.schedule.note_format(writes)
-            self.site.stored.note(shard.number, max(before, writes))
+            found = max(before, writes)
+            sure = found >= FRESH or bool((await shard.schedule.state()).incarnation)
+            self.site.stored.note(shard.number, found, sure=sure)
             if before < writes:
                 log.info(
                     "the stored data has a new format",
