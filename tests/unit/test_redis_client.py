@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis.exceptions import RedisError
 
 from scheduling_srv.adapters.redis import client as client_module
 from scheduling_srv.adapters.redis import client as module
@@ -96,6 +97,40 @@ async def test_a_connection_that_ended_is_an_absent_server() -> None:
     client.own.pool = Ended("no running event loop")  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="no running"):
         await client.execute("PING")
+
+
+class Demoted(Deaf):
+    """A connection to a server that is a replica by now: it is made anew."""
+
+    def __init__(self, fault: Exception | None) -> None:
+        super().__init__()
+        self.fault = fault
+        self.connecting = asyncio.Event()
+
+    def should_reconnect(self) -> bool:
+        return True
+
+    async def disconnect(self, *, nowait: bool = False) -> None: ...
+
+    async def connect(self) -> None:
+        self.connecting.set()
+        if self.fault:
+            raise self.fault
+        await asyncio.sleep(10)
+
+
+@pytest.mark.parametrize("fault", [OSError("refused"), RedisError("no"), None])
+async def test_a_connection_that_is_not_made_anew_is_given_back(fault: Exception | None) -> None:
+    """Before, each failure took a place of the pool, until no call found one."""
+    client, demoted = RedisClient("redis://127.0.0.1:1/0"), Demoted(fault)
+    client.own.pool = demoted  # type: ignore[assignment]
+    call = asyncio.create_task(client.execute("PING"))
+    await demoted.connecting.wait()
+    if fault is None:
+        call.cancel()
+    with pytest.raises(StoreUnavailable if fault else asyncio.CancelledError):
+        await call
+    assert demoted.released == 1
 
 
 # --- Lanes ---

@@ -177,11 +177,10 @@ class RedisClient:
         cancellations = _cancellations()
         try:
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            if connection.should_reconnect():
-                await connection.disconnect()
-                await connection.connect()
         except (RedisError, OSError, RuntimeError) as fault:
             self._raise(fault, connecting=True)
+        if connection.should_reconnect():
+            await self._reconnect(pool, connection)
         try:
             await connection.send_packed_command(packed)
             answer = await connection.read_response()
@@ -205,6 +204,18 @@ class RedisClient:
             # comes when all is sent: a task that waits for this one would wait for ever.
             raise asyncio.CancelledError
         return answer
+
+    async def _reconnect(self, pool: ConnectionPool, connection: Any) -> None:  # noqa: ANN401 - of redis-py
+        """It gives the connection back if that fails or is cancelled: the pool has a bound."""
+        try:
+            await connection.disconnect()
+            await connection.connect()
+        except BaseException as fault:
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
+            if isinstance(fault, RedisError | OSError | RuntimeError):
+                self._raise(fault, connecting=True)
+            raise
 
     def _raise(self, fault: Exception, *, connecting: bool = False) -> NoReturn:
         """Raise our error for it, or itself if it is none of the server's."""
