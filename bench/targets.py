@@ -248,7 +248,7 @@ ROWS = (
     Row(
         "viewed",
         "cost",
-        "5,000/s for five minutes beside 20 viewers of the pages: less emission",
+        "runs due at once beside 20 viewers of the pages: lower rate",
         "%",
         (at_most(5),),
         2,

@@ -16,6 +16,8 @@ from scheduling_srv.formats.v1.specs import definition_of
 TYPES, CREATORS = 20, 50
 LABEL_EACH = 10
 """One in so many jobs has a label."""
+LABELS = 5
+"""Values of it."""
 RECURRING_EACH = 100
 """One in so many jobs recurs: half of these by cron."""
 KINDS = 1_000
@@ -40,6 +42,6 @@ def spec(number: int) -> v1.JobSpec:
         type=f"type-{number % TYPES}",
         creator=f"creator-{number % CREATORS}",
         payload=[AnyMessage(type_url="payload", value=b"x" * PAYLOAD_BYTES)],
-        labels={"tenant": f"t{number // LABEL_EACH % 5}"} if number % LABEL_EACH == 0 else {},
+        labels={"tenant": f"t{number // LABEL_EACH % LABELS}"} if number % LABEL_EACH == 0 else {},
         schedule=v1.Schedule(interval=text) if recurs else v1.Schedule(when="in 10 days"),
     )

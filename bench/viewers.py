@@ -37,7 +37,7 @@ class Viewer:
         while True:
             try:
                 await self._stream()
-            except OSError as fault:
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as fault:
                 self.faults.append(f"stream: {fault}")
             await asyncio.sleep(AGAIN_SECONDS)
 

@@ -6,21 +6,30 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 from bench.actors import Actor
-from bench.arming import Armed, in_place, placing, until_due
+from bench.arming import TRIES, Armed, placing
 from bench.site import Broken, Product, Sample, Site
 from bench.workloads import PRODUCT, Workload
-from bench.workloads.firing import PATIENCE_SECONDS, judged
+from bench.workloads.firing import TOO_LATE, attempt
 from bench.workloads.submitting import warm
 
 VIEWERS = 20
 RATE = 5_000
 """Runs a second."""
-TRIES = 3
-PAINTED = ("/", "/jobs", "/upcoming", "/runs", "/events", "/system")
+BURSTS = 15
+"""One run of so many is due at one instant: 100,000 runs, as `fire` has."""
+PAINTED = {
+    "/": "tbody tr",
+    "/jobs": "tbody tr",
+    "/upcoming": "tbody tr",
+    "/runs": "section.empty",  # no job was due yet
+    "/events": "table.events",  # it shows those since it was opened
+    "/system": "tbody tr",
+}
+"""Pages, and an element that each has to show."""
 LOOKS = 7
 """Loads of each page, each in a new browser session."""
 _TURNS = itertools.count()
@@ -29,72 +38,96 @@ SOON_SECONDS, STEP_SECONDS = 3_600.0, 0.05
 """Jobs of the painted pages: none is due while it is measured, and the next day has many."""
 
 
-def viewed(site: Site, count: int) -> Sample:
-    """Runs at a steady rate, alone and beside viewers: each time by a service of its own.
+class Emitted(NamedTuple):
+    """An emission, and what viewers saw beside it."""
 
-    Which of the two is first changes from round to round.
+    sample: Sample
+    seen: dict[str, Any]
+
+
+class Side(NamedTuple):
+    """With viewers or without: runs at the steady rate, and runs of one instant."""
+
+    steady: Emitted
+    burst: Sample
+
+
+def viewed(site: Site, count: int) -> Sample:
+    """Runs alone and beside viewers: at a steady rate, and all at one instant.
+
+    Each time by a service of its own. Which of the two is first changes from round to round.
     """
     alone_first = next(_TURNS) % 2 == 0
-    found: dict[bool, Sample] = {}
-    told: dict[str, Any] = {}
+    found: dict[bool, Side] = {}
     for with_viewers in (not alone_first, alone_first):
-        with site.product() as service:
-            found[with_viewers], seen = _emitted(site, service, count, with_viewers=with_viewers)
-            told |= seen
-        site.clean()
-    alone, beside = found[False], found[True]
-    rates = {name: sample.figures["rate"] for name, sample in (("a", alone), ("b", beside))}
-    seconds = count / rates["b"]
-    more = beside.cpu["service"] - alone.cpu["service"]
+        viewers = VIEWERS if with_viewers else 0
+        burst = _emitted(site, 0.0, count // BURSTS, viewers)
+        found[with_viewers] = Side(_emitted(site, 1 / RATE, count, viewers), burst.sample)
+    return compared(found[False], found[True], count)
+
+
+def compared(alone: Side, beside: Side, count: int) -> Sample:
+    """Costs of viewers. They differ by chance: a cost below zero is shown as it is.
+
+    `cost`: percent of the rate at which runs of one instant are emitted. `share`: percent of a core
+    that the service uses more at the steady rate. `p50-ratio` and `p99-ratio`: of the lateness.
+    """
+    before, after = alone.steady.sample.figures, beside.steady.sample.figures
+    rates = alone.burst.figures["rate"], beside.burst.figures["rate"]
+    shares = [each.steady.sample.cpu["service"] * RATE / count * 100 for each in (alone, beside)]
     return Sample(
         {
-            "cost": max(0.0, 1 - rates["b"] / rates["a"]) * 100,
-            "rate": rates["b"],
-            "share": more / seconds * 100,
-            "alone-p50": alone.figures["p50"],
-            "p50": beside.figures["p50"],
-            "alone-p99": alone.figures["p99"],
-            "p99": beside.figures["p99"],
-            "page": told["p99"] * 1000,
+            "cost": (1 - rates[1] / rates[0]) * 100,
+            "alone-rate": rates[0],
+            "rate": rates[1],
+            "share": shares[1] - shares[0],
+            "alone-share": shares[0],
+            **{f"{name}-ratio": after[name] / before[name] for name in ("p50", "p99")},
+            **{f"alone-{name}": before[name] for name in ("p50", "p99")},
+            **{name: after[name] for name in ("p50", "p99")},
+            "page": beside.steady.seen["p99"] * 1000,
         },
         count,
-        beside.cpu,
+        beside.steady.sample.cpu,
     )
 
 
-def _emitted(
-    site: Site, service: Product, count: int, *, with_viewers: bool
-) -> tuple[Sample, dict[str, Any]]:
-    """The sample, and what the viewers saw."""
-    site.watch(service.names.jobs)
-    warm(service)
-    armed = Armed(site.meter(service=service.pid), placing(service))
+def _emitted(site: Site, step: float, count: int, viewers: int) -> Emitted:
     for trial in range(TRIES):
-        if placed := in_place(armed, 1 / RATE, count, trial):
-            break
-    else:
-        raise Broken("The jobs were due before they were there.")
-    first, ids = placed
-    with _viewing(site, service, VIEWERS if with_viewers else 0) as told:
-        until_due(first)
-        with armed.meter.counting() as cpu:
-            site.reader.ask("collect", count=count, patience=PATIENCE_SECONDS)
-    return judged(site, ids, count, cpu), told
+        emitted = _tried(site, step, count, viewers, trial)
+        site.clean()
+        if emitted:
+            return emitted
+    raise Broken(TOO_LATE)
+
+
+def _tried(site: Site, step: float, count: int, viewers: int, trial: int) -> Emitted | None:
+    """None: the jobs were due before they were in place."""
+    seen: dict[str, Any] = {}
+    with site.product() as service, ExitStack() as stack:
+        site.watch(service.names.jobs)
+        warm(service)
+        armed = Armed(site.meter(service=service.pid), placing(service))
+
+        def look() -> None:
+            stack.enter_context(_viewing(site, service, viewers, seen))
+
+        sample = attempt(site, armed, step, count, trial=trial, beside=look)
+    return Emitted(sample, seen) if sample else None
 
 
 @contextmanager
-def _viewing(site: Site, service: Product, count: int) -> Iterator[dict[str, Any]]:
-    """Viewers, who look from before the first run on; afterwards what they saw."""
-    told: dict[str, Any] = {}
+def _viewing(site: Site, service: Product, count: int, seen: dict[str, Any]) -> Iterator[None]:
+    """Viewers, who look from before the first run on; afterwards `seen` has what they saw."""
     if not count:
-        yield told
+        yield
         return
     with Actor.python("viewers", "viewers", site.folder) as viewers:
         viewers.ask("start", base=service.service.admin_url, count=count)
-        yield told
-        told |= viewers.ask("stop")
-    if told["faults"] or not told["messages"] or not told["pages"]:
-        raise Broken(f"viewed: {told}")
+        yield
+        seen |= viewers.ask("stop")
+    if seen["faults"] or not seen["messages"] or not seen["pages"]:
+        raise Broken(f"viewed: {seen}")
 
 
 def painted(site: Site, count: int) -> Sample:
@@ -110,20 +143,27 @@ def painted(site: Site, count: int) -> Sample:
         service.until_published()
         with browser() as chromium:
             base = service.service.admin_url
-            _first_paint(chromium, base + PAINTED[0])  # not counted: templates are compiled
+            first_paint(chromium, base + "/", PAINTED["/"])  # not counted: templates are compiled
             medians = {
-                path: statistics.median(_first_paint(chromium, base + path) for _ in range(LOOKS))
-                for path in PAINTED
+                path: statistics.median(
+                    first_paint(chromium, base + path, shown) for _ in range(LOOKS)
+                )
+                for path, shown in PAINTED.items()
             }
     figures = {path.strip("/") or "overview": value for path, value in medians.items()}
     return Sample({"paint": max(figures.values()), **figures}, count)
 
 
-def _first_paint(chromium: Any, address: str) -> float:  # noqa: ANN401 - imported at its use
+def first_paint(chromium: Any, address: str, shown: str) -> float:  # noqa: ANN401 - imported at its use
+    """Milliseconds. Raises `Broken` unless the page is answered and shows this element."""
     context = chromium.new_context()
     try:
         page = context.new_page()
-        page.goto(address)
+        answer = page.goto(address)
+        if answer is None or not answer.ok:
+            raise Broken(f"painted: {address} was answered with {answer and answer.status}")
+        if not page.locator(shown).count():
+            raise Broken(f"painted: {address} shows no {shown}")
         found = page.wait_for_function(
             "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
         )
