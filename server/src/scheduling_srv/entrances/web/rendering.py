@@ -102,7 +102,7 @@ def local(text: str) -> str:
 
 
 def relative(time: datetime, now: datetime) -> str:
-    """Such as `in 5m` and `2h ago`. `app.js` says the same."""
+    """Such as `in 5m` and `2h ago`. `pages.js` says the same."""
     seconds = round((time - now).total_seconds())
     if abs(seconds) < 1:
         return "now"
