@@ -323,9 +323,55 @@ def test_a_job_that_will_have_ended() -> None:
     counted = hourly(max_runs=5, counted=3)
     assert asked(14, counted).verdict is Verdict.UPCOMING
     assert asked(15, counted).verdict is Verdict.ENDED
+    far = explain(Facts("j", BEGIN + 9_000_000 * HOUR, NOW, counted))
+    assert far.verdict is Verdict.ENDED
     ends = replace(hourly(), timetable=replace(EACH_HOUR, end=BEGIN + 14 * HOUR))
     assert asked(14, ends).verdict is Verdict.UPCOMING
     assert asked(15, ends).verdict is Verdict.ENDED
+
+
+def by_cron(text: str) -> Timetable:
+    found = read_recurring(text, "Europe/Berlin", 0)
+    assert isinstance(found, Recurring)
+    return Timetable.of(found, BEGIN, None)
+
+
+def test_runs_of_cron_are_counted_for_a_few_years(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole replica waited for a minute while it counted up to the year 9000."""
+    table, counted = by_cron("30 2 * * *"), list[int]()
+    count = Timetable.count
+
+    def counting(table: Timetable, after: int, last: int) -> int:
+        counted.append(last - after)
+        return count(table, after, last) if last - after < 10 * 366 * DAY else 0
+
+    monkeypatch.setattr(Timetable, "count", counting)
+    upcoming = table.after(NOW)
+    for most, verdict in ((1_000, Verdict.ENDED), (100_000, Verdict.UPCOMING)):
+        job = replace(hourly(max_runs=most), timetable=table, next=upcoming)
+        far = table.after(BEGIN + 7_000 * 365 * DAY)
+        assert explain(Facts("j", far, NOW, job)).verdict is verdict
+    assert max(counted) < 6 * 366 * DAY
+
+
+@pytest.mark.parametrize("table", [EACH_HOUR, by_cron("*/7 * * * *"), by_cron("0 0 29 2 *")])
+@pytest.mark.parametrize(
+    "at",
+    [
+        249_999_999_999_000,
+        250_000_000_000_000,
+        250_000_000_000_001,
+        253_402_300_799_000,
+        -62_000_000_000_000,
+    ],
+)
+def test_an_instant_outside_the_calendar_of_cron(table: Timetable, at: int) -> None:
+    """The call ended with INTERNAL."""
+    found = explain(Facts("j", at, NOW, replace(hourly(), timetable=table)))
+    assert sentences(found.reasons, zone("Europe/Berlin"))
+    for neighbour in (found.before, found.after):
+        assert neighbour is None or 0 <= neighbour < 253_402_300_800_000
+        assert neighbour is None or table.remark(neighbour) == ""
 
 
 @pytest.mark.parametrize("why", [*Farewell])

@@ -348,7 +348,7 @@ def _to_come(job: JobFacts, nominal: int) -> Explained:
     due = IsDue(nominal, table.remark(nominal))
     left = job.asked.max_runs - job.counted
     is_counted = job.asked.max_runs and job.next is not None
-    if is_counted and table.count((job.next or 0) - 1, nominal) > left:
+    if is_counted and table.has_more(left, (job.next or 0) - 1, nominal):
         return Explained(Verdict.ENDED, [HasEnded(Farewell.MAX_RUNS, 0)])
     for pause, of_type in ((job.pauses.own, False), (job.pauses.of_type, True)):
         if pause:
