@@ -118,7 +118,10 @@ def test_jitter_is_no_lateness() -> None:
         (run_of(3, outcome=RunOutcome.FAILED, error="boom"), "It failed at Wednesday"),
         (run_of(3, outcome=RunOutcome.TIMED_OUT), "No worker answered"),
         (run_of(3, state=RunState.RUNNING, ended=0, deadline=NOW), "It is running"),
-        (run_of(3, state=RunState.RETRYING, ended=0, retry=NOW), "its next attempt is due"),
+        (
+            run_of(3, state=RunState.RETRYING, started=0, ended=0, retry=NOW),
+            "its next attempt is due",
+        ),
         (run_of(3, outcome=RunOutcome.CANCELLED), "A caller cancelled it"),
         (run_of(3, origin=RunOrigin.MANUAL), "The run by hand of"),
         (run_of(3, origin=RunOrigin.BACKFILL), "The backfilled run of"),
@@ -140,6 +143,33 @@ def test_the_first_attempt_counts() -> None:
     emitted = [Emitted(nominal, n, nominal + n * 700, RunOrigin.SCHEDULE, 1, "t") for n in (1, 2)]
     found = asked(3, hourly(), runs=[run], read=TopicRead(nominal, NOW, True, emitted))
     assert found.late == 700
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_of(3, state=RunState.RETRYING, started=0, ended=0, retry=NOW),
+        run_of(3, started=0, outcome=RunOutcome.CANCELLED),
+    ],
+)
+def test_nobody_knows_when_it_was_emitted(run: Run) -> None:
+    """A run between two attempts has no start in the store: it was said to be in time."""
+    found = asked(3, hourly(), runs=[run])
+    assert (found.verdict, found.is_certain, found.late) == (Verdict.EMITTED, False, None)
+    assert said(found).startswith(
+        "The run of Wednesday 15 November 2023 at 03:00 UTC was emitted. "
+    )
+    nominal = run.id.nominal
+    emitted = [
+        Emitted(nominal, 1, nominal + late, origin, seq, "t")
+        for late, origin, seq in (
+            (100, RunOrigin.SCHEDULE, 2),
+            (200, RunOrigin.MANUAL, 1),
+            (7_000, RunOrigin.SCHEDULE, 1),
+        )
+    ]
+    found = asked(3, hourly(), runs=[run], read=TopicRead(nominal, NOW, True, emitted))
+    assert found.late == 7_000
 
 
 def test_the_topic_knows_a_run_that_the_history_has_lost() -> None:

@@ -105,9 +105,13 @@ def _run_at(facts: Facts, nominal: int) -> Run | None:
     return max(found, key=lambda run: (-run.id.origin, run.id.seq), default=None)
 
 
-def _first_attempt(facts: Facts, nominal: int) -> Emitted | None:
+def _first_attempt(facts: Facts, nominal: int, run: Run | None = None) -> Emitted | None:
+    """On the topic. `run`: of this run only."""
     emitted = facts.read.emitted if facts.read else ()
     found = [each for each in emitted if each.nominal == nominal]
+    if run is not None:
+        wanted = (run.id.seq, run.id.origin)
+        found = [each for each in found if (each.seq, each.origin) == wanted]
     return min(found, key=lambda each: (each.origin, -each.seq, each.attempt), default=None)
 
 
@@ -121,19 +125,25 @@ def _of_run(facts: Facts, run: Run) -> Explained:
         return _passed(facts, run.id.nominal, run)
     if not run.attempts:
         return _unstarted(facts, run)
-    first = _first_attempt(facts, run.id.nominal) if run.attempts > 1 else None
-    at = first.at if first else run.started
+    is_certain = run.attempts == 1 and bool(run.started)
+    first = None if is_certain else _first_attempt(facts, run.id.nominal, run)
+    at = first.at if first else run.started or None
     attempt = first.attempt if first else run.attempts
     found = _emitted(facts, run.id.nominal, at, attempt, run.id.origin)
     reasons = [found.reasons[0], CameTo(run), *found.reasons[1:]]
-    return replace(found, reasons=reasons, run=run, is_certain=run.attempts == 1)
+    return replace(found, reasons=reasons, run=run, is_certain=is_certain)
 
 
 def _of_record(facts: Facts, emitted: Emitted) -> Explained:
     return _emitted(facts, emitted.nominal, emitted.at, emitted.attempt, emitted.origin)
 
 
-def _emitted(facts: Facts, nominal: int, at: int, attempt: int, origin: RunOrigin) -> Explained:
+def _emitted(
+    facts: Facts, nominal: int, at: int | None, attempt: int, origin: RunOrigin
+) -> Explained:
+    """`at`: None if nothing says when it was emitted."""
+    if at is None:
+        return Explained(Verdict.EMITTED, [WasEmitted(nominal, None, None, "", attempt, origin)])
     due = _due(facts, nominal) if origin is RunOrigin.SCHEDULE else nominal
     late = max(0, at - due)
     owner = _owner_at(facts, at)
