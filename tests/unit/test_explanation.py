@@ -88,6 +88,20 @@ def test_it_was_late_after_an_outage() -> None:
     assert "The service was away" in said(found)
 
 
+def test_it_was_late_because_kafka_was_away() -> None:
+    """It was staged in time, and published when Kafka was back."""
+    run = run_of(3)
+    outage = Outage(run.started + 30 * SECOND, run.started + 10 * MINUTE)
+    assert not asked(3, hourly(), runs=[run], outages=[outage]).is_certain
+    at = run.started + 10 * MINUTE
+    emitted = [Emitted(run.id.nominal, 1, at, RunOrigin.SCHEDULE, 1, "t")]
+    read = TopicRead(run.id.nominal, NOW, True, emitted)
+    found = asked(3, hourly(), runs=[run], outages=[outage], read=read)
+    assert found.late == 10 * MINUTE
+    assert "The service " in said(found)
+    assert asked(3, hourly(), runs=[run_of(3, started=outage.until)], outages=[outage]).is_certain
+
+
 def test_it_was_late_after_a_pause() -> None:
     pause = EndedPause(Pause(BEGIN + HOUR, "a break", "me"), BEGIN + 4 * HOUR, of_type=True)
     found = asked(3, hourly(), runs=[run_of(3, started=pause.until)], pauses=[pause])

@@ -46,6 +46,8 @@ LATE_MS = 1_000
 """A run that was emitted so long after it was due was late."""
 GRACE_MS = 5_000
 """A run that is due since then may still be on its way."""
+PUBLISHING_MS = 60_000
+"""The publication of a run may take so long before Kafka counts as away."""
 KEPT_RUNS = 10
 """The history has so many runs of a recurring job."""
 
@@ -125,13 +127,19 @@ def _of_run(facts: Facts, run: Run) -> Explained:
         return _passed(facts, run.id.nominal, run)
     if not run.attempts:
         return _unstarted(facts, run)
-    is_certain = run.attempts == 1 and bool(run.started)
+    is_certain = run.attempts == 1 and run.started > 0 and not _may_have_hung(facts, run.started)
     first = None if is_certain else _first_attempt(facts, run.id.nominal, run)
     at = first.at if first else run.started or None
     attempt = first.attempt if first else run.attempts
     found = _emitted(facts, run.id.nominal, at, attempt, run.id.origin)
     reasons = [found.reasons[0], CameTo(run), *found.reasons[1:]]
     return replace(found, reasons=reasons, run=run, is_certain=is_certain)
+
+
+def _may_have_hung(facts: Facts, started: int) -> bool:
+    """The start of a run is noted before its publication: Kafka may have had it much later."""
+    soon = range(started - LATE_MS, started + PUBLISHING_MS)
+    return any(each.since in soon for each in facts.logs.outages)
 
 
 def _of_record(facts: Facts, emitted: Emitted) -> Explained:
