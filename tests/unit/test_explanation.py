@@ -255,6 +255,15 @@ def test_an_earlier_run_was_open() -> None:
     assert asked(3, hourly(), runs=[earlier]).verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize("runs", [[], [skipped(3, "overlap")]])
+def test_runs_of_a_former_job_with_this_id_overlap_nothing(runs: list[Run]) -> None:
+    earlier = run_of(2, ended=BEGIN + 5 * HOUR)
+    former = earlier._replace(id=earlier.id._replace(seq=0))
+    found = asked(3, hourly(overlap=Overlap.SKIP), runs=[former, *runs])
+    assert (found.verdict is Verdict.SKIPPED_BY_OVERLAP) == bool(runs)
+    assert "That was the run" not in said(found)
+
+
 @pytest.mark.parametrize(
     ("run", "verdict"),
     [

@@ -219,7 +219,7 @@ def _unstarted(facts: Facts, run: Run) -> Explained:
 def _passed(facts: Facts, nominal: int, run: Run) -> Explained:
     """`run` stands for the row of occurrences that this one is of."""
     by: dict[str, Callable[[], Explained]] = {
-        PassedBy.OVERLAP: lambda: _overlapped(facts, nominal),
+        PassedBy.OVERLAP: lambda: _overlapped(facts, nominal, run.id.seq),
         PassedBy.DEADLINE: lambda: _too_late(facts, nominal),
         PassedBy.PAUSE: lambda: _passed_in_pause(facts, nominal),
         PassedBy.OUTAGE: lambda: _missed(facts, nominal),
@@ -231,8 +231,8 @@ def _passed(facts: Facts, nominal: int, run: Run) -> Explained:
     return replace(decide(), run=run if run.id.nominal == nominal else None)
 
 
-def _overlapped(facts: Facts, nominal: int) -> Explained:
-    earlier = OverlappedWith(_open_at(facts, nominal))
+def _overlapped(facts: Facts, nominal: int, seq: int) -> Explained:
+    earlier = OverlappedWith(_open_at(facts, nominal, seq))
     return Explained(Verdict.SKIPPED_BY_OVERLAP, [earlier])
 
 
@@ -277,13 +277,17 @@ def _pause_at(facts: Facts, nominal: int) -> IsPaused | WasPaused | None:
     return None
 
 
-def _open_at(facts: Facts, nominal: int) -> Run | None:
-    """An earlier run that was unanswered, or waited for its next attempt, when this was due."""
+def _open_at(facts: Facts, nominal: int, seq: int) -> Run | None:
+    """An earlier run that was unanswered, or waited for its next attempt, when this was due.
+
+    Runs of another job that had the same id do not count: its creation number is not `seq`.
+    """
     due = _due(facts, nominal)
     found = [
         run
         for run in facts.runs
         if run.id.nominal < nominal
+        and run.id.seq == seq
         and run.attempts
         and (run.state is not RunState.ENDED or run.ended > due)
         and (run.attempts > 1 or run.started <= due)
@@ -334,7 +338,7 @@ def _in_outage(facts: Facts, job: JobFacts, nominal: int) -> Explained | None:
 
 
 def _in_overlap(facts: Facts, job: JobFacts, nominal: int) -> Explained | None:
-    earlier = _open_at(facts, nominal)
+    earlier = _open_at(facts, nominal, job.seq)
     if not job.recurs or job.asked.overlap is Overlap.ALLOW or earlier is None:
         return None
     found = Explained(Verdict.SKIPPED_BY_OVERLAP, [OverlappedWith(earlier)])
